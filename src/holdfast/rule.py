@@ -1,0 +1,136 @@
+"""The rule: what a `Change` means, as a pure function from one head to the next. Every place calls it, none restates it.
+
+A backend loads the head (and the receipt that its op_id left, if any), calls `apply` or `repeat`, and stores the
+effect atomically. That is the whole commit path; what is left to a backend is where the bytes go.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from holdfast.abc import KEEP, MAX_ENTRY_BYTES, MAX_HEAD_BYTES, MAX_NAME_BYTES, Head, Receipt
+from holdfast.errors import ConflictError, InvalidError
+
+if TYPE_CHECKING:
+    from holdfast.abc import Change
+
+__all__ = ["Effect", "apply", "check", "check_name", "living", "repeat"]
+
+
+class Effect(NamedTuple):
+    """What a backend has to store: first remove, then add the entries at `receipt.first`, then set the head."""
+
+    head: Head | None
+    """The head to store, its `count` still including removed entries; None: the stream is gone."""
+    receipt: Receipt
+    fresh: bool
+    """Everything that was stored before goes: the stream was deleted, or expired, or never was."""
+    remove: tuple[tuple[int, int], ...]
+    """Positions to remove, as `start <= position < stop`. Subtract what was really there from `head.count`."""
+
+
+def living(head: Head | None, now: int) -> Head | None:
+    """Return the head unless it has expired."""
+    if head is None or (head.expires_at is not None and head.expires_at <= now):
+        return None
+    return head
+
+
+def check_name(name: str) -> None:
+    """Refuse a stream name that some place could not keep: empty, too long, with NUL, or not Unicode text."""
+    try:
+        size = len(name.encode())
+    except (UnicodeEncodeError, AttributeError):
+        raise InvalidError("a name must be text without lone surrogates") from None
+    if not 0 < size <= MAX_NAME_BYTES:
+        raise InvalidError(f"a name must have 1 to {MAX_NAME_BYTES} bytes of UTF-8, this one has {size}")
+    if "\0" in name:
+        raise InvalidError("a name must not contain NUL")
+
+
+def check(change: Change) -> None:
+    """Refuse a change outside its bounds, before anything is stored."""
+    for entry in change.entries:
+        if len(entry) > MAX_ENTRY_BYTES:
+            raise InvalidError(
+                f"an entry of {len(entry):,} bytes is over the limit of {MAX_ENTRY_BYTES:,}: store it as an artifact"
+            )
+    if change.op_id is not None:
+        check_name(change.op_id)
+    if change.labels or change.note:
+        size = sum(len(key.encode()) + len(value.encode()) for key, value in (change.labels or {}).items())
+        for what, length in (("labels", size), ("a note", len(change.note or b""))):
+            if length > MAX_HEAD_BYTES:
+                raise InvalidError(f"{what} of {length:,} bytes: the limit is {MAX_HEAD_BYTES:,}")
+
+
+def repeat(known: Receipt, change: Change) -> Receipt:
+    """Answer a call whose op_id is known: what the first one got.
+
+    Raises:
+        InvalidError: the op_id belongs to another call, one with another number of entries.
+    """
+    if known.next - known.first != len(change.entries):
+        raise InvalidError(
+            f"op_id {change.op_id!r} already named a call with {known.next - known.first} entries, "
+            f"this one has {len(change.entries)}: use a new op_id for a new call"
+        )
+    return known._replace(repeated=True)
+
+
+def apply(name: str, stored: Head | None, change: Change, *, now: int, incarnation: str) -> Effect:
+    """Return the effect of a change on a stream.
+
+    Args:
+        stored: the head as it is stored, expired or not.
+        now: microseconds since 1970. Time never goes back along a stream, whatever the clock does.
+        incarnation: the one to use if the stream begins now. It must never have been used before.
+
+    Raises:
+        ConflictError: a condition does not hold.
+    """
+    head = living(stored, now)
+    _meet(name, head, change)
+    fresh = head is None or change.delete
+    if head is not None:
+        now = max(now, head.updated_at)
+    adds = bool(change.entries) or bool(change.labels) or bool(change.note) or change.expires_at not in (KEEP, None)
+    if fresh and not adds:
+        receipt = Receipt(head.incarnation if head else incarnation, 0, 0, now)
+        return Effect(None, receipt, True, ())
+    if head is None or fresh:
+        head = Head(name, incarnation, 0, 0, 0, 0, {}, b"", now, now, None)
+
+    first, after = head.next, head.next + len(change.entries)
+    remove: list[tuple[int, int]] = []
+    kept = head.first
+    if change.drop_before is not None and min(change.drop_before, first) > kept:
+        kept = min(change.drop_before, first)
+        remove.append((head.first, kept))
+    if change.cut_from is not None and change.cut_from < first:
+        remove.append((max(change.cut_from, kept), first))
+    plain = not remove and change.labels is None and change.note is None and change.expires_at == KEEP
+    head = Head(
+        name,
+        head.incarnation,
+        kept,
+        after,
+        head.count + len(change.entries),
+        head.revision if plain else head.revision + 1,
+        head.labels if change.labels is None else dict(change.labels),
+        head.note if change.note is None else change.note,
+        head.created_at,
+        now,
+        head.expires_at if change.expires_at == KEEP else change.expires_at,
+    )
+    return Effect(head, Receipt(head.incarnation, first, after, now), fresh, tuple(remove))
+
+
+def _meet(name: str, head: Head | None, change: Change) -> None:
+    following = head.next if head else 0
+    if change.incarnation is not None and (head is None or head.incarnation != change.incarnation):
+        raise ConflictError(f"{name!r} was deleted meanwhile", current=following)
+    if change.expect is not None and change.expect != following:
+        raise ConflictError(f"{name!r} is at {following}, not at {change.expect}", current=following)
+    if change.revision is not None and change.revision != (head.revision if head else 0):
+        raise ConflictError(f"{name!r} was changed meanwhile", current=following)
