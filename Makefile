@@ -1,0 +1,51 @@
+PYTHON ?= python3
+BIN := .venv/bin
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+.PHONY: help demo test bench docs format lock clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: .venv/run ## see what Holdfast does, in a minute
+	@$(BIN)/holdfast demo
+
+test: .venv/test ## prove it: lint, format, types, then every test
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/pytest -n 2
+
+bench: .venv/test ## measure it
+	$(BIN)/python -m bench
+
+docs: .venv/docs ## build the docs site into site/
+	$(BIN)/mkdocs build --strict --quiet
+
+format: .venv/test ## put imports and layout in order
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+lock: .venv/lock ## renew requirements/*.txt from pyproject.toml
+	@for group in run test docs lock; do \
+		UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile pyproject.toml --quiet --upgrade --no-config \
+			--universal --python-version 3.11 --extra cli --group $$group \
+			--generate-hashes --no-emit-index-url --no-emit-find-links --output-file requirements/$$group.txt \
+			|| exit; \
+	done
+
+clean: ## remove everything that make made
+	rm -rf .venv site build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A file .venv/<group> says when requirements/<group>.txt was last installed.
+.venv/%: requirements/%.txt pyproject.toml | .venv/pyvenv.cfg
+	$(BIN)/pip install --quiet --only-binary :all: --require-hashes --requirement $<
+	$(BIN)/pip install --quiet --no-deps --no-index --no-build-isolation --editable .
+	@touch $@
+
+.venv/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo 'Holdfast needs Python 3.11 or newer: make PYTHON=python3.13 ...' >&2; exit 1; }
+	$(PYTHON) -m venv .venv
