@@ -65,7 +65,7 @@ class Head(NamedTuple):
     """The lowest position that was not dropped."""
     next: int
     """The position that the next entry gets. Never goes back within an incarnation."""
-    count: int
+    length: int
     """How many entries can be read. Less than `next - first` once entries were cut off the end."""
     revision: int
     """Goes up with every change that is not a plain append: the token that guards labels, note, cuts and drops."""
@@ -240,7 +240,7 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    async def wait(self, stream: str, *, incarnation: str | None, next: int, timeout: float) -> bool:  # noqa: A002, ASYNC109
+    async def wait(self, stream: str, *, incarnation: str | None, next: int, timeout: float) -> bool:
         """Wait until the stream has another incarnation or another `next` than these; at most `timeout` seconds.
 
         Returns at once where it already has. True: it has changed. False: time is up. Never misses a change made
@@ -275,7 +275,6 @@ class Backend(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Finish the commits under way, then let go of everything. Closing twice is closing once."""
-
 
 
 @runtime_checkable

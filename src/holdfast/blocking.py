@@ -10,13 +10,15 @@ import asyncio
 import threading
 import time
 from collections import deque
+from concurrent.futures import InvalidStateError
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, TypeVarTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterable
     from concurrent.futures import Executor, Future
 
-__all__ = ["GroupCommit", "Job", "in_thread", "run_in_place", "settle"]
+__all__ = ["GroupCommit", "Job", "in_thread", "run_in_place", "settle", "wake"]
 
 W = TypeVar("W")
 R = TypeVar("R")
@@ -53,7 +55,7 @@ async def in_thread(executor: Executor, function: Callable[[*Ts], R], *args: *Ts
     return await asyncio.get_running_loop().run_in_executor(executor, function, *args)
 
 
-async def settle(future: Future[R], timeout: float) -> R | None:  # noqa: ASYNC109 - the caller's own bound
+async def settle(future: Future[R], timeout: float) -> R | None:
     """Wait for a thread's future, at most `timeout` seconds; None when time is up."""
     try:
         if _in_place():
@@ -61,6 +63,13 @@ async def settle(future: Future[R], timeout: float) -> R | None:  # noqa: ASYNC1
         return await asyncio.wait_for(asyncio.wrap_future(future), timeout)
     except TimeoutError:
         return None
+
+
+def wake(futures: Iterable[Future[bool]]) -> None:
+    """Set futures that others wait for, or have stopped waiting for."""
+    for future in futures:
+        with suppress(InvalidStateError):
+            future.set_result(True)
 
 
 class Job(Generic[W, R]):
@@ -163,7 +172,7 @@ class GroupCommit(Generic[W, R]):
             if not self._run(batch, wait):
                 self._queue.extendleft(reversed(batch))
                 return False
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - it is raised, in every caller that waits for this batch
             for job in batch:
                 job.error = error
         self._fast = time.perf_counter() - began < self._inline_below

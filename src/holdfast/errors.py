@@ -5,7 +5,7 @@
     ├── ConflictError                           someone was first     -> read again, then decide
     ├── InvalidError     (ValueError)           the call is wrong     -> fix the code; nothing was stored
     ├── UnsupportedError (NotImplementedError)  this place never can  -> choose another place
-    ├── UnavailableError                        no answer             -> repeat with the same op_id; it may have been done
+    ├── UnavailableError                        no answer             -> repeat with the same op_id: it may be done
     └── DamagedError                            bytes do not decode   -> call an operator; never wrong data
 
 The driver's own error is always the `__cause__`. Absence is an answer, not a failure: an unknown conversation is an

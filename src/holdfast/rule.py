@@ -1,4 +1,4 @@
-"""The rule: what a `Change` means, as a pure function from one head to the next. Every place calls it, none restates it.
+"""The rule: what a `Change` means, as a pure function from one head to the next. Every place calls it.
 
 A backend loads the head (and the receipt that its op_id left, if any), calls `apply` or `repeat`, and stores the
 effect atomically. That is the whole commit path; what is left to a backend is where the bytes go.
@@ -8,25 +8,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from holdfast.abc import KEEP, MAX_ENTRY_BYTES, MAX_HEAD_BYTES, MAX_NAME_BYTES, Head, Receipt
+from holdfast.abc import KEEP, MAX_ENTRY_BYTES, MAX_HEAD_BYTES, MAX_NAME_BYTES, Head, Listed, Receipt
 from holdfast.errors import ConflictError, InvalidError
 
 if TYPE_CHECKING:
     from holdfast.abc import Change
 
-__all__ = ["Effect", "apply", "check", "check_name", "living", "repeat"]
+__all__ = ["Effect", "after_cursor", "apply", "check", "check_name", "living", "parse_cursor", "repeat"]
 
 
 class Effect(NamedTuple):
     """What a backend has to store: first remove, then add the entries at `receipt.first`, then set the head."""
 
     head: Head | None
-    """The head to store, its `count` still including removed entries; None: the stream is gone."""
+    """The head to store, its `length` still including removed entries; None: the stream is gone."""
     receipt: Receipt
     fresh: bool
     """Everything that was stored before goes: the stream was deleted, or expired, or never was."""
     remove: tuple[tuple[int, int], ...]
-    """Positions to remove, as `start <= position < stop`. Subtract what was really there from `head.count`."""
+    """Positions to remove, as `start <= position < stop`. Subtract what was really there from `head.length`."""
 
 
 def living(head: Head | None, now: int) -> Head | None:
@@ -115,7 +115,7 @@ def apply(name: str, stored: Head | None, change: Change, *, now: int, incarnati
         head.incarnation,
         kept,
         after,
-        head.count + len(change.entries),
+        head.length + len(change.entries),
         head.revision if plain else head.revision + 1,
         head.labels if change.labels is None else dict(change.labels),
         head.note if change.note is None else change.note,
@@ -134,3 +134,24 @@ def _meet(name: str, head: Head | None, change: Change) -> None:
         raise ConflictError(f"{name!r} is at {following}, not at {change.expect}", current=following)
     if change.revision is not None and change.revision != (head.revision if head else 0):
         raise ConflictError(f"{name!r} was changed meanwhile", current=following)
+
+
+def after_cursor(order: str, last: Listed) -> str:
+    """Return the `Listing.after` behind `last`: its name, with the time before it in a listing by recency."""
+    return last.name if order == "name" else f"{last.updated_at} {last.name}"
+
+
+def parse_cursor(order: str, after: str | None) -> Listed | None:
+    """Read what `after_cursor` wrote.
+
+    Raises:
+        InvalidError: it is not the cursor of a listing in this order.
+    """
+    if after is None:
+        return None
+    if order == "name":
+        return Listed(after, 0)
+    time, _, name = after.partition(" ")
+    if not (time.isascii() and time.isdecimal() and name):
+        raise InvalidError(f"after={after!r} is not from a listing by recency: pass the `next` of the page before")
+    return Listed(name, int(time))

@@ -1,0 +1,321 @@
+"""SQLite: keeps everything in one local file, for one machine and any number of its processes. The embedded default."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from urllib.parse import unquote
+
+from holdfast.abc import Backend, Change, Entry, Head, Listed, Listing, Receipt, Slice, Swept
+from holdfast.backends.sqlite_file import Durability, SQLiteFile
+from holdfast.backends.sqlite_news import News
+from holdfast.backends.sqlite_transaction import (
+    BURIED,
+    EXPIRED,
+    HEAD_COLUMNS,
+    ORPHANED,
+    Transaction,
+    head_from,
+    sweep_times,
+)
+from holdfast.blocking import GroupCommit, Job, in_thread, settle
+from holdfast.errors import HoldfastError, InvalidError, NotFoundError, UnavailableError
+from holdfast.rule import after_cursor, check, check_name, parse_cursor
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
+
+    _Work = Callable[[Transaction], Any]
+
+__all__ = ["SQLiteBackend"]
+
+_CHUNK = 2**18
+_WRITTEN_TOGETHER = 2**22
+_PAGES_PER_CHECKPOINT = 1_000
+
+_HEAD = (
+    f"SELECT {HEAD_COLUMNS} FROM streams"
+    " WHERE name = ? AND incarnation IS NOT NULL AND (expires_at IS NULL OR expires_at > ?)"
+)
+_FORWARD = (
+    "SELECT position, data, created_at, op_id FROM entries"
+    " WHERE stream = ? AND position >= ? AND position < ? ORDER BY position LIMIT ?"
+)
+_BACKWARD = _FORWARD.replace("ORDER BY position", "ORDER BY position DESC")
+_LINKED = "SELECT id FROM blobs WHERE name = ? AND stream = ? AND EXISTS (SELECT 1 FROM links WHERE blob = blobs.id)"
+_END = 2**62
+_LAST_CHARACTER, _FIRST_SURROGATE, _AFTER_SURROGATES = 0x10FFFF, 0xD800, 0xE000
+
+
+class SQLiteBackend(Backend):
+    """Streams and blobs in one SQLite file, in WAL mode.
+
+    A commit returns once the operating system says that the log is on the disk (`durability="full"`): it outlives a
+    killed process and a power cut. With `durability="relaxed"` it outlives a killed process, and a power cut may
+    take the last commits; the file stays whole, and the order of what remains is right.
+
+    Args:
+        path: of the file. Made where it is not there; its folder must be.
+        durability: "full" or "relaxed".
+        timeout: seconds a call waits for another process that is writing, before UnavailableError.
+
+    Raises:
+        InvalidError: the file is not one of ours; it was left untouched.
+        UnsupportedError: the file is of a newer version, or on a file system without shared memory.
+    """
+
+    in_place = True
+
+    def __init__(self, path: str, *, durability: Durability = "full", timeout: float = 60.0) -> None:
+        self._file = SQLiteFile(path, durability=durability, timeout=timeout)
+        self._group: GroupCommit[_Work, Any] = GroupCommit(self._run)
+        self._threads = ThreadPoolExecutor(4, thread_name_prefix="holdfast-read")
+        self._news = News(self._file)
+        self._pages = 0
+        self._closed = False
+
+    @classmethod
+    async def open(cls, url: str, *, durability: str = "full", timeout: str = "60") -> SQLiteBackend:
+        """Open `sqlite:///relative.db` or `sqlite:////absolute/path.db`, off the event loop."""
+        path = unquote(url.removeprefix("sqlite:").removeprefix("///"))
+        if path in ("", "//", ":memory:"):
+            raise InvalidError(f"{url}: for a place in memory write memory:, for a file sqlite:///agent.db")
+        if not url.startswith("sqlite:///"):
+            raise InvalidError(
+                f"{url}: write sqlite:/// and the path: sqlite:///agent.db, or sqlite:////var/lib/agent.db"
+            )
+        if durability not in get_args(Durability):
+            raise InvalidError(f"durability={durability!r}: it is one of {', '.join(get_args(Durability))}")
+        try:
+            seconds = float(timeout)
+        except ValueError:
+            raise InvalidError(f"timeout={timeout!r}: it is a number of seconds") from None
+        with ThreadPoolExecutor(1) as thread:
+            backend = await in_thread(
+                thread, partial(cls, path, durability=cast("Durability", durability), timeout=seconds)
+            )
+        await backend.sweep()
+        return backend
+
+    async def commit(self, stream: str, change: Change) -> Receipt:
+        check_name(stream)
+        check(change)
+        self._check_open()
+        receipt: Receipt = await self._group.submit(partial(Transaction.commit, name=stream, change=change))
+        return receipt
+
+    async def read(
+        self,
+        stream: str,
+        *,
+        start: int = 0,
+        stop: int | None = None,
+        limit: int | None = None,
+        newest: bool = False,
+        max_bytes: int | None = None,
+    ) -> Slice:
+        self._check_open()
+        window = (start, _END if stop is None else stop, -1 if limit is None else limit)
+        return await in_thread(self._threads, self._read, stream, window, newest, max_bytes)
+
+    async def heads(self, streams: Sequence[str]) -> list[Head | None]:
+        self._check_open()
+        return await in_thread(self._threads, self._heads, streams)
+
+    async def streams(
+        self,
+        prefix: str,
+        *,
+        where: Mapping[str, str] | None = None,
+        order: Literal["name", "recent"] = "name",
+        after: str | None = None,
+        limit: int = 100,
+    ) -> Listing:
+        self._check_open()
+        last = parse_cursor(order, after)
+        return await in_thread(self._threads, self._streams, prefix, dict(where or {}), order, last, limit)
+
+    async def wait(self, stream: str, *, incarnation: str | None, next: int, timeout: float) -> bool:
+        deadline = time.monotonic() + timeout
+        while True:
+            self._check_open()
+            news = self._news.subscribe()
+            head = (await self.heads([stream]))[0]
+            if (head.incarnation if head else None, head.next if head else 0) != (incarnation, next):
+                return True
+            if not await settle(news, max(0.0, deadline - time.monotonic())) and time.monotonic() >= deadline:
+                return False
+
+    async def write_blob(self, stream: str, chunks: AsyncIterable[bytes]) -> str:
+        check_name(stream)
+        self._check_open()
+        name = secrets.token_hex(16)
+        blob = await self._group.submit(partial(Transaction.begin_blob, name=stream, blob=name))
+        held, offset = bytearray(), 0
+        async for chunk in chunks:
+            held += chunk
+            if len(held) >= _WRITTEN_TOGETHER:
+                offset += await self._write_chunks(blob, offset, held, last=False)
+        await self._write_chunks(blob, offset, held, last=True)
+        return name
+
+    async def read_blob(
+        self, stream: str, blob: str, *, start: int = 0, stop: int | None = None
+    ) -> AsyncIterator[bytes]:
+        self._check_open()
+        offset = start
+        while stop is None or offset < stop:
+            chunk = await in_thread(self._threads, self._read_chunk, stream, blob, offset)
+            if not chunk:
+                return
+            yield chunk if stop is None else chunk[: stop - offset]
+            offset += len(chunk)
+
+    async def sweep(self) -> Swept:
+        self._check_open()
+        if not await in_thread(self._threads, self._anything_to_sweep):
+            return Swept(0, 0)
+        streams = blobs = 0
+        more = True
+        while more:
+            swept, more = await self._group.submit(Transaction.sweep)
+            streams, blobs = streams + swept.streams, blobs + swept.blobs
+        await in_thread(self._threads, self._empty_log)
+        return Swept(streams, blobs)
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        await in_thread(self._threads, self._group.close)
+        self._news.close()
+        await in_thread(self._threads, self._file.close)
+        self._threads.shutdown(wait=False)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise UnavailableError(f"{self._file.path} was closed")
+
+    def _run(self, jobs: list[Job[_Work, Any]], wait: bool) -> bool:
+        with self._file.errors():
+            if self._pages > _PAGES_PER_CHECKPOINT:
+                # Folding the log back into the file costs milliseconds: never on an event loop.
+                if not wait:
+                    return False
+                self._file.writer.execute("PRAGMA wal_checkpoint(PASSIVE)")
+                self._pages = 0
+            if not self._file.begin(wait=wait):
+                return False
+            with Transaction(self._file.writer, _now()) as transaction:
+                for job in jobs:
+                    try:
+                        job.result = job.work(transaction)
+                    except HoldfastError as error:
+                        job.error = error
+            self._pages += transaction.pages
+        self._news.announce()
+        return True
+
+    async def _write_chunks(self, blob: int, start: int, held: bytearray, *, last: bool) -> int:
+        whole = len(held) if last else len(held) - len(held) % _CHUNK
+        chunks = [bytes(held[offset : min(offset + _CHUNK, whole)]) for offset in range(0, whole, _CHUNK)]
+        del held[:whole]
+        await self._group.submit(partial(Transaction.write_chunks, blob=blob, start=start, chunks=chunks, last=last))
+        return whole
+
+    def _read(self, stream: str, window: tuple[int, int, int], newest: bool, max_bytes: int | None) -> Slice:
+        with self._file.snapshot() as connection:
+            row = connection.execute(_HEAD, (stream, _now())).fetchone()
+            if row is None:
+                return Slice(None, [])
+            rows = connection.execute(_BACKWARD if newest else _FORWARD, (row[-1], *window))
+            if max_bytes is None:
+                entries = list(map(Entry._make, rows))
+            else:
+                entries, size = [], 0
+                for entry in map(Entry._make, rows):
+                    entries.append(entry)
+                    size += len(entry.data)
+                    if size >= max_bytes:
+                        break
+                rows.close()
+        if newest:
+            entries.reverse()
+        return Slice(head_from(row), entries)
+
+    def _heads(self, streams: Sequence[str]) -> list[Head | None]:
+        now = _now()
+        with self._file.snapshot() as connection:
+            rows = [connection.execute(_HEAD, (stream, now)).fetchone() for stream in streams]
+        return [None if row is None else head_from(row) for row in rows]
+
+    def _streams(self, prefix: str, where: dict[str, str], order: str, last: Listed | None, limit: int) -> Listing:
+        query = [
+            "SELECT name, updated_at FROM streams",
+            "WHERE incarnation IS NOT NULL AND (expires_at IS NULL OR expires_at > ?) AND name >= ?",
+        ]
+        values: list[object] = [_now(), prefix]
+        if (beyond := _beyond(prefix)) is not None:
+            query.append("AND name < ?")
+            values.append(beyond)
+        for pair in where.items():
+            query.append("AND id IN (SELECT stream FROM labels WHERE key = ? AND value = ?)")
+            values += pair
+        if last is not None and order == "name":
+            query.append("AND name > ?")
+            values.append(last.name)
+        elif last is not None:
+            query.append("AND (updated_at < ? OR (updated_at = ? AND name > ?))")
+            values += [last.updated_at, last.updated_at, last.name]
+        query.append("ORDER BY name LIMIT ?" if order == "name" else "ORDER BY updated_at DESC, name LIMIT ?")
+        with self._file.snapshot() as connection:
+            rows = connection.execute(" ".join(query), [*values, limit + 1]).fetchall()
+        page = list(map(Listed._make, rows[:limit]))
+        return Listing(page, after_cursor(order, page[-1]) if page and len(rows) > limit else None)
+
+    def _read_chunk(self, stream: str, blob: str, offset: int) -> bytes:
+        with self._file.snapshot() as connection:
+            head = connection.execute(_HEAD, (stream, _now())).fetchone()
+            found = head and connection.execute(_LINKED, (blob, head[-1])).fetchone()
+            if not found:
+                raise NotFoundError(f"{stream!r} has no blob {blob!r}")
+            row = connection.execute(
+                "SELECT start, data FROM chunks WHERE blob = ? AND start <= ? ORDER BY start DESC LIMIT 1",
+                (found[0], offset),
+            ).fetchone()
+        if row is None:
+            return b""
+        start, data = row
+        chunk: bytes = data[offset - start :]
+        return chunk
+
+    def _anything_to_sweep(self) -> bool:
+        times = sweep_times(_now())
+        with self._file.snapshot() as connection:
+            return any(connection.execute(query, times).fetchone() for query in (EXPIRED, BURIED, ORPHANED))
+
+    def _empty_log(self) -> None:
+        # What was deleted is overwritten in the file (secure_delete); an older copy may still be in the log.
+        with self._file.errors():
+            connection = self._file.connect()
+            try:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            finally:
+                connection.close()
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000
+
+
+def _beyond(prefix: str) -> str | None:
+    """Return the least text after everything that begins with `prefix`; None: there is none."""
+    while prefix:
+        last = ord(prefix[-1]) + 1
+        if last <= _LAST_CHARACTER:
+            return prefix[:-1] + chr(_AFTER_SURROGATES if last == _FIRST_SURROGATE else last)
+        prefix = prefix[:-1]
+    return None

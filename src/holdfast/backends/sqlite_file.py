@@ -1,0 +1,272 @@
+"""The SQLite file: its schema, its connections, and what to refuse before a byte of it is touched."""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+from holdfast.errors import DamagedError, InvalidError, UnavailableError, UnsupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["Durability", "SQLiteFile"]
+
+Durability = Literal["full", "relaxed"]
+
+APPLICATION_ID: Final = 0x48464C44
+"""'HFLD' at offset 68 of the file, https://www.sqlite.org/fileformat2.html#application_id"""
+
+MIGRATIONS: Final = (
+    """
+    CREATE TABLE streams (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        incarnation TEXT, -- NULL: deleted, the row is a tombstone
+        first INTEGER NOT NULL,
+        next INTEGER NOT NULL,
+        length INTEGER NOT NULL,
+        revision INTEGER NOT NULL,
+        created_at INTEGER NOT NULL, -- times are microseconds since 1970, UTC
+        updated_at INTEGER NOT NULL,
+        expires_at INTEGER,
+        labels TEXT NOT NULL, -- a JSON object, and again in the table labels, to be found by
+        note BLOB NOT NULL
+    );
+    CREATE INDEX streams_expiring ON streams (expires_at) WHERE expires_at IS NOT NULL;
+    CREATE TABLE entries (
+        stream INTEGER NOT NULL,
+        position INTEGER NOT NULL,
+        created_at INTEGER NOT NULL,
+        op_id TEXT,
+        data BLOB NOT NULL,
+        PRIMARY KEY (stream, position)
+    ) WITHOUT ROWID;
+    CREATE TABLE operations (
+        stream INTEGER NOT NULL,
+        op_id TEXT NOT NULL,
+        incarnation TEXT NOT NULL,
+        first INTEGER NOT NULL,
+        next INTEGER NOT NULL,
+        committed_at INTEGER NOT NULL,
+        PRIMARY KEY (stream, op_id)
+    ) WITHOUT ROWID;
+    CREATE TABLE labels (
+        stream INTEGER NOT NULL,
+        key TEXT NOT NULL,
+        value TEXT NOT NULL,
+        PRIMARY KEY (stream, key)
+    ) WITHOUT ROWID;
+    CREATE INDEX labels_by_value ON labels (key, value, stream);
+    CREATE TABLE blobs (
+        id INTEGER PRIMARY KEY,
+        stream INTEGER NOT NULL,
+        name TEXT NOT NULL UNIQUE,
+        size INTEGER NOT NULL,
+        written_at INTEGER NOT NULL, -- 0 once an entry refers to it
+        whole INTEGER NOT NULL
+    );
+    CREATE TABLE chunks (
+        blob INTEGER NOT NULL,
+        start INTEGER NOT NULL, -- the offset of its first byte
+        data BLOB NOT NULL,
+        PRIMARY KEY (blob, start)
+    );
+    CREATE TABLE links (
+        stream INTEGER NOT NULL,
+        position INTEGER NOT NULL,
+        blob INTEGER NOT NULL,
+        PRIMARY KEY (stream, position, blob)
+    ) WITHOUT ROWID;
+    CREATE INDEX links_by_blob ON links (blob);
+    CREATE VIEW history AS -- for people: SELECT * FROM history WHERE stream = 'messages/ctx-1'
+        SELECT streams.name AS stream, position, datetime(entries.created_at / 1000000, 'unixepoch') AS created,
+            op_id, CAST(data AS TEXT) AS data
+        FROM entries JOIN streams ON streams.id = entries.stream;
+    """,
+)
+"""Step n brings a file from version n to n + 1. A step that was released is never changed again."""
+
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_LONGEST_PAUSE = 0.005
+
+
+class SQLiteFile:
+    """One file of ours. Hands out connections, begins write transactions, and turns the driver's errors into ours."""
+
+    def __init__(self, path: str, *, durability: Durability = "full", timeout: float = 60.0) -> None:
+        self.path = path
+        self._synchronous = {"full": "FULL", "relaxed": "NORMAL"}[durability]
+        self._timeout = timeout
+        self._process = os.getpid()
+        self._idle: list[sqlite3.Connection] = []
+        self._refuse_foreign()
+        with self.errors():
+            self.writer = self.connect()
+            try:
+                self._migrate()
+            except BaseException:
+                self.writer.close()
+                raise
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Raise ours for the driver's, with the driver's as the cause."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if code in _DAMAGED:
+                raise DamagedError(
+                    f"{self.path}: {error}: restore it from a backup, or see `sqlite3 FILE .recover`"
+                ) from error
+            raise UnavailableError(f"{self.path}: {error}") from error
+
+    def connect(self) -> sqlite3.Connection:
+        """Return a new connection, with every setting that this file needs."""
+        connection = sqlite3.connect(
+            self.path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=64
+        )
+        connection.execute(f"PRAGMA synchronous={self._synchronous}")  # a constant of ours: pragmas take no parameters
+        connection.execute("PRAGMA trusted_schema=OFF")
+        connection.execute("PRAGMA secure_delete=ON")
+        connection.execute("PRAGMA wal_autocheckpoint=0")
+        connection.execute("PRAGMA journal_size_limit=16777216")
+        return connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """Lend a connection on which all reads see one moment."""
+        self.check_process()
+        with self.errors():
+            connection = self._idle.pop() if self._idle else self.connect()
+            try:
+                self.patiently(lambda: connection.execute("BEGIN"))
+                yield connection
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                self._idle.append(connection)
+
+    def begin(self, *, wait: bool = True) -> bool:
+        """Begin a write transaction on `writer`. With `wait=False`: False where another process is writing."""
+        self.check_process()
+        try:
+            self.writer.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if not _is_busy(error):
+                raise
+            if not wait:
+                return False
+            self.patiently(lambda: self.writer.execute("BEGIN IMMEDIATE"))
+        return True
+
+    def patiently(self, action: Callable[[], object]) -> None:
+        """Repeat an action while another process holds the lock, with short random pauses so that everyone gets a turn.
+
+        SQLite's own busy handler is not asked for some locks (recovery, the switch to WAL), and its fixed steps
+        starve whoever came last.
+        """
+        deadline = time.monotonic() + self._timeout
+        pause = 0.0002
+        while True:
+            try:
+                action()
+            except sqlite3.OperationalError as error:
+                if not _is_busy(error):
+                    raise
+                if time.monotonic() > deadline:
+                    raise UnavailableError(
+                        f"{self.path}: another process held the lock for {self._timeout:g} s; nothing was stored"
+                    ) from error
+                time.sleep(random.uniform(0.2, 1.0) * pause)  # noqa: S311 - not a secret
+                pause = min(pause * 2, _LONGEST_PAUSE)
+            else:
+                return
+
+    def check_process(self) -> None:
+        """Refuse a connection that came through a fork: SQLite's locks did not come with it."""
+        if os.getpid() != self._process:
+            raise InvalidError(f"{self.path} was opened before a fork: open it again in the child process")
+
+    def close(self) -> None:
+        """Close every connection. The last one in any process folds the log back into the file."""
+        while self._idle:
+            self._idle.pop().close()
+        self.writer.close()
+
+    def _refuse_foreign(self) -> None:
+        # Read as plain bytes: opening a foreign file with SQLite may already roll back or checkpoint it.
+        folder = Path(self.path).absolute().parent
+        if not folder.is_dir():
+            raise InvalidError(f"{self.path}: the folder {folder} does not exist: create it first")
+        try:
+            with Path(self.path).open("rb") as file:
+                header = file.read(100)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise UnavailableError(f"{self.path}: {error.strerror}") from error
+        if not header:
+            return
+        if not header.startswith(b"SQLite format 3\0") or int.from_bytes(header[68:72]) != APPLICATION_ID:
+            raise InvalidError(f"{self.path} is not a Holdfast file, and was left untouched: choose another name")
+        self._refuse_newer(int.from_bytes(header[60:64]))
+
+    def _refuse_newer(self, version: int) -> None:
+        if version > len(MIGRATIONS):
+            raise UnsupportedError(
+                f"{self.path} has format {version}, this Holdfast knows up to {len(MIGRATIONS)}; "
+                "it was left untouched: pip install --upgrade holdfast"
+            )
+
+    def _migrate(self) -> None:
+        # The first step is done in SQLite's rollback mode, so that the application id is in the file's header, where
+        # `_refuse_foreign` reads it, before any other process can see a table.
+        version = self._version()
+        if version < len(MIGRATIONS):
+            self.patiently(lambda: self.writer.execute("BEGIN EXCLUSIVE"))
+            try:
+                version = self._version()
+                for step in MIGRATIONS[version:]:
+                    for statement in _statements(step):
+                        self.writer.execute(statement)
+                self.writer.execute(f"PRAGMA application_id={APPLICATION_ID:d}")
+                self.writer.execute(f"PRAGMA user_version={max(version, len(MIGRATIONS)):d}")
+                self.writer.execute("COMMIT")
+            except BaseException:
+                self.writer.execute("ROLLBACK")
+                raise
+        self._refuse_newer(version)
+        self.patiently(self._use_wal)
+
+    def _version(self) -> int:
+        found: list[int] = []
+        self.patiently(lambda: found.extend(self.writer.execute("PRAGMA user_version").fetchone()))
+        return found[0]
+
+    def _use_wal(self) -> None:
+        mode = self.writer.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        if mode != "wal":
+            raise UnsupportedError(
+                f"{self.path}: this file system has no shared memory for SQLite's log: use a local disk"
+            )
+
+
+def _is_busy(error: sqlite3.OperationalError) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY
+
+
+def _statements(script: str) -> Iterator[str]:
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

@@ -1,0 +1,259 @@
+"""One write transaction on the SQLite file: what a change, a piece of a blob, or a sweep does to its tables."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import msgspec
+
+from holdfast.abc import OPERATIONS_REMEMBERED, Change, Head, Receipt, Swept
+from holdfast.errors import ConflictError
+from holdfast.rule import apply, repeat
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+__all__ = ["HEAD_COLUMNS", "Transaction", "head_from"]
+
+HEAD_COLUMNS: Final = (
+    "name, incarnation, first, next, length, revision, labels, note, created_at, updated_at, expires_at, id"
+)
+
+DAY: Final = 86_400 * 1_000_000
+_TOMBSTONES_LIVE: Final = 7 * DAY
+_UNLINKED_BLOBS_LIVE: Final = DAY
+_CHUNKS_A_SWEEP: Final = 64
+
+_FORGET = """
+    DELETE FROM operations WHERE stream = :stream AND (incarnation IS NOT :incarnation OR next <= :lowest)
+    AND op_id NOT IN (
+        SELECT op_id FROM operations WHERE stream = :stream AND (incarnation IS NOT :incarnation OR next <= :lowest)
+        ORDER BY committed_at DESC LIMIT :remembered
+    )
+"""
+
+EXPIRED: Final = "SELECT id FROM streams WHERE expires_at <= :now LIMIT 100"
+BURIED: Final = (
+    "SELECT id FROM streams WHERE incarnation IS NULL AND updated_at < :week_ago"
+    " AND NOT EXISTS (SELECT 1 FROM blobs WHERE blobs.stream = streams.id) LIMIT 100"
+)
+ORPHANED: Final = (
+    "SELECT id FROM blobs WHERE written_at < :day_ago"
+    " AND NOT EXISTS (SELECT 1 FROM links WHERE links.blob = blobs.id) LIMIT 1"
+)
+
+
+def sweep_times(now: int) -> dict[str, int]:
+    """Return the moments that the sweep's queries compare with."""
+    return {"now": now, "week_ago": now - _TOMBSTONES_LIVE, "day_ago": now - _UNLINKED_BLOBS_LIVE}
+
+
+def head_from(row: Sequence[Any]) -> Head:
+    """Build a head from `HEAD_COLUMNS`."""
+    name, incarnation, first, following, length, revision, labels, note, *times = row[:11]
+    found = {} if labels == "{}" else msgspec.json.decode(labels, type=dict[str, str])
+    return Head(name, incarnation, first, following, length, revision, found, note, *times)
+
+
+class Transaction:
+    """Everything done to it is committed together at the end of the `with` block, or rolled back."""
+
+    def __init__(self, connection: sqlite3.Connection, now: int) -> None:
+        self._execute = connection.execute
+        self._connection = connection
+        self._now = now
+        self.pages = 0
+        """About how many pages of the log this took."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            try:
+                self._execute("COMMIT")
+                return
+            except BaseException:
+                self._rollback()
+                raise
+        self._rollback()
+
+    def _rollback(self) -> None:
+        if self._connection.in_transaction:  # a full disk has already rolled back
+            self._execute("ROLLBACK")
+
+    def commit(self, name: str, change: Change) -> Receipt:
+        """Make one change. Our errors come before anything is written, so others in the group are not harmed."""
+        row = self._execute(f"SELECT {HEAD_COLUMNS} FROM streams WHERE name = ?", (name,)).fetchone()  # noqa: S608
+        stream = None if row is None else row[11]
+        if change.op_id is not None and stream is not None:
+            known = self._execute(
+                "SELECT incarnation, first, next, committed_at FROM operations WHERE stream = ? AND op_id = ?",
+                (stream, change.op_id),
+            ).fetchone()
+            if known is not None:
+                return repeat(Receipt(*known), change)
+        stored = None if row is None or row[1] is None else head_from(row)
+        effect = apply(name, stored, change, now=self._now, incarnation=secrets.token_hex(8))
+        head, receipt = effect.head, effect.receipt
+        blobs = self._find_blobs(name, stream, change, fresh=effect.fresh) if change.blobs else ()
+
+        if stream is None:
+            if head is None:
+                return receipt
+            stream = self._insert(name, head)
+        elif effect.fresh:
+            self._empty(stream)
+        for start, stop in effect.remove:
+            head = self._remove(stream, head, start, stop)
+        if len(change.entries) == 1:
+            self._execute(
+                "INSERT INTO entries VALUES (?, ?, ?, ?, ?)",
+                (stream, receipt.first, receipt.committed_at, change.op_id, change.entries[0]),
+            )
+        elif change.entries:
+            self._connection.executemany(
+                "INSERT INTO entries VALUES (?, ?, ?, ?, ?)",
+                [
+                    (stream, position, receipt.committed_at, change.op_id, data)
+                    for position, data in enumerate(change.entries, receipt.first)
+                ],
+            )
+        if blobs:
+            self._link(stream, receipt, blobs)
+        self._store(stream, stored, head, fresh=effect.fresh)
+        if change.op_id is not None:
+            self._execute(
+                "INSERT INTO operations VALUES (?, ?, ?, ?, ?, ?)",
+                (stream, change.op_id, receipt.incarnation, receipt.first, receipt.next, receipt.committed_at),
+            )
+        self.pages += 3 + sum(map(len, change.entries)) // 3_000
+        return receipt
+
+    def begin_blob(self, name: str, blob: str) -> int:
+        """Make room for a blob beside a stream that may not be there yet, and return its row."""
+        row = self._execute("SELECT id FROM streams WHERE name = ?", (name,)).fetchone()
+        stream = row[0] if row else self._insert(name, None)
+        cursor = self._execute(
+            "INSERT INTO blobs (stream, name, size, written_at, whole) VALUES (?, ?, 0, ?, 0)",
+            (stream, blob, self._now),
+        )
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
+
+    def write_chunks(self, blob: int, start: int, chunks: Sequence[bytes], *, last: bool) -> None:
+        """Add the next pieces of a blob, the first of them at offset `start`; the last ones make it whole."""
+        for chunk in chunks:
+            self._execute("INSERT INTO chunks VALUES (?, ?, ?)", (blob, start, chunk))
+            start += len(chunk)
+            self.pages += 1 + len(chunk) // 3_000
+        self._execute("UPDATE blobs SET size = ?, whole = ? WHERE id = ?", (start, last, blob))
+
+    def sweep(self) -> tuple[Swept, bool]:
+        """Remove some of what nobody can reach; True: there may be more."""
+        times = sweep_times(self._now)
+        expired = [row[0] for row in self._execute(EXPIRED, times)]
+        for stream in expired:
+            self._empty(stream)
+            self._bury(stream)
+        buried = [row[0] for row in self._execute(BURIED, times)]
+        for stream in buried:
+            self._execute("DELETE FROM operations WHERE stream = ?", (stream,))
+            self._execute("DELETE FROM streams WHERE id = ?", (stream,))
+        orphans = 0
+        orphan = self._execute(ORPHANED, times).fetchone()
+        if orphan is not None:
+            # Not whole any more: a commit that would link it now is refused, though only some of its chunks are gone.
+            self._execute("UPDATE blobs SET whole = 0 WHERE id = ?", orphan)
+            removed = self._execute(
+                "DELETE FROM chunks WHERE rowid IN (SELECT rowid FROM chunks WHERE blob = ? LIMIT ?)",
+                (*orphan, _CHUNKS_A_SWEEP),
+            ).rowcount
+            if removed < _CHUNKS_A_SWEEP:
+                orphans = self._execute("DELETE FROM blobs WHERE id = ?", orphan).rowcount
+        return Swept(len(expired), orphans), bool(expired or buried or orphan)
+
+    def _find_blobs(self, name: str, stream: int | None, change: Change, *, fresh: bool) -> list[int]:
+        found = []
+        for blob in change.blobs:
+            row = self._execute(
+                "SELECT id FROM blobs WHERE name = ? AND stream = ? AND whole AND (written_at > 0 OR NOT ?)",
+                (blob, stream, fresh),
+            ).fetchone()
+            if row is None:
+                raise ConflictError(f"{name!r}: a blob of this change is gone, write it again")
+            found.append(row[0])
+        return found
+
+    def _link(self, stream: int, receipt: Receipt, blobs: Sequence[int]) -> None:
+        for blob in blobs:
+            self._execute("UPDATE blobs SET written_at = 0 WHERE id = ?", (blob,))
+            for position in range(receipt.first, receipt.next):
+                self._execute("INSERT OR IGNORE INTO links VALUES (?, ?, ?)", (stream, position, blob))
+
+    def _insert(self, name: str, head: Head | None) -> int:
+        cursor = self._execute(
+            "INSERT INTO streams"
+            " (name, incarnation, first, next, length, revision, created_at, updated_at, labels, note) VALUES (?, ?, 0, 0, 0, 0, ?, ?, '{}', x'')",
+            (name, head and head.incarnation, self._now, self._now),
+        )
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
+
+    def _empty(self, stream: int) -> None:
+        # Blobs stay for the sweep to remove in pieces: without their links nobody can read them.
+        for table in ("entries", "links", "labels"):
+            self._execute(f"DELETE FROM {table} WHERE stream = ?", (stream,))  # noqa: S608 - the three names above
+        self._forget(stream, None, 0)
+
+    def _bury(self, stream: int) -> None:
+        self._execute(
+            "UPDATE streams SET incarnation = NULL, first = 0, next = 0, length = 0, labels = '{}', note = x'',"
+            " expires_at = NULL, updated_at = ? WHERE id = ?",
+            (self._now, stream),
+        )
+
+    def _remove(self, stream: int, head: Head | None, start: int, stop: int) -> Head | None:
+        window = (stream, start, stop)
+        self._execute("DELETE FROM links WHERE stream = ? AND position >= ? AND position < ?", window)
+        removed = self._execute(
+            "DELETE FROM entries WHERE stream = ? AND position >= ? AND position < ?", window
+        ).rowcount
+        if head is None:
+            return None
+        self._forget(stream, head.incarnation, head.first)
+        return head._replace(length=head.length - removed)
+
+    def _forget(self, stream: int, incarnation: str | None, lowest: int) -> None:
+        self._execute(
+            _FORGET,
+            {"stream": stream, "incarnation": incarnation, "lowest": lowest, "remembered": OPERATIONS_REMEMBERED},
+        )
+
+    def _store(self, stream: int, stored: Head | None, head: Head | None, *, fresh: bool) -> None:
+        if head is None:
+            self._bury(stream)
+            return
+        if stored is not None and not fresh and head.revision == stored.revision:
+            self._execute(
+                "UPDATE streams SET next = ?, length = ?, updated_at = ? WHERE id = ?",
+                (head.next, head.length, head.updated_at, stream),
+            )
+            return
+        self._execute(
+            "UPDATE streams SET incarnation = ?, first = ?, next = ?, length = ?, revision = ?, labels = ?, note = ?,"
+            " created_at = ?, updated_at = ?, expires_at = ? WHERE id = ?",
+            (
+                *head[1:6],
+                msgspec.json.encode(head.labels).decode(),
+                *head[7:11],
+                stream,
+            ),
+        )
+        if fresh or stored is None or head.labels != stored.labels:
+            self._execute("DELETE FROM labels WHERE stream = ?", (stream,))
+            self._connection.executemany(
+                "INSERT INTO labels VALUES (?, ?, ?)", [(stream, *pair) for pair in head.labels.items()]
+            )

@@ -1,0 +1,1 @@
+"""The stores, each written once over any backend."""
