@@ -1,0 +1,74 @@
+"""What every test gets: real conversations to keep, and a look around afterwards for what was left open."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[1]
+
+# A machine that is busy is no reason to fail; in CI, hypothesis's own profile (no random seeds) stays the base.
+settings.register_profile("house", settings.default, deadline=None)
+settings.load_profile("house")
+
+
+@pytest.fixture(scope="session")
+def airline() -> list[dict[str, Any]]:
+    """A hundred real conversations of an airline's agent, each with a `context_id` and its `messages`."""
+    folder = Path(os.environ.get("HOLDFAST_DATA", ROOT.parent / "shared" / "data"))
+    path = folder / "airline-conversations.jsonl"
+    if not path.is_file():
+        pytest.skip(f"no real conversations here: HOLDFAST_DATA names no folder with {path.name}")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [{key: record[key] for key in ("context_id", "messages")} for record in map(json.loads, lines)]
+
+
+# Python warns of an unclosed SQLite connection only since 3.13, and only when it is collected. The audit hook sees
+# each one as it is opened; the reference kept here keeps it from being closed by accident.
+_opened: list[sqlite3.Connection] = []
+
+
+def _remember(event: str, args: tuple[Any, ...]) -> None:
+    if event == "sqlite3.connect/handle":
+        _opened.append(args[0])
+
+
+sys.addaudithook(_remember)
+
+
+def _is_open(connection: sqlite3.Connection) -> bool:
+    try:
+        connection.total_changes  # noqa: B018 - raises once it is closed, from whichever thread
+    except sqlite3.ProgrammingError:
+        return False
+    return True
+
+
+def _lingering(before: set[threading.Thread]) -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread not in before and not thread.daemon]
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_open() -> Iterator[None]:
+    """Fail a test after which a thread still runs or a connection is still open."""
+    _opened.clear()
+    before = set(threading.enumerate())
+    yield
+    patience = time.monotonic() + 2  # a thread that was told to end may need a moment
+    while _lingering(before) and time.monotonic() < patience:
+        time.sleep(0.01)
+    assert [thread.name for thread in _lingering(before)] == [], "threads were left running"
+    still_open = sum(map(_is_open, _opened))
+    assert still_open == 0, f"{still_open} SQLite connections were left open"
