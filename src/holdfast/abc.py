@@ -67,6 +67,8 @@ class Head(NamedTuple):
     """The position that the next entry gets. Never goes back within an incarnation."""
     length: int
     """How many entries can be read. Less than `next - first` once entries were cut off the end."""
+    base: int
+    """Where a read that names no start begins: the note stands for what is below."""
     revision: int
     """Goes up with every change that is not a plain append: the token that guards labels, note, cuts and drops."""
     labels: dict[str, str]
@@ -144,6 +146,7 @@ class Change(NamedTuple):
         blobs: ids of `write_blob` that the entries refer to. They live as long as one of these entries.
         labels: replaces all labels. None keeps them.
         note: replaces the note. None keeps it.
+        base: moves `Head.base`. None keeps it.
         expires_at: replaces the moment of expiry; None removes it, `KEEP` keeps it.
 
     `op_id` names the call, within its stream. A repeat adds nothing, is not held to its conditions, and returns what
@@ -157,6 +160,7 @@ class Change(NamedTuple):
     revision: int | None = None
     labels: Mapping[str, str] | None = None
     note: bytes | None = None
+    base: int | None = None
     expires_at: int | None = KEEP
     delete: bool = False
     drop_before: int | None = None
@@ -202,13 +206,13 @@ class Backend(ABC):
         self,
         stream: str,
         *,
-        start: int = 0,
+        start: int | None = None,
         stop: int | None = None,
         limit: int | None = None,
         newest: bool = False,
         max_bytes: int | None = None,
     ) -> Slice:
-        """Read entries at `start <= position < stop`, with the head, at one moment.
+        """Read entries at `start <= position < stop`, with the head, at one moment. No start: from `Head.base`.
 
         Takes at most `limit` entries, and stops after the entry with which `max_bytes` is reached (so at least one
         entry comes, whatever its size): from the front, or from the end with `newest`. The rest is not touched.

@@ -99,7 +99,7 @@ def apply(name: str, stored: Head | None, change: Change, *, now: int, incarnati
         receipt = Receipt(head.incarnation if head else incarnation, 0, 0, now)
         return Effect(None, receipt, True, ())
     if head is None or fresh:
-        head = Head(name, incarnation, 0, 0, 0, 0, {}, b"", now, now, None)
+        head = Head(name, incarnation, 0, 0, 0, 0, 0, {}, b"", now, now, None)
 
     first, after = head.next, head.next + len(change.entries)
     remove: list[tuple[int, int]] = []
@@ -109,13 +109,15 @@ def apply(name: str, stored: Head | None, change: Change, *, now: int, incarnati
         remove.append((head.first, kept))
     if change.cut_from is not None and change.cut_from < first:
         remove.append((max(change.cut_from, kept), first))
-    plain = not remove and change.labels is None and change.note is None and change.expires_at == KEEP
+    plain = not remove and change.labels is None and change.note is None
+    plain = plain and change.base is None and change.expires_at == KEEP
     head = Head(
         name,
         head.incarnation,
         kept,
         after,
         head.length + len(change.entries),
+        head.base if change.base is None else change.base,
         head.revision if plain else head.revision + 1,
         head.labels if change.labels is None else dict(change.labels),
         head.note if change.note is None else change.note,

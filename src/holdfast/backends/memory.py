@@ -113,7 +113,7 @@ class MemoryBackend(Backend):
         self,
         stream: str,
         *,
-        start: int = 0,
+        start: int | None = None,
         stop: int | None = None,
         limit: int | None = None,
         newest: bool = False,
@@ -124,7 +124,7 @@ class MemoryBackend(Backend):
             if head is None:
                 return Slice(None, [])
             kept = self._streams[stream]
-            low = kept.find(start)
+            low = kept.find(head.base if start is None else start)
             high = len(kept.entries) if stop is None else max(kept.find(stop), low)
             window = kept.entries[low:high]
         if newest:

@@ -45,6 +45,7 @@ _FORWARD = (
     " WHERE stream = ? AND position >= ? AND position < ? ORDER BY position LIMIT ?"
 )
 _BACKWARD = _FORWARD.replace("ORDER BY position", "ORDER BY position DESC")
+_BASE = HEAD_COLUMNS.split(", ").index("base")
 _LINKED = "SELECT id FROM blobs WHERE name = ? AND stream = ? AND EXISTS (SELECT 1 FROM links WHERE blob = blobs.id)"
 _END = 2**62
 _LAST_CHARACTER, _FIRST_SURROGATE, _AFTER_SURROGATES = 0x10FFFF, 0xD800, 0xE000
@@ -111,7 +112,7 @@ class SQLiteBackend(Backend):
         self,
         stream: str,
         *,
-        start: int = 0,
+        start: int | None = None,
         stop: int | None = None,
         limit: int | None = None,
         newest: bool = False,
@@ -226,12 +227,15 @@ class SQLiteBackend(Backend):
         await self._group.submit(partial(Transaction.write_chunks, blob=blob, start=start, chunks=chunks, last=last))
         return whole
 
-    def _read(self, stream: str, window: tuple[int, int, int], newest: bool, max_bytes: int | None) -> Slice:
+    def _read(self, stream: str, window: tuple[int | None, int, int], newest: bool, max_bytes: int | None) -> Slice:
         with self._file.snapshot() as connection:
             row = connection.execute(_HEAD, (stream, _now())).fetchone()
             if row is None:
                 return Slice(None, [])
-            rows = connection.execute(_BACKWARD if newest else _FORWARD, (row[-1], *window))
+            start, *rest = window
+            rows = connection.execute(
+                _BACKWARD if newest else _FORWARD, (row[-1], row[_BASE] if start is None else start, *rest)
+            )
             if max_bytes is None:
                 entries = list(map(Entry._make, rows))
             else:

@@ -31,6 +31,7 @@ MIGRATIONS: Final = (
         first INTEGER NOT NULL,
         next INTEGER NOT NULL,
         length INTEGER NOT NULL,
+        base INTEGER NOT NULL,
         revision INTEGER NOT NULL,
         created_at INTEGER NOT NULL, -- times are microseconds since 1970, UTC
         updated_at INTEGER NOT NULL,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["HEAD_COLUMNS", "Transaction", "head_from"]
 
 HEAD_COLUMNS: Final = (
-    "name, incarnation, first, next, length, revision, labels, note, created_at, updated_at, expires_at, id"
+    "name, incarnation, first, next, length, base, revision, labels, note, created_at, updated_at, expires_at, id"
 )
 
 DAY: Final = 86_400 * 1_000_000
@@ -52,9 +52,9 @@ def sweep_times(now: int) -> dict[str, int]:
 
 def head_from(row: Sequence[Any]) -> Head:
     """Build a head from `HEAD_COLUMNS`."""
-    name, incarnation, first, following, length, revision, labels, note, *times = row[:11]
+    name, incarnation, first, following, length, base, revision, labels, note, *times = row[:12]
     found = {} if labels == "{}" else msgspec.json.decode(labels, type=dict[str, str])
-    return Head(name, incarnation, first, following, length, revision, found, note, *times)
+    return Head(name, incarnation, first, following, length, base, revision, found, note, *times)
 
 
 class Transaction:
@@ -87,7 +87,7 @@ class Transaction:
     def commit(self, name: str, change: Change) -> Receipt:
         """Make one change. Our errors come before anything is written, so others in the group are not harmed."""
         row = self._execute(f"SELECT {HEAD_COLUMNS} FROM streams WHERE name = ?", (name,)).fetchone()  # noqa: S608
-        stream = None if row is None else row[11]
+        stream = None if row is None else row[12]
         if change.op_id is not None and stream is not None:
             known = self._execute(
                 "SELECT incarnation, first, next, committed_at FROM operations WHERE stream = ? AND op_id = ?",
@@ -195,8 +195,8 @@ class Transaction:
 
     def _insert(self, name: str, head: Head | None) -> int:
         cursor = self._execute(
-            "INSERT INTO streams"
-            " (name, incarnation, first, next, length, revision, created_at, updated_at, labels, note) VALUES (?, ?, 0, 0, 0, 0, ?, ?, '{}', x'')",
+            "INSERT INTO streams (name, incarnation, first, next, length, base, revision, created_at, updated_at, labels,"
+            " note) VALUES (?, ?, 0, 0, 0, 0, 0, ?, ?, '{}', x'')",
             (name, head and head.incarnation, self._now, self._now),
         )
         assert cursor.lastrowid is not None
@@ -210,8 +210,8 @@ class Transaction:
 
     def _bury(self, stream: int) -> None:
         self._execute(
-            "UPDATE streams SET incarnation = NULL, first = 0, next = 0, length = 0, labels = '{}', note = x'',"
-            " expires_at = NULL, updated_at = ? WHERE id = ?",
+            "UPDATE streams SET incarnation = NULL, first = 0, next = 0, length = 0, base = 0, labels = '{}',"
+            " note = x'', expires_at = NULL, updated_at = ? WHERE id = ?",
             (self._now, stream),
         )
 
@@ -243,12 +243,12 @@ class Transaction:
             )
             return
         self._execute(
-            "UPDATE streams SET incarnation = ?, first = ?, next = ?, length = ?, revision = ?, labels = ?, note = ?,"
-            " created_at = ?, updated_at = ?, expires_at = ? WHERE id = ?",
+            "UPDATE streams SET incarnation = ?, first = ?, next = ?, length = ?, base = ?, revision = ?,"
+            " labels = ?, note = ?, created_at = ?, updated_at = ?, expires_at = ? WHERE id = ?",
             (
-                *head[1:6],
+                *head[1:7],
                 msgspec.json.encode(head.labels).decode(),
-                *head[7:11],
+                *head[8:12],
                 stream,
             ),
         )
