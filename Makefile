@@ -3,6 +3,7 @@ BIN := .venv/bin
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
+.DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: help demo test bench docs format lock clean
 
