@@ -1,0 +1,44 @@
+"""What `import holdfast` costs a program that has just started, and what it drags in."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from statistics import median
+from typing import Any, Final
+
+from bench.peers import ROOT
+
+__all__ = ["measure_import"]
+
+UNWANTED: Final = (
+    "sqlite3", "aiosqlite", "psycopg", "asyncpg", "boto3", "botocore", "aiohttp", "httpx", "obstore", "sqlalchemy",
+    "pydantic", "agents", "openai", "langchain_core", "langgraph", "a2a", "mcp", "typer", "rich", "fastapi",
+)  # fmt: skip
+"""Drivers, frameworks and tools: each may be imported by whoever opens that place or uses that adapter, not before."""
+
+_WHAT_CAME = f"import sys, holdfast; print(*sorted({set(UNWANTED)!r} & set(sys.modules)))"
+
+
+def measure_import(runs: int) -> dict[str, Any]:
+    """Time fresh interpreters, from start to exit, with the import and without, taking turns. In milliseconds."""
+    times: dict[str, list[float]] = {"import holdfast": [], "pass": []}
+    for _ in range(runs):
+        for code, taken in times.items():
+            began = time.perf_counter()
+            done = _python(code)
+            taken.append((time.perf_counter() - began) * 1e3)
+            if done.returncode:
+                return {"error": done.stderr.strip().splitlines()[-1]}
+    return {
+        "holdfast": median(times["import holdfast"]),
+        "bare": median(times["pass"]),
+        "spread": (min(times["import holdfast"]), max(times["import holdfast"])),
+        "unwanted": _python(_WHAT_CAME).stdout.split(),
+    }
+
+
+def _python(code: str) -> subprocess.CompletedProcess[str]:
+    # Not in the root of the repository: there are folders in it that nobody has who installed Holdfast.
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT / "bench", capture_output=True, text=True, check=False)

@@ -1,0 +1,37 @@
+"""The peers' own environment: what a user would install, from a lock with hashes, away from the project's."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+from typing import Final
+
+__all__ = ["HOME", "ROOT", "peers_python"]
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+HOME: Final = ROOT / ".bench"
+"""Everything this folder makes. It ignores itself, so nothing of it can be committed by accident."""
+
+_LOCK: Final = ROOT / "requirements" / "bench-peers.txt"
+
+
+def peers_python() -> Path:
+    """Return the interpreter of the peers' environment. Makes it where it is missing or of another lock or Python."""
+    home = HOME / "venv"
+    python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    stamp = home / "made-from"
+    made_from = f"{sys.version} {hashlib.sha256(_LOCK.read_bytes()).hexdigest()}"
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == made_from:
+        return python
+    print(f"installing the peers into {home.relative_to(ROOT)}, once ...", file=sys.stderr)
+    HOME.mkdir(exist_ok=True)
+    (HOME / ".gitignore").write_text("*\n", encoding="utf-8")
+    venv.create(home, clear=True, with_pip=True)
+    install = [python, "-m", "pip", "install", "--quiet", "--only-binary", ":all:", "--no-deps", "--require-hashes"]
+    subprocess.run([*install, "--requirement", _LOCK], check=True)
+    stamp.write_text(made_from, encoding="utf-8")
+    return python
