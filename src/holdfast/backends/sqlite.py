@@ -36,9 +36,12 @@ _CHUNK = 2**18
 _WRITTEN_TOGETHER = 2**22
 _PAGES_PER_CHECKPOINT = 1_000
 
-_HEAD = (
-    f"SELECT {HEAD_COLUMNS} FROM streams"
-    " WHERE name = ? AND incarnation IS NOT NULL AND (expires_at IS NULL OR expires_at > ?)"
+_HEAD = " ".join(
+    [
+        "SELECT",
+        HEAD_COLUMNS,
+        "FROM streams WHERE name = ? AND incarnation IS NOT NULL AND (expires_at IS NULL OR expires_at > ?)",
+    ]
 )
 _FORWARD = (
     "SELECT position, data, created_at, op_id FROM entries"

@@ -195,8 +195,8 @@ class Transaction:
 
     def _insert(self, name: str, head: Head | None) -> int:
         cursor = self._execute(
-            "INSERT INTO streams (name, incarnation, first, next, length, base, revision, created_at, updated_at, labels,"
-            " note) VALUES (?, ?, 0, 0, 0, 0, 0, ?, ?, '{}', x'')",
+            "INSERT INTO streams (name, incarnation, first, next, length, base, revision, created_at, updated_at,"
+            " labels, note) VALUES (?, ?, 0, 0, 0, 0, 0, ?, ?, '{}', x'')",
             (name, head and head.incarnation, self._now, self._now),
         )
         assert cursor.lastrowid is not None

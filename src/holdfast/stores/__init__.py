@@ -1,1 +1,42 @@
-"""The stores, each written once over any backend."""
+"""The stores, each written once over any backend, and the three of them together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from holdfast.stores.artifacts import Artifacts
+from holdfast.stores.messages import Messages
+from holdfast.stores.tasks import Tasks
+
+if TYPE_CHECKING:
+    from holdfast.abc import Backend, Swept
+
+__all__ = ["Artifacts", "Messages", "Stores", "Tasks"]
+
+
+class Stores:
+    """Messages, artifacts and task states in one place."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.messages = Messages(backend)
+        self.artifacts = Artifacts(backend)
+        self.tasks = Tasks(backend)
+
+    async def sweep(self) -> Swept:
+        """Remove for good what has expired or was left over, and say how much.
+
+        Nothing that a read could still show is touched, and other processes may go on. A SQLite file is swept
+        whenever it is opened; a service that runs for long calls this now and then.
+        """
+        return await self.backend.sweep()
+
+    async def close(self) -> None:
+        """Finish the writes under way and let go of the place. Closing twice is closing once."""
+        await self.backend.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()

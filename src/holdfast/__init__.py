@@ -1,0 +1,100 @@
+"""Holdfast: keeps what an AI agent must not lose. Its messages, its artifacts, its task states.
+
+    async with holdfast.open("sqlite:///agent.db") as stores:
+        await stores.messages.add_message("ctx-1", {"role": "user", "content": "hi"})
+
+A write that was acknowledged is never lost, doubled or reordered: under concurrent writers in many processes,
+crashes, and answers lost on the way.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from holdfast.errors import (
+    ConflictError,
+    DamagedError,
+    HoldfastError,
+    InvalidError,
+    NotFoundError,
+    UnavailableError,
+    UnsupportedError,
+)
+from holdfast.memory import InMemoryArtifactStore, InMemoryMessageStore, InMemoryTaskStateStore
+from holdfast.records import Artifact, ArtifactInfo, ContextInfo, ContextRef, MessageEntry, Page, TaskInfo, TaskState
+from holdfast.registry import connect
+from holdfast.stores import Artifacts, Messages, Stores, Tasks
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+__all__ = [
+    "Artifact",
+    "ArtifactInfo",
+    "Artifacts",
+    "ConflictError",
+    "ContextInfo",
+    "ContextRef",
+    "DamagedError",
+    "HoldfastError",
+    "InMemoryArtifactStore",
+    "InMemoryMessageStore",
+    "InMemoryTaskStateStore",
+    "InvalidError",
+    "MessageEntry",
+    "Messages",
+    "NotFoundError",
+    "Opening",
+    "Page",
+    "Stores",
+    "TaskInfo",
+    "TaskState",
+    "Tasks",
+    "UnavailableError",
+    "UnsupportedError",
+    "open",
+]
+
+__version__ = "0.1.0"
+
+
+def open(url: str, **options: Any) -> Opening:
+    """Open the place that a URL means.
+
+        async with holdfast.open("sqlite:///agent.db") as stores: ...
+
+    or `stores = await holdfast.open(url)` and `await stores.close()` later.
+
+    Args:
+        url: `memory:`, `sqlite:///relative.db`, `sqlite:////absolute/path.db`. What follows a `?` are options.
+        options: the same options as keyword arguments.
+
+    Raises:
+        InvalidError: the URL or an option is wrong. The error says what there is.
+        UnsupportedError: the place cannot do what Holdfast needs, or its driver is not installed.
+        UnavailableError: the place gives no answer.
+    """
+    return Opening(url, options)
+
+
+class Opening:
+    """What `open` returns: await it, or enter it with `async with`."""
+
+    def __init__(self, url: str, options: dict[str, Any]) -> None:
+        self._url = url
+        self._options = options
+        self._stores: Stores | None = None
+
+    def __await__(self) -> Generator[Any, Any, Stores]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> Stores:
+        self._stores = await self._open()
+        return self._stores
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._stores is not None:
+            await self._stores.close()
+
+    async def _open(self) -> Stores:
+        return Stores(await connect(self._url, **self._options))

@@ -1,0 +1,32 @@
+"""The stores in memory, by the names people look for: for tests and trials, not for production.
+
+Nothing outlives the process. `holdfast.open("memory:")` gives all three together.
+"""
+
+from __future__ import annotations
+
+from holdfast.backends.memory import MemoryBackend
+from holdfast.stores import Artifacts, Messages, Tasks
+
+__all__ = ["InMemoryArtifactStore", "InMemoryMessageStore", "InMemoryTaskStateStore"]
+
+
+class InMemoryMessageStore(Messages):
+    """Conversations in this process's memory. Not for production: nothing outlives the process."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryBackend())
+
+
+class InMemoryArtifactStore(Artifacts):
+    """Artifacts in this process's memory. Not for production: nothing outlives the process."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryBackend())
+
+
+class InMemoryTaskStateStore(Tasks):
+    """Task states in this process's memory. Not for production: nothing outlives the process."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryBackend())

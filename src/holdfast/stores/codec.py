@@ -1,0 +1,134 @@
+"""JSON and ids, checked before anything is stored: what goes in comes back exactly, or is refused."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import msgspec
+
+from holdfast.abc import MAX_ENTRY_BYTES
+from holdfast.errors import DamagedError, InvalidError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["MAX_DEPTH", "MAX_ID_BYTES", "decode", "decode_many", "encode", "from_time", "stream_name", "to_time"]
+
+MAX_DEPTH: Final = 200
+"""The deepest nesting of lists and objects."""
+
+MAX_ID_BYTES: Final = 1_024
+"""The longest id, as UTF-8."""
+
+T = TypeVar("T")
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_encode = msgspec.json.Encoder().encode
+_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
+
+
+def encode(value: Any, what: str) -> bytes:
+    """Return the JSON of a value as UTF-8, key order kept.
+
+    Raises:
+        InvalidError: JSON cannot carry the value so that it comes back the same: a NaN, an infinity, a tuple, a key
+            that is not text, a lone surrogate, an integer of over 4,300 digits, an object of a class, over 200 levels
+            deep, or over 64 MiB.
+    """
+    _check(value, what)
+    try:
+        data = _encode(value)
+    except (ValueError, OverflowError, TypeError, RecursionError) as error:
+        raise InvalidError(f"{what} does not fit JSON: {error}") from error
+    if len(data) > MAX_ENTRY_BYTES:
+        raise InvalidError(
+            f"{what} has {len(data):,} bytes as JSON, the limit is {MAX_ENTRY_BYTES:,}: store it as an artifact"
+        )
+    return data
+
+
+def _check(value: Any, what: str) -> None:
+    # The encoder writes NaN as null, tuples as lists and numbers as keys without a word, so every value is looked at.
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH + 1):
+        below: list[Any] = []
+        for one in level:
+            kind = type(one)
+            if kind is str or kind is int or one is None or kind is bool:
+                continue
+            if kind is dict:
+                for key in one:
+                    if type(key) is not str:
+                        raise InvalidError(f"{what} has the key {key!r}: JSON keys are text")
+                below.extend(one.values())
+            elif kind is list:
+                below.extend(one)
+            elif kind is not float:
+                raise InvalidError(
+                    f"{what} holds a {kind.__name__}: JSON has dict, list, str, int, float, bool and None"
+                )
+            elif one - one != 0.0:
+                raise InvalidError(f"{what} holds {one!r}: JSON has no such number")
+        if not below:
+            return
+        level = below
+    raise InvalidError(f"{what} is nested over {MAX_DEPTH} levels deep, or holds itself")
+
+
+def decode(data: bytes, where: str) -> Any:
+    """Read what `encode` wrote.
+
+    Raises:
+        DamagedError: it is not JSON.
+    """
+    try:
+        return _decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise DamagedError(f"{where}: what is stored is not JSON: {error}") from error
+
+
+def decode_many(data: Sequence[bytes], where: str) -> list[Any]:
+    """Read many at once, which is faster than one by one."""
+    try:
+        values: list[Any] = _decoder.decode(b"[%b]" % b",".join(data))
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        values = []
+    if len(values) != len(data):  # find the one, for its error; and "1,2" is one damaged entry, not two
+        values = [decode(one, where) for one in data]
+    return values
+
+
+def stream_name(kind: str, name: str, value: str) -> str:
+    """Return the stream of an id, checked. Two ids never share a stream, whatever characters they have.
+
+    Raises:
+        InvalidError: the id is not text, empty, over 1,024 bytes of UTF-8, or has NUL or a lone surrogate.
+    """
+    if not isinstance(value, str):
+        raise InvalidError(f"{name} must be a str, not {type(value).__name__}")
+    try:
+        size = len(value) if value.isascii() else len(value.encode())
+    except UnicodeEncodeError:
+        raise InvalidError(f"{name} has a lone surrogate: it is not Unicode text") from None
+    if not 0 < size <= MAX_ID_BYTES:
+        raise InvalidError(f"{name} must have 1 to {MAX_ID_BYTES:,} bytes of UTF-8, this one has {size:,}")
+    if "\0" in value:
+        raise InvalidError(f"{name} must not contain NUL")
+    return f"{kind}/{value}"
+
+
+def to_time(microseconds: int) -> datetime:
+    """Return the moment as a timezone-aware datetime, exactly."""
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def from_time(moment: datetime, what: str) -> int:
+    """Return microseconds since 1970.
+
+    Raises:
+        InvalidError: the datetime has no timezone, so that nobody knows which moment it means.
+    """
+    if moment.utcoffset() is None:
+        raise InvalidError(f"{what} must be a datetime with a timezone, such as datetime.now(UTC) + timedelta(days=30)")
+    return (moment - _EPOCH) // timedelta(microseconds=1)

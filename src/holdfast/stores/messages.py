@@ -1,0 +1,423 @@
+"""Messages: keeps conversations, message by message, in order and exactly as given. A stream of messages each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from holdfast.abc import Change, Entry
+from holdfast.errors import ConflictError, InvalidError, NotFoundError
+from holdfast.records import ContextInfo, ContextRef, MessageEntry, Page
+from holdfast.stores.codec import decode, decode_many, encode, from_time, stream_name, to_time
+from holdfast.stores.compaction import keep_together, newest_that_fit, summarize
+from holdfast.stores.notes import Note
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from datetime import datetime
+
+    from holdfast.abc import Backend
+
+    Message = dict[str, Any]
+    Summary = Message | Callable[[list[Message]], Message | Awaitable[Message]]
+
+__all__ = ["Messages"]
+
+_KIND: Final = "messages"
+_PAGE_BYTES: Final = 2**20
+_TURNS: Final = 1_000
+"""How often a change is tried against racing ones. Each lost turn is somebody else's progress."""
+_WAIT_SECONDS: Final = 30.0
+
+
+class Messages:
+    """The conversations of a place.
+
+    A message is any JSON object. Positions count from 0 in each conversation and are never given twice, so that they
+    may have gaps where messages were popped; a deleted conversation that is begun again begins at 0.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    async def add_message(self, context_id: str, message: Message, *, op_id: str | None = None) -> int:
+        """Add a message at the end and return its position.
+
+        Once this returns the message is stored: it is read by everyone, once, in its place, also after a crash.
+        Cancelled or without an answer, it is stored wholly or not at all.
+
+        Args:
+            op_id: names this call within the conversation. A repeat adds nothing and returns what the first
+                returned. It is remembered as long as the message is there, and the newest 64 beyond that.
+
+        Raises:
+            InvalidError: the message is not a JSON object, or the id is none. Nothing was stored.
+            UnavailableError: it may have been stored. Repeat the call with the same op_id to be sure.
+        """
+        stream = stream_name(_KIND, "context_id", context_id)
+        receipt = await self._backend.commit(stream, Change(entries=(_encode(message),), op_id=op_id))
+        return receipt.first
+
+    async def add_messages(
+        self, context_id: str, messages: Sequence[Message], *, op_id: str | None = None, expect: int | None = None
+    ) -> range:
+        """Add messages at the end, all or none, one behind the other, and return their positions.
+
+        Args:
+            op_id: as in `add_message`.
+            expect: the position that the first of them must get, as in `info(...).next_position`.
+
+        Raises:
+            ConflictError: another position comes next, its `current`. Nothing was stored.
+            InvalidError: one of the messages is not a JSON object. None was stored.
+            UnavailableError: they may have been stored, all of them. Repeat the call with the same op_id.
+        """
+        stream = stream_name(_KIND, "context_id", context_id)
+        entries = [_encode(message) for message in messages]
+        receipt = await self._backend.commit(stream, Change(entries=entries, op_id=op_id, expect=expect))
+        return range(receipt.first, receipt.next)
+
+    async def get_messages(
+        self,
+        context_id: str,
+        *,
+        last: int | None = None,
+        after: int | None = None,
+        before: int | None = None,
+        limit: int | None = None,
+        max_tokens: int | None = None,
+        count_tokens: Callable[[Message], int] | None = None,
+        originals: bool = False,
+    ) -> list[Message]:
+        """Return messages, oldest first, exactly as they were given. An unknown conversation is an empty list.
+
+        Where the conversation was compacted, the summary comes first and stands for the messages it sums up.
+
+        Args:
+            last: only the newest so many.
+            after: only messages at positions greater than this.
+            before: only messages at positions less than this.
+            limit: at most so many, counted from the oldest.
+            max_tokens: whole messages from the newest back, as long as their tokens fit. The summary is counted
+                first. A result is left out where the call it answers does not fit, with all before it: a tool call
+                and its results are never torn apart.
+            count_tokens: counts the tokens of a message. Without it: one for every 4 bytes of its JSON, plus one.
+            originals: the messages themselves, as far as they were kept, instead of the summary.
+        """
+        stream = stream_name(_KIND, "context_id", context_id)
+        _check_window(last=last, limit=limit, max_tokens=max_tokens)
+        start = 0 if originals else None
+        start = start if after is None else max(after + 1, 0)
+        stop = None if before is None else max(before, 0)
+        if max_tokens is not None:
+            return await newest_that_fit(
+                self._backend,
+                stream,
+                start,
+                stop,
+                max_tokens=max_tokens,
+                count_tokens=count_tokens,
+                last=last,
+                originals=originals,
+            )
+        newest = last is not None
+        head, entries = await self._backend.read(
+            stream, start=start, stop=stop, limit=last if newest else limit, newest=newest
+        )
+        if head is None:
+            return []
+        if originals or not head.note:
+            return decode_many([entry.data for entry in entries], context_id)
+        entries = [entry for entry in entries if entry.position >= head.base]
+        summary = Note.read(head).standing_for(start, stop)
+        messages = summary + decode_many([entry.data for entry in entries], context_id)
+        if last is not None:
+            return messages[max(len(messages) - last, 0) :]
+        return messages[:limit]
+
+    async def entries(
+        self, context_id: str, *, after: int | None = None, before: int | None = None
+    ) -> AsyncIterator[MessageEntry]:
+        """Stream what is stored, oldest first, in constant memory, compacted messages that were kept included.
+
+        Args:
+            after, before: as in `get_messages`.
+
+        Raises:
+            ConflictError: the conversation was deleted while it was read.
+        """
+        stream = stream_name(_KIND, "context_id", context_id)
+        start = 0 if after is None else max(after + 1, 0)
+        incarnation = None
+        while True:
+            head, entries = await self._backend.read(stream, start=start, stop=before, max_bytes=_PAGE_BYTES)
+            if incarnation is not None and (head is None or head.incarnation != incarnation):
+                raise ConflictError(f"{context_id!r} was deleted while it was read")
+            if head is None or not entries:
+                return
+            incarnation = head.incarnation
+            for entry in entries:
+                yield _record(context_id, entry)
+            start = entries[-1].position + 1
+
+    async def watch(self, context_id: str, *, after: int | None = None) -> AsyncIterator[MessageEntry]:
+        """Yield messages as they come, from every process, once each and in order. Ends only when you stop it.
+
+        A conversation that is deleted and begun again is followed from its new beginning, at position 0.
+
+        Args:
+            after: begin behind this position; -1 for all there are. Without it: with the next that comes.
+        """
+        stream = stream_name(_KIND, "context_id", context_id)
+        if after is None:
+            head = (await self._backend.heads([stream]))[0]
+            start, incarnation = (head.next, head.incarnation) if head else (0, None)
+        else:
+            start, incarnation = max(after + 1, 0), None
+        while True:
+            head, entries = await self._backend.read(stream, start=start, max_bytes=_PAGE_BYTES)
+            if head is not None and incarnation not in (None, head.incarnation):
+                start, incarnation = 0, head.incarnation
+                continue
+            if head is not None:
+                incarnation = head.incarnation
+            for entry in entries:
+                yield _record(context_id, entry)
+            if entries:
+                start = entries[-1].position + 1
+            else:
+                await self._backend.wait(
+                    stream,
+                    incarnation=head.incarnation if head else None,
+                    next=head.next if head else 0,
+                    timeout=_WAIT_SECONDS,
+                )
+
+    async def count(self, context_id: str) -> int:
+        """Return how many messages can be read, compacted ones that were kept included."""
+        head = (await self._backend.heads([stream_name(_KIND, "context_id", context_id)]))[0]
+        return head.length if head else 0
+
+    async def pop_message(self, context_id: str) -> Message | None:
+        """Remove the newest message and return it; None where there is none. Two callers never get the same one.
+
+        A summary is not popped, nor what it stands for. The position is not given again.
+
+        Raises:
+            UnavailableError: it may have been removed.
+        """
+        stream = stream_name(_KIND, "context_id", context_id)
+        for _ in range(_TURNS):
+            head, entries = await self._backend.read(stream, limit=1, newest=True)
+            if head is None or not entries:
+                return None
+            change = Change(
+                cut_from=entries[0].position,
+                expect=head.next,
+                revision=head.revision,
+                incarnation=head.incarnation,
+            )
+            try:
+                await self._backend.commit(stream, change)
+            except ConflictError:
+                continue
+            message: Message = decode(entries[0].data, context_id)
+            return message
+        raise ConflictError(f"{context_id!r}: others changed it {_TURNS:,} times meanwhile, and nothing was popped")
+
+    async def fork(
+        self, context_id: str, new_context_id: str, *, at: int | None = None, op_id: str | None = None
+    ) -> int:
+        """Begin a new conversation with the messages of another, and return how many.
+
+        All or none, in one commit, so the messages pass through memory once. They get positions from 0 and the time
+        of the fork. Metadata and summary come along, the moment of expiry does not. What is added to either one
+        later does not show in the other.
+
+        Args:
+            at: only messages at positions less than this.
+            op_id: names this fork within the new conversation: a repeat returns what the first returned.
+
+        Raises:
+            NotFoundError: there is nothing to fork.
+            ConflictError: the new conversation exists.
+        """
+        stream = stream_name(_KIND, "context_id", context_id)
+        new_stream = stream_name(_KIND, "new_context_id", new_context_id)
+        head, entries = await self._backend.read(stream, start=0, stop=at)
+        if head is None:
+            raise NotFoundError(f"there is no conversation {context_id!r}")
+        note = Note.read(head)
+        if at is not None and at < head.base:
+            note = note._replace(summary=None)
+        change = Change(
+            entries=[entry.data for entry in entries],
+            op_id=op_id,
+            expect=0,
+            revision=0,
+            note=note.write(),
+            base=sum(entry.position < head.base for entry in entries) if note.summary else 0,
+            labels=head.labels,
+        )
+        try:
+            receipt = await self._backend.commit(new_stream, change)
+        except ConflictError as error:
+            raise ConflictError(f"{new_context_id!r} exists: choose another id, or delete it first") from error
+        return receipt.next - receipt.first
+
+    async def compact(self, context_id: str, *, keep_last: int, summary: Summary, drop: bool = False) -> int:
+        """Let a summary stand for all but the newest messages, and return the position of the first that is not in it.
+
+        `get_messages` then begins with the summary. Messages that others add meanwhile come behind it, none is lost.
+        A tool call is not torn from its results: where they would be, more messages are kept.
+
+        Args:
+            keep_last: how many of the newest messages stay themselves.
+            summary: the message, or a function (plain or async) that makes it from the older messages, an earlier
+                summary first.
+            drop: remove the older messages for good. Without it they stay, and `originals=True` reads them.
+
+        Raises:
+            NotFoundError: there is no such conversation.
+            ConflictError: it was deleted, or compacted by somebody else, meanwhile. Read again.
+        """
+        stream = stream_name(_KIND, "context_id", context_id)
+        _check_window(keep_last=keep_last)
+        head, base = await keep_together(self._backend, stream, keep_last)
+        if head is None:
+            raise NotFoundError(f"there is no conversation {context_id!r}")
+        if base <= head.base:
+            return head.base
+        message = await summarize(self._backend, stream, head, base, summary)
+        _encode(message)
+        for _ in range(_TURNS):
+            change = Change(
+                note=Note.read(head)._replace(summary=message).write(),
+                base=base,
+                drop_before=base if drop else None,
+                revision=head.revision,
+                incarnation=head.incarnation,
+            )
+            try:
+                await self._backend.commit(stream, change)
+            except ConflictError:
+                read = head
+                head = (await self._backend.heads([stream]))[0]
+                if head is None or (head.incarnation, head.base) != (read.incarnation, read.base):
+                    raise ConflictError(f"{context_id!r} was deleted or compacted meanwhile: read it again") from None
+                continue
+            return base
+        raise ConflictError(f"{context_id!r}: others changed it {_TURNS:,} times meanwhile, and nothing was compacted")
+
+    async def delete(self, context_id: str) -> None:
+        """Remove a conversation: nothing of it can be read again. Deleting an unknown one is fine.
+
+        A later message begins it afresh at position 0. A writer that was stalled since before brings nothing back:
+        its repeated op_id is answered with what it got then, and its `expect` or its page of `entries` conflicts.
+        """
+        await self._backend.commit(stream_name(_KIND, "context_id", context_id), Change(delete=True))
+
+    async def contexts(
+        self,
+        *,
+        prefix: str = "",
+        after: str | None = None,
+        limit: int = 100,
+        order: Literal["recent", "id"] = "recent",
+        where: dict[str, Any] | None = None,
+    ) -> Page[ContextRef]:
+        """List conversations, a page at a time, the last changed first or by id (in code points).
+
+        While conversations change, a page by recency may miss or repeat one that has moved meanwhile; pages by id
+        show every one that was there throughout.
+
+        Args:
+            prefix: only ids that begin with this.
+            after: the `next` of the page before.
+            where: only conversations whose metadata holds all of these: text of at most 500 bytes, numbers, booleans
+                or None.
+        """
+        if order not in ("recent", "id"):
+            raise InvalidError(f"order={order!r}: it is recent or id")
+        before = f"{_KIND}/"
+        by_id = after is not None and order == "id"
+        found, following = await self._backend.streams(
+            before + prefix,
+            where=Note.labels(where or {}, strict=True),
+            order="name" if order == "id" else "recent",
+            after=f"{before}{after}" if by_id else after,
+            limit=limit,
+        )
+        contexts = [ContextRef(one.name.removeprefix(before), to_time(one.updated_at)) for one in found]
+        return Page(contexts, following and following.removeprefix(before) if order == "id" else following)
+
+    async def info(self, context_id: str) -> ContextInfo | None:
+        """Return what is known of a conversation without reading its messages; None where there is none."""
+        head = (await self._backend.heads([stream_name(_KIND, "context_id", context_id)]))[0]
+        if head is None:
+            return None
+        return ContextInfo(
+            context_id=context_id,
+            count=head.length,
+            next_position=head.next,
+            compacted=head.base,
+            metadata=Note.read(head).metadata,
+            created_at=to_time(head.created_at),
+            updated_at=to_time(head.updated_at),
+            expires_at=None if head.expires_at is None else to_time(head.expires_at),
+            incarnation=head.incarnation,
+        )
+
+    async def set_metadata(self, context_id: str, metadata: dict[str, Any]) -> None:
+        """Replace the metadata of a conversation: a JSON object of at most 64 KiB, returned by `info`.
+
+        May come before the first message. `contexts(where=...)` finds its texts, numbers, booleans and None.
+        """
+        stream = stream_name(_KIND, "context_id", context_id)
+        if not isinstance(metadata, dict):
+            raise InvalidError(f"metadata must be a dict, not {type(metadata).__name__}")
+        encode(metadata, "metadata")
+        for _ in range(_TURNS):
+            head = (await self._backend.heads([stream]))[0]
+            change = Change(
+                note=Note.read(head)._replace(metadata=metadata).write(),
+                labels=Note.labels(metadata),
+                revision=head.revision if head else 0,
+                incarnation=head.incarnation if head else None,
+            )
+            try:
+                await self._backend.commit(stream, change)
+            except ConflictError:
+                continue
+            return
+        raise ConflictError(f"{context_id!r}: others changed it {_TURNS:,} times meanwhile, and nothing was set")
+
+    async def set_expiry(self, context_id: str, expires_at: datetime | None) -> None:
+        """Let a conversation end at a moment, or with None never. From then on it is gone for every reader.
+
+        Raises:
+            NotFoundError: there is no such conversation.
+        """
+        stream = stream_name(_KIND, "context_id", context_id)
+        moment = None if expires_at is None else from_time(expires_at, "expires_at")
+        head = (await self._backend.heads([stream]))[0]
+        if head is None:
+            raise NotFoundError(f"there is no conversation {context_id!r}")
+        await self._backend.commit(stream, Change(expires_at=moment, incarnation=head.incarnation))
+
+
+def _encode(message: Message) -> bytes:
+    if type(message) is not dict:
+        raise InvalidError(f"a message is a JSON object, a dict, not {type(message).__name__}")
+    return encode(message, "the message")
+
+
+def _record(context_id: str, entry: Entry) -> MessageEntry:
+    return MessageEntry(entry.position, decode(entry.data, context_id), to_time(entry.created_at), entry.op_id)
+
+
+def _check_window(**counts: int | None) -> None:
+    for name, value in counts.items():
+        if value is not None and value < 0:
+            raise InvalidError(f"{name}={value}: it must be 0 or more")
+    if counts.get("limit") is not None and (counts.get("last") is not None or counts.get("max_tokens") is not None):
+        raise InvalidError("limit counts from the oldest, last and max_tokens from the newest: give one or the other")

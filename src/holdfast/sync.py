@@ -1,0 +1,189 @@
+"""The same stores without await: from any thread, also inside a running event loop.
+
+    with holdfast.sync.open("sqlite:///agent.db") as stores:
+        stores.messages.add_message("ctx-1", {"role": "user", "content": "hi"})
+
+Every method is the async one, run to its end: in the calling thread where the place allows that, else on one event
+loop in a thread of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import threading
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
+
+from holdfast import stores
+from holdfast.blocking import run_in_place
+from holdfast.errors import UnavailableError
+from holdfast.registry import connect, find
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+
+__all__ = ["Artifacts", "Messages", "Stores", "Tasks", "open"]
+
+S = TypeVar("S")
+R = TypeVar("R")
+P = ParamSpec("P")
+
+_END = object()
+
+
+class Portal(Protocol):
+    """Runs a coroutine to its end for a caller who does not await."""
+
+    def run(self, coroutine: Coroutine[Any, Any, R]) -> R:
+        """Return what the coroutine returns, or raise what it raises."""
+        ...
+
+    def close(self) -> None:
+        """End what the portal runs on."""
+        ...
+
+
+class _InPlace:
+    def run(self, coroutine: Coroutine[Any, Any, R]) -> R:
+        return run_in_place(coroutine)
+
+    def close(self) -> None:
+        pass
+
+
+class _LoopThread:
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="holdfast-portal", daemon=True)
+        self._thread.start()
+
+    def run(self, coroutine: Coroutine[Any, Any, R]) -> R:
+        if self._loop.is_closed():
+            coroutine.close()
+            raise UnavailableError("this place was closed")
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+class _Face:
+    """One async store, and the portal to it."""
+
+    def __init__(self, store: Any, portal: Portal) -> None:
+        self._store = store
+        self._portal = portal
+
+
+def _call(
+    method: Callable[Concatenate[S, P], Coroutine[Any, Any, R]],
+) -> Callable[Concatenate[Any, P], R]:
+    @functools.wraps(method)
+    def call(self: _Face, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self._portal.run(method(self._store, *args, **kwargs))
+
+    return call
+
+
+def _iterate(
+    method: Callable[Concatenate[S, P], AsyncIterator[R]],
+) -> Callable[Concatenate[Any, P], Iterator[R]]:
+    @functools.wraps(method)
+    def iterate(self: _Face, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[R]:
+        iterator: Any = method(self._store, *args, **kwargs)
+        try:
+            while (one := self._portal.run(_next(iterator))) is not _END:
+                yield one
+        finally:
+            self._portal.run(iterator.aclose())
+
+    return iterate
+
+
+async def _next(iterator: AsyncIterator[Any]) -> Any:
+    return await anext(iterator, _END)
+
+
+class Messages(_Face):
+    """`holdfast.Messages` without await."""
+
+    add_message = _call(stores.Messages.add_message)
+    add_messages = _call(stores.Messages.add_messages)
+    get_messages = _call(stores.Messages.get_messages)
+    entries = _iterate(stores.Messages.entries)
+    watch = _iterate(stores.Messages.watch)
+    count = _call(stores.Messages.count)
+    pop_message = _call(stores.Messages.pop_message)
+    fork = _call(stores.Messages.fork)
+    compact = _call(stores.Messages.compact)
+    delete = _call(stores.Messages.delete)
+    contexts = _call(stores.Messages.contexts)
+    info = _call(stores.Messages.info)
+    set_metadata = _call(stores.Messages.set_metadata)
+    set_expiry = _call(stores.Messages.set_expiry)
+
+
+class Artifacts(_Face):
+    """`holdfast.Artifacts` without await."""
+
+    create = _call(stores.Artifacts.create)
+    update = _call(stores.Artifacts.update)
+    get = _call(stores.Artifacts.get)
+    versions = _call(stores.Artifacts.versions)
+    list = _call(stores.Artifacts.list)
+    delete = _call(stores.Artifacts.delete)
+
+
+class Tasks(_Face):
+    """`holdfast.Tasks` without await."""
+
+    save = _call(stores.Tasks.save)
+    load = _call(stores.Tasks.load)
+    history = _call(stores.Tasks.history)
+    list = _call(stores.Tasks.list)
+    delete = _call(stores.Tasks.delete)
+
+
+class Stores(_Face):
+    """`holdfast.Stores` without await."""
+
+    def __init__(self, store: stores.Stores, portal: Portal) -> None:
+        super().__init__(store, portal)
+        self.messages = Messages(store.messages, portal)
+        self.artifacts = Artifacts(store.artifacts, portal)
+        self.tasks = Tasks(store.tasks, portal)
+
+    sweep = _call(stores.Stores.sweep)
+
+    def close(self) -> None:
+        """Finish the writes under way and let go of the place. Closing twice is closing once."""
+        if self._portal is not _CLOSED:
+            self._portal.run(self._store.close())
+            self._portal.close()
+            self._portal = _CLOSED
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+_CLOSED = _InPlace()
+
+
+def open(url: str, **options: Any) -> Stores:
+    """Open the place that a URL means, as `holdfast.open` does, without await.
+
+    Raises:
+        As `holdfast.open`.
+    """
+    backend, _, _ = find(url)
+    portal: Portal = _InPlace() if backend.in_place else _LoopThread()
+    try:
+        return Stores(stores.Stores(portal.run(connect(url, **options))), portal)
+    except BaseException:
+        portal.close()
+        raise
