@@ -151,9 +151,11 @@ class GroupCommit(Generic[W, R]):
         self._work.release()
 
     def _serve(self) -> None:
-        while not self._closed:
+        while True:
             self._work.acquire()
             self._lead()
+            if self._closed:
+                return
 
     def _lead(self) -> None:
         with self._lock:

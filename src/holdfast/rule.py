@@ -12,6 +12,8 @@ from holdfast.abc import KEEP, MAX_ENTRY_BYTES, MAX_HEAD_BYTES, MAX_NAME_BYTES, 
 from holdfast.errors import ConflictError, InvalidError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from holdfast.abc import Change
 
 __all__ = ["Effect", "after_cursor", "apply", "check", "check_name", "living", "parse_cursor", "repeat"]
@@ -39,7 +41,7 @@ def living(head: Head | None, now: int) -> Head | None:
 def check_name(name: str) -> None:
     """Refuse a stream name that some place could not keep: empty, too long, with NUL, or not Unicode text."""
     try:
-        size = len(name.encode())
+        size = len(name) if name.isascii() else len(name.encode())
     except (UnicodeEncodeError, AttributeError):
         raise InvalidError("a name must be text without lone surrogates") from None
     if not 0 < size <= MAX_NAME_BYTES:
@@ -78,13 +80,13 @@ def repeat(known: Receipt, change: Change) -> Receipt:
     return known._replace(repeated=True)
 
 
-def apply(name: str, stored: Head | None, change: Change, *, now: int, incarnation: str) -> Effect:
+def apply(name: str, stored: Head | None, change: Change, *, now: int, incarnation: Callable[[], str]) -> Effect:
     """Return the effect of a change on a stream.
 
     Args:
         stored: the head as it is stored, expired or not.
         now: microseconds since 1970. Time never goes back along a stream, whatever the clock does.
-        incarnation: the one to use if the stream begins now. It must never have been used before.
+        incarnation: makes one that was never used before, for a stream that begins now.
 
     Raises:
         ConflictError: a condition does not hold.
@@ -96,19 +98,18 @@ def apply(name: str, stored: Head | None, change: Change, *, now: int, incarnati
         now = max(now, head.updated_at)
     adds = bool(change.entries) or bool(change.labels) or bool(change.note) or change.expires_at not in (KEEP, None)
     if fresh and not adds:
-        receipt = Receipt(head.incarnation if head else incarnation, 0, 0, now)
-        return Effect(None, receipt, True, ())
+        return Effect(None, Receipt(head.incarnation if head else "", 0, 0, now), True, ())
     if head is None or fresh:
-        head = Head(name, incarnation, 0, 0, 0, 0, 0, {}, b"", now, now, None)
+        head = Head(name, incarnation(), 0, 0, 0, 0, 0, {}, b"", now, now, None)
 
     first, after = head.next, head.next + len(change.entries)
-    remove: list[tuple[int, int]] = []
+    remove: tuple[tuple[int, int], ...] = ()
     kept = head.first
     if change.drop_before is not None and min(change.drop_before, first) > kept:
         kept = min(change.drop_before, first)
-        remove.append((head.first, kept))
+        remove = ((head.first, kept),)
     if change.cut_from is not None and change.cut_from < first:
-        remove.append((max(change.cut_from, kept), first))
+        remove += ((max(change.cut_from, kept), first),)
     plain = not remove and change.labels is None and change.note is None
     plain = plain and change.base is None and change.expires_at == KEEP
     head = Head(
@@ -125,7 +126,7 @@ def apply(name: str, stored: Head | None, change: Change, *, now: int, incarnati
         now,
         head.expires_at if change.expires_at == KEEP else change.expires_at,
     )
-    return Effect(head, Receipt(head.incarnation, first, after, now), fresh, tuple(remove))
+    return Effect(head, Receipt(head.incarnation, first, after, now), fresh, remove)
 
 
 def _meet(name: str, head: Head | None, change: Change) -> None:

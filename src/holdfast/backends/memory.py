@@ -84,7 +84,7 @@ class MemoryBackend(Backend):
             kept = self._streams.setdefault(stream, _Stream())
             if change.op_id is not None and change.op_id in kept.operations:
                 return repeat(kept.operations[change.op_id], change)
-            effect = apply(stream, kept.head, change, now=_now(), incarnation=secrets.token_hex(8))
+            effect = apply(stream, kept.head, change, now=_now(), incarnation=_new_incarnation)
             ending = kept.linked() if effect.fresh else set()
             if not set(change.blobs) <= kept.blobs.keys() - ending:
                 raise ConflictError(f"{stream!r}: a blob of this change is gone, write it again")
@@ -240,6 +240,10 @@ class MemoryBackend(Backend):
 
 def _now() -> int:
     return time.time_ns() // 1_000
+
+
+def _new_incarnation() -> str:
+    return secrets.token_hex(8)
 
 
 def _recency(one: Listed) -> tuple[int, str]:

@@ -26,6 +26,7 @@ from holdfast.errors import HoldfastError, InvalidError, NotFoundError, Unavaila
 from holdfast.rule import after_cursor, check, check_name, parse_cursor
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
 
     _Work = Callable[[Transaction], Any]
@@ -204,24 +205,25 @@ class SQLiteBackend(Backend):
             raise UnavailableError(f"{self._file.path} was closed")
 
     def _run(self, jobs: list[Job[_Work, Any]], wait: bool) -> bool:
-        with self._file.errors():
-            if self._pages > _PAGES_PER_CHECKPOINT:
-                # Folding the log back into the file costs milliseconds: never on an event loop.
-                if not wait:
-                    return False
-                self._file.writer.execute("PRAGMA wal_checkpoint(PASSIVE)")
-                self._pages = 0
-            if not self._file.begin(wait=wait):
+        if self._pages > _PAGES_PER_CHECKPOINT:
+            # Folding the log back into the file costs milliseconds: never on an event loop.
+            if not wait:
                 return False
-            with Transaction(self._file.writer, _now()) as transaction:
-                for job in jobs:
-                    try:
-                        job.result = job.work(transaction)
-                    except HoldfastError as error:
-                        job.error = error
-            self._pages += transaction.pages
+            self._file.checkpoint()
+            self._pages = 0
+        if not self._file.write(partial(self._commit_together, jobs), wait=wait):
+            return False
         self._news.announce()
         return True
+
+    def _commit_together(self, jobs: list[Job[_Work, Any]], writer: sqlite3.Connection) -> None:
+        transaction = Transaction(writer, _now())
+        for job in jobs:
+            try:
+                job.result = job.work(transaction)
+            except HoldfastError as error:
+                job.error = error
+        self._pages += transaction.pages
 
     async def _write_chunks(self, blob: int, start: int, held: bytearray, *, last: bool) -> int:
         whole = len(held) if last else len(held) - len(held) % _CHUNK

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from holdfast.errors import DamagedError, InvalidError, UnavailableError, UnsupportedError
+from holdfast.errors import DamagedError, HoldfastError, InvalidError, UnavailableError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -109,11 +109,11 @@ class SQLiteFile:
         self._idle: list[sqlite3.Connection] = []
         self._refuse_foreign()
         with self.errors():
-            self.writer = self.connect()
+            self._writer = self.connect()
             try:
                 self._migrate()
             except BaseException:
-                self.writer.close()
+                self._writer.close()
                 raise
 
     @contextmanager
@@ -122,12 +122,12 @@ class SQLiteFile:
         try:
             yield
         except sqlite3.Error as error:
-            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-            if code in _DAMAGED:
-                raise DamagedError(
-                    f"{self.path}: {error}: restore it from a backup, or see `sqlite3 FILE .recover`"
-                ) from error
-            raise UnavailableError(f"{self.path}: {error}") from error
+            raise self._ours(error) from error
+
+    def checkpoint(self) -> None:
+        """Fold the log back into the file as far as no reader needs it, so that it is written from its start again."""
+        with self.errors():
+            self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def connect(self) -> sqlite3.Connection:
         """Return a new connection, with every setting that this file needs."""
@@ -155,17 +155,24 @@ class SQLiteFile:
                     connection.execute("ROLLBACK")
                 self._idle.append(connection)
 
-    def begin(self, *, wait: bool = True) -> bool:
-        """Begin a write transaction on `writer`. With `wait=False`: False where another process is writing."""
+    def write(self, work: Callable[[sqlite3.Connection], None], *, wait: bool) -> bool:
+        """Do `work` in a write transaction, committed when this returns True, rolled back when it raises.
+
+        With `wait=False`: False, and nothing done, where another process is writing.
+        """
         self.check_process()
         try:
-            self.writer.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            if not _is_busy(error):
-                raise
-            if not wait:
+            if not self._begin(wait=wait):
                 return False
-            self.patiently(lambda: self.writer.execute("BEGIN IMMEDIATE"))
+            try:
+                work(self._writer)
+                self._writer.execute("COMMIT")
+            except BaseException:
+                if self._writer.in_transaction:  # a full disk has already rolled back
+                    self._writer.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise self._ours(error) from error
         return True
 
     def patiently(self, action: Callable[[], object]) -> None:
@@ -200,7 +207,23 @@ class SQLiteFile:
         """Close every connection. The last one in any process folds the log back into the file."""
         while self._idle:
             self._idle.pop().close()
-        self.writer.close()
+        self._writer.close()
+
+    def _begin(self, *, wait: bool) -> bool:
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if not _is_busy(error):
+                raise
+            if not wait:
+                return False
+            self.patiently(lambda: self._writer.execute("BEGIN IMMEDIATE"))
+        return True
+
+    def _ours(self, error: sqlite3.Error) -> HoldfastError:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
+            return DamagedError(f"{self.path}: {error}: restore it from a backup, or see `sqlite3 FILE .recover`")
+        return UnavailableError(f"{self.path}: {error}")
 
     def _refuse_foreign(self) -> None:
         # Read as plain bytes: opening a foreign file with SQLite may already roll back or checkpoint it.
@@ -232,28 +255,28 @@ class SQLiteFile:
         # `_refuse_foreign` reads it, before any other process can see a table.
         version = self._version()
         if version < len(MIGRATIONS):
-            self.patiently(lambda: self.writer.execute("BEGIN EXCLUSIVE"))
+            self.patiently(lambda: self._writer.execute("BEGIN EXCLUSIVE"))
             try:
                 version = self._version()
                 for step in MIGRATIONS[version:]:
                     for statement in _statements(step):
-                        self.writer.execute(statement)
-                self.writer.execute(f"PRAGMA application_id={APPLICATION_ID:d}")
-                self.writer.execute(f"PRAGMA user_version={max(version, len(MIGRATIONS)):d}")
-                self.writer.execute("COMMIT")
+                        self._writer.execute(statement)
+                self._writer.execute(f"PRAGMA application_id={APPLICATION_ID:d}")
+                self._writer.execute(f"PRAGMA user_version={max(version, len(MIGRATIONS)):d}")
+                self._writer.execute("COMMIT")
             except BaseException:
-                self.writer.execute("ROLLBACK")
+                self._writer.execute("ROLLBACK")
                 raise
         self._refuse_newer(version)
         self.patiently(self._use_wal)
 
     def _version(self) -> int:
         found: list[int] = []
-        self.patiently(lambda: found.extend(self.writer.execute("PRAGMA user_version").fetchone()))
+        self.patiently(lambda: found.extend(self._writer.execute("PRAGMA user_version").fetchone()))
         return found[0]
 
     def _use_wal(self) -> None:
-        mode = self.writer.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        mode = self._writer.execute("PRAGMA journal_mode=WAL").fetchone()[0]
         if mode != "wal":
             raise UnsupportedError(
                 f"{self.path}: this file system has no shared memory for SQLite's log: use a local disk"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -50,15 +50,18 @@ def sweep_times(now: int) -> dict[str, int]:
     return {"now": now, "week_ago": now - _TOMBSTONES_LIVE, "day_ago": now - _UNLINKED_BLOBS_LIVE}
 
 
+def _new_incarnation() -> str:
+    return secrets.token_hex(8)
+
+
 def head_from(row: Sequence[Any]) -> Head:
     """Build a head from `HEAD_COLUMNS`."""
-    name, incarnation, first, following, length, base, revision, labels, note, *times = row[:12]
-    found = {} if labels == "{}" else msgspec.json.decode(labels, type=dict[str, str])
-    return Head(name, incarnation, first, following, length, base, revision, found, note, *times)
+    labels = {} if row[7] == "{}" else msgspec.json.decode(row[7], type=dict[str, str])
+    return Head._make((*row[:7], labels, *row[8:12]))
 
 
 class Transaction:
-    """Everything done to it is committed together at the end of the `with` block, or rolled back."""
+    """What is done between `BEGIN` and `COMMIT`, which are the caller's."""
 
     def __init__(self, connection: sqlite3.Connection, now: int) -> None:
         self._execute = connection.execute
@@ -66,23 +69,6 @@ class Transaction:
         self._now = now
         self.pages = 0
         """About how many pages of the log this took."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if kind is None:
-            try:
-                self._execute("COMMIT")
-                return
-            except BaseException:
-                self._rollback()
-                raise
-        self._rollback()
-
-    def _rollback(self) -> None:
-        if self._connection.in_transaction:  # a full disk has already rolled back
-            self._execute("ROLLBACK")
 
     def commit(self, name: str, change: Change) -> Receipt:
         """Make one change. Our errors come before anything is written, so others in the group are not harmed."""
@@ -96,7 +82,7 @@ class Transaction:
             if known is not None:
                 return repeat(Receipt(*known), change)
         stored = None if row is None or row[1] is None else head_from(row)
-        effect = apply(name, stored, change, now=self._now, incarnation=secrets.token_hex(8))
+        effect = apply(name, stored, change, now=self._now, incarnation=_new_incarnation)
         head, receipt = effect.head, effect.receipt
         blobs = self._find_blobs(name, stream, change, fresh=effect.fresh) if change.blobs else ()
 
