@@ -2,42 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from holdfast.abc import Change, Entry
 from holdfast.errors import ConflictError, InvalidError, NotFoundError
-from holdfast.records import ContextInfo, ContextRef, MessageEntry, Page
-from holdfast.stores.codec import decode, decode_many, encode, from_time, stream_name, to_time
+from holdfast.records import MessageEntry
+from holdfast.stores.codec import decode, decode_many, encode, stream_name, to_time
 from holdfast.stores.compaction import keep_together, newest_that_fit, summarize
+from holdfast.stores.contexts import KIND, TURNS, Contexts
 from holdfast.stores.notes import Note
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-    from datetime import datetime
-
-    from holdfast.abc import Backend
 
     Message = dict[str, Any]
     Summary = Message | Callable[[list[Message]], Message | Awaitable[Message]]
 
 __all__ = ["Messages"]
 
-_KIND: Final = "messages"
 _PAGE_BYTES: Final = 2**20
-_TURNS: Final = 1_000
-"""How often a change is tried against racing ones. Each lost turn is somebody else's progress."""
 _WAIT_SECONDS: Final = 30.0
 
 
-class Messages:
+class Messages(Contexts):
     """The conversations of a place.
 
     A message is any JSON object. Positions count from 0 in each conversation and are never given twice, so that they
     may have gaps where messages were popped; a deleted conversation that is begun again begins at 0.
     """
-
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
 
     async def add_message(self, context_id: str, message: Message, *, op_id: str | None = None) -> int:
         """Add a message at the end and return its position.
@@ -53,7 +45,7 @@ class Messages:
             InvalidError: the message is not a JSON object, or the id is none. Nothing was stored.
             UnavailableError: it may have been stored. Repeat the call with the same op_id to be sure.
         """
-        stream = stream_name(_KIND, "context_id", context_id)
+        stream = stream_name(KIND, "context_id", context_id)
         receipt = await self._backend.commit(stream, Change(entries=(_encode(message),), op_id=op_id))
         return receipt.first
 
@@ -71,7 +63,7 @@ class Messages:
             InvalidError: one of the messages is not a JSON object. None was stored.
             UnavailableError: they may have been stored, all of them. Repeat the call with the same op_id.
         """
-        stream = stream_name(_KIND, "context_id", context_id)
+        stream = stream_name(KIND, "context_id", context_id)
         entries = [_encode(message) for message in messages]
         receipt = await self._backend.commit(stream, Change(entries=entries, op_id=op_id, expect=expect))
         return range(receipt.first, receipt.next)
@@ -103,7 +95,7 @@ class Messages:
             count_tokens: counts the tokens of a message. Without it: one for every 4 bytes of its JSON, plus one.
             originals: the messages themselves, as far as they were kept, instead of the summary.
         """
-        stream = stream_name(_KIND, "context_id", context_id)
+        stream = stream_name(KIND, "context_id", context_id)
         _check_window(last=last, limit=limit, max_tokens=max_tokens)
         start = 0 if originals else None
         start = start if after is None else max(after + 1, 0)
@@ -145,7 +137,7 @@ class Messages:
         Raises:
             ConflictError: the conversation was deleted while it was read.
         """
-        stream = stream_name(_KIND, "context_id", context_id)
+        stream = stream_name(KIND, "context_id", context_id)
         start = 0 if after is None else max(after + 1, 0)
         incarnation = None
         while True:
@@ -167,7 +159,7 @@ class Messages:
         Args:
             after: begin behind this position; -1 for all there are. Without it: with the next that comes.
         """
-        stream = stream_name(_KIND, "context_id", context_id)
+        stream = stream_name(KIND, "context_id", context_id)
         if after is None:
             head = (await self._backend.heads([stream]))[0]
             start, incarnation = (head.next, head.incarnation) if head else (0, None)
@@ -194,7 +186,7 @@ class Messages:
 
     async def count(self, context_id: str) -> int:
         """Return how many messages can be read, compacted ones that were kept included."""
-        head = (await self._backend.heads([stream_name(_KIND, "context_id", context_id)]))[0]
+        head = (await self._backend.heads([stream_name(KIND, "context_id", context_id)]))[0]
         return head.length if head else 0
 
     async def pop_message(self, context_id: str) -> Message | None:
@@ -205,8 +197,8 @@ class Messages:
         Raises:
             UnavailableError: it may have been removed.
         """
-        stream = stream_name(_KIND, "context_id", context_id)
-        for _ in range(_TURNS):
+        stream = stream_name(KIND, "context_id", context_id)
+        for _ in range(TURNS):
             head, entries = await self._backend.read(stream, limit=1, newest=True)
             if head is None or not entries:
                 return None
@@ -222,7 +214,7 @@ class Messages:
                 continue
             message: Message = decode(entries[0].data, context_id)
             return message
-        raise ConflictError(f"{context_id!r}: others changed it {_TURNS:,} times meanwhile, and nothing was popped")
+        raise ConflictError(f"{context_id!r}: others changed it {TURNS:,} times meanwhile, and nothing was popped")
 
     async def fork(
         self, context_id: str, new_context_id: str, *, at: int | None = None, op_id: str | None = None
@@ -241,8 +233,8 @@ class Messages:
             NotFoundError: there is nothing to fork.
             ConflictError: the new conversation exists.
         """
-        stream = stream_name(_KIND, "context_id", context_id)
-        new_stream = stream_name(_KIND, "new_context_id", new_context_id)
+        stream = stream_name(KIND, "context_id", context_id)
+        new_stream = stream_name(KIND, "new_context_id", new_context_id)
         head, entries = await self._backend.read(stream, start=0, stop=at)
         if head is None:
             raise NotFoundError(f"there is no conversation {context_id!r}")
@@ -280,7 +272,7 @@ class Messages:
             NotFoundError: there is no such conversation.
             ConflictError: it was deleted, or compacted by somebody else, meanwhile. Read again.
         """
-        stream = stream_name(_KIND, "context_id", context_id)
+        stream = stream_name(KIND, "context_id", context_id)
         _check_window(keep_last=keep_last)
         head, base = await keep_together(self._backend, stream, keep_last)
         if head is None:
@@ -289,7 +281,7 @@ class Messages:
             return head.base
         message = await summarize(self._backend, stream, head, base, summary)
         _encode(message)
-        for _ in range(_TURNS):
+        for _ in range(TURNS):
             change = Change(
                 note=Note.read(head)._replace(summary=message).write(),
                 base=base,
@@ -306,103 +298,7 @@ class Messages:
                     raise ConflictError(f"{context_id!r} was deleted or compacted meanwhile: read it again") from None
                 continue
             return base
-        raise ConflictError(f"{context_id!r}: others changed it {_TURNS:,} times meanwhile, and nothing was compacted")
-
-    async def delete(self, context_id: str) -> None:
-        """Remove a conversation: nothing of it can be read again. Deleting an unknown one is fine.
-
-        A later message begins it afresh at position 0. A writer that was stalled since before brings nothing back:
-        its repeated op_id is answered with what it got then, and its `expect` or its page of `entries` conflicts.
-        """
-        await self._backend.commit(stream_name(_KIND, "context_id", context_id), Change(delete=True))
-
-    async def contexts(
-        self,
-        *,
-        prefix: str = "",
-        after: str | None = None,
-        limit: int = 100,
-        order: Literal["recent", "id"] = "recent",
-        where: dict[str, Any] | None = None,
-    ) -> Page[ContextRef]:
-        """List conversations, a page at a time, the last changed first or by id (in code points).
-
-        While conversations change, a page by recency may miss or repeat one that has moved meanwhile; pages by id
-        show every one that was there throughout.
-
-        Args:
-            prefix: only ids that begin with this.
-            after: the `next` of the page before.
-            where: only conversations whose metadata holds all of these: text of at most 500 bytes, numbers, booleans
-                or None.
-        """
-        if order not in ("recent", "id"):
-            raise InvalidError(f"order={order!r}: it is recent or id")
-        before = f"{_KIND}/"
-        by_id = after is not None and order == "id"
-        found, following = await self._backend.streams(
-            before + prefix,
-            where=Note.labels(where or {}, strict=True),
-            order="name" if order == "id" else "recent",
-            after=f"{before}{after}" if by_id else after,
-            limit=limit,
-        )
-        contexts = [ContextRef(one.name.removeprefix(before), to_time(one.updated_at)) for one in found]
-        return Page(contexts, following and following.removeprefix(before) if order == "id" else following)
-
-    async def info(self, context_id: str) -> ContextInfo | None:
-        """Return what is known of a conversation without reading its messages; None where there is none."""
-        head = (await self._backend.heads([stream_name(_KIND, "context_id", context_id)]))[0]
-        if head is None:
-            return None
-        return ContextInfo(
-            context_id=context_id,
-            count=head.length,
-            next_position=head.next,
-            compacted=head.base,
-            metadata=Note.read(head).metadata,
-            created_at=to_time(head.created_at),
-            updated_at=to_time(head.updated_at),
-            expires_at=None if head.expires_at is None else to_time(head.expires_at),
-            incarnation=head.incarnation,
-        )
-
-    async def set_metadata(self, context_id: str, metadata: dict[str, Any]) -> None:
-        """Replace the metadata of a conversation: a JSON object of at most 64 KiB, returned by `info`.
-
-        May come before the first message. `contexts(where=...)` finds its texts, numbers, booleans and None.
-        """
-        stream = stream_name(_KIND, "context_id", context_id)
-        if not isinstance(metadata, dict):
-            raise InvalidError(f"metadata must be a dict, not {type(metadata).__name__}")
-        encode(metadata, "metadata")
-        for _ in range(_TURNS):
-            head = (await self._backend.heads([stream]))[0]
-            change = Change(
-                note=Note.read(head)._replace(metadata=metadata).write(),
-                labels=Note.labels(metadata),
-                revision=head.revision if head else 0,
-                incarnation=head.incarnation if head else None,
-            )
-            try:
-                await self._backend.commit(stream, change)
-            except ConflictError:
-                continue
-            return
-        raise ConflictError(f"{context_id!r}: others changed it {_TURNS:,} times meanwhile, and nothing was set")
-
-    async def set_expiry(self, context_id: str, expires_at: datetime | None) -> None:
-        """Let a conversation end at a moment, or with None never. From then on it is gone for every reader.
-
-        Raises:
-            NotFoundError: there is no such conversation.
-        """
-        stream = stream_name(_KIND, "context_id", context_id)
-        moment = None if expires_at is None else from_time(expires_at, "expires_at")
-        head = (await self._backend.heads([stream]))[0]
-        if head is None:
-            raise NotFoundError(f"there is no conversation {context_id!r}")
-        await self._backend.commit(stream, Change(expires_at=moment, incarnation=head.incarnation))
+        raise ConflictError(f"{context_id!r}: others changed it {TURNS:,} times meanwhile, and nothing was compacted")
 
 
 def _encode(message: Message) -> bytes:
