@@ -46,7 +46,7 @@ class Result(NamedTuple):
 
 
 async def run(clauses: Iterable[Clause[T]], make: Make[T]) -> list[Result]:
-    """Ask a place every clause, one after the other. A clause that fails or hangs does not keep the next from running."""
+    """Ask a place every clause, one after the other. One that fails or hangs does not keep the next from running."""
     results = []
     for clause in clauses:
         sentence = " ".join((inspect.getdoc(clause) or "").split())
@@ -71,7 +71,7 @@ def clauses(module: str) -> tuple[Clause[Any], ...]:
     )
 
 
-# Plain functions and not `assert`: a shipped proof must say no under `python -O` too, and say what it found without pytest.
+# Functions and not `assert`: a shipped proof says no under `python -O` too, and says what it found without pytest.
 
 
 def same(found: object, wanted: object, what: str) -> None:

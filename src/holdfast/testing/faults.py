@@ -19,7 +19,12 @@ class Forwards(Backend):
     """Hands all nine methods to another backend. Override the one that is to be different."""
 
     def __init__(self, backend: Backend) -> None:
-        self.backend = backend
+        self._backend = backend
+
+    @property
+    def backend(self) -> Backend:
+        """Whoever does the work."""
+        return self._backend
 
     async def commit(self, stream: str, change: Change) -> Receipt:
         """Forward."""
@@ -29,7 +34,7 @@ class Forwards(Backend):
         self,
         stream: str,
         *,
-        start: int = 0,
+        start: int | None = None,
         stop: int | None = None,
         limit: int | None = None,
         newest: bool = False,
@@ -111,7 +116,7 @@ class Prefixed(Forwards):
         self,
         stream: str,
         *,
-        start: int = 0,
+        start: int | None = None,
         stop: int | None = None,
         limit: int | None = None,
         newest: bool = False,
@@ -163,19 +168,19 @@ class Prefixed(Forwards):
 
 
 class Shared(Forwards):
-    """One more opening of a backend that lives in this process only, such as `memory:`. Closing it closes only itself."""
+    """One more opening of a backend that lives in this process only. Closing it closes only itself."""
 
     def __init__(self, backend: Backend) -> None:
         super().__init__(backend)
-        self._shared = backend
+        self._closed = False
+
+    @property
+    def backend(self) -> Backend:
+        """The backend that all openings share, until this one is closed."""
+        if self._closed:
+            raise UnavailableError("this opening was closed")
+        return super().backend
 
     async def close(self) -> None:
         """Let go of the backend, which stays open for the other openings."""
-        self.backend = _Closed(self._shared)
-
-
-class _Closed(Forwards):
-    def __getattribute__(self, name: str) -> object:
-        if name in Backend.__abstractmethods__:
-            raise UnavailableError("this opening was closed")
-        return super().__getattribute__(name)
+        self._closed = True
