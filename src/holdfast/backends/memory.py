@@ -47,6 +47,9 @@ class _Stream:
     def linked(self) -> set[str]:
         return {blob for blobs in self.links.values() for blob in blobs}
 
+    def ever_linked(self) -> set[str]:
+        return {blob for blob, (written_at, _) in self.blobs.items() if written_at == _ONCE_LINKED}
+
     def forget(self) -> None:
         """Keep the operations whose entries live, and the newest of the others."""
         lowest = self.entries[0].position if self.entries else self.head.next if self.head else 0
@@ -85,7 +88,7 @@ class MemoryBackend(Backend):
             if change.op_id is not None and change.op_id in kept.operations:
                 return repeat(kept.operations[change.op_id], change)
             effect = apply(stream, kept.head, change, now=_now(), incarnation=_new_incarnation)
-            ending = kept.linked() if effect.fresh else set()
+            ending = kept.ever_linked() if effect.fresh else set()
             if not set(change.blobs) <= kept.blobs.keys() - ending:
                 raise ConflictError(f"{stream!r}: a blob of this change is gone, write it again")
             if effect.fresh:
@@ -171,19 +174,24 @@ class MemoryBackend(Backend):
         return Listing(page, after_cursor(order, page[-1]) if page and len(rest) > limit else None)
 
     async def wait(self, stream: str, *, incarnation: str | None, next: int, timeout: float) -> bool:
-        future: Future[bool] = Future()
-        with self._lock:
-            head = self._head(stream)
-            if (head.incarnation if head else None, head.next if head else 0) != (incarnation, next):
-                return True
-            self._waiting.setdefault(stream, []).append(future)
-        try:
-            return await settle(future, timeout) is not None
-        finally:
+        deadline = time.monotonic() + timeout
+        while True:
+            future: Future[bool] = Future()
             with self._lock:
-                waiting = self._waiting.get(stream, [])
-                if future in waiting:
-                    waiting.remove(future)
+                head = self._head(stream)
+                if (head.incarnation if head else None, head.next if head else 0) != (incarnation, next):
+                    return True
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return False
+                self._waiting.setdefault(stream, []).append(future)
+            try:
+                await settle(future, left)
+            finally:
+                with self._lock:
+                    waiting = self._waiting.get(stream, [])
+                    if future in waiting:
+                        waiting.remove(future)
 
     async def write_blob(self, stream: str, chunks: AsyncIterable[bytes]) -> str:
         check_name(stream)

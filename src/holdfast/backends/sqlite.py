@@ -151,8 +151,10 @@ class SQLiteBackend(Backend):
             head = (await self.heads([stream]))[0]
             if (head.incarnation if head else None, head.next if head else 0) != (incarnation, next):
                 return True
-            if not await settle(news, max(0.0, deadline - time.monotonic())) and time.monotonic() >= deadline:
+            left = deadline - time.monotonic()
+            if left <= 0:
                 return False
+            await settle(news, left)
 
     async def write_blob(self, stream: str, chunks: AsyncIterable[bytes]) -> str:
         check_name(stream)
@@ -172,9 +174,9 @@ class SQLiteBackend(Backend):
     ) -> AsyncIterator[bytes]:
         self._check_open()
         offset = start
-        while stop is None or offset < stop:
+        while True:
             chunk = await in_thread(self._threads, self._read_chunk, stream, blob, offset)
-            if not chunk:
+            if not chunk or (stop is not None and offset >= stop):
                 return
             yield chunk if stop is None else chunk[: stop - offset]
             offset += len(chunk)
@@ -201,6 +203,8 @@ class SQLiteBackend(Backend):
         self._threads.shutdown(wait=False)
 
     def _check_open(self) -> None:
+        # Before a thread is asked for anything: threads do not come through a fork, and would never answer.
+        self._file.check_process()
         if self._closed:
             raise UnavailableError(f"{self._file.path} was closed")
 

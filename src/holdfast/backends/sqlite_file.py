@@ -72,6 +72,7 @@ MIGRATIONS: Final = (
         written_at INTEGER NOT NULL, -- 0 once an entry refers to it
         whole INTEGER NOT NULL
     );
+    CREATE INDEX blobs_by_stream ON blobs (stream);
     CREATE TABLE chunks (
         blob INTEGER NOT NULL,
         start INTEGER NOT NULL, -- the offset of its first byte

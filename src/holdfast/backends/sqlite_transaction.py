@@ -30,7 +30,7 @@ _FORGET = """
     DELETE FROM operations WHERE stream = :stream AND (incarnation IS NOT :incarnation OR next <= :lowest)
     AND op_id NOT IN (
         SELECT op_id FROM operations WHERE stream = :stream AND (incarnation IS NOT :incarnation OR next <= :lowest)
-        ORDER BY committed_at DESC LIMIT :remembered
+        ORDER BY committed_at DESC, next DESC LIMIT :remembered
     )
 """
 
@@ -87,7 +87,7 @@ class Transaction:
         blobs = self._find_blobs(name, stream, change, fresh=effect.fresh) if change.blobs else ()
 
         if stream is None:
-            if head is None:
+            if head is None and change.op_id is None:
                 return receipt
             stream = self._insert(name, head)
         elif effect.fresh:
@@ -189,7 +189,8 @@ class Transaction:
         return cursor.lastrowid
 
     def _empty(self, stream: int) -> None:
-        # Blobs stay for the sweep to remove in pieces: without their links nobody can read them.
+        # Blobs stay for the sweep to remove in pieces: nobody can read them, nor link them in the next life.
+        self._execute("UPDATE blobs SET whole = 0 WHERE stream = ? AND written_at = 0", (stream,))
         for table in ("entries", "links", "labels"):
             self._execute(f"DELETE FROM {table} WHERE stream = ?", (stream,))  # noqa: S608 - the three names above
         self._forget(stream, None, 0)
