@@ -51,6 +51,7 @@ def serve(contender: Callable[[], Any]) -> None:
 
 
 def _run(store: Any, workload: str, path: Path, sizes: Sizes) -> Figures:
+    # The runner makes its event loop when it is first asked to run something: plain contenders never have one.
     with asyncio.Runner() as runner:
 
         def settle(result: Any) -> Any:

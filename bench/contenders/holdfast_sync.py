@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import holdfast.sync
-
 from bench.stopwatch import serve
 
 if TYPE_CHECKING:
