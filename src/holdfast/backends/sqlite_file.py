@@ -140,6 +140,7 @@ class SQLiteFile:
         connection.execute("PRAGMA secure_delete=ON")
         connection.execute("PRAGMA wal_autocheckpoint=0")
         connection.execute("PRAGMA journal_size_limit=16777216")
+        connection.execute("PRAGMA cache_size=-8192")  # KiB: a long conversation is read from the file once, not each time
         return connection
 
     @contextmanager

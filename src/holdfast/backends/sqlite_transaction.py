@@ -115,7 +115,7 @@ class Transaction:
                 "INSERT INTO operations VALUES (?, ?, ?, ?, ?, ?)",
                 (stream, change.op_id, receipt.incarnation, receipt.first, receipt.next, receipt.committed_at),
             )
-        self.pages += 3 + sum(map(len, change.entries)) // 3_000
+        self.pages += 2 + sum(map(len, change.entries)) // 3_000
         return receipt
 
     def begin_blob(self, name: str, blob: str) -> int:
