@@ -60,10 +60,14 @@ def tool_results(message: Any) -> set[str]:
 
 
 def first_whole(messages: Sequence[Any], called_before: set[str]) -> int:
-    """Return where a window has to begin so that no result in it belongs to a call in `called_before`."""
-    begin = 0
+    """Return where a window has to begin so that no result in it belongs to a call in `called_before`.
+
+    What is cut off may hold calls of its own, whose results must go too: crossed calls are cut to the last of them.
+    """
+    begin, called = 0, set(called_before)
     for index, message in enumerate(messages, 1):
-        if tool_results(message) & called_before:
+        if tool_results(message) & called:
+            called = called.union(*map(tool_calls, messages[begin:index]))
             begin = index
     return begin
 
