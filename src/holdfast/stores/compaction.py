@@ -57,7 +57,8 @@ async def newest_that_fit(
     if oldest is not None:
         torn = await _calls_before(backend, stream, start, oldest, _unanswered(kept))
         kept = kept[first_whole(kept, set(torn)) :]
-    return (summary or []) + kept
+    whole = (summary or []) + kept
+    return whole if last is None else whole[max(len(whole) - last, 0) :]
 
 
 async def keep_together(backend: Backend, stream: str, keep_last: int) -> tuple[Head | None, int]:
@@ -77,7 +78,8 @@ async def keep_together(backend: Backend, stream: str, keep_last: int) -> tuple[
         _, older = await backend.read(stream, start=first, stop=base)
         kept = decode_many([entry.data for entry in older], stream) + kept
         base = first
-    return head, base
+    _, older = await backend.read(stream, stop=base, limit=1)
+    return head, base if older else head.base
 
 
 async def summarize(backend: Backend, stream: str, head: Head, base: int, summary: Summary) -> Message:

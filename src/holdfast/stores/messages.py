@@ -112,9 +112,11 @@ class Messages(Contexts):
                 originals=originals,
             )
         newest = last is not None
-        head, entries = await self._backend.read(
-            stream, start=start, stop=stop, limit=last if newest else limit, newest=newest
-        )
+        count = last if newest else limit
+        head, entries = await self._backend.read(stream, start=start, stop=stop, limit=count, newest=newest)
+        if head is not None and limit is not None and start is not None and not originals and start < head.base:
+            # What `limit` counted is what the summary stands for: count from behind it.
+            head, entries = await self._backend.read(stream, stop=stop, limit=limit)
         if head is None:
             return []
         if originals or not head.note:
@@ -277,10 +279,15 @@ class Messages(Contexts):
         head, base = await keep_together(self._backend, stream, keep_last)
         if head is None:
             raise NotFoundError(f"there is no conversation {context_id!r}")
-        if base <= head.base:
+        message: Message | None
+        if base > head.base:
+            message = await summarize(self._backend, stream, head, base, summary)
+            _encode(message)
+        elif drop and head.first < head.base:
+            # Nothing new to sum up, but what was summed up before was kept, and is not wanted any more.
+            base, message = head.base, Note.read(head).summary
+        else:
             return head.base
-        message = await summarize(self._backend, stream, head, base, summary)
-        _encode(message)
         for _ in range(TURNS):
             change = Change(
                 note=Note.read(head)._replace(summary=message).write(),
