@@ -106,7 +106,13 @@ class Artifacts:
         record, body = _split(entries[0], where)
         info = _info(artifact_id, record, head, entries[0].position, entries[0].created_at)
         if record.get("blob") is not None:
-            body = b"".join([chunk async for chunk in self._backend.read_blob(stream, record["blob"])])
+            try:
+                body = b"".join([chunk async for chunk in self._backend.read_blob(stream, record["blob"])])
+            except NotFoundError as error:
+                (now,) = await self._backend.heads([stream])
+                if now is None or now.incarnation != head.incarnation:
+                    return None  # deleted between the two reads
+                raise DamagedError(f"{where}: its content is gone") from error
         if len(body) != info.size or hashlib.sha256(body).hexdigest() != info.sha256:
             raise DamagedError(f"{where}: the content does not match its SHA-256")
         kept = {field.name: getattr(info, field.name) for field in fields(info)}
