@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from holdfast.abc import Change, Entry, Head
 from holdfast.errors import ConflictError, DamagedError, InvalidError, NotFoundError
 from holdfast.records import Artifact, ArtifactInfo, Page
-from holdfast.stores.codec import decode, encode, stream_name, to_time
+from holdfast.stores.codec import check_counts, decode, encode, labels_of, stream_name, to_time
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -147,6 +147,7 @@ class Artifacts:
         Args:
             after: the `next` of the page before.
         """
+        check_counts(limit=limit)
         wanted = {"context_id": context_id, "task_id": task_id}
         where = {key: value for key, value in wanted.items() if value is not None}
         found, following = await self._backend.streams(
@@ -165,6 +166,9 @@ class Artifacts:
         for key in ("context_id", "task_id"):
             if record[key] is None and head is not None:
                 record[key] = head.labels.get(key)
+        labels = labels_of(("context_id", "task_id"), record)
+        if not isinstance(artifact.metadata, dict):
+            raise InvalidError(f"metadata must be a dict, not {type(artifact.metadata).__name__}")
         record["mime_type"] = record["mime_type"] or _MIME_TYPES[encoding]
         record |= {"encoding": encoding, "size": len(body), "sha256": hashlib.sha256(body).hexdigest()}
         note = encode(record, f"the metadata of artifact {artifact.artifact_id!r}")
@@ -175,7 +179,7 @@ class Artifacts:
             body = b""
         change = change._replace(
             entries=(encode(record, "an artifact") + b"\n" + body,),
-            labels={key: record[key] for key in ("context_id", "task_id") if record[key] is not None},
+            labels=labels,
             note=note,
             blobs=blobs,
         )

@@ -11,9 +11,20 @@ from holdfast.abc import MAX_ENTRY_BYTES
 from holdfast.errors import DamagedError, InvalidError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-__all__ = ["MAX_DEPTH", "MAX_ID_BYTES", "decode", "decode_many", "encode", "from_time", "stream_name", "to_time"]
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_ID_BYTES",
+    "check_counts",
+    "decode",
+    "decode_many",
+    "encode",
+    "from_time",
+    "labels_of",
+    "stream_name",
+    "to_time",
+]
 
 MAX_DEPTH: Final = 200
 """The deepest nesting of lists and objects."""
@@ -118,17 +129,41 @@ def stream_name(kind: str, name: str, value: str) -> str:
     return f"{kind}/{value}"
 
 
+def labels_of(names: Sequence[str], values: Mapping[str, Any]) -> dict[str, str]:
+    """Return those of the named values that there are, for a listing to filter by.
+
+    Raises:
+        InvalidError: one is not text.
+    """
+    labels = {name: values[name] for name in names if values[name] is not None}
+    for name, value in labels.items():
+        if not isinstance(value, str):
+            raise InvalidError(f"{name} must be a str, not {type(value).__name__}")
+    return labels
+
+
+def check_counts(**counts: int | None) -> None:
+    """Refuse to count to less than nothing.
+
+    Raises:
+        InvalidError: one of the counts is negative.
+    """
+    for name, value in counts.items():
+        if value is not None and value < 0:
+            raise InvalidError(f"{name}={value}: it must be 0 or more")
+
+
 def to_time(microseconds: int) -> datetime:
     """Return the moment as a timezone-aware datetime, exactly."""
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
-def from_time(moment: datetime, what: str) -> int:
+def from_time(moment: object, what: str) -> int:
     """Return microseconds since 1970.
 
     Raises:
-        InvalidError: the datetime has no timezone, so that nobody knows which moment it means.
+        InvalidError: it is no datetime, or one without a timezone, so that nobody knows which moment it means.
     """
-    if moment.utcoffset() is None:
+    if not isinstance(moment, datetime) or moment.utcoffset() is None:
         raise InvalidError(f"{what} must be a datetime with a timezone, such as datetime.now(UTC) + timedelta(days=30)")
     return (moment - _EPOCH) // timedelta(microseconds=1)

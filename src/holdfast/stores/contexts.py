@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from holdfast.abc import Change
 from holdfast.errors import ConflictError, InvalidError, NotFoundError
 from holdfast.records import ContextInfo, ContextRef, Page
-from holdfast.stores.codec import encode, from_time, stream_name, to_time
+from holdfast.stores.codec import check_counts, encode, from_time, stream_name, to_time
 from holdfast.stores.notes import Note
 
 if TYPE_CHECKING:
@@ -58,6 +58,9 @@ class Contexts:
         """
         if order not in ("recent", "id"):
             raise InvalidError(f"order={order!r}: it is recent or id")
+        check_counts(limit=limit)
+        if prefix:
+            stream_name(KIND, "prefix", prefix)  # what no id can be, no id begins with either
         before = f"{KIND}/"
         by_id = after is not None and order == "id"
         found, following = await self._backend.streams(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from holdfast.abc import Change, Entry
 from holdfast.errors import ConflictError, InvalidError, NotFoundError
 from holdfast.records import MessageEntry
-from holdfast.stores.codec import decode, decode_many, encode, stream_name, to_time
+from holdfast.stores.codec import check_counts, decode, decode_many, encode, stream_name, to_time
 from holdfast.stores.compaction import keep_together, newest_that_fit, summarize
 from holdfast.stores.contexts import KIND, TURNS, Contexts
 from holdfast.stores.notes import Note
@@ -275,7 +275,7 @@ class Messages(Contexts):
             ConflictError: it was deleted, or compacted by somebody else, meanwhile. Read again.
         """
         stream = stream_name(KIND, "context_id", context_id)
-        _check_window(keep_last=keep_last)
+        check_counts(keep_last=keep_last)
         head, base = await keep_together(self._backend, stream, keep_last)
         if head is None:
             raise NotFoundError(f"there is no conversation {context_id!r}")
@@ -319,8 +319,6 @@ def _record(context_id: str, entry: Entry) -> MessageEntry:
 
 
 def _check_window(**counts: int | None) -> None:
-    for name, value in counts.items():
-        if value is not None and value < 0:
-            raise InvalidError(f"{name}={value}: it must be 0 or more")
+    check_counts(**counts)
     if counts.get("limit") is not None and (counts.get("last") is not None or counts.get("max_tokens") is not None):
         raise InvalidError("limit counts from the oldest, last and max_tokens from the newest: give one or the other")

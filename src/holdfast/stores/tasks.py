@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from holdfast.abc import Change, Entry, Head
 from holdfast.errors import ConflictError, DamagedError, InvalidError
 from holdfast.records import Page, TaskInfo, TaskState
-from holdfast.stores.codec import decode, encode, from_time, stream_name, to_time
+from holdfast.stores.codec import check_counts, decode, encode, from_time, labels_of, stream_name, to_time
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -45,7 +45,7 @@ class Tasks:
         if not isinstance(state, TaskState):
             raise InvalidError(f"save takes a holdfast.TaskState, not {type(state).__name__}")
         stream = stream_name(_KIND, "task_id", state.task_id)
-        labels = {key: value for key in _LABELS if (value := getattr(state, key)) is not None}
+        labels = labels_of(_LABELS, {name: getattr(state, name) for name in _LABELS})
         expires_at = None if state.expires_at is None else from_time(state.expires_at, "expires_at")
         record = {**labels, "expires_at": expires_at, "data": state.data}
         change = Change(
@@ -87,6 +87,7 @@ class Tasks:
     async def history(self, task_id: str, *, before: int | None = None, limit: int = 100) -> list[TaskState]:
         """Return the states that a task has had, the newest first, at most `limit`, below the version `before`."""
         stream = stream_name(_KIND, "task_id", task_id)
+        check_counts(limit=limit)
         stop = None if before is None else max(before - 1, 0)
         head, entries = await self._backend.read(stream, start=0, stop=stop, limit=limit, newest=True)
         return [_state(task_id, head, entry) for entry in reversed(entries)] if head else []
@@ -109,6 +110,7 @@ class Tasks:
             updated_after: only tasks saved later than this.
             after: the `next` of the page before.
         """
+        check_counts(limit=limit)
         wanted = {"context_id": context_id, "agent_id": agent_id, "status": status}
         where = {key: value for key, value in wanted.items() if value is not None}
         since = None if updated_after is None else from_time(updated_after, "updated_after")
