@@ -135,7 +135,12 @@ class SQLiteFile:
         connection = sqlite3.connect(
             self.path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=64
         )
-        connection.execute(f"PRAGMA synchronous={self._synchronous}")  # a constant of ours: pragmas take no parameters
+        try:
+            # Patiently: this pragma looks into the file, and is refused while another process turns it to WAL.
+            self.patiently(lambda: connection.execute(f"PRAGMA synchronous={self._synchronous}"))  # takes no parameters
+        except BaseException:
+            connection.close()
+            raise
         connection.execute("PRAGMA trusted_schema=OFF")
         connection.execute("PRAGMA secure_delete=ON")
         connection.execute("PRAGMA wal_autocheckpoint=0")
