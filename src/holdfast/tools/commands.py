@@ -38,6 +38,13 @@ Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON on std
 Prefix: TypeAlias = Annotated[str, typer.Option(help="Only conversations whose id begins with this.")]
 
 
+def _readable(path: Path | None) -> Path | None:
+    # A pipe is fine, as in `holdfast import URL <(zcat backup.jsonl.gz)`; so is a dash, which is stdin.
+    if path is None or str(path) == "-" or (path.exists() and not path.is_dir()):
+        return path
+    raise typer.BadParameter(f"there is no file {path}")
+
+
 @app.callback(invoke_without_command=True)
 def root(
     context: typer.Context,
@@ -70,8 +77,7 @@ def demo(
         Path | None,
         typer.Argument(
             metavar="CONVERSATION",
-            exists=True,
-            dir_okay=False,
+            callback=_readable,
             help="Also keep this conversation and show it: JSON lines as for import, or one JSON list of messages.",
         ),
     ] = None,
@@ -210,7 +216,7 @@ def import_(
     url: URL,
     file: Annotated[
         Path,
-        typer.Argument(metavar="FILE", exists=True, dir_okay=False, allow_dash=True, help="JSON lines; - is stdin."),
+        typer.Argument(metavar="FILE", callback=_readable, help="JSON lines; - is stdin."),
     ],
     as_json: Json = False,
 ) -> int:

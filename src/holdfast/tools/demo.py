@@ -24,7 +24,7 @@ from holdfast.tools.place import sqlite_url
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Outcome", "demonstrate"]
+__all__ = ["Outcome", "Run", "demonstrate", "verify"]
 
 PAUSE: Final = 0.02
 """Seconds the agent rests at each point of a step: what a model takes, and what a kill may hit."""
@@ -123,12 +123,12 @@ async def demonstrate(
         step = 1 + int(chance.uniform(turn, turn + 1) * stretch)
         outcome.kills += run.once(step, chance.uniform(0, 6 * PAUSE))
     run.once(None, 0)
-    await _verify(folder, run.said, outcome)
+    await verify(folder, run.said, outcome)
     outcome.seconds = round(time.monotonic() - began, 3)
     return outcome
 
 
-async def _verify(folder: Path, said: list[dict[str, Any]], outcome: Outcome) -> None:
+async def verify(folder: Path, said: list[dict[str, Any]], outcome: Outcome) -> None:
     """Open the file as anybody would, and compare it with what the agent was told is stored."""
     stored = [event for event in said if event["event"] == "stored"]
     acknowledged = {event["position"]: event["sha256"] for event in stored}

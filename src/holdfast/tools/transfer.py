@@ -14,6 +14,7 @@ import stat
 import sys
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -147,14 +148,15 @@ def reading(path: Path) -> Iterator[IO[bytes]]:
 
 def lines_of(file: IO[bytes], context_id: str) -> Iterable[bytes]:
     """Return the lines of a file; of one that is a single JSON list, one line: the messages of a conversation."""
-    begin = file.read(1)
-    while begin.isspace():
-        begin = file.read(1)
-    file.seek(0)
-    if begin != b"[":
-        return file
+    begin = b""
+    for line in file:  # not by seeking back: it may be a pipe
+        begin += line
+        if begin.removeprefix(b"\xef\xbb\xbf").strip():
+            break
+    if not begin.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
+        return chain(begin.splitlines(keepends=True), file)
     # Put together as text, so that a list is read exactly as strictly as a line.
-    messages = file.read().replace(b"\r", b" ").replace(b"\n", b" ")
+    messages = (begin + file.read()).removeprefix(b"\xef\xbb\xbf").replace(b"\r", b" ").replace(b"\n", b" ")
     return [b'{"context_id": %b, "messages": %b}' % (json.dumps(context_id).encode(), messages)]
 
 
