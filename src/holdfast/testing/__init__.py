@@ -15,7 +15,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from holdfast.testing import (
+    artifacts,
+    messages,
     protocols,
+    tasks,
     waist_blobs,
     waist_calls,
     waist_heads,
@@ -30,11 +33,13 @@ from holdfast.testing.faults import LosesAnswers, Prefixed, Shared
 
 if TYPE_CHECKING:
     from holdfast.abc import ArtifactStore, Backend, MessageStore, TaskStateStore
+    from holdfast.stores import Stores
 
 __all__ = [
     "ARTIFACT_STORE",
     "BACKEND",
     "MESSAGE_STORE",
+    "STORES",
     "TASK_STATE_STORE",
     "Clause",
     "LosesAnswers",
@@ -65,3 +70,6 @@ ARTIFACT_STORE: Final[tuple[Clause[ArtifactStore], ...]] = protocols.ARTIFACTS
 
 TASK_STATE_STORE: Final[tuple[Clause[TaskStateStore], ...]] = protocols.TASK_STATES
 """The same of a task state store."""
+
+STORES: Final[tuple[Clause[Stores], ...]] = (*messages.MESSAGES, *artifacts.ARTIFACTS, *tasks.TASKS)
+"""What `holdfast.Stores` promises over any place: every sentence of the three stores."""

@@ -1,0 +1,86 @@
+"""The stores keep every sentence of their contract, over every place of ours."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import holdfast
+from holdfast.backends.memory import MemoryBackend
+from holdfast.testing import ARTIFACT_STORE, MESSAGE_STORE, STORES, TASK_STATE_STORE, Shared
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from holdfast.testing import Clause, Make
+
+
+def memory(_: Path) -> Make[holdfast.Stores]:
+    place = MemoryBackend()
+    return lambda: holdfast.Stores(Shared(place))
+
+
+def sqlite(folder: Path) -> Make[holdfast.Stores]:
+    return lambda: holdfast.open(f"sqlite:///{folder}/place.db")
+
+
+PLACES = [memory, sqlite]
+
+BARE = [
+    *((clause, "messages", holdfast.InMemoryMessageStore) for clause in MESSAGE_STORE),
+    *((clause, "artifacts", holdfast.InMemoryArtifactStore) for clause in ARTIFACT_STORE),
+    *((clause, "tasks", holdfast.InMemoryTaskStateStore) for clause in TASK_STATE_STORE),
+]
+
+
+def name_of(value: object) -> str | None:
+    return getattr(value, "__name__", None)
+
+
+@pytest.mark.parametrize("clause", STORES, ids=name_of)
+@pytest.mark.parametrize("place", PLACES)
+async def test_stores(place, clause: Clause[holdfast.Stores], tmp_path: Path) -> None:
+    await clause(place(tmp_path))
+
+
+@pytest.mark.parametrize(("clause", "which", "_"), BARE, ids=name_of)
+@pytest.mark.parametrize("place", PLACES)
+async def test_each_store_alone(place, clause: Clause[Any], which: str, _: object, tmp_path: Path) -> None:
+    make = place(tmp_path)
+
+    @asynccontextmanager
+    async def one() -> AsyncIterator[Any]:
+        async with make() as stores:
+            yield getattr(stores, which)
+
+    await clause(one)
+
+
+@pytest.mark.parametrize(("clause", "_", "kind"), BARE, ids=name_of)
+async def test_the_stores_in_memory(clause: Clause[Any], _: object, kind: Callable[[], Any]) -> None:
+    store = kind()
+
+    @asynccontextmanager
+    async def make() -> AsyncIterator[Any]:
+        yield store
+
+    await clause(make)
+
+
+@pytest.mark.xfail(raises=holdfast.InvalidError, reason="the op_id is refused: the fork would have another length now")
+@pytest.mark.parametrize("place", PLACES)
+async def test_a_fork_is_repeated_after_its_source_went_on(place, tmp_path: Path) -> None:
+    async with place(tmp_path)() as stores:
+        await stores.messages.add_message("source", {})
+        assert await stores.messages.fork("source", "fork", op_id="op") == 1
+        await stores.messages.add_message("source", {})
+        assert await stores.messages.fork("source", "fork", op_id="op") == 1
+
+
+def test_every_clause_is_a_sentence() -> None:
+    names = [clause.__name__ for clause in STORES]
+    assert len(set(names)) == len(names)
+    assert [clause.__name__ for clause in STORES if not (clause.__doc__ or "").endswith(".")] == []
