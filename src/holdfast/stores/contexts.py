@@ -62,16 +62,15 @@ class Contexts:
         if prefix:
             stream_name(KIND, "prefix", prefix)  # what no id can be, no id begins with either
         before = f"{KIND}/"
-        by_id = after is not None and order == "id"
         found, following = await self._backend.streams(
             before + prefix,
             where=Note.labels(where or {}, strict=True),
             order="name" if order == "id" else "recent",
-            after=f"{before}{after}" if by_id else after,
+            after=after,
             limit=limit,
         )
         contexts = [ContextRef(one.name.removeprefix(before), to_time(one.updated_at)) for one in found]
-        return Page(contexts, following and following.removeprefix(before) if order == "id" else following)
+        return Page(contexts, following)  # a cursor is the place's own: only it knows what is in there
 
     async def info(self, context_id: str) -> ContextInfo | None:
         """Return what is known of a conversation without reading its messages; None where there is none."""
