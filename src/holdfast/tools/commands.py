@@ -295,7 +295,7 @@ def check(url: URL, as_json: Json = False) -> int:
     """
     total = sum(len(clauses) for clauses, _ in groups())
     with progress("checking", total) as advance:
-        report = asyncio.run(check_place(url, lambda _: advance(1)))
+        report = asyncio.run(check_place(url, lambda name: advance(1, name.replace("_", " "))))
     if as_json:
         emit({"place": shown(url), **report.as_json()})
     else:

@@ -25,6 +25,8 @@ _PICTURES: Final = {
     **dict.fromkeys([*range(0x2066, 0x206A), *range(0xD800, 0xE000)], 0xFFFD),
 }
 
+_DESCRIBED: Final = 36
+
 
 def console(*, stderr: bool = False) -> Console:
     """Return a console for results, or on stderr for progress and complaints."""
@@ -85,13 +87,16 @@ def time(moment: datetime | None) -> str:
 
 
 @contextmanager
-def progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """Show how far something is, on stderr and only to somebody who watches; yields what to call with each step."""
+def progress(what: str, total: int | None) -> Iterator[Callable[..., None]]:
+    """Show how far something is, on stderr and only to somebody who watches.
+
+    Yields what to call with each step, and with a word about the next one.
+    """
     screen = console(stderr=True)
-    columns = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn(32), MofNCompleteColumn()]
+    columns = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn()]
     with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
         task = bar.add_task(what, total=total)
-        yield lambda step: bar.advance(task, step)
+        yield lambda step, saying=what: bar.update(task, advance=step, description=brief(saying, _DESCRIBED))
 
 
 def _moment(value: Any) -> str:
