@@ -70,7 +70,6 @@ async def test_the_stores_in_memory(clause: Clause[Any], _: object, kind: Callab
     await clause(make)
 
 
-@pytest.mark.xfail(raises=holdfast.InvalidError, reason="the op_id is refused: the fork would have another length now")
 @pytest.mark.parametrize("place", PLACES)
 async def test_a_fork_is_repeated_after_its_source_went_on(place, tmp_path: Path) -> None:
     async with place(tmp_path)() as stores:

@@ -14,11 +14,13 @@ from concurrent.futures import InvalidStateError
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, TypeVarTuple
 
+from holdfast.errors import HoldfastError, UnavailableError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
     from concurrent.futures import Executor, Future
 
-__all__ = ["GroupCommit", "Job", "in_thread", "run_in_place", "settle", "wake"]
+__all__ = ["GroupCommit", "in_thread", "run_in_place", "settle", "wake"]
 
 W = TypeVar("W")
 R = TypeVar("R")
@@ -72,56 +74,51 @@ def wake(futures: Iterable[Future[bool]]) -> None:
             future.set_result(True)
 
 
-class Job(Generic[W, R]):
-    """One caller's work in a group: `run` sets `result` or `error`."""
-
-    __slots__ = ("done", "error", "future", "loop", "result", "work")
-
-    def __init__(self, work: W, loop: asyncio.AbstractEventLoop | None) -> None:
-        self.work = work
-        self.loop = loop
-        self.future: asyncio.Future[R] | None = loop.create_future() if loop else None
-        self.result: R | None = None
-        self.error: BaseException | None = None
-        self.done = False
-
-
 class GroupCommit(Generic[W, R]):
     """Commits what concurrent callers ask for together, in the order they asked.
 
-    `run(jobs, wait)` commits a batch and sets each job's `result` or `error`. With `wait=False` it must not block on
-    another process and may answer False: nothing was done, try again in a thread.
+    `run(works, wait)` commits a batch and returns the result, or our error, of each. With `wait=False` it must not
+    block on another process, and may return None: nothing was done, ask again in a thread.
 
-    A thread switch costs 30 to 50 microseconds each way, as much as a commit on a fast disk. So a batch is committed
-    on the event loop itself as long as the last commit took less than `inline_below` seconds, and in a thread as
-    soon as one takes longer: the loop never waits for a slow disk twice, nor for another process at all.
+    A switch to a thread and back costs as much as a commit on a fast disk. So as long as a commit takes less than
+    `inline_below` seconds, a batch is committed on the event loop itself: the loop never waits twice for a slow disk,
+    nor for another process at all. A caller who is alone commits at once; who is not waits for the end of this turn of
+    the loop, by when every task that is ready to write has queued its work.
     """
 
-    def __init__(self, run: Callable[[list[Job[W, R]], bool], bool], *, inline_below: float = 250e-6) -> None:
+    def __init__(
+        self, run: Callable[[Sequence[W], bool], list[R | HoldfastError] | None], *, inline_below: float = 250e-6
+    ) -> None:
         self._run = run
         self._inline_below = inline_below
-        self._queue: deque[Job[W, R]] = deque()
+        self._queue: deque[_Job[W, R]] = deque()
         self._lock = threading.Lock()
-        self._fast = False
+        self._fast = self._alone = self._turning = False
+        self._flushing: set[asyncio.AbstractEventLoop] = set()
         self._work = threading.Semaphore(0)
         self._thread: threading.Thread | None = None
-        self._flushing: set[asyncio.AbstractEventLoop] = set()
         self._closed = False
 
     async def submit(self, work: W) -> R:
         """Commit `work` with whatever else is waiting. Cancelled before its batch began, it is not done at all."""
         if _in_place():
-            job: Job[W, R] = Job(work, None)
-            self._queue.append(job)
-            self._lead()
-            if job.error is not None:
-                raise job.error
-            return job.result  # type: ignore[return-value]
+            return self._commit_here(work)
+        if self._alone and not self._turning and not self._queue and self._lock.acquire(blocking=False):
+            self._turning = True
+            try:
+                try:
+                    outcomes = self._commit((work,), wait=False)
+                finally:
+                    self._lock.release()
+                if outcomes is not None:
+                    await asyncio.sleep(0)  # or a task that writes in a loop would never let another one run
+                    return _unwrap(outcomes[0])
+            finally:
+                self._turning = False
         loop = asyncio.get_running_loop()
-        job = Job(work, loop)
+        job: _Job[W, R] = _Job(work, loop)
         self._queue.append(job)
         if loop not in self._flushing:
-            # By the end of this turn of the loop every task that is ready to write has queued its work.
             self._flushing.add(loop)
             loop.call_soon(self._flush, loop)
         assert job.future is not None
@@ -136,11 +133,25 @@ class GroupCommit(Generic[W, R]):
             self._thread.join()
             self._thread = None
 
+    def _commit_here(self, work: W) -> R:
+        if not self._queue and self._lock.acquire(blocking=False):
+            try:
+                outcomes = self._commit((work,), wait=True)
+            finally:
+                self._lock.release()
+            assert outcomes is not None
+            return _unwrap(outcomes[0])
+        job: _Job[W, R] = _Job(work, None)
+        self._queue.append(job)
+        self._lead()  # which finds it done where another thread had its turn first
+        outcome: R | HoldfastError = job.outcome
+        return _unwrap(outcome)
+
     def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
         self._flushing.discard(loop)
         if self._fast and self._lock.acquire(blocking=False):
             try:
-                committed = self._commit(wait=False)
+                committed = self._commit_queue(wait=False)
             finally:
                 self._lock.release()
             if committed:
@@ -159,51 +170,80 @@ class GroupCommit(Generic[W, R]):
 
     def _lead(self) -> None:
         with self._lock:
-            self._commit(wait=True)
+            self._commit_queue(wait=True)
 
-    def _commit(self, *, wait: bool) -> bool:
-        batch: list[Job[W, R]] = []
+    def _commit_queue(self, *, wait: bool) -> bool:
+        batch: list[_Job[W, R]] = []
         while self._queue:
             job = self._queue.popleft()
             if job.future is None or not job.future.cancelled():
                 batch.append(job)
         if not batch:
             return True
-        began = time.perf_counter()
+        outcomes: list[R | HoldfastError] | None
         try:
-            if not self._run(batch, wait):
+            outcomes = self._commit([job.work for job in batch], wait=wait)
+            if outcomes is None:
                 self._queue.extendleft(reversed(batch))
                 return False
-        except BaseException as error:  # noqa: BLE001 - it is raised, in every caller that waits for this batch
-            for job in batch:
-                job.error = error
-        self._fast = time.perf_counter() - began < self._inline_below
-        self._deliver(batch)
+        except HoldfastError as error:
+            outcomes = [error] * len(batch)
+        except BaseException as error:
+            # An interrupt or a bug is for the thread it came to; whoever else is in the batch must not wait for ever.
+            interrupted = UnavailableError(f"the commit was interrupted by {error!r}: repeat it with the same op_id")
+            self._deliver(batch, [interrupted] * len(batch))
+            raise
+        self._deliver(batch, outcomes)
         return True
 
+    def _commit(self, works: Sequence[W], *, wait: bool) -> list[R | HoldfastError] | None:
+        began = time.perf_counter()
+        outcomes = self._run(works, wait)
+        self._fast = time.perf_counter() - began < self._inline_below
+        self._alone = self._fast and len(works) == 1
+        return outcomes
+
     @staticmethod
-    def _deliver(batch: list[Job[W, R]]) -> None:
+    def _deliver(batch: Sequence[_Job[W, R]], outcomes: Sequence[R | HoldfastError]) -> None:
         here = asyncio._get_running_loop()  # noqa: SLF001 - the public one raises where there is none, at ten times the cost
-        elsewhere: dict[asyncio.AbstractEventLoop, list[Job[W, R]]] = {}
-        for job in batch:
-            if job.loop is None:
-                continue
+        elsewhere: dict[asyncio.AbstractEventLoop, list[_Job[W, R]]] = {}
+        for job, outcome in zip(batch, outcomes, strict=True):
+            job.outcome = outcome
             if job.loop is here:
-                _answer([job])
-            else:
+                job.answer()
+            elif job.loop is not None:
                 elsewhere.setdefault(job.loop, []).append(job)
         for loop, jobs in elsewhere.items():
-            try:
+            with suppress(RuntimeError):  # that loop was closed while its work was committed: nobody waits for it
                 loop.call_soon_threadsafe(_answer, jobs)
-            except RuntimeError:  # that loop was closed while its work was committed: nobody waits for the answer
-                continue
 
 
-def _answer(jobs: list[Job[Any, Any]]) -> None:
-    for job in jobs:
-        if job.future is None or job.future.done():
-            continue
-        if job.error is not None:
-            job.future.set_exception(job.error)
+class _Job(Generic[W, R]):
+    """One caller's work in a batch, and what became of it."""
+
+    __slots__ = ("future", "loop", "outcome", "work")
+
+    def __init__(self, work: W, loop: asyncio.AbstractEventLoop | None) -> None:
+        self.work = work
+        self.loop = loop
+        self.future: asyncio.Future[R] | None = loop.create_future() if loop else None
+        self.outcome: Any = None
+
+    def answer(self) -> None:
+        if self.future is None or self.future.done():
+            return
+        if isinstance(self.outcome, HoldfastError):
+            self.future.set_exception(self.outcome)
         else:
-            job.future.set_result(job.result)
+            self.future.set_result(self.outcome)
+
+
+def _answer(jobs: Iterable[_Job[Any, Any]]) -> None:
+    for job in jobs:
+        job.answer()
+
+
+def _unwrap(outcome: R | HoldfastError) -> R:
+    if isinstance(outcome, HoldfastError):
+        raise outcome
+    return outcome

@@ -72,7 +72,8 @@ def repeat(known: Receipt, change: Change) -> Receipt:
     Raises:
         InvalidError: the op_id belongs to another call, one with another number of entries.
     """
-    if known.next - known.first != len(change.entries):
+    # A call that begins a stream may be made from what has grown since the first time, as a fork is.
+    if change.expect != 0 and known.next - known.first != len(change.entries):
         raise InvalidError(
             f"op_id {change.op_id!r} already named a call with {known.next - known.first} entries, "
             f"this one has {len(change.entries)}: use a new op_id for a new call"

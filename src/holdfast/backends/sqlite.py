@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 from urllib.parse import unquote
@@ -21,12 +22,11 @@ from holdfast.backends.sqlite_transaction import (
     head_from,
     sweep_times,
 )
-from holdfast.blocking import GroupCommit, Job, in_thread, settle
+from holdfast.blocking import GroupCommit, in_thread, settle
 from holdfast.errors import HoldfastError, InvalidError, NotFoundError, UnavailableError
 from holdfast.rule import after_cursor, check, check_name, parse_cursor
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
 
     _Work = Callable[[Transaction], Any]
@@ -79,7 +79,7 @@ class SQLiteBackend(Backend):
         self._group: GroupCommit[_Work, Any] = GroupCommit(self._run)
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="holdfast-read")
         self._news = News(self._file)
-        self._pages = 0
+        self._transaction = Transaction(self._file.writer)
         self._closed = False
 
     @classmethod
@@ -102,14 +102,15 @@ class SQLiteBackend(Backend):
             backend = await in_thread(
                 thread, partial(cls, path, durability=cast("Durability", durability), timeout=seconds)
             )
-        await backend.sweep()
+        with suppress(UnavailableError):  # another process is busy: whoever opens the file next sweeps it
+            await backend.sweep()
         return backend
 
     async def commit(self, stream: str, change: Change) -> Receipt:
         check_name(stream)
         check(change)
         self._check_open()
-        receipt: Receipt = await self._group.submit(partial(Transaction.commit, name=stream, change=change))
+        receipt: Receipt = await self._group.submit(lambda transaction: transaction.commit(stream, change))
         return receipt
 
     async def read(
@@ -208,26 +209,30 @@ class SQLiteBackend(Backend):
         if self._closed:
             raise UnavailableError(f"{self._file.path} was closed")
 
-    def _run(self, jobs: list[Job[_Work, Any]], wait: bool) -> bool:
-        if self._pages > _PAGES_PER_CHECKPOINT:
+    def _run(self, works: Sequence[_Work], wait: bool) -> list[Any] | None:
+        if self._transaction.pages > _PAGES_PER_CHECKPOINT:
             # Folding the log back into the file costs milliseconds: never on an event loop.
             if not wait:
-                return False
+                return None
             self._file.checkpoint()
-            self._pages = 0
-        if not self._file.write(partial(self._commit_together, jobs), wait=wait):
-            return False
+            self._transaction.pages = 0
+        outcomes: list[Any] = []
+        if not self._file.begin(wait=wait):
+            return None
+        try:
+            self._transaction.now = _now()
+            for work in works:
+                try:
+                    outcomes.append(work(self._transaction))
+                except HoldfastError as error:
+                    outcomes.append(error)
+            self._file.commit()
+        except BaseException as error:
+            self._transaction.forget()
+            self._file.roll_back(error)
+            raise
         self._news.announce()
-        return True
-
-    def _commit_together(self, jobs: list[Job[_Work, Any]], writer: sqlite3.Connection) -> None:
-        transaction = Transaction(writer, _now())
-        for job in jobs:
-            try:
-                job.result = job.work(transaction)
-            except HoldfastError as error:
-                job.error = error
-        self._pages += transaction.pages
+        return outcomes
 
     async def _write_chunks(self, blob: int, start: int, held: bytearray, *, last: bool) -> int:
         whole = len(held) if last else len(held) - len(held) % _CHUNK

@@ -108,13 +108,14 @@ class SQLiteFile:
         self._timeout = timeout
         self._process = os.getpid()
         self._idle: list[sqlite3.Connection] = []
+        self._closed = False
         self._refuse_foreign()
         with self.errors():
-            self._writer = self.connect()
+            self.writer = self.connect()
             try:
                 self._migrate()
             except BaseException:
-                self._writer.close()
+                self.writer.close()
                 raise
 
     @contextmanager
@@ -128,7 +129,7 @@ class SQLiteFile:
     def checkpoint(self) -> None:
         """Fold the log back into the file as far as no reader needs it, so that it is written from its start again."""
         with self.errors():
-            self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            self.writer.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def connect(self) -> sqlite3.Connection:
         """Return a new connection, with every setting that this file needs."""
@@ -145,7 +146,7 @@ class SQLiteFile:
         connection.execute("PRAGMA secure_delete=ON")
         connection.execute("PRAGMA wal_autocheckpoint=0")
         connection.execute("PRAGMA journal_size_limit=16777216")
-        connection.execute("PRAGMA cache_size=-8192")  # KiB: a long conversation is read from the file once, not each time
+        connection.execute("PRAGMA cache_size=-8192")  # KiB: a long conversation is read from the file only once
         return connection
 
     @contextmanager
@@ -161,26 +162,34 @@ class SQLiteFile:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 self._idle.append(connection)
+                if self._closed:
+                    self._close_idle()
 
-    def write(self, work: Callable[[sqlite3.Connection], None], *, wait: bool) -> bool:
-        """Do `work` in a write transaction, committed when this returns True, rolled back when it raises.
-
-        With `wait=False`: False, and nothing done, where another process is writing.
-        """
+    def begin(self, *, wait: bool) -> bool:
+        """Begin a write transaction on `writer`. With `wait=False`: False where another process is writing."""
         self.check_process()
         try:
-            if not self._begin(wait=wait):
-                return False
-            try:
-                work(self._writer)
-                self._writer.execute("COMMIT")
-            except BaseException:
-                if self._writer.in_transaction:  # a full disk has already rolled back
-                    self._writer.execute("ROLLBACK")
-                raise
+            self.writer.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
-            raise self._ours(error) from error
+            if not _is_busy(error):
+                raise self._ours(error) from error
+            if not wait:
+                return False
+            with self.errors():
+                self.patiently(lambda: self.writer.execute("BEGIN IMMEDIATE"))
         return True
+
+    def commit(self) -> None:
+        """Commit the write transaction: once this returns, it outlives what the durability says."""
+        self.writer.execute("COMMIT")
+
+    def roll_back(self, error: BaseException) -> None:
+        """Undo the write transaction, and raise ours if it was the driver that failed."""
+        with self.errors():
+            if self.writer.in_transaction:  # a full disk has already rolled back
+                self.writer.execute("ROLLBACK")
+            if isinstance(error, sqlite3.Error):
+                raise error
 
     def patiently(self, action: Callable[[], object]) -> None:
         """Repeat an action while another process holds the lock, with short random pauses so that everyone gets a turn.
@@ -212,20 +221,13 @@ class SQLiteFile:
 
     def close(self) -> None:
         """Close every connection. The last one in any process folds the log back into the file."""
+        self._closed = True
+        self._close_idle()
+        self.writer.close()
+
+    def _close_idle(self) -> None:
         while self._idle:
             self._idle.pop().close()
-        self._writer.close()
-
-    def _begin(self, *, wait: bool) -> bool:
-        try:
-            self._writer.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            if not _is_busy(error):
-                raise
-            if not wait:
-                return False
-            self.patiently(lambda: self._writer.execute("BEGIN IMMEDIATE"))
-        return True
 
     def _ours(self, error: sqlite3.Error) -> HoldfastError:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
@@ -262,35 +264,35 @@ class SQLiteFile:
         # `_refuse_foreign` reads it, before any other process can see a table.
         version = self._version()
         if version < len(MIGRATIONS):
-            self.patiently(lambda: self._writer.execute("BEGIN EXCLUSIVE"))
+            self.patiently(lambda: self.writer.execute("BEGIN EXCLUSIVE"))
             try:
                 version = self._version()
                 for step in MIGRATIONS[version:]:
                     for statement in _statements(step):
-                        self._writer.execute(statement)
-                self._writer.execute(f"PRAGMA application_id={APPLICATION_ID:d}")
-                self._writer.execute(f"PRAGMA user_version={max(version, len(MIGRATIONS)):d}")
-                self._writer.execute("COMMIT")
+                        self.writer.execute(statement)
+                self.writer.execute(f"PRAGMA application_id={APPLICATION_ID:d}")
+                self.writer.execute(f"PRAGMA user_version={max(version, len(MIGRATIONS)):d}")
+                self.writer.execute("COMMIT")
             except BaseException:
-                self._writer.execute("ROLLBACK")
+                self.writer.execute("ROLLBACK")
                 raise
         self._refuse_newer(version)
         self.patiently(self._use_wal)
 
     def _version(self) -> int:
         found: list[int] = []
-        self.patiently(lambda: found.extend(self._writer.execute("PRAGMA user_version").fetchone()))
+        self.patiently(lambda: found.extend(self.writer.execute("PRAGMA user_version").fetchone()))
         return found[0]
 
     def _use_wal(self) -> None:
-        mode = self._writer.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        mode = self.writer.execute("PRAGMA journal_mode=WAL").fetchone()[0]
         if mode != "wal":
             raise UnsupportedError(
                 f"{self.path}: this file system has no shared memory for SQLite's log: use a local disk"
             )
 
 
-def _is_busy(error: sqlite3.OperationalError) -> bool:
+def _is_busy(error: sqlite3.Error) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY
 
 

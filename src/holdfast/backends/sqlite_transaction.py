@@ -26,6 +26,15 @@ _TOMBSTONES_LIVE: Final = 7 * DAY
 _UNLINKED_BLOBS_LIVE: Final = DAY
 _CHUNKS_A_SWEEP: Final = 64
 
+_HEADS_REMEMBERED: Final = 1_000
+_PLAIN: Final = Change()[1:]
+_STORED: Final = " ".join(["SELECT", HEAD_COLUMNS, "FROM streams WHERE name = ?"])
+_ADVANCE: Final = (
+    "UPDATE streams SET next = ?, length = ?, updated_at = ?"
+    " WHERE id = ? AND next = ? AND revision = ? AND incarnation = ?"
+)
+_ENTRY: Final = "INSERT INTO entries VALUES (?, ?, ?, ?, ?)"
+
 _FORGET = """
     DELETE FROM operations WHERE stream = :stream AND (incarnation IS NOT :incarnation OR next <= :lowest)
     AND op_id NOT IN (
@@ -61,18 +70,22 @@ def head_from(row: Sequence[Any]) -> Head:
 
 
 class Transaction:
-    """What is done between `BEGIN` and `COMMIT`, which are the caller's."""
+    """What is done between `BEGIN` and `COMMIT`, which are the caller's, one transaction after the other."""
 
-    def __init__(self, connection: sqlite3.Connection, now: int) -> None:
+    def __init__(self, connection: sqlite3.Connection) -> None:
         self._execute = connection.execute
         self._connection = connection
-        self._now = now
+        self._heads: dict[str, tuple[int, Head]] = {}
+        self.now = 0
+        """The moment of this transaction, microseconds since 1970."""
         self.pages = 0
-        """About how many pages of the log this took."""
+        """About how many pages of the log were written since somebody set this to 0."""
 
     def commit(self, name: str, change: Change) -> Receipt:
         """Make one change. Our errors come before anything is written, so others in the group are not harmed."""
-        row = self._execute(f"SELECT {HEAD_COLUMNS} FROM streams WHERE name = ?", (name,)).fetchone()  # noqa: S608
+        if change[1:] == _PLAIN and (receipt := self._append(name, change)) is not None:
+            return receipt
+        row = self._execute(_STORED, (name,)).fetchone()
         stream = None if row is None else row[12]
         if change.op_id is not None and stream is not None:
             known = self._execute(
@@ -82,7 +95,7 @@ class Transaction:
             if known is not None:
                 return repeat(Receipt(*known), change)
         stored = None if row is None or row[1] is None else head_from(row)
-        effect = apply(name, stored, change, now=self._now, incarnation=_new_incarnation)
+        effect = apply(name, stored, change, now=self.now, incarnation=_new_incarnation)
         head, receipt = effect.head, effect.receipt
         blobs = self._find_blobs(name, stream, change, fresh=effect.fresh) if change.blobs else ()
 
@@ -94,19 +107,7 @@ class Transaction:
             self._empty(stream)
         for start, stop in effect.remove:
             head = self._remove(stream, head, start, stop)
-        if len(change.entries) == 1:
-            self._execute(
-                "INSERT INTO entries VALUES (?, ?, ?, ?, ?)",
-                (stream, receipt.first, receipt.committed_at, change.op_id, change.entries[0]),
-            )
-        elif change.entries:
-            self._connection.executemany(
-                "INSERT INTO entries VALUES (?, ?, ?, ?, ?)",
-                [
-                    (stream, position, receipt.committed_at, change.op_id, data)
-                    for position, data in enumerate(change.entries, receipt.first)
-                ],
-            )
+        self._add(stream, change, receipt)
         if blobs:
             self._link(stream, receipt, blobs)
         self._store(stream, stored, head, fresh=effect.fresh)
@@ -115,8 +116,55 @@ class Transaction:
                 "INSERT INTO operations VALUES (?, ?, ?, ?, ?, ?)",
                 (stream, change.op_id, receipt.incarnation, receipt.first, receipt.next, receipt.committed_at),
             )
-        self.pages += 2 + sum(map(len, change.entries)) // 3_000
+        self._remember(name, stream, head)
         return receipt
+
+    def forget(self) -> None:
+        """Forget the heads that were remembered: the transaction they were of was rolled back."""
+        self._heads.clear()
+
+    def _append(self, name: str, change: Change) -> Receipt | None:
+        # Most commits are plain appends to a stream that this process wrote to last. Its head is taken from memory, and
+        # the UPDATE asks whether that is still what the file has: one statement less than to read it first.
+        remembered = self._heads.get(name)
+        if remembered is None:
+            return None
+        stream, old = remembered
+        effect = apply(name, old, change, now=self.now, incarnation=_new_incarnation)
+        head, receipt = effect.head, effect.receipt
+        if head is None or effect.fresh:
+            return None
+        still = self._execute(
+            _ADVANCE, (head.next, head.length, head.updated_at, stream, old.next, old.revision, old.incarnation)
+        )
+        if still.rowcount != 1:
+            return None
+        self._add(stream, change, receipt)
+        self._heads[name] = (stream, head)
+        return receipt
+
+    def _add(self, stream: int, change: Change, receipt: Receipt) -> None:
+        if len(change.entries) == 1:
+            data = change.entries[0]
+            self._execute(_ENTRY, (stream, receipt.first, receipt.committed_at, change.op_id, data))
+            self.pages += 2 + len(data) // 3_000
+            return
+        self._connection.executemany(
+            _ENTRY,
+            [
+                (stream, position, receipt.committed_at, change.op_id, data)
+                for position, data in enumerate(change.entries, receipt.first)
+            ],
+        )
+        self.pages += 2 + sum(map(len, change.entries)) // 3_000
+
+    def _remember(self, name: str, stream: int, head: Head | None) -> None:
+        if len(self._heads) >= _HEADS_REMEMBERED:
+            self._heads.clear()
+        if head is None:
+            self._heads.pop(name, None)
+        else:
+            self._heads[name] = (stream, head)
 
     def begin_blob(self, name: str, blob: str) -> int:
         """Make room for a blob beside a stream that may not be there yet, and return its row."""
@@ -124,7 +172,7 @@ class Transaction:
         stream = row[0] if row else self._insert(name, None)
         cursor = self._execute(
             "INSERT INTO blobs (stream, name, size, written_at, whole) VALUES (?, ?, 0, ?, 0)",
-            (stream, blob, self._now),
+            (stream, blob, self.now),
         )
         assert cursor.lastrowid is not None
         return cursor.lastrowid
@@ -139,7 +187,7 @@ class Transaction:
 
     def sweep(self) -> tuple[Swept, bool]:
         """Remove some of what nobody can reach; True: there may be more."""
-        times = sweep_times(self._now)
+        times = sweep_times(self.now)
         expired = [row[0] for row in self._execute(EXPIRED, times)]
         for stream in expired:
             self._empty(stream)
@@ -183,7 +231,7 @@ class Transaction:
         cursor = self._execute(
             "INSERT INTO streams (name, incarnation, first, next, length, base, revision, created_at, updated_at,"
             " labels, note) VALUES (?, ?, 0, 0, 0, 0, 0, ?, ?, '{}', x'')",
-            (name, head and head.incarnation, self._now, self._now),
+            (name, head and head.incarnation, self.now, self.now),
         )
         assert cursor.lastrowid is not None
         return cursor.lastrowid
@@ -199,7 +247,7 @@ class Transaction:
         self._execute(
             "UPDATE streams SET incarnation = NULL, first = 0, next = 0, length = 0, base = 0, labels = '{}',"
             " note = x'', expires_at = NULL, updated_at = ? WHERE id = ?",
-            (self._now, stream),
+            (self.now, stream),
         )
 
     def _remove(self, stream: int, head: Head | None, start: int, stop: int) -> Head | None:
