@@ -91,7 +91,6 @@ def print_outcome(console: Console, outcome: Outcome) -> None:
     table.add_column(style="dim")
     table.add_column(justify="right")
     table.add_column(style="dim")
-    done = {"completed": "completed, after the last kill too"}
     for name, number, remark in (
         ("kills", outcome.kills, "SIGKILL, each at a random moment"),
         ("messages acknowledged", outcome.acknowledged, ""),
@@ -105,7 +104,7 @@ def print_outcome(console: Console, outcome: Outcome) -> None:
         fault = name.startswith(("lost", "doubled", "tool effects doubled")) and number
         table.add_row(name, Text(f"{number:,}", style="bold red" if fault else "bold"), remark)
     console.print(table)
-    console.print(Text(f"task state: {done.get(outcome.task_status, outcome.task_status)}", style="dim"))
+    console.print(Text(f"task state: {plain(outcome.task_status)}", style="dim"))
     console.print()
     console.print(Text("Kept for you to look at", style="bold"))
     console.print(Text(f"  {plain(outcome.folder)}/", overflow="fold"))
