@@ -107,6 +107,12 @@ def numbered(count: int) -> list[bytes]:
     return [b"%d" % number for number in range(count)]
 
 
+def told(change: Change) -> str:
+    """Write what a change asks for, without what it leaves as it is."""
+    asked = {field: value for field, value in change._asdict().items() if value != Change._field_defaults[field]}
+    return f"Change({', '.join(f'{field}={value!r}' for field, value in asked.items())})"
+
+
 async def append(place: Backend, stream: str, *entries: bytes) -> Receipt:
     """Commit entries, and nothing else."""
     return await place.commit(stream, Change(entries=entries))

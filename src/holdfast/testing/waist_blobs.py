@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from holdfast.abc import Change, Slice
 from holdfast.errors import ConflictError, NotFoundError
-from holdfast.testing.clause import append, clauses, either, holds, raises, same, stored, unique
+from holdfast.testing.clause import append, clauses, either, holds, raises, same, stored, told, unique
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -121,11 +121,11 @@ async def a_blob_goes_with_its_entry(make: Make[Backend]) -> None:
             same(await _body(other, stream, blob), b"body", "a linked blob")
             await place.commit(stream, gone)
             for opening in (place, other):
-                await raises(NotFoundError, _body(opening, stream, blob), f"a blob after {gone}")
+                await raises(NotFoundError, _body(opening, stream, blob), f"a blob after {told(gone)}")
             await append(place, stream, b"2")
-            await raises(NotFoundError, _body(place, stream, blob), f"a blob after {gone} and an append")
+            await raises(NotFoundError, _body(place, stream, blob), f"a blob after {told(gone)} and an append")
             await place.sweep()
-            await raises(NotFoundError, _body(other, stream, blob), f"a blob after {gone} and a sweep")
+            await raises(NotFoundError, _body(other, stream, blob), f"a blob after {told(gone)} and a sweep")
 
 
 async def a_blob_of_a_past_life_stays_gone(make: Make[Backend]) -> None:
@@ -138,9 +138,11 @@ async def a_blob_of_a_past_life_stays_gone(make: Make[Backend]) -> None:
             for end in ends:
                 await place.commit(stream, end)
             revive = Change([b"x"], blobs=(blob,))
-            await raises(ConflictError, place.commit(stream, revive), f"a blob of a past life after {gone}")
+            await raises(ConflictError, place.commit(stream, revive), f"a blob of a past life after {told(gone)}")
             await append(place, stream, b"new")
-            await raises(ConflictError, place.commit(stream, revive), f"a blob of a past life after {gone}, then begun")
+            await raises(
+                ConflictError, place.commit(stream, revive), f"a blob of a past life after {told(gone)}, then begun"
+            )
             await raises(NotFoundError, _body(place, stream, blob), "a blob of a past life")
 
 
@@ -153,7 +155,9 @@ async def a_shared_blob_lives_until_its_last_entry_goes(make: Make[Backend]) -> 
         for gone in (Change(drop_before=1), Change(cut_from=3)):
             await place.commit(stream, gone)
             await place.sweep()
-            same(await _body(place, stream, blob), b"body", f"a blob that one entry still refers to, after {gone}")
+            same(
+                await _body(place, stream, blob), b"body", f"a blob that one entry still refers to, after {told(gone)}"
+            )
         await place.commit(stream, Change(cut_from=2))
         await raises(NotFoundError, _body(place, stream, blob), "a blob whose last entry is gone")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from holdfast.abc import OPERATIONS_REMEMBERED, Change
 from holdfast.errors import ConflictError, InvalidError, UnavailableError
-from holdfast.testing.clause import append, clauses, holds, numbered, raises, same, stored, unique
+from holdfast.testing.clause import append, clauses, holds, numbered, raises, same, stored, told, unique
 from holdfast.testing.faults import LosesAnswers
 
 if TYPE_CHECKING:
@@ -192,7 +192,11 @@ async def the_newest_op_ids_outlive_their_entries(make: Make[Backend]) -> None:
             await place.commit(stream, gone)
             for change, first in zip(changes, receipts, strict=True):
                 if first.first >= count - OPERATIONS_REMEMBERED:
-                    same(await place.commit(stream, change), first._replace(repeated=True), f"a repeat after {gone}")
+                    same(
+                        await place.commit(stream, change),
+                        first._replace(repeated=True),
+                        f"a repeat after {told(gone)}",
+                    )
             same(await stored(place, stream), [], "entries that came back")
 
 

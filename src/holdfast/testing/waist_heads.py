@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from holdfast.abc import MAX_HEAD_BYTES, Change, Slice
 from holdfast.errors import ConflictError, InvalidError
-from holdfast.testing.clause import append, clauses, either, holds, numbered, raises, same, stored, unique
+from holdfast.testing.clause import append, clauses, either, holds, numbered, raises, same, stored, told, unique
 
 if TYPE_CHECKING:
     from holdfast.abc import Backend, Head
@@ -54,7 +54,7 @@ async def a_head_alone_begins_a_stream(make: Make[Backend]) -> None:
             stream = unique()
             await place.commit(stream, change)
             head = await _head(place, stream)
-            same((head.name, head.first, head.next, head.length), (stream, 0, 0, 0), f"the head after {change}")
+            same((head.name, head.first, head.next, head.length), (stream, 0, 0, 0), f"the head after {told(change)}")
             same((await append(place, stream, b"0")).first, 0, "its first position")
             same((await _head(place, stream)).incarnation, head.incarnation, "its incarnation")
 
@@ -96,7 +96,7 @@ async def a_revision_counts_all_but_plain_appends(make: Make[Backend]) -> None:
             same((await _head(place, stream)).revision, before.revision, "revision after a plain append")
             await place.commit(stream, change)
             after = await _head(place, stream)
-            holds(after.revision > before.revision, f"revision goes up with {change}")
+            holds(after.revision > before.revision, f"revision goes up with {told(change)}")
 
 
 async def of_racing_changes_under_one_revision_one_wins(make: Make[Backend]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from holdfast.abc import Change, Slice
 from holdfast.errors import ConflictError
-from holdfast.testing.clause import append, clauses, holds, numbered, positions, raises, same, unique
+from holdfast.testing.clause import append, clauses, holds, numbered, positions, raises, same, told, unique
 
 if TYPE_CHECKING:
     from holdfast.abc import Backend, Head, Receipt
@@ -95,7 +95,7 @@ async def a_pinned_incarnation_ends_with_it(make: Make[Backend]) -> None:
         for then in (Change(delete=True), Change([b"new"])):
             await place.commit(stream, then)
             before = await place.read(stream)
-            await raises(ConflictError, place.commit(stream, pinned), f"a pinned incarnation after {then}")
+            await raises(ConflictError, place.commit(stream, pinned), f"a pinned incarnation after {told(then)}")
             same(await place.read(stream), before, "the stream after a conflict")
 
 

@@ -180,8 +180,10 @@ async def closing_finishes_what_is_under_way(make: Make[Backend]) -> None:
 
 
 async def _true(wait: Coroutine[Any, Any, bool], what: str) -> None:
-    async with asyncio.timeout(PATIENCE):
-        same(await wait, True, what)
+    try:
+        same(await asyncio.wait_for(wait, PATIENCE), True, what)
+    except TimeoutError:
+        raise AssertionError(f"{what}: did not end within {PATIENCE:g} s") from None
 
 
 async def _news(
