@@ -97,6 +97,7 @@ class GroupCommit(Generic[W, R]):
         self._flushing: set[asyncio.AbstractEventLoop] = set()
         self._work = threading.Semaphore(0)
         self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
         self._closed = False
 
     async def submit(self, work: W) -> R:
@@ -128,10 +129,11 @@ class GroupCommit(Generic[W, R]):
         """Commit what is queued and end the thread."""
         self._lead()
         self._closed = True
-        if self._thread is not None:
+        with self._starting:
+            thread, self._thread = self._thread, None
+        if thread is not None:
             self._work.release()
-            self._thread.join()
-            self._thread = None
+            thread.join()
 
     def _commit_here(self, work: W) -> R:
         if not self._queue and self._lock.acquire(blocking=False):
@@ -156,9 +158,10 @@ class GroupCommit(Generic[W, R]):
                 self._lock.release()
             if committed:
                 return
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._serve, name="holdfast-commit", daemon=True)
-            self._thread.start()
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._serve, name="holdfast-commit", daemon=True)
+                self._thread.start()
         self._work.release()
 
     def _serve(self) -> None:
@@ -186,12 +189,10 @@ class GroupCommit(Generic[W, R]):
             if outcomes is None:
                 self._queue.extendleft(reversed(batch))
                 return False
-        except HoldfastError as error:
-            outcomes = [error] * len(batch)
-        except BaseException as error:
-            # An interrupt or a bug is for the thread it came to; whoever else is in the batch must not wait for ever.
-            interrupted = UnavailableError(f"the commit was interrupted by {error!r}: repeat it with the same op_id")
-            self._deliver(batch, [interrupted] * len(batch))
+        except Exception as error:  # noqa: BLE001 - it is raised, in every caller that waits for this batch
+            outcomes = [_ours(error)] * len(batch)
+        except BaseException as error:  # an interrupt is for this thread; the others must not wait for ever
+            self._deliver(batch, [_ours(error)] * len(batch))
             raise
         self._deliver(batch, outcomes)
         return True
@@ -241,6 +242,14 @@ class _Job(Generic[W, R]):
 def _answer(jobs: Iterable[_Job[Any, Any]]) -> None:
     for job in jobs:
         job.answer()
+
+
+def _ours(error: BaseException) -> HoldfastError:
+    if isinstance(error, HoldfastError):
+        return error
+    interrupted = UnavailableError(f"the commit was interrupted by {error!r}: repeat it with the same op_id")
+    interrupted.__cause__ = error
+    return interrupted
 
 
 def _unwrap(outcome: R | HoldfastError) -> R:

@@ -7,52 +7,31 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_args
 from urllib.parse import unquote
 
-from holdfast.abc import Backend, Change, Entry, Head, Listed, Listing, Receipt, Slice, Swept
+from holdfast.abc import Backend, Change, Head, Listing, Receipt, Slice, Swept
 from holdfast.backends.sqlite_file import Durability, SQLiteFile
 from holdfast.backends.sqlite_news import News
-from holdfast.backends.sqlite_transaction import (
-    BURIED,
-    EXPIRED,
-    HEAD_COLUMNS,
-    ORPHANED,
-    Transaction,
-    head_from,
-    sweep_times,
-)
+from holdfast.backends.sqlite_read import Window, anything_to_sweep, heads, listing, read, read_chunk
+from holdfast.backends.sqlite_transaction import Transaction
 from holdfast.blocking import GroupCommit, in_thread, settle
-from holdfast.errors import HoldfastError, InvalidError, NotFoundError, UnavailableError
-from holdfast.rule import after_cursor, check, check_name, parse_cursor
+from holdfast.errors import HoldfastError, InvalidError, UnavailableError
+from holdfast.rule import check, check_name, parse_cursor
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
 
     _Work = Callable[[Transaction], Any]
 
 __all__ = ["SQLiteBackend"]
 
+R = TypeVar("R")
+
 _CHUNK = 2**18
 _WRITTEN_TOGETHER = 2**22
 _PAGES_PER_CHECKPOINT = 1_000
-
-_HEAD = " ".join(
-    [
-        "SELECT",
-        HEAD_COLUMNS,
-        "FROM streams WHERE name = ? AND incarnation IS NOT NULL AND (expires_at IS NULL OR expires_at > ?)",
-    ]
-)
-_FORWARD = (
-    "SELECT position, data, created_at, op_id FROM entries"
-    " WHERE stream = ? AND position >= ? AND position < ? ORDER BY position LIMIT ?"
-)
-_BACKWARD = _FORWARD.replace("ORDER BY position", "ORDER BY position DESC")
-_BASE = HEAD_COLUMNS.split(", ").index("base")
-_LINKED = "SELECT id FROM blobs WHERE name = ? AND stream = ? AND EXISTS (SELECT 1 FROM links WHERE blob = blobs.id)"
-_END = 2**62
-_LAST_CHARACTER, _FIRST_SURROGATE, _AFTER_SURROGATES = 0x10FFFF, 0xD800, 0xE000
 
 
 class SQLiteBackend(Backend):
@@ -124,12 +103,12 @@ class SQLiteBackend(Backend):
         max_bytes: int | None = None,
     ) -> Slice:
         self._check_open()
-        window = (start, _END if stop is None else stop, -1 if limit is None else limit)
-        return await in_thread(self._threads, self._read, stream, window, newest, max_bytes)
+        window = Window(start, stop, limit, newest, max_bytes)
+        return await in_thread(self._threads, self._look, partial(read, stream=stream, window=window))
 
     async def heads(self, streams: Sequence[str]) -> list[Head | None]:
         self._check_open()
-        return await in_thread(self._threads, self._heads, streams)
+        return await in_thread(self._threads, self._look, partial(heads, streams=streams))
 
     async def streams(
         self,
@@ -142,7 +121,8 @@ class SQLiteBackend(Backend):
     ) -> Listing:
         self._check_open()
         last = parse_cursor(order, after)
-        return await in_thread(self._threads, self._streams, prefix, dict(where or {}), order, last, limit)
+        query = partial(listing, prefix=prefix, where=dict(where or {}), order=order, last=last, limit=limit)
+        return await in_thread(self._threads, self._look, query)
 
     async def wait(self, stream: str, *, incarnation: str | None, next: int, timeout: float) -> bool:
         deadline = time.monotonic() + timeout
@@ -176,7 +156,9 @@ class SQLiteBackend(Backend):
         self._check_open()
         offset = start
         while True:
-            chunk = await in_thread(self._threads, self._read_chunk, stream, blob, offset)
+            chunk = await in_thread(
+                self._threads, self._look, partial(read_chunk, stream=stream, blob=blob, offset=offset)
+            )
             if not chunk or (stop is not None and offset >= stop):
                 return
             yield chunk if stop is None else chunk[: stop - offset]
@@ -184,7 +166,7 @@ class SQLiteBackend(Backend):
 
     async def sweep(self) -> Swept:
         self._check_open()
-        if not await in_thread(self._threads, self._anything_to_sweep):
+        if not await in_thread(self._threads, self._look, anything_to_sweep):
             return Swept(0, 0)
         streams = blobs = 0
         more = True
@@ -241,79 +223,9 @@ class SQLiteBackend(Backend):
         await self._group.submit(partial(Transaction.write_chunks, blob=blob, start=start, chunks=chunks, last=last))
         return whole
 
-    def _read(self, stream: str, window: tuple[int | None, int, int], newest: bool, max_bytes: int | None) -> Slice:
+    def _look(self, query: Callable[[sqlite3.Connection, int], R]) -> R:
         with self._file.snapshot() as connection:
-            row = connection.execute(_HEAD, (stream, _now())).fetchone()
-            if row is None:
-                return Slice(None, [])
-            start, *rest = window
-            rows = connection.execute(
-                _BACKWARD if newest else _FORWARD, (row[-1], row[_BASE] if start is None else start, *rest)
-            )
-            if max_bytes is None:
-                entries = list(map(Entry._make, rows))
-            else:
-                entries, size = [], 0
-                for entry in map(Entry._make, rows):
-                    entries.append(entry)
-                    size += len(entry.data)
-                    if size >= max_bytes:
-                        break
-                rows.close()
-        if newest:
-            entries.reverse()
-        return Slice(head_from(row), entries)
-
-    def _heads(self, streams: Sequence[str]) -> list[Head | None]:
-        now = _now()
-        with self._file.snapshot() as connection:
-            rows = [connection.execute(_HEAD, (stream, now)).fetchone() for stream in streams]
-        return [None if row is None else head_from(row) for row in rows]
-
-    def _streams(self, prefix: str, where: dict[str, str], order: str, last: Listed | None, limit: int) -> Listing:
-        query = [
-            "SELECT name, updated_at FROM streams",
-            "WHERE incarnation IS NOT NULL AND (expires_at IS NULL OR expires_at > ?) AND name >= ?",
-        ]
-        values: list[object] = [_now(), prefix]
-        if (beyond := _beyond(prefix)) is not None:
-            query.append("AND name < ?")
-            values.append(beyond)
-        for pair in where.items():
-            query.append("AND id IN (SELECT stream FROM labels WHERE key = ? AND value = ?)")
-            values += pair
-        if last is not None and order == "name":
-            query.append("AND name > ?")
-            values.append(last.name)
-        elif last is not None:
-            query.append("AND (updated_at < ? OR (updated_at = ? AND name > ?))")
-            values += [last.updated_at, last.updated_at, last.name]
-        query.append("ORDER BY name LIMIT ?" if order == "name" else "ORDER BY updated_at DESC, name LIMIT ?")
-        with self._file.snapshot() as connection:
-            rows = connection.execute(" ".join(query), [*values, limit + 1]).fetchall()
-        page = list(map(Listed._make, rows[:limit]))
-        return Listing(page, after_cursor(order, page[-1]) if page and len(rows) > limit else None)
-
-    def _read_chunk(self, stream: str, blob: str, offset: int) -> bytes:
-        with self._file.snapshot() as connection:
-            head = connection.execute(_HEAD, (stream, _now())).fetchone()
-            found = head and connection.execute(_LINKED, (blob, head[-1])).fetchone()
-            if not found:
-                raise NotFoundError(f"{stream!r} has no blob {blob!r}")
-            row = connection.execute(
-                "SELECT start, data FROM chunks WHERE blob = ? AND start <= ? ORDER BY start DESC LIMIT 1",
-                (found[0], offset),
-            ).fetchone()
-        if row is None:
-            return b""
-        start, data = row
-        chunk: bytes = data[offset - start :]
-        return chunk
-
-    def _anything_to_sweep(self) -> bool:
-        times = sweep_times(_now())
-        with self._file.snapshot() as connection:
-            return any(connection.execute(query, times).fetchone() for query in (EXPIRED, BURIED, ORPHANED))
+            return query(connection, _now())
 
     def _empty_log(self) -> None:
         # What was deleted is overwritten in the file (secure_delete); an older copy may still be in the log.
@@ -327,13 +239,3 @@ class SQLiteBackend(Backend):
 
 def _now() -> int:
     return time.time_ns() // 1_000
-
-
-def _beyond(prefix: str) -> str | None:
-    """Return the least text after everything that begins with `prefix`; None: there is none."""
-    while prefix:
-        last = ord(prefix[-1]) + 1
-        if last <= _LAST_CHARACTER:
-            return prefix[:-1] + chr(_AFTER_SURROGATES if last == _FIRST_SURROGATE else last)
-        prefix = prefix[:-1]
-    return None

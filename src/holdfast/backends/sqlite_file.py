@@ -152,7 +152,6 @@ class SQLiteFile:
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
         """Lend a connection on which all reads see one moment."""
-        self.check_process()
         with self.errors():
             connection = self._idle.pop() if self._idle else self.connect()
             try:
@@ -167,7 +166,6 @@ class SQLiteFile:
 
     def begin(self, *, wait: bool) -> bool:
         """Begin a write transaction on `writer`. With `wait=False`: False where another process is writing."""
-        self.check_process()
         try:
             self.writer.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:

@@ -1,0 +1,139 @@
+"""What is read from a snapshot of the SQLite file: entries, heads, listings, pieces of blobs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from holdfast.abc import Entry, Head, Listed, Listing, Slice
+from holdfast.backends.sqlite_transaction import BURIED, EXPIRED, HEAD_COLUMNS, ORPHANED, head_from, sweep_times
+from holdfast.errors import NotFoundError
+from holdfast.rule import after_cursor
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+__all__ = ["Window", "anything_to_sweep", "heads", "listing", "read", "read_chunk"]
+
+_HEAD = " ".join(
+    [
+        "SELECT",
+        HEAD_COLUMNS,
+        "FROM streams WHERE name = ? AND incarnation IS NOT NULL AND (expires_at IS NULL OR expires_at > ?)",
+    ]
+)
+_FORWARD = (
+    "SELECT position, data, created_at, op_id FROM entries"
+    " WHERE stream = ? AND position >= ? AND position < ? ORDER BY position LIMIT ?"
+)
+_BACKWARD = _FORWARD.replace("ORDER BY position", "ORDER BY position DESC")
+_BASE = HEAD_COLUMNS.split(", ").index("base")
+_LINKED = "SELECT id FROM blobs WHERE name = ? AND stream = ? AND EXISTS (SELECT 1 FROM links WHERE blob = blobs.id)"
+_END = 2**62
+_LAST_CHARACTER, _FIRST_SURROGATE, _AFTER_SURROGATES = 0x10FFFF, 0xD800, 0xE000
+
+
+class Window(NamedTuple):
+    """Which entries of a stream: the arguments of `Backend.read`."""
+
+    start: int | None
+    stop: int | None
+    limit: int | None
+    newest: bool
+    max_bytes: int | None
+
+
+def read(connection: sqlite3.Connection, now: int, *, stream: str, window: Window) -> Slice:
+    """Read entries and their head."""
+    row = connection.execute(_HEAD, (stream, now)).fetchone()
+    if row is None:
+        return Slice(None, [])
+    start = row[_BASE] if window.start is None else window.start
+    stop = _END if window.stop is None else window.stop
+    limit = -1 if window.limit is None else window.limit
+    rows = connection.execute(_BACKWARD if window.newest else _FORWARD, (row[-1], start, stop, limit))
+    if window.max_bytes is None:
+        entries = list(map(Entry._make, rows))
+    else:
+        entries, size = [], 0
+        for entry in map(Entry._make, rows):
+            entries.append(entry)
+            size += len(entry.data)
+            if size >= window.max_bytes:
+                break
+        rows.close()
+    if window.newest:
+        entries.reverse()
+    return Slice(head_from(row), entries)
+
+
+def heads(connection: sqlite3.Connection, now: int, *, streams: Sequence[str]) -> list[Head | None]:
+    """Read the heads of streams."""
+    rows = [connection.execute(_HEAD, (stream, now)).fetchone() for stream in streams]
+    return [None if row is None else head_from(row) for row in rows]
+
+
+def listing(
+    connection: sqlite3.Connection,
+    now: int,
+    *,
+    prefix: str,
+    where: dict[str, str],
+    order: str,
+    last: Listed | None,
+    limit: int,
+) -> Listing:
+    """Read a page of names. The query is put together from constants; whatever a caller gave is a parameter."""
+    query = [
+        "SELECT name, updated_at FROM streams",
+        "WHERE incarnation IS NOT NULL AND (expires_at IS NULL OR expires_at > ?) AND name >= ?",
+    ]
+    values: list[object] = [now, prefix]
+    if (beyond := _beyond(prefix)) is not None:
+        query.append("AND name < ?")
+        values.append(beyond)
+    for pair in where.items():
+        query.append("AND id IN (SELECT stream FROM labels WHERE key = ? AND value = ?)")
+        values += pair
+    if last is not None and order == "name":
+        query.append("AND name > ?")
+        values.append(last.name)
+    elif last is not None:
+        query.append("AND (updated_at < ? OR (updated_at = ? AND name > ?))")
+        values += [last.updated_at, last.updated_at, last.name]
+    query.append("ORDER BY name LIMIT ?" if order == "name" else "ORDER BY updated_at DESC, name LIMIT ?")
+    rows = connection.execute(" ".join(query), [*values, limit + 1]).fetchall()
+    page = list(map(Listed._make, rows[:limit]))
+    return Listing(page, after_cursor(order, page[-1]) if page and len(rows) > limit else None)
+
+
+def read_chunk(connection: sqlite3.Connection, now: int, *, stream: str, blob: str, offset: int) -> bytes:
+    """Read what is left of the chunk that holds an offset; nothing past the end."""
+    head = connection.execute(_HEAD, (stream, now)).fetchone()
+    found = head and connection.execute(_LINKED, (blob, head[-1])).fetchone()
+    if not found:
+        raise NotFoundError(f"{stream!r} has no blob {blob!r}")
+    row = connection.execute(
+        "SELECT start, data FROM chunks WHERE blob = ? AND start <= ? ORDER BY start DESC LIMIT 1", (found[0], offset)
+    ).fetchone()
+    if row is None:
+        return b""
+    start, data = row
+    chunk: bytes = data[offset - start :]
+    return chunk
+
+
+def anything_to_sweep(connection: sqlite3.Connection, now: int) -> bool:
+    """Say whether a sweep would find something."""
+    times = sweep_times(now)
+    return any(connection.execute(query, times).fetchone() for query in (EXPIRED, BURIED, ORPHANED))
+
+
+def _beyond(prefix: str) -> str | None:
+    """Return the least text after everything that begins with `prefix`; None: there is none."""
+    while prefix:
+        last = ord(prefix[-1]) + 1
+        if last <= _LAST_CHARACTER:
+            return prefix[:-1] + chr(_AFTER_SURROGATES if last == _FIRST_SURROGATE else last)
+        prefix = prefix[:-1]
+    return None
