@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from holdfast.stores import Stores
     from holdfast.testing.clause import Make
 
-_SECONDS: Final = 30.0
+SECONDS: Final = 30.0
 """News that takes longer is no news."""
 
 
@@ -31,7 +31,7 @@ async def a_watch_yields_messages_as_they_come(make: Make[Stores]) -> None:
         for number in range(2, 12):
             coming = asyncio.ensure_future(anext(watch))
             added = (other, stores)[number % 2].messages.add_message(context, say(number), op_id=f"op-{number}")
-            (entry, _) = await asyncio.gather(asyncio.wait_for(coming, _SECONDS), added)
+            (entry, _) = await asyncio.gather(asyncio.wait_for(coming, SECONDS), added)
             same(entry.op_id, f"op-{number}", "the op_id of what came")
             found.append(entry)
         await other.messages.add_messages(context, [say(number) for number in range(12, 40)])
@@ -51,9 +51,9 @@ async def a_watch_goes_on_behind_a_position(make: Make[Stores]) -> None:
         waits = _SaysThatItWaits(stores.backend)
         new = _watch(type(stores)(waits), context)
         coming = asyncio.ensure_future(anext(new))
-        await asyncio.wait_for(waits.waiting.wait(), _SECONDS)
+        await asyncio.wait_for(waits.waiting.wait(), SECONDS)
         await other.messages.add_message(context, say(5))
-        same((await asyncio.wait_for(coming, _SECONDS)).position, 5, "the next that came")
+        same((await asyncio.wait_for(coming, SECONDS)).position, 5, "the next that came")
         same([entry.position for entry in await _next(behind, 1)], [5], "the next behind")
         await behind.aclose()
         await new.aclose()
@@ -85,9 +85,9 @@ async def a_watch_may_begin_before_its_conversation(make: Make[Stores]) -> None:
                 waits = _SaysThatItWaits(stores.backend)
                 watch = _watch(type(stores)(waits), context, after=after)
                 coming = asyncio.ensure_future(anext(watch))
-                await asyncio.wait_for(waits.waiting.wait(), _SECONDS)
+                await asyncio.wait_for(waits.waiting.wait(), SECONDS)
                 await stores.messages.add_messages(context, [say(0), say(1)])
-                first = await asyncio.wait_for(coming, _SECONDS)
+                first = await asyncio.wait_for(coming, SECONDS)
                 exactly([first.position, first.message], [0, say(0)], "the first message")
                 same([entry.position for entry in await _next(watch, 1)], [1], "the second")
                 await watch.aclose()
@@ -113,5 +113,5 @@ def _watch(stores: Stores, context_id: str, *, after: int | None = None) -> Asyn
 
 
 async def _next(watch: AsyncIterator[MessageEntry], count: int) -> list[MessageEntry]:
-    async with asyncio.timeout(_SECONDS):
+    async with asyncio.timeout(SECONDS):
         return [await anext(watch) for _ in range(count)]

@@ -1,0 +1,44 @@
+"""The kit says no to stores: every clause fails on one that is broken in just the way it is about."""
+
+from __future__ import annotations
+
+import pytest
+
+from holdfast import HoldfastError, Stores
+from holdfast.backends.memory import MemoryBackend
+from holdfast.testing import STORES, Shared, messages_watch, run
+from tests import mutants_artifacts_tasks, mutants_contexts, mutants_messages, mutants_stores, mutants_windows
+from tests.mutants_stores import MUTANTS, broken
+
+PAIRS = [
+    pytest.param(clause, mutant, id=f"{clause.__name__}-{mutant.__name__}")
+    for clause in STORES
+    for mutant in MUTANTS.get(clause, ())
+]
+MODULES = (mutants_artifacts_tasks, mutants_contexts, mutants_messages, mutants_stores, mutants_windows)
+BASES = {"Alters", "Rewrites", "KeepsTheNewest"}
+
+
+@pytest.mark.parametrize(("clause", "mutant"), PAIRS)
+async def test_a_mutant_is_found(clause, mutant, monkeypatch) -> None:
+    monkeypatch.setattr(messages_watch, "SECONDS", 0.2)  # what never comes need not be waited for as long here
+    place, kind = MemoryBackend(), broken(mutant)
+    (result,) = await run([clause], lambda: kind(Shared(place)))
+    assert not result.passed, f"{clause.__name__} let {mutant.__name__} pass"
+    assert isinstance(result.error, (AssertionError, HoldfastError, TimeoutError)), repr(result.error)
+
+
+@pytest.mark.parametrize("clause", STORES, ids=lambda clause: clause.__name__)
+async def test_whole_stores_are_let_pass(clause) -> None:
+    place, kind = MemoryBackend(), broken(Stores)
+    await clause(lambda: kind(Shared(place)))
+
+
+def test_every_clause_has_a_mutant_and_every_mutant_a_clause() -> None:
+    assert [clause.__name__ for clause in STORES if clause not in MUTANTS] == []
+    assert [clause.__name__ for clause in MUTANTS if clause not in STORES] == []
+    used = {mutant for mutants in MUTANTS.values() for mutant in mutants}
+    for module in MODULES:
+        written = {thing for thing in vars(module).values() if isinstance(thing, type)}
+        idle = {one.__name__ for one in written - used if one.__module__ == module.__name__}
+        assert idle - BASES == set()
