@@ -26,8 +26,8 @@ def page() -> Iterator[str]:
     yield "# The contract"
     yield ""
     yield "Every sentence here is the docstring of a *clause*, a function in `holdfast.testing` that a place passes or"
-    yield "fails. Each has been seen to say no: the tests hold a broken place or store against it that fails it. This page"
-    yield "is made from them by `python -m holdfast.testing`. To ask a place of yours: `holdfast check URL`."
+    yield "fails. Each has been seen to say no: the tests hold a broken place or store against it that fails it."
+    yield "This page is made from them by `python -m holdfast.testing`. To ask a place of yours: `holdfast check URL`."
     for title, what, clauses in PARTS:
         yield ""
         yield f"## {title}"
