@@ -41,8 +41,10 @@ def living(head: Head | None, now: int) -> Head | None:
 def check_name(name: str) -> None:
     """Refuse a stream name that some place could not keep: empty, too long, with NUL, or not Unicode text."""
     try:
+        if not isinstance(name, str):
+            raise InvalidError(f"a name must be text, not {type(name).__name__}")
         size = len(name) if name.isascii() else len(name.encode())
-    except (UnicodeEncodeError, AttributeError):
+    except UnicodeEncodeError:
         raise InvalidError("a name must be text without lone surrogates") from None
     if not 0 < size <= MAX_NAME_BYTES:
         raise InvalidError(f"a name must have 1 to {MAX_NAME_BYTES} bytes of UTF-8, this one has {size}")
