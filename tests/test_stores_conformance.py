@@ -8,26 +8,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import holdfast
-from holdfast.backends.memory import MemoryBackend
-from holdfast.testing import ARTIFACT_STORE, MESSAGE_STORE, STORES, TASK_STATE_STORE, Shared
+from holdfast.testing import ARTIFACT_STORE, MESSAGE_STORE, STORES, TASK_STATE_STORE
+from tests.places import PLACES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from holdfast.testing import Clause, Make
+    from holdfast.testing import Clause
 
-
-def memory(_: Path) -> Make[holdfast.Stores]:
-    place = MemoryBackend()
-    return lambda: holdfast.Stores(Shared(place))
-
-
-def sqlite(folder: Path) -> Make[holdfast.Stores]:
-    return lambda: holdfast.open(f"sqlite:///{folder}/place.db")
-
-
-PLACES = [memory, sqlite]
 
 BARE = [
     *((clause, "messages", holdfast.InMemoryMessageStore) for clause in MESSAGE_STORE),
