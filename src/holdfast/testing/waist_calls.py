@@ -135,6 +135,18 @@ async def an_op_id_names_one_call(make: Make[Backend]) -> None:
         same(head and head.labels, {}, "labels after a refused change")
 
 
+async def a_repeated_beginning_may_have_grown(make: Make[Backend]) -> None:
+    """A repeat that expects a new stream is one whatever it carries: what it is made from may grow, as with a fork."""
+    async with make() as place:
+        stream = unique()
+        first = await place.commit(stream, Change([b"a"], op_id="op", expect=0))
+        grown = Change([b"a", b"b"], op_id="op", expect=0, labels={"k": "v"})
+        same(await place.commit(stream, grown), first._replace(repeated=True), "the receipt of a repeat")
+        head = (await place.heads([stream]))[0]
+        same(await stored(place, stream), [b"a"], "entries")
+        same(head and head.labels, {}, "labels after a repeat")
+
+
 async def an_op_id_belongs_to_its_stream(make: Make[Backend]) -> None:
     """The same op_id in two streams names two calls."""
     async with make() as place:
