@@ -151,6 +151,7 @@ class Stores(_Face):
 
     def __init__(self, store: stores.Stores, portal: Portal) -> None:
         super().__init__(store, portal)
+        self._closed = False
         self.messages = Messages(store.messages, portal)
         self.artifacts = Artifacts(store.artifacts, portal)
         self.tasks = Tasks(store.tasks, portal)
@@ -159,19 +160,16 @@ class Stores(_Face):
 
     def close(self) -> None:
         """Finish the writes under way and let go of the place. Closing twice is closing once."""
-        if self._portal is not _CLOSED:
+        if not self._closed:
             self._portal.run(self._store.close())
             self._portal.close()
-            self._portal = _CLOSED
+            self._closed = True
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-_CLOSED = _InPlace()
 
 
 def open(url: str, **options: Any) -> Stores:

@@ -159,6 +159,7 @@ class MemoryBackend(Backend):
     ) -> Listing:
         last = parse_cursor(order, after)
         with self._lock:
+            self._open()
             found = [
                 Listed(head.name, head.updated_at)
                 for head in map(self._head, self._streams)
