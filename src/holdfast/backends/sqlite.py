@@ -166,10 +166,8 @@ class SQLiteBackend(Backend):
 
     async def sweep(self) -> Swept:
         self._check_open()
-        if not await in_thread(self._threads, self._look, anything_to_sweep):
-            return Swept(0, 0)
         streams = blobs = 0
-        more = True
+        more = await in_thread(self._threads, self._look, anything_to_sweep)
         while more:
             swept, more = await self._group.submit(Transaction.sweep)
             streams, blobs = streams + swept.streams, blobs + swept.blobs
