@@ -48,9 +48,10 @@ def read(connection: sqlite3.Connection, now: int, *, stream: str, window: Windo
     row = connection.execute(_HEAD, (stream, now)).fetchone()
     if row is None:
         return Slice(None, [])
-    start = row[_BASE] if window.start is None else window.start
-    stop = _END if window.stop is None else window.stop
-    limit = -1 if window.limit is None else window.limit
+    # SQLite's integers end at 63 bits, a caller's do not: what is past every end is the end.
+    start = row[_BASE] if window.start is None else min(window.start, _END)
+    stop = _END if window.stop is None else min(window.stop, _END)
+    limit = _END if window.limit is None else min(window.limit, _END)
     rows = connection.execute(_BACKWARD if window.newest else _FORWARD, (row[-1], start, stop, limit))
     if window.max_bytes is None:
         entries = list(map(Entry._make, rows))
@@ -102,7 +103,7 @@ def listing(
         query.append("AND (updated_at < ? OR (updated_at = ? AND name > ?))")
         values += [last.updated_at, last.updated_at, last.name]
     query.append("ORDER BY name LIMIT ?" if order == "name" else "ORDER BY updated_at DESC, name LIMIT ?")
-    rows = connection.execute(" ".join(query), [*values, limit + 1]).fetchall()
+    rows = connection.execute(" ".join(query), [*values, min(limit, _END) + 1]).fetchall()
     page = list(map(Listed._make, rows[:limit]))
     return Listing(page, after_cursor(order, page[-1]) if page and len(rows) > limit else None)
 
