@@ -15,8 +15,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from holdfast.abc import Change
+from holdfast.backends import sqlite as sqlite_backend
 from holdfast.backends.sqlite import SQLiteBackend
-from holdfast.errors import HoldfastError, InvalidError, NotFoundError, UnavailableError, UnsupportedError
+from holdfast.backends.sqlite_transaction import Transaction
+from holdfast.errors import (
+    ConflictError,
+    HoldfastError,
+    InvalidError,
+    NotFoundError,
+    UnavailableError,
+    UnsupportedError,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -294,3 +303,42 @@ async def test_a_deleted_secret_is_not_in_the_file(tmp_path: Path) -> None:
         await place.commit(STREAM, Change(delete=True))
         await place.sweep()
         assert found() == [], "without a blob to sweep"
+
+
+@pytest.mark.parametrize("sweeps", [1, 9])
+async def test_an_upload_of_days_is_whole_or_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sweeps: int
+) -> None:
+    now = sqlite_backend._now
+
+    async def slow(swept: bool):
+        for _ in range(80):
+            yield b"A" * 2**18
+        if swept:
+            monkeypatch.setattr(sqlite_backend, "_now", lambda: now() + 2 * 86_400 * 1_000_000)
+            for _ in range(sweeps):  # one step of a sweep at a time, as beside a busy writer
+                await place._group.submit(Transaction.sweep)
+            monkeypatch.setattr(sqlite_backend, "_now", now)
+            others.append(await place.write_blob("other", slow(False)))
+        yield b"the end"
+
+    others: list[str] = []
+    async with AsyncExitStack() as openings:
+        place = await SQLiteBackend.open(f"sqlite:///{tmp_path}/slow.db")
+        openings.push_async_callback(place.close)
+        blob = await place.write_blob(STREAM, slow(True))
+        with pytest.raises(ConflictError):
+            await place.commit(STREAM, Change([b"x"], blobs=(blob,)))
+        await place.commit("other", Change([b"x"], blobs=others))
+        body = b"".join([chunk async for chunk in place.read_blob("other", others[0])])
+        assert body == b"A" * 80 * 2**18 + b"the end"
+
+
+async def test_waits_that_end_with_their_time_leave_nothing_behind(tmp_path: Path) -> None:
+    async with AsyncExitStack() as openings:
+        place = await SQLiteBackend.open(f"sqlite:///{tmp_path}/quiet.db")
+        openings.push_async_callback(place.close)
+        for _ in range(50):
+            assert not await place.wait(STREAM, incarnation=None, next=0, timeout=0.001)
+        assert not await place.wait(STREAM, incarnation=None, next=0, timeout=0.1)
+        assert len(place._news._waiting) < 10

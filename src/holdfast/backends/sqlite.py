@@ -129,13 +129,16 @@ class SQLiteBackend(Backend):
         while True:
             self._check_open()
             news = self._news.subscribe()
-            head = (await self.heads([stream]))[0]
-            if (head.incarnation if head else None, head.next if head else 0) != (incarnation, next):
-                return True
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return False
-            await settle(news, left)
+            try:
+                head = (await self.heads([stream]))[0]
+                if (head.incarnation if head else None, head.next if head else 0) != (incarnation, next):
+                    return True
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return False
+                await settle(news, left)
+            finally:
+                news.cancel()  # so that the watch forgets it, and rests where nobody waits
 
     async def write_blob(self, stream: str, chunks: AsyncIterable[bytes]) -> str:
         check_name(stream)
@@ -146,8 +149,8 @@ class SQLiteBackend(Backend):
         async for chunk in chunks:
             held += chunk
             if len(held) >= _WRITTEN_TOGETHER:
-                offset += await self._write_chunks(blob, offset, held, last=False)
-        await self._write_chunks(blob, offset, held, last=True)
+                offset += await self._write_chunks(blob, name, offset, held, last=False)
+        await self._write_chunks(blob, name, offset, held, last=True)
         return name
 
     async def read_blob(
@@ -214,11 +217,13 @@ class SQLiteBackend(Backend):
         self._news.announce()
         return outcomes
 
-    async def _write_chunks(self, blob: int, start: int, held: bytearray, *, last: bool) -> int:
+    async def _write_chunks(self, blob: int, name: str, start: int, held: bytearray, *, last: bool) -> int:
         whole = len(held) if last else len(held) - len(held) % _CHUNK
         chunks = [bytes(held[offset : min(offset + _CHUNK, whole)]) for offset in range(0, whole, _CHUNK)]
         del held[:whole]
-        await self._group.submit(partial(Transaction.write_chunks, blob=blob, start=start, chunks=chunks, last=last))
+        await self._group.submit(
+            partial(Transaction.write_chunks, blob=blob, name=name, start=start, chunks=chunks, last=last)
+        )
         return whole
 
     def _look(self, query: Callable[[sqlite3.Connection, int], R]) -> R:

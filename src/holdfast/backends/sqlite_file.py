@@ -70,7 +70,7 @@ MIGRATIONS: Final = (
         name TEXT NOT NULL UNIQUE,
         size INTEGER NOT NULL,
         written_at INTEGER NOT NULL, -- 0 once an entry refers to it
-        whole INTEGER NOT NULL
+        whole INTEGER NOT NULL -- 0 while it is written, 1 once it can be linked, -1 from when on it never can
     );
     CREATE INDEX blobs_by_stream ON blobs (stream);
     CREATE TABLE chunks (

@@ -74,6 +74,7 @@ class News:
             self._bell.wait(_POLL_SECONDS)
             self._bell.clear()
             with self._lock:
+                self._waiting = [future for future in self._waiting if not future.done()]
                 idle = 0 if self._waiting else idle + 1
                 if self._thread is not threading.current_thread() or idle > _POLLS_IDLE:
                     self._thread = None if self._thread is threading.current_thread() else self._thread

@@ -177,13 +177,18 @@ class Transaction:
         assert cursor.lastrowid is not None
         return cursor.lastrowid
 
-    def write_chunks(self, blob: int, start: int, chunks: Sequence[bytes], *, last: bool) -> None:
+    def write_chunks(self, blob: int, name: str, start: int, chunks: Sequence[bytes], *, last: bool) -> None:
         """Add the next pieces of a blob, the first of them at offset `start`; the last ones make it whole."""
+        going_on = self._execute(
+            "UPDATE blobs SET size = ?, whole = ? WHERE id = ? AND name = ? AND whole = 0",
+            (start + sum(map(len, chunks)), last, blob, name),
+        )
+        if going_on.rowcount != 1:
+            return  # an upload of more than a day, swept meanwhile: the commit that names it is told
         for chunk in chunks:
             self._execute("INSERT INTO chunks VALUES (?, ?, ?)", (blob, start, chunk))
             start += len(chunk)
             self.pages += 1 + len(chunk) // 3_000
-        self._execute("UPDATE blobs SET size = ?, whole = ? WHERE id = ?", (start, last, blob))
 
     def sweep(self) -> tuple[Swept, bool]:
         """Remove some of what nobody can reach; True: there may be more."""
@@ -199,8 +204,8 @@ class Transaction:
         orphans = 0
         orphan = self._execute(ORPHANED, times).fetchone()
         if orphan is not None:
-            # Not whole any more: a commit that would link it now is refused, though only some of its chunks are gone.
-            self._execute("UPDATE blobs SET whole = 0 WHERE id = ?", orphan)
+            # Never whole again: no commit may link it, and no upload end it, though only some of its chunks are gone.
+            self._execute("UPDATE blobs SET whole = -1 WHERE id = ?", orphan)
             removed = self._execute(
                 "DELETE FROM chunks WHERE rowid IN (SELECT rowid FROM chunks WHERE blob = ? LIMIT ?)",
                 (*orphan, _CHUNKS_A_SWEEP),
@@ -213,7 +218,7 @@ class Transaction:
         found = []
         for blob in change.blobs:
             row = self._execute(
-                "SELECT id FROM blobs WHERE name = ? AND stream = ? AND whole AND (written_at > 0 OR NOT ?)",
+                "SELECT id FROM blobs WHERE name = ? AND stream = ? AND whole = 1 AND (written_at > 0 OR NOT ?)",
                 (blob, stream, fresh),
             ).fetchone()
             if row is None:
@@ -238,7 +243,7 @@ class Transaction:
 
     def _empty(self, stream: int) -> None:
         # Blobs stay for the sweep to remove in pieces: nobody can read them, nor link them in the next life.
-        self._execute("UPDATE blobs SET whole = 0 WHERE stream = ? AND written_at = 0", (stream,))
+        self._execute("UPDATE blobs SET whole = -1 WHERE stream = ? AND written_at = 0", (stream,))
         for table in ("entries", "links", "labels"):
             self._execute(f"DELETE FROM {table} WHERE stream = ?", (stream,))  # noqa: S608 - the three names above
         self._forget(stream, None, 0)
