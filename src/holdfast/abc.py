@@ -14,6 +14,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple, Protocol, runtime_checkable
 
+import msgspec
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 
@@ -80,7 +82,7 @@ class Head(NamedTuple):
     expires_at: int | None
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One stored entry. `created_at` is microseconds since 1970, UTC, and never goes back along a stream."""
 
     position: int
@@ -150,7 +152,8 @@ class Change(NamedTuple):
         expires_at: replaces the moment of expiry; None removes it, `KEEP` keeps it.
 
     `op_id` names the call, within its stream. A repeat adds nothing, is not held to its conditions, and returns what
-    the first returned.
+    the first returned. A repeat with another number of entries is another call under the same name, and refused;
+    except that one with `expect=0`, which begins a stream, may have grown with what it is made from.
     """
 
     entries: Sequence[bytes] = ()
@@ -240,7 +243,7 @@ class Backend(ABC):
         repeat one that changed meanwhile.
 
         Raises:
-            InvalidError: `after` is not of a listing in this order.
+            InvalidError: `after` is not from a listing by recency, where one is asked for.
         """
 
     @abstractmethod

@@ -14,7 +14,7 @@ from concurrent.futures import InvalidStateError
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, TypeVarTuple
 
-from holdfast.errors import HoldfastError, UnavailableError
+from holdfast.errors import HoldfastError, InvalidError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -44,7 +44,7 @@ def run_in_place(coroutine: Coroutine[Any, Any, R]) -> R:
     finally:
         _here.driving = outer
     coroutine.close()
-    raise RuntimeError("a coroutine of an in-place backend waited for an event loop")
+    raise InvalidError("an async function that waits cannot be run here: pass a plain one, or use the async face")
 
 
 async def in_thread(executor: Executor, function: Callable[[*Ts], R], *args: *Ts) -> R:

@@ -62,7 +62,10 @@ def check(change: Change) -> None:
     if change.op_id is not None:
         check_name(change.op_id)
     if change.labels or change.note:
-        size = sum(len(key.encode()) + len(value.encode()) for key, value in (change.labels or {}).items())
+        try:
+            size = sum(len(key.encode()) + len(value.encode()) for key, value in (change.labels or {}).items())
+        except UnicodeEncodeError:
+            raise InvalidError("labels must be text without lone surrogates") from None
         for what, length in (("labels", size), ("a note", len(change.note or b""))):
             if length > MAX_HEAD_BYTES:
                 raise InvalidError(f"{what} of {length:,} bytes: the limit is {MAX_HEAD_BYTES:,}")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, T
 
 from holdfast import stores
 from holdfast.blocking import run_in_place
-from holdfast.errors import UnavailableError
+from holdfast.errors import InvalidError, UnavailableError
 from holdfast.registry import connect, find
 
 if TYPE_CHECKING:
@@ -58,6 +58,9 @@ class _LoopThread:
         self._thread.start()
 
     def run(self, coroutine: Coroutine[Any, Any, R]) -> R:
+        if threading.current_thread() is self._thread:
+            coroutine.close()
+            raise InvalidError("a function that a store calls cannot call it again without await")
         if self._loop.is_closed():
             coroutine.close()
             raise UnavailableError("this place was closed")

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 
+from msgspec.structs import replace
+
 from holdfast.abc import MAX_ENTRY_BYTES, Change, Receipt, Slice
 from holdfast.backends.memory import MemoryBackend
 from holdfast.errors import ConflictError
@@ -67,7 +69,7 @@ class BeginsWithNothing(MemoryBackend):
 class ForgetsWhoCalled(MemoryBackend):
     async def read(self, stream, **window):
         head, entries = await super().read(stream, **window)
-        return Slice(head, [entry._replace(op_id=None) for entry in entries])
+        return Slice(head, [replace(entry, op_id=None) for entry in entries])
 
 
 @breaks(waist_log.time_never_goes_back_along_a_stream)
@@ -76,7 +78,7 @@ class TrustsTwoClocks(MemoryBackend):
         head, entries = await super().read(stream, **window)
         late = 5_000_000
         return Slice(
-            head, [entry._replace(created_at=entry.created_at - entry.position % 2 * late) for entry in entries]
+            head, [replace(entry, created_at=entry.created_at - entry.position % 2 * late) for entry in entries]
         )
 
 
@@ -162,7 +164,7 @@ class DropsNothing(MemoryBackend):
 class CountsFromTheFirst(MemoryBackend):
     async def read(self, stream, **window):
         head, entries = await super().read(stream, **window)
-        return Slice(head, [entry._replace(position=number) for number, entry in enumerate(entries)])
+        return Slice(head, [replace(entry, position=number) for number, entry in enumerate(entries)])
 
 
 @breaks(waist_log.a_removal_beyond_the_end_stops_there)

@@ -235,6 +235,8 @@ class MemoryBackend(Backend):
     async def close(self) -> None:
         with self._lock:
             self._closed = True
+            waiting = [future for futures in self._waiting.values() for future in futures]
+        wake(waiting)
 
     def _head(self, stream: str) -> Head | None:
         self._open()

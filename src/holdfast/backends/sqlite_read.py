@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import starmap
 from typing import TYPE_CHECKING, NamedTuple
 
 from holdfast.abc import Entry, Head, Listed, Listing, Slice
@@ -54,10 +55,10 @@ def read(connection: sqlite3.Connection, now: int, *, stream: str, window: Windo
     limit = _END if window.limit is None else min(window.limit, _END)
     rows = connection.execute(_BACKWARD if window.newest else _FORWARD, (row[-1], start, stop, limit))
     if window.max_bytes is None:
-        entries = list(map(Entry._make, rows))
+        entries = list(starmap(Entry, rows))
     else:
         entries, size = [], 0
-        for entry in map(Entry._make, rows):
+        for entry in starmap(Entry, rows):
             entries.append(entry)
             size += len(entry.data)
             if size >= window.max_bytes:

@@ -13,7 +13,7 @@ from holdfast.stores.contexts import KIND, TURNS, Contexts
 from holdfast.stores.notes import Note
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
     Message = dict[str, Any]
     Summary = Message | Callable[[list[Message]], Message | Awaitable[Message]]
@@ -64,7 +64,10 @@ class Messages(Contexts):
             UnavailableError: they may have been stored, all of them. Repeat the call with the same op_id.
         """
         stream = stream_name(KIND, "context_id", context_id)
-        entries = [_encode(message) for message in messages]
+        try:
+            entries = [_encode(message) for message in messages]
+        except TypeError as error:
+            raise InvalidError(f"messages must be a list of dicts, not {type(messages).__name__}") from error
         receipt = await self._backend.commit(stream, Change(entries=entries, op_id=op_id, expect=expect))
         return range(receipt.first, receipt.next)
 
@@ -130,7 +133,7 @@ class Messages(Contexts):
 
     async def entries(
         self, context_id: str, *, after: int | None = None, before: int | None = None
-    ) -> AsyncIterator[MessageEntry]:
+    ) -> AsyncGenerator[MessageEntry, None]:
         """Stream what is stored, oldest first, in constant memory, compacted messages that were kept included.
 
         Args:
@@ -153,7 +156,7 @@ class Messages(Contexts):
                 yield _record(context_id, entry)
             start = entries[-1].position + 1
 
-    async def watch(self, context_id: str, *, after: int | None = None) -> AsyncIterator[MessageEntry]:
+    async def watch(self, context_id: str, *, after: int | None = None) -> AsyncGenerator[MessageEntry, None]:
         """Yield messages as they come, from every process, once each and in order. Ends only when you stop it.
 
         A conversation that is deleted and begun again is followed from its new beginning, at position 0.
@@ -174,6 +177,8 @@ class Messages(Contexts):
                 continue
             if head is not None:
                 incarnation = head.incarnation
+            else:
+                start = 0  # what begins here from now on is new, wherever an earlier life had come to
             for entry in entries:
                 yield _record(context_id, entry)
             if entries:

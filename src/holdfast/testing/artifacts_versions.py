@@ -112,7 +112,11 @@ async def artifacts_are_listed_the_last_changed_first(make: Make[Stores]) -> Non
     """A list shows the newest version of each artifact, the last changed first, by context and task."""
     async with make() as stores:
         context, other = unique("context"), unique("context")
-        made = [new(context_id=context, task_id=f"t{n % 2}", content=b"x", metadata={"n": n}) for n in range(5)]
+        ids = [f"{context}-{n}" for n in range(5)]
+        made = [
+            new(artifact_id=ids[n], context_id=context, task_id=f"t{n % 2}", content=b"x", metadata={"n": n})
+            for n in range(5)
+        ]
         for artifact in made:
             await stores.artifacts.create(artifact)
         await stores.artifacts.create(new(context_id=other, task_id="t0", content=b"x"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from holdfast.testing.clause import clauses, same, unique
 from holdfast.testing.faults import Forwards
@@ -76,21 +76,20 @@ async def a_watch_follows_a_new_beginning(make: Make[Stores]) -> None:
 async def a_watch_may_begin_before_its_conversation(make: Make[Stores]) -> None:
     """A conversation that is not there yet, or not any more, is watched from its first message on."""
     async with make() as stores:
-        for after in (None, -1):
-            for deleted in (False, True):
-                context = unique("context")
-                if deleted:
-                    await stores.messages.add_messages(context, [say("old")] * 3)
-                    await stores.messages.delete(context)
-                waits = _SaysThatItWaits(stores.backend)
-                watch = _watch(type(stores)(waits), context, after=after)
-                coming = asyncio.ensure_future(anext(watch))
-                await asyncio.wait_for(waits.waiting.wait(), SECONDS)
-                await stores.messages.add_messages(context, [say(0), say(1)])
-                first = await asyncio.wait_for(coming, SECONDS)
-                exactly([first.position, first.message], [0, say(0)], "the first message")
-                same([entry.position for entry in await _next(watch, 1)], [1], "the second")
-                await watch.aclose()
+        for after, deleted in ((None, False), (-1, False), (None, True), (-1, True), (2, True)):
+            context = unique("context")
+            if deleted:
+                await stores.messages.add_messages(context, [say("old")] * 3)
+                await stores.messages.delete(context)
+            waits = _SaysThatItWaits(stores.backend)
+            watch = _watch(type(stores)(waits), context, after=after)
+            coming = asyncio.ensure_future(anext(watch))
+            await asyncio.wait_for(waits.waiting.wait(), SECONDS)
+            await stores.messages.add_messages(context, [say(0), say(1)])
+            first = await asyncio.wait_for(coming, SECONDS)
+            exactly([first.position, first.message], [0, say(0)], "the first message")
+            same([entry.position for entry in await _next(watch, 1)], [1], "the second")
+            await watch.aclose()
 
 
 CLAUSES = clauses(__name__)
@@ -109,7 +108,7 @@ class _SaysThatItWaits(Forwards):
 
 
 def _watch(stores: Stores, context_id: str, *, after: int | None = None) -> AsyncGenerator[MessageEntry, None]:
-    return cast("AsyncGenerator[MessageEntry, None]", stores.messages.watch(context_id, after=after))
+    return stores.messages.watch(context_id, after=after)
 
 
 async def _next(watch: AsyncIterator[MessageEntry], count: int) -> list[MessageEntry]:

@@ -140,7 +140,7 @@ async def a_list_shows_the_newest_state_alone(make: Make[Stores]) -> None:
     """Lists show each task once, as it was saved last, the last saved first, by context, agent and status."""
     async with make() as stores:
         context = unique("context")
-        names = [unique("task") for _ in range(6)]
+        names = [f"{context}-{number}" for number in range(6)]
         for n, name in enumerate(names):
             await stores.tasks.save(TaskState(task_id=name, context_id=context, agent_id=f"a{n % 2}", data=n))
         await stores.tasks.save(TaskState(task_id=unique("task"), context_id=unique("context"), agent_id="a0"))
