@@ -138,7 +138,7 @@ class GroupCommit(Generic[W, R]):
     def _commit_here(self, work: W) -> R:
         if not self._queue and self._lock.acquire(blocking=False):
             try:
-                outcomes = self._commit((work,), wait=True)
+                outcomes = self._run((work,), True)
             finally:
                 self._lock.release()
             assert outcomes is not None

@@ -44,8 +44,7 @@ class Portal(Protocol):
 
 
 class _InPlace:
-    def run(self, coroutine: Coroutine[Any, Any, R]) -> R:
-        return run_in_place(coroutine)
+    run = staticmethod(run_in_place)
 
     def close(self) -> None:
         pass

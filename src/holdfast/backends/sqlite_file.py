@@ -92,7 +92,7 @@ MIGRATIONS: Final = (
         FROM entries JOIN streams ON streams.id = entries.stream;
     """,
 )
-"""Step n brings a file from version n to n + 1. A step that was released is never changed again."""
+"""Step n brings a file from version n to n + 1, each statement ending with its line. A released one never changes."""
 
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

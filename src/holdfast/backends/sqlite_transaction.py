@@ -9,7 +9,7 @@ import msgspec
 
 from holdfast.abc import OPERATIONS_REMEMBERED, Change, Head, Receipt, Swept
 from holdfast.errors import ConflictError
-from holdfast.rule import apply, repeat
+from holdfast.rule import PLAIN, apply, repeat
 
 if TYPE_CHECKING:
     import sqlite3
@@ -27,7 +27,6 @@ _UNLINKED_BLOBS_LIVE: Final = DAY
 _CHUNKS_A_SWEEP: Final = 64
 
 _HEADS_REMEMBERED: Final = 1_000
-_PLAIN: Final = Change()[1:]
 _STORED: Final = " ".join(["SELECT", HEAD_COLUMNS, "FROM streams WHERE name = ?"])
 _ADVANCE: Final = (
     "UPDATE streams SET next = ?, length = ?, updated_at = ?"
@@ -83,7 +82,7 @@ class Transaction:
 
     def commit(self, name: str, change: Change) -> Receipt:
         """Make one change. Our errors come before anything is written, so others in the group are not harmed."""
-        if change[1:] == _PLAIN and (receipt := self._append(name, change)) is not None:
+        if change[1:] == PLAIN and (receipt := self._append(name, change)) is not None:
             return receipt
         row = self._execute(_STORED, (name,)).fetchone()
         stream = None if row is None else row[12]
