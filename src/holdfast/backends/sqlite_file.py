@@ -29,12 +29,12 @@ MIGRATIONS: Final = (
         name TEXT NOT NULL UNIQUE,
         incarnation TEXT, -- NULL: deleted, the row is a tombstone
         first INTEGER NOT NULL,
-        next INTEGER NOT NULL,
-        length INTEGER NOT NULL,
+        next INTEGER NOT NULL, -- without the plain appends since the row was written last: the last entry tells
+        length INTEGER NOT NULL, -- likewise
         base INTEGER NOT NULL,
         revision INTEGER NOT NULL,
         created_at INTEGER NOT NULL, -- times are microseconds since 1970, UTC
-        updated_at INTEGER NOT NULL,
+        updated_at INTEGER NOT NULL, -- likewise
         expires_at INTEGER,
         labels TEXT NOT NULL, -- a JSON object, and again in the table labels, to be found by
         note BLOB NOT NULL

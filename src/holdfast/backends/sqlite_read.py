@@ -6,7 +6,7 @@ from itertools import starmap
 from typing import TYPE_CHECKING, NamedTuple
 
 from holdfast.abc import Entry, Head, Listed, Listing, Slice
-from holdfast.backends.sqlite_transaction import BURIED, EXPIRED, HEAD_COLUMNS, ORPHANED, head_from, sweep_times
+from holdfast.backends.sqlite_transaction import BURIED, EXPIRED, HEAD, ORPHANED, head_from, sweep_times
 from holdfast.errors import NotFoundError
 from holdfast.rule import after_cursor
 
@@ -16,19 +16,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Window", "anything_to_sweep", "heads", "listing", "read", "read_chunk"]
 
-_HEAD = " ".join(
-    [
-        "SELECT",
-        HEAD_COLUMNS,
-        "FROM streams WHERE name = ? AND incarnation IS NOT NULL AND (expires_at IS NULL OR expires_at > ?)",
-    ]
+_LIVING = "AND incarnation IS NOT NULL AND (expires_at IS NULL OR expires_at > ?)"
+_HEAD = f"{HEAD} {_LIVING}"
+_LISTED = (
+    "SELECT name, max(updated_at, coalesce((SELECT created_at FROM entries WHERE stream = streams.id"
+    " ORDER BY position DESC LIMIT 1), 0)) AS updated FROM streams WHERE name >= ?"
 )
 _FORWARD = (
     "SELECT position, data, created_at, op_id FROM entries"
     " WHERE stream = ? AND position >= ? AND position < ? ORDER BY position LIMIT ?"
 )
 _BACKWARD = _FORWARD.replace("ORDER BY position", "ORDER BY position DESC")
-_BASE = HEAD_COLUMNS.split(", ").index("base")
+_ID = 12
 _LINKED = "SELECT id FROM blobs WHERE name = ? AND stream = ? AND EXISTS (SELECT 1 FROM links WHERE blob = blobs.id)"
 _END = 2**62
 _LAST_CHARACTER, _FIRST_SURROGATE, _AFTER_SURROGATES = 0x10FFFF, 0xD800, 0xE000
@@ -50,10 +49,11 @@ def read(connection: sqlite3.Connection, now: int, *, stream: str, window: Windo
     if row is None:
         return Slice(None, [])
     # SQLite's integers end at 63 bits, a caller's do not: what is past every end is the end.
-    start = row[_BASE] if window.start is None else min(window.start, _END)
+    head = head_from(row)
+    start = head.base if window.start is None else min(window.start, _END)
     stop = _END if window.stop is None else min(window.stop, _END)
     limit = _END if window.limit is None else min(window.limit, _END)
-    rows = connection.execute(_BACKWARD if window.newest else _FORWARD, (row[-1], start, stop, limit))
+    rows = connection.execute(_BACKWARD if window.newest else _FORWARD, (row[_ID], start, stop, limit))
     if window.max_bytes is None:
         entries = list(starmap(Entry, rows))
     else:
@@ -66,7 +66,7 @@ def read(connection: sqlite3.Connection, now: int, *, stream: str, window: Windo
         rows.close()
     if window.newest:
         entries.reverse()
-    return Slice(head_from(row), entries)
+    return Slice(head, entries)
 
 
 def heads(connection: sqlite3.Connection, now: int, *, streams: Sequence[str]) -> list[Head | None]:
@@ -86,11 +86,8 @@ def listing(
     limit: int,
 ) -> Listing:
     """Read a page of names. The query is put together from constants; whatever a caller gave is a parameter."""
-    query = [
-        "SELECT name, updated_at FROM streams",
-        "WHERE incarnation IS NOT NULL AND (expires_at IS NULL OR expires_at > ?) AND name >= ?",
-    ]
-    values: list[object] = [now, prefix]
+    query = [_LISTED, _LIVING]
+    values: list[object] = [prefix, now]
     if (beyond := _beyond(prefix)) is not None:
         query.append("AND name < ?")
         values.append(beyond)
@@ -101,9 +98,9 @@ def listing(
         query.append("AND name > ?")
         values.append(last.name)
     elif last is not None:
-        query.append("AND (updated_at < ? OR (updated_at = ? AND name > ?))")
+        query.append("AND (updated < ? OR (updated = ? AND name > ?))")
         values += [last.updated_at, last.updated_at, last.name]
-    query.append("ORDER BY name LIMIT ?" if order == "name" else "ORDER BY updated_at DESC, name LIMIT ?")
+    query.append("ORDER BY name LIMIT ?" if order == "name" else "ORDER BY updated DESC, name LIMIT ?")
     rows = connection.execute(" ".join(query), [*values, min(limit, _END) + 1]).fetchall()
     page = list(map(Listed._make, rows[:limit]))
     return Listing(page, after_cursor(order, page[-1]) if page and len(rows) > limit else None)
@@ -112,7 +109,7 @@ def listing(
 def read_chunk(connection: sqlite3.Connection, now: int, *, stream: str, blob: str, offset: int) -> bytes:
     """Read what is left of the chunk that holds an offset; nothing past the end."""
     head = connection.execute(_HEAD, (stream, now)).fetchone()
-    found = head and connection.execute(_LINKED, (blob, head[-1])).fetchone()
+    found = head and connection.execute(_LINKED, (blob, head[_ID])).fetchone()
     if not found:
         raise NotFoundError(f"{stream!r} has no blob {blob!r}")
     row = connection.execute(

@@ -15,11 +15,17 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-__all__ = ["HEAD_COLUMNS", "Transaction", "head_from"]
+__all__ = ["BURIED", "EXPIRED", "HEAD", "ORPHANED", "Transaction", "head_from", "sweep_times"]
 
-HEAD_COLUMNS: Final = (
-    "name, incarnation, first, next, length, base, revision, labels, note, created_at, updated_at, expires_at, id"
+HEAD: Final = (
+    "SELECT name, incarnation, first, next, length, base, revision, labels, note, streams.created_at, updated_at,"
+    " expires_at, streams.id, last.position, last.created_at FROM streams"
+    " LEFT JOIN entries AS last ON last.stream = streams.id"
+    " AND last.position = (SELECT max(position) FROM entries WHERE stream = streams.id)"
+    " WHERE name = ?"
 )
+"""A row of `streams` says how things stood after the last change that was no plain append: a plain append writes its
+entry and nothing else, half the pages. What came since is seen by the last entry, because it is without a gap."""
 
 DAY: Final = 86_400 * 1_000_000
 _TOMBSTONES_LIVE: Final = 7 * DAY
@@ -27,10 +33,9 @@ _UNLINKED_BLOBS_LIVE: Final = DAY
 _CHUNKS_A_SWEEP: Final = 64
 
 _HEADS_REMEMBERED: Final = 1_000
-_STORED: Final = " ".join(["SELECT", HEAD_COLUMNS, "FROM streams WHERE name = ?"])
-_ADVANCE: Final = (
-    "UPDATE streams SET next = ?, length = ?, updated_at = ?"
-    " WHERE id = ? AND next = ? AND revision = ? AND incarnation = ?"
+_ENTRY_IF_STILL: Final = (
+    "INSERT OR IGNORE INTO entries SELECT id, ?, ?, NULL, ? FROM streams"
+    " WHERE id = ? AND incarnation = ? AND revision = ?"
 )
 _ENTRY: Final = "INSERT INTO entries VALUES (?, ?, ?, ?, ?)"
 
@@ -63,9 +68,15 @@ def _new_incarnation() -> str:
 
 
 def head_from(row: Sequence[Any]) -> Head:
-    """Build a head from `HEAD_COLUMNS`."""
-    labels = {} if row[7] == "{}" else msgspec.json.decode(row[7], type=dict[str, str])
-    return Head._make((*row[:7], labels, *row[8:12]))
+    """Build a head from a row of `HEAD`."""
+    *begin, following, length, base, revision, labels, note, created_at, updated_at, expires_at, _, last, last_at = row
+    labels = {} if labels == "{}" else msgspec.json.decode(labels, type=dict[str, str])
+    if last is not None and last >= following:
+        length += last + 1 - following
+        following = last + 1
+        updated_at = max(updated_at, last_at)
+    told = (following, length, base, revision, labels, note, created_at, updated_at, expires_at)
+    return Head._make((*begin, *told))
 
 
 class Transaction:
@@ -82,9 +93,9 @@ class Transaction:
 
     def commit(self, name: str, change: Change) -> Receipt:
         """Make one change. Our errors come before anything is written, so others in the group are not harmed."""
-        if change[1:] == PLAIN and (receipt := self._append(name, change)) is not None:
+        if len(change.entries) == 1 and change[1:] == PLAIN and (receipt := self._append(name, change)) is not None:
             return receipt
-        row = self._execute(_STORED, (name,)).fetchone()
+        row = self._execute(HEAD, (name,)).fetchone()
         stream = None if row is None else row[12]
         if change.op_id is not None and stream is not None:
             known = self._execute(
@@ -124,7 +135,8 @@ class Transaction:
 
     def _append(self, name: str, change: Change) -> Receipt | None:
         # Most commits are plain appends to a stream that this process wrote to last. Its head is taken from memory, and
-        # the UPDATE asks whether that is still what the file has: one statement less than to read it first.
+        # the INSERT asks whether that is still what the file has: the incarnation and the revision are the same, and
+        # nobody has an entry at this position. Else nothing is written, and the head is read.
         remembered = self._heads.get(name)
         if remembered is None:
             return None
@@ -133,13 +145,14 @@ class Transaction:
         head, receipt = effect.head, effect.receipt
         if head is None or effect.fresh:
             return None
+        data = change.entries[0]
         still = self._execute(
-            _ADVANCE, (head.next, head.length, head.updated_at, stream, old.next, old.revision, old.incarnation)
+            _ENTRY_IF_STILL, (receipt.first, receipt.committed_at, data, stream, old.incarnation, old.revision)
         )
         if still.rowcount != 1:
             return None
-        self._add(stream, change, receipt)
         self._heads[name] = (stream, head)
+        self.pages += 1 + len(data) // 3_000
         return receipt
 
     def _add(self, stream: int, change: Change, receipt: Receipt) -> None:
@@ -276,11 +289,7 @@ class Transaction:
             self._bury(stream)
             return
         if stored is not None and not fresh and head.revision == stored.revision:
-            self._execute(
-                "UPDATE streams SET next = ?, length = ?, updated_at = ? WHERE id = ?",
-                (head.next, head.length, head.updated_at, stream),
-            )
-            return
+            return  # the entries say it all
         self._execute(
             "UPDATE streams SET incarnation = ?, first = ?, next = ?, length = ?, base = ?, revision = ?,"
             " labels = ?, note = ?, created_at = ?, updated_at = ?, expires_at = ? WHERE id = ?",
