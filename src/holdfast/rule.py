@@ -6,6 +6,7 @@ effect atomically. That is the whole commit path; what is left to a backend is w
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from holdfast.abc import KEEP, MAX_ENTRY_BYTES, MAX_HEAD_BYTES, MAX_NAME_BYTES, Change, Head, Listed, Receipt
@@ -15,7 +16,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-__all__ = ["PLAIN", "Effect", "after_cursor", "apply", "check", "check_name", "living", "parse_cursor", "repeat"]
+__all__ = [
+    "PLAIN",
+    "Effect",
+    "after_cursor",
+    "apply",
+    "check",
+    "check_name",
+    "living",
+    "new_id",
+    "parse_cursor",
+    "repeat",
+]
 
 
 PLAIN: Final = Change()[1:]
@@ -32,6 +44,11 @@ class Effect(NamedTuple):
     """Everything that was stored before goes: the stream was deleted, or expired, or never was."""
     remove: tuple[tuple[int, int], ...]
     """Positions to remove, as `start <= position < stop`. Subtract what was really there from `head.length`."""
+
+
+def new_id() -> str:
+    """Return an id that was never used before, for an incarnation or a blob: 128 random bits."""
+    return os.urandom(16).hex()
 
 
 def living(head: Head | None, now: int) -> Head | None:

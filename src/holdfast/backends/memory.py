@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import threading
 import time
 from bisect import bisect_left
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from holdfast.abc import OPERATIONS_REMEMBERED, Backend, Change, Entry, Head, Listed, Listing, Receipt, Slice, Swept
 from holdfast.blocking import settle, wake
 from holdfast.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
-from holdfast.rule import after_cursor, apply, check, check_name, living, parse_cursor, repeat
+from holdfast.rule import after_cursor, apply, check, check_name, living, new_id, parse_cursor, repeat
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
@@ -87,7 +86,7 @@ class MemoryBackend(Backend):
             kept = self._streams.setdefault(stream, _Stream())
             if change.op_id is not None and change.op_id in kept.operations:
                 return repeat(kept.operations[change.op_id], change)
-            effect = apply(stream, kept.head, change, now=_now(), incarnation=_new_incarnation)
+            effect = apply(stream, kept.head, change, now=_now(), incarnation=new_id)
             ending = kept.ever_linked() if effect.fresh else set()
             if not set(change.blobs) <= kept.blobs.keys() - ending:
                 raise ConflictError(f"{stream!r}: a blob of this change is gone, write it again")
@@ -197,7 +196,7 @@ class MemoryBackend(Backend):
     async def write_blob(self, stream: str, chunks: AsyncIterable[bytes]) -> str:
         check_name(stream)
         body = b"".join([bytes(chunk) async for chunk in chunks])
-        blob = secrets.token_hex(16)
+        blob = new_id()
         with self._lock:
             self._open()
             self._streams.setdefault(stream, _Stream()).blobs[blob] = (_now(), body)
@@ -251,10 +250,6 @@ class MemoryBackend(Backend):
 
 def _now() -> int:
     return time.time_ns() // 1_000
-
-
-def _new_incarnation() -> str:
-    return secrets.token_hex(8)
 
 
 def _recency(one: Listed) -> tuple[int, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -17,7 +16,7 @@ from holdfast.backends.sqlite_read import Window, anything_to_sweep, heads, list
 from holdfast.backends.sqlite_transaction import Transaction
 from holdfast.blocking import GroupCommit, in_thread, settle
 from holdfast.errors import HoldfastError, InvalidError, UnavailableError
-from holdfast.rule import check, check_name, parse_cursor
+from holdfast.rule import check, check_name, new_id, parse_cursor
 
 if TYPE_CHECKING:
     import sqlite3
@@ -143,7 +142,7 @@ class SQLiteBackend(Backend):
     async def write_blob(self, stream: str, chunks: AsyncIterable[bytes]) -> str:
         check_name(stream)
         self._check_open()
-        name = secrets.token_hex(16)
+        name = new_id()
         blob = await self._group.submit(partial(Transaction.begin_blob, name=stream, blob=name))
         held, offset = bytearray(), 0
         async for chunk in chunks:

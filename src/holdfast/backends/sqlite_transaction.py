@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from holdfast.abc import OPERATIONS_REMEMBERED, Change, Head, Receipt, Swept
 from holdfast.errors import ConflictError
-from holdfast.rule import PLAIN, apply, repeat
+from holdfast.rule import PLAIN, apply, new_id, repeat
 
 if TYPE_CHECKING:
     import sqlite3
@@ -63,10 +62,6 @@ def sweep_times(now: int) -> dict[str, int]:
     return {"now": now, "week_ago": now - _TOMBSTONES_LIVE, "day_ago": now - _UNLINKED_BLOBS_LIVE}
 
 
-def _new_incarnation() -> str:
-    return secrets.token_hex(8)
-
-
 def head_from(row: Sequence[Any]) -> Head:
     """Build a head from a row of `HEAD`."""
     *begin, following, length, base, revision, labels, note, created_at, updated_at, expires_at, _, last, last_at = row
@@ -105,7 +100,7 @@ class Transaction:
             if known is not None:
                 return repeat(Receipt(*known), change)
         stored = None if row is None or row[1] is None else head_from(row)
-        effect = apply(name, stored, change, now=self.now, incarnation=_new_incarnation)
+        effect = apply(name, stored, change, now=self.now, incarnation=new_id)
         head, receipt = effect.head, effect.receipt
         blobs = self._find_blobs(name, stream, change, fresh=effect.fresh) if change.blobs else ()
 
@@ -141,7 +136,7 @@ class Transaction:
         if remembered is None:
             return None
         stream, old = remembered
-        effect = apply(name, old, change, now=self.now, incarnation=_new_incarnation)
+        effect = apply(name, old, change, now=self.now, incarnation=new_id)
         head, receipt = effect.head, effect.receipt
         if head is None or effect.fresh:
             return None
