@@ -6,12 +6,15 @@ import json
 import time
 from collections import OrderedDict, defaultdict
 from contextlib import AsyncExitStack
+from datetime import datetime, timedelta, timezone
 from enum import IntEnum, StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import holdfast
+import holdfast.sync
 from holdfast import Artifact, InvalidError, TaskState
 from tests.places import PLACES
 
@@ -292,3 +295,120 @@ async def test_a_position_past_every_end_is_past_the_end(call, tmp_path):
             await stores.tasks.save(TaskState(task_id="t"))
             await stores.artifacts.create(Artifact(artifact_id="a"))
         assert await call(opened[1]) == await call(opened[0])
+
+
+async def test_a_number_that_is_none_is_refused_by_its_name(stores):
+    messages, artifacts, tasks = stores.messages, stores.artifacts, stores.tasks
+    await messages.add_message("c", {"role": "user"})
+    calls: dict[str, Any] = {
+        "last": lambda: messages.get_messages("c", last="2"),
+        "limit": lambda: messages.get_messages("c", limit=1.5),
+        "after": lambda: messages.get_messages("c", after="0"),
+        "before": lambda: messages.get_messages("c", before="9"),
+        "max_tokens": lambda: messages.get_messages("c", max_tokens="9"),
+        "at": lambda: messages.fork("c", "d", at="1"),
+        "keep_last": lambda: messages.compact("c", keep_last="1", summary={}),
+        "expect": lambda: messages.add_messages("c", [{}], expect="1"),
+        "where": lambda: messages.contexts(where="user"),
+        "version": lambda: artifacts.get("a", version="1"),
+    }
+    for name, call in calls.items():
+        with pytest.raises(InvalidError, match=f"^{name} must be"):
+            await call()
+    for call in (lambda: tasks.load("t", version="1"), lambda: tasks.history("t", before="2")):
+        with pytest.raises(InvalidError, match="must be an int, not str"):
+            await call()
+    assert await messages.get_messages("c") == [{"role": "user"}]
+
+
+async def test_a_moment_that_could_not_be_given_back_is_refused(stores):
+    far = datetime.max.replace(tzinfo=timezone(timedelta(hours=-5)))
+    await stores.messages.add_message("c", {})
+    with pytest.raises(InvalidError, match="outside the years"):
+        await stores.tasks.save(TaskState(task_id="t", expires_at=far))
+    with pytest.raises(InvalidError, match="outside the years"):
+        await stores.messages.set_expiry("c", far)
+    assert not await stores.tasks.list()
+    assert (await stores.messages.info("c")).expires_at is None
+
+
+async def test_what_is_too_large_for_a_head_is_named_as_the_caller_knows_it(stores):
+    large = {"text": "x" * 70_000}
+    await stores.messages.add_messages("c", [{"i": 1}, {"i": 2}])
+    with pytest.raises(InvalidError, match=r"^metadata with the summary has 70,.* limit is 65,536"):
+        await stores.messages.set_metadata("c", large)
+    with pytest.raises(InvalidError, match=r"^metadata with the summary"):
+        await stores.messages.compact("c", keep_last=1, summary=large)
+    with pytest.raises(InvalidError, match=r"^what describes artifact 'a'"):
+        await stores.artifacts.create(Artifact(artifact_id="a", metadata=large))
+    assert await stores.messages.get_messages("c") == [{"i": 1}, {"i": 2}]
+    assert await stores.artifacts.get("a") is None
+
+
+async def test_a_repeated_create_tells_what_is_stored_and_not_what_it_was_given(stores):
+    first = await stores.artifacts.create(Artifact(artifact_id="a", name="one", content="1"), op_id="op")
+    again = await stores.artifacts.create(Artifact(artifact_id="a", name="two", content="22"), op_id="op")
+    assert again == first
+    assert (await stores.artifacts.get("a")).sha256 == again.sha256
+
+
+async def test_a_repeated_save_tells_what_is_stored_and_not_what_it_was_given(stores):
+    first = await stores.tasks.save(TaskState(task_id="t", status="done", data=1), op_id="op")
+    await stores.tasks.save(TaskState(task_id="t", data=2))
+    again = await stores.tasks.save(TaskState(task_id="t", data=3), op_id="op")
+    assert again == first
+    await stores.tasks.delete("t")
+    assert (await stores.tasks.save(TaskState(task_id="t", data=4), op_id="op")).version == 1
+    assert await stores.tasks.load("t") is None
+
+
+async def test_a_list_never_shows_an_artifact_that_has_moved_meanwhile(stores, monkeypatch):
+    await stores.artifacts.create(Artifact(artifact_id="a", context_id="x"))
+    listed = stores.backend.streams
+
+    async def move_after(*args: Any, **options: Any) -> Any:
+        found = await listed(*args, **options)
+        await stores.artifacts.update(Artifact(artifact_id="a", context_id="y"))
+        return found
+
+    monkeypatch.setattr(stores.backend, "streams", move_after)
+    assert not await stores.artifacts.list(context_id="x")
+    assert [one.artifact_id for one in await stores.artifacts.list(context_id="y")] == ["a"]
+
+
+async def test_a_conflict_with_a_new_life_says_so(stores):
+    old_task = await stores.tasks.save(TaskState(task_id="t"))
+    old_artifact = Artifact(artifact_id="a", content="1")
+    old_artifact.incarnation = (await stores.artifacts.create(old_artifact)).incarnation
+    await stores.tasks.delete("t")
+    await stores.artifacts.delete("a")
+    await stores.tasks.save(TaskState(task_id="t"))
+    await stores.artifacts.create(Artifact(artifact_id="a", content="2"))
+    with pytest.raises(holdfast.ConflictError, match="deleted and begun again"):
+        await stores.tasks.save(old_task, expect=1)
+    with pytest.raises(holdfast.ConflictError, match="deleted and created again"):
+        await stores.artifacts.update(old_artifact, expect=1)
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "says"),
+    [
+        (None, {}, "a URL is a str"),
+        (Path("agent.db"), {}, "a URL is a str such as 'sqlite:///agent.db', not PosixPath"),
+        ("agent.db", {}, "a file is sqlite:///agent.db"),
+        ("hunter2@host:5432/db", {}, "a URL begins with one of memory:, sqlite:"),
+        ("sqlite:///agent.db", {"colour": "red"}, "sqlite: has no option colour; it has durability, timeout"),
+        ("sqlite:///agent.db?colour=red", {}, "sqlite: has no option colour; it has durability, timeout"),
+        ("sqlite:///agent.db?timeout=1", {"timeout": "2"}, "timeout is in the URL and beside it"),
+        ("sqlite:///agent.db?timeout=1&timeout=2", {}, "an option comes twice"),
+        ("sqlite://user:hunt?er2@host/db", {}, "sqlite: has no option ...; it has"),
+    ],
+)
+async def test_a_wrong_url_or_option_is_an_error_with_the_fix_and_without_a_secret(url, options, says):
+    faces: tuple[Any, Any] = (holdfast.open, holdfast.sync.open)
+    for face in faces:
+        with pytest.raises(InvalidError) as raised:
+            await face(url, **options)
+        assert says in str(raised.value)
+        assert "hunter2" not in str(raised.value)
+        assert "er2" not in str(raised.value)

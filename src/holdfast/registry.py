@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
@@ -19,6 +20,8 @@ BACKENDS: Final = {
     "sqlite": "holdfast.backends.sqlite:SQLiteBackend",
 }
 
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
+
 EXTRAS: Final[dict[str, str]] = {}
 """The extra that a scheme's driver comes with, where it needs one."""
 
@@ -26,29 +29,49 @@ EXTRAS: Final[dict[str, str]] = {}
 def find(url: str) -> tuple[type[Backend], str, dict[str, Any]]:
     """Return the backend class of a URL, the URL without its query, and the query as keyword arguments.
 
-    Nothing of the URL behind its scheme is ever in an error: it may hold a password.
+    Of the URL behind its scheme nothing but the names of its options is ever in an error: it may hold a password.
 
     Raises:
         InvalidError: the scheme or an option is unknown. The error lists the known ones.
         UnsupportedError: the scheme's driver is not installed. The error names what to install.
     """
+    if not isinstance(url, str):
+        raise InvalidError(f"a URL is a str such as 'sqlite:///agent.db', not {type(url).__name__}")
     address, _, query = url.partition("?")
     scheme, colon, _ = address.partition(":")
-    if not colon:
-        raise InvalidError(f"a URL begins with one of {', '.join(f'{known}:' for known in _known())}")
+    if not colon or not _SCHEME.fullmatch(scheme):
+        known = ", ".join(f"{known}:" for known in _known())
+        raise InvalidError(f"a URL begins with one of {known}; a file is sqlite:///agent.db")
     backend = _load(scheme)
-    options = dict(parse_qsl(query, keep_blank_values=True))
-    known = [name for name in inspect.signature(backend.open).parameters if name != "url"]  # type: ignore[attr-defined]
-    if unknown := sorted(options.keys() - set(known)):
-        raise InvalidError(f"{scheme}: has no option {', '.join(unknown)}; it has {', '.join(known) or 'none'}")
+    pairs = parse_qsl(query, keep_blank_values=True)
+    options = dict(pairs)
+    _check_options(scheme, backend, options)
+    if len(options) < len(pairs):
+        raise InvalidError(f"{scheme}: an option comes twice in the URL: give it once")
     return backend, address, options
 
 
 async def connect(url: str, **options: Any) -> Backend:
-    """Open the place that a URL means, by `open(url, **options)` of its backend class."""
+    """Open the place that a URL means, by `open(url, **options)` of its backend class.
+
+    Raises:
+        InvalidError: as `find` does; or an option is unknown, or is in the URL too.
+    """
     backend, address, from_url = find(url)
+    scheme = address.partition(":")[0]
+    _check_options(scheme, backend, options)
+    if twice := sorted(options.keys() & from_url.keys()):
+        raise InvalidError(f"{scheme}: {', '.join(twice)} is in the URL and beside it: give it once")
     opened: Backend = await backend.open(address, **from_url, **options)  # type: ignore[attr-defined]
     return opened
+
+
+def _check_options(scheme: str, backend: type[Backend], options: dict[str, Any]) -> None:
+    known = [name for name in inspect.signature(backend.open).parameters if name != "url"]  # type: ignore[attr-defined]
+    if unknown := sorted(options.keys() - set(known)):
+        # What is no name may be the rest of a password that has a question mark.
+        named = ", ".join(name if name.isidentifier() else "..." for name in unknown)
+        raise InvalidError(f"{scheme}: has no option {named}; it has {', '.join(known) or 'none'}")
 
 
 def _load(scheme: str) -> type[Backend]:

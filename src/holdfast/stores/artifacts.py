@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any, Final
 from holdfast.abc import Change, Entry, Head
 from holdfast.errors import ConflictError, DamagedError, InvalidError, NotFoundError
 from holdfast.records import Artifact, ArtifactInfo, Page
-from holdfast.stores.codec import check_counts, decode, encode, labels_of, stream_name, to_time
+from holdfast.stores.codec import (
+    check_counts,
+    check_integers,
+    decode,
+    encode,
+    encode_head,
+    labels_of,
+    stream_name,
+    to_time,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -72,6 +81,7 @@ class Artifacts:
             UnavailableError: it may have been stored. Repeat the call with the same op_id.
         """
         stream = _stream(artifact)
+        check_integers(expect=expect)
         head = (await self._backend.heads([stream]))[0]
         if head is None:
             raise NotFoundError(f"there is no artifact {artifact.artifact_id!r}: create it")
@@ -82,6 +92,11 @@ class Artifacts:
         except ConflictError as error:
             if expect is None:
                 raise NotFoundError(f"artifact {artifact.artifact_id!r} was deleted meanwhile: create it") from error
+            if error.current == expect:
+                raise ConflictError(
+                    f"artifact {artifact.artifact_id!r} was deleted and created again: get it again",
+                    current=error.current,
+                ) from error
             raise ConflictError(
                 f"artifact {artifact.artifact_id!r} is at version {error.current}, not at {expect}: get it again",
                 current=error.current,
@@ -94,6 +109,7 @@ class Artifacts:
             DamagedError: the content does not match its SHA-256.
         """
         stream = stream_name(_KIND, "artifact_id", artifact_id)
+        check_integers(version=version)
         if version is None:
             head, entries = await self._backend.read(stream, limit=1, newest=True)
         elif version < 1:
@@ -154,7 +170,9 @@ class Artifacts:
             f"{_KIND}/", where=where, order="recent", after=after, limit=limit
         )
         heads = await self._backend.heads([one.name for one in found]) if found else []
-        return Page([_newest(head) for head in heads if head is not None], following)
+        # An artifact that was updated while this list was made may no longer be what was asked for.
+        still = [head for head in heads if head is not None and where.items() <= head.labels.items()]
+        return Page([_newest(head) for head in still], following)
 
     async def delete(self, artifact_id: str) -> None:
         """Remove an artifact with all its versions. Nothing of it can be read again; an unknown one is fine."""
@@ -171,7 +189,7 @@ class Artifacts:
             raise InvalidError(f"metadata must be a dict, not {type(artifact.metadata).__name__}")
         record["mime_type"] = record["mime_type"] or _MIME_TYPES[encoding]
         record |= {"encoding": encoding, "size": len(body), "sha256": hashlib.sha256(body).hexdigest()}
-        note = encode(record, f"the metadata of artifact {artifact.artifact_id!r}")
+        note = encode_head(record, f"what describes artifact {artifact.artifact_id!r}, its metadata included,")
         blobs: tuple[str, ...] = ()
         if len(body) > INLINE_BYTES:
             blobs = (await self._backend.write_blob(stream, _chunks(body)),)
@@ -184,6 +202,11 @@ class Artifacts:
             blobs=blobs,
         )
         receipt = await self._backend.commit(stream, change)
+        if receipt.repeated:
+            # What is there is what the first call stored, whatever this one was given.
+            head, entries = await self._backend.read(stream, start=receipt.first, stop=receipt.next)
+            if head is not None and head.incarnation == receipt.incarnation and entries:
+                record, _ = _split(entries[0], f"artifact {artifact.artifact_id!r}, version {receipt.first + 1}")
         return _info(artifact.artifact_id, record, receipt, receipt.first, receipt.committed_at)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
-from holdfast.abc import MAX_ENTRY_BYTES
+from holdfast.abc import MAX_ENTRY_BYTES, MAX_HEAD_BYTES
 from holdfast.errors import DamagedError, InvalidError
 
 if TYPE_CHECKING:
@@ -17,9 +17,11 @@ __all__ = [
     "MAX_DEPTH",
     "MAX_ID_BYTES",
     "check_counts",
+    "check_integers",
     "decode",
     "decode_many",
     "encode",
+    "encode_head",
     "from_time",
     "labels_of",
     "stream_name",
@@ -55,6 +57,21 @@ def encode(value: Any, what: str) -> bytes:
     if len(data) > MAX_ENTRY_BYTES:
         raise InvalidError(
             f"{what} has {len(data):,} bytes as JSON, the limit is {MAX_ENTRY_BYTES:,}: store it as an artifact"
+        )
+    return data
+
+
+def encode_head(value: Any, what: str) -> bytes:
+    """Encode what is kept in the head of a stream, which is small.
+
+    Raises:
+        InvalidError: as `encode` does, or it is over 64 KiB.
+    """
+    data = encode(value, what)
+    if len(data) > MAX_HEAD_BYTES:
+        raise InvalidError(
+            f"{what} has {len(data):,} bytes as JSON, the limit is {MAX_HEAD_BYTES:,}: shorten it, "
+            "and keep what is large as a message or an artifact"
         )
     return data
 
@@ -142,12 +159,24 @@ def labels_of(names: Sequence[str], values: Mapping[str, Any]) -> dict[str, str]
     return labels
 
 
+def check_integers(**values: int | None) -> None:
+    """Refuse what is no integer, by its name.
+
+    Raises:
+        InvalidError: one of the values is neither an integer nor None.
+    """
+    for name, value in values.items():
+        if value is not None and not isinstance(value, int):
+            raise InvalidError(f"{name} must be an int, not {type(value).__name__}")
+
+
 def check_counts(**counts: int | None) -> None:
     """Refuse to count to less than nothing.
 
     Raises:
-        InvalidError: one of the counts is negative.
+        InvalidError: one of the counts is negative, or no integer.
     """
+    check_integers(**counts)
     for name, value in counts.items():
         if value is not None and value < 0:
             raise InvalidError(f"{name}={value}: it must be 0 or more")
@@ -162,8 +191,12 @@ def from_time(moment: object, what: str) -> int:
     """Return microseconds since 1970.
 
     Raises:
-        InvalidError: it is no datetime, or one without a timezone, so that nobody knows which moment it means.
+        InvalidError: it is no datetime, or one without a timezone, so that nobody knows which moment it means,
+            or one that is outside the years 1 to 9999 in UTC, so that it could not be given back.
     """
     if not isinstance(moment, datetime) or moment.utcoffset() is None:
         raise InvalidError(f"{what} must be a datetime with a timezone, such as datetime.now(UTC) + timedelta(days=30)")
-    return (moment - _EPOCH) // timedelta(microseconds=1)
+    try:
+        return (moment.astimezone(UTC) - _EPOCH) // timedelta(microseconds=1)
+    except OverflowError:
+        raise InvalidError(f"{what} is outside the years 1 to 9999 in UTC: for no end at all pass None") from None

@@ -58,6 +58,8 @@ class Contexts:
         """
         if order not in ("recent", "id"):
             raise InvalidError(f"order={order!r}: it is recent or id")
+        if where is not None and not isinstance(where, dict):
+            raise InvalidError(f"where must be a dict, not {type(where).__name__}")
         check_counts(limit=limit)
         if prefix:
             stream_name(KIND, "prefix", prefix)  # what no id can be, no id begins with either
@@ -90,9 +92,12 @@ class Contexts:
         )
 
     async def set_metadata(self, context_id: str, metadata: dict[str, Any]) -> None:
-        """Replace the metadata of a conversation: a JSON object of at most 64 KiB, returned by `info`.
+        """Replace the metadata of a conversation: a JSON object, returned by `info`.
 
         May come before the first message. `contexts(where=...)` finds its texts, numbers, booleans and None.
+
+        Raises:
+            InvalidError: it is not a JSON object, or has over 64 KiB together with the summary of a compaction.
         """
         stream = stream_name(KIND, "context_id", context_id)
         if not isinstance(metadata, dict):

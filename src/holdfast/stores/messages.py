@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from holdfast.abc import Change, Entry
 from holdfast.errors import ConflictError, InvalidError, NotFoundError
 from holdfast.records import MessageEntry
-from holdfast.stores.codec import check_counts, decode, decode_many, encode, stream_name, to_time
+from holdfast.stores.codec import check_counts, check_integers, decode, decode_many, encode, stream_name, to_time
 from holdfast.stores.compaction import keep_together, newest_that_fit, summarize
 from holdfast.stores.contexts import KIND, TURNS, Contexts
 from holdfast.stores.notes import Note
@@ -64,6 +64,7 @@ class Messages(Contexts):
             UnavailableError: they may have been stored, all of them. Repeat the call with the same op_id.
         """
         stream = stream_name(KIND, "context_id", context_id)
+        check_integers(expect=expect)
         try:
             entries = [_encode(message) for message in messages]
         except TypeError as error:
@@ -93,13 +94,16 @@ class Messages(Contexts):
             before: only messages at positions less than this.
             limit: at most so many, counted from the oldest.
             max_tokens: whole messages from the newest back, as long as their tokens fit. The summary is counted
-                first. A result is left out where the call it answers does not fit, with all before it: a tool call
-                and its results are never torn apart.
+                first. A result is left out where the call it answers does not fit, with all before it: the budget never
+                tears a tool call from its results. `last` and `after` cut where they say.
             count_tokens: counts the tokens of a message. Without it: one for every 4 bytes of its JSON, plus one.
             originals: the messages themselves, as far as they were kept, instead of the summary.
         """
         stream = stream_name(KIND, "context_id", context_id)
-        _check_window(last=last, limit=limit, max_tokens=max_tokens)
+        check_counts(last=last, limit=limit, max_tokens=max_tokens)
+        check_integers(after=after, before=before)
+        if limit is not None and (last is not None or max_tokens is not None):
+            raise InvalidError("limit counts from the oldest, last and max_tokens from the newest: give one of them")
         start = 0 if originals else None
         start = start if after is None else max(after + 1, 0)
         stop = None if before is None else max(before, 0)
@@ -114,8 +118,7 @@ class Messages(Contexts):
                 last=last,
                 originals=originals,
             )
-        newest = last is not None
-        count = last if newest else limit
+        count, newest = (limit, False) if last is None else (last, True)
         head, entries = await self._backend.read(stream, start=start, stop=stop, limit=count, newest=newest)
         if head is not None and limit is not None and start is not None and not originals and start < head.base:
             # What `limit` counted is what the summary stands for: count from behind it.
@@ -233,7 +236,7 @@ class Messages(Contexts):
         later does not show in the other.
 
         Args:
-            at: only messages at positions less than this.
+            at: only messages at positions less than this; below `info().compacted` without the summary, as far as kept.
             op_id: names this fork within the new conversation: a repeat returns what the first returned.
 
         Raises:
@@ -242,6 +245,7 @@ class Messages(Contexts):
         """
         stream = stream_name(KIND, "context_id", context_id)
         new_stream = stream_name(KIND, "new_context_id", new_context_id)
+        check_integers(at=at)
         head, entries = await self._backend.read(stream, start=0, stop=at)
         if head is None:
             raise NotFoundError(f"there is no conversation {context_id!r}")
@@ -277,6 +281,7 @@ class Messages(Contexts):
 
         Raises:
             NotFoundError: there is no such conversation.
+            InvalidError: the summary is not a JSON object, or has over 64 KiB together with the metadata.
             ConflictError: it was deleted, or compacted by somebody else, meanwhile. Read again.
         """
         stream = stream_name(KIND, "context_id", context_id)
@@ -321,9 +326,3 @@ def _encode(message: Message) -> bytes:
 
 def _record(context_id: str, entry: Entry) -> MessageEntry:
     return MessageEntry(entry.position, decode(entry.data, context_id), to_time(entry.created_at), entry.op_id)
-
-
-def _check_window(**counts: int | None) -> None:
-    check_counts(**counts)
-    if counts.get("limit") is not None and (counts.get("last") is not None or counts.get("max_tokens") is not None):
-        raise InvalidError("limit counts from the oldest, last and max_tokens from the newest: give one or the other")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from holdfast.errors import DamagedError, InvalidError
-from holdfast.stores.codec import decode, encode
+from holdfast.stores.codec import decode, encode, encode_head
 
 if TYPE_CHECKING:
     from holdfast.abc import Head
@@ -34,10 +34,14 @@ class Note(NamedTuple):
             raise DamagedError(f"{head.name}: the note is not one of a conversation") from error
 
     def write(self) -> bytes:
-        """Return the bytes for `Change.note`."""
+        """Return the bytes for `Change.note`.
+
+        Raises:
+            InvalidError: they are over 64 KiB.
+        """
         if not self.metadata and self.summary is None:
             return b""
-        return encode({"metadata": self.metadata, "summary": self.summary}, "metadata and summary")
+        return encode_head({"metadata": self.metadata, "summary": self.summary}, "metadata with the summary")
 
     def standing_for(self, start: int | None, stop: int | None) -> list[dict[str, Any]]:
         """Return the summary, if the window reaches into what it stands for."""

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any, Final
 from holdfast.abc import Change, Entry, Head
 from holdfast.errors import ConflictError, DamagedError, InvalidError
 from holdfast.records import Page, TaskInfo, TaskState
-from holdfast.stores.codec import check_counts, decode, encode, from_time, labels_of, stream_name, to_time
+from holdfast.stores.codec import (
+    check_counts,
+    check_integers,
+    decode,
+    encode,
+    from_time,
+    labels_of,
+    stream_name,
+    to_time,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -35,7 +44,7 @@ class Tasks:
         Args:
             expect: the version that this save replaces; 0 for a task that must not exist yet. A state that was loaded
                 before its task was deleted never fits the task that was begun again under the same id.
-            op_id: names this save: a repeat after a lost answer stores nothing and returns the first's version.
+            op_id: names this save: a repeat after a lost answer stores nothing and returns what the first returned.
 
         Raises:
             ConflictError: the task is at another version, its `current`. Load it again, and decide.
@@ -45,6 +54,7 @@ class Tasks:
         if not isinstance(state, TaskState):
             raise InvalidError(f"save takes a holdfast.TaskState, not {type(state).__name__}")
         stream = stream_name(_KIND, "task_id", state.task_id)
+        check_integers(expect=expect)
         labels = labels_of(_LABELS, {name: getattr(state, name) for name in _LABELS})
         expires_at = None if state.expires_at is None else from_time(state.expires_at, "expires_at")
         record = {**labels, "expires_at": expires_at, "data": state.data}
@@ -59,10 +69,20 @@ class Tasks:
         try:
             receipt = await self._backend.commit(stream, change)
         except ConflictError as error:
+            if error.current == expect:
+                raise ConflictError(
+                    f"task {state.task_id!r} was deleted and begun again: load it again, then decide",
+                    current=error.current,
+                ) from error
             raise ConflictError(
                 f"task {state.task_id!r} is at version {error.current}, not at {expect}: load it again, then decide",
                 current=error.current,
             ) from error
+        if receipt.repeated:
+            # What is there is what the first call stored, whatever this one was given.
+            head, kept = await self._backend.read(stream, start=receipt.first, stop=receipt.next)
+            if head is not None and head.incarnation == receipt.incarnation and kept:
+                return _state(state.task_id, head, kept[0])
         return TaskState(
             task_id=state.task_id,
             **labels,
@@ -76,6 +96,7 @@ class Tasks:
     async def load(self, task_id: str, *, version: int | None = None) -> TaskState | None:
         """Return the newest state of a task, or one of its versions; None where there is none."""
         stream = stream_name(_KIND, "task_id", task_id)
+        check_integers(version=version)
         if version is None:
             head, entries = await self._backend.read(stream, limit=1, newest=True)
         elif version < 1:
@@ -88,6 +109,7 @@ class Tasks:
         """Return the states that a task has had, the newest first, at most `limit`, below the version `before`."""
         stream = stream_name(_KIND, "task_id", task_id)
         check_counts(limit=limit)
+        check_integers(before=before)
         stop = None if before is None else max(before - 1, 0)
         head, entries = await self._backend.read(stream, start=0, stop=stop, limit=limit, newest=True)
         return [_state(task_id, head, entry) for entry in reversed(entries)] if head else []

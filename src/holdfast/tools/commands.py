@@ -203,7 +203,8 @@ async def _read(url: str, context: str, *, last: int | None, originals: bool) ->
         entries = await newest_entries(stores.messages, info, last, base)
         summary = None
         if base and (last is None or len(entries) < last):
-            summary = (await stores.messages.get_messages(context, limit=1))[0]
+            found = await stores.messages.get_messages(context, limit=1)
+            summary = found[0] if found else None  # none: deleted meanwhile
     return info, summary, entries
 
 

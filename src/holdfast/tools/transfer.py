@@ -241,6 +241,8 @@ def written_whole(path: Path) -> Iterator[IO[bytes]]:
         with path.open("wb") as pipe:  # a pipe or a device is written to, never replaced
             yield pipe
         return
+    if not path.parent.is_dir():
+        raise InvalidError(f"{path}: the folder {path.parent} does not exist: create it first")
     aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         with aside.open("xb") as file:
