@@ -468,6 +468,20 @@ def test_an_export_says_what_it_left_out(url: str, call: Call) -> None:
     assert "1 conversation compacted" in err
 
 
+def test_an_export_holds_no_line_that_import_refuses(call: Call, tmp_path: Path) -> None:
+    url, target = f"sqlite:///{tmp_path}/emptied.db", str(tmp_path / "out.jsonl")
+    with sync.open(url) as stores:
+        stores.messages.add_message("emptied", {"role": "user"})
+        stores.messages.pop_message("emptied")
+        stores.messages.set_metadata("named", {"user": "ada"})
+        stores.messages.add_message("summed-up", {"role": "user"})
+        stores.messages.compact("summed-up", keep_last=0, summary={"role": "system"}, drop=True)
+    code, _, err = call("export", url, target)
+    assert (code, err) == (0, "1 conversation compacted: exported as far as kept, without the summary\n")
+    assert [json.loads(line)["context_id"] for line in Path(target).read_text().splitlines()] == ["named"]
+    assert call("import", f"sqlite:///{tmp_path}/copy.db", target)[0] == 0
+
+
 # --- check
 
 

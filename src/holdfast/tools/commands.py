@@ -275,9 +275,10 @@ async def _export(url: str, prefix: str, put: Any) -> dict[str, int]:
     with progress("exporting", None) as advance:
         async with existing(url) as stores:
             async for one, summed_up in transfer.read_conversations(stores, prefix):
-                put(one.line())
-                counts["conversations"] += 1
-                counts["messages"] += len(one.messages)
+                if one.messages or one.metadata:  # else there is nothing in it that import could bring back
+                    put(one.line())
+                    counts["conversations"] += 1
+                    counts["messages"] += len(one.messages)
                 counts["summaries_left_out"] += summed_up
                 advance(1)
     if left_out := counts["summaries_left_out"]:
