@@ -482,6 +482,23 @@ def test_an_export_holds_no_line_that_import_refuses(call: Call, tmp_path: Path)
     assert call("import", f"sqlite:///{tmp_path}/copy.db", target)[0] == 0
 
 
+@pytest.mark.parametrize("command", [["export"], ["show", "--full"]])
+def test_a_reader_who_leaves_ends_it_without_a_word(command: list[str], tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/long.db"
+    with sync.open(url) as stores:
+        for number in range(200):
+            stores.messages.add_messages(f"ctx-{number}", [{"role": "user", "content": "x" * 1_000}] * 5)
+        stores.messages.add_messages("ctx", [{"role": "user", "content": "x" * 1_000}] * 1_000)
+    context = ["ctx"] if command[0] == "show" else []
+    arguments = [sys.executable, "-m", "holdfast.tools.cli", command[0], url, *context, *command[1:]]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(10)
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait(30)) == (b"", 141)
+
+
 # --- check
 
 

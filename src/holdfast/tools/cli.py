@@ -51,7 +51,10 @@ def run(arguments: list[str]) -> int:
         code = INTERRUPTED
     except HoldfastError as error:
         line = str(error)
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit) as error:
+        # Typer and rich make a SystemExit of a pipe that broke.
+        if not isinstance(error, BrokenPipeError) and not isinstance(error.__context__, BrokenPipeError):
+            raise
         # Whoever read our output has left. Python would complain once more while it flushes at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = READER_LEFT
