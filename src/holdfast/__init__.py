@@ -83,18 +83,17 @@ class Opening:
     def __init__(self, url: str, options: dict[str, Any]) -> None:
         self._url = url
         self._options = options
-        self._stores: Stores | None = None
+        self._entered: list[Stores] = []
 
     def __await__(self) -> Generator[Any, Any, Stores]:
         return self._open().__await__()
 
     async def __aenter__(self) -> Stores:
-        self._stores = await self._open()
-        return self._stores
+        self._entered.append(await self._open())
+        return self._entered[-1]
 
     async def __aexit__(self, *_: object) -> None:
-        if self._stores is not None:
-            await self._stores.close()
+        await self._entered.pop().close()
 
     async def _open(self) -> Stores:
         return Stores(await connect(self._url, **self._options))

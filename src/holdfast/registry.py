@@ -42,6 +42,8 @@ def find(url: str) -> tuple[type[Backend], str, dict[str, Any]]:
     if not colon or not _SCHEME.fullmatch(scheme):
         known = ", ".join(f"{known}:" for known in _known())
         raise InvalidError(f"a URL begins with one of {known}; a file is sqlite:///agent.db")
+    scheme = scheme.lower()  # https://www.rfc-editor.org/rfc/rfc3986#section-3.1
+    address = f"{scheme}:{address.partition(':')[2]}"
     backend = _load(scheme)
     pairs = parse_qsl(query, keep_blank_values=True)
     options = dict(pairs)

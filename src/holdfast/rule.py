@@ -58,18 +58,18 @@ def living(head: Head | None, now: int) -> Head | None:
     return head
 
 
-def check_name(name: str) -> None:
+def check_name(name: str, what: str = "a name") -> None:
     """Refuse a stream name that some place could not keep: empty, too long, with NUL, or not Unicode text."""
     try:
         if not isinstance(name, str):
-            raise InvalidError(f"a name must be text, not {type(name).__name__}")
+            raise InvalidError(f"{what} must be text, not {type(name).__name__}")
         size = len(name) if name.isascii() else len(name.encode())
     except UnicodeEncodeError:
-        raise InvalidError("a name must be text without lone surrogates") from None
+        raise InvalidError(f"{what} must be text without lone surrogates") from None
     if not 0 < size <= MAX_NAME_BYTES:
-        raise InvalidError(f"a name must have 1 to {MAX_NAME_BYTES} bytes of UTF-8, this one has {size}")
+        raise InvalidError(f"{what} must have 1 to {MAX_NAME_BYTES} bytes of UTF-8, this one has {size}")
     if "\0" in name:
-        raise InvalidError("a name must not contain NUL")
+        raise InvalidError(f"{what} must not contain NUL")
 
 
 def check(change: Change) -> None:
@@ -80,7 +80,7 @@ def check(change: Change) -> None:
                 f"an entry of {len(entry):,} bytes is over the limit of {MAX_ENTRY_BYTES:,}: store it as an artifact"
             )
     if change.op_id is not None:
-        check_name(change.op_id)
+        check_name(change.op_id, "an op_id")
     if change.labels or change.note:
         try:
             size = sum(len(key.encode()) + len(value.encode()) for key, value in (change.labels or {}).items())
@@ -183,6 +183,8 @@ def parse_cursor(order: str, after: str | None) -> Listed | None:
     """
     if after is None:
         return None
+    if not isinstance(after, str):
+        raise InvalidError(f"after={after!r}: pass the `next` of the page before")
     if order == "name":
         return Listed(after, 0)
     time, _, name = after.partition(" ")

@@ -6,7 +6,6 @@ import threading
 import time
 from bisect import bisect_left
 from concurrent.futures import Future
-from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
 from holdfast.abc import OPERATIONS_REMEMBERED, Backend, Change, Entry, Head, Listed, Listing, Receipt, Slice, Swept
@@ -75,7 +74,7 @@ class MemoryBackend(Backend):
     async def open(cls, url: str) -> MemoryBackend:
         """Open `memory:`, a new and empty place of its own at each call."""
         if url != "memory:":
-            raise InvalidError(f"{url!r}: a memory place has no name, write memory:")
+            raise InvalidError("a place in memory has no name: write memory:")
         return cls()
 
     async def commit(self, stream: str, change: Change) -> Receipt:
@@ -138,7 +137,7 @@ class MemoryBackend(Backend):
                 if size >= max_bytes:
                     window = window[:taken]
                     break
-        window = list(islice(window, limit))
+        window = window if limit is None else window[:limit]
         if newest:
             window.reverse()
         return Slice(head, window)

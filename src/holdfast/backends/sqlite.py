@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -61,21 +62,25 @@ class SQLiteBackend(Backend):
         self._closed = False
 
     @classmethod
-    async def open(cls, url: str, *, durability: str = "full", timeout: str = "60") -> SQLiteBackend:
+    async def open(cls, url: str, *, durability: str = "full", timeout: str | float = 60) -> SQLiteBackend:
         """Open `sqlite:///relative.db` or `sqlite:////absolute/path.db`, off the event loop."""
         path = unquote(url.removeprefix("sqlite:").removeprefix("///"))
         if path in ("", "//", ":memory:"):
-            raise InvalidError(f"{url}: for a place in memory write memory:, for a file sqlite:///agent.db")
-        if not url.startswith("sqlite:///"):
             raise InvalidError(
-                f"{url}: write sqlite:/// and the path: sqlite:///agent.db, or sqlite:////var/lib/agent.db"
+                "sqlite: without a path: for a place in memory write memory:, for a file sqlite:///agent.db"
             )
+        if not url.startswith("sqlite:///"):
+            raise InvalidError("sqlite: has no host: write sqlite:///agent.db, or sqlite:////var/lib/agent.db")
+        if "\0" in path:
+            raise InvalidError("sqlite: a path must not contain NUL")
         if durability not in get_args(Durability):
             raise InvalidError(f"durability={durability!r}: it is one of {', '.join(get_args(Durability))}")
         try:
             seconds = float(timeout)
-        except ValueError:
-            raise InvalidError(f"timeout={timeout!r}: it is a number of seconds") from None
+        except (ValueError, TypeError):
+            seconds = math.nan
+        if not 0 <= seconds < math.inf:
+            raise InvalidError(f"timeout={timeout!r}: it is a number of seconds, 0 or more")
         with ThreadPoolExecutor(1) as thread:
             backend = await in_thread(
                 thread, partial(cls, path, durability=cast("Durability", durability), timeout=seconds)

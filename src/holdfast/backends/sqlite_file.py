@@ -242,6 +242,8 @@ class SQLiteFile:
                 header = file.read(100)
         except FileNotFoundError:
             return
+        except IsADirectoryError as error:
+            raise InvalidError(f"{self.path} is a folder: name a file in it") from error
         except OSError as error:
             raise UnavailableError(f"{self.path}: {error.strerror}") from error
         if not header:

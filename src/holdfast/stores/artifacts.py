@@ -34,6 +34,7 @@ _KIND: Final = "artifacts"
 _CHUNK: Final = 2**20
 _PAGE_BYTES: Final = 2**20
 _GIVEN: Final = ("context_id", "task_id", "name", "description", "mime_type", "metadata")
+_TEXTS: Final = ("name", "description", "mime_type")
 _MIME_TYPES: Final = {
     "bytes": "application/octet-stream",
     "text": "text/plain; charset=utf-8",
@@ -181,6 +182,7 @@ class Artifacts:
     async def _add(self, stream: str, artifact: Artifact, change: Change, head: Head | None = None) -> ArtifactInfo:
         encoding, body = _body(artifact)
         record = {key: getattr(artifact, key) for key in _GIVEN}
+        labels_of(_TEXTS, record)  # refuses what is no text
         for key in ("context_id", "task_id"):
             if record[key] is None and head is not None:
                 record[key] = head.labels.get(key)

@@ -165,7 +165,8 @@ class Messages(Contexts):
         A conversation that is deleted and begun again is followed from its new beginning, at position 0.
 
         Args:
-            after: begin behind this position; -1 for all there are. Without it: with the next that comes.
+            after: begin behind this position; -1 for all there are. Without it: with the next that comes once this
+                is iterated.
         """
         stream = stream_name(KIND, "context_id", context_id)
         if after is None:

@@ -56,6 +56,8 @@ class Tasks:
         stream = stream_name(_KIND, "task_id", state.task_id)
         check_integers(expect=expect)
         labels = labels_of(_LABELS, {name: getattr(state, name) for name in _LABELS})
+        if state.status is None:
+            raise InvalidError("status must be a str, such as working")
         expires_at = None if state.expires_at is None else from_time(state.expires_at, "expires_at")
         record = {**labels, "expires_at": expires_at, "data": state.data}
         change = Change(
