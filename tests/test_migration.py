@@ -59,7 +59,7 @@ async def test_a_step_that_fails_leaves_the_file_at_its_version(
         patch.setattr(
             sqlite_file, "MIGRATIONS", (*sqlite_file.MIGRATIONS, "CREATE TABLE later (x);\nCREATE TABLE later (x);\n")
         )
-        with pytest.raises(holdfast.UnavailableError):
+        with pytest.raises(holdfast.DamagedError):
             await holdfast.open(f"sqlite:///{path}")
     assert version(path) == before
     async with holdfast.open(f"sqlite:///{path}") as stores:

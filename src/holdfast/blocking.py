@@ -62,7 +62,8 @@ async def settle(future: Future[R], timeout: float) -> R | None:
     try:
         if _in_place():
             return future.result(timeout)
-        return await asyncio.wait_for(asyncio.wrap_future(future), timeout)
+        async with asyncio.timeout(timeout):
+            return await asyncio.wrap_future(future)
     except TimeoutError:
         return None
 
@@ -116,13 +117,14 @@ class GroupCommit(Generic[W, R]):
                     return _unwrap(outcomes[0])
             finally:
                 self._turning = False
+        if self._closed:
+            raise UnavailableError("this place was closed")
         loop = asyncio.get_running_loop()
         job: _Job[W, R] = _Job(work, loop)
         self._queue.append(job)
         if loop not in self._flushing:
             self._flushing.add(loop)
             loop.call_soon(self._flush, loop)
-        assert job.future is not None
         return await job.future
 
     def close(self) -> None:
@@ -136,18 +138,12 @@ class GroupCommit(Generic[W, R]):
             thread.join()
 
     def _commit_here(self, work: W) -> R:
-        if not self._queue and self._lock.acquire(blocking=False):
-            try:
-                outcomes = self._run((work,), True)
-            finally:
-                self._lock.release()
-            assert outcomes is not None
-            return _unwrap(outcomes[0])
-        job: _Job[W, R] = _Job(work, None)
-        self._queue.append(job)
-        self._lead()  # which finds it done where another thread had its turn first
-        outcome: R | HoldfastError = job.outcome
-        return _unwrap(outcome)
+        # `with`, and no try after an acquire: an interrupt between the two would leave the lock held for ever.
+        with self._lock:
+            self._commit_queue(wait=True)
+            outcomes = self._run((work,), True)
+        assert outcomes is not None
+        return _unwrap(outcomes[0])
 
     def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
         self._flushing.discard(loop)
@@ -169,6 +165,9 @@ class GroupCommit(Generic[W, R]):
             self._work.acquire()
             self._lead()
             if self._closed:
+                with self._starting:
+                    if self._thread is threading.current_thread():
+                        self._thread = None  # whoever was too late for the close gets a thread that tells them so
                 return
 
     def _lead(self) -> None:
@@ -179,7 +178,7 @@ class GroupCommit(Generic[W, R]):
         batch: list[_Job[W, R]] = []
         while self._queue:
             job = self._queue.popleft()
-            if job.future is None or not job.future.cancelled():
+            if not job.future.cancelled():
                 batch.append(job)
         if not batch:
             return True
@@ -212,7 +211,7 @@ class GroupCommit(Generic[W, R]):
             job.outcome = outcome
             if job.loop is here:
                 job.answer()
-            elif job.loop is not None:
+            else:
                 elsewhere.setdefault(job.loop, []).append(job)
         for loop, jobs in elsewhere.items():
             with suppress(RuntimeError):  # that loop was closed while its work was committed: nobody waits for it
@@ -224,14 +223,14 @@ class _Job(Generic[W, R]):
 
     __slots__ = ("future", "loop", "outcome", "work")
 
-    def __init__(self, work: W, loop: asyncio.AbstractEventLoop | None) -> None:
+    def __init__(self, work: W, loop: asyncio.AbstractEventLoop) -> None:
         self.work = work
         self.loop = loop
-        self.future: asyncio.Future[R] | None = loop.create_future() if loop else None
+        self.future: asyncio.Future[R] = loop.create_future()
         self.outcome: Any = None
 
     def answer(self) -> None:
-        if self.future is None or self.future.done():
+        if self.future.done():
             return
         if isinstance(self.outcome, HoldfastError):
             self.future.set_exception(self.outcome)

@@ -34,6 +34,9 @@ PLAIN: Final = Change()[1:]
 """All but the entries of a change that only appends: most changes are, so they take a shorter way through `apply`."""
 
 
+_LARGEST: Final = 2**62
+
+
 class Effect(NamedTuple):
     """What a backend has to store: first remove, then add the entries at `receipt.first`, then set the head."""
 
@@ -75,16 +78,35 @@ def check_name(name: str, what: str = "a name") -> None:
 def check(change: Change) -> None:
     """Refuse a change outside its bounds, before anything is stored."""
     for entry in change.entries:
+        if not isinstance(entry, bytes):
+            raise InvalidError(f"an entry is bytes, not {type(entry).__name__}")
         if len(entry) > MAX_ENTRY_BYTES:
             raise InvalidError(
                 f"an entry of {len(entry):,} bytes is over the limit of {MAX_ENTRY_BYTES:,}: store it as an artifact"
             )
+    if change[1:] != PLAIN:
+        _check_conditions(change)
+        _check_head(change)
+
+
+def _check_conditions(change: Change) -> None:
     if change.op_id is not None:
         check_name(change.op_id, "an op_id")
+    for name in ("expect", "revision", "base", "expires_at", "drop_before", "cut_from"):
+        number = getattr(change, name)
+        if number is not None and (not isinstance(number, int) or abs(number) > _LARGEST):
+            raise InvalidError(f"{name}={number!r}: it must be an integer of at most 62 bits")
+    for blob in change.blobs:
+        check_name(blob, "the id of a blob")
+
+
+def _check_head(change: Change) -> None:
+    if not isinstance(change.note or b"", bytes):
+        raise InvalidError(f"a note is bytes, not {type(change.note).__name__}")
     if change.labels or change.note:
         try:
             size = sum(len(key.encode()) + len(value.encode()) for key, value in (change.labels or {}).items())
-        except UnicodeEncodeError:
+        except (UnicodeEncodeError, AttributeError):
             raise InvalidError("labels must be text without lone surrogates") from None
         for what, length in (("labels", size), ("a note", len(change.note or b""))):
             if length > MAX_HEAD_BYTES:

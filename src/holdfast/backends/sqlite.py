@@ -32,6 +32,7 @@ R = TypeVar("R")
 _CHUNK = 2**18
 _WRITTEN_TOGETHER = 2**22
 _PAGES_PER_CHECKPOINT = 1_000
+_LOOK_EVERY = 1_000_000
 
 
 class SQLiteBackend(Backend):
@@ -59,6 +60,7 @@ class SQLiteBackend(Backend):
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="holdfast-read")
         self._news = News(self._file)
         self._transaction = Transaction(self._file.writer)
+        self._looked_at = _now()
         self._closed = False
 
     @classmethod
@@ -163,6 +165,7 @@ class SQLiteBackend(Backend):
         self._check_open()
         offset = start
         while True:
+            self._check_open()
             chunk = await in_thread(
                 self._threads, self._look, partial(read_chunk, stream=stream, blob=blob, offset=offset)
             )
@@ -203,11 +206,15 @@ class SQLiteBackend(Backend):
                 return None
             self._file.checkpoint()
             self._transaction.pages = 0
+        now = _now()
+        if now - self._looked_at > _LOOK_EVERY:
+            self._file.check_place()
+            self._looked_at = now
         outcomes: list[Any] = []
-        if not self._file.begin(wait=wait):
-            return None
         try:
-            self._transaction.now = _now()
+            if not self._file.begin(wait=wait):
+                return None
+            self._transaction.now = now
             for work in works:
                 try:
                     outcomes.append(work(self._transaction))

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
+from holdfast.backends.sqlite_claims import AFTER_A_FORK, OPENING, Claim, is_claimed
 from holdfast.errors import DamagedError, HoldfastError, InvalidError, UnavailableError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -103,20 +104,25 @@ class SQLiteFile:
     """One file of ours. Hands out connections, begins write transactions, and turns the driver's errors into ours."""
 
     def __init__(self, path: str, *, durability: Durability = "full", timeout: float = 60.0) -> None:
-        self.path = path
+        self.path = str(Path(path).absolute())  # a later chdir must not lead later connections elsewhere
         self._synchronous = {"full": "FULL", "relaxed": "NORMAL"}[durability]
         self._timeout = timeout
         self._process = os.getpid()
         self._idle: list[sqlite3.Connection] = []
         self._closed = False
-        self._refuse_foreign()
-        with self.errors():
-            self.writer = self.connect()
-            try:
+        self._claim: Claim | None = None
+        with OPENING:
+            if not is_claimed(self.path):
+                self._refuse_foreign()
+            with self.errors():
+                self.writer = self.connect()
+            self._claim = Claim(self.path)
+        try:
+            with self.errors():
                 self._migrate()
-            except BaseException:
-                self.writer.close()
-                raise
+        except BaseException:
+            self.close()
+            raise
 
     @contextmanager
     def errors(self) -> Iterator[None]:
@@ -125,6 +131,8 @@ class SQLiteFile:
             yield
         except sqlite3.Error as error:
             raise self._ours(error) from error
+        except UnicodeDecodeError as error:
+            raise self._damaged(error) from error
 
     def checkpoint(self) -> None:
         """Fold the log back into the file as far as no reader needs it, so that it is written from its start again."""
@@ -133,8 +141,16 @@ class SQLiteFile:
 
     def connect(self) -> sqlite3.Connection:
         """Return a new connection, with every setting that this file needs."""
+        if self._claim is not None:
+            self._claim.check()
+        # Only the first connection may make the file: a later one would make another in the place of one removed.
         connection = sqlite3.connect(
-            self.path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=64
+            f"{Path(self.path).as_uri()}?mode={'rwc' if self._claim is None else 'rw'}",
+            uri=True,
+            timeout=0,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=64,
         )
         try:
             # Patiently: this pragma looks into the file, and is refused while another process turns it to WAL.
@@ -166,6 +182,8 @@ class SQLiteFile:
 
     def begin(self, *, wait: bool) -> bool:
         """Begin a write transaction on `writer`. With `wait=False`: False where another process is writing."""
+        if self.writer.in_transaction:  # an interrupt came between a transaction and its end
+            self.writer.execute("ROLLBACK")
         try:
             self.writer.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
@@ -176,6 +194,11 @@ class SQLiteFile:
             with self.errors():
                 self.patiently(lambda: self.writer.execute("BEGIN IMMEDIATE"))
         return True
+
+    def check_place(self) -> None:
+        """Refuse to write to a file that was removed or replaced since it was opened."""
+        if self._claim is not None:
+            self._claim.check()
 
     def commit(self) -> None:
         """Commit the write transaction: once this returns, it outlives what the durability says."""
@@ -215,35 +238,44 @@ class SQLiteFile:
     def check_process(self) -> None:
         """Refuse a connection that came through a fork: SQLite's locks did not come with it."""
         if os.getpid() != self._process:
-            raise InvalidError(f"{self.path} was opened before a fork: open it again in the child process")
+            raise InvalidError(f"{self.path} was opened before a fork: {AFTER_A_FORK}")
 
     def close(self) -> None:
         """Close every connection. The last one in any process folds the log back into the file."""
         self._closed = True
         self._close_idle()
         self.writer.close()
+        if self._claim is not None:
+            self._claim.release()
+            self._claim = None
 
     def _close_idle(self) -> None:
         while self._idle:
             self._idle.pop().close()
 
     def _ours(self, error: sqlite3.Error) -> HoldfastError:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
-            return DamagedError(f"{self.path}: {error}: restore it from a backup, or see `sqlite3 FILE .recover`")
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        # Our statements are right: one that does not fit the tables, or text that is none, is the file's fault.
+        misfits = isinstance(error, sqlite3.OperationalError) and code in (0, sqlite3.SQLITE_ERROR)
+        if code in _DAMAGED or misfits:
+            return self._damaged(error)
         return UnavailableError(f"{self.path}: {error}")
+
+    def _damaged(self, error: Exception) -> DamagedError:
+        return DamagedError(f"{self.path}: {error}: restore it from a backup, or see `sqlite3 FILE .recover`")
 
     def _refuse_foreign(self) -> None:
         # Read as plain bytes: opening a foreign file with SQLite may already roll back or checkpoint it.
-        folder = Path(self.path).absolute().parent
+        folder = Path(self.path).parent
         if not folder.is_dir():
             raise InvalidError(f"{self.path}: the folder {folder} does not exist: create it first")
+        if Path(self.path).exists() and not Path(self.path).is_file():
+            raise InvalidError(f"{self.path} is a folder or a device: name a file")
         try:
             with Path(self.path).open("rb") as file:
                 header = file.read(100)
         except FileNotFoundError:
             return
-        except IsADirectoryError as error:
-            raise InvalidError(f"{self.path} is a folder: name a file in it") from error
         except OSError as error:
             raise UnavailableError(f"{self.path}: {error.strerror}") from error
         if not header:
@@ -274,7 +306,8 @@ class SQLiteFile:
                 self.writer.execute(f"PRAGMA user_version={max(version, len(MIGRATIONS)):d}")
                 self.writer.execute("COMMIT")
             except BaseException:
-                self.writer.execute("ROLLBACK")
+                if self.writer.in_transaction:
+                    self.writer.execute("ROLLBACK")
                 raise
         self._refuse_newer(version)
         self.patiently(self._use_wal)

@@ -8,7 +8,7 @@ import msgspec
 
 from holdfast.abc import OPERATIONS_REMEMBERED, Change, Head, Receipt, Swept
 from holdfast.errors import ConflictError
-from holdfast.rule import PLAIN, apply, new_id, repeat
+from holdfast.rule import PLAIN, apply, living, new_id, repeat
 
 if TYPE_CHECKING:
     import sqlite3
@@ -100,7 +100,11 @@ class Transaction:
             if known is not None:
                 return repeat(Receipt(*known), change)
         stored = None if row is None or row[1] is None else head_from(row)
-        effect = apply(name, stored, change, now=self.now, incarnation=new_id)
+        now = self.now
+        if row is not None and living(stored, now) is None:
+            # A new life begins after the old one ended, whatever the clock does: op_ids are remembered by time.
+            now = max(now, (stored.updated_at if stored else row[10]) + 1)
+        effect = apply(name, stored, change, now=now, incarnation=new_id)
         head, receipt = effect.head, effect.receipt
         blobs = self._find_blobs(name, stream, change, fresh=effect.fresh) if change.blobs else ()
 
@@ -115,7 +119,7 @@ class Transaction:
         self._add(stream, change, receipt)
         if blobs:
             self._link(stream, receipt, blobs)
-        self._store(stream, stored, head, fresh=effect.fresh)
+        self._store(stream, stored, head, at=receipt.committed_at, fresh=effect.fresh)
         if change.op_id is not None:
             self._execute(
                 "INSERT INTO operations VALUES (?, ?, ?, ?, ?, ?)",
@@ -203,7 +207,7 @@ class Transaction:
         expired = [row[0] for row in self._execute(EXPIRED, times)]
         for stream in expired:
             self._empty(stream)
-            self._bury(stream)
+            self._bury(stream, self.now)
         buried = [row[0] for row in self._execute(BURIED, times)]
         for stream in buried:
             self._execute("DELETE FROM operations WHERE stream = ?", (stream,))
@@ -255,11 +259,11 @@ class Transaction:
             self._execute(f"DELETE FROM {table} WHERE stream = ?", (stream,))  # noqa: S608 - the three names above
         self._forget(stream, None, 0)
 
-    def _bury(self, stream: int) -> None:
+    def _bury(self, stream: int, at: int) -> None:
         self._execute(
             "UPDATE streams SET incarnation = NULL, first = 0, next = 0, length = 0, base = 0, labels = '{}',"
-            " note = x'', expires_at = NULL, updated_at = ? WHERE id = ?",
-            (self.now, stream),
+            " note = x'', expires_at = NULL, updated_at = max(updated_at, ?) WHERE id = ?",
+            (at, stream),
         )
 
     def _remove(self, stream: int, head: Head | None, start: int, stop: int) -> Head | None:
@@ -279,9 +283,9 @@ class Transaction:
             {"stream": stream, "incarnation": incarnation, "lowest": lowest, "remembered": OPERATIONS_REMEMBERED},
         )
 
-    def _store(self, stream: int, stored: Head | None, head: Head | None, *, fresh: bool) -> None:
+    def _store(self, stream: int, stored: Head | None, head: Head | None, *, at: int, fresh: bool) -> None:
         if head is None:
-            self._bury(stream)
+            self._bury(stream, at)
             return
         if stored is not None and not fresh and head.revision == stored.revision:
             return  # the entries say it all

@@ -112,7 +112,7 @@ def decode(data: bytes, where: str) -> Any:
     """
     try:
         return _decoder.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, TypeError) as error:
         raise DamagedError(f"{where}: what is stored is not JSON: {error}") from error
 
 
@@ -120,7 +120,7 @@ def decode_many(data: Sequence[bytes], where: str) -> list[Any]:
     """Read many at once, which is faster than one by one."""
     try:
         values: list[Any] = _decoder.decode(b"[%b]" % b",".join(data))
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, TypeError):
         values = []
     if len(values) != len(data):  # find the one, for its error; and "1,2" is one damaged entry, not two
         values = [decode(one, where) for one in data]
