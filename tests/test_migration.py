@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import holdfast
-from holdfast.backends import sqlite_file
+from holdfast.backends import sqlite_schema
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +36,7 @@ async def test_a_step_is_done_once_and_keeps_what_is_there(tmp_path: Path, monke
     async with holdfast.open(f"sqlite:///{path}") as stores:
         await stores.messages.add_message("ctx-1", {"role": "user", "content": "hi"})
     before = version(path)
-    monkeypatch.setattr(sqlite_file, "MIGRATIONS", (*sqlite_file.MIGRATIONS, STEP))
+    monkeypatch.setattr("holdfast.backends.sqlite_file.MIGRATIONS", (*sqlite_schema.MIGRATIONS, STEP))
 
     openings = await asyncio.gather(*(opened(path) for _ in range(4)))
     for stores in openings:
@@ -57,7 +57,7 @@ async def test_a_step_that_fails_leaves_the_file_at_its_version(
     before = version(path)
     with monkeypatch.context() as patch:
         patch.setattr(
-            sqlite_file, "MIGRATIONS", (*sqlite_file.MIGRATIONS, "CREATE TABLE later (x);\nCREATE TABLE later (x);\n")
+            sqlite_file, "MIGRATIONS", (*sqlite_schema.MIGRATIONS, "CREATE TABLE later (x);\nCREATE TABLE later (x);\n")
         )
         with pytest.raises(holdfast.DamagedError):
             await holdfast.open(f"sqlite:///{path}")
