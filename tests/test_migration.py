@@ -57,7 +57,8 @@ async def test_a_step_that_fails_leaves_the_file_at_its_version(
     before = version(path)
     with monkeypatch.context() as patch:
         patch.setattr(
-            sqlite_file, "MIGRATIONS", (*sqlite_schema.MIGRATIONS, "CREATE TABLE later (x);\nCREATE TABLE later (x);\n")
+            "holdfast.backends.sqlite_file.MIGRATIONS",
+            (*sqlite_schema.MIGRATIONS, "CREATE TABLE later (x);\nCREATE TABLE later (x);\n"),
         )
         with pytest.raises(holdfast.DamagedError):
             await holdfast.open(f"sqlite:///{path}")
