@@ -28,7 +28,7 @@ class Sizes(NamedTuple):
     lasts: int = 200
     last: int = 20
     last_budget: float = 0.6
-    warm_up: int = 600
+    warm_up: int = 1_200
     """Past the first checkpoint. Until then SQLite's log grows, and a commit that makes a file longer costs the disk
     twice; a short run would measure that, and whose log is folded back first."""
     on_disk: int = 1_000
