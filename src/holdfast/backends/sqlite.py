@@ -211,6 +211,8 @@ class SQLiteBackend(Backend):
             self._file.check_place()
             self._looked_at = now
         outcomes: list[Any] = []
+        if self._file.writer.in_transaction:  # an interrupt came before its end: what it remembers was never committed
+            self._transaction.forget()
         try:
             if not self._file.begin(wait=wait):
                 return None

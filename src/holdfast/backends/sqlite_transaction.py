@@ -155,11 +155,6 @@ class Transaction:
         return receipt
 
     def _add(self, stream: int, change: Change, receipt: Receipt) -> None:
-        if len(change.entries) == 1:
-            data = change.entries[0]
-            self._execute(_ENTRY, (stream, receipt.first, receipt.committed_at, change.op_id, data))
-            self.pages += 2 + len(data) // 3_000
-            return
         self._connection.executemany(
             _ENTRY,
             [
