@@ -8,7 +8,7 @@ import pytest
 
 from holdfast.backends.memory import MemoryBackend
 from holdfast.errors import HoldfastError
-from holdfast.testing import ARTIFACT_STORE, BACKEND, MESSAGE_STORE, TASK_STATE_STORE, run, waist_place
+from holdfast.testing import ARTIFACT_STORE, BACKEND, MESSAGE_STORE, TASK_STATE_STORE, run, waist_names, waist_place
 from tests.mutants import MUTANTS, blobs, calls, heads, log, names, opened, place, protocols
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ PAIRS = [
 
 @pytest.mark.parametrize(("clause", "mutant"), PAIRS)
 async def test_a_mutant_is_found(clause, mutant, monkeypatch):
-    monkeypatch.setattr(waist_place, "PATIENCE", 0.3)  # what never comes need not be waited for as long here
+    for module in (waist_place, waist_names):
+        monkeypatch.setattr(module, "PATIENCE", 0.3)  # what never comes need not be waited for as long here
     (result,) = await run([clause], opened(mutant))
     assert not result.passed, f"{clause.__name__} let {mutant.__name__} pass"
     assert isinstance(result.error, (AssertionError, HoldfastError)), repr(result.error)

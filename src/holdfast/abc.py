@@ -103,6 +103,7 @@ class Listed(NamedTuple):
 
     name: str
     updated_at: int
+    """When it was last changed, by the clock of the place: object storage has its own, which may count in seconds."""
 
 
 class Listing(NamedTuple):

@@ -10,7 +10,7 @@ import asyncio
 import threading
 import time
 from collections import deque
-from concurrent.futures import InvalidStateError
+from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, TypeVarTuple
 
@@ -18,9 +18,9 @@ from holdfast.errors import HoldfastError, InvalidError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Sequence
-    from concurrent.futures import Executor, Future
+    from concurrent.futures import Executor
 
-__all__ = ["GroupCommit", "in_thread", "run_in_place", "settle", "wake"]
+__all__ = ["GroupCommit", "begin", "in_thread", "outcome", "run_in_place", "settle", "wake"]
 
 W = TypeVar("W")
 R = TypeVar("R")
@@ -55,6 +55,23 @@ async def in_thread(executor: Executor, function: Callable[[*Ts], R], *args: *Ts
     if _in_place():
         return function(*args)
     return await asyncio.get_running_loop().run_in_executor(executor, function, *args)
+
+
+def begin(executor: Executor, function: Callable[[*Ts], R], *args: *Ts) -> Future[R]:
+    """Begin a blocking function in a thread, and return what it will return. Under `run_in_place` it is called now."""
+    if not _in_place():
+        return executor.submit(function, *args)
+    future: Future[R] = Future()
+    try:
+        future.set_result(function(*args))
+    except Exception as error:  # noqa: BLE001 - it is raised where the result is asked for
+        future.set_exception(error)
+    return future
+
+
+async def outcome(future: Future[R]) -> R:
+    """Wait for a thread's future, however long it takes. Cancelled, it is cancelled too if it had not begun."""
+    return future.result() if _in_place() else await asyncio.wrap_future(future)
 
 
 async def settle(future: Future[R], timeout: float) -> R | None:

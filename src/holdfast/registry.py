@@ -18,11 +18,14 @@ __all__ = ["BACKENDS", "connect", "find"]
 BACKENDS: Final = {
     "memory": "holdfast.backends.memory:MemoryBackend",
     "sqlite": "holdfast.backends.sqlite:SQLiteBackend",
+    "s3": "holdfast.backends.objects.backend:ObjectBackend",
+    "gs": "holdfast.backends.objects.backend:ObjectBackend",
+    "az": "holdfast.backends.objects.backend:ObjectBackend",
 }
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 
-EXTRAS: Final[dict[str, str]] = {}
+EXTRAS: Final = {"s3": "s3", "gs": "s3", "az": "s3"}
 """The extra that a scheme's driver comes with, where it needs one."""
 
 
@@ -69,7 +72,9 @@ async def connect(url: str, **options: Any) -> Backend:
 
 
 def _check_options(scheme: str, backend: type[Backend], options: dict[str, Any]) -> None:
-    known = [name for name in inspect.signature(backend.open).parameters if name != "url"]  # type: ignore[attr-defined]
+    named = getattr(backend, "option_names", None)  # where one class serves several schemes, whose options differ
+    parameters = inspect.signature(backend.open).parameters  # type: ignore[attr-defined]
+    known = list(named(scheme)) if named is not None else [name for name in parameters if name != "url"]
     if unknown := sorted(options.keys() - set(known)):
         # What is no name may be the rest of a password that has a question mark.
         named = ", ".join(name if name.isidentifier() else "..." for name in unknown)

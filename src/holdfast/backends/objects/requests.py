@@ -20,6 +20,7 @@ __all__ = [
     "Get",
     "Item",
     "Items",
+    "Limits",
     "List",
     "Object",
     "Pause",
@@ -144,6 +145,27 @@ Steps: TypeAlias = Generator[Request, Any, R]
 """A protocol run: yields requests, is sent their results, returns an R."""
 
 
+class Limits(NamedTuple):
+    """How large things grow, in bytes as they are before compression. A simulator makes them small."""
+
+    tail: int = 64 * 2**10
+    """Of a tail: beyond this its older part is moved into a segment, behind the back of those who append."""
+    kept: int = 16 * 2**10
+    """Of what stays in a tail when the rest is moved: so much of the newest is read with the head alone."""
+    head: int = 512 * 2**10
+    """Of a tail that a PUT may carry: beyond this its older part is moved first."""
+    block: int = 2**20
+    """Of one block of a segment, which is read and checked as a whole."""
+    growing: int = 2**20
+    """Of a segment that the next part is still merged into."""
+    segment: int = 16 * 2**20
+    """Of a segment that is no longer merged with others."""
+    fan_in: int = 4
+    """How many full segments of one size are merged into one."""
+    commits: int = 64
+    """How many of its newest commits a head knows by their id, for those that lost their answer."""
+
+
 class World(NamedTuple):
     """What a protocol run may know of the world beside the store, so that a simulator can decide that too."""
 
@@ -153,3 +175,4 @@ class World(NamedTuple):
     """Something that was never used before, at least 64 random bits as lower-case hex."""
     random: Callable[[], float]
     """A number from 0 up to 1, for jitter."""
+    limits: Limits = Limits()

@@ -1,0 +1,249 @@
+"""Object storage as a place: S3 and every store like it, Google, Azure. No other service beside the bucket."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+
+from holdfast.abc import Backend, Change, Head, Listing, Receipt, Slice, Swept
+from holdfast.backends.objects.cache import Cache
+from holdfast.backends.objects.draft import BLOB
+from holdfast.backends.objects.fetch import look
+from holdfast.backends.objects.keys import place_of
+from holdfast.backends.objects.lines import Lines
+from holdfast.backends.objects.listing import heads, listing
+from holdfast.backends.objects.opening import SCHEMES, open_store
+from holdfast.backends.objects.probe import self_test
+from holdfast.backends.objects.read import Window, find_blob, read
+from holdfast.backends.objects.requests import World
+from holdfast.backends.objects.sweep import survey, sweep_stream
+from holdfast.backends.objects.transfers import Upload, download
+from holdfast.blocking import begin, in_thread, outcome, settle
+from holdfast.errors import DamagedError, NotFoundError, UnavailableError
+from holdfast.rule import check, check_name, living, new_id, parse_cursor
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping, Sequence
+
+    from holdfast.backends.objects.requests import Steps
+    from holdfast.backends.objects.store import ObjectStore
+
+__all__ = ["ObjectBackend"]
+
+R = TypeVar("R")
+
+_THREADS: Final = 64
+_SWEEPERS: Final = 8
+_FIRST_LOOK: Final = 0.05
+_LATER_LOOK: Final = 1.0
+
+
+class ObjectBackend(Backend):
+    """Streams and blobs in a bucket, for any number of processes and machines.
+
+    A commit is one conditional PUT of the stream's head, and returns once the store has acknowledged it. Concurrent
+    commits of this process to one stream go into one PUT. A read asks for the head with the token that is known: 304
+    and nothing else where it is unchanged.
+
+    The clock of whoever commits judges what has expired; the store's clock says in a listing when a stream was last
+    changed, often in whole seconds. Neither is ever asked about what is safe.
+
+    Args:
+        store: performs the requests. The first call tests whether it keeps its conditions.
+
+    Raises:
+        UnsupportedError: the store ignores conditional writes, so nothing could be promised. Nothing was stored.
+    """
+
+    in_place = True
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self._world = World(_now, new_id, random.random)
+        self._cache = Cache(store.perform)
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="holdfast-objects")
+        self._lines = Lines(self._run, self._threads, self._world, store.pace)
+        self._tested = False
+        self._testing = threading.Lock()
+        self._closed = False
+
+    @staticmethod
+    def option_names(scheme: str) -> Sequence[str]:
+        """Return the options that a scheme has."""
+        return SCHEMES[scheme]
+
+    @classmethod
+    async def open(cls, url: str, **options: Any) -> ObjectBackend:
+        """Open `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`, and test the store."""
+        with ThreadPoolExecutor(1) as thread:
+            backend = cls(await in_thread(thread, partial(open_store, url, **options)))
+            try:
+                await in_thread(thread, backend._test)
+            except BaseException:
+                await backend.close()
+                raise
+        return backend
+
+    async def commit(self, stream: str, change: Change) -> Receipt:
+        check_name(stream)
+        check(change)
+        self._check_open()
+        return await outcome(self._lines.submit(stream, change))
+
+    async def read(
+        self,
+        stream: str,
+        *,
+        start: int | None = None,
+        stop: int | None = None,
+        limit: int | None = None,
+        newest: bool = False,
+        max_bytes: int | None = None,
+    ) -> Slice:
+        window = Window(start, stop, limit, newest, max_bytes)
+        state, found = await self._do(read(stream, self._lines.known(stream), window, self._world))
+        self._lines.learn(stream, state)
+        return found
+
+    async def heads(self, streams: Sequence[str]) -> list[Head | None]:
+        known = {name: state for name in streams if (state := self._lines.known(name)) is not None}
+        found, whole = await self._do(heads(streams, known, self._world))
+        for state in whole:
+            self._lines.learn(state.name, state)
+        return found
+
+    async def streams(
+        self,
+        prefix: str,
+        *,
+        where: Mapping[str, str] | None = None,
+        order: Literal["name", "recent"] = "name",
+        after: str | None = None,
+        limit: int = 100,
+    ) -> Listing:
+        last = parse_cursor(order, after)
+        return await self._do(listing(prefix, dict(where or {}), order, last, limit, self._world))
+
+    async def wait(self, stream: str, *, incarnation: str | None, next: int, timeout: float) -> bool:
+        deadline, pause = time.monotonic() + timeout, _FIRST_LOOK
+        while True:
+            self._check_open()
+            news = self._lines.subscribe(stream)
+            try:
+                state = await self._do(look(stream, self._lines.known(stream)))
+                self._lines.learn(stream, state)
+                head = living(state.head, _now())
+                if (head.incarnation if head else None, head.next if head else 0) != (incarnation, next):
+                    return True
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return False
+                # Other processes do not tell: look again, less and less often, for the price of a 304.
+                told = await settle(news, min(left, pause))
+                pause = _FIRST_LOOK if told else min(1.5 * pause, _LATER_LOOK)
+            finally:
+                self._lines.forget(stream, news)
+
+    async def write_blob(self, stream: str, chunks: AsyncIterable[bytes]) -> str:
+        check_name(stream)
+        self._check_open()
+        known = self._lines.known(stream)
+        file, size = new_id(), 0
+        upload = Upload(self._store, place_of(stream).blob(file))
+        under_way: Future[Any] = begin(self._threads, self._test)
+        try:
+            await outcome(under_way)
+            async for chunk in chunks:
+                size += len(chunk)
+                under_way = begin(self._threads, upload.write, bytes(chunk))
+                await outcome(under_way)
+            under_way = begin(self._threads, upload.close)
+            await outcome(under_way)
+        except BaseException:
+            begin(self._threads, _abort, upload, under_way)  # after what was under way when this call was cancelled
+            raise
+        blob = f"{file}-{size}"
+        self._lines.uploaded(stream, blob, known.epoch if known is not None else 0)
+        return blob
+
+    async def read_blob(
+        self, stream: str, blob: str, *, start: int = 0, stop: int | None = None
+    ) -> AsyncIterator[bytes]:
+        told = BLOB.fullmatch(blob)
+        state, found = await self._do(find_blob(stream, self._lines.known(stream), blob, self._world))
+        self._lines.learn(stream, state)
+        if not found or told is None:
+            raise NotFoundError(f"{stream!r} has no blob {blob!r}")
+        size = int(told[1])
+        offset, stop = start, size if stop is None else min(stop, size)
+        key = place_of(stream).blob(blob)
+        pieces: Iterator[bytes] | None = iter(())
+        if start < stop:
+            pieces = await in_thread(self._threads, partial(download, self._store, key, start=start, stop=stop))
+        if pieces is None:
+            state, found = await self._do(find_blob(stream, self._lines.known(stream), blob, self._world))
+            if not found:
+                raise NotFoundError(f"{stream!r} has no blob {blob!r}: it was removed meanwhile")
+            raise DamagedError(f"a blob of {stream!r} is not there, though an entry refers to it")
+        while piece := await in_thread(self._threads, _next, pieces):
+            offset += len(piece)
+            yield piece
+        if start < stop != offset:
+            raise DamagedError(f"a blob of {stream!r} ends after {offset:,} bytes, and should have {size:,}")
+
+    async def sweep(self) -> Swept:
+        litter = await self._do(survey())
+
+        def sweep_all() -> Swept:
+            with ThreadPoolExecutor(_SWEEPERS, thread_name_prefix="holdfast-sweep") as threads:
+                swept = list(threads.map(lambda one: self._run(sweep_stream(one, self._world)), litter))
+            return Swept(sum(one.streams for one in swept), sum(one.blobs for one in swept))
+
+        return await in_thread(self._threads, sweep_all)
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._lines.close()
+        with ThreadPoolExecutor(1) as thread:
+            await in_thread(thread, self._threads.shutdown)
+            await in_thread(thread, self._store.close)
+
+    async def _do(self, steps: Steps[R]) -> R:
+        self._check_open()
+        return await in_thread(self._threads, self._run, steps)
+
+    def _run(self, steps: Steps[R]) -> R:
+        self._test()
+        return self._cache.run(steps)
+
+    def _test(self) -> None:
+        """Find out, once, whether the store keeps its conditions."""
+        if not self._tested:
+            with self._testing:
+                if not self._tested:
+                    self_test(self._store)
+                    self._tested = True
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise UnavailableError(f"{self._store.place} was closed")
+
+
+def _abort(upload: Upload, under_way: Future[Any]) -> None:
+    wait_for([under_way])
+    upload.abort()
+
+
+def _next(pieces: Iterator[bytes]) -> bytes:
+    return next(pieces, b"")
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000

@@ -1,0 +1,96 @@
+"""A cache of segments: they never change, so what was fetched once need not be fetched again."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from holdfast.backends.objects.keys import DATA
+from holdfast.backends.objects.requests import All, Get, Object
+from holdfast.errors import HoldfastError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from holdfast.backends.objects.requests import Request, Steps
+
+__all__ = ["Cache"]
+
+R = TypeVar("R")
+
+_KEPT: Final = 2**25
+_LARGEST: Final = 2**22
+
+
+class Cache:
+    """Performs requests, and answers those for segments from memory where it can: 32 MiB of them, the newest used.
+
+    Args:
+        perform: performs a request. It is called from several threads.
+    """
+
+    def __init__(self, perform: Callable[[Request], Any]) -> None:
+        self._perform = perform
+        self._kept: OrderedDict[Get, Object] = OrderedDict()
+        self._size = 0
+        self._lock = threading.Lock()
+
+    def run(self, steps: Steps[R]) -> R:
+        """Perform what the steps ask for, and return what they return. Our errors are thrown into them."""
+        try:
+            request = next(steps)
+            while True:
+                try:
+                    result = self.perform(request)
+                except HoldfastError as error:
+                    request = steps.throw(error)
+                else:
+                    request = steps.send(result)
+        except StopIteration as end:
+            value: R = end.value
+            return value
+        finally:
+            steps.close()
+
+    def perform(self, request: Request) -> Any:
+        """Perform one request."""
+        if isinstance(request, All):
+            return self._all(request)
+        if not isinstance(request, Get) or not _is_segment(request):
+            return self._perform(request)
+        (found,) = self._all(All([request]))
+        return found
+
+    def _all(self, request: All) -> list[Any]:
+        with self._lock:
+            results = [self._find(one) for one in request.requests]
+        missing = [at for at, result in enumerate(results) if result is None]
+        if missing:
+            fetched = self._perform(All([request.requests[at] for at in missing]))
+            with self._lock:
+                for at, result in zip(missing, fetched, strict=True):
+                    results[at] = result
+                    self._keep(request.requests[at], result)
+        return results
+
+    def _find(self, request: object) -> Object | None:
+        if not isinstance(request, Get) or request not in self._kept:
+            return None
+        self._kept.move_to_end(request)
+        return self._kept[request]
+
+    def _keep(self, request: object, result: object) -> None:
+        if not isinstance(request, Get) or not _is_segment(request) or request in self._kept:
+            return
+        if not isinstance(result, Object) or len(result.body) > _LARGEST:
+            return
+        self._kept[request] = result
+        self._size += len(result.body)
+        while self._size > _KEPT:
+            _, old = self._kept.popitem(last=False)
+            self._size -= len(old.body)
+
+
+def _is_segment(request: Get) -> bool:
+    return request.key.startswith(DATA) and "/b/" not in request.key

@@ -1,0 +1,140 @@
+"""The commit path: one conditional PUT of the head, and what to do when it is not known whether it was done.
+
+Source: a synthesis of how SlateDB and Apache Iceberg's icechunk read back a write id after a lost answer, simplified
+because our body carries the ids itself; the fence before a deletion is that of SlateDB's RFC 26.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from holdfast.backends.objects.draft import Draft
+from holdfast.backends.objects.fetch import VanishedError, look, look_again
+from holdfast.backends.objects.keys import place_of
+from holdfast.backends.objects.requests import ABSENT, Delete, Pause, Put
+from holdfast.backends.objects.state import State, encode_state
+from holdfast.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from holdfast.abc import Change, Receipt
+    from holdfast.backends.objects.requests import Steps, World
+    from holdfast.backends.objects.seal import Sealed
+    from holdfast.errors import HoldfastError
+
+__all__ = ["Committed", "commit", "replace"]
+
+PATIENCE: Final = 60_000_000
+"""Microseconds after which a writer that loses every race, or gets no answer, gives up."""
+
+_LONGEST_PAUSE: Final = 0.12
+_LONGEST_PAUSE_OF_A_STORE_IN_TROUBLE: Final = 2.0
+
+
+class Committed(NamedTuple):
+    """What became of a batch of changes."""
+
+    state: State
+    """The head as it was written, or as it was when nothing had to be written. Read it again when in doubt."""
+    outcomes: Sequence[Receipt | HoldfastError]
+    before: State
+    """The head that it was made from."""
+    swapped: bool
+    """The segments that were given are in use."""
+
+
+def commit(
+    name: str,
+    known: State | None,
+    changes: Sequence[Change],
+    world: World,
+    *,
+    uploaded: Mapping[str, int],
+    buried: Collection[str] = frozenset(),
+    sealed: Sealed | None = None,
+) -> Steps[Committed]:
+    """Make changes of one stream, all in one PUT of its head, in the order given.
+
+    Args:
+        known: the head as it was last seen, however long ago; None: it was never seen.
+        uploaded: blobs that this process has written, and the epoch of their stream at that time.
+        buried: what of the grave is known to be deleted.
+        sealed: segments to put in the place of what they were made from, if that is still there.
+
+    Raises:
+        UnavailableError: it is not known whether it was done. With the same op_ids it can be repeated.
+    """
+    if known is None and changes and all(change.expect == 0 for change in changes):
+        known = State(name)  # a guess, which the condition of the PUT will prove: who expects a new stream has seen none
+    asked = known is None
+    state = known if known is not None else (yield from look(name))
+    began, lost = world.now(), 0
+    while True:
+        draft = Draft(state, world, uploaded, buried)
+        try:
+            swapped = sealed is not None and draft.swap(sealed)
+            outcomes = yield from draft.make(changes)
+        except VanishedError as error:
+            state, asked = (yield from look_again(state, error)), True
+            continue
+        if draft.unsure and not asked:
+            state, asked = (yield from look(name, state)), True
+            yield from _discard(draft)
+            continue
+        if not draft.changed:
+            return Committed(state, outcomes, state, swapped)
+        done, seen = yield from replace(state, draft.state, world)
+        if done:
+            return Committed(seen, outcomes, state, swapped)
+        lost += 1
+        yield from _discard(draft)
+        if seen.commit - state.commit > world.limits.commits and any(change.op_id is None for change in changes):
+            raise UnavailableError(
+                f"{name!r}: the answer of the store was lost, and {world.limits.commits} other commits came since: "
+                "nobody can tell whether this one was made; name calls with an op_id, and repeat them with it"
+            )
+        if world.now() - began > PATIENCE:
+            raise UnavailableError(f"{name!r}: lost {lost} races against other writers and was not made: repeat it")
+        state, asked = seen, True
+        yield Pause(world.random() * min(_LONGEST_PAUSE, 0.02 * 2**lost))
+
+
+def replace(state: State, written: State, world: World) -> Steps[tuple[bool, State]]:
+    """Put one head in the place of another. True and the head as it is now: it is done, or was and others came since.
+
+    False and the head as it is now: another one was put in that place, and this one never will be, except that nobody
+    can tell when more than `limits.commits` commits came between.
+
+    Raises:
+        UnavailableError: it may have been done, or may be yet.
+    """
+    put = Put(place_of(state.name).head, encode_state(written), ABSENT if state.token is None else state.token)
+    began, tries = world.now(), 0
+    while True:
+        token = yield put
+        if token is not None:
+            return True, written._replace(token=token)
+        try:
+            seen = yield from look(state.name, state)
+        except UnavailableError as error:
+            raise UnavailableError(
+                f"{state.name!r}: no answer to a commit, nor to the question whether it was made: "
+                "repeat it with the same op_id"
+            ) from error
+        if written.recent[-1] in seen.recent:
+            return True, seen
+        if seen.token != state.token:
+            return False, seen
+        # It was not done, or not yet. The same bytes with the same token can be sent again: at most one of them wins.
+        tries += 1
+        if world.now() - began > PATIENCE:
+            raise UnavailableError(f"{state.name!r}: the store took none of {tries} tries of a commit: repeat it")
+        yield Pause(world.random() * min(_LONGEST_PAUSE_OF_A_STORE_IN_TROUBLE, 0.05 * 2**tries))
+
+
+def _discard(draft: Draft) -> Steps[None]:
+    if draft.uploads:
+        with suppress(UnavailableError):  # the sweep finds them
+            yield Delete(tuple(draft.uploads))

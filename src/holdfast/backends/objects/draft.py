@@ -1,0 +1,268 @@
+"""A draft: the next state of a stream, while changes are made on it. The rule says what a change means."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from holdfast.abc import OPERATIONS_REMEMBERED, Receipt
+from holdfast.backends.objects.fetch import footers, frames_of, linked, segments
+from holdfast.backends.objects.frames import Known, frame, trimmed
+from holdfast.backends.objects.keys import blob_file, place_of, segment_file
+from holdfast.backends.objects.requests import All, Get
+from holdfast.backends.objects.seal import older, pack
+from holdfast.errors import ConflictError, HoldfastError
+from holdfast.rule import PLAIN, apply, living, repeat
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from holdfast.abc import Change
+    from holdfast.backends.objects.frames import Frame
+    from holdfast.backends.objects.requests import Steps, World
+    from holdfast.backends.objects.seal import Sealed
+    from holdfast.backends.objects.state import SegmentRef, State
+
+__all__ = ["BLOB", "Draft"]
+
+BLOB: Final = re.compile(r"[0-9a-f]{32}-([0-9]{1,15})")
+"""The id of a blob ends with its size."""
+
+
+class Draft:
+    """What a state becomes. Nothing of it can be seen until `state` is written.
+
+    Args:
+        uploaded: blobs that this process wrote, and the epoch of their stream at that time.
+        buried: what of the grave is known to be deleted.
+    """
+
+    def __init__(
+        self, base: State, world: World, uploaded: Mapping[str, int], buried: Collection[str] = frozenset()
+    ) -> None:
+        self._base = base
+        self._world = world
+        self._uploaded = uploaded
+        self._place = place_of(base.name)
+        self._now = base._replace(
+            commit=base.commit + 1,
+            recent=(*base.recent, world.new_id())[-world.limits.commits :],
+            grave=tuple(key for key in base.grave if key not in buried),
+        )
+        self.uploads: list[str] = []
+        """Keys of the segments that were written for this draft, and that nothing but it refers to."""
+        self.changed = False
+        self.unsure = False
+        """Something was answered from what the base says, and nothing written would prove that it still says so."""
+
+    @property
+    def state(self) -> State:
+        """What to write."""
+        return self._now
+
+    def swap(self, sealed: Sealed) -> bool:
+        """Put segments in the place of what they were made from; False where something of that is not there any more."""
+        now, moved, replaced = self._now, len(sealed.moved), len(sealed.replaced)
+        if (
+            now.head is None
+            or (now.life, now.epoch) != (sealed.life, sealed.epoch)
+            or [one.raw for one in now.tail[:moved]] != [one.raw for one in sealed.moved]
+            or tuple(ref.id for ref in now.segments[len(now.segments) - replaced :]) != sealed.replaced
+        ):
+            return False
+        kept = now.segments[: len(now.segments) - replaced]
+        self._now = now._replace(segments=(*kept, *sealed.refs), tail=now.tail[moved:])
+        self._bury(segment_file(now.life, id) for id in sealed.replaced)
+        self.changed = True
+        return True
+
+    def make(self, changes: Sequence[Change]) -> Steps[list[Receipt | HoldfastError]]:
+        """Make changes one after the other. One that is refused leaves nothing, and the others are made."""
+        outcomes: list[Receipt | HoldfastError] = []
+        for change in changes:
+            before, changed = self._now, self.changed
+            try:
+                outcomes.append((yield from self._make(change)))
+            except HoldfastError as error:
+                self._now, self.changed, self.unsure = before, changed, True
+                outcomes.append(error)
+        yield from self._overflow()
+        return outcomes
+
+    def _make(self, change: Change) -> Steps[Receipt]:
+        if change.op_id is not None:
+            known = yield from self._known(change.op_id)
+            if known is not None:
+                return repeat(Receipt(known.incarnation, known.first, known.next, known.at), change)
+        effect = apply(
+            self._now.name, self._now.head, change, now=self._world.now(), incarnation=self._world.new_id
+        )
+        ends = effect.fresh and self._now.head is not None
+        begins = effect.head is not None and effect.fresh
+        if (change[1:] == PLAIN and not change.entries) or (
+            effect.head is None and not ends and change.op_id is None
+        ):
+            self.unsure = True
+            return effect.receipt
+        touched = bool(change.blobs) or bool(effect.remove) or ends
+        blobs = (yield from linked(self._now)) if touched else set()
+        for blob in change.blobs:
+            yield from self._check_blob(blob, blobs, ends=ends)
+        if ends:
+            yield from self._end(blobs)
+        if begins:
+            self._now = self._now._replace(life=self._now.life + 1)
+        removed = 0
+        for start, stop in effect.remove:
+            removed += yield from self._remove(start, stop)
+        self._now = self._now._replace(head=effect.head and effect.head._replace(length=effect.head.length - removed))
+        self._add(change, effect.receipt)
+        if effect.remove and blobs:
+            self._condemn(blobs - (yield from linked(self._now)))
+        self.changed = True
+        return effect.receipt
+
+    def _known(self, op_id: str) -> Steps[Known | None]:
+        now = self._now
+        for known in now.operations:
+            if known.op_id == op_id:
+                return known
+        if now.head is None:
+            return None
+        for one in now.tail:
+            if one.op_id == op_id:
+                return one.known(now.head.incarnation)
+        refs = [ref for ref in now.segments if ref.calls]
+        found = yield from footers(now, refs)
+        hits = [ref for ref, footer in zip(refs, found, strict=True) if footer.may_know(op_id)]
+        for segment in (yield from segments(now, hits)):
+            for one in frames_of(now.name, segment):
+                if one.op_id == op_id:
+                    return one.known(now.head.incarnation)
+        return None
+
+    def _check_blob(self, blob: str, blobs: set[str], *, ends: bool) -> Steps[None]:
+        if blob in blobs and not ends:
+            return
+        gone = ConflictError(f"{self._now.name!r}: a blob of this change is gone, write it again")
+        told = BLOB.fullmatch(blob)
+        if told is None or blob in blobs or blob_file(blob) in self._now.grave:
+            raise gone
+        # Nothing was condemned since before it was written, so it is there. Otherwise look: what is there and not in
+        # the grave of this very head stays, because whoever condemns it has to replace the head first.
+        if self._uploaded.get(blob) != self._base.epoch:
+            found = yield Get(self._place.blob(blob), stop=1 if int(told[1]) else None)
+            if found is None:
+                raise gone
+
+    def _end(self, blobs: set[str]) -> Steps[None]:
+        now = self._now
+        assert now.head is not None
+        known = [one.known(now.head.incarnation) for one in now.tail if one.op_id is not None]
+        for ref in reversed(now.segments):
+            if len(known) >= OPERATIONS_REMEMBERED:
+                break
+            if ref.calls:
+                (segment,) = yield from segments(now, [ref])
+                found = frames_of(now.name, segment)
+                known += [one.known(now.head.incarnation) for one in found if one.op_id is not None]
+        self._remember(known)
+        self._bury(segment_file(now.life, ref.id) for ref in now.segments)
+        self._condemn(blobs)
+        self._now = self._now._replace(head=None, segments=(), tail=())
+
+    def _remove(self, start: int, stop: int) -> Steps[int]:
+        """Remove the entries at `start <= position < stop`, also from the bytes that are stored."""
+        now = self._now
+        tail, removed = self._cut(now.tail, start, stop)
+        refs = []
+        for ref in now.segments:
+            if ref.next <= start or ref.first >= stop:
+                refs.append(ref)
+                continue
+            self._bury([segment_file(now.life, ref.id)])
+            if start <= ref.first and ref.next <= stop and not ref.calls:
+                removed += ref.count
+                continue
+            (segment,) = yield from segments(now, [ref])
+            kept, fewer = self._cut(frames_of(now.name, segment), start, stop)
+            removed += fewer
+            if kept:
+                refs += yield from self._write(kept)
+        self._now = self._now._replace(segments=tuple(refs), tail=tuple(tail))
+        return removed
+
+    def _cut(self, frames: Sequence[Frame], start: int, stop: int) -> tuple[list[Frame], int]:
+        assert self._now.head is not None
+        kept, removed, gone = [], 0, []
+        for one in frames:
+            left = trimmed(one, start, stop)
+            removed += len(one.sizes) - (len(left.sizes) if left else 0)
+            if left is not None:
+                kept.append(left)
+            elif one.op_id is not None:
+                gone.append(one.known(self._now.head.incarnation))
+        self._remember(gone)
+        return kept, removed
+
+    def _add(self, change: Change, receipt: Receipt) -> None:
+        commit, frames = self._now.commit, []
+        group: list[bytes] = []
+        start = position = receipt.first
+        size = 0
+        for position, entry in enumerate(change.entries, receipt.first):
+            if group and size + len(entry) > self._world.limits.block:
+                frames.append((start, group))
+                group, size, start = [], 0, position
+            group.append(entry)
+            size += len(entry)
+        if group:
+            frames.append((start, group))
+        added = (
+            frame(
+                receipt.first, receipt.next, receipt.committed_at, entries,
+                start=start, op_id=change.op_id, commit=commit, blobs=change.blobs,
+            )
+            for start, entries in frames
+        )  # fmt: skip
+        self._now = self._now._replace(tail=(*self._now.tail, *added))
+        if change.op_id is not None and not change.entries:
+            known = Known(change.op_id, receipt.incarnation, receipt.first, receipt.next, receipt.committed_at, commit)
+            self._remember([known])
+
+    def _overflow(self) -> Steps[None]:
+        """Move what a PUT of the head should not carry into segments that are written before it."""
+        if self._now.tail_size > self._world.limits.head:
+            moved = older(self._now.tail, self._world.limits)
+            refs = yield from self._write(moved)
+            self._now = self._now._replace(segments=(*self._now.segments, *refs), tail=self._now.tail[len(moved) :])
+
+    def _write(self, frames: Sequence[Frame]) -> Steps[list[SegmentRef]]:
+        refs, uploads = pack(self._now, frames, self._world)
+        self.uploads += (upload.key for upload in uploads)
+        yield All(uploads)
+        return refs
+
+    def _remember(self, known: Iterable[Known]) -> None:
+        operations = {one.op_id: one for one in (*self._now.operations, *known)}
+        newest = sorted(operations.values(), key=lambda one: one.commit)[-OPERATIONS_REMEMBERED:]
+        self._now = self._now._replace(operations=tuple(newest))
+
+    def _bury(self, keys: Iterable[str]) -> None:
+        self._now = self._now._replace(grave=(*self._now.grave, *keys))
+
+    def end_expired(self) -> Steps[None]:
+        """Delete the stream where its time is up, and only then."""
+        if self._now.head is not None and living(self._now.head, self._world.now()) is None:
+            yield from self._end((yield from linked(self._now)))
+            self.changed = True
+
+    def condemn(self, keys: Iterable[str]) -> None:
+        """Put into the grave what nothing refers to. Who wanted to refer to it has lost that race."""
+        self._bury(keys)
+        self._now = self._now._replace(epoch=self._now.epoch + 1)
+        self.changed = True
+
+    def _condemn(self, blobs: Iterable[str]) -> None:
+        if doomed := sorted(blobs):
+            self.condemn(map(blob_file, doomed))

@@ -1,0 +1,263 @@
+"""Lines: who waits to commit to a stream in this process, and what is known of its head. One commit at a time each."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict, deque
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from holdfast.backends.objects.commit import Committed, commit
+from holdfast.backends.objects.keys import place_of
+from holdfast.backends.objects.requests import Delete
+from holdfast.backends.objects.seal import Sealed, due, seal
+from holdfast.backends.objects.sweep import bury
+from holdfast.blocking import wake
+from holdfast.errors import HoldfastError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from concurrent.futures import Executor
+    from typing import Any, TypeVar
+
+    from holdfast.abc import Change, Receipt
+    from holdfast.backends.objects.requests import Steps, World
+    from holdfast.backends.objects.state import State
+
+    R = TypeVar("R")
+
+__all__ = ["Lines"]
+
+_KNOWN: Final = 1_024
+_TOGETHER: Final = 2**23
+
+
+class _Job(NamedTuple):
+    change: Change
+    answer: Future[Receipt]
+
+
+class _Line:
+    """One stream."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.state: State | None = None
+        self.jobs: deque[_Job] = deque()
+        self.waiting: list[Future[bool]] = []
+        self.led = False
+        self.sealing = False
+        self.sealed: Sealed | None = None
+        self.buried: set[str] = set()
+        self.burying: set[str] = set()
+        self.committed_at = float("-inf")
+
+    @property
+    def idle(self) -> bool:
+        return not (self.jobs or self.waiting or self.led or self.sealing or self.sealed or self.burying)
+
+
+class Lines:
+    """The streams that this process has to do with.
+
+    Concurrent commits to one stream are made together: one thread leads, and takes along whoever has come
+    meanwhile. An object store takes 15 changes of one object a second, Google one; so messages a second are what a
+    batch holds, times that.
+    """
+
+    def __init__(self, run: Callable[[Steps[Any]], Any], threads: Executor, world: World, pace: float) -> None:
+        self._run = run
+        self._threads = threads
+        self._world = world
+        self._pace = pace
+        self._lines: OrderedDict[str, _Line] = OrderedDict()
+        self._lock = threading.Lock()
+        self._uploaded: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._closed = False
+
+    def known(self, name: str) -> State | None:
+        """Return the head of a stream as it was last seen."""
+        with self._lock:
+            line = self._lines.get(name)
+            return line.state if line is not None else None
+
+    def learn(self, name: str, state: State) -> None:
+        """Keep a head that was read, for the next who asks."""
+        with self._lock:
+            self._learn(self._line(name), state)
+
+    def submit(self, name: str, change: Change) -> Future[Receipt]:
+        """Queue a change, and return its answer to come. Cancelled before its batch began, it is not made at all."""
+        job = _Job(change, Future())
+        with self._lock:
+            if self._closed:
+                raise UnavailableError("this place was closed")
+            line = self._line(name)
+            line.jobs.append(job)
+            if not line.led:
+                # Not in the thread of the caller: an interrupt there would leave the line without a leader for ever.
+                self._threads.submit(self._lead, line)
+                line.led = True
+        return job.answer
+
+    def subscribe(self, name: str) -> Future[bool]:
+        """Return what is set with the next commit to the stream in this process."""
+        news: Future[bool] = Future()
+        with self._lock:
+            if self._closed:
+                raise UnavailableError("this place was closed")
+            self._line(name).waiting.append(news)
+        return news
+
+    def forget(self, name: str, news: Future[bool]) -> None:
+        """Wait no longer."""
+        with self._lock, suppress(ValueError, KeyError):
+            self._lines[name].waiting.remove(news)
+
+    def uploaded(self, name: str, blob: str, epoch: int) -> None:
+        """Remember a blob of this process, so that its commit need not look whether it is there."""
+        with self._lock:
+            self._uploaded[name, blob] = epoch
+            while len(self._uploaded) > _KNOWN:
+                self._uploaded.popitem(last=False)
+
+    def close(self) -> None:
+        """Take no more changes. What is queued is still made."""
+        with self._lock:
+            self._closed = True
+            waiting = [news for line in self._lines.values() for news in line.waiting]
+        wake(waiting)
+
+    def _line(self, name: str) -> _Line:
+        line = self._lines.get(name)
+        if line is None:
+            line = self._lines[name] = _Line(name)
+            if len(self._lines) > _KNOWN:
+                for other in list(self._lines.values())[: _KNOWN // 8]:
+                    if other.idle and other is not line:
+                        del self._lines[other.name]
+        self._lines.move_to_end(name)
+        return line
+
+    @staticmethod
+    def _learn(line: _Line, state: State) -> None:
+        known = line.state
+        if known is None or state.token is None or known.token is None or state.commit >= known.commit:
+            line.state = state
+
+    def _lead(self, line: _Line) -> None:
+        while True:
+            self._keep_pace(line)
+            with self._lock:
+                jobs = self._take(line)
+                sealed, line.sealed = line.sealed, None
+                if not jobs and sealed is None:
+                    line.led = False
+                    return
+                known, buried = line.state, frozenset(line.buried)
+                blobs = {blob for job in jobs for blob in job.change.blobs}
+                uploaded = {blob: epoch for blob in blobs if (epoch := self._uploaded.get((line.name, blob))) is not None}
+            steps = commit(
+                line.name, known, [job.change for job in jobs], self._world,
+                uploaded=uploaded, buried=buried, sealed=sealed,
+            )  # fmt: skip
+            try:
+                done: Committed = self._run(steps)
+            except BaseException as error:  # noqa: BLE001 - it is raised in every caller of this batch
+                # The segments that were to be swapped in may be in use or not: they are left to the sweep.
+                with self._lock:
+                    line.state = None
+                self._answer(line, jobs, [_ours(error)] * len(jobs))
+            else:
+                self._settle(line, done, jobs, sealed)
+
+    def _take(self, line: _Line) -> list[_Job]:
+        jobs, size = [], 0
+        while line.jobs and size < _TOGETHER:
+            job = line.jobs.popleft()
+            if job.answer.set_running_or_notify_cancel():
+                jobs.append(job)
+                size += sum(map(len, job.change.entries))
+        return jobs
+
+    def _settle(self, line: _Line, done: Committed, jobs: Sequence[_Job], sealed: Sealed | None) -> None:
+        line.committed_at = time.monotonic()
+        grown = due(done.state, done.before.tail_size, self._world.limits)
+        with self._lock:
+            line.buried.intersection_update(done.state.grave)
+            self._learn(line, done.state)
+            seals = grown and not line.sealing and done.state.head is not None
+            line.sealing = line.sealing or seals
+        self._answer(line, jobs, done.outcomes)
+        if sealed is not None and not done.swapped:
+            self._background(self._drop, line.name, done.state, sealed)
+        doomed = [file for file in done.state.grave if file not in line.buried and file not in line.burying]
+        if doomed:
+            line.burying.update(doomed)
+            self._background(self._bury, line, done.state, doomed)
+        if seals:
+            self._background(self._seal, line, done.state)
+
+    def _answer(self, line: _Line, jobs: Sequence[_Job], outcomes: Sequence[Receipt | HoldfastError]) -> None:
+        with self._lock:
+            waiting, line.waiting = line.waiting, []
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            if isinstance(outcome, HoldfastError):
+                job.answer.set_exception(outcome)
+            else:
+                job.answer.set_result(outcome)
+        wake(waiting)
+
+    def _seal(self, line: _Line, state: State) -> None:
+        sealed = None
+        try:
+            sealed = self._run(seal(state, self._world))
+        finally:
+            with self._lock:
+                line.sealing, line.sealed = False, sealed
+                leads = sealed is not None and not line.led
+                line.led = line.led or leads
+        if leads:
+            self._lead(line)
+
+    def _drop(self, name: str, state: State, sealed: Sealed) -> None:
+        self._run(_delete(name, state, sealed))
+
+    def _bury(self, line: _Line, state: State, files: Sequence[str]) -> None:
+        try:
+            self._run(bury(state, files))
+            with self._lock:
+                line.buried.update(files)
+        finally:
+            with self._lock:
+                line.burying.difference_update(files)
+
+    def _background(self, work: Callable[..., None], *args: Any) -> None:
+        def quietly() -> None:
+            with suppress(HoldfastError):  # nobody waits for it, and the sweep or the next commit does it again
+                work(*args)
+
+        try:
+            self._threads.submit(quietly)
+        except RuntimeError:  # the place is being closed
+            quietly()
+
+    def _keep_pace(self, line: _Line) -> None:
+        left = line.committed_at + self._pace - time.monotonic()
+        if left > 0:
+            time.sleep(left)
+
+
+def _delete(name: str, state: State, sealed: Sealed) -> Steps[None]:
+    place = place_of(name)
+    yield Delete(tuple(place.segment(sealed.life, ref.id) for ref in sealed.refs))
+
+
+def _ours(error: BaseException) -> HoldfastError:
+    if isinstance(error, HoldfastError):
+        return error
+    interrupted = UnavailableError(f"the commit was interrupted by {error!r}: repeat it with the same op_id")
+    interrupted.__cause__ = error
+    return interrupted

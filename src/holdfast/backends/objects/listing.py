@@ -1,0 +1,170 @@
+"""Heads of many streams, and listings of their names: a LIST of a bucket tells a thousand at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+from holdfast.abc import Head, Listed, Listing
+from holdfast.backends.objects.fetch import shown
+from holdfast.backends.objects.keys import place_at, place_of, prefix_of
+from holdfast.backends.objects.requests import UNCHANGED, All, Get, List
+from holdfast.backends.objects.state import EXPIRING, GONE, State, decode_header, decode_state
+from holdfast.rule import after_cursor, living
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from holdfast.backends.objects.keys import Prefix
+    from holdfast.backends.objects.requests import Item, Object, Steps, World
+
+__all__ = ["heads", "listing"]
+
+_START: Final = 2**14
+"""Bytes of a head that are asked for where only the header is wanted: nearly always enough."""
+
+_TOGETHER: Final = 64
+
+
+def heads(names: Sequence[str], known: Mapping[str, State], world: World) -> Steps[tuple[list[Head | None], list[State]]]:
+    """Read the heads of streams, side by side, and return what was read whole beside them, to be known next time."""
+    found: list[Head | None] = []
+    whole: list[State] = []
+    stop = None if len(names) == 1 else _START
+    for first in range(0, len(names), _TOGETHER):
+        group = names[first : first + _TOGETHER]
+        tokens = [known[name].token if name in known else None for name in group]
+        requests = [
+            Get(place_of(name).head, unless=token, stop=stop) for name, token in zip(group, tokens, strict=True)
+        ]
+        results = yield All(requests)
+        for name, result in zip(group, results, strict=True):
+            if result is None:
+                found.append(None)
+                continue
+            state = known[name] if result is UNCHANGED else (yield from _header(name, result, place_of(name).head))
+            found.append(shown(state, world.now()) if state is not None else None)
+            if state is not None and (result is UNCHANGED or len(result.body) == result.size):
+                whole.append(state)
+    return found, whole
+
+
+def _header(name: str | None, start: Object, key: str) -> Steps[State | None]:
+    if name is not None and len(start.body) == start.size:
+        return decode_state(name, start.body, start.token)
+    state = decode_header(name, start.body, start.token, start.size)
+    if state is not None:
+        return state
+    # Its labels and note are large. Only the size of another head than this one can be other than it says.
+    again = yield Get(key)
+    return None if again is None else decode_header(name, again.body, again.token, again.size)
+
+
+class _Candidate(NamedTuple):
+    """A key of a listing that may be one of those asked for."""
+
+    name: str
+    item: Item
+
+    @property
+    def kind(self) -> int:
+        return self.item.size % 4
+
+    @property
+    def recency(self) -> tuple[int, str]:
+        return (-self.item.modified, self.name)
+
+
+class _Query(NamedTuple):
+    """What `Backend.streams` was asked for."""
+
+    prefix: str
+    where: Mapping[str, str]
+    limit: int
+    world: World
+
+
+def listing(
+    prefix: str,
+    where: Mapping[str, str],
+    order: Literal["name", "recent"],
+    last: Listed | None,
+    limit: int,
+    world: World,
+) -> Steps[Listing]:
+    """List streams, a page at a time.
+
+    Only streams that expire, that are asked for by labels, or whose name is too long for a key need their heads read.
+    Keys are in the order of names, so a page by name reads no more of the listing than it shows; one by recency reads
+    it to its end, a request for each thousand.
+    """
+    query, folder = _Query(prefix, where, limit, world), prefix_of(prefix)
+    page = None
+    if order == "name" and folder.whole_kind:
+        page = yield from _in_order(query, folder, last)
+    if page is None:
+        items = (yield List(folder.folder)).items
+        found = (yield from _named([item for item in items if folder.may_hold(place_at(item.key))]))
+        found = [one for one in found if one.name.startswith(prefix)]
+        if order == "name":
+            found.sort(key=lambda one: one.name)
+            found = [one for one in found if last is None or one.name > last.name]
+        else:
+            found.sort(key=lambda one: one.recency)
+            found = [one for one in found if last is None or one.recency > (-last.updated_at, last.name)]
+        page = yield from _shown(query, found)
+    more = len(page) > limit
+    page = page[:limit]
+    return Listing(page, after_cursor(order, page[-1]) if page and more else None)
+
+
+def _in_order(query: _Query, folder: Prefix, last: Listed | None) -> Steps[list[Listed] | None]:
+    """List from where the page begins on. None: a name too long for its key is out of order."""
+    after, end = folder.around
+    if last is not None:
+        after = max(after, place_of(last.name).head)
+    page: list[Listed] = []
+    while True:
+        items, complete = yield List(folder.folder, after or None, query.limit + 1)
+        places = [(place_at(item.key), item) for item in items]
+        if any(place.name is None for place, _ in places):
+            return None
+        found = [_Candidate(place.name or "", item) for place, item in places if folder.may_hold(place)]
+        page += yield from _shown(query, found, query.limit + 1 - len(page))
+        if len(page) > query.limit or complete or items[-1].key > end:
+            return page
+        after = items[-1].key
+
+
+def _named(items: Sequence[Item]) -> Steps[list[_Candidate]]:
+    found = []
+    for item in items:
+        name = place_at(item.key).name
+        if name is None:
+            start = yield Get(item.key, stop=_START)
+            state = (yield from _header(None, start, item.key)) if start is not None else None
+            name = state.name if state is not None else ""
+        found.append(_Candidate(name, item))
+    return found
+
+
+def _shown(query: _Query, found: Sequence[_Candidate], enough: int | None = None) -> Steps[list[Listed]]:
+    """Return those of the candidates that live and have the labels, in their order, until there are enough."""
+    enough = query.limit + 1 if enough is None else enough
+    shown: list[Listed] = []
+    rest = [one for one in found if one.kind != GONE]
+    while rest and len(shown) < enough:
+        group, rest = rest[:_TOGETHER], rest[_TOGETHER:]
+        asked = [one for one in group if query.where or one.kind == EXPIRING]
+        states = {}
+        starts = (yield All([Get(one.item.key, stop=_START) for one in asked])) if asked else []
+        for one, start in zip(asked, starts, strict=True):
+            if start is not None:
+                states[one.name] = yield from _header(one.name, start, one.item.key)
+        for one in group:
+            if one in asked:
+                state = states.get(one.name)
+                head = living(state.head, query.world.now()) if state is not None else None
+                if head is None or not query.where.items() <= head.labels.items():
+                    continue
+            shown.append(Listed(one.name, one.item.modified))
+    return shown

@@ -1,0 +1,311 @@
+"""Performs the requests of the protocol over obstore, blocking, from any number of threads.
+
+Never through obstore's async side: a script that has used it may abort while the interpreter exits.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import obstore
+from obstore.exceptions import NotModifiedError
+
+from holdfast.backends.objects.failures import FAILURES, Place
+from holdfast.backends.objects.requests import (
+    ABSENT,
+    ANY,
+    UNCHANGED,
+    All,
+    Delete,
+    Get,
+    Item,
+    Items,
+    List,
+    Object,
+    Pause,
+    Put,
+    Request,
+    Steps,
+    Token,
+    Unchanged,
+)
+from holdfast.errors import (
+    ConflictError,
+    HoldfastError,
+    InvalidError,
+    NotFoundError,
+    UnavailableError,
+    UnsupportedError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from obstore import GetOptions, ObjectMeta, PutResult
+    from obstore.store import ObjectStore as Driver
+
+    from holdfast.backends.objects.service import Connect
+
+__all__ = ["PART", "ObjectStore"]
+
+R = TypeVar("R")
+
+PART: Final = 8 * 2**20
+"""Bytes sent in one request where a larger object is uploaded in parts. Ten thousand parts make 80 GiB."""
+
+_SIDE_BY_SIDE: Final = 32
+_PARTS_AT_ONCE: Final = 3
+_TRIES: Final = 3
+_PAGE: Final = 1_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_ONCE: Final = timedelta(0)
+_LONGEST_CONDITIONAL: Final = 10.0
+
+
+class ObjectStore:
+    """A bucket, or what lies below a prefix of one. Keys are relative to that.
+
+    Every method blocks and may be called from several threads at once.
+
+    Args:
+        place: where it is, for errors.
+        connect: makes a driver.
+        timeout: seconds until a request that may be repeated has failed, about. A conditional PUT has a third of it,
+            at most 10.
+        storage_class: of everything that is written once and never changed. Heads stay in the bucket's own.
+        pace: seconds between two changes of one key that this store can stand.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        connect: Connect,
+        *,
+        timeout: float = 30.0,
+        storage_class: str | None = None,
+        pace: float = 0.0,
+    ) -> None:
+        self.place = place
+        self.pace = pace
+        self.bare_etags = False
+        """This store compares ETags without their quotes (Ceph 16 does). The self-test finds out."""
+        self._attributes = {"Storage-Class": storage_class} if storage_class else None
+        self._connect = connect
+        self._timeout = timeout
+        patience = timedelta(seconds=timeout / _TRIES)
+        self._patience = patience
+        # The driver repeats after a 5xx also what may have been done, and then its own write comes back as a conflict.
+        # So what is conditional goes through one that never repeats.
+        self._once = connect(_ONCE, min(patience, timedelta(seconds=_LONGEST_CONDITIONAL)))
+        self._patient = connect(patience, patience)
+        self._bulk = True
+        self._threads = ThreadPoolExecutor(_SIDE_BY_SIDE, thread_name_prefix="holdfast-object")
+        self._process = os.getpid()
+        self._closed = threading.Event()
+
+    def __repr__(self) -> str:
+        return f"<ObjectStore {self.place}>"
+
+    def run(self, steps: Steps[R]) -> R:
+        """Perform what the steps ask for, one after the other, and return what they return.
+
+        Our errors are thrown into the steps, which may catch them.
+        """
+        try:
+            request = next(steps)
+            while True:
+                try:
+                    result = self.perform(request)
+                except HoldfastError as error:
+                    request = steps.throw(error)
+                else:
+                    request = steps.send(result)
+        except StopIteration as end:
+            value: R = end.value
+            return value
+        finally:
+            steps.close()
+
+    def perform(self, request: Request) -> Any:
+        """Perform one request and return its result, as `requests` says for each.
+
+        Raises:
+            UnavailableError: no answer, also after trying again for `timeout` seconds; or this store was closed.
+            InvalidError: the store does not let us, or has no such bucket. Never for a condition that does not hold.
+            UnsupportedError: the store says that it cannot do that.
+        """
+        self.check_open()
+        match request:
+            case Get():
+                return self._get(request)
+            case Put(condition=condition):
+                return self._put(request) if condition is ANY else self._put_once(request)
+            case Delete():
+                return self._delete(list(request.keys))
+            case List():
+                return self.repeat(f"LIST {request.prefix}", lambda: self._list(request))
+            case Pause():
+                if self._closed.wait(request.seconds):
+                    self.check_open()
+                return None
+            case All():
+                return self._all(request)
+
+    def close(self) -> None:
+        """Finish the requests under way, and wake whoever pauses. Closing twice is closing once."""
+        self._closed.set()
+        if os.getpid() == self._process:
+            self._threads.shutdown(wait=True)
+
+    def check_open(self) -> None:
+        """Refuse what was closed, or came through a fork: the driver's threads did not, and would never answer."""
+        if os.getpid() != self._process:
+            raise InvalidError(f"{self.place} was opened before a fork: open it again in this process")
+        if self._closed.is_set():
+            raise UnavailableError(f"{self.place} was closed")
+
+    def repeat(self, operation: str, function: Callable[[], R]) -> R:
+        """Call a function of the driver that may be called again, until there is an answer or the time is up."""
+        deadline = time.monotonic() + self._timeout * (_TRIES - 1) / _TRIES
+        for attempt in range(1, _TRIES + 1):
+            try:
+                return function()
+            except FAILURES as error:
+                ours = self.place.explain(error, operation)
+            last = attempt == _TRIES or time.monotonic() > deadline
+            if last or not isinstance(ours, UnavailableError):
+                # Outside of the handler, so that the driver's own text is not the context of ours.
+                raise ours
+            self._closed.wait(0.1 * 2**attempt)
+        raise AssertionError
+
+    def stream(self, key: str, start: int, stop: int | None) -> obstore.GetResult:
+        """Ask once for a range of a key, to be read piece by piece. Raises the driver's own errors."""
+        return obstore.get(self._patient, key, options=_options(start, stop))
+
+    def parts(self, key: str) -> obstore.WritableFile:
+        """Return the driver's writer of a large object: nothing is visible before its end. Raises its own errors."""
+        return obstore.open_writer(
+            self._patient, key, attributes=self._attributes, buffer_size=PART, max_concurrency=_PARTS_AT_ONCE
+        )
+
+    def _get(self, request: Get) -> Object | Unchanged | None:
+        options = _options(request.start, request.stop)
+        if request.unless is not None and (e_tag := self._form(request.unless.e_tag)):
+            options["if_none_match"] = e_tag
+
+        def get() -> Object | Unchanged:
+            try:
+                result = obstore.get(self._patient, request.key, options=options)
+            except NotModifiedError:
+                return UNCHANGED
+            meta = result.meta
+            return Object(result.bytes().to_bytes(), _token(meta), meta["size"])
+
+        try:
+            return self.repeat(f"GET {request.key}", get)
+        except NotFoundError:
+            return None
+
+    def _put(self, request: Put) -> Token:
+        def put() -> PutResult:
+            return obstore.put(
+                self._patient,
+                request.key,
+                request.body,
+                attributes=self._attributes,
+                chunk_size=PART,
+                max_concurrency=_PARTS_AT_ONCE,
+            )
+
+        return _token(self.repeat(f"PUT {request.key}", put))
+
+    def _put_once(self, request: Put) -> Token | None:
+        condition = request.condition
+        if isinstance(condition, Token):
+            token = {"e_tag": self._form(condition.e_tag), "version": condition.version}
+            mode: Any = {name: value for name, value in token.items() if value is not None}
+            if not mode:
+                raise InvalidError(f"{self.place}: PUT {request.key}: this token is that of no content")
+        else:
+            assert condition is ABSENT
+            mode = "create"
+        try:
+            return _token(obstore.put(self._once, request.key, request.body, mode=mode))
+        except FAILURES as error:
+            ours = self.place.explain(error, f"PUT {request.key}")
+        if isinstance(ours, UnavailableError | ConflictError | NotFoundError):
+            return None
+        raise ours
+
+    def _form(self, e_tag: str | None) -> str | None:
+        return e_tag.strip('"') if e_tag is not None and self.bare_etags else e_tag
+
+    def _delete(self, keys: list[str]) -> None:
+        if not keys:
+            return
+        if self._bulk:
+            # A refusal may be that of a store which cannot remove many keys in one request. Any other comes again
+            # below, and is said there.
+            with suppress(InvalidError, UnsupportedError):
+                self._remove(self._patient, keys)
+                return
+        self._remove(self._connect(self._patience, self._patience, single=True), keys)
+        self._bulk = False
+
+    def _remove(self, driver: Driver, keys: list[str]) -> None:
+        operation = f"DELETE {keys[0]}{f' and {len(keys) - 1} more' if len(keys) > 1 else ''}"
+        try:
+            self.repeat(operation, lambda: obstore.delete(driver, keys))
+        except NotFoundError:
+            # On some stores a key that is not there is an error, with which the driver leaves the others.
+            for key in keys:
+                with suppress(NotFoundError):
+                    self.repeat(f"DELETE {key}", partial(obstore.delete, driver, [key]))
+
+    def _list(self, request: List) -> Items:
+        found: list[Item] = []
+        ascending = True
+        # A whole page at least is looked at before an end is taken for one: a store that lists in no order cannot
+        # look as if it did.
+        prefix = request.prefix.rstrip("/") or None
+        for page in obstore.list(self._patient, prefix, offset=request.after, chunk_size=_PAGE):
+            before = found[-1].key if found else ""
+            for meta in page:
+                key = meta["path"]
+                found.append(Item(key, meta["size"], (meta["last_modified"] - _EPOCH) // _MICROSECOND))
+                ascending = ascending and before < key
+                before = key
+            if ascending and request.enough is not None and len(found) >= max(request.enough, _PAGE):
+                return Items(found, complete=False)
+        return Items(found if ascending else sorted(found), complete=True)
+
+    def _all(self, request: All) -> list[Any]:
+        if len(request.requests) == 1:
+            return [self.perform(request.requests[0])]
+        futures = [self._threads.submit(self.perform, one) for one in request.requests]
+        wait(futures)  # all of them: whoever catches an error must not find requests of this call still under way
+        return [future.result() for future in futures]
+
+
+def _token(result: PutResult | ObjectMeta) -> Token:
+    # Of an upload in parts Ceph tells no ETag; and "null" is the version of what is in a bucket that keeps none.
+    version = result["version"]
+    return Token(result["e_tag"] or None, None if version == "null" else version)
+
+
+def _options(start: int, stop: int | None) -> GetOptions:
+    if stop is not None:
+        if not 0 <= start < stop:
+            raise InvalidError(f"no bytes lie at {start} <= offset < {stop}")
+        return {"range": (start, stop)}
+    # Without a range where all is wanted: an empty object has none, and a store would refuse it.
+    return {"range": {"offset": start}} if start else {}

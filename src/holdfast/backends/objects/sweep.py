@@ -1,0 +1,128 @@
+"""Sweeping: removing for good what nobody can reach, without taking what somebody is about to refer to.
+
+Source: the boundary of SlateDB's RFC 26 and the garbage collection of icechunk's design document 11: fence, then delete.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from holdfast.abc import Swept
+from holdfast.backends.objects.commit import replace
+from holdfast.backends.objects.draft import Draft
+from holdfast.backends.objects.fetch import VanishedError, linked, look, look_again
+from holdfast.backends.objects.keys import DATA, HEADS, place_at, place_of
+from holdfast.backends.objects.requests import Delete, List
+from holdfast.backends.objects.state import EXPIRING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from holdfast.backends.objects.keys import Place
+    from holdfast.backends.objects.requests import Item, Steps, World
+    from holdfast.backends.objects.state import State
+
+__all__ = ["Litter", "bury", "survey", "sweep_stream"]
+
+_SPARED: Final = 86_400 * 1_000_000
+_DELETED_TOGETHER: Final = 1_000
+_LIFE: Final = re.compile(r"[0-9a-f]{8,}")
+_BLOBS: Final = "b/"
+
+
+class Litter(NamedTuple):
+    """A stream that a sweep has to look at, and what lay in its folder when the bucket was listed."""
+
+    name: str
+    items: tuple[Item, ...]
+
+
+def survey() -> Steps[list[Litter]]:
+    """List the bucket, and return the streams that expire or have something in their folder."""
+    heads = (yield List(HEADS)).items
+    data = (yield List(DATA)).items
+    folders: dict[Place, list[Item]] = {place_at(item.key): [] for item in heads if item.size % 4 == EXPIRING}
+    for item in data:
+        folders.setdefault(place_at(item.key), []).append(item)
+    named: dict[Place, str] = {}
+    for place in folders:
+        if place.name is not None:
+            named[place] = place.name
+    return [Litter(named[place], tuple(items)) for place, items in folders.items() if place in named]
+
+
+def bury(state: State, keys: Sequence[str]) -> Steps[None]:
+    """Delete what lies in the grave of a head that was written."""
+    folder = place_of(state.name).folder
+    for first in range(0, len(keys), _DELETED_TOGETHER):
+        yield Delete(tuple(folder + key for key in keys[first : first + _DELETED_TOGETHER]))
+
+
+def sweep_stream(litter: Litter, world: World) -> Steps[Swept]:
+    """Remove what nobody can reach of one stream. The bucket was listed before, so what is new is not in the list.
+
+    1. An expired stream is deleted.
+    2. Segments of past lives go at once: a life that is over never comes back.
+    3. What the head does not refer to and is a day old is condemned: its keys go into the grave of the head, whose
+       epoch goes up. Whoever wanted to refer to it has lost that race, and will see it there.
+    4. What is in the grave is deleted, and then taken out of it.
+
+    Where another writer is faster, the rest is left to the next sweep.
+    """
+    state = yield from look(litter.name)
+    referred: set[str] = set()
+    while True:
+        draft = Draft(state, world, {})
+        try:
+            yield from draft.end_expired()
+            if any(_is_blob(item) for item in litter.items):
+                referred = yield from linked(draft.state)
+            break
+        except VanishedError as error:
+            state = yield from look_again(state, error)
+    expired = draft.changed
+    place = place_of(litter.name)
+    kept = {place.blob(blob) for blob in referred}
+    kept.update(place.segment(state.life, ref.id) for ref in draft.state.segments)
+    kept.update(place.folder + file for file in draft.state.grave)
+    past, orphans = _sort(litter, state, kept, world.now() - _SPARED)
+    yield from bury(state, past)
+    if orphans:
+        draft.condemn(orphans)
+    if draft.changed:
+        done, state = yield from replace(state, draft.state, world)
+        if not done:
+            return Swept(0, 0)
+    if state.grave:
+        yield from bury(state, state.grave)
+        draft = Draft(state, world, {}, buried=state.grave)
+        yield from replace(state, draft.state, world)
+    return Swept(int(expired), sum(key.startswith(_BLOBS) for key in orphans))
+
+
+def _sort(litter: Litter, state: State, kept: set[str], spared: int) -> tuple[list[str], list[str]]:
+    """Return what is of a past life, and what else is not kept and was there before `spared`."""
+    past, orphans = [], []
+    folder = place_of(litter.name).folder
+    for item in litter.items:
+        if item.key in kept:
+            continue
+        file = item.key.removeprefix(folder)
+        if _is_past(file, state):
+            past.append(file)
+        elif item.modified < spared:
+            orphans.append(file)
+    return past, orphans
+
+
+def _is_past(file: str, state: State) -> bool:
+    life = file.partition("/")[0]
+    if not _LIFE.fullmatch(life):
+        return False
+    # A life that has not begun yet may already have segments: they are written before the head that refers to them.
+    return int(life, 16) < state.life or (state.head is None and int(life, 16) == state.life)
+
+
+def _is_blob(item: Item) -> bool:
+    return f"/{_BLOBS}" in item.key

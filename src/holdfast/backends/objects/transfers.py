@@ -1,0 +1,146 @@
+"""Large objects, piece by piece, in constant memory."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Final, Self
+
+from holdfast.backends.objects.failures import FAILURES, BehindEndError
+from holdfast.backends.objects.requests import Put
+from holdfast.backends.objects.store import PART, ObjectStore
+from holdfast.errors import NotFoundError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    import obstore
+
+__all__ = ["CHUNK", "Upload", "download"]
+
+CHUNK: Final = 2**20
+"""Bytes of one piece of a download, about."""
+
+_TRIES: Final = 5
+
+
+class Upload:
+    """Writes one object from pieces. It is there whole once `with` is left, or after an exception not at all.
+
+    Blocking; from one thread at a time, which need not be the same. A key must be unique to its upload. What is
+    larger than one part goes up in parts of 8 MiB, three at once: those of a process that was killed cost money until
+    a lifecycle rule of the bucket removes them (`AbortIncompleteMultipartUpload`). The largest object is 80 GiB.
+
+    Raises:
+        UnavailableError: no answer. Nothing refers to the key yet: begin anew under another one.
+    """
+
+    def __init__(self, store: ObjectStore, key: str) -> None:
+        self._store = store
+        self._key = key
+        self._held = bytearray()
+        self._parts: obstore.WritableFile | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self.abort()
+
+    def write(self, piece: bytes) -> None:
+        """Add a piece, of any size."""
+        self._store.check_open()
+        if self._parts is not None:
+            self._send(piece)
+            return
+        self._held += piece
+        if len(self._held) > PART:
+            self._parts = self._store.parts(self._key)
+            self._send(bytes(self._held))
+            self._held.clear()
+
+    def close(self) -> None:
+        """Write what is left, and make the object visible."""
+        if self._parts is None:
+            self._store.perform(Put(self._key, bytes(self._held)))
+            return
+        self._store.check_open()
+        try:
+            self._parts.close()
+        except FAILURES as error:
+            ours = self._store.place.explain(error, f"PUT {self._key}")
+        else:
+            return
+        self.abort()
+        raise ours
+
+    def abort(self) -> None:
+        """Leave nothing visible, and as far as the store answers nothing at all."""
+        self._held.clear()
+        if self._parts is not None:
+            with suppress(*FAILURES):
+                self._parts.__exit__(UnavailableError, UnavailableError(), None)
+
+    def _send(self, piece: bytes) -> None:
+        assert self._parts is not None
+        try:
+            self._parts.write(piece)
+        except FAILURES as error:
+            ours = self._store.place.explain(error, f"PUT {self._key}")
+        else:
+            return
+        raise ours
+
+
+def download(store: ObjectStore, key: str, *, start: int = 0, stop: int | None = None) -> Iterator[bytes] | None:
+    """Return the bytes `start <= offset < stop` of a key in pieces of about 1 MiB. None: there is no such key.
+
+    Both bounds may lie beyond the end. A connection that breaks on the way is begun anew from where it was, several
+    times as long as it comes forward. Blocking; from one thread at a time, which need not be the same.
+
+    Raises:
+        UnavailableError: no answer, at once or while the pieces are read.
+        NotFoundError: the key was removed while the pieces were read.
+    """
+    if stop is not None and start >= stop:
+        return iter(())
+    try:
+        result = store.repeat(f"GET {key}", partial(store.stream, key, start, stop))
+    except NotFoundError:
+        return None
+    except BehindEndError:
+        return iter(())
+    return _pieces(store, key, start, stop, result)
+
+
+def _pieces(store: ObjectStore, key: str, start: int, stop: int | None, result: obstore.GetResult) -> Iterator[bytes]:
+    offset = start
+    stop = result.meta["size"] if stop is None else min(stop, result.meta["size"])
+    failed = 0
+    pieces = iter(result.stream(min_chunk_size=CHUNK))
+    while offset < stop:
+        store.check_open()
+        ours = None
+        try:
+            piece = next(pieces, b"")
+        except FAILURES as error:
+            ours = store.place.explain(error, f"GET {key}")
+            piece = b""
+        if piece:
+            offset += len(piece)
+            failed = 0
+            yield piece
+            continue
+        failed += 1
+        if failed > _TRIES:
+            raise ours or UnavailableError(f"{store.place}: GET {key}: ends before its end, again and again")
+        time.sleep(0.05 * 2**failed)
+        result = store.repeat(f"GET {key}", partial(store.stream, key, offset, stop))
+        pieces = iter(result.stream(min_chunk_size=CHUNK))
