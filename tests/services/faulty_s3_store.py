@@ -1,0 +1,125 @@
+"""What a bucket holds, and in which ways a store may differ from Amazon's."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+EtagForm = Literal["quoted", "unquoted", "either"]
+
+
+@dataclass
+class Quirks:
+    """How the store differs from Amazon's. May be changed while it runs."""
+
+    ignores_conditions: bool = False
+    """A PUT is done whatever its If-Match and If-None-Match say."""
+    ignores_if_match: bool = False
+    ignores_if_none_match: bool = False
+    if_match_on_missing_succeeds: bool = False
+    """A PUT with If-Match creates a key that is not there, as MinIO's did: issue 21526 there."""
+    etag_form: EtagForm = "either"
+    """In which form a PUT's If-Match can be true. Ceph's RADOS gateway 16 takes it unquoted only."""
+    whole_seconds: bool = False
+    """A listing's times have no fraction, as Amazon's have none."""
+    versioned: bool = False
+    """Answers name a version; what was overwritten or deleted can be had by its version."""
+    ignores_ranges: bool = False
+    """A GET answers with the whole body."""
+    stale_reads: bool = False
+    """GET, HEAD and LIST show each key as it was before its last change; conditions of a PUT are about the truth."""
+
+
+class Stored(NamedTuple):
+    """One body a key has or had. `e_tag` is without quotes, `modified` is seconds since 1970."""
+
+    body: bytes
+    e_tag: str
+    modified: float
+    version: str
+    attributes: Mapping[str, str]
+
+
+@dataclass
+class Upload:
+    """A multipart upload under way, its parts by number."""
+
+    key: str
+    attributes: Mapping[str, str]
+    parts: dict[int, bytes] = field(default_factory=dict)
+
+
+def digest(body: bytes) -> str:
+    return hashlib.md5(body, usedforsecurity=False).hexdigest()
+
+
+class Bucket:
+    """The keys and their bodies. It has no lock: the server has."""
+
+    def __init__(self, quirks: Quirks, clock: Callable[[], float] = time.time, *, remembers: bool = True) -> None:
+        self.quirks = quirks
+        self.clock = clock
+        self.current: dict[str, Stored] = {}
+        self.uploads: dict[str, Upload] = {}
+        self.history: dict[str, list[bytes]] = {}
+        self._remembers = remembers
+        self._before: dict[str, Stored | None] = {}
+        # In the order they came to be. None is a delete marker.
+        self._versions: dict[str, dict[str, Stored | None]] = {}
+        self._numbers = itertools.count(1)
+
+    def put(
+        self, key: str, body: bytes, attributes: Mapping[str, str] | None = None, *, e_tag: str | None = None
+    ) -> Stored:
+        stored = Stored(body, e_tag or digest(body), self.clock(), self.new_id(), attributes or {})
+        self._become(key, stored)
+        if self.quirks.versioned:
+            self._versions.setdefault(key, {})[stored.version] = stored
+        if self._remembers:
+            self.history.setdefault(key, []).append(body)
+        return stored
+
+    def delete(self, key: str, version: str | None = None) -> None:
+        """Delete a key, or one of its versions for good."""
+        versions = self._versions.setdefault(key, {}) if self.quirks.versioned else {}
+        if version is not None:
+            versions.pop(version, None)
+        elif self.quirks.versioned:
+            versions[self.new_id()] = None
+        self._become(key, next(reversed(versions.values()), None))
+
+    def get(self, key: str, version: str | None = None) -> Stored | None:
+        """What a reader is shown."""
+        if version is not None:
+            return self._versions.get(key, {}).get(version)
+        if self.quirks.stale_reads and key in self._before:
+            return self._before[key]
+        return self.current.get(key)
+
+    def listed(self) -> list[tuple[str, Stored]]:
+        """What a listing shows, in ascending order: that of code points is that of UTF-8."""
+        if not self.quirks.stale_reads:
+            return sorted(self.current.items())
+        keys = sorted(self.current.keys() | self._before.keys())
+        return [(key, stored) for key in keys if (stored := self.get(key)) is not None]
+
+    def holding(self, content: bytes) -> list[str]:
+        """The keys some body of which has these bytes in it now: current, an older version, or a part's."""
+        bodies = [(key, stored.body) for key, stored in self.current.items()]
+        bodies += [(key, old.body) for key, olds in self._versions.items() for old in olds.values() if old is not None]
+        bodies += [(upload.key, part) for upload in self.uploads.values() for part in upload.parts.values()]
+        return sorted({key for key, body in bodies if content in body})
+
+    def new_id(self) -> str:
+        return f"{next(self._numbers):08x}"
+
+    def _become(self, key: str, stored: Stored | None) -> None:
+        self._before[key] = self.current.pop(key, None)
+        if stored is not None:
+            self.current[key] = stored
