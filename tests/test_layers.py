@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "adapters": WAIST,
     "registry": WAIST,
     "memory": f"{WAIST} stores backends.memory",
+    "aws": f"{WAIST} registry stores",
     "__init__": "errors records abc blocking registry stores memory",
     "sync": "errors records abc blocking registry stores memory",
     "testing": f"{WAIST} stores sync",

@@ -27,6 +27,8 @@ __all__ = ["Tasks"]
 
 _KIND: Final = "tasks"
 _LABELS: Final = ("context_id", "agent_id", "status")
+_CLOCKS_DIFFER: Final = 60 * 1_000_000
+"""Microseconds by which the clock of a place may differ from that of whoever saves to it."""
 
 
 class Tasks:
@@ -141,11 +143,18 @@ class Tasks:
         found, following = await self._backend.streams(
             f"{_KIND}/", where=where, order="recent", after=after, limit=limit
         )
-        names = [one.name for one in found if since is None or one.updated_at > since]
+        # A listing has the times of the place's clock, a head those of whoever saved it: the head decides.
+        names = [one.name for one in found if since is None or one.updated_at > since - _CLOCKS_DIFFER]
         heads = await self._backend.heads(names) if names else []
         return Page(
             # A task that was saved while this list was made may no longer be what was asked for.
-            [_info(head) for head in heads if head is not None and where.items() <= head.labels.items()],
+            [
+                _info(head)
+                for head in heads
+                if head is not None
+                and where.items() <= head.labels.items()
+                and (since is None or head.updated_at > since)
+            ],
             following if len(names) == len(found) else None,
         )
 

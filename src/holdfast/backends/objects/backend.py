@@ -81,13 +81,18 @@ class ObjectBackend(Backend):
     async def open(cls, url: str, **options: Any) -> ObjectBackend:
         """Open `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`, and test the store."""
         with ThreadPoolExecutor(1) as thread:
-            backend = cls(await in_thread(thread, partial(open_store, url, **options)))
+            backend = await in_thread(thread, partial(cls.at, url, **options))
             try:
                 await in_thread(thread, backend._test)
             except BaseException:
                 await backend.close()
                 raise
         return backend
+
+    @classmethod
+    def at(cls, url: str, **options: Any) -> ObjectBackend:
+        """Make the place of a URL without a request: the first call tests the store."""
+        return cls(open_store(url, **options))
 
     async def commit(self, stream: str, change: Change) -> Receipt:
         check_name(stream)
