@@ -102,17 +102,16 @@ async def a_listing_holds_exactly_what_begins_so(make: Make[Backend]) -> None:
 
 
 async def a_listing_by_recency_shows_the_last_changed_first(make: Make[Backend]) -> None:
-    """A listing by recency shows the last changed first, whatever the change was, as soon as the place's clock tells
-    them apart: on some places it counts in seconds.
-    """
+    """A listing by recency shows the last changed first, as soon as the place's clock tells them apart."""
     async with make() as place:
         token = unique()
         first, second, third = (f"{token}{letter}" for letter in "dbc")
-        changes = [(first, Change([b"0"])), (second, Change([b"0"])), (third, Change([b"0"])),
-                   (second, Change([b"1"])), (first, Change(labels={"k": "v"})), (third, Change(note=b"n"))]  # fmt: skip
-        for name, change in changes:
+        begun = [(name, Change([b"0"])) for name in (first, second, third)]
+        changed = [(second, Change([b"1"])), (first, Change(labels={"k": "v"})), (third, Change(note=b"n"))]
+        for name, change in begun + changed:
             listed = await _told_apart(place, token, name, change)
-            same(listed, sorted(listed, key=lambda one: (-one.updated_at, one.name)), "streams by recency, then by name")
+            ordered = sorted(listed, key=lambda one: (-one.updated_at, one.name))
+            same(listed, ordered, "streams by recency, and those of one time by name")
         names = [one.name for one in (await place.streams(token, order="recent")).streams]
         same(names, [third, first, second], "the last changed first")
 

@@ -18,6 +18,7 @@ from holdfast.tools import listing, transfer
 from holdfast.tools.demo import demonstrate
 from holdfast.tools.demo_agent import FILE
 from holdfast.tools.demo_screen import Screen, print_commands, print_outcome
+from holdfast.tools.doctor import Finding, examine, print_finding
 from holdfast.tools.place import existing, shown
 from holdfast.tools.report import check as check_place
 from holdfast.tools.report import groups, print_report
@@ -303,3 +304,32 @@ def check(url: URL, as_json: Json = False) -> int:
     else:
         print_report(console(), shown(url), report)
     return 1 if report.failed else 0
+
+
+@app.command(short_help="Look at what a place stands on.", epilog="Example: holdfast doctor s3://bucket/agents --race")
+def doctor(
+    url: URL,
+    race: Annotated[
+        bool, typer.Option("--race", help="Let many writers run for one key of an object store too: some seconds.")
+    ] = False,
+    as_json: Json = False,
+) -> int:
+    """Open a place, look at what it stands on, and say so line by line.
+
+    An object store is asked whether it keeps the conditions that everything rests on. Exits with 1 when something is
+    not as it should be. Whether the place keeps the whole contract is for `holdfast check`.
+    """
+    findings = asyncio.run(_doctor(url, race=race, as_json=as_json))
+    if as_json:
+        failed = any(finding.passed is False for finding in findings)
+        emit({"place": shown(url), "passed": not failed, "findings": [finding.as_json() for finding in findings]})
+    return 1 if any(finding.passed is False for finding in findings) else 0
+
+
+async def _doctor(url: str, *, race: bool, as_json: bool) -> list[Finding]:
+    findings = []
+    async for finding in examine(url, race=race):
+        findings.append(finding)
+        if not as_json:
+            print_finding(console(), finding)
+    return findings

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 from holdfast.abc import Backend, Change, Head, Listing, Receipt, Slice, Swept
 from holdfast.backends.objects.cache import Cache
 from holdfast.backends.objects.draft import BLOB
+from holdfast.backends.objects.examine import examine
 from holdfast.backends.objects.fetch import look
 from holdfast.backends.objects.keys import place_of
 from holdfast.backends.objects.lines import Lines
@@ -30,6 +31,7 @@ from holdfast.rule import check, check_name, living, new_id, parse_cursor
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping, Sequence
 
+    from holdfast.backends.objects.examine import Finding
     from holdfast.backends.objects.requests import Steps
     from holdfast.backends.objects.store import ObjectStore
 
@@ -83,7 +85,7 @@ class ObjectBackend(Backend):
         with ThreadPoolExecutor(1) as thread:
             backend = await in_thread(thread, partial(cls.at, url, **options))
             try:
-                await in_thread(thread, backend._test)
+                await in_thread(thread, backend.test)
             except BaseException:
                 await backend.close()
                 raise
@@ -160,7 +162,7 @@ class ObjectBackend(Backend):
         known = self._lines.known(stream)
         file, size = new_id(), 0
         upload = Upload(self._store, place_of(stream).blob(file))
-        under_way: Future[Any] = begin(self._threads, self._test)
+        under_way: Future[Any] = begin(self._threads, self.test)
         try:
             await outcome(under_way)
             async for chunk in chunks:
@@ -211,6 +213,12 @@ class ObjectBackend(Backend):
 
         return await in_thread(self._threads, sweep_all)
 
+    async def examine(self, *, race: bool) -> AsyncIterator[Finding]:
+        """Yield what `holdfast doctor` says about the store: what was looked at, whether it is right, and a detail."""
+        findings = examine(self._store, race_too=race)
+        while (finding := await in_thread(self._threads, next, findings, None)) is not None:
+            yield finding
+
     async def close(self) -> None:
         if self._closed:
             return
@@ -225,11 +233,11 @@ class ObjectBackend(Backend):
         return await in_thread(self._threads, self._run, steps)
 
     def _run(self, steps: Steps[R]) -> R:
-        self._test()
+        self.test()
         return self._cache.run(steps)
 
-    def _test(self) -> None:
-        """Find out, once, whether the store keeps its conditions."""
+    def test(self) -> None:
+        """Find out, once, whether the store keeps its conditions. Blocking."""
         if not self._tested:
             with self._testing:
                 if not self._tested:

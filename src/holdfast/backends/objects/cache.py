@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from holdfast.backends.objects.keys import DATA
+from holdfast.backends.objects.keys import DATA, is_blob
 from holdfast.backends.objects.requests import All, Get, Object
 from holdfast.errors import HoldfastError
 
@@ -93,4 +93,4 @@ class Cache:
 
 
 def _is_segment(request: Get) -> bool:
-    return request.key.startswith(DATA) and "/b/" not in request.key
+    return request.key.startswith(DATA) and not is_blob(request.key)

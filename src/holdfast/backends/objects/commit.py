@@ -67,7 +67,9 @@ def commit(
         UnavailableError: it is not known whether it was done. With the same op_ids it can be repeated.
     """
     if known is None and changes and all(change.expect == 0 for change in changes):
-        known = State(name)  # a guess, which the condition of the PUT will prove: who expects a new stream has seen none
+        known = State(
+            name
+        )  # a guess, which the condition of the PUT will prove: who expects a new stream has seen none
     asked = known is None
     state = known if known is not None else (yield from look(name))
     began, lost = world.now(), 0

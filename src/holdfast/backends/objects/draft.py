@@ -61,7 +61,7 @@ class Draft:
         return self._now
 
     def swap(self, sealed: Sealed) -> bool:
-        """Put segments in the place of what they were made from; False where something of that is not there any more."""
+        """Put segments in the place of what they were made from; False where something of that is gone."""
         now, moved, replaced = self._now, len(sealed.moved), len(sealed.replaced)
         if (
             now.head is None
@@ -94,14 +94,10 @@ class Draft:
             known = yield from self._known(change.op_id)
             if known is not None:
                 return repeat(Receipt(known.incarnation, known.first, known.next, known.at), change)
-        effect = apply(
-            self._now.name, self._now.head, change, now=self._world.now(), incarnation=self._world.new_id
-        )
+        effect = apply(self._now.name, self._now.head, change, now=self._world.now(), incarnation=self._world.new_id)
         ends = effect.fresh and self._now.head is not None
         begins = effect.head is not None and effect.fresh
-        if (change[1:] == PLAIN and not change.entries) or (
-            effect.head is None and not ends and change.op_id is None
-        ):
+        if (change[1:] == PLAIN and not change.entries) or (effect.head is None and not ends and change.op_id is None):
             self.unsure = True
             return effect.receipt
         touched = bool(change.blobs) or bool(effect.remove) or ends

@@ -8,7 +8,7 @@ All numbers are little-endian. The description is JSON; the entries follow as th
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, TypeAlias
 from zlib import crc32
 
 import msgspec
@@ -19,10 +19,18 @@ from holdfast.errors import DamagedError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Frame", "Known", "frame", "parse_frames", "trimmed"]
+__all__ = ["MALFORMED", "Count", "Frame", "Known", "Number", "frame", "parse_frames", "trimmed"]
 
 _PREFIX: Final = struct.Struct("<III")
 _CHECKED: Final = 8
+
+# JSON has numbers of any size. What is read from a bucket must not become one that another language cannot hold, nor
+# a negative size, which makes a sum right that is wrong.
+Number: TypeAlias = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+MALFORMED: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding JSON raises on bytes that nobody of ours wrote: the last for lists in lists without end."""
 
 
 class Known(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -30,20 +38,20 @@ class Known(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     op_id: str
     incarnation: str
-    first: int
-    next: int
-    at: int
-    commit: int
+    first: Count
+    next: Count
+    at: Number
+    commit: Count
 
 
 class _Description(msgspec.Struct, omit_defaults=True, gc=False):
-    first: int
-    next: int
-    at: int
-    sizes: list[int]
-    start: int = -1
+    first: Count
+    next: Count
+    at: Number
+    sizes: list[Count]
+    start: Number = -1
     op_id: str | None = None
-    commit: int = 0
+    commit: Count = 0
     blobs: list[str] = []
 
 
@@ -133,10 +141,10 @@ def parse_frames(raw: bytes | memoryview, where: str) -> list[Frame]:
     """Read frames that lie one after the other.
 
     Raises:
-        DamagedError: they do not, to the last byte, or their checksums or bounds do not hold.
+        DamagedError: they do not, to the last byte, their checksums or bounds do not hold, or they are out of order.
     """
     view, offset, found = memoryview(raw), 0, []
-    end = len(view)
+    end, behind = len(view), 0
     try:
         while offset < end:
             length, checksum, described = _PREFIX.unpack_from(view, offset)
@@ -147,20 +155,18 @@ def parse_frames(raw: bytes | memoryview, where: str) -> list[Frame]:
             start = told.first if told.start < 0 else told.start
             if 12 + described + sum(told.sizes) != stop - offset or not _sound(told, start):
                 raise DamagedError(f"{where}: a frame does not hold what it says")
+            if start < behind:
+                raise DamagedError(f"{where}: a frame lies before the one that precedes it")
+            behind = start + len(told.sizes)
             found.append(
                 Frame(told.first, told.next, told.at, start, told.sizes, told.op_id, told.commit, told.blobs,
                       view[offset:stop])
             )  # fmt: skip
             offset = stop
-    except (struct.error, msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (struct.error, *MALFORMED) as error:
         raise DamagedError(f"{where}: a frame does not decode") from error
     return found
 
 
 def _sound(told: Any, start: int) -> bool:
-    return (
-        0 <= told.first <= start
-        and start + len(told.sizes) <= told.next
-        and bool(told.sizes)
-        and min(told.sizes) >= 0
-    )
+    return told.first <= start and start + len(told.sizes) <= told.next and bool(told.sizes)

@@ -9,7 +9,20 @@ from typing import Final, NamedTuple
 
 from holdfast.errors import DamagedError
 
-__all__ = ["DATA", "HEADS", "Place", "Prefix", "blob_file", "decode", "encode", "place_at", "place_of", "prefix_of", "segment_file"]
+__all__ = [
+    "DATA",
+    "HEADS",
+    "Place",
+    "Prefix",
+    "blob_file",
+    "decode",
+    "encode",
+    "is_blob",
+    "place_at",
+    "place_of",
+    "prefix_of",
+    "segment_file",
+]
 
 HEADS: Final = "h/"
 DATA: Final = "d/"
@@ -50,7 +63,7 @@ def decode(key: str) -> str:
     """Read what `encode` wrote."""
     if _PLAIN.fullmatch(key):
         return key
-    raw, found, end = key.encode(), bytearray(), 0
+    raw, found, end = key.encode(errors="replace"), bytearray(), 0
     for code in _CODE.finditer(raw):
         if code.start() != end:
             break
@@ -71,8 +84,13 @@ def blob_file(blob: str) -> str:
 
 
 def segment_file(life: int, segment: str) -> str:
-    """Return the key of a segment below its stream's folder: lives are numbered, and what is of a past one is garbage."""
+    """Return the key of a segment below its stream's folder: what is of a past life is garbage."""
     return f"{life:08x}/{segment}"
+
+
+def is_blob(key: str) -> bool:
+    """Say whether a key below `d/` is that of a blob; else it is that of a segment."""
+    return key.rsplit("/", 2)[-2] == "b"
 
 
 class Place(NamedTuple):
@@ -139,7 +157,7 @@ class Prefix(NamedTuple):
 
     @property
     def around(self) -> tuple[str, str]:
-        """A key before all that begin so, and one behind them: `~~` is in no key, and behind all that could be there."""
+        """A key before all that begin so, and one behind them: `~~` is in no key, and behind all others."""
         if self.head == self.folder:
             return "", f"{self.folder}~~"
         return f"{self.head[:-1]}{chr(ord(self.head[-1]) - 1)}~~", f"{self.head}~~"
@@ -156,7 +174,9 @@ def prefix_of(text: str) -> Prefix:
         return Prefix(HEADS, HEADS, False)
     kind, rest = _split(text)
     folder = f"{HEADS}{kind}/"
-    return Prefix(folder, f"{folder}{encode(rest)}", True)
+    encoded = encode(rest)
+    # Names that are too long for a key are told by less of it than this: they lie before all that begin so.
+    return Prefix(folder, f"{folder}{encoded}", len(encoded) <= _KEPT_OF_A_LONG_NAME)
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -158,7 +158,9 @@ class Lines:
                     return
                 known, buried = line.state, frozenset(line.buried)
                 blobs = {blob for job in jobs for blob in job.change.blobs}
-                uploaded = {blob: epoch for blob in blobs if (epoch := self._uploaded.get((line.name, blob))) is not None}
+                uploaded = {
+                    blob: epoch for blob in blobs if (epoch := self._uploaded.get((line.name, blob))) is not None
+                }
             steps = commit(
                 line.name, known, [job.change for job in jobs], self._world,
                 uploaded=uploaded, buried=buried, sealed=sealed,

@@ -25,7 +25,9 @@ _START: Final = 2**14
 _TOGETHER: Final = 64
 
 
-def heads(names: Sequence[str], known: Mapping[str, State], world: World) -> Steps[tuple[list[Head | None], list[State]]]:
+def heads(
+    names: Sequence[str], known: Mapping[str, State], world: World
+) -> Steps[tuple[list[Head | None], list[State]]]:
     """Read the heads of streams, side by side, and return what was read whole beside them, to be known next time."""
     found: list[Head | None] = []
     whole: list[State] = []
@@ -103,7 +105,7 @@ def listing(
         page = yield from _in_order(query, folder, last)
     if page is None:
         items = (yield List(folder.folder)).items
-        found = (yield from _named([item for item in items if folder.may_hold(place_at(item.key))]))
+        found = yield from _named([item for item in items if folder.may_hold(place_at(item.key))])
         found = [one for one in found if one.name.startswith(prefix)]
         if order == "name":
             found.sort(key=lambda one: one.name)

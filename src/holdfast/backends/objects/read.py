@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from holdfast.abc import Slice
-from holdfast.backends.objects.fetch import WHOLE, VanishedError, footers, frames_of, linked, look, look_again, segments, shown
+from holdfast.backends.objects.fetch import (
+    WHOLE,
+    VanishedError,
+    footers,
+    frames_of,
+    linked,
+    look,
+    look_again,
+    segments,
+    shown,
+)
 from holdfast.backends.objects.keys import place_of
 from holdfast.backends.objects.requests import Get
 from holdfast.backends.objects.segment import unpack

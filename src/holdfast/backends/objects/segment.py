@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from holdfast.backends.objects.frames import Frame, parse_frames
+from holdfast.backends.objects.frames import MALFORMED, Count, Frame, parse_frames
 from holdfast.backends.objects.state import SegmentRef
 from holdfast.errors import DamagedError, UnsupportedError
 
@@ -28,26 +28,29 @@ __all__ = ["Block", "Footer", "build", "grouped", "parse_footer", "parse_segment
 _MAGIC: Final = b"HFS"
 _VERSION: Final = 1
 _LENGTH: Final = 4
+_START: Final = 4
+_DENSEST: Final = 1_032
+"""Bytes that one byte of a zlib stream can stand for."""
 
 
 class Block(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Where a block lies in its segment, and what it holds."""
 
-    offset: int
-    size: int
-    crc: int
-    first: int
-    next: int
-    count: int
-    raw: int
+    offset: Count
+    size: Count
+    crc: Count
+    first: Count
+    next: Count
+    count: Count
+    raw: Count
 
 
 class Link(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A blob that frames of the segment refer to, and the positions of the first and the last entry that does."""
 
     blob: str
-    first: int
-    last: int
+    first: Count
+    last: Count
 
 
 class Footer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -132,10 +135,12 @@ def parse_footer(name: str, ref: SegmentRef, end: bytes | memoryview) -> Footer:
         raise DamagedError(f"{where} does not match its checksum")
     try:
         footer = _decoder.decode(end[:-_LENGTH])
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except MALFORMED as error:
         raise DamagedError(f"{where} has a footer that does not decode") from error
-    if footer.name != name or len(footer.calls) % 8:
+    if footer.name != name:
         raise DamagedError(f"{where} is that of {footer.name!r}")
+    if int.from_bytes(end[-_LENGTH:], "little") != ref.footer - _LENGTH or not _sound(footer, ref):
+        raise DamagedError(f"{where} has a footer that does not hold what its head says")
     return footer
 
 
@@ -162,13 +167,20 @@ def unpack(name: str, block: Block, data: bytes | memoryview) -> list[Frame]:
     where = f"a segment of {name!r}"
     if len(data) != block.size or zlib.crc32(data) != block.crc:
         raise DamagedError(f"{where} has a block that does not match its checksum")
+    wrong = DamagedError(f"{where} has a block that does not hold what it says")
+    if not 0 < block.raw <= _DENSEST * block.size:
+        raise wrong
+    inflate = zlib.decompressobj()
     try:
-        raw = zlib.decompress(data, bufsize=block.raw + 1)
+        raw = inflate.decompress(data, block.raw + 1)  # no more than was announced, however much there is
     except zlib.error as error:
         raise DamagedError(f"{where} has a block that does not decompress") from error
+    if len(raw) != block.raw or not inflate.eof or inflate.unused_data:
+        raise wrong
     frames = parse_frames(raw, where)
-    if len(raw) != block.raw or sum(len(one.sizes) for one in frames) != block.count:
-        raise DamagedError(f"{where} has a block that does not hold what it says")
+    count = sum(len(one.sizes) for one in frames)
+    if (frames[0].start, frames[-1].stop, count) != (block.first, block.next, block.count):
+        raise wrong
     return frames
 
 
@@ -184,6 +196,23 @@ def grouped(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:
         held += len(one.raw)
     if group:
         yield group
+
+
+def _sound(footer: Footer, ref: SegmentRef) -> bool:
+    """Say whether the blocks lie one behind the other, and are together what the head says of the segment."""
+    offset, behind = _START, ref.first
+    for block in footer.blocks:
+        if block.offset != offset or block.first < behind:
+            return False
+        offset, behind = offset + block.size, block.next
+    return (offset, behind) == (ref.size - ref.footer, ref.next) and (
+        bool(footer.blocks)
+        and footer.blocks[0].first == ref.first
+        and sum(block.count for block in footer.blocks) == ref.count
+        and sum(block.raw for block in footer.blocks) == ref.raw
+        and len(footer.calls) == 8 * ref.calls
+        and len(footer.links) == ref.blobs
+    )
 
 
 def _join(links: dict[str, Link], more: Iterable[Link]) -> None:

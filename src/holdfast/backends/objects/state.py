@@ -9,15 +9,17 @@ a listing, which sees no more than sizes, what it has to know: 0 a living stream
 from __future__ import annotations
 
 import struct
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 from zlib import crc32
 
 import msgspec
 
 from holdfast.abc import Head
-from holdfast.backends.objects.frames import Frame, Known, parse_frames
-from holdfast.backends.objects.requests import Token
+from holdfast.backends.objects.frames import MALFORMED, Count, Frame, Known, Number, parse_frames
 from holdfast.errors import DamagedError, UnsupportedError
+
+if TYPE_CHECKING:
+    from holdfast.backends.objects.requests import Token
 
 __all__ = ["EXPIRING", "GONE", "LIVING", "SegmentRef", "State", "decode_header", "decode_state", "encode_state"]
 
@@ -34,45 +36,45 @@ class SegmentRef(msgspec.Struct, frozen=True, gc=False):
     """What a head says of a segment. Sizes are in bytes."""
 
     id: str
-    first: int
+    first: Count
     """The position of its first entry."""
-    next: int
+    next: Count
     """The position behind its last one. Between them some may have been removed."""
-    count: int
-    raw: int
+    count: Count
+    raw: Count
     """Size of its frames."""
-    size: int
+    size: Count
     """Size of the object."""
-    footer: int
+    footer: Count
     """Size of the footer at its end."""
-    crc: int
+    crc: Count
     """CRC-32 of the footer, which has those of the blocks."""
-    calls: int
-    """How many of its frames have an op_id."""
-    blobs: int
+    calls: Count
+    """How many hashes of op_ids its footer has."""
+    blobs: Count
     """How many blobs its frames refer to."""
 
 
 class _Header(msgspec.Struct, omit_defaults=True):
     name: str
-    life: int
-    commit: int
+    life: Count
+    commit: Count
     recent: list[str]
-    tail: int
-    epoch: int = 0
+    tail: Count
+    epoch: Count = 0
     grave: list[str] = []
     operations: list[Known] = []
     segments: list[SegmentRef] = []
     incarnation: str | None = None
-    first: int = 0
-    next: int = 0
-    length: int = 0
-    base: int = 0
-    revision: int = 0
+    first: Count = 0
+    next: Count = 0
+    length: Count = 0
+    base: Number = 0
+    revision: Count = 0
     labels: dict[str, str] = {}
-    created_at: int = 0
-    updated_at: int = 0
-    expires_at: int | None = None
+    created_at: Number = 0
+    updated_at: Number = 0
+    expires_at: Number | None = None
 
 
 class State(NamedTuple):
@@ -122,15 +124,15 @@ def encode_state(state: State) -> bytes:
         operations=list(state.operations),
         segments=list(state.segments),
     )
-    note, kind = b"", GONE
+    note = b""
     if head is not None:
-        note, kind = head.note, LIVING if head.expires_at is None else EXPIRING
+        note = head.note
         header.incarnation, header.labels = head.incarnation, head.labels
         header.first, header.next, header.length = head.first, head.next, head.length
         header.base, header.revision = head.base, head.revision
         header.created_at, header.updated_at, header.expires_at = head.created_at, head.updated_at, head.expires_at
     written = _encode(header)
-    padding = (kind - (_PREFIX.size + len(written) + len(note) + header.tail)) % 4
+    padding = (_kind(header) - (_PREFIX.size + len(written) + len(note) + header.tail)) % 4
     written += b" " * padding
     prefix = _PREFIX.pack(_MAGIC + bytes((_VERSION,)), len(written), len(note), crc32(note, crc32(written)))
     return b"".join((prefix, written, note, *(frame.raw for frame in state.tail)))
@@ -149,6 +151,10 @@ def decode_state(name: str, body: bytes, token: Token) -> State:
     entries = sum(len(frame.sizes) for frame in frames) + sum(segment.count for segment in state.segments)
     if state.head is not None and entries != state.head.length:
         raise DamagedError(f"{where}: it says {state.head.length} entries, and refers to {entries}")
+    if frames and state.head is not None:
+        low = state.segments[-1].next if state.segments else state.head.first
+        if frames[0].start < low or frames[-1].next > state.head.next:
+            raise DamagedError(f"{where}: its tail lies outside its bounds")
     return state._replace(tail=tuple(frames))
 
 
@@ -180,12 +186,14 @@ def _decode(name: str | None, body: bytes, token: Token, size: int | None = None
     note = bytes(body[end - noted : end])
     try:
         header = _decoder.decode(memoryview(body)[_PREFIX.size : end - noted])
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except MALFORMED as error:
         raise DamagedError(f"{where} does not decode") from error
     if end + header.tail != size:
         raise DamagedError(f"{where} has {size:,} bytes, and says {end + header.tail:,}")
     if name is not None and header.name != name:
         raise DamagedError(f"{where} is that of {header.name!r}: two names have one key")
+    if not _sound(header) or size % 4 != _kind(header):
+        raise DamagedError(f"{where} contradicts itself")
     head = None
     if header.incarnation is not None:
         head = Head(
@@ -197,3 +205,21 @@ def _decode(name: str | None, body: bytes, token: Token, size: int | None = None
         tuple(header.segments), (), header.epoch, tuple(header.grave),
     )  # fmt: skip
     return state, header.tail
+
+
+def _kind(header: _Header) -> int:
+    if header.incarnation is None:
+        return GONE
+    return LIVING if header.expires_at is None else EXPIRING
+
+
+def _sound(header: _Header) -> bool:
+    """Say whether the segments lie one behind the other, within the stream; a stream that is gone has none."""
+    if header.incarnation is None:
+        return not header.segments and not header.tail
+    behind = header.first
+    for ref in header.segments:
+        if not (behind <= ref.first and 0 < ref.count <= ref.next - ref.first and 0 < ref.raw and ref.footer < ref.size):
+            return False
+        behind = ref.next
+    return behind <= header.next

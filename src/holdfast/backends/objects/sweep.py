@@ -1,6 +1,7 @@
 """Sweeping: removing for good what nobody can reach, without taking what somebody is about to refer to.
 
-Source: the boundary of SlateDB's RFC 26 and the garbage collection of icechunk's design document 11: fence, then delete.
+Source: the boundary of SlateDB's RFC 26, and the garbage collection of icechunk's design document 11: fence, then
+delete.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from holdfast.abc import Swept
 from holdfast.backends.objects.commit import replace
 from holdfast.backends.objects.draft import Draft
 from holdfast.backends.objects.fetch import VanishedError, linked, look, look_again
-from holdfast.backends.objects.keys import DATA, HEADS, place_at, place_of
+from holdfast.backends.objects.keys import DATA, HEADS, is_blob, place_at, place_of
 from holdfast.backends.objects.requests import Delete, List
 from holdfast.backends.objects.state import EXPIRING
 
@@ -76,7 +77,7 @@ def sweep_stream(litter: Litter, world: World) -> Steps[Swept]:
         draft = Draft(state, world, {})
         try:
             yield from draft.end_expired()
-            if any(_is_blob(item) for item in litter.items):
+            if any(is_blob(item.key) for item in litter.items):
                 referred = yield from linked(draft.state)
             break
         except VanishedError as error:
@@ -122,7 +123,3 @@ def _is_past(file: str, state: State) -> bool:
         return False
     # A life that has not begun yet may already have segments: they are written before the head that refers to them.
     return int(life, 16) < state.life or (state.head is None and int(life, 16) == state.life)
-
-
-def _is_blob(item: Item) -> bool:
-    return f"/{_BLOBS}" in item.key
