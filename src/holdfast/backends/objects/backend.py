@@ -245,6 +245,8 @@ class ObjectBackend(Backend):
                     self._tested = True
 
     def _check_open(self) -> None:
+        # Before a thread is asked for anything: threads do not come through a fork, and would never answer.
+        self._store.check_open()
         if self._closed:
             raise UnavailableError(f"{self._store.place} was closed")
 
