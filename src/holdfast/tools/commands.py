@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import IO, Annotated, Any, TypeAlias
 
@@ -18,7 +19,7 @@ from holdfast.tools import listing, transfer
 from holdfast.tools.demo import demonstrate
 from holdfast.tools.demo_agent import FILE
 from holdfast.tools.demo_screen import Screen, print_commands, print_outcome
-from holdfast.tools.doctor import Finding, examine, print_finding
+from holdfast.tools.doctor import look, print_finding
 from holdfast.tools.place import existing, shown
 from holdfast.tools.report import check as check_place
 from holdfast.tools.report import groups, print_report
@@ -319,17 +320,9 @@ def doctor(
     An object store is asked whether it keeps the conditions that everything rests on. Exits with 1 when something is
     not as it should be. Whether the place keeps the whole contract is for `holdfast check`.
     """
-    findings = asyncio.run(_doctor(url, race=race, as_json=as_json))
+    show = (lambda _: None) if as_json else partial(print_finding, console())
+    findings = asyncio.run(look(url, race=race, show=show))
+    passed = all(finding.passed is not False for finding in findings)
     if as_json:
-        failed = any(finding.passed is False for finding in findings)
-        emit({"place": shown(url), "passed": not failed, "findings": [finding.as_json() for finding in findings]})
-    return 1 if any(finding.passed is False for finding in findings) else 0
-
-
-async def _doctor(url: str, *, race: bool, as_json: bool) -> list[Finding]:
-    findings = []
-    async for finding in examine(url, race=race):
-        findings.append(finding)
-        if not as_json:
-            print_finding(console(), finding)
-    return findings
+        emit({"place": shown(url), "passed": passed, "findings": [finding.as_json() for finding in findings]})
+    return 0 if passed else 1

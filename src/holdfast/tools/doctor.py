@@ -16,13 +16,13 @@ from holdfast.tools.place import existing, scrub
 from holdfast.tools.terminal import brief
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from rich.console import Console
 
     from holdfast.abc import Backend
 
-__all__ = ["Finding", "examine", "print_finding"]
+__all__ = ["Examined", "Finding", "look", "print_finding"]
 
 _LONGEST = 600
 _ROOM = 9
@@ -56,27 +56,34 @@ class Examined(Protocol):
         ...
 
 
-async def examine(url: str, *, race: bool) -> AsyncIterator[Finding]:
-    """Yield what is found, as it is found. What it writes is removed again.
+async def look(url: str, *, race: bool, show: Callable[[Finding], None]) -> list[Finding]:
+    """Open a place, look at it, and return what was found, each shown as it is found. Removes what it wrote.
 
-    An error of the place ends it, as the last finding.
+    An error of the place is the last finding.
     """
+    findings: list[Finding] = []
+
+    def found(finding: Finding) -> None:
+        findings.append(finding)
+        show(finding)
+
     began = perf_counter()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what a place warns of when it is opened it says again when examined
             stores = await existing(url)
-        yield Finding("opens", True, "", perf_counter() - began)
+        found(_since(began, "opens"))
         try:
-            async for finding in _look(stores.backend, race=race):
-                yield finding
+            async for finding in _examine(stores.backend, race=race):
+                found(finding)
         finally:
             await stores.close()
     except HoldfastError as error:
-        yield Finding("answers", False, scrub(str(error), [url]))
+        found(Finding("answers", False, scrub(str(error), [url])))
+    return findings
 
 
-async def _look(backend: Backend, *, race: bool) -> AsyncIterator[Finding]:
+async def _examine(backend: Backend, *, race: bool) -> AsyncIterator[Finding]:
     yield Finding(f"is served by {type(backend).__name__}", None, (type(backend).__doc__ or "").partition("\n")[0])
     if hasattr(backend, "examine"):
         async for sentence, passed, detail in cast("Examined", backend).examine(race=race):
@@ -87,15 +94,17 @@ async def _look(backend: Backend, *, race: bool) -> AsyncIterator[Finding]:
     entry = secrets.token_bytes(1_000)
     began = perf_counter()
     await backend.commit(stream, Change(entries=[entry], expect=0))
-    yield Finding("commits", True, "", perf_counter() - began)
+    yield _since(began, "commits")
     began = perf_counter()
     found = await backend.read(stream)
-    came_back = [one.data for one in found.entries] == [entry]
-    yield Finding("gives back what was committed", came_back, "", perf_counter() - began)
+    yield _since(began, "gives back what was committed", [one.data for one in found.entries] == [entry])
     began = perf_counter()
     await backend.commit(stream, Change(delete=True))
-    gone = (await backend.heads([stream])) == [None]
-    yield Finding("forgets what was deleted", gone, "", perf_counter() - began)
+    yield _since(began, "forgets what was deleted", await backend.heads([stream]) == [None])
+
+
+def _since(began: float, sentence: str, passed: bool = True) -> Finding:
+    return Finding(sentence, passed, "", perf_counter() - began)
 
 
 def print_finding(screen: Console, finding: Finding) -> None:

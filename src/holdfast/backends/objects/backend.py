@@ -159,7 +159,6 @@ class ObjectBackend(Backend):
     async def write_blob(self, stream: str, chunks: AsyncIterable[bytes]) -> str:
         check_name(stream)
         self._check_open()
-        known = self._lines.known(stream)
         file, size = new_id(), 0
         upload = Upload(self._store, place_of(stream).blob(file))
         under_way: Future[Any] = begin(self._threads, self.test)
@@ -175,7 +174,7 @@ class ObjectBackend(Backend):
             begin(self._threads, _abort, upload, under_way)  # after what was under way when this call was cancelled
             raise
         blob = f"{file}-{size}"
-        self._lines.uploaded(stream, blob, known.epoch if known is not None else 0)
+        self._lines.wrote(stream, blob)
         return blob
 
     async def read_blob(

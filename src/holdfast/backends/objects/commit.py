@@ -17,7 +17,7 @@ from holdfast.backends.objects.state import State, encode_state
 from holdfast.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Sequence
 
     from holdfast.abc import Change, Receipt
     from holdfast.backends.objects.requests import Steps, World
@@ -42,7 +42,7 @@ class Committed(NamedTuple):
     before: State
     """The head that it was made from."""
     swapped: bool
-    """The segments that were given are in use."""
+    """The segments that were given are in use, or nobody can tell."""
 
 
 def commit(
@@ -51,7 +51,7 @@ def commit(
     changes: Sequence[Change],
     world: World,
     *,
-    uploaded: Mapping[str, int],
+    written: Collection[str] = frozenset(),
     buried: Collection[str] = frozenset(),
     sealed: Sealed | None = None,
 ) -> Steps[Committed]:
@@ -59,7 +59,7 @@ def commit(
 
     Args:
         known: the head as it was last seen, however long ago; None: it was never seen.
-        uploaded: blobs that this process has written, and the epoch of their stream at that time.
+        written: blobs of this stream that were written in this process, and never used yet.
         buried: what of the grave is known to be deleted.
         sealed: segments to put in the place of what they were made from, if that is still there.
 
@@ -74,7 +74,7 @@ def commit(
     state = known if known is not None else (yield from look(name))
     began, lost = world.now(), 0
     while True:
-        draft = Draft(state, world, uploaded, buried)
+        draft = Draft(state, world, written, buried)
         try:
             swapped = sealed is not None and draft.swap(sealed)
             outcomes = yield from draft.make(changes)
@@ -90,24 +90,21 @@ def commit(
         done, seen = yield from replace(state, draft.state, world)
         if done:
             return Committed(seen, outcomes, state, swapped)
-        lost += 1
+        if done is None:
+            return Committed(seen, (yield from _repeated(seen, changes, world)), state, swapped)
         yield from _discard(draft)
-        if seen.commit - state.commit > world.limits.commits and any(change.op_id is None for change in changes):
-            raise UnavailableError(
-                f"{name!r}: the answer of the store was lost, and {world.limits.commits} other commits came since: "
-                "nobody can tell whether this one was made; name calls with an op_id, and repeat them with it"
-            )
+        lost += 1
         if world.now() - began > PATIENCE:
             raise UnavailableError(f"{name!r}: lost {lost} races against other writers and was not made: repeat it")
         state, asked = seen, True
         yield Pause(world.random() * min(_LONGEST_PAUSE, 0.02 * 2**lost))
 
 
-def replace(state: State, written: State, world: World) -> Steps[tuple[bool, State]]:
-    """Put one head in the place of another. True and the head as it is now: it is done, or was and others came since.
+def replace(state: State, written: State, world: World) -> Steps[tuple[bool | None, State]]:
+    """Put one head in the place of another, and return the head as it is now.
 
-    False and the head as it is now: another one was put in that place, and this one never will be, except that nobody
-    can tell when more than `limits.commits` commits came between.
+    True: it is done; others may have come since. False: it is not and never will be, for another head took its place.
+    None: nobody can tell, as more commits came since than a head remembers. What it refers to may be in use.
 
     Raises:
         UnavailableError: it may have been done, or may be yet.
@@ -128,12 +125,30 @@ def replace(state: State, written: State, world: World) -> Steps[tuple[bool, Sta
         if written.recent[-1] in seen.recent:
             return True, seen
         if seen.token != state.token:
-            return False, seen
+            return (False if seen.commit - state.commit <= len(seen.recent) else None), seen
         # It was not done, or not yet. The same bytes with the same token can be sent again: at most one of them wins.
         tries += 1
         if world.now() - began > PATIENCE:
             raise UnavailableError(f"{state.name!r}: the store took none of {tries} tries of a commit: repeat it")
         yield Pause(world.random() * min(_LONGEST_PAUSE_OF_A_STORE_IN_TROUBLE, 0.05 * 2**tries))
+
+
+def _repeated(state: State, changes: Sequence[Change], world: World) -> Steps[list[Receipt | HoldfastError]]:
+    """Answer calls of which nobody can tell whether they were made: only an op_id that is known proves that one was."""
+    outcomes: list[Receipt | HoldfastError] = []
+    while len(outcomes) < len(changes):
+        change = changes[len(outcomes)]
+        try:
+            known = (yield from Draft(state, world, ()).known(change.op_id)) if change.op_id is not None else None
+        except VanishedError as error:
+            state = yield from look_again(state, error)
+            continue
+        unknown = UnavailableError(
+            f"{state.name!r}: the answer of the store was lost, and so many commits came since that nobody can tell "
+            "whether this one was made; a call that has an op_id can be repeated"
+        )
+        outcomes.append(known._replace(repeated=True) if known is not None else unknown)
+    return outcomes
 
 
 def _discard(draft: Draft) -> Steps[None]:

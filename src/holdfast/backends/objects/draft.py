@@ -15,7 +15,7 @@ from holdfast.errors import ConflictError, HoldfastError
 from holdfast.rule import PLAIN, apply, living, repeat
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from holdfast.abc import Change
     from holdfast.backends.objects.frames import Frame
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from holdfast.backends.objects.seal import Sealed
     from holdfast.backends.objects.state import SegmentRef, State
 
-__all__ = ["BLOB", "Draft"]
+__all__ = ["BLOB", "CONDEMNED_REMEMBERED", "Draft"]
+
+CONDEMNED_REMEMBERED: Final = 1_000
+"""How many orphans of a stream a head knows as condemned. A sweep condemns no more at a time."""
 
 BLOB: Final = re.compile(r"[0-9a-f]{32}-([0-9]{1,15})")
 """The id of a blob ends with its size."""
@@ -33,16 +36,16 @@ class Draft:
     """What a state becomes. Nothing of it can be seen until `state` is written.
 
     Args:
-        uploaded: blobs that this process wrote, and the epoch of their stream at that time.
+        written: blobs of this stream that were written in this process, and never used yet.
         buried: what of the grave is known to be deleted.
     """
 
     def __init__(
-        self, base: State, world: World, uploaded: Mapping[str, int], buried: Collection[str] = frozenset()
+        self, base: State, world: World, written: Collection[str], buried: Collection[str] = frozenset()
     ) -> None:
         self._base = base
         self._world = world
-        self._uploaded = uploaded
+        self._written = written
         self._place = place_of(base.name)
         self._now = base._replace(
             commit=base.commit + 1,
@@ -65,7 +68,8 @@ class Draft:
         now, moved, replaced = self._now, len(sealed.moved), len(sealed.replaced)
         if (
             now.head is None
-            or (now.life, now.epoch) != (sealed.life, sealed.epoch)
+            or now.life != sealed.life
+            or any(segment_file(now.life, ref.id) in now.condemned for ref in sealed.refs)
             or [one.raw for one in now.tail[:moved]] != [one.raw for one in sealed.moved]
             or tuple(ref.id for ref in now.segments[len(now.segments) - replaced :]) != sealed.replaced
         ):
@@ -91,9 +95,9 @@ class Draft:
 
     def _make(self, change: Change) -> Steps[Receipt]:
         if change.op_id is not None:
-            known = yield from self._known(change.op_id)
+            known = yield from self.known(change.op_id)
             if known is not None:
-                return repeat(Receipt(known.incarnation, known.first, known.next, known.at), change)
+                return repeat(known, change)
         effect = apply(self._now.name, self._now.head, change, now=self._world.now(), incarnation=self._world.new_id)
         ends = effect.fresh and self._now.head is not None
         begins = effect.head is not None and effect.fresh
@@ -114,39 +118,42 @@ class Draft:
         self._now = self._now._replace(head=effect.head and effect.head._replace(length=effect.head.length - removed))
         self._add(change, effect.receipt)
         if effect.remove and blobs:
-            self._condemn(blobs - (yield from linked(self._now)))
+            self._bury(map(blob_file, sorted(blobs - (yield from linked(self._now)))))
         self.changed = True
         return effect.receipt
 
-    def _known(self, op_id: str) -> Steps[Known | None]:
-        now = self._now
-        for known in now.operations:
-            if known.op_id == op_id:
-                return known
-        if now.head is None:
-            return None
-        for one in now.tail:
+    def known(self, op_id: str) -> Steps[Receipt | None]:
+        """Return what a call got that was made under this op_id; None where no such call is remembered."""
+        for one in self._now.operations:
             if one.op_id == op_id:
-                return one.known(now.head.incarnation)
-        refs = [ref for ref in now.segments if ref.calls]
-        found = yield from footers(now, refs)
+                return _receipt(one)
+        if self._now.head is None:
+            return None
+        frame = next((one for one in self._now.tail if one.op_id == op_id), None)
+        if frame is None:
+            frame = yield from self._sealed(op_id)
+        return _receipt(frame.known(self._now.head.incarnation)) if frame is not None else None
+
+    def _sealed(self, op_id: str) -> Steps[Frame | None]:
+        refs = [ref for ref in self._now.segments if ref.calls]
+        found = yield from footers(self._now, refs)
         hits = [ref for ref, footer in zip(refs, found, strict=True) if footer.may_know(op_id)]
-        for segment in (yield from segments(now, hits)):
-            for one in frames_of(now.name, segment):
+        for segment in (yield from segments(self._now, hits)):
+            for one in frames_of(self._now.name, segment):
                 if one.op_id == op_id:
-                    return one.known(now.head.incarnation)
+                    return one
         return None
 
     def _check_blob(self, blob: str, blobs: set[str], *, ends: bool) -> Steps[None]:
         if blob in blobs and not ends:
             return
         gone = ConflictError(f"{self._now.name!r}: a blob of this change is gone, write it again")
-        told = BLOB.fullmatch(blob)
-        if told is None or blob in blobs or blob_file(blob) in self._now.grave:
+        told, file = BLOB.fullmatch(blob), blob_file(blob)
+        if told is None or blob in blobs or file in self._now.grave or file in self._now.condemned:
             raise gone
-        # Nothing was condemned since before it was written, so it is there. Otherwise look: what is there and not in
-        # the grave of this very head stays, because whoever condemns it has to replace the head first.
-        if self._uploaded.get(blob) != self._base.epoch:
+        # Only a head that condemns it lets anyone delete what nothing has referred to yet, and this one does not. What
+        # was used before, or was written elsewhere, may be gone, or never have been: look.
+        if blob not in self._written:
             found = yield Get(self._place.blob(blob), stop=1 if int(told[1]) else None)
             if found is None:
                 raise gone
@@ -164,7 +171,7 @@ class Draft:
                 known += [one.known(now.head.incarnation) for one in found if one.op_id is not None]
         self._remember(known)
         self._bury(segment_file(now.life, ref.id) for ref in now.segments)
-        self._condemn(blobs)
+        self._bury(map(blob_file, sorted(blobs)))
         self._now = self._now._replace(head=None, segments=(), tail=())
 
     def _remove(self, start: int, stop: int) -> Steps[int]:
@@ -253,12 +260,13 @@ class Draft:
             yield from self._end((yield from linked(self._now)))
             self.changed = True
 
-    def condemn(self, keys: Iterable[str]) -> None:
-        """Put into the grave what nothing refers to. Who wanted to refer to it has lost that race."""
-        self._bury(keys)
-        self._now = self._now._replace(epoch=self._now.epoch + 1)
+    def condemn(self, files: Sequence[str]) -> None:
+        """Put into the grave what nothing refers to. Whoever wanted to refer to it has lost that race, for ever."""
+        known = [file for file in self._now.condemned if file not in files]
+        self._now = self._now._replace(condemned=(*known, *files)[-CONDEMNED_REMEMBERED:])
+        self._bury(files)
         self.changed = True
 
-    def _condemn(self, blobs: Iterable[str]) -> None:
-        if doomed := sorted(blobs):
-            self.condemn(map(blob_file, doomed))
+
+def _receipt(known: Known) -> Receipt:
+    return Receipt(known.incarnation, known.first, known.next, known.at)

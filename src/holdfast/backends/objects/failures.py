@@ -38,7 +38,7 @@ FAILURES: Final = (BaseError, OSError, ValueError, NotImplementedError)
 
 _STATUS: Final = re.compile(r"status code: (\d{3}) ?([A-Za-z' -]*)")
 _CODE: Final = re.compile(r"(?:<Code>|\(code: )([A-Za-z0-9.]{1,64})(?:</Code>|\))")
-_SAYS: Final = re.compile(r"<Message>([^<]{1,300})")
+_SAYS: Final = re.compile(r"<Message>((?:(?!RequestId)[^<]){1,300})")
 _KIND: Final = re.compile(r"\bkind: (Timeout|Connect|Request|Interrupted|Decode)\b")
 _REASON: Final = re.compile(r'\b(?:message|error): "([^"\\]{1,120})"')
 _QUERY: Final = re.compile(r"\?\S*")

@@ -42,7 +42,10 @@ class Google:
         self._bucket = bucket
         self._prefix = prefix
         self._options = options
-        self._config: dict[str, Any] = {"skip_signature": options.anonymous}
+        self._config: dict[str, Any] = {}
+        if options.anonymous:
+            # The driver's own way to do without a signature is for reading alone.
+            self._config["credential_provider"] = lambda: {"token": "anonymous", "expires_at": None}
         if self.endpoint:
             self._config["base_url"] = self.endpoint
         for name in ("service_account", "application_credentials"):

@@ -74,7 +74,7 @@ class Lines:
         self._pace = pace
         self._lines: OrderedDict[str, _Line] = OrderedDict()
         self._lock = threading.Lock()
-        self._uploaded: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._written: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._closed = False
 
     def known(self, name: str) -> State | None:
@@ -116,12 +116,12 @@ class Lines:
         with self._lock, suppress(ValueError, KeyError):
             self._lines[name].waiting.remove(news)
 
-    def uploaded(self, name: str, blob: str, epoch: int) -> None:
-        """Remember a blob of this process, so that its commit need not look whether it is there."""
+    def wrote(self, name: str, blob: str) -> None:
+        """Remember a blob that is there, so that its commit need not look."""
         with self._lock:
-            self._uploaded[name, blob] = epoch
-            while len(self._uploaded) > _KNOWN:
-                self._uploaded.popitem(last=False)
+            self._written[name, blob] = None
+            while len(self._written) > _KNOWN:
+                self._written.popitem(last=False)
 
     def close(self) -> None:
         """Take no more changes. What is queued is still made."""
@@ -157,13 +157,10 @@ class Lines:
                     line.led = False
                     return
                 known, buried = line.state, frozenset(line.buried)
-                blobs = {blob for job in jobs for blob in job.change.blobs}
-                uploaded = {
-                    blob: epoch for blob in blobs if (epoch := self._uploaded.get((line.name, blob))) is not None
-                }
+                written = self._use(line.name, jobs)
             steps = commit(
                 line.name, known, [job.change for job in jobs], self._world,
-                uploaded=uploaded, buried=buried, sealed=sealed,
+                written=written, buried=buried, sealed=sealed,
             )  # fmt: skip
             try:
                 done: Committed = self._run(steps)
@@ -174,6 +171,13 @@ class Lines:
                 self._answer(line, jobs, [_ours(error)] * len(jobs))
             else:
                 self._settle(line, done, jobs, sealed)
+
+    def _use(self, name: str, jobs: Sequence[_Job]) -> list[str]:
+        # Once: what was in use may be dropped and deleted behind our back.
+        asked = {(name, blob) for job in jobs for blob in job.change.blobs} & self._written.keys()
+        for one in asked:
+            del self._written[one]
+        return [blob for _, blob in asked]
 
     def _take(self, line: _Line) -> list[_Job]:
         jobs, size = [], 0

@@ -68,7 +68,7 @@ class Options:
         storage_class: of what is written once and not changed: segments and blobs. Heads stay in the bucket's own.
         timeout: seconds until a request without an answer has failed, about. Larger on a slow line.
         connect_timeout: seconds for making a connection.
-        pace: seconds between two commits to one object. 1.05 on Google, which allows one change a second; else 0.
+        pace: seconds between two commits to one object. 1.05 on Google and R2, which allow one a second; else 0.
 
     s3:
         region: or AWS_REGION, AWS_DEFAULT_REGION, the profile's; else us-east-1.

@@ -28,8 +28,6 @@ class Sealed(NamedTuple):
     """Segments that were written, and what of a head they can be put in the place of."""
 
     life: int
-    epoch: int
-    """Of the head before the upload. A sweep that took the upload for an orphan has raised it."""
     moved: tuple[Frame, ...]
     replaced: tuple[str, ...]
     refs: tuple[SegmentRef, ...]
@@ -87,7 +85,7 @@ def seal(state: State, world: World) -> Steps[Sealed | None]:
         ref, upload = _segment(state, found, moved, world)
         refs, uploads = [ref], [upload]
     yield All(uploads)
-    return Sealed(state.life, state.epoch, moved, tuple(ref.id for ref in old), tuple(refs))
+    return Sealed(state.life, moved, tuple(ref.id for ref in old), tuple(refs))
 
 
 def _segment(

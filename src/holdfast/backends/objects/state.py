@@ -61,7 +61,7 @@ class _Header(msgspec.Struct, omit_defaults=True):
     commit: Count
     recent: list[str]
     tail: Count
-    epoch: Count = 0
+    condemned: list[str] = []
     grave: list[str] = []
     operations: list[Known] = []
     segments: list[SegmentRef] = []
@@ -95,10 +95,10 @@ class State(NamedTuple):
     """Calls that are remembered though their entries are gone, or never were."""
     segments: tuple[SegmentRef, ...] = ()
     tail: tuple[Frame, ...] = ()
-    epoch: int = 0
-    """How often something that could be referred to was condemned."""
+    condemned: tuple[str, ...] = ()
+    """What a sweep took for an orphan, the newest last: whoever uploaded it may not refer to it any more, ever."""
     grave: tuple[str, ...] = ()
-    """What may be deleted and never referred to again: keys below the stream's folder."""
+    """What is to be deleted, as nothing refers to it: keys below the stream's folder, as those of `condemned`."""
 
     @property
     def tail_size(self) -> int:
@@ -119,7 +119,7 @@ def encode_state(state: State) -> bytes:
         commit=state.commit,
         recent=list(state.recent),
         tail=state.tail_size,
-        epoch=state.epoch,
+        condemned=list(state.condemned),
         grave=list(state.grave),
         operations=list(state.operations),
         segments=list(state.segments),
@@ -202,7 +202,7 @@ def _decode(name: str | None, body: bytes, token: Token, size: int | None = None
         )  # fmt: skip
     state = State(
         header.name, token, head, header.life, header.commit, tuple(header.recent), tuple(header.operations),
-        tuple(header.segments), (), header.epoch, tuple(header.grave),
+        tuple(header.segments), (), tuple(header.condemned), tuple(header.grave),
     )  # fmt: skip
     return state, header.tail
 
@@ -219,7 +219,7 @@ def _sound(header: _Header) -> bool:
         return not header.segments and not header.tail
     behind = header.first
     for ref in header.segments:
-        if not (behind <= ref.first and 0 < ref.count <= ref.next - ref.first and 0 < ref.raw and ref.footer < ref.size):
+        if ref.first < behind or not 0 < ref.count <= ref.next - ref.first or not ref.raw or ref.footer >= ref.size:
             return False
         behind = ref.next
     return behind <= header.next

@@ -277,13 +277,15 @@ class ObjectStore:
         # A whole page at least is looked at before an end is taken for one: a store that lists in no order cannot
         # look as if it did.
         prefix = request.prefix.rstrip("/") or None
+        after = request.after or ""
+        before = ""
         for page in obstore.list(self._patient, prefix, offset=request.after, chunk_size=_PAGE):
-            before = found[-1].key if found else ""
             for meta in page:
                 key = meta["path"]
-                found.append(Item(key, meta["size"], (meta["last_modified"] - _EPOCH) // _MICROSECOND))
                 ascending = ascending and before < key
                 before = key
+                if key > after:  # some stores begin at the beginning, wherever they are asked to
+                    found.append(Item(key, meta["size"], (meta["last_modified"] - _EPOCH) // _MICROSECOND))
             if ascending and request.enough is not None and len(found) >= max(request.enough, _PAGE):
                 return Items(found, complete=False)
         return Items(found if ascending else sorted(found), complete=True)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from holdfast.abc import Swept
 from holdfast.backends.objects.commit import replace
-from holdfast.backends.objects.draft import Draft
+from holdfast.backends.objects.draft import CONDEMNED_REMEMBERED, Draft
 from holdfast.backends.objects.fetch import VanishedError, linked, look, look_again
 from holdfast.backends.objects.keys import DATA, HEADS, is_blob, place_at, place_of
-from holdfast.backends.objects.requests import Delete, List
-from holdfast.backends.objects.state import EXPIRING
+from holdfast.backends.objects.requests import Delete, Get, List
+from holdfast.backends.objects.state import EXPIRING, decode_header
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +35,7 @@ _BLOBS: Final = "b/"
 class Litter(NamedTuple):
     """A stream that a sweep has to look at, and what lay in its folder when the bucket was listed."""
 
-    name: str
+    place: Place
     items: tuple[Item, ...]
 
 
@@ -46,11 +46,7 @@ def survey() -> Steps[list[Litter]]:
     folders: dict[Place, list[Item]] = {place_at(item.key): [] for item in heads if item.size % 4 == EXPIRING}
     for item in data:
         folders.setdefault(place_at(item.key), []).append(item)
-    named: dict[Place, str] = {}
-    for place in folders:
-        if place.name is not None:
-            named[place] = place.name
-    return [Litter(named[place], tuple(items)) for place, items in folders.items() if place in named]
+    return [Litter(place, tuple(items)) for place, items in folders.items()]
 
 
 def bury(state: State, keys: Sequence[str]) -> Steps[None]:
@@ -65,16 +61,19 @@ def sweep_stream(litter: Litter, world: World) -> Steps[Swept]:
 
     1. An expired stream is deleted.
     2. Segments of past lives go at once: a life that is over never comes back.
-    3. What the head does not refer to and is a day old is condemned: its keys go into the grave of the head, whose
-       epoch goes up. Whoever wanted to refer to it has lost that race, and will see it there.
+    3. What the head does not refer to and is a day old is condemned, in the head: whoever wanted to refer to it has to
+       replace that head, has lost the race, and will see it there. It goes into the grave.
     4. What is in the grave is deleted, and then taken out of it.
 
     Where another writer is faster, the rest is left to the next sweep.
     """
-    state = yield from look(litter.name)
+    name = yield from _name(litter.place)
+    if name is None:
+        return Swept(0, 0)
+    state = yield from look(name)
     referred: set[str] = set()
     while True:
-        draft = Draft(state, world, {})
+        draft = Draft(state, world, ())
         try:
             yield from draft.end_expired()
             if any(is_blob(item.key) for item in litter.items):
@@ -83,7 +82,7 @@ def sweep_stream(litter: Litter, world: World) -> Steps[Swept]:
         except VanishedError as error:
             state = yield from look_again(state, error)
     expired = draft.changed
-    place = place_of(litter.name)
+    place = litter.place
     kept = {place.blob(blob) for blob in referred}
     kept.update(place.segment(state.life, ref.id) for ref in draft.state.segments)
     kept.update(place.folder + file for file in draft.state.grave)
@@ -97,15 +96,24 @@ def sweep_stream(litter: Litter, world: World) -> Steps[Swept]:
             return Swept(0, 0)
     if state.grave:
         yield from bury(state, state.grave)
-        draft = Draft(state, world, {}, buried=state.grave)
+        draft = Draft(state, world, (), buried=state.grave)
         yield from replace(state, draft.state, world)
     return Swept(int(expired), sum(key.startswith(_BLOBS) for key in orphans))
+
+
+def _name(place: Place) -> Steps[str | None]:
+    """Return the name of a stream. None: it is too long for its key, and has no head that would tell it."""
+    if place.name is not None:
+        return place.name
+    head = yield Get(place.head)
+    state = decode_header(None, head.body, head.token, head.size) if head is not None else None
+    return state.name if state is not None else None
 
 
 def _sort(litter: Litter, state: State, kept: set[str], spared: int) -> tuple[list[str], list[str]]:
     """Return what is of a past life, and what else is not kept and was there before `spared`."""
     past, orphans = [], []
-    folder = place_of(litter.name).folder
+    folder = litter.place.folder
     for item in litter.items:
         if item.key in kept:
             continue
@@ -114,7 +122,7 @@ def _sort(litter: Litter, state: State, kept: set[str], spared: int) -> tuple[li
             past.append(file)
         elif item.modified < spared:
             orphans.append(file)
-    return past, orphans
+    return past, orphans[:CONDEMNED_REMEMBERED]
 
 
 def _is_past(file: str, state: State) -> bool:
