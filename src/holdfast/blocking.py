@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Sequence
     from concurrent.futures import Executor
 
-__all__ = ["GroupCommit", "begin", "in_thread", "outcome", "run_in_place", "settle", "wake"]
+__all__ = ["GroupCommit", "begin", "in_thread", "interrupted", "outcome", "run_in_place", "settle", "wake"]
 
 W = TypeVar("W")
 R = TypeVar("R")
@@ -206,9 +206,9 @@ class GroupCommit(Generic[W, R]):
                 self._queue.extendleft(reversed(batch))
                 return False
         except Exception as error:  # noqa: BLE001 - it is raised, in every caller that waits for this batch
-            outcomes = [_ours(error)] * len(batch)
+            outcomes = [interrupted(error)] * len(batch)
         except BaseException as error:  # an interrupt is for this thread; the others must not wait for ever
-            self._deliver(batch, [_ours(error)] * len(batch))
+            self._deliver(batch, [interrupted(error)] * len(batch))
             raise
         self._deliver(batch, outcomes)
         return True
@@ -260,12 +260,13 @@ def _answer(jobs: Iterable[_Job[Any, Any]]) -> None:
         job.answer()
 
 
-def _ours(error: BaseException) -> HoldfastError:
+def interrupted(error: BaseException) -> HoldfastError:
+    """Return what to tell callers whose commit ended with an error that may not be one of ours."""
     if isinstance(error, HoldfastError):
         return error
-    interrupted = UnavailableError(f"the commit was interrupted by {error!r}: repeat it with the same op_id")
-    interrupted.__cause__ = error
-    return interrupted
+    ours = UnavailableError(f"the commit was interrupted by {error!r}: repeat it with the same op_id")
+    ours.__cause__ = error
+    return ours
 
 
 def _unwrap(outcome: R | HoldfastError) -> R:

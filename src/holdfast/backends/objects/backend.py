@@ -40,6 +40,7 @@ __all__ = ["ObjectBackend"]
 R = TypeVar("R")
 
 _THREADS: Final = 64
+_PACED_LEADERS: Final = 512
 _SWEEPERS: Final = 8
 _FIRST_LOOK: Final = 0.05
 _LATER_LOOK: Final = 1.0
@@ -69,7 +70,9 @@ class ObjectBackend(Backend):
         self._world = World(_now, new_id, random.random)
         self._cache = Cache(store.perform)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="holdfast-objects")
-        self._lines = Lines(self._run, self._threads, self._world, store.pace)
+        # Threads of their own: a commit may have to wait for its turn, and no read should wait for that.
+        self._leaders = ThreadPoolExecutor(_PACED_LEADERS if store.pace else _THREADS, "holdfast-commit")
+        self._lines = Lines(self._run, self._leaders, self._threads, self._world, store.pace)
         self._tested = False
         self._testing = threading.Lock()
         self._closed = False
@@ -159,6 +162,7 @@ class ObjectBackend(Backend):
     async def write_blob(self, stream: str, chunks: AsyncIterable[bytes]) -> str:
         check_name(stream)
         self._check_open()
+        known = self._lines.known(stream)
         file, size = new_id(), 0
         upload = Upload(self._store, place_of(stream).blob(file))
         under_way: Future[Any] = begin(self._threads, self.test)
@@ -174,7 +178,7 @@ class ObjectBackend(Backend):
             begin(self._threads, _abort, upload, under_way)  # after what was under way when this call was cancelled
             raise
         blob = f"{file}-{size}"
-        self._lines.wrote(stream, blob)
+        self._lines.wrote(stream, blob, known.dropped if known is not None else 0)
         return blob
 
     async def read_blob(
@@ -224,6 +228,7 @@ class ObjectBackend(Backend):
         self._closed = True
         self._lines.close()
         with ThreadPoolExecutor(1) as thread:
+            await in_thread(thread, self._leaders.shutdown)
             await in_thread(thread, self._threads.shutdown)
             await in_thread(thread, self._store.close)
 

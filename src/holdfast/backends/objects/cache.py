@@ -7,8 +7,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from holdfast.backends.objects.keys import DATA, is_blob
-from holdfast.backends.objects.requests import All, Get, Object
-from holdfast.errors import HoldfastError
+from holdfast.backends.objects.requests import All, Get, Object, drive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,21 +36,8 @@ class Cache:
         self._lock = threading.Lock()
 
     def run(self, steps: Steps[R]) -> R:
-        """Perform what the steps ask for, and return what they return. Our errors are thrown into them."""
-        try:
-            request = next(steps)
-            while True:
-                try:
-                    result = self.perform(request)
-                except HoldfastError as error:
-                    request = steps.throw(error)
-                else:
-                    request = steps.send(result)
-        except StopIteration as end:
-            value: R = end.value
-            return value
-        finally:
-            steps.close()
+        """Perform what the steps ask for, and return what they return."""
+        return drive(steps, self.perform)
 
     def perform(self, request: Request) -> Any:
         """Perform one request."""

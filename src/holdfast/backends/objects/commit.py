@@ -7,17 +7,18 @@ because our body carries the ids itself; the fence before a deletion is that of 
 from __future__ import annotations
 
 from contextlib import suppress
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from holdfast.backends.objects.draft import Draft
-from holdfast.backends.objects.fetch import VanishedError, look, look_again
+from holdfast.backends.objects.fetch import VanishedError, frame_at, look, look_again
 from holdfast.backends.objects.keys import place_of
 from holdfast.backends.objects.requests import ABSENT, Delete, Pause, Put
 from holdfast.backends.objects.state import State, encode_state
 from holdfast.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from holdfast.abc import Change, Receipt
     from holdfast.backends.objects.requests import Steps, World
@@ -51,17 +52,19 @@ def commit(
     changes: Sequence[Change],
     world: World,
     *,
-    written: Collection[str] = frozenset(),
+    written: Mapping[str, int] = MappingProxyType({}),
     buried: Collection[str] = frozenset(),
     sealed: Sealed | None = None,
+    stale: bool = False,
 ) -> Steps[Committed]:
     """Make changes of one stream, all in one PUT of its head, in the order given.
 
     Args:
-        known: the head as it was last seen, however long ago; None: it was never seen.
-        written: blobs of this stream that were written in this process, and never used yet.
+        known: the head as it was last seen; None: it was never seen.
+        written: blobs that this process has written, and `State.dropped` as it was known then.
         buried: what of the grave is known to be deleted.
         sealed: segments to put in the place of what they were made from, if that is still there.
+        stale: what is known is old, so that it is worth a 304 to know better.
 
     Raises:
         UnavailableError: it is not known whether it was done. With the same op_ids it can be repeated.
@@ -70,8 +73,10 @@ def commit(
         known = State(
             name
         )  # a guess, which the condition of the PUT will prove: who expects a new stream has seen none
-    asked = known is None
-    state = known if known is not None else (yield from look(name))
+    # Of a PUT that was refused, entries in the log tell later whether it was made. A change without any had better not
+    # be made from a head that others replaced a hundred commits ago.
+    asked = known is None or (known.token is not None and (stale or not all(change.entries for change in changes)))
+    state = known if known is not None and not asked else (yield from look(name, known))
     began, lost = world.now(), 0
     while True:
         draft = Draft(state, world, written, buried)
@@ -79,13 +84,15 @@ def commit(
             swapped = sealed is not None and draft.swap(sealed)
             outcomes = yield from draft.make(changes)
         except VanishedError as error:
+            yield from _discard(draft)
             state, asked = (yield from look_again(state, error)), True
             continue
         if draft.unsure and not asked:
-            state, asked = (yield from look(name, state)), True
             yield from _discard(draft)
+            state, asked = (yield from look(name, state)), True
             continue
         if not draft.changed:
+            yield from _discard(draft)
             return Committed(state, outcomes, state, swapped)
         done, seen = yield from replace(state, draft.state, world)
         if done:
@@ -122,15 +129,41 @@ def replace(state: State, written: State, world: World) -> Steps[tuple[bool | No
                 f"{state.name!r}: no answer to a commit, nor to the question whether it was made: "
                 "repeat it with the same op_id"
             ) from error
-        if written.recent[-1] in seen.recent:
-            return True, seen
-        if seen.token != state.token:
-            return (False if seen.commit - state.commit <= len(seen.recent) else None), seen
+        if seen.id != state.id:
+            return (yield from _was_made(state, written, seen))
         # It was not done, or not yet. The same bytes with the same token can be sent again: at most one of them wins.
         tries += 1
         if world.now() - began > PATIENCE:
             raise UnavailableError(f"{state.name!r}: the store took none of {tries} tries of a commit: repeat it")
         yield Pause(world.random() * min(_LONGEST_PAUSE_OF_A_STORE_IN_TROUBLE, 0.05 * 2**tries))
+
+
+def _was_made(state: State, written: State, seen: State) -> Steps[tuple[bool | None, State]]:
+    """Say whether a head was written between one that was replaced and one that is there now."""
+    while True:
+        if written.id in seen.recent:
+            return True, seen
+        if seen.commit - state.commit <= len(seen.recent):
+            return False, seen
+        if state.token is None:
+            return seen.origin == written.id, seen  # it would have been the first commit of all
+        if state.head is None or written.head is None or seen.head is None:
+            return None, seen
+        position = state.head.next
+        if {state.head.incarnation} != {written.head.incarnation, seen.head.incarnation}:
+            return None, seen
+        if written.head.next == position:
+            return None, seen
+        if seen.head.next <= position:
+            return False, seen  # nobody has added anything since, and positions are never given twice
+        try:
+            found = yield from frame_at(seen, position)
+        except VanishedError as error:
+            seen = yield from look_again(seen, error)
+            continue
+        if found is None or not found.by:
+            return None, seen
+        return found.by == written.id, seen
 
 
 def _repeated(state: State, changes: Sequence[Change], world: World) -> Steps[list[Receipt | HoldfastError]]:
@@ -139,7 +172,7 @@ def _repeated(state: State, changes: Sequence[Change], world: World) -> Steps[li
     while len(outcomes) < len(changes):
         change = changes[len(outcomes)]
         try:
-            known = (yield from Draft(state, world, ()).known(change.op_id)) if change.op_id is not None else None
+            known = (yield from Draft(state, world, {}).known(change.op_id)) if change.op_id is not None else None
         except VanishedError as error:
             state = yield from look_again(state, error)
             continue

@@ -15,7 +15,7 @@ from holdfast.errors import ConflictError, HoldfastError
 from holdfast.rule import PLAIN, apply, living, repeat
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from holdfast.abc import Change
     from holdfast.backends.objects.frames import Frame
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from holdfast.backends.objects.state import SegmentRef, State
 
 __all__ = ["BLOB", "CONDEMNED_REMEMBERED", "Draft"]
+
+_COMMIT_ID: Final = 16
+"""Hexadecimal digits of the id of a commit: 64 random bits."""
 
 CONDEMNED_REMEMBERED: Final = 1_000
 """How many orphans of a stream a head knows as condemned. A sweep condemns no more at a time."""
@@ -36,20 +39,22 @@ class Draft:
     """What a state becomes. Nothing of it can be seen until `state` is written.
 
     Args:
-        written: blobs of this stream that were written in this process, and never used yet.
+        written: blobs of this stream that this process wrote, and `State.dropped` as it was known then.
         buried: what of the grave is known to be deleted.
     """
 
     def __init__(
-        self, base: State, world: World, written: Collection[str], buried: Collection[str] = frozenset()
+        self, base: State, world: World, written: Mapping[str, int], buried: Collection[str] = frozenset()
     ) -> None:
         self._base = base
         self._world = world
         self._written = written
         self._place = place_of(base.name)
+        id = world.new_id()[-_COMMIT_ID:]
         self._now = base._replace(
             commit=base.commit + 1,
-            recent=(*base.recent, world.new_id())[-world.limits.commits :],
+            recent=(*base.recent, id)[-world.limits.commits :],
+            origin=base.origin or id,
             grave=tuple(key for key in base.grave if key not in buried),
         )
         self.uploads: list[str] = []
@@ -118,7 +123,7 @@ class Draft:
         self._now = self._now._replace(head=effect.head and effect.head._replace(length=effect.head.length - removed))
         self._add(change, effect.receipt)
         if effect.remove and blobs:
-            self._bury(map(blob_file, sorted(blobs - (yield from linked(self._now)))))
+            self._drop(blobs - (yield from linked(self._now)))
         self.changed = True
         return effect.receipt
 
@@ -152,8 +157,8 @@ class Draft:
         if told is None or blob in blobs or file in self._now.grave or file in self._now.condemned:
             raise gone
         # Only a head that condemns it lets anyone delete what nothing has referred to yet, and this one does not. What
-        # was used before, or was written elsewhere, may be gone, or never have been: look.
-        if blob not in self._written:
+        # may have been used and dropped since, or was written elsewhere, may be gone, or never have been: look.
+        if self._written.get(blob) != self._base.dropped:
             found = yield Get(self._place.blob(blob), stop=1 if int(told[1]) else None)
             if found is None:
                 raise gone
@@ -161,17 +166,17 @@ class Draft:
     def _end(self, blobs: set[str]) -> Steps[None]:
         now = self._now
         assert now.head is not None
-        known = [one.known(now.head.incarnation) for one in now.tail if one.op_id is not None]
+        known = {one.op_id: one.known(now.head.incarnation) for one in now.tail if one.op_id is not None}
         for ref in reversed(now.segments):
             if len(known) >= OPERATIONS_REMEMBERED:
                 break
             if ref.calls:
                 (segment,) = yield from segments(now, [ref])
                 found = frames_of(now.name, segment)
-                known += [one.known(now.head.incarnation) for one in found if one.op_id is not None]
-        self._remember(known)
+                known.update((one.op_id, one.known(now.head.incarnation)) for one in found if one.op_id is not None)
+        self._remember(known.values())
         self._bury(segment_file(now.life, ref.id) for ref in now.segments)
-        self._bury(map(blob_file, sorted(blobs)))
+        self._drop(blobs)
         self._now = self._now._replace(head=None, segments=(), tail=())
 
     def _remove(self, start: int, stop: int) -> Steps[int]:
@@ -211,8 +216,7 @@ class Draft:
     def _add(self, change: Change, receipt: Receipt) -> None:
         commit, frames = self._now.commit, []
         group: list[bytes] = []
-        start = position = receipt.first
-        size = 0
+        start, size = receipt.first, 0
         for position, entry in enumerate(change.entries, receipt.first):
             if group and size + len(entry) > self._world.limits.block:
                 frames.append((start, group))
@@ -224,7 +228,7 @@ class Draft:
         added = (
             frame(
                 receipt.first, receipt.next, receipt.committed_at, entries,
-                start=start, op_id=change.op_id, commit=commit, blobs=change.blobs,
+                start=start, by=self._now.id, op_id=change.op_id, commit=commit, blobs=change.blobs,
             )
             for start, entries in frames
         )  # fmt: skip
@@ -248,11 +252,16 @@ class Draft:
 
     def _remember(self, known: Iterable[Known]) -> None:
         operations = {one.op_id: one for one in (*self._now.operations, *known)}
-        newest = sorted(operations.values(), key=lambda one: one.commit)[-OPERATIONS_REMEMBERED:]
+        newest = sorted(operations.values(), key=lambda one: (one.commit, one.first))[-OPERATIONS_REMEMBERED:]
         self._now = self._now._replace(operations=tuple(newest))
 
     def _bury(self, keys: Iterable[str]) -> None:
         self._now = self._now._replace(grave=(*self._now.grave, *keys))
+
+    def _drop(self, blobs: Collection[str]) -> None:
+        if blobs:
+            self._bury(map(blob_file, sorted(blobs)))
+            self._now = self._now._replace(dropped=self._now.dropped + 1)
 
     def end_expired(self) -> Steps[None]:
         """Delete the stream where its time is up, and only then."""

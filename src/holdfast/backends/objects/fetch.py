@@ -20,7 +20,18 @@ if TYPE_CHECKING:
     from holdfast.backends.objects.segment import Footer
     from holdfast.backends.objects.state import SegmentRef
 
-__all__ = ["WHOLE", "VanishedError", "footers", "frames_of", "linked", "look", "look_again", "segments", "shown"]
+__all__ = [
+    "WHOLE",
+    "VanishedError",
+    "footers",
+    "frame_at",
+    "frames_of",
+    "linked",
+    "look",
+    "look_again",
+    "segments",
+    "shown",
+]
 
 WHOLE: Final = 2**20
 """Bytes up to which a segment is fetched whole, because another request would cost more than the bytes."""
@@ -42,6 +53,11 @@ def look(name: str, known: State | None = None) -> Steps[State]:
         assert known is not None
         return known
     if found is None:
+        if token is not None:
+            raise DamagedError(
+                f"the head of {name!r} is gone, and heads are never deleted: the store has lost it, or was emptied "
+                "behind our back; if it was meant to be, open it again"
+            )
         return State(name)
     state = decode_state(name, found.body, found.token)
     if known is not None and state.commit < known.commit:
@@ -65,7 +81,7 @@ def look_again(before: State, cause: VanishedError) -> Steps[State]:
         DamagedError: there is no newer one, so that nobody can have removed it.
     """
     state = yield from look(before.name, before)
-    if state.token == before.token:
+    if state.id == before.id:
         raise DamagedError(f"{before.name!r} refers to {cause}, which is not there") from cause
     return state
 
@@ -116,3 +132,12 @@ def linked(state: State) -> Steps[set[str]]:
     for footer in (yield from footers(state, [ref for ref in state.segments if ref.blobs])):
         blobs.update(link.blob for link in footer.links)
     return blobs
+
+
+def frame_at(state: State, position: int) -> Steps[Frame | None]:
+    """Return the frame that holds the entry at a position; None where that was removed."""
+    frames = list(state.tail)
+    refs = [ref for ref in state.segments if ref.first <= position < ref.next]
+    for segment in (yield from segments(state, refs)):
+        frames += frames_of(state.name, segment)
+    return next((frame for frame in frames if frame.start <= position < frame.stop), None)

@@ -50,6 +50,7 @@ class _Description(msgspec.Struct, omit_defaults=True, gc=False):
     at: Number
     sizes: list[Count]
     start: Number = -1
+    by: str = ""
     op_id: str | None = None
     commit: Count = 0
     blobs: list[str] = []
@@ -68,9 +69,11 @@ class Frame(NamedTuple):
     start: int
     """The position of the first entry that is left."""
     sizes: Sequence[int]
+    by: str
+    """The id of the commit that added it."""
     op_id: str | None
     commit: int
-    """The number of the commit, in a frame with an op_id."""
+    """The number of that commit, in a frame with an op_id."""
     blobs: Sequence[str]
     raw: bytes | memoryview
     """The frame as it is stored."""
@@ -101,6 +104,7 @@ def frame(
     entries: Sequence[bytes],
     *,
     start: int | None = None,
+    by: str = "",
     op_id: str | None = None,
     commit: int = 0,
     blobs: Sequence[str] = (),
@@ -110,12 +114,12 @@ def frame(
     sizes = [len(entry) for entry in entries]
     described = _encode(
         _Description(
-            first, next, at, sizes, -1 if start == first else start, op_id, commit if op_id else 0, list(blobs)
+            first, next, at, sizes, -1 if start == first else start, by, op_id, commit if op_id else 0, list(blobs)
         )
     )
     body = b"".join((len(described).to_bytes(4, "little"), described, *entries))
     raw = b"".join((len(body).to_bytes(4, "little"), crc32(body).to_bytes(4, "little"), body))
-    return Frame(first, next, at, start, sizes, op_id, commit if op_id else 0, blobs, raw)
+    return Frame(first, next, at, start, sizes, by, op_id, commit if op_id else 0, blobs, raw)
 
 
 def trimmed(one: Frame, low: int, high: int) -> Frame | None:
@@ -131,6 +135,7 @@ def trimmed(one: Frame, low: int, high: int) -> Frame | None:
         one.at,
         [entry.data for entry in kept],
         start=kept[0].position,
+        by=one.by,
         op_id=one.op_id,
         commit=one.commit,
         blobs=one.blobs,
@@ -159,7 +164,7 @@ def parse_frames(raw: bytes | memoryview, where: str) -> list[Frame]:
                 raise DamagedError(f"{where}: a frame lies before the one that precedes it")
             behind = start + len(told.sizes)
             found.append(
-                Frame(told.first, told.next, told.at, start, told.sizes, told.op_id, told.commit, told.blobs,
+                Frame(told.first, told.next, told.at, start, told.sizes, told.by, told.op_id, told.commit, told.blobs,
                       view[offset:stop])
             )  # fmt: skip
             offset = stop

@@ -33,6 +33,9 @@ _LONGEST_KIND: Final = 60
 _LONGEST: Final = 200
 _KEPT_OF_A_LONG_NAME: Final = 120
 _OF_A_LONG_NAME: Final = "="
+_ALPHABET: Final = "!-.0123456789=_abcdefghijklmnopqrstuvwxyz~"
+_LAST: Final = "~~"
+"""It is in no key, and lies behind whatever else could stand in its place."""
 
 
 def _escape(byte: int) -> str:
@@ -122,12 +125,20 @@ class Place(NamedTuple):
         return self.folder + blob_file(blob)
 
     @property
+    def is_orderly(self) -> bool:
+        """Say whether this key lies among others as its name does: names too long for a key lie where they begin."""
+        return len(self.rest) < _KEPT_OF_A_LONG_NAME
+
+    @property
     def name(self) -> str | None:
         """The name of the stream; None where it is so long that only its head tells it."""
         if _OF_A_LONG_NAME in self.rest:
             return None
         rest = "" if self.rest == _EMPTY else decode(self.rest)
-        return rest if self.kind == _NO_KIND else f"{decode(self.kind)}/{rest}"
+        name = rest if self.kind == _NO_KIND else f"{decode(self.kind)}/{rest}"
+        if place_of(name) != self:
+            raise DamagedError(f"the key {self.head!r} is not one of ours")
+        return name
 
 
 def place_of(name: str) -> Place:
@@ -140,11 +151,16 @@ def place_of(name: str) -> Place:
     return Place(kind, encoded)
 
 
-def place_at(key: str) -> Place:
-    """Return the place whose head or data a key is."""
+def place_at(key: str) -> Place | None:
+    """Return the place whose head or data a key is; None for one that Holdfast would not write."""
     _, _, path = key.partition("/")
     kind, _, rest = path.partition("/")
-    return Place(kind, rest.partition("/")[0])
+    place = Place(kind, rest.partition("/")[0])
+    try:
+        place.name  # noqa: B018 - what it says of a key that is none of ours is what is asked
+    except DamagedError:
+        return None
+    return place
 
 
 class Prefix(NamedTuple):
@@ -156,11 +172,12 @@ class Prefix(NamedTuple):
     """The folder is that of one kind, in which keys are in the order of names."""
 
     @property
-    def around(self) -> tuple[str, str]:
-        """A key before all that begin so, and one behind them: `~~` is in no key, and behind all others."""
+    def before(self) -> str | None:
+        """A key behind which all that begin so are listed, and little else; None for all of the folder."""
         if self.head == self.folder:
-            return "", f"{self.folder}~~"
-        return f"{self.head[:-1]}{chr(ord(self.head[-1]) - 1)}~~", f"{self.head}~~"
+            return None
+        sooner = _ALPHABET.index(self.head[-1]) - 1
+        return f"{self.head[:-1]}{_ALPHABET[sooner]}{_LAST}" if sooner >= 0 else self.head[:-1]
 
     def may_hold(self, place: Place) -> bool:
         """Say whether a stream at this place may be one of them. Only its name says that it is."""

@@ -10,11 +10,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from holdfast.backends.objects.commit import Committed, commit
-from holdfast.backends.objects.keys import place_of
-from holdfast.backends.objects.requests import Delete
+from holdfast.backends.objects.keys import segment_file
 from holdfast.backends.objects.seal import Sealed, due, seal
 from holdfast.backends.objects.sweep import bury
-from holdfast.blocking import wake
+from holdfast.blocking import interrupted, wake
 from holdfast.errors import HoldfastError, UnavailableError
 
 if TYPE_CHECKING:
@@ -31,6 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["Lines"]
 
 _KNOWN: Final = 1_024
+_WARM: Final = 60.0
+"""Seconds for which a head that was seen is good enough to be replaced without another look."""
+
 _TOGETHER: Final = 2**23
 
 
@@ -52,7 +54,7 @@ class _Line:
         self.sealed: Sealed | None = None
         self.buried: set[str] = set()
         self.burying: set[str] = set()
-        self.committed_at = float("-inf")
+        self.committed_at = self.seen_at = float("-inf")
 
     @property
     def idle(self) -> bool:
@@ -67,14 +69,17 @@ class Lines:
     batch holds, times that.
     """
 
-    def __init__(self, run: Callable[[Steps[Any]], Any], threads: Executor, world: World, pace: float) -> None:
+    def __init__(
+        self, run: Callable[[Steps[Any]], Any], leaders: Executor, helpers: Executor, world: World, pace: float
+    ) -> None:
         self._run = run
-        self._threads = threads
+        self._leaders = leaders
+        self._helpers = helpers
         self._world = world
         self._pace = pace
         self._lines: OrderedDict[str, _Line] = OrderedDict()
         self._lock = threading.Lock()
-        self._written: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._written: OrderedDict[tuple[str, str], int] = OrderedDict()
         self._closed = False
 
     def known(self, name: str) -> State | None:
@@ -98,7 +103,7 @@ class Lines:
             line.jobs.append(job)
             if not line.led:
                 # Not in the thread of the caller: an interrupt there would leave the line without a leader for ever.
-                self._threads.submit(self._lead, line)
+                self._leaders.submit(self._lead, line)
                 line.led = True
         return job.answer
 
@@ -116,10 +121,10 @@ class Lines:
         with self._lock, suppress(ValueError, KeyError):
             self._lines[name].waiting.remove(news)
 
-    def wrote(self, name: str, blob: str) -> None:
-        """Remember a blob that is there, so that its commit need not look."""
+    def wrote(self, name: str, blob: str, dropped: int) -> None:
+        """Remember a blob that is there, and `State.dropped` as it was known then, so that its commit need not look."""
         with self._lock:
-            self._written[name, blob] = None
+            self._written[name, blob] = dropped
             while len(self._written) > _KNOWN:
                 self._written.popitem(last=False)
 
@@ -146,6 +151,7 @@ class Lines:
         known = line.state
         if known is None or state.token is None or known.token is None or state.commit >= known.commit:
             line.state = state
+            line.seen_at = time.monotonic()
 
     def _lead(self, line: _Line) -> None:
         while True:
@@ -157,10 +163,12 @@ class Lines:
                     line.led = False
                     return
                 known, buried = line.state, frozenset(line.buried)
-                written = self._use(line.name, jobs)
+                asked = {(line.name, blob) for job in jobs for blob in job.change.blobs} & self._written.keys()
+                written = {blob: self._written[name, blob] for name, blob in asked}
+                stale = time.monotonic() - line.seen_at > _WARM
             steps = commit(
                 line.name, known, [job.change for job in jobs], self._world,
-                written=written, buried=buried, sealed=sealed,
+                written=written, buried=buried, sealed=sealed, stale=stale,
             )  # fmt: skip
             try:
                 done: Committed = self._run(steps)
@@ -168,16 +176,9 @@ class Lines:
                 # The segments that were to be swapped in may be in use or not: they are left to the sweep.
                 with self._lock:
                     line.state = None
-                self._answer(line, jobs, [_ours(error)] * len(jobs))
+                self._answer(line, jobs, [interrupted(error)] * len(jobs))
             else:
                 self._settle(line, done, jobs, sealed)
-
-    def _use(self, name: str, jobs: Sequence[_Job]) -> list[str]:
-        # Once: what was in use may be dropped and deleted behind our back.
-        asked = {(name, blob) for job in jobs for blob in job.change.blobs} & self._written.keys()
-        for one in asked:
-            del self._written[one]
-        return [blob for _, blob in asked]
 
     def _take(self, line: _Line) -> list[_Job]:
         jobs, size = [], 0
@@ -190,19 +191,20 @@ class Lines:
 
     def _settle(self, line: _Line, done: Committed, jobs: Sequence[_Job], sealed: Sealed | None) -> None:
         line.committed_at = time.monotonic()
-        grown = due(done.state, done.before.tail_size, self._world.limits)
+        grown = due(done.state, done.before, self._world.limits)
         with self._lock:
             line.buried.intersection_update(done.state.grave)
             self._learn(line, done.state)
-            seals = grown and not line.sealing and done.state.head is not None
+            seals = grown and not line.sealing and line.sealed is None
             line.sealing = line.sealing or seals
         self._answer(line, jobs, done.outcomes)
         if sealed is not None and not done.swapped:
-            self._background(self._drop, line.name, done.state, sealed)
+            files = [segment_file(sealed.life, ref.id) for ref in sealed.refs]
+            self._background(self._run, bury(line.name, files))
         doomed = [file for file in done.state.grave if file not in line.buried and file not in line.burying]
         if doomed:
             line.burying.update(doomed)
-            self._background(self._bury, line, done.state, doomed)
+            self._background(self._bury, line, doomed)
         if seals:
             self._background(self._seal, line, done.state)
 
@@ -228,25 +230,22 @@ class Lines:
         if leads:
             self._lead(line)
 
-    def _drop(self, name: str, state: State, sealed: Sealed) -> None:
-        self._run(_delete(name, state, sealed))
-
-    def _bury(self, line: _Line, state: State, files: Sequence[str]) -> None:
+    def _bury(self, line: _Line, files: Sequence[str]) -> None:
         try:
-            self._run(bury(state, files))
+            self._run(bury(line.name, files))
             with self._lock:
                 line.buried.update(files)
         finally:
             with self._lock:
                 line.burying.difference_update(files)
 
-    def _background(self, work: Callable[..., None], *args: Any) -> None:
+    def _background(self, work: Callable[..., Any], *args: Any) -> None:
         def quietly() -> None:
             with suppress(HoldfastError):  # nobody waits for it, and the sweep or the next commit does it again
                 work(*args)
 
         try:
-            self._threads.submit(quietly)
+            self._helpers.submit(quietly)
         except RuntimeError:  # the place is being closed
             quietly()
 
@@ -254,16 +253,3 @@ class Lines:
         left = line.committed_at + self._pace - time.monotonic()
         if left > 0:
             time.sleep(left)
-
-
-def _delete(name: str, state: State, sealed: Sealed) -> Steps[None]:
-    place = place_of(name)
-    yield Delete(tuple(place.segment(sealed.life, ref.id) for ref in sealed.refs))
-
-
-def _ours(error: BaseException) -> HoldfastError:
-    if isinstance(error, HoldfastError):
-        return error
-    interrupted = UnavailableError(f"the commit was interrupted by {error!r}: repeat it with the same op_id")
-    interrupted.__cause__ = error
-    return interrupted

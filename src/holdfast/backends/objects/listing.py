@@ -68,10 +68,6 @@ class _Candidate(NamedTuple):
     item: Item
 
     @property
-    def kind(self) -> int:
-        return self.item.size % 4
-
-    @property
     def recency(self) -> tuple[int, str]:
         return (-self.item.modified, self.name)
 
@@ -81,6 +77,7 @@ class _Query(NamedTuple):
 
     prefix: str
     where: Mapping[str, str]
+    last: Listed | None
     limit: int
     world: World
 
@@ -99,64 +96,75 @@ def listing(
     Keys are in the order of names, so a page by name reads no more of the listing than it shows; one by recency reads
     it to its end, a request for each thousand.
     """
-    query, folder = _Query(prefix, where, limit, world), prefix_of(prefix)
+    query, folder = _Query(prefix, where, last, limit, world), prefix_of(prefix)
     page = None
     if order == "name" and folder.whole_kind:
-        page = yield from _in_order(query, folder, last)
+        page = yield from _in_order(query, folder)
     if page is None:
-        items = (yield List(folder.folder)).items
-        found = yield from _named([item for item in items if folder.may_hold(place_at(item.key))])
-        found = [one for one in found if one.name.startswith(prefix)]
+        found = yield from _candidates(query, folder, (yield List(folder.folder)).items)
         if order == "name":
             found.sort(key=lambda one: one.name)
             found = [one for one in found if last is None or one.name > last.name]
         else:
             found.sort(key=lambda one: one.recency)
             found = [one for one in found if last is None or one.recency > (-last.updated_at, last.name)]
-        page = yield from _shown(query, found)
+        page = yield from _shown(query, found, limit + 1)
     more = len(page) > limit
     page = page[:limit]
     return Listing(page, after_cursor(order, page[-1]) if page and more else None)
 
 
-def _in_order(query: _Query, folder: Prefix, last: Listed | None) -> Steps[list[Listed] | None]:
-    """List from where the page begins on. None: a name too long for its key is out of order."""
-    after, end = folder.around
-    if last is not None:
-        after = max(after, place_of(last.name).head)
+def _in_order(query: _Query, folder: Prefix) -> Steps[list[Listed] | None]:
+    """List from where the page begins on. None: there are names in it that do not lie where they belong."""
+    after = folder.before
+    if query.last is not None:
+        place = place_of(query.last.name)
+        if not place.is_orderly:
+            return None
+        after = max(after or "", place.head)
     page: list[Listed] = []
     while True:
-        items, complete = yield List(folder.folder, after or None, query.limit + 1)
-        places = [(place_at(item.key), item) for item in items]
-        if any(place.name is None for place, _ in places):
+        items, complete = yield List(folder.folder, after, query.limit + 1)
+        places = [place_at(item.key) for item in items]
+        if not all(place is None or place.is_orderly for place in places):
             return None
-        found = [_Candidate(place.name or "", item) for place, item in places if folder.may_hold(place)]
+        found = yield from _candidates(query, folder, items)
         page += yield from _shown(query, found, query.limit + 1 - len(page))
-        if len(page) > query.limit or complete or items[-1].key > end:
+        beyond = any(item.key > folder.head and not item.key.startswith(folder.head) for item in items[-1:])
+        if len(page) > query.limit or complete or beyond:
             return page
         after = items[-1].key
 
 
-def _named(items: Sequence[Item]) -> Steps[list[_Candidate]]:
-    found = []
+def _candidates(query: _Query, folder: Prefix, items: Sequence[Item]) -> Steps[list[_Candidate]]:
+    """Return those of the keys whose names begin as asked. Names that keys do not tell are read from their heads."""
+    found: list[_Candidate] = []
+    long: list[Item] = []
     for item in items:
-        name = place_at(item.key).name
-        if name is None:
-            start = yield Get(item.key, stop=_START)
+        place = place_at(item.key)
+        if place is None or place.head != item.key or item.size % 4 == GONE or not folder.may_hold(place):
+            continue
+        if place.name is None:
+            long.append(item)
+        elif place.name.startswith(query.prefix):
+            found.append(_Candidate(place.name, item))
+    for first in range(0, len(long), _TOGETHER):
+        group = long[first : first + _TOGETHER]
+        starts = yield All([Get(item.key, stop=_START) for item in group])
+        for item, start in zip(group, starts, strict=True):
             state = (yield from _header(None, start, item.key)) if start is not None else None
-            name = state.name if state is not None else ""
-        found.append(_Candidate(name, item))
+            if state is not None and state.name.startswith(query.prefix):
+                found.append(_Candidate(state.name, item))
     return found
 
 
-def _shown(query: _Query, found: Sequence[_Candidate], enough: int | None = None) -> Steps[list[Listed]]:
+def _shown(query: _Query, found: Sequence[_Candidate], enough: int) -> Steps[list[Listed]]:
     """Return those of the candidates that live and have the labels, in their order, until there are enough."""
-    enough = query.limit + 1 if enough is None else enough
     shown: list[Listed] = []
-    rest = [one for one in found if one.kind != GONE]
+    rest = list(found)
     while rest and len(shown) < enough:
         group, rest = rest[:_TOGETHER], rest[_TOGETHER:]
-        asked = [one for one in group if query.where or one.kind == EXPIRING]
+        asked = [one for one in group if query.where or one.item.size % 4 == EXPIRING]
         states = {}
         starts = (yield All([Get(one.item.key, stop=_START) for one in asked])) if asked else []
         for one, start in zip(asked, starts, strict=True):

@@ -10,6 +10,8 @@ from collections.abc import Callable, Generator, Sequence
 from enum import Enum
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
+from holdfast.errors import HoldfastError
+
 __all__ = [
     "ABSENT",
     "ANY",
@@ -29,6 +31,7 @@ __all__ = [
     "Steps",
     "Token",
     "World",
+    "drive",
 ]
 
 R = TypeVar("R")
@@ -176,3 +179,24 @@ class World(NamedTuple):
     random: Callable[[], float]
     """A number from 0 up to 1, for jitter."""
     limits: Limits = Limits()
+
+
+def drive(steps: Steps[R], perform: Callable[[Request], Any]) -> R:
+    """Perform what the steps ask for, one after the other, and return what they return.
+
+    Our errors are thrown into the steps, which may catch them.
+    """
+    try:
+        request = next(steps)
+        while True:
+            try:
+                result = perform(request)
+            except HoldfastError as error:
+                request = steps.throw(error)
+            else:
+                request = steps.send(result)
+    except StopIteration as end:
+        value: R = end.value
+        return value
+    finally:
+        steps.close()

@@ -33,15 +33,20 @@ class Sealed(NamedTuple):
     refs: tuple[SegmentRef, ...]
 
 
-def due(state: State, before: int, limits: Limits) -> bool:
-    """Say whether a commit that found a tail of `before` bytes and left this one should seal.
+def due(state: State, before: State, limits: Limits) -> bool:
+    """Say whether a commit that found one head and left another should seal.
 
-    The one that crosses the limit does, so that not every process uploads the same; beyond twice the limit anyone.
+    The one that crosses the limit of the tail does, so that not every process uploads the same; beyond twice the limit
+    anyone. And the one that has written segments of its own, if there are now enough of them to be merged.
     """
+    if state.head is None:
+        return False
+    if len(state.segments) > len(before.segments):
+        return len(state.segments) - _merge_from(state.segments, 0, limits) >= limits.fan_in
     if not state.tail:
         return False
     size, limit = state.tail_size, max(limits.tail, 2 * len(state.tail[-1].raw))
-    return size > limit and (before <= limit or size > 2 * limit) and bool(older(state.tail, limits))
+    return size > limit and (before.tail_size <= limit or size > 2 * limit) and bool(older(state.tail, limits))
 
 
 def older(tail: Sequence[Frame], limits: Limits) -> tuple[Frame, ...]:
@@ -100,9 +105,12 @@ def _segment(
 def _merge_from(refs: Sequence[SegmentRef], raw: int, limits: Limits) -> int:
     """Return the index of the first segment that `raw` more bytes are merged with."""
     start = len(refs)
-    if start and refs[-1].raw < limits.growing:
+    while start and refs[start - 1].raw < limits.growing and raw + refs[start - 1].raw <= limits.segment:
         start -= 1
         raw += refs[start].raw
+    if start == len(refs) and start and not raw:
+        start -= 1
+        raw = refs[start].raw
     while limits.growing <= raw < limits.segment:
         run = refs[max(start - limits.fan_in + 1, 0) : start]
         same = [ref for ref in run if _level(ref.raw, limits) == _level(raw, limits)]

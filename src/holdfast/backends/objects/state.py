@@ -61,6 +61,8 @@ class _Header(msgspec.Struct, omit_defaults=True):
     commit: Count
     recent: list[str]
     tail: Count
+    origin: str = ""
+    dropped: Count = 0
     condemned: list[str] = []
     grave: list[str] = []
     operations: list[Known] = []
@@ -91,14 +93,23 @@ class State(NamedTuple):
     """How often the head was written."""
     recent: tuple[str, ...] = ()
     """The ids of the newest commits, the last being that of this very head."""
+    origin: str = ""
+    """The id of the first commit of all."""
     operations: tuple[Known, ...] = ()
     """Calls that are remembered though their entries are gone, or never were."""
     segments: tuple[SegmentRef, ...] = ()
     tail: tuple[Frame, ...] = ()
+    dropped: int = 0
+    """How often blobs that were in use came into the grave."""
     condemned: tuple[str, ...] = ()
     """What a sweep took for an orphan, the newest last: whoever uploaded it may not refer to it any more, ever."""
     grave: tuple[str, ...] = ()
     """What is to be deleted, as nothing refers to it: keys below the stream's folder, as those of `condemned`."""
+
+    @property
+    def id(self) -> str:
+        """The id of the commit that wrote this head; empty where there is none. Two heads with one id are the same."""
+        return self.recent[-1] if self.recent else ""
 
     @property
     def tail_size(self) -> int:
@@ -119,6 +130,8 @@ def encode_state(state: State) -> bytes:
         commit=state.commit,
         recent=list(state.recent),
         tail=state.tail_size,
+        origin=state.origin,
+        dropped=state.dropped,
         condemned=list(state.condemned),
         grave=list(state.grave),
         operations=list(state.operations),
@@ -201,8 +214,9 @@ def _decode(name: str | None, body: bytes, token: Token, size: int | None = None
             header.labels, note, header.created_at, header.updated_at, header.expires_at,
         )  # fmt: skip
     state = State(
-        header.name, token, head, header.life, header.commit, tuple(header.recent), tuple(header.operations),
-        tuple(header.segments), (), tuple(header.condemned), tuple(header.grave),
+        header.name, token, head, header.life, header.commit, tuple(header.recent), header.origin,
+        tuple(header.operations), tuple(header.segments), (), header.dropped, tuple(header.condemned),
+        tuple(header.grave),
     )  # fmt: skip
     return state, header.tail
 

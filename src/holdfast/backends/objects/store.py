@@ -35,10 +35,10 @@ from holdfast.backends.objects.requests import (
     Steps,
     Token,
     Unchanged,
+    drive,
 )
 from holdfast.errors import (
     ConflictError,
-    HoldfastError,
     InvalidError,
     NotFoundError,
     UnavailableError,
@@ -62,7 +62,8 @@ PART: Final = 8 * 2**20
 
 _SIDE_BY_SIDE: Final = 32
 _PARTS_AT_ONCE: Final = 3
-_TRIES: Final = 3
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 2.0
 _PAGE: Final = 1_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -100,7 +101,7 @@ class ObjectStore:
         self._attributes = {"Storage-Class": storage_class} if storage_class else None
         self._connect = connect
         self._timeout = timeout
-        patience = timedelta(seconds=timeout / _TRIES)
+        patience = timedelta(seconds=timeout / 3)
         self._patience = patience
         # The driver repeats after a 5xx also what may have been done, and then its own write comes back as a conflict.
         # So what is conditional goes through one that never repeats.
@@ -115,24 +116,8 @@ class ObjectStore:
         return f"<ObjectStore {self.place}>"
 
     def run(self, steps: Steps[R]) -> R:
-        """Perform what the steps ask for, one after the other, and return what they return.
-
-        Our errors are thrown into the steps, which may catch them.
-        """
-        try:
-            request = next(steps)
-            while True:
-                try:
-                    result = self.perform(request)
-                except HoldfastError as error:
-                    request = steps.throw(error)
-                else:
-                    request = steps.send(result)
-        except StopIteration as end:
-            value: R = end.value
-            return value
-        finally:
-            steps.close()
+        """Perform what the steps ask for, and return what they return."""
+        return drive(steps, self.perform)
 
     def perform(self, request: Request) -> Any:
         """Perform one request and return its result, as `requests` says for each.
@@ -174,18 +159,18 @@ class ObjectStore:
 
     def repeat(self, operation: str, function: Callable[[], R]) -> R:
         """Call a function of the driver that may be called again, until there is an answer or the time is up."""
-        deadline = time.monotonic() + self._timeout * (_TRIES - 1) / _TRIES
-        for attempt in range(1, _TRIES + 1):
+        deadline = time.monotonic() + self._timeout * 2 / 3
+        pause = _FIRST_PAUSE
+        while True:
             try:
                 return function()
             except FAILURES as error:
                 ours = self.place.explain(error, operation)
-            last = attempt == _TRIES or time.monotonic() > deadline
-            if last or not isinstance(ours, UnavailableError):
+            if not isinstance(ours, UnavailableError) or time.monotonic() + pause > deadline:
                 # Outside of the handler, so that the driver's own text is not the context of ours.
                 raise ours
-            self._closed.wait(0.1 * 2**attempt)
-        raise AssertionError
+            self._closed.wait(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
     def stream(self, key: str, start: int, stop: int | None) -> obstore.GetResult:
         """Ask once for a range of a key, to be read piece by piece. Raises the driver's own errors."""

@@ -43,17 +43,23 @@ def survey() -> Steps[list[Litter]]:
     """List the bucket, and return the streams that expire or have something in their folder."""
     heads = (yield List(HEADS)).items
     data = (yield List(DATA)).items
-    folders: dict[Place, list[Item]] = {place_at(item.key): [] for item in heads if item.size % 4 == EXPIRING}
+    folders: dict[Place, list[Item]] = {}
+    for item in heads:
+        place = place_at(item.key)
+        if place is not None and item.size % 4 == EXPIRING:
+            folders[place] = []
     for item in data:
-        folders.setdefault(place_at(item.key), []).append(item)
+        place = place_at(item.key)
+        if place is not None:
+            folders.setdefault(place, []).append(item)
     return [Litter(place, tuple(items)) for place, items in folders.items()]
 
 
-def bury(state: State, keys: Sequence[str]) -> Steps[None]:
-    """Delete what lies in the grave of a head that was written."""
-    folder = place_of(state.name).folder
-    for first in range(0, len(keys), _DELETED_TOGETHER):
-        yield Delete(tuple(folder + key for key in keys[first : first + _DELETED_TOGETHER]))
+def bury(name: str, files: Sequence[str]) -> Steps[None]:
+    """Delete what lies in the grave of a head that was written, or what none refers to and none ever will."""
+    folder = place_of(name).folder
+    for first in range(0, len(files), _DELETED_TOGETHER):
+        yield Delete(tuple(folder + file for file in files[first : first + _DELETED_TOGETHER]))
 
 
 def sweep_stream(litter: Litter, world: World) -> Steps[Swept]:
@@ -73,7 +79,7 @@ def sweep_stream(litter: Litter, world: World) -> Steps[Swept]:
     state = yield from look(name)
     referred: set[str] = set()
     while True:
-        draft = Draft(state, world, ())
+        draft = Draft(state, world, {})
         try:
             yield from draft.end_expired()
             if any(is_blob(item.key) for item in litter.items):
@@ -86,19 +92,20 @@ def sweep_stream(litter: Litter, world: World) -> Steps[Swept]:
     kept = {place.blob(blob) for blob in referred}
     kept.update(place.segment(state.life, ref.id) for ref in draft.state.segments)
     kept.update(place.folder + file for file in draft.state.grave)
-    past, orphans = _sort(litter, state, kept, world.now() - _SPARED)
-    yield from bury(state, past)
+    _, orphans = _sort(litter, state, kept, world.now() - _SPARED)
     if orphans:
         draft.condemn(orphans)
     if draft.changed:
         done, state = yield from replace(state, draft.state, world)
         if not done:
             return Swept(0, 0)
+    past, _ = _sort(litter, state, kept, 0)
+    yield from bury(name, past)
     if state.grave:
-        yield from bury(state, state.grave)
-        draft = Draft(state, world, (), buried=state.grave)
+        yield from bury(name, state.grave)
+        draft = Draft(state, world, {}, buried=state.grave)
         yield from replace(state, draft.state, world)
-    return Swept(int(expired), sum(key.startswith(_BLOBS) for key in orphans))
+    return Swept(int(expired), sum(file.startswith(_BLOBS) for file in orphans))
 
 
 def _name(place: Place) -> Steps[str | None]:
@@ -107,7 +114,7 @@ def _name(place: Place) -> Steps[str | None]:
         return place.name
     head = yield Get(place.head)
     state = decode_header(None, head.body, head.token, head.size) if head is not None else None
-    return state.name if state is not None else None
+    return state.name if state is not None and place_of(state.name) == place else None
 
 
 def _sort(litter: Litter, state: State, kept: set[str], spared: int) -> tuple[list[str], list[str]]:
