@@ -5,7 +5,7 @@ MAKEFLAGS += --no-print-directory
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test bench docs format lock clean
+.PHONY: help demo test soak bench docs format lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,7 +18,11 @@ test: .venv/test docs ## prove it: docs, lint, format, types, then every test
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/python -m tests.services.s3 install
 	$(BIN)/pytest -n 2
+
+soak: .venv/test ## a million histories of the object-storage protocol, simulated
+	$(BIN)/python -m tests.simulator --seeds 1000000 --jobs 2
 
 bench: .venv/test ## measure it
 	$(BIN)/python -m bench

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 
+pytest_plugins = ["tests.services.fixtures"]
+
 # A machine that is busy is no reason to fail; in CI, hypothesis's own profile (no random seeds) stays the base.
 settings.register_profile("house", settings.default, deadline=None)
 settings.load_profile("house")

@@ -44,7 +44,7 @@ MAY_IMPORT_OUTSIDE = {
     # layer: the libraries beside Python's own. A missing row means none.
     "abc": "msgspec",  # an entry is a struct: as a named tuple it costs a read of 10,000 a quarter more
     "stores": "msgspec",
-    "backends": "msgspec",
+    "backends": "msgspec obstore boto3 botocore",  # boto3 only for a profile: see the test at the end
     "testing": "msgspec",
     "tools": "msgspec typer click rich",
 }
@@ -137,8 +137,15 @@ def test_a_module_can_be_read_whole(path: Path) -> None:
 
 
 def test_importing_holdfast_loads_no_driver_and_nothing_optional() -> None:
-    kept_out = {"typer", "rich", "click", "sqlite3", "hypothesis", "pytest"}
+    kept_out = {"typer", "rich", "click", "sqlite3", "hypothesis", "pytest", "obstore", "boto3", "botocore"}
     script = f"import holdfast, sys; print(*sorted({kept_out} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []
+
+
+def test_an_object_store_s_backend_loads_no_boto3_before_a_profile_needs_it() -> None:
+    script = "import holdfast.backends.objects.backend, sys; print(*sorted({'boto3', 'botocore'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == []

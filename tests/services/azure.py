@@ -1,0 +1,53 @@
+"""Which Azure blob storage the tests use: Azurite, wherever it can be installed."""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import suppress
+from dataclasses import dataclass
+from urllib.parse import quote, urlencode
+
+from tests.services import azurite
+from tests.services.process import ServiceError
+from tests.services.shared import begin, folder_of, locked, share
+
+CONTAINER = "holdfast"
+# Whatever else the machine says about Azure would speak of another account.
+OTHER = ("AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_TOKEN", "AZURE_CLIENT_ID", "AZURE_STORAGE_ENDPOINT")
+
+
+@dataclass(frozen=True)
+class AzureServer:
+    """A server that answers, and a container of it."""
+
+    endpoint: str
+
+    def url(self, prefix: str | None = None) -> str:
+        """As Holdfast takes it; without a prefix, of a place where nobody has been."""
+        return f"az://{CONTAINER}/{quote(prefix or uuid.uuid4().hex)}?{urlencode({'endpoint_url': self.endpoint})}"
+
+    @property
+    def environment(self) -> dict[str, str | None]:
+        """What the tests' environment says while they use it; None is not there at all."""
+        account = {"AZURE_STORAGE_ACCOUNT_NAME": azurite.ACCOUNT, "AZURE_STORAGE_ACCOUNT_KEY": azurite.KEY}
+        return {**account, **dict.fromkeys(OTHER)}
+
+
+def missing() -> str | None:
+    """What this machine lacks, if it does."""
+    return None if azurite.can_install() else azurite.NEEDED
+
+
+def prepare() -> None:
+    """Begin to start it, so that it is there when the first test asks. What fails here fails that test."""
+    with suppress(ServiceError):
+        with locked(folder_of("install.lock")):
+            azurite.install()
+        begin("azurite")
+
+
+def connect() -> AzureServer:
+    """The server of this run, which the first to ask starts."""
+    endpoint = share("azurite")
+    azurite.create_container(CONTAINER, endpoint)
+    return AzureServer(f"{endpoint}/{azurite.ACCOUNT}")

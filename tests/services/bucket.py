@@ -1,0 +1,17 @@
+"""A bucket on a server that was just started: obstore speaks of objects alone."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+REGION = "us-east-1"
+
+
+def create_bucket(name: str, endpoint: str, access_key: str, secret_key: str) -> None:
+    import boto3  # type: ignore[import-untyped]  # it brings no types
+    from botocore.config import Config  # type: ignore[import-untyped]
+
+    config = Config(s3={"addressing_style": "path"}, connect_timeout=5, read_timeout=30)
+    keys = {"aws_access_key_id": access_key, "aws_secret_access_key": secret_key}
+    with closing(boto3.client("s3", endpoint_url=endpoint, region_name=REGION, config=config, **keys)) as client:
+        client.create_bucket(Bucket=name)

@@ -1,0 +1,78 @@
+"""The services as fixtures. A run that needs none starts none; see `s3.py` and `azure.py` for which are used."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.services import azure, s3, shared
+from tests.services.process import ServiceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    stack = ExitStack()
+    stack.enter_context(shared.run())
+    config.add_cleanup(stack.close)
+    config.addinivalue_line("markers", "needs(fixture): the service that it asks for by name, when it runs")
+
+
+def pytest_report_header() -> str:
+    try:
+        kind = s3.choice()
+    except ServiceError as error:
+        return f"S3: {error}"
+    return f"S3: {s3.LEFT_OUT if kind == 'moto' else kind}"
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    # It comes up while the first tests run, and an installation is not held to the time-out of a test.
+    used = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    used |= {name for item in session.items for mark in item.iter_markers("needs") for name in mark.args}
+    if not session.config.option.collectonly:
+        if "s3_server" in used:
+            s3.prepare()
+        if "azure_server" in used:
+            azure.prepare()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[s3.S3Server]:
+    """The S3 server of this run; the environment holds its credentials. `url()` is a place where nobody has been."""
+    server = s3.connect()
+    with _environment(server.environment):
+        yield server
+
+
+@pytest.fixture
+def s3_gateway(s3_server: s3.S3Server) -> Iterator[s3.S3Gateway]:
+    """The same server by a gateway of this test's own, which it may `kill()` and `restart()`."""
+    if s3_server.kind != "ceph":
+        pytest.skip(f"only Ceph's gateway can be killed and started again; this is {s3_server.kind}")
+    with s3.connect_alone(s3_server) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="session")
+def azure_server() -> Iterator[azure.AzureServer]:
+    """The same for Azure."""
+    if lacks := azure.missing():
+        pytest.skip(lacks)
+    server = azure.connect()
+    with _environment(server.environment):
+        yield server
+
+
+@contextmanager
+def _environment(changes: dict[str, str | None]) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in changes.items():
+            if value is None:
+                patch.delenv(name, raising=False)
+            else:
+                patch.setenv(name, value)
+        yield
