@@ -1,0 +1,70 @@
+"""Objects whose checksums hold and that none of ours would write: what a decoder sees of a hostile or broken writer."""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from typing import TYPE_CHECKING, Any, Final
+
+from holdfast import DamagedError, UnsupportedError
+from holdfast.backends.objects.requests import Token
+from holdfast.backends.objects.segment import parse_segment, unpack
+from holdfast.backends.objects.state import SegmentRef, decode_state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TOKEN: Final = Token("e-tag", None)
+REFUSED: Final = object()
+
+
+def forged_frame(description: dict[str, Any] | bytes, entries: bytes = b"", described: int | None = None) -> bytes:
+    """Make a frame of any description, which may say another length of itself."""
+    written = description if isinstance(description, bytes) else json.dumps(description).encode()
+    body = struct.pack("<I", len(written) if described is None else described) + written + entries
+    return struct.pack("<II", len(body), zlib.crc32(body)) + body
+
+
+def forged_head(header: dict[str, Any] | bytes, tail: bytes = b"", *, note: bytes = b"", kind: int = 0) -> bytes:
+    """Make a head of any header and tail."""
+    written = header if isinstance(header, bytes) else json.dumps(header).encode()
+    written += b" " * ((kind - (16 + len(written) + len(note) + len(tail))) % 4)
+    prefix = struct.pack("<4sIII", b"HFH\x01", len(written), len(note), zlib.crc32(written + note))
+    return prefix + written + note + tail
+
+
+def forged_segment(
+    footer: dict[str, Any] | bytes, blocks: bytes, *, length: int | None = None, **told: int
+) -> tuple[SegmentRef, bytes]:
+    """Make a segment of any footer, and what a head says of it."""
+    written = footer if isinstance(footer, bytes) else json.dumps(footer).encode()
+    end = written + struct.pack("<I", len(written) if length is None else length)
+    body = b"HFS\x01" + blocks + end
+    fields = {"first": 0, "next": 1, "count": 1, "raw": 1, "calls": 0, "blobs": 0, **told}
+    return SegmentRef(id="5e6", size=len(body), footer=len(end), crc=zlib.crc32(written), **fields), body
+
+
+def read_head(name: str, body: bytes) -> Any:
+    """What the head holds, or that it was refused. Any other exception than ours fails the test."""
+    try:
+        return decode_state(name, body, TOKEN)
+    except (DamagedError, UnsupportedError):
+        return REFUSED
+
+
+def read_segment(name: str, ref: SegmentRef, body: bytes) -> Any:
+    try:
+        blocks = parse_segment(name, ref, body).blocks
+        return [one for block in blocks for one in unpack(name, block, body[block.offset : block.offset + block.size])]
+    except (DamagedError, UnsupportedError):
+        return REFUSED
+
+
+def refuses(call: Callable[..., object], *arguments: object) -> bool:
+    """Say whether a decoder refuses this."""
+    try:
+        call(*arguments)
+    except (DamagedError, UnsupportedError):
+        return True
+    return False
