@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import zlib
 from contextlib import suppress
@@ -56,6 +57,14 @@ def test_a_head_that_is_wrong_in_one_place_is_refused(name, body):
     for wrong in wrong_in_one_place(body):
         if wrong != body:
             assert read_head(name, wrong) is REFUSED
+
+
+@pytest.mark.parametrize(("name", "body"), HEADS)
+def test_no_byte_changes_sides_between_header_and_note(name, body):
+    lengths = int.from_bytes(body[4:12], "little")
+    for one, other in itertools.combinations(range(64), 2):
+        wrong = (lengths ^ 1 << one ^ 1 << other).to_bytes(8, "little")
+        assert read_head(name, body[:4] + wrong + body[12:]) is REFUSED
 
 
 @pytest.mark.parametrize(("name", "body"), HEADS)

@@ -28,10 +28,10 @@ def forged_frame(description: dict[str, Any] | bytes, entries: bytes = b"", desc
 
 def forged_head(header: dict[str, Any] | bytes, tail: bytes = b"", *, note: bytes = b"", kind: int = 0) -> bytes:
     """Make a head of any header and tail."""
-    written = header if isinstance(header, bytes) else json.dumps(header).encode()
+    written = header if isinstance(header, bytes) else json.dumps({"checksum": zlib.crc32(tail), **header}).encode()
     written += b" " * ((kind - (16 + len(written) + len(note) + len(tail))) % 4)
-    prefix = struct.pack("<4sIII", b"HFH\x01", len(written), len(note), zlib.crc32(written + note))
-    return prefix + written + note + tail
+    prefix = struct.pack("<4sII", b"HFH\x01", len(written), len(note))
+    return prefix + struct.pack("<I", zlib.crc32(prefix + written + note)) + written + note + tail
 
 
 def forged_segment(

@@ -73,9 +73,10 @@ def read_head(body: bytes) -> dict[str, Any]:
     magic, version, written, noted, crc = struct.unpack_from("<3sBIII", body)
     check(magic == b"HFH" and version == 1, "no head of version 1")
     end = 16 + written + noted
-    check(zlib.crc32(body[16:end]) == crc, "a head does not match its checksum")
+    check(zlib.crc32(body[:12] + body[16:end]) == crc, "a head does not match its checksum")
     header = HEADER | json.loads(body[16 : 16 + written])
     check(end + header["tail"] == len(body), "the size of a head")
+    check(zlib.crc32(body[end:]) == header.get("checksum", 0), "a tail does not match its checksum")
     content = {name: header[name] for name in ("name", "life", "commit", "recent", *HEADER)}
     content["operations"] = [dict(zip(OPERATION, one, strict=False)) for one in header["operations"]]
     content["stream"], kind = None, "gone"

@@ -1,9 +1,11 @@
 """The head object of a stream: how it is written, and what is known of a stream once it was read.
 
-    "HFH" | u8 version | u32 length of the header | u32 length of the note | u32 CRC-32 of both | header | note | frames
+    "HFH" | u8 version | u32 length of the header | u32 length of the note | u32 CRC-32 | header | note | frames
 
-All numbers are little-endian. The header is JSON, with spaces behind it, so that the size of the object modulo 4 tells
-a listing, which sees no more than sizes, what it has to know: 0 a living stream, 1 one that expires, 2 none.
+All numbers are little-endian. The checksum is that of what is before it, and of header and note: of the lengths too,
+or a byte could change sides between header and note unnoticed. The header is JSON, with spaces behind it, so that the
+size of the object modulo 4 tells a listing, which sees no more than sizes, what it has to know: 0 a living stream, 1
+one that expires, 2 none.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ from holdfast.backends.objects.frames import MALFORMED, Count, Frame, Known, Num
 from holdfast.errors import DamagedError, UnsupportedError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from holdfast.backends.objects.requests import Token
 
 __all__ = ["EXPIRING", "GONE", "LIVING", "SegmentRef", "State", "decode_header", "decode_state", "encode_state"]
@@ -29,6 +33,7 @@ GONE: Final = 2
 
 _MAGIC: Final = b"HFH"
 _VERSION: Final = 1
+_LENGTHS: Final = struct.Struct("<4sII")
 _PREFIX: Final = struct.Struct("<4sIII")
 
 
@@ -61,6 +66,7 @@ class _Header(msgspec.Struct, omit_defaults=True):
     commit: Count
     recent: list[str]
     tail: Count
+    checksum: Count = 0
     origin: str = ""
     dropped: Count = 0
     condemned: list[str] = []
@@ -130,6 +136,7 @@ def encode_state(state: State) -> bytes:
         commit=state.commit,
         recent=list(state.recent),
         tail=state.tail_size,
+        checksum=_checksum(state.tail),
         origin=state.origin,
         dropped=state.dropped,
         condemned=list(state.condemned),
@@ -147,8 +154,9 @@ def encode_state(state: State) -> bytes:
     written = _encode(header)
     padding = (_kind(header) - (_PREFIX.size + len(written) + len(note) + header.tail)) % 4
     written += b" " * padding
-    prefix = _PREFIX.pack(_MAGIC + bytes((_VERSION,)), len(written), len(note), crc32(note, crc32(written)))
-    return b"".join((prefix, written, note, *(frame.raw for frame in state.tail)))
+    prefix = _LENGTHS.pack(_MAGIC + bytes((_VERSION,)), len(written), len(note))
+    checksum = crc32(note, crc32(written, crc32(prefix)))
+    return b"".join((prefix, checksum.to_bytes(4, "little"), written, note, *(frame.raw for frame in state.tail)))
 
 
 def decode_state(name: str, body: bytes, token: Token) -> State:
@@ -158,9 +166,11 @@ def decode_state(name: str, body: bytes, token: Token) -> State:
         DamagedError: it is not one, or a byte of it is wrong or missing, or it is of another stream.
         UnsupportedError: it is of a newer version.
     """
-    state, tail = _decode(name, body, token)
+    state, tail, checksum = _decode(name, body, token)
     where = f"the head of {name!r}"
     frames = parse_frames(memoryview(body)[len(body) - tail :] if tail else b"", where)
+    if _checksum(frames) != checksum:
+        raise DamagedError(f"{where} does not match the checksum of its tail")
     entries = sum(len(frame.sizes) for frame in frames) + sum(segment.count for segment in state.segments)
     if state.head is not None and entries != state.head.length:
         raise DamagedError(f"{where}: it says {state.head.length} entries, and refers to {entries}")
@@ -185,7 +195,7 @@ def decode_header(name: str | None, start: bytes, token: Token, size: int) -> St
     return _decode(name, start, token, size)[0]
 
 
-def _decode(name: str | None, body: bytes, token: Token, size: int | None = None) -> tuple[State, int]:
+def _decode(name: str | None, body: bytes, token: Token, size: int | None = None) -> tuple[State, int, int]:
     where = "a head" if name is None else f"the head of {name!r}"
     size = len(body) if size is None else size
     if body[:3] != _MAGIC or len(body) < _PREFIX.size:
@@ -194,11 +204,12 @@ def _decode(name: str | None, body: bytes, token: Token, size: int | None = None
     if magic[3] != _VERSION:
         raise UnsupportedError(f"{where} is of version {magic[3]}, this Holdfast reads {_VERSION}: upgrade it")
     end = _PREFIX.size + written + noted
-    if end > len(body) or crc32(memoryview(body)[_PREFIX.size : end]) != checksum:
+    view = memoryview(body)
+    if end > len(body) or crc32(view[_PREFIX.size : end], crc32(view[: _LENGTHS.size])) != checksum:
         raise DamagedError(f"{where} does not match its checksum")
     note = bytes(body[end - noted : end])
     try:
-        header = _decoder.decode(memoryview(body)[_PREFIX.size : end - noted])
+        header = _decoder.decode(view[_PREFIX.size : end - noted])
     except MALFORMED as error:
         raise DamagedError(f"{where} does not decode") from error
     if end + header.tail != size:
@@ -218,7 +229,7 @@ def _decode(name: str | None, body: bytes, token: Token, size: int | None = None
         tuple(header.operations), tuple(header.segments), (), header.dropped, tuple(header.condemned),
         tuple(header.grave),
     )  # fmt: skip
-    return state, header.tail
+    return state, header.tail, header.checksum
 
 
 def _kind(header: _Header) -> int:
@@ -237,3 +248,11 @@ def _sound(header: _Header) -> bool:
             return False
         behind = ref.next
     return behind <= header.next
+
+
+def _checksum(frames: Iterable[Frame]) -> int:
+    """Bind a tail to its header, so that no frame of another head can lie among its own."""
+    checksum = 0
+    for frame in frames:
+        checksum = crc32(frame.raw, checksum)
+    return checksum
