@@ -39,6 +39,7 @@ from holdfast.backends.objects.requests import (
 )
 from holdfast.errors import (
     ConflictError,
+    HoldfastError,
     InvalidError,
     NotFoundError,
     UnavailableError,
@@ -164,6 +165,8 @@ class ObjectStore:
         while True:
             try:
                 return function()
+            except UnavailableError as error:
+                ours: HoldfastError = error
             except FAILURES as error:
                 ours = self.place.explain(error, operation)
             if not isinstance(ours, UnavailableError) or time.monotonic() + pause > deadline:
@@ -193,7 +196,14 @@ class ObjectStore:
             except NotModifiedError:
                 return UNCHANGED
             meta = result.meta
-            return Object(result.bytes().to_bytes(), _token(meta), meta["size"])
+            try:
+                body = result.bytes().to_bytes()
+            except FAILURES as error:
+                # The driver asks for the rest of a body that broke off, and is refused where another one is there now.
+                broken = self.place.explain(error, f"GET {request.key}")
+            else:
+                return Object(body, _token(meta), meta["size"])
+            raise UnavailableError(str(broken)) from broken.__cause__
 
         try:
             return self.repeat(f"GET {request.key}", get)

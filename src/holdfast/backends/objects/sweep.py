@@ -46,7 +46,7 @@ def survey() -> Steps[list[Litter]]:
     folders: dict[Place, list[Item]] = {}
     for item in heads:
         place = place_at(item.key)
-        if place is not None and item.size % 4 == EXPIRING:
+        if place is not None and place.head == item.key and item.size % 4 == EXPIRING:
             folders[place] = []
     for item in data:
         place = place_at(item.key)
