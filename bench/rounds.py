@@ -54,20 +54,22 @@ class Contender(NamedTuple):
     complaints: IO[str]
 
     @classmethod
-    def start(cls, name: str, python: str | Path) -> Contender:
+    def start(cls, name: str, python: str | Path, package: str = "bench.contenders") -> Contender:
         complaints = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - it lives as long as the process
         process = subprocess.Popen(
-            [str(python), "-m", f"bench.contenders.{name}"],
+            [str(python), "-m", f"{package}.{name}"],
             cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints, text=True,
         )  # fmt: skip
         return cls(name, process, complaints)
 
     def do(self, workload: str, path: Path, sizes: Sizes) -> Figures:
+        return self.ask({"workload": workload, "path": str(path), "sizes": sizes._asdict()})
+
+    def ask(self, job: dict[str, Any]) -> Figures:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        job = json.dumps({"workload": workload, "path": str(path), "sizes": sizes._asdict()})
         try:
-            print(job, file=self.process.stdin, flush=True)
+            print(json.dumps(job), file=self.process.stdin, flush=True)
             answer = self.process.stdout.readline()
         except BrokenPipeError:
             answer = ""

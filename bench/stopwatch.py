@@ -29,28 +29,28 @@ from bench.workloads import CONVERSATION, Sizes, conversation
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["serve"]
+__all__ = ["all_at_once", "serve", "summary", "timed"]
 
 Figures = dict[str, Any]
 
 
-def serve(contender: Callable[[], Any]) -> None:
-    """Answer jobs from standard input until it ends."""
+def serve(contender: Callable[[], Any], run: Callable[[Any, dict[str, Any]], Figures] | None = None) -> None:
+    """Answer jobs from standard input until it ends. `run` does a job with a new contender; here it is a file's."""
+    run = run or _run
     # Libraries may print. Only figures may reach whoever reads our output, so everything else goes to stderr.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     for line in sys.stdin:
-        job = json.loads(line)
-        sizes = Sizes(**job["sizes"])
         try:
-            figures = _run(contender(), job["workload"], Path(job["path"]), sizes)
+            figures = run(contender(), json.loads(line))
         except Exception as error:  # noqa: BLE001 - a contender that fails loses its line in the table, not the table
             figures = {"error": f"{type(error).__name__}: {error}"}
+        gc.collect()  # before the answer: one contender's rubbish is not the next one's time
         print(json.dumps(figures), file=answers, flush=True)
-        gc.collect()  # one contender's rubbish is not the next workload's time
 
 
-def _run(store: Any, workload: str, path: Path, sizes: Sizes) -> Figures:
+def _run(store: Any, job: dict[str, Any]) -> Figures:
+    workload, path, sizes = job["workload"], Path(job["path"]), Sizes(**job["sizes"])
     # The runner makes its event loop when it is first asked to run something: plain contenders never have one.
     with asyncio.Runner() as runner:
 
@@ -70,8 +70,8 @@ def _run(store: Any, workload: str, path: Path, sizes: Sizes) -> Figures:
 def _append(store: Any, settle: Callable[[Any], Any], sizes: Sizes) -> Figures:
     messages = conversation(sizes.warm_up + sizes.appends)
     calls = [(CONVERSATION, message) for message in messages]
-    settle(_timed(store.add, calls[: sizes.warm_up], sizes.append_budget))
-    return _summary(settle(_timed(store.add, calls[sizes.warm_up :], sizes.append_budget)))
+    settle(timed(store.add, calls[: sizes.warm_up], sizes.append_budget))
+    return summary(settle(timed(store.add, calls[sizes.warm_up :], sizes.append_budget)))
 
 
 def _appenders(store: Any, settle: Callable[[Any], Any], sizes: Sizes) -> Figures:
@@ -81,7 +81,7 @@ def _appenders(store: Any, settle: Callable[[Any], Any], sizes: Sizes) -> Figure
         settle(store.add(name, messages[0]))
     began = time.perf_counter()
     deadline = began + sizes.appenders_budget
-    added = settle(_all_at_once(store.add, names, messages, deadline))
+    added = settle(all_at_once(store.add, names, messages, deadline))
     return {"per_second": added / (time.perf_counter() - began), "n": added}
 
 
@@ -99,12 +99,12 @@ def _prepare(store: Any, settle: Callable[[Any], Any], sizes: Sizes) -> Figures:
 
 def _load(store: Any, settle: Callable[[Any], Any], sizes: Sizes) -> Figures:
     settle(store.load(CONVERSATION))
-    return _summary(settle(_timed(store.load, [(CONVERSATION,)] * sizes.loads, sizes.load_budget)))
+    return summary(settle(timed(store.load, [(CONVERSATION,)] * sizes.loads, sizes.load_budget)))
 
 
 def _last(store: Any, settle: Callable[[Any], Any], sizes: Sizes) -> Figures:
     settle(store.last(CONVERSATION, sizes.last))
-    return _summary(settle(_timed(store.last, [(CONVERSATION, sizes.last)] * sizes.lasts, sizes.last_budget)))
+    return summary(settle(timed(store.last, [(CONVERSATION, sizes.last)] * sizes.lasts, sizes.last_budget)))
 
 
 def _disk(store: Any, settle: Callable[[Any], Any], sizes: Sizes) -> Figures:
@@ -140,7 +140,7 @@ _WORKLOADS: dict[str, Callable[[Any, Callable[[Any], Any], Sizes], Figures]] = {
 }
 
 
-def _timed(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], budget: float) -> Any:
+def timed(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], budget: float) -> Any:
     """Time each call, in nanoseconds. The async twin is written out: a wrapper would charge one side for the other."""
     if inspect.iscoroutinefunction(function):
         return _timed_async(function, calls, budget)
@@ -169,7 +169,7 @@ async def _timed_async(function: Callable[..., Any], calls: Sequence[tuple[Any, 
     return times
 
 
-def _all_at_once(add: Callable[..., Any], names: list[str], messages: list[Any], deadline: float) -> Any:
+def all_at_once(add: Callable[..., Any], names: list[str], messages: list[Any], deadline: float) -> Any:
     """Let one task or one thread a conversation append until the deadline; how many messages were added."""
     if inspect.iscoroutinefunction(add):
         return _tasks(add, names, messages, deadline)
@@ -199,7 +199,7 @@ async def _tasks(add: Callable[..., Any], names: list[str], messages: list[Any],
     return sum(await asyncio.gather(*map(append, names)))
 
 
-def _summary(times: list[int]) -> Figures:
+def summary(times: list[int]) -> Figures:
     ranked = sorted(times)
     p10, median, p90 = (ranked[min(len(ranked) - 1, len(ranked) * share // 10)] / 1e3 for share in (1, 5, 9))
     return {"median": median, "p10": p10, "p90": p90, "mean": sum(times) / len(times) / 1e3, "n": len(times)}

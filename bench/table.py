@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bench.bars import Bar
     from bench.rounds import Figures, Results
 
-__all__ = ["show"]
+__all__ = ["bar_row", "print_table", "short", "show", "time_of"]
 
 WIDTH = 110
 NOTES = """\
@@ -35,16 +35,16 @@ def show(bars: Sequence[Bar], results: Results) -> None:
         ]
 
     header = ("", "median", "p10", "p90", "mean", "by hand x")
-    _print("One appender, one conversation: a message", header, rows(_times, "append"))
-    _print("64 appenders, 64 conversations, at once", ("", "messages/s", "by hand x"), rows(_rate, "appenders"))
-    _print("Loading 10,000 messages", header, rows(_times, "load"))
-    _print("The last 20 of 10,000", header, rows(_times, "last"))
-    _print("1,000 messages, appended one by one", ("", "file"), rows(_disk, "disk"))
-    _print("Reading 10,000 messages, piece by piece where it can", ("", "memory"), rows(_memory, "memory"))
+    print_table("One appender, one conversation: a message", header, rows(_times, "append"))
+    print_table("64 appenders, 64 conversations, at once", ("", "messages/s", "by hand x"), rows(_rate, "appenders"))
+    print_table("Loading 10,000 messages", header, rows(_times, "load"))
+    print_table("The last 20 of 10,000", header, rows(_times, "last"))
+    print_table("1,000 messages, appended one by one", ("", "file"), rows(_disk, "disk"))
+    print_table("Reading 10,000 messages, piece by piece where it can", ("", "memory"), rows(_memory, "memory"))
     for complaint in sorted({f"{CONTENDERS[name]}: {one['error']}" for name, one in _all(results) if "error" in one}):
         print(complaint)
     print(NOTES)
-    _print("Bars", ("", "target", "measured", "", ""), [_bar(bar) for bar in bars])
+    print_table("Bars", ("", "target", "measured", "", ""), [bar_row(bar) for bar in bars])
 
 
 def _all(results: Results) -> list[tuple[str, Figures]]:
@@ -53,7 +53,7 @@ def _all(results: Results) -> list[tuple[str, Figures]]:
 
 def _times(name: str, results: Results, workload: str) -> list[str]:
     rounds = results[workload][name]
-    figures = [_time(median(one[figure] for one in rounds)) for figure in ("median", "p10", "p90", "mean")]
+    figures = [time_of(median(one[figure] for one in rounds)) for figure in ("median", "p10", "p90", "mean")]
     return [*figures, _spread(ratios(results, workload, "median", name, RAW))]
 
 
@@ -71,28 +71,28 @@ def _memory(name: str, results: Results, workload: str) -> list[str]:
     return [f"{figures['peak'] / 1e6:.2f} MB{'' if figures['streamed'] else ' (all at once)'}"]
 
 
-def _bar(bar: Bar) -> list[str]:
+def bar_row(bar: Bar) -> list[str]:
     verdict = {True: "met", False: "MISSED", None: "not measured"}[bar.met]
     measured = ""
     if bar.spread:
-        measured = f"{_short(bar.spread.median)}{bar.unit} ({_short(bar.spread.low)}-{_short(bar.spread.high)})"
+        measured = f"{short(bar.spread.median)}{bar.unit} ({short(bar.spread.low)}-{short(bar.spread.high)})"
     return [bar.promise, bar.target, measured, verdict, CONTENDERS.get(bar.remark, bar.remark)]
 
 
-def _time(microseconds: float) -> str:
+def time_of(microseconds: float) -> str:
     return f"{microseconds:,.0f} µs" if microseconds < 10_000 else f"{microseconds / 1e3:.1f} ms"
 
 
 def _spread(values: list[float]) -> str:
     spread = Spread.of(values)
-    return f"{_short(spread.median)} ({_short(spread.low)}-{_short(spread.high)})" if spread else ""
+    return f"{short(spread.median)} ({short(spread.low)}-{short(spread.high)})" if spread else ""
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
     return f"{value:.2f}" if value < 100 else f"{value:,.0f}"
 
 
-def _print(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     rows = [[*row, *[""] * (len(header) - len(row))] for row in rows]
     try:
         from rich import box

@@ -6,7 +6,7 @@ import json
 import random
 from typing import Any, NamedTuple
 
-__all__ = ["CONVERSATION", "FULL", "QUICK", "Sizes", "conversation"]
+__all__ = ["CONVERSATION", "FULL", "QUICK", "WORDS", "Sizes", "conversation"]
 
 CONVERSATION = "conversation-1"
 """The conversation that single-conversation workloads use, in every contender."""
@@ -44,13 +44,13 @@ _TEXT = """
     customs please check whether we should ask for a refund or wait until next week when they answer our letter
     naïve café über 東京 → résumé
 """
-_WORDS = _TEXT.split()
+WORDS = _TEXT.split()
 
 _TOOLS = ("search_orders", "read_file", "get_weather", "run_query", "send_mail")
 
 
 def _text(dice: random.Random, words: int) -> str:
-    return " ".join(dice.choice(_WORDS) for _ in range(max(2, words))).capitalize() + "."
+    return " ".join(dice.choice(WORDS) for _ in range(max(2, words))).capitalize() + "."
 
 
 def _call(dice: random.Random) -> dict[str, Any]:

@@ -9,15 +9,19 @@ import pytest
 
 from holdfast.backends.memory import MemoryBackend
 from holdfast.backends.sqlite import SQLiteBackend
+from holdfast.registry import connect
 from holdfast.testing import BACKEND, Prefixed, Shared, run
 from tests.mutants import in_memory
+from tests.places import PREFIX
+from tests.services.faulty_s3 import FaultyS3, Quirks
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from holdfast.abc import Backend
     from holdfast.testing import Clause, Make
+    from tests.services.s3 import S3Server
 
 
 def memory(_: Path) -> Make[Backend]:
@@ -56,10 +60,39 @@ def _sqlite(folder: Path, durability: str) -> Make[Backend]:
     return make
 
 
+def _objects(url: str) -> Make[Backend]:
+    @asynccontextmanager
+    async def make() -> AsyncIterator[Backend]:
+        opening = await connect(url)
+        try:
+            yield opening
+        finally:
+            await opening.close()
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def plain_s3() -> Iterator[str]:
+    """A store that differs from Amazon's as many do: it lists times in seconds, and takes ETags in quotes only."""
+    with FaultyS3(Quirks(whole_seconds=True, etag_form="quoted")) as server:
+        yield f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true"
+
+
 @pytest.mark.parametrize("clause", BACKEND, ids=lambda clause: clause.__name__)
 @pytest.mark.parametrize("place", [memory, shared, sqlite_full, sqlite_relaxed])
 async def test_place(place, clause: Clause[Backend], tmp_path: Path) -> None:
     await clause(place(tmp_path))
+
+
+@pytest.mark.parametrize("clause", BACKEND, ids=lambda clause: clause.__name__)
+async def test_s3(clause: Clause[Backend], s3_server: S3Server) -> None:
+    await clause(_objects(s3_server.url(PREFIX)))
+
+
+@pytest.mark.parametrize("clause", BACKEND, ids=lambda clause: clause.__name__)
+async def test_plain_s3(clause: Clause[Backend], plain_s3: str) -> None:
+    await clause(_objects(plain_s3))
 
 
 async def test_one_place_serves_every_clause(tmp_path: Path) -> None:

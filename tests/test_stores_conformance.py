@@ -9,13 +9,14 @@ import pytest
 
 import holdfast
 from holdfast.testing import ARTIFACT_STORE, MESSAGE_STORE, STORES, TASK_STATE_STORE
-from tests.places import PLACES
+from tests.places import PLACES, s3
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from holdfast.testing import Clause
+    from holdfast.testing import Clause, Make
+    from tests.services.s3 import S3Server
 
 
 BARE = [
@@ -38,14 +39,26 @@ async def test_stores(place, clause: Clause[holdfast.Stores], tmp_path: Path) ->
 @pytest.mark.parametrize(("clause", "which", "_"), BARE, ids=name_of)
 @pytest.mark.parametrize("place", PLACES)
 async def test_each_store_alone(place, clause: Clause[Any], which: str, _: object, tmp_path: Path) -> None:
-    make = place(tmp_path)
+    await clause(_one(place(tmp_path), which))
 
+
+@pytest.mark.parametrize("clause", STORES, ids=name_of)
+async def test_stores_on_s3(clause: Clause[holdfast.Stores], s3_server: S3Server) -> None:
+    await clause(s3(s3_server))
+
+
+@pytest.mark.parametrize(("clause", "which", "_"), BARE, ids=name_of)
+async def test_each_store_alone_on_s3(clause: Clause[Any], which: str, _: object, s3_server: S3Server) -> None:
+    await clause(_one(s3(s3_server), which))
+
+
+def _one(make: Make[holdfast.Stores], which: str) -> Make[Any]:
     @asynccontextmanager
     async def one() -> AsyncIterator[Any]:
         async with make() as stores:
             yield getattr(stores, which)
 
-    await clause(one)
+    return one
 
 
 @pytest.mark.parametrize(("clause", "_", "kind"), BARE, ids=name_of)

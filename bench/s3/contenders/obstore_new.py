@@ -1,0 +1,40 @@
+"""The limit: one unconditional PUT of a new key, of as many bytes as Holdfast's append had, by the driver it uses.
+
+With the driver's plain interface: a process that has used the async one may abort when it ends.
+"""
+
+from __future__ import annotations
+
+import random
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import obstore
+from obstore.store import S3Store
+
+from bench.s3.stopwatch import serve
+
+if TYPE_CHECKING:
+    from bench.s3.workloads import Job
+
+__all__ = ["New"]
+
+
+class New:
+    def open(self, job: Job) -> None:
+        options = {"allow_http": True}
+        self.store = S3Store(job.bucket, prefix=job.prefix, endpoint=job.endpoint, client_options=options)
+        dice = random.Random(job.turn)
+        # In any order: the sizes go up and down, and a turn is shorter than that.
+        self.bodies = cycle([dice.randbytes(dice.choice(job.sizes or [1_000])) for _ in range(100)])
+
+    def close(self) -> None:
+        pass
+
+    def add(self, name: str, _message: dict[str, Any]) -> None:
+        obstore.put(self.store, f"{name}/{uuid4().hex}", next(self.bodies))
+
+
+if __name__ == "__main__":
+    serve(New)

@@ -1,0 +1,102 @@
+"""A bucket in memory: one request takes effect at a time, and whoever watches is told of it at that moment."""
+
+from __future__ import annotations
+
+from hashlib import md5
+from typing import Any, NamedTuple, Protocol
+
+from holdfast.backends.objects.requests import (
+    ABSENT,
+    ANY,
+    UNCHANGED,
+    Delete,
+    Get,
+    Item,
+    Items,
+    List,
+    Object,
+    Pause,
+    Put,
+    Token,
+)
+
+__all__ = ["Bucket", "KnownLimit", "Stored", "Violation", "Watcher"]
+
+
+class Violation(AssertionError):  # noqa: N818 - it is what was found
+    """The protocol broke a promise."""
+
+
+class KnownLimit(Exception):  # noqa: N818 - it is not an error, it ends a history
+    """What happened is beyond what the protocol promises, so that nothing more can be said of this history."""
+
+
+class Stored(NamedTuple):
+    body: bytes
+    token: Token
+    modified: int
+
+
+class Watcher(Protocol):
+    """Who is told of what took effect."""
+
+    def put(self, key: str, stored: Stored) -> None: ...
+
+    def deleted(self, key: str) -> None: ...
+
+
+class Bucket:
+    def __init__(self) -> None:
+        self.objects: dict[str, Stored] = {}
+        self.watcher: Watcher | None = None
+
+    def apply(self, request: Get | Put | Delete | List | Pause, now: int) -> Any:
+        if isinstance(request, Get):
+            return self._get(request)
+        if isinstance(request, Put):
+            return self._put(request, now)
+        if isinstance(request, Delete):
+            for key in request.keys:
+                if self.objects.pop(key, None) is not None and self.watcher is not None:
+                    self.watcher.deleted(key)
+            return None
+        if isinstance(request, List):
+            return self._list(request)
+        return None
+
+    def _get(self, request: Get) -> Object | object | None:
+        found = self.objects.get(request.key)
+        if found is None:
+            return None
+        if request.unless == found.token:
+            return UNCHANGED
+        body = found.body if not request.start and request.stop is None else found.body[request.start : request.stop]
+        return Object(body, found.token, len(found.body))
+
+    def _put(self, request: Put, now: int) -> Token | None:
+        if not self.allows(request, self.objects.get(request.key)):
+            return None
+        # Of the content, as S3's: so an ETag would come twice if ever a content did.
+        stored = Stored(request.body, Token(md5(request.body, usedforsecurity=False).hexdigest(), None), now)
+        self.objects[request.key] = stored
+        if self.watcher is not None:
+            self.watcher.put(request.key, stored)
+        return stored.token
+
+    def allows(self, request: Put, found: Stored | None) -> bool:
+        """Say whether the condition of a PUT holds."""
+        if request.condition is ANY:
+            return True
+        if request.condition is ABSENT:
+            return found is None
+        return found is not None and found.token == request.condition
+
+    def _list(self, request: List) -> Items:
+        keys = sorted(
+            key
+            for key in self.objects
+            if key.startswith(request.prefix) and (request.after is None or key > request.after)
+        )
+        taken = keys if request.enough is None else keys[: request.enough]
+        items = [Item(key, len(self.objects[key].body), self.objects[key].modified) for key in taken]
+        return Items(items, len(taken) == len(keys))

@@ -1,0 +1,181 @@
+"""A process: what `Lines` and the backend do with the protocol, without their threads.
+
+Callers of one process commit together; one segment at a time is made behind their back, and so are deletions.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from holdfast.backends.objects.commit import Committed, commit
+from holdfast.backends.objects.keys import place_of, segment_file
+from holdfast.backends.objects.read import find_blob
+from holdfast.backends.objects.requests import Get, Limits, Pause, Put, World
+from holdfast.backends.objects.seal import Sealed, due, seal
+from holdfast.backends.objects.sweep import bury, survey, sweep_stream
+from holdfast.errors import UnavailableError
+from tests.simulator.bucket import Violation
+from tests.simulator.scheduler import SPEEDS, Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from holdfast.abc import Change
+    from holdfast.backends.objects.requests import Steps
+    from holdfast.backends.objects.state import State
+    from tests.simulator.scheduler import Scheduler
+
+__all__ = ["Process"]
+
+
+class _Job(NamedTuple):
+    change: Change
+    answer: Answer
+
+
+class _Line:
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.state: State | None = None
+        self.stale: State | None = None
+        self.jobs: deque[_Job] = deque()
+        self.led = False
+        self.sealing = False
+        self.sealed: Sealed | None = None
+        self.buried: set[str] = set()
+        self.burying: set[str] = set()
+
+
+class Process:
+    """One process with a clock of its own. `speed` is how much of its turns it takes: a slow one is overtaken."""
+
+    def __init__(self, number: int, scheduler: Scheduler, ids: Any, limits: Limits) -> None:
+        random = scheduler.random
+        self.number = number
+        self.speed = random.choice(SPEEDS)
+        self.skew = random.choice((0, 0, 1_000_000, -5_000_000, -3_600_000_000, 2 * 86_400_000_000))
+        self.stubborn = random.random() < 0.15
+        self._scheduler = scheduler
+        self.world = World(self.now, ids, random.random, limits)
+        self._lines: dict[str, _Line] = {}
+        self._written: dict[tuple[str, str], int] = {}
+
+    def __str__(self) -> str:
+        return f"p{self.number}"
+
+    def now(self) -> int:
+        return self._scheduler.clock + self.skew
+
+    def known(self, name: str) -> State | None:
+        """Return the head as it was seen: last, or, by a stubborn one, first."""
+        line = self._line(name)
+        return line.stale if self.stubborn and line.stale is not None else line.state
+
+    def learn(self, name: str, state: State) -> None:
+        line = self._line(name)
+        known = line.state
+        line.stale = line.stale or state
+        if known is None or state.token is None or known.token is None or state.commit >= known.commit:
+            line.state = state
+
+    def submit(self, name: str, change: Change) -> Answer:
+        """Queue a change. The answer is a pair: the outcome, and what it came with."""
+        job, line = _Job(change, Answer()), self._line(name)
+        line.jobs.append(job)
+        if not line.led:
+            line.led = True
+            self._scheduler.spawn(self, self._lead(line))
+        return job.answer
+
+    def write_blob(self, name: str, blob: str, body: bytes) -> Steps[None]:
+        known = self.known(name)
+        yield Put(place_of(name).blob(blob), body)
+        self._written[name, blob] = known.dropped if known is not None else 0
+
+    def read_blob(self, name: str, blob: str) -> Steps[tuple[State, bytes | None]]:
+        state, found = yield from find_blob(name, self.known(name), blob, self.world)
+        self.learn(name, state)
+        if not found:
+            return state, None
+        body = yield Get(place_of(name).blob(blob))
+        if body is not None:
+            return state, body.body
+        state, found = yield from find_blob(name, self.known(name), blob, self.world)
+        if found:
+            raise Violation(f"a blob of {name!r} is not there, though an entry refers to it")
+        return state, None
+
+    def sweep(self) -> Steps[None]:
+        litter = yield from survey()
+        self._scheduler.random.shuffle(litter)
+        for one in litter:
+            yield from sweep_stream(one, self.world)
+
+    def _line(self, name: str) -> _Line:
+        return self._lines.get(name) or self._lines.setdefault(name, _Line(name))
+
+    def _lead(self, line: _Line) -> Steps[None]:
+        while True:
+            yield Pause(0)  # others of this process may come along
+            jobs, sealed = list(line.jobs), line.sealed
+            line.jobs.clear()
+            line.sealed = None
+            if not jobs and sealed is None:
+                line.led = False
+                return
+            asked = {(line.name, blob) for job in jobs for blob in job.change.blobs} & self._written.keys()
+            # Who commits a segment has just seen the head that it is of.
+            known = self.known(line.name) if jobs else line.state
+            try:
+                done = yield from commit(
+                    line.name, known, [job.change for job in jobs], self.world,
+                    written={blob: self._written[name, blob] for name, blob in asked}, buried=frozenset(line.buried),
+                    sealed=sealed, stale=not self.stubborn and self._scheduler.random.random() < 0.2,
+                )  # fmt: skip
+            except UnavailableError as error:
+                line.state = None
+                for job in jobs:
+                    self._scheduler.give(job.answer, None, error)
+            else:
+                self._settle(line, done, jobs, sealed)
+
+    def _settle(self, line: _Line, done: Committed, jobs: Sequence[_Job], sealed: Sealed | None) -> None:
+        line.buried.intersection_update(done.state.grave)
+        self.learn(line.name, done.state)
+        for job, outcome in zip(jobs, done.outcomes, strict=True):
+            self._scheduler.give(job.answer, (outcome, getattr(done.outcomes, "draft", None)))
+        if sealed is not None and not done.swapped:
+            self._background(bury(line.name, [segment_file(sealed.life, ref.id) for ref in sealed.refs]))
+        doomed = [file for file in done.state.grave if file not in line.buried and file not in line.burying]
+        if doomed:
+            line.burying.update(doomed)
+            self._background(self._bury(line, doomed))
+        if due(done.state, done.before, self.world.limits) and not line.sealing and line.sealed is None:
+            line.sealing = True
+            self._background(self._seal(line, done.state))
+
+    def _seal(self, line: _Line, state: State) -> Steps[None]:
+        sealed = None
+        try:
+            sealed = yield from seal(state, self.world)
+        finally:
+            line.sealing, line.sealed = False, sealed
+        if sealed is not None and not line.led:
+            line.led = True
+            yield from self._lead(line)
+
+    def _bury(self, line: _Line, files: Sequence[str]) -> Steps[None]:
+        try:
+            yield from bury(line.name, files)
+            line.buried.update(files)
+        finally:
+            line.burying.difference_update(files)
+
+    def _background(self, steps: Generator[Any, Any, None]) -> None:
+        def quietly() -> Steps[None]:
+            with suppress(UnavailableError):  # the sweep or the next commit does it again
+                yield from steps
+
+        self._scheduler.spawn(self, quietly())

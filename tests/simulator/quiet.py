@@ -1,0 +1,47 @@
+"""What must be left in a bucket once nothing is under way any more, and it was swept."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from holdfast.backends.objects.keys import is_blob, place_at, place_of
+from tests.simulator.bucket import Violation
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.simulator.bucket import Bucket
+    from tests.simulator.judge import Judge
+
+__all__ = ["check_quiet"]
+
+_VALUE: Final = re.compile(rb"<<[0-9a-f]+>>")
+
+
+def check_quiet(bucket: Bucket, names: Sequence[str], judge: Judge) -> None:
+    """Raise a Violation where something is left that nothing refers to, or a byte of what was removed."""
+    heads = {place_of(name).head: name for name in names}
+    referred = {key for name in names for key in judge.referred(name)}
+    living = set()
+    for name in names:
+        for kept in judge.snapshots[name][-1].entries.values():
+            living.update(_VALUE.findall(kept.data))
+    for key, stored in bucket.objects.items():
+        if key in heads:
+            body = stored.body
+        elif key in referred:
+            body = b"" if is_blob(key) else judge.bytes_of(key)
+        elif _is_nameless(key, bucket):
+            continue
+        else:
+            raise Violation(f"{key} is left, and nothing refers to it")
+        removed = set(_VALUE.findall(body)) - living
+        if removed:
+            raise Violation(f"{key} has bytes of what was removed: {removed}")
+
+
+def _is_nameless(key: str, bucket: Bucket) -> bool:
+    """Say whether nothing tells whose data this is: the name is too long for a key, and has no head. A known limit."""
+    place = place_at(key)
+    return place is not None and place.name is None and place.head not in bucket.objects

@@ -1,0 +1,201 @@
+"""One history, from a seed: processes, callers, weather; then silence, in which all that is garbage must go."""
+
+from __future__ import annotations
+
+from itertools import count
+from random import Random
+from typing import TYPE_CHECKING, Any, Final
+
+from holdfast.backends.objects.read import Window, read
+from holdfast.backends.objects.requests import Limits
+from holdfast.errors import HoldfastError
+from holdfast.rule import living
+from tests.simulator.bucket import Bucket, KnownLimit, Violation
+from tests.simulator.callers import Caller, alive
+from tests.simulator.drafts import tune, watched
+from tests.simulator.history import History
+from tests.simulator.judge import Judge
+from tests.simulator.process import Process
+from tests.simulator.quiet import check_quiet
+from tests.simulator.scheduler import CALM, DAY, Scheduler, Weather
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Callable, Sequence
+
+    from holdfast.abc import Change, Head, Receipt, Slice
+    from holdfast.backends.objects.state import State
+    from tests.simulator.drafts import WatchedDraft
+
+__all__ = ["Run", "simulate"]
+
+_NAMES: Final = (("s/a",), ("s/a", "s/B!"), ("s/a",), ("s/a", "s/" + "n" * 300))
+
+
+class Run:
+    def __init__(self, seed: int, bucket: Callable[[], Bucket] = Bucket, focus: str | None = None) -> None:
+        random = Random(seed)
+        self.bucket = bucket()
+        self.scheduler = Scheduler(random, Weather.of(random), self.bucket)
+        self.scheduler.crash = self._crash
+        self.names: Sequence[str] = random.choice(_NAMES)
+        self.limits = Limits(
+            tail=random.choice((120, 300)), kept=40, head=random.choice((250, 400)), block=100,
+            growing=random.choice((200, 300)), segment=random.choice((350, 700, 2000)), fan_in=2,
+            commits=random.choice((2, 2, 4, 8, 64)),
+        )  # fmt: skip
+        tune(random.choice((3, 64)), random.choice((2**20, 2**20, 250)))
+        self.judge = Judge(self.names, self.bucket, self.scheduler)
+        self.bucket.watcher = self.judge
+        self.history = History()
+        self.blobs: dict[str, list[str]] = {name: [] for name in self.names}
+        self.calls: dict[str, list[Change]] = {name: [] for name in self.names}
+        self._numbers = count(1)
+        self._processes = count(1)
+        size = random.choice((8, 16, 24, 36))
+        self.focus = random.choice(("", "", "blobs", "calls", "stalls"))
+        self.focus = self.focus if focus is None else focus
+        if self.focus == "stalls":
+            self.limits = self.limits._replace(commits=1)
+            self.scheduler.weather = self.scheduler.weather._replace(faults=0.1, crashes=0)
+            self.scheduler.stalls = 0.8
+        self._callers: dict[Process, list[Caller]] = {}
+        processes = random.choice((1, 2, 3, 3))
+        for _ in range(processes):
+            callers = [Caller(self, size // processes // 2 + 1) for _ in range(random.choice((1, 2, 3)))]
+            self._begin(callers)
+
+    def ids(self) -> str:
+        return f"{next(self._numbers):x}"
+
+    def play(self, *, swept: bool = True) -> None:
+        """Let everything happen, then check; without `swept`, not what is left in the bucket."""
+        self.scheduler.run()
+        self.scheduler.flush()
+        self.scheduler.clock += 2 * DAY
+        self.scheduler.weather = CALM
+        if swept:
+            self._sweep()
+            self._sweep()
+            check_quiet(self.bucket, self.names, self.judge)
+        self._read_all()
+        self.history.check()
+
+    def _begin(self, callers: list[Caller]) -> None:
+        process = Process(next(self._processes), self.scheduler, self._new_id, self.limits)
+        self._callers[process] = callers
+        for caller in callers:
+            self.scheduler.spawn(process, caller.work(process))
+
+    def _crash(self) -> None:
+        process = self.scheduler.random.choice(list(self._callers))
+        self.scheduler.kill(process)
+        self._begin(self._callers.pop(process))
+
+    def _new_id(self) -> str:
+        return f"{next(self._numbers):032x}"
+
+    def _quiet(self) -> Process:
+        process = Process(0, self.scheduler, self._new_id, self.limits)
+        process.skew, process.speed = 0, 1
+        return process
+
+    def _sweep(self) -> None:
+        process = self._quiet()
+        self.scheduler.spawn(process, process.sweep())
+        self.scheduler.run()
+
+    def _read_all(self) -> None:
+        """Read everything, as whoever comes last."""
+        process = self._quiet()
+
+        def last() -> Any:
+            for name in self.names:
+                began, then, window = self.scheduler.step, process.now(), Window(start=0)
+                state, found = yield from read(name, None, window, process.world)
+                self.saw(name, state, found, window, (began, then, process.now()))
+
+        self.scheduler.spawn(process, last())
+        self.scheduler.run()
+
+    # What callers saw
+
+    def answered(self, name: str, outcome: Receipt | HoldfastError, draft: WatchedDraft | None, began: int) -> None:
+        self.judge.answered(name, outcome, draft, began)
+
+    def saw(self, name: str, state: State, found: Slice, window: Window, times: tuple[int, int, int]) -> None:
+        snapshot = self.judge.seen(name, state, times[0])
+        if found.head is None:
+            if living(snapshot.head, times[2]) is not None:
+                raise Violation(f"{name!r} was read as if it were not there: {snapshot}")
+            return
+        if found.head != snapshot.head or living(snapshot.head, times[1]) is None:
+            raise Violation(f"{name!r} was read with {found.head}, and should have {snapshot.head}")
+        low = found.head.base if window.start is None else window.start
+        high = found.head.next if window.stop is None else window.stop
+        entries = [
+            (position, kept.data, kept.at, kept.op_id)
+            for position, kept in snapshot.entries.items()
+            if low <= position < high
+        ]
+        if window.newest:
+            entries.reverse()
+        taken: list[tuple[int, bytes, int, str | None]] = []
+        size = 0
+        for entry in entries[: window.limit]:
+            if window.max_bytes is not None and taken and size >= window.max_bytes:
+                break
+            taken.append(entry)
+            size += len(entry[1])
+        if window.newest:
+            taken.reverse()
+        if [(one.position, one.data, one.created_at, one.op_id) for one in found.entries] != taken:
+            raise Violation(f"{name!r} was read as {found.entries}, and should be {taken}: {window}")
+
+    def saw_head(self, name: str, head: Head | None, times: tuple[int, int, int]) -> None:
+        for snapshot in reversed(self.judge.snapshots[name]):
+            if not self.judge.current(name, snapshot, times[0]):
+                break
+            then, now = alive(snapshot.head, times)
+            if (head is None and not now) or (head is not None and then and head == snapshot.head):
+                return
+        raise Violation(f"{name!r} had never the head {head} during the call")
+
+    def saw_names(self, found: Sequence[str], began: int) -> None:
+        for name in self.names:
+            current = [one for one in self.judge.snapshots[name] if self.judge.current(name, one, began)]
+            expires = any(one.head is not None and one.head.expires_at is not None for one in current)
+            lives = {one.head is not None for one in current}
+            if not expires and len(lives) == 1 and (name in found) not in lives:
+                raise Violation(f"{name!r} is{'' if name in found else ' not'} listed: {found}")
+
+    def saw_blob(self, name: str, state: State, blob: str, found: bool, began: int) -> None:
+        snapshot = self.judge.seen(name, state, began)
+        if found and blob not in snapshot.blobs:
+            raise Violation(f"the blob {blob} of {name!r} was read, and nothing refers to it")
+
+
+def simulate(
+    seed: int,
+    bucket: Callable[[], Bucket] = Bucket,
+    *,
+    swept: bool = True,
+    focus: str | None = None,
+    trace: Callable[[str], None] | None = None,
+) -> Counter[str]:
+    """Play one history, and return what was done in it.
+
+    Raises:
+        Violation: a promise was broken.
+    """
+    with watched():
+        run = Run(seed, bucket, focus)
+        try:
+            run.scheduler.trace = trace
+            run.play(swept=swept)
+        except KnownLimit:
+            run.scheduler.counts["cut short by a known limit"] += 1
+        except HoldfastError as error:
+            raise Violation(f"nobody caught {error!r}") from error
+    run.scheduler.counts["histories"] += 1
+    return run.scheduler.counts

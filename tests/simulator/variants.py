@@ -1,0 +1,252 @@
+"""Protocols and stores that are broken in one place each. A simulator that does not notice would prove nothing."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, nullcontext, suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+from unittest.mock import patch
+
+from holdfast.backends.objects import commit, draft, sweep
+from holdfast.backends.objects.commit import Committed
+from holdfast.backends.objects.keys import place_of
+from holdfast.backends.objects.requests import ABSENT, Delete, Pause, Put
+from holdfast.errors import UnavailableError
+from tests.simulator import process
+from tests.simulator.bucket import Bucket, Stored
+from tests.simulator.drafts import Outcomes
+from tests.simulator.run import simulate
+from tests.simulator.slots import play_slots
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from holdfast.backends.objects.requests import Steps
+    from holdfast.backends.objects.state import State
+
+__all__ = ["VARIANTS", "Variant", "refused"]
+
+
+class Variant(NamedTuple):
+    """Something that must be caught within some seeds."""
+
+    seeds: int
+    broken: Callable[[], AbstractContextManager[Any]] = nullcontext
+    bucket: type[Bucket] = Bucket
+    focus: str | None = None
+    play: Callable[..., Counter[str]] | None = None
+
+    def run(self, seed: int) -> None:
+        """Play one history.
+
+        Raises:
+            Violation: it was caught.
+        """
+        with self.broken():
+            if self.play is not None:
+                self.play(seed)
+            else:
+                simulate(seed, self.bucket, focus=self.focus)
+
+
+# Stores
+
+
+class _IgnoresIfMatch(Bucket):
+    def allows(self, request: Put, found: Stored | None) -> bool:
+        return request.condition is not ABSENT or found is None
+
+
+class _IgnoresIfNoneMatch(Bucket):
+    def allows(self, request: Put, found: Stored | None) -> bool:
+        return request.condition is ABSENT or super().allows(request, found)
+
+
+class _EverRefusing(Bucket):
+    """Its ETags are of another form in a listing or a header than in a condition, say unquoted: none ever matches."""
+
+    def allows(self, request: Put, found: Stored | None) -> bool:
+        return not isinstance(request.condition, tuple) and super().allows(request, found)
+
+
+# The sweep
+
+
+def _no_fence() -> AbstractContextManager[Any]:
+    """What nothing refers to is deleted at once, and nobody who is about to refer to it is told."""
+    sort = sweep._sort
+    held: dict[int, list[str]] = {}
+
+    def sort_all(litter: Any, *args: Any) -> tuple[list[str], list[str]]:
+        # It is asked twice: first for what is to be condemned, then for what can be deleted without.
+        past, orphans = sort(litter, *args)
+        if id(litter) not in held:
+            held[id(litter)] = orphans
+            return past, []
+        return [*past, *held.pop(id(litter))], []
+
+    return patch.object(sweep, "_sort", sort_all)
+
+
+def _unborn_is_past() -> AbstractContextManager[Any]:
+    """A first commit that is large writes its segments before its head: they are taken for those of a past life."""
+    is_past = sweep._is_past
+
+    def not_this_life(file: str, state: State) -> bool:
+        life = file.partition("/")[0]
+        return is_past(file, state) or (life != "b" and int(life, 16) > state.life)
+
+    return patch.object(sweep, "_is_past", not_this_life)
+
+
+@contextmanager
+def _grave_cleared_too_early() -> Iterator[None]:
+    """What should have been deleted is forgotten, whether or not there was an answer."""
+    bury = sweep.bury
+
+    def bury_blindly(*args: Any) -> Steps[None]:
+        with suppress(UnavailableError):
+            yield from bury(*args)
+
+    with patch.object(sweep, "bury", bury_blindly), patch.object(process, "bury", bury_blindly):
+        yield
+
+
+def _long_names_are_left() -> AbstractContextManager[Any]:
+    """A name that its key does not tell is passed over."""
+
+    def name(place: Any) -> Steps[str | None]:
+        yield Pause(0)
+        told: str | None = place.name
+        return told
+
+    return patch.object(sweep, "_name", name)
+
+
+# Condemned
+
+
+@contextmanager
+def _hidden(draft_of: Any) -> Iterator[None]:
+    condemned = draft_of._now.condemned
+    draft_of._now = draft_of._now._replace(condemned=())
+    try:
+        yield
+    finally:
+        draft_of._now = draft_of._now._replace(condemned=condemned)
+
+
+def _condemned_is_swapped_in() -> AbstractContextManager[Any]:
+    """A sealer refers to a segment that a sweep has condemned."""
+    swap = draft.Draft.swap
+
+    def swap_all(self: Any, sealed: Any) -> bool:
+        with _hidden(self):
+            return swap(self, sealed)
+
+    return patch.object(draft.Draft, "swap", swap_all)
+
+
+def _condemned_is_linked() -> AbstractContextManager[Any]:
+    """A writer refers to a blob of its own that a sweep has condemned."""
+    check = draft.Draft._check_blob
+
+    def check_all(self: Any, *args: Any, **options: Any) -> Steps[None]:
+        with _hidden(self):
+            yield from check(self, *args, **options)
+
+    return patch.object(draft.Draft, "_check_blob", check_all)
+
+
+def _condemned_is_forgotten() -> AbstractContextManager[Any]:
+    """What was condemned is remembered until it was deleted. Then an upload that comes once more brings it back."""
+    begin = draft.Draft.__init__
+
+    def begin_forgetful(self: Any, *args: Any, **options: Any) -> None:
+        begin(self, *args, **options)
+        self._now = self._now._replace(condemned=tuple(key for key in self._now.condemned if key in self._now.grave))
+
+    return patch.object(draft.Draft, "__init__", begin_forgetful)
+
+
+# The read-back
+
+
+def _no_window() -> AbstractContextManager[Any]:
+    """A writer whose answer was lost does not see that a head was its own."""
+
+    def never(*args: Any) -> Steps[tuple[bool, State]]:
+        yield Pause(0)
+        return False, args[-1]
+
+    return patch.object(commit, "_was_made", never)
+
+
+def _unknown_is_no() -> AbstractContextManager[Any]:
+    """A commit of which nobody can tell is taken for one that was not made: it is made again, its uploads deleted."""
+    replace = commit.replace
+
+    def replace_surely(*args: Any) -> Steps[tuple[bool | None, State]]:
+        done, state = yield from replace(*args)
+        return bool(done), state
+
+    return patch.object(commit, "replace", replace_surely)
+
+
+def _unknown_is_not_swapped() -> AbstractContextManager[Any]:
+    """The segments of a commit of which nobody can tell are taken for unused."""
+
+    def committed(state: Any, outcomes: Any, before: Any, swapped: bool) -> Committed:
+        return Committed(state, outcomes, before, swapped and isinstance(outcomes, Outcomes))
+
+    return patch.object(commit, "Committed", committed)
+
+
+def _no_op_ids() -> AbstractContextManager[Any]:
+    """A repeat is made again."""
+
+    def known(self: Any, op_id: str) -> Steps[None]:
+        yield Pause(0)
+
+    return patch.object(draft.Draft, "known", known)
+
+
+# The head
+
+
+def _head_deleted() -> AbstractContextManager[Any]:
+    """A tombstone is deleted, as nothing is left in it."""
+    replace = commit.replace
+
+    def replace_and_tidy(state: State, written: State, world: Any) -> Steps[tuple[bool | None, State]]:
+        done, seen = yield from replace(state, written, world)
+        if done and written.head is None:
+            yield Delete((place_of(state.name).head,))
+        return done, seen
+
+    return patch.object(commit, "replace", replace_and_tidy)
+
+
+def refused(seed: int) -> Counter[str]:
+    """Play one history over a store that refuses every update, in which nothing can be swept."""
+    return simulate(seed, _EverRefusing, swept=False)
+
+
+VARIANTS = {
+    "no fence": Variant(2_000, _no_fence),
+    "condemned segments are swapped in": Variant(5_000, _condemned_is_swapped_in),
+    "condemned blobs are linked": Variant(5_000, _condemned_is_linked),
+    "condemned blobs are forgotten once deleted": Variant(5_000, _condemned_is_forgotten, focus="blobs"),
+    "long names are never swept": Variant(500, _long_names_are_left),
+    "unborn lives are taken for past ones": Variant(2_000, _unborn_is_past),
+    "the grave is cleared too early": Variant(5_000, _grave_cleared_too_early, focus="blobs"),
+    "no commit window": Variant(500, _no_window),
+    "unknown is taken for no": Variant(5_000, _unknown_is_no, focus="stalls"),
+    "unknown is taken for not swapped": Variant(5_000, _unknown_is_not_swapped, focus="stalls"),
+    "no memory of op_ids": Variant(500, _no_op_ids),
+    "a tombstone is deleted": Variant(500, _head_deleted),
+    "If-Match is ignored": Variant(500, bucket=_IgnoresIfMatch),
+    "If-None-Match is ignored": Variant(500, bucket=_IgnoresIfNoneMatch),
+    "numbered slots": Variant(500, play=play_slots),
+}
