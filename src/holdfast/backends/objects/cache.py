@@ -61,14 +61,17 @@ class Cache:
         return results
 
     def _find(self, request: object) -> Object | None:
-        if not isinstance(request, Get) or request not in self._kept:
+        if not isinstance(request, Get) or request.fresh or request not in self._kept:
             return None
         self._kept.move_to_end(request)
         return self._kept[request]
 
     def _keep(self, request: object, result: object) -> None:
-        if not isinstance(request, Get) or not _is_segment(request) or request in self._kept:
+        if not isinstance(request, Get) or not _is_segment(request):
             return
+        request = request._replace(fresh=False)
+        if old := self._kept.pop(request, None):
+            self._size -= len(old.body)
         if not isinstance(result, Object) or len(result.body) > _LARGEST:
             return
         self._kept[request] = result

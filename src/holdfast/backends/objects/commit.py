@@ -15,7 +15,7 @@ from holdfast.backends.objects.fetch import VanishedError, frame_at, look, look_
 from holdfast.backends.objects.keys import place_of
 from holdfast.backends.objects.requests import ABSENT, Delete, Pause, Put
 from holdfast.backends.objects.state import State, encode_state
-from holdfast.errors import UnavailableError
+from holdfast.errors import HoldfastError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from holdfast.abc import Change, Receipt
     from holdfast.backends.objects.requests import Steps, World
     from holdfast.backends.objects.seal import Sealed
-    from holdfast.errors import HoldfastError
 
 __all__ = ["Committed", "commit", "replace"]
 
@@ -119,20 +118,23 @@ def replace(state: State, written: State, world: World) -> Steps[tuple[bool | No
     put = Put(place_of(state.name).head, encode_state(written), ABSENT if state.token is None else state.token)
     began, tries = world.now(), 0
     while True:
-        token = yield put
-        if token is not None:
-            return True, written._replace(token=token)
         try:
+            token = yield put
+            if token is not None:
+                return True, written._replace(token=token)
+            tries += 1
             seen = yield from look(state.name, state)
-        except UnavailableError as error:
+            if seen.id != state.id:
+                return (yield from _was_made(state, written, seen))
+        except HoldfastError as error:
+            if not tries:
+                raise
+            # Whatever was refused or broken since, say credentials that have run out, says nothing of the first PUT.
             raise UnavailableError(
                 f"{state.name!r}: no answer to a commit, nor to the question whether it was made: "
                 "repeat it with the same op_id"
             ) from error
-        if seen.id != state.id:
-            return (yield from _was_made(state, written, seen))
         # It was not done, or not yet. The same bytes with the same token can be sent again: at most one of them wins.
-        tries += 1
         if world.now() - began > PATIENCE:
             raise UnavailableError(f"{state.name!r}: the store took none of {tries} tries of a commit: repeat it")
         yield Pause(world.random() * min(_LONGEST_PAUSE_OF_A_STORE_IN_TROUBLE, 0.05 * 2**tries))
@@ -169,22 +171,29 @@ def _was_made(state: State, written: State, seen: State) -> Steps[tuple[bool | N
 def _repeated(state: State, changes: Sequence[Change], world: World) -> Steps[list[Receipt | HoldfastError]]:
     """Answer calls of which nobody can tell whether they were made: only an op_id that is known proves that one was."""
     outcomes: list[Receipt | HoldfastError] = []
-    while len(outcomes) < len(changes):
-        change = changes[len(outcomes)]
-        try:
-            known = (yield from Draft(state, world, {}).known(change.op_id)) if change.op_id is not None else None
-        except VanishedError as error:
-            state = yield from look_again(state, error)
-            continue
+    for change in changes:
         unknown = UnavailableError(
             f"{state.name!r}: the answer of the store was lost, and so many commits came since that nobody can tell "
             "whether this one was made; a call that has an op_id can be repeated"
         )
+        try:
+            state, known = yield from _recalled(state, change.op_id, world)
+        except HoldfastError as error:
+            unknown.__cause__, known = error, None
         outcomes.append(known._replace(repeated=True) if known is not None else unknown)
     return outcomes
 
 
+def _recalled(state: State, op_id: str | None, world: World) -> Steps[tuple[State, Receipt | None]]:
+    while op_id is not None:
+        try:
+            return state, (yield from Draft(state, world, {}).known(op_id))
+        except VanishedError as error:
+            state = yield from look_again(state, error)
+    return state, None
+
+
 def _discard(draft: Draft) -> Steps[None]:
     if draft.uploads:
-        with suppress(UnavailableError):  # the sweep finds them
+        with suppress(HoldfastError):  # the sweep finds them
             yield Delete(tuple(draft.uploads))

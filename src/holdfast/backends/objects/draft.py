@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from holdfast.abc import OPERATIONS_REMEMBERED, Receipt
-from holdfast.backends.objects.fetch import footers, frames_of, linked, segments
+from holdfast.backends.objects.fetch import footers, frames, linked
 from holdfast.backends.objects.frames import Known, frame, trimmed
 from holdfast.backends.objects.keys import blob_file, place_of, segment_file
 from holdfast.backends.objects.requests import All, Get
@@ -143,11 +144,8 @@ class Draft:
         refs = [ref for ref in self._now.segments if ref.calls]
         found = yield from footers(self._now, refs)
         hits = [ref for ref, footer in zip(refs, found, strict=True) if footer.may_know(op_id)]
-        for segment in (yield from segments(self._now, hits)):
-            for one in frames_of(self._now.name, segment):
-                if one.op_id == op_id:
-                    return one
-        return None
+        sealed = yield from frames(self._now, hits)
+        return next((one for one in chain(*sealed) if one.op_id == op_id), None)
 
     def _check_blob(self, blob: str, blobs: set[str], *, ends: bool) -> Steps[None]:
         if blob in blobs and not ends:
@@ -171,8 +169,7 @@ class Draft:
             if len(known) >= OPERATIONS_REMEMBERED:
                 break
             if ref.calls:
-                (segment,) = yield from segments(now, [ref])
-                found = frames_of(now.name, segment)
+                (found,) = yield from frames(now, [ref])
                 known.update((one.op_id, one.known(now.head.incarnation)) for one in found if one.op_id is not None)
         self._remember(known.values())
         self._bury(segment_file(now.life, ref.id) for ref in now.segments)
@@ -192,8 +189,8 @@ class Draft:
             if start <= ref.first and ref.next <= stop and not ref.calls:
                 removed += ref.count
                 continue
-            (segment,) = yield from segments(now, [ref])
-            kept, fewer = self._cut(frames_of(now.name, segment), start, stop)
+            (found,) = yield from frames(now, [ref])
+            kept, fewer = self._cut(found, start, stop)
             removed += fewer
             if kept:
                 refs += yield from self._write(kept)

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from itertools import chain
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from holdfast.backends.objects.keys import place_of
 from holdfast.backends.objects.requests import UNCHANGED, All, Get
-from holdfast.backends.objects.segment import parse_footer, parse_segment, unpack
+from holdfast.backends.objects.segment import check, parse_footer, parse_segment, unpack
 from holdfast.backends.objects.state import State, decode_state
-from holdfast.errors import DamagedError
+from holdfast.errors import DamagedError, UnsupportedError
 from holdfast.rule import living
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from holdfast.abc import Head
     from holdfast.backends.objects.frames import Frame
     from holdfast.backends.objects.requests import Steps
-    from holdfast.backends.objects.segment import Footer
+    from holdfast.backends.objects.segment import Block, Footer
     from holdfast.backends.objects.state import SegmentRef
 
 __all__ = [
     "WHOLE",
     "VanishedError",
+    "blocks",
     "footers",
     "frame_at",
+    "frames",
     "frames_of",
     "linked",
     "look",
@@ -32,6 +35,8 @@ __all__ = [
     "segments",
     "shown",
 ]
+
+R = TypeVar("R")
 
 WHOLE: Final = 2**20
 """Bytes up to which a segment is fetched whole, because another request would cost more than the bytes."""
@@ -86,44 +91,87 @@ def look_again(before: State, cause: VanishedError) -> Steps[State]:
     return state
 
 
+def frames(state: State, refs: Sequence[SegmentRef]) -> Steps[list[list[Frame]]]:
+    """Fetch whole segments, side by side, and return the frames of each."""
+    return (yield from _read([(_whole(state, ref), _frames, ref) for ref in refs], state.name))
+
+
 def segments(state: State, refs: Sequence[SegmentRef]) -> Steps[list[tuple[Footer, bytes]]]:
-    """Fetch whole segments, side by side."""
-    keys = [place_of(state.name).segment(state.life, ref.id) for ref in refs]
-    found = (yield All([Get(key) for key in keys])) if keys else []
-    for key, body in zip(keys, found, strict=True):
-        if body is None:
-            raise VanishedError(key)
-    return [(parse_segment(state.name, ref, one.body), one.body) for ref, one in zip(refs, found, strict=True)]
+    """Fetch whole segments, side by side, as they are, and hold each block against its checksum.
+
+    What is merged without a look would keep for ever what went wrong on the way.
+    """
+    return (yield from _read([(_whole(state, ref), _checked, ref) for ref in refs], state.name))
+
+
+def footers(state: State, refs: Sequence[SegmentRef]) -> Steps[list[Footer]]:
+    """Fetch the footers of segments, side by side; small segments whole, as that is what will be asked for next."""
+    wanted = [
+        (_whole(state, ref), parse_segment, ref)
+        if ref.size <= WHOLE
+        else (_whole(state, ref)._replace(start=ref.size - ref.footer, stop=ref.size), parse_footer, ref)
+        for ref in refs
+    ]
+    return (yield from _read(wanted, state.name))
+
+
+def blocks(state: State, ref: SegmentRef, wanted: Sequence[Block]) -> Steps[list[Frame]]:
+    """Fetch neighbouring blocks of a segment with one range, and return their frames."""
+    start, stop = wanted[0].offset, wanted[-1].offset + wanted[-1].size
+
+    def parse(name: str, _: SegmentRef, part: bytes) -> list[Frame]:
+        return _unpacked(name, wanted, part, start)
+
+    (found,) = yield from _read([(_whole(state, ref)._replace(start=start, stop=stop), parse, ref)], state.name)
+    return found
+
+
+def _whole(state: State, ref: SegmentRef) -> Get:
+    return Get(place_of(state.name).segment(state.life, ref.id))
+
+
+def _read(wanted: Sequence[tuple[Get, Callable[[str, SegmentRef, bytes], R], SegmentRef]], name: str) -> Steps[list[R]]:
+    found = (yield All([request for request, _, _ in wanted])) if wanted else []
+    results = []
+    for (request, parse, ref), one in zip(wanted, found, strict=True):
+        if one is None:
+            raise VanishedError(request.key)
+        try:
+            results.append(parse(name, ref, one.body))
+        except (DamagedError, UnsupportedError):
+            # It may be whole in the store, and have been damaged on the way, or since it was cached.
+            again = yield request._replace(fresh=True)
+            if again is None:
+                raise VanishedError(request.key) from None
+            results.append(parse(name, ref, again.body))
+    return results
+
+
+def _frames(name: str, ref: SegmentRef, body: bytes) -> list[Frame]:
+    return frames_of(name, (parse_segment(name, ref, body), body))
+
+
+def _checked(name: str, ref: SegmentRef, body: bytes) -> tuple[Footer, bytes]:
+    footer = parse_segment(name, ref, body)
+    view = memoryview(body)
+    for block in footer.blocks:
+        check(name, block, view[block.offset : block.offset + block.size])
+    return footer, body
 
 
 def frames_of(name: str, segment: tuple[Footer, bytes]) -> list[Frame]:
     """Read all frames of a segment."""
     footer, body = segment
-    view = memoryview(body)
+    return _unpacked(name, footer.blocks, body, 0)
+
+
+def _unpacked(name: str, within: Sequence[Block], part: bytes, start: int) -> list[Frame]:
+    view = memoryview(part)
     return [
         frame
-        for block in footer.blocks
-        for frame in unpack(name, block, view[block.offset : block.offset + block.size])
+        for block in within
+        for frame in unpack(name, block, view[block.offset - start : block.offset - start + block.size])
     ]
-
-
-def footers(state: State, refs: Sequence[SegmentRef]) -> Steps[list[Footer]]:
-    """Fetch the footers of segments, side by side; small segments whole, as that is what will be asked for next."""
-    place = place_of(state.name)
-    wanted = [
-        Get(place.segment(state.life, ref.id))
-        if ref.size <= WHOLE
-        else Get(place.segment(state.life, ref.id), start=ref.size - ref.footer, stop=ref.size)
-        for ref in refs
-    ]
-    found = (yield All(wanted)) if wanted else []
-    parsed = []
-    for ref, request, one in zip(refs, wanted, found, strict=True):
-        if one is None:
-            raise VanishedError(request.key)
-        read = parse_footer if request.start else parse_segment
-        parsed.append(read(state.name, ref, one.body))
-    return parsed
 
 
 def linked(state: State) -> Steps[set[str]]:
@@ -136,8 +184,6 @@ def linked(state: State) -> Steps[set[str]]:
 
 def frame_at(state: State, position: int) -> Steps[Frame | None]:
     """Return the frame that holds the entry at a position; None where that was removed."""
-    frames = list(state.tail)
     refs = [ref for ref in state.segments if ref.first <= position < ref.next]
-    for segment in (yield from segments(state, refs)):
-        frames += frames_of(state.name, segment)
-    return next((frame for frame in frames if frame.start <= position < frame.stop), None)
+    sealed = yield from frames(state, refs)
+    return next((frame for frame in chain(state.tail, *sealed) if frame.start <= position < frame.stop), None)

@@ -8,17 +8,14 @@ from holdfast.abc import Slice
 from holdfast.backends.objects.fetch import (
     WHOLE,
     VanishedError,
+    blocks,
     footers,
-    frames_of,
+    frames,
     linked,
     look,
     look_again,
-    segments,
     shown,
 )
-from holdfast.backends.objects.keys import place_of
-from holdfast.backends.objects.requests import Get
-from holdfast.backends.objects.segment import unpack
 from holdfast.errors import UnavailableError
 from holdfast.rule import living
 
@@ -98,8 +95,8 @@ class _Reading:
                 continue
             batch = self._batch(refs)
             del refs[: len(batch)]
-            for segment in (yield from segments(self._state, batch)):
-                self._take(frames_of(self._state.name, segment))
+            for found in (yield from frames(self._state, batch)):
+                self._take(found)
         if not self._newest:
             self._take(self._state.tail)
         if self._newest:
@@ -145,21 +142,12 @@ class _Reading:
         return min(ref.count, min(ref.next, self._high) - max(ref.first, self._low))
 
     def _take_part(self, ref: SegmentRef) -> Steps[None]:
-        name, key = self._state.name, place_of(self._state.name).segment(self._state.life, ref.id)
         (footer,) = yield from footers(self._state, [ref])
         within = [block for block in footer.blocks if block.next > self._low and block.first < self._high]
         while within and not self._enough():
-            blocks = self._blocks(within, self._wanted(ref))
-            within = within[: -len(blocks)] if self._newest else within[len(blocks) :]
-            start, stop = blocks[0].offset, blocks[-1].offset + blocks[-1].size
-            part = yield Get(key, start=start, stop=stop)
-            if part is None:
-                raise VanishedError(key)
-            view = memoryview(part.body)
-            frames: list[Frame] = []
-            for block in blocks:
-                frames += unpack(name, block, view[block.offset - start : block.offset - start + block.size])
-            self._take(frames)
+            neighbours = self._blocks(within, self._wanted(ref))
+            within = within[: -len(neighbours)] if self._newest else within[len(neighbours) :]
+            self._take((yield from blocks(self._state, ref, neighbours)))
 
     def _wanted(self, ref: SegmentRef) -> int:
         wanted = self._overlap(ref)

@@ -90,13 +90,14 @@ class Items(NamedTuple):
 class Get(NamedTuple):
     """Read a key, or a range of it. Result: `Object`; None where there is no such key; `UNCHANGED`.
 
-    `stop` may lie beyond the end, `start` may not. No answer is UnavailableError.
+    `stop` may lie beyond the end, `start` may not. No answer is UnavailableError. With `fresh` no cache may answer.
     """
 
     key: str
     unless: Token | None = None
     start: int = 0
     stop: int | None = None
+    fresh: bool = False
 
 
 class Put(NamedTuple):

@@ -23,7 +23,7 @@ from holdfast.errors import DamagedError, UnsupportedError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["Block", "Footer", "build", "grouped", "parse_footer", "parse_segment", "unpack"]
+__all__ = ["Block", "Footer", "build", "check", "grouped", "parse_footer", "parse_segment", "unpack"]
 
 _MAGIC: Final = b"HFS"
 _VERSION: Final = 1
@@ -151,11 +151,21 @@ def parse_segment(name: str, ref: SegmentRef, body: bytes) -> Footer:
         DamagedError: it is not the one that the head refers to.
         UnsupportedError: it is of a newer version.
     """
-    if len(body) != ref.size or body[:3] != _MAGIC:
+    if len(body) != ref.size or len(body) < _START or body[:3] != _MAGIC:
         raise DamagedError(f"a segment of {name!r} has {len(body):,} bytes, and should have {ref.size:,}")
     if body[3] != _VERSION:
         raise UnsupportedError(f"a segment of {name!r} is of version {body[3]}, this Holdfast reads {_VERSION}")
     return parse_footer(name, ref, memoryview(body)[len(body) - ref.footer :])
+
+
+def check(name: str, block: Block, data: bytes | memoryview) -> None:
+    """Hold the bytes of a block against its checksum.
+
+    Raises:
+        DamagedError: they are not those of the block.
+    """
+    if len(data) != block.size or zlib.crc32(data) != block.crc:
+        raise DamagedError(f"a segment of {name!r} has a block that does not match its checksum")
 
 
 def unpack(name: str, block: Block, data: bytes | memoryview) -> list[Frame]:
@@ -164,9 +174,8 @@ def unpack(name: str, block: Block, data: bytes | memoryview) -> list[Frame]:
     Raises:
         DamagedError: the bytes are not those of the block.
     """
+    check(name, block, data)
     where = f"a segment of {name!r}"
-    if len(data) != block.size or zlib.crc32(data) != block.crc:
-        raise DamagedError(f"{where} has a block that does not match its checksum")
     wrong = DamagedError(f"{where} has a block that does not hold what it says")
     if not 0 < block.raw <= _DENSEST * block.size:
         raise wrong

@@ -8,9 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Self
 
 from holdfast.backends.objects.failures import FAILURES, BehindEndError
-from holdfast.backends.objects.requests import Put
+from holdfast.backends.objects.requests import Get, Put
 from holdfast.backends.objects.store import PART, ObjectStore
-from holdfast.errors import NotFoundError, UnavailableError
+from holdfast.errors import HoldfastError, NotFoundError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,6 +42,7 @@ class Upload:
         self._key = key
         self._held = bytearray()
         self._parts: obstore.WritableFile | None = None
+        self._size = 0
 
     def __enter__(self) -> Self:
         return self
@@ -75,8 +76,10 @@ class Upload:
         try:
             self._parts.close()
         except FAILURES as error:
-            ours = self._store.place.explain(error, f"PUT {self._key}")
+            ours = self._failure(error)
         else:
+            return
+        if self._is_there():
             return
         self.abort()
         raise ours
@@ -93,10 +96,26 @@ class Upload:
         try:
             self._parts.write(piece)
         except FAILURES as error:
-            ours = self._store.place.explain(error, f"PUT {self._key}")
+            ours = self._failure(error)
         else:
+            self._size += len(piece)
             return
         raise ours
+
+    def _failure(self, error: Exception) -> HoldfastError:
+        ours = self._store.place.explain(error, f"PUT {self._key}")
+        if not isinstance(ours, NotFoundError):
+            return ours
+        unknown = UnavailableError(f"{ours}: the store knows nothing of this upload any more: begin anew")
+        unknown.__cause__ = ours.__cause__
+        return unknown
+
+    def _is_there(self) -> bool:
+        # An answer was lost: the driver asked for the end again, and a store that has ended an upload forgets it.
+        with suppress(HoldfastError):
+            found = self._store.perform(Get(self._key, stop=1))
+            return found is not None and found.size == self._size
+        return False
 
 
 def download(store: ObjectStore, key: str, *, start: int = 0, stop: int | None = None) -> Iterator[bytes] | None:
