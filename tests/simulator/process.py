@@ -13,7 +13,7 @@ from holdfast.backends.objects.commit import Committed, commit
 from holdfast.backends.objects.keys import place_of, segment_file
 from holdfast.backends.objects.read import find_blob
 from holdfast.backends.objects.requests import Get, Limits, Pause, Put, World
-from holdfast.backends.objects.seal import Sealed, due, seal
+from holdfast.backends.objects.seal import crowded, due, merge, seal
 from holdfast.backends.objects.sweep import bury, survey, sweep_stream
 from holdfast.errors import UnavailableError
 from tests.simulator.bucket import Violation
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from holdfast.abc import Change
     from holdfast.backends.objects.requests import Steps
-    from holdfast.backends.objects.state import State
+    from holdfast.backends.objects.seal import Sealed
+    from holdfast.backends.objects.state import SegmentRef, State
     from tests.simulator.scheduler import Scheduler
 
 __all__ = ["Process"]
@@ -43,7 +44,8 @@ class _Line:
         self.jobs: deque[_Job] = deque()
         self.led = False
         self.sealing = False
-        self.sealed: Sealed | None = None
+        self.merging = False
+        self.sealed: list[Sealed] = []
         self.buried: set[str] = set()
         self.burying: set[str] = set()
 
@@ -121,8 +123,8 @@ class Process:
             yield Pause(0)  # others of this process may come along
             jobs, sealed = list(line.jobs), line.sealed
             line.jobs.clear()
-            line.sealed = None
-            if not jobs and sealed is None:
+            line.sealed = []
+            if not jobs and not sealed:
                 line.led = False
                 return
             asked = {(line.name, blob) for job in jobs for blob in job.change.blobs} & self._written.keys()
@@ -139,32 +141,50 @@ class Process:
                 for job in jobs:
                     self._scheduler.give(job.answer, None, error)
             else:
-                self._settle(line, done, jobs, sealed)
+                self._settle(line, done, jobs)
 
-    def _settle(self, line: _Line, done: Committed, jobs: Sequence[_Job], sealed: Sealed | None) -> None:
+    def _settle(self, line: _Line, done: Committed, jobs: Sequence[_Job]) -> None:
         line.buried.intersection_update(done.state.grave)
         self.learn(line.name, done.state)
         for job, outcome in zip(jobs, done.outcomes, strict=True):
             self._scheduler.give(job.answer, (outcome, getattr(done.outcomes, "draft", None)))
-        if sealed is not None and not done.swapped:
-            self._background(bury(line.name, [segment_file(sealed.life, ref.id) for ref in sealed.refs]))
+        for refused in done.refused:
+            self._background(bury(line.name, [segment_file(refused.life, ref.id) for ref in refused.refs]))
         doomed = [file for file in done.state.grave if file not in line.buried and file not in line.burying]
         if doomed:
             line.burying.update(doomed)
             self._background(self._bury(line, doomed))
-        if due(done.state, done.before, self.world.limits) and not line.sealing and line.sealed is None:
+        state, limits = done.state, self.world.limits
+        if due(state, done.before, limits) and not line.sealing and not line.sealed:
             line.sealing = True
-            self._background(self._seal(line, done.state))
+            self._background(self._seal(line, state))
+        crowd = crowded(state.segments, limits)
+        if crowd and not line.merging and not line.sealed:
+            line.merging = True
+            self._background(self._merge(line, state, crowd))
 
     def _seal(self, line: _Line, state: State) -> Steps[None]:
         sealed = None
         try:
             sealed = yield from seal(state, self.world)
         finally:
-            line.sealing, line.sealed = False, sealed
-        if sealed is not None and not line.led:
-            line.led = True
-            yield from self._lead(line)
+            line.sealing = False
+        yield from self._hand_over(line, sealed)
+
+    def _merge(self, line: _Line, state: State, crowd: Sequence[SegmentRef]) -> Steps[None]:
+        merged = None
+        try:
+            merged = yield from merge(state, crowd, self.world)
+        finally:
+            line.merging = False
+        yield from self._hand_over(line, merged)
+
+    def _hand_over(self, line: _Line, sealed: Sealed | None) -> Steps[None]:
+        if sealed is not None:
+            line.sealed.append(sealed)
+            if not line.led:
+                line.led = True
+                yield from self._lead(line)
 
     def _bury(self, line: _Line, files: Sequence[str]) -> Steps[None]:
         try:

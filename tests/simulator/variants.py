@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest.mock import patch
 
 from holdfast.backends.objects import commit, draft, sweep
-from holdfast.backends.objects.commit import Committed
 from holdfast.backends.objects.keys import place_of
 from holdfast.backends.objects.requests import ABSENT, Delete, Pause, Put
 from holdfast.errors import UnavailableError
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
+    from holdfast.backends.objects.commit import Committed
     from holdfast.backends.objects.requests import Steps
     from holdfast.backends.objects.state import State
 
@@ -197,10 +197,11 @@ def _unknown_is_no() -> AbstractContextManager[Any]:
 def _unknown_is_not_swapped() -> AbstractContextManager[Any]:
     """The segments of a commit of which nobody can tell are taken for unused."""
 
-    def committed(state: Any, outcomes: Any, before: Any, swapped: bool) -> Committed:
-        return Committed(state, outcomes, before, swapped and isinstance(outcomes, Outcomes))
+    def commit_blindly(*args: Any, **options: Any) -> Steps[Committed]:
+        done = yield from commit.commit(*args, **options)
+        return done if isinstance(done.outcomes, Outcomes) else done._replace(refused=options["sealed"])
 
-    return patch.object(commit, "Committed", committed)
+    return patch.object(process, "commit", commit_blindly)
 
 
 def _no_op_ids() -> AbstractContextManager[Any]:

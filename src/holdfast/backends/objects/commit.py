@@ -41,8 +41,8 @@ class Committed(NamedTuple):
     outcomes: Sequence[Receipt | HoldfastError]
     before: State
     """The head that it was made from."""
-    swapped: bool
-    """The segments that were given are in use, or nobody can tell."""
+    refused: Sequence[Sealed]
+    """Of the segments that were given those which are not in use, and never will be."""
 
 
 def commit(
@@ -53,7 +53,7 @@ def commit(
     *,
     written: Mapping[str, int] = MappingProxyType({}),
     buried: Collection[str] = frozenset(),
-    sealed: Sealed | None = None,
+    sealed: Sequence[Sealed] = (),
     stale: bool = False,
 ) -> Steps[Committed]:
     """Make changes of one stream, all in one PUT of its head, in the order given.
@@ -80,7 +80,7 @@ def commit(
     while True:
         draft = Draft(state, world, written, buried)
         try:
-            swapped = sealed is not None and draft.swap(sealed)
+            refused = [one for one in sealed if not draft.swap(one)]
             outcomes = yield from draft.make(changes)
         except VanishedError as error:
             yield from _discard(draft)
@@ -92,12 +92,12 @@ def commit(
             continue
         if not draft.changed:
             yield from _discard(draft)
-            return Committed(state, outcomes, state, swapped)
+            return Committed(state, outcomes, state, refused)
         done, seen = yield from replace(state, draft.state, world)
         if done:
-            return Committed(seen, outcomes, state, swapped)
+            return Committed(seen, outcomes, state, refused)
         if done is None:
-            return Committed(seen, (yield from _repeated(seen, changes, world)), state, swapped)
+            return Committed(seen, (yield from _repeated(seen, changes, world)), state, refused)
         yield from _discard(draft)
         lost += 1
         if world.now() - began > PATIENCE:

@@ -71,17 +71,22 @@ class Draft:
 
     def swap(self, sealed: Sealed) -> bool:
         """Put segments in the place of what they were made from; False where something of that is gone."""
-        now, moved, replaced = self._now, len(sealed.moved), len(sealed.replaced)
+        now, moved = self._now, len(sealed.moved)
+        ids = [ref.id for ref in now.segments]
+        at = ids.index(sealed.replaced[0]) if sealed.replaced and sealed.replaced[0] in ids else len(ids)
+        behind = at + len(sealed.replaced)
         if (
             now.head is None
             or now.life != sealed.life
             or any(segment_file(now.life, ref.id) in now.condemned for ref in sealed.refs)
+            or tuple(ids[at:behind]) != sealed.replaced
             or [one.raw for one in now.tail[:moved]] != [one.raw for one in sealed.moved]
-            or tuple(ref.id for ref in now.segments[len(now.segments) - replaced :]) != sealed.replaced
+            or (moved and behind != len(ids))
         ):
             return False
-        kept = now.segments[: len(now.segments) - replaced]
-        self._now = now._replace(segments=(*kept, *sealed.refs), tail=now.tail[moved:])
+        self._now = now._replace(
+            segments=(*now.segments[:at], *sealed.refs, *now.segments[behind:]), tail=now.tail[moved:]
+        )
         self._bury(segment_file(now.life, id) for id in sealed.replaced)
         self.changed = True
         return True

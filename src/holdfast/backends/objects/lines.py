@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict, deque
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from holdfast.backends.objects.commit import Committed, commit
 from holdfast.backends.objects.keys import segment_file
-from holdfast.backends.objects.seal import Sealed, due, seal
+from holdfast.backends.objects.seal import crowded, due, merge, seal
 from holdfast.backends.objects.sweep import bury
 from holdfast.blocking import interrupted, wake
 from holdfast.errors import HoldfastError, UnavailableError
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from holdfast.abc import Change, Receipt
     from holdfast.backends.objects.requests import Steps, World
-    from holdfast.backends.objects.state import State
+    from holdfast.backends.objects.seal import Sealed
+    from holdfast.backends.objects.state import SegmentRef, State
 
     R = TypeVar("R")
 
@@ -50,15 +51,18 @@ class _Line:
         self.jobs: deque[_Job] = deque()
         self.waiting: list[Future[bool]] = []
         self.led = False
-        self.sealing = False
-        self.sealed: Sealed | None = None
+        self.sealing: Future[None] | None = None
+        self.merging = False
+        self.sealed: list[Sealed] = []
         self.buried: set[str] = set()
         self.burying: set[str] = set()
         self.committed_at = self.seen_at = float("-inf")
 
     @property
     def idle(self) -> bool:
-        return not (self.jobs or self.waiting or self.led or self.sealing or self.sealed or self.burying)
+        return not (
+            self.jobs or self.waiting or self.led or self.sealing or self.merging or self.sealed or self.burying
+        )
 
 
 class Lines:
@@ -156,10 +160,11 @@ class Lines:
     def _lead(self, line: _Line) -> None:
         while True:
             self._keep_pace(line)
+            self._await_seal(line)
             with self._lock:
                 jobs = self._take(line)
-                sealed, line.sealed = line.sealed, None
-                if not jobs and sealed is None:
+                sealed, line.sealed = line.sealed, []
+                if not jobs and not sealed:
                     line.led = False
                     return
                 known, buried = line.state, frozenset(line.buried)
@@ -178,7 +183,7 @@ class Lines:
                     line.state = None
                 self._answer(line, jobs, [interrupted(error)] * len(jobs))
             else:
-                self._settle(line, done, jobs, sealed)
+                self._settle(line, done, jobs)
 
     def _take(self, line: _Line) -> list[_Job]:
         jobs, size = [], 0
@@ -189,24 +194,30 @@ class Lines:
                 size += sum(map(len, job.change.entries))
         return jobs
 
-    def _settle(self, line: _Line, done: Committed, jobs: Sequence[_Job], sealed: Sealed | None) -> None:
+    def _settle(self, line: _Line, done: Committed, jobs: Sequence[_Job]) -> None:
         line.committed_at = time.monotonic()
-        grown = due(done.state, done.before, self._world.limits)
+        state, limits = done.state, self._world.limits
+        seals = due(state, done.before, limits)
+        crowd = crowded(state.segments, limits) if state.segments != done.before.segments else ()
         with self._lock:
-            line.buried.intersection_update(done.state.grave)
-            self._learn(line, done.state)
-            seals = grown and not line.sealing and line.sealed is None
-            line.sealing = line.sealing or seals
+            line.buried.intersection_update(state.grave)
+            self._learn(line, state)
+            if seals := seals and line.sealing is None and not line.sealed:
+                line.sealing = Future()
+            if merges := bool(crowd) and not line.merging and not line.sealed:
+                line.merging = True
         self._answer(line, jobs, done.outcomes)
-        if sealed is not None and not done.swapped:
-            files = [segment_file(sealed.life, ref.id) for ref in sealed.refs]
+        for refused in done.refused:
+            files = [segment_file(refused.life, ref.id) for ref in refused.refs]
             self._background(self._run, bury(line.name, files))
-        doomed = [file for file in done.state.grave if file not in line.buried and file not in line.burying]
+        doomed = [file for file in state.grave if file not in line.buried and file not in line.burying]
         if doomed:
             line.burying.update(doomed)
             self._background(self._bury, line, doomed)
         if seals:
-            self._background(self._seal, line, done.state)
+            self._background(self._seal, line, state)
+        if merges:
+            self._background(self._merge, line, state, crowd)
 
     def _answer(self, line: _Line, jobs: Sequence[_Job], outcomes: Sequence[Receipt | HoldfastError]) -> None:
         with self._lock:
@@ -224,11 +235,45 @@ class Lines:
             sealed = self._run(seal(state, self._world))
         finally:
             with self._lock:
-                line.sealing, line.sealed = False, sealed
-                leads = sealed is not None and not line.led
-                line.led = line.led or leads
+                ended, line.sealing = line.sealing, None
+                leads = self._hand_over(line, sealed)
+            if ended is not None:
+                ended.set_result(None)
+            self._begin(line, leads=leads)
+
+    def _merge(self, line: _Line, state: State, crowd: Sequence[SegmentRef]) -> None:
+        merged = None
+        try:
+            merged = self._run(merge(state, crowd, self._world))
+        finally:
+            with self._lock:
+                line.merging = False
+                leads = self._hand_over(line, merged)
+            self._begin(line, leads=leads)
+
+    @staticmethod
+    def _hand_over(line: _Line, sealed: Sealed | None) -> bool:
+        """Leave segments to the next commit; True where nobody is about to make one."""
+        if sealed is None:
+            return False
+        line.sealed.append(sealed)
+        leads, line.led = not line.led, True
+        return leads
+
+    def _begin(self, line: _Line, *, leads: bool) -> None:
         if leads:
-            self._lead(line)
+            try:
+                self._leaders.submit(self._lead, line)
+            except RuntimeError:  # the place is being closed
+                self._lead(line)
+
+    def _await_seal(self, line: _Line) -> None:
+        """Let a seal come in that is under way, where the tail is half full: the next commit could not wait for it."""
+        with self._lock:
+            full = line.state is not None and line.state.tail_size > self._world.limits.head // 2
+            sealing = line.sealing if full and line.jobs else None
+        if sealing is not None:
+            wait([sealing])
 
     def _bury(self, line: _Line, files: Sequence[str]) -> None:
         try:

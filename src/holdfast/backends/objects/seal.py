@@ -1,4 +1,4 @@
-"""Sealing: the older part of a tail becomes a segment, merged with the ones before it, so that few are ever needed.
+"""Sealing: the older part of a tail becomes a segment. Merging: segments become few, so that few are ever needed.
 
 A new part goes into the last segment as long as that is growing; four full ones of about one size become one, up to a
 largest size. So a stream of 100 MB has at most a dozen segments, and a byte is uploaded some ten times in its life.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from holdfast.backends.objects.requests import Limits, Steps, World
     from holdfast.backends.objects.state import SegmentRef, State
 
-__all__ = ["Sealed", "due", "older", "pack", "seal"]
+__all__ = ["Sealed", "crowded", "due", "merge", "older", "pack", "seal"]
 
 
 class Sealed(NamedTuple):
@@ -30,20 +30,16 @@ class Sealed(NamedTuple):
     life: int
     moved: tuple[Frame, ...]
     replaced: tuple[str, ...]
+    """Ids of neighbours; where something was moved, of the last ones."""
     refs: tuple[SegmentRef, ...]
 
 
 def due(state: State, before: State, limits: Limits) -> bool:
     """Say whether a commit that found one head and left another should seal.
 
-    The one that crosses the limit of the tail does, so that not every process uploads the same; beyond twice the limit
-    anyone. And the one that has written segments of its own, if there are now enough of them to be merged.
+    The one that crosses the limit does, so that not every process uploads the same; beyond twice the limit anyone.
     """
-    if state.head is None:
-        return False
-    if len(state.segments) > len(before.segments):
-        return len(state.segments) - _merge_from(state.segments, 0, limits) >= limits.fan_in
-    if not state.tail:
+    if state.head is None or not state.tail:
         return False
     size, limit = state.tail_size, max(limits.tail, 2 * len(state.tail[-1].raw))
     return size > limit and (before.tail_size <= limit or size > 2 * limit) and bool(older(state.tail, limits))
@@ -75,22 +71,54 @@ def seal(state: State, world: World) -> Steps[Sealed | None]:
 
     None: another process has merged what this would have been merged with.
     """
-    assert state.head is not None
     moved = older(state.tail, world.limits)
     raw = sum(len(frame.raw) for frame in moved)
-    old = state.segments[_merge_from(state.segments, raw, world.limits) :]
     if raw > world.limits.segment:
         refs, uploads = pack(state, moved, world)
-        old = ()
-    else:
-        try:
-            found = yield from segments(state, old)
-        except VanishedError:
-            return None
-        ref, upload = _segment(state, found, moved, world)
-        refs, uploads = [ref], [upload]
-    yield All(uploads)
-    return Sealed(state.life, moved, tuple(ref.id for ref in old), tuple(refs))
+        yield All(uploads)
+        return Sealed(state.life, moved, (), tuple(refs))
+    first = _growing(state.segments, raw, world.limits)
+    return (yield from _merged(state, state.segments[first:], moved, world))
+
+
+def crowded(refs: Sequence[SegmentRef], limits: Limits) -> Sequence[SegmentRef]:
+    """Return the neighbours that should become one; none where there are few enough."""
+    first = _growing(refs, 0, limits)
+    # The next seal takes care of what is growing, unless nobody seals: large entries are written by their own commits.
+    stop = first if len(refs) - first < limits.fan_in else len(refs)
+    if not stop:
+        return ()
+    start, largest = stop - 1, limits.fan_in * limits.segment
+    raw = refs[start].raw
+    while raw < limits.segment:
+        run, level, held = start, _level(raw, limits), raw
+        while run and _level(refs[run - 1].raw, limits) <= level and held + refs[run - 1].raw <= largest:
+            run -= 1
+            held += refs[run].raw
+        # One that is smaller than what is behind it would never have neighbours of its own size again.
+        small = any(_level(ref.raw, limits) < level for ref in refs[run:start])
+        if start - run < limits.fan_in - 1 and not small:
+            break
+        start, raw = run, held
+    return refs[start:stop] if stop - start > 1 else ()
+
+
+def merge(state: State, refs: Sequence[SegmentRef], world: World) -> Steps[Sealed | None]:
+    """Write one segment in the place of several. Nothing refers to it until `Draft.swap`.
+
+    None: another process has merged them.
+    """
+    return (yield from _merged(state, refs, (), world))
+
+
+def _merged(state: State, old: Sequence[SegmentRef], moved: tuple[Frame, ...], world: World) -> Steps[Sealed | None]:
+    try:
+        found = yield from segments(state, old)
+    except VanishedError:
+        return None
+    ref, upload = _segment(state, found, moved, world)
+    yield All([upload])
+    return Sealed(state.life, moved, tuple(ref.id for ref in old), (ref,))
 
 
 def _segment(
@@ -102,22 +130,12 @@ def _segment(
     return ref, Put(place_of(state.name).segment(state.life, id), body)
 
 
-def _merge_from(refs: Sequence[SegmentRef], raw: int, limits: Limits) -> int:
-    """Return the index of the first segment that `raw` more bytes are merged with."""
+def _growing(refs: Sequence[SegmentRef], raw: int, limits: Limits) -> int:
+    """Return the index of the first of those at the end that are still growing, and that `raw` bytes more go into."""
     start = len(refs)
     while start and refs[start - 1].raw < limits.growing and raw + refs[start - 1].raw <= limits.segment:
         start -= 1
         raw += refs[start].raw
-    if start == len(refs) and start and not raw:
-        start -= 1
-        raw = refs[start].raw
-    while limits.growing <= raw < limits.segment:
-        run = refs[max(start - limits.fan_in + 1, 0) : start]
-        same = [ref for ref in run if _level(ref.raw, limits) == _level(raw, limits)]
-        if len(same) < limits.fan_in - 1:
-            break
-        start -= len(same)
-        raw += sum(ref.raw for ref in same)
     return start
 
 
