@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import holdfast
 from holdfast.backends.objects.backend import ObjectBackend
-from holdfast.backends.objects.opening import open_store
+from holdfast.backends.objects.driver.opening import open_store
 from tests.services.faulty_s3 import Fault, FaultyS3
 
 if TYPE_CHECKING:

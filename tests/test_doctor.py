@@ -9,9 +9,9 @@ import pytest
 
 from holdfast import UnavailableError, sync
 from holdfast.backends.memory import MemoryBackend
-from holdfast.backends.objects import examine as examine_module
-from holdfast.backends.objects import probe as probe_module
-from holdfast.backends.objects.requests import Get
+from holdfast.backends.objects.driver import examine as examine_module
+from holdfast.backends.objects.driver import probe as probe_module
+from holdfast.backends.objects.protocol.requests import Get
 from holdfast.tools import cli
 from tests.services.faulty_s3 import Fault, FaultyS3
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TypeAlias
 
-    from holdfast.backends.objects.requests import Steps
+    from holdfast.backends.objects.protocol.requests import Steps
 
     Call: TypeAlias = Callable[..., tuple[int, str, str]]
 

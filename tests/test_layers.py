@@ -49,6 +49,11 @@ MAY_IMPORT_OUTSIDE = {
     "tools": "msgspec typer click rich",
 }
 
+PERFORMS_NOTHING = "backends.objects.protocol"
+"""The simulator decides what happens under it, and when: so it has no clock, no thread, no socket and no file."""
+PURE = "__future__ array base64 collections contextlib enum hashlib itertools re struct sys types typing urllib zlib"
+PURE_OURS = f"{PERFORMS_NOTHING} errors abc rule"
+
 SAYS_NOTHING = {"utils", "util", "common", "helpers", "types", "misc"}
 LONGEST = 330
 
@@ -119,6 +124,14 @@ def test_imports_only_what_its_layer_may(path: Path) -> None:
             allowed = found.name in sys.stdlib_module_names or within(found.name, MAY_IMPORT_OUTSIDE.get(layer, ""))
             what = found.name
         assert allowed, f"{path}:{found.line}: {layer} may not import {what}"
+
+
+@pytest.mark.parametrize("name", sorted(name for name in NAMES if within(name, PERFORMS_NOTHING)))
+def test_the_protocol_performs_nothing_itself(name: str) -> None:
+    path = next(path for path in MODULES if name_of(path) == name)
+    for found in imports_of(path):
+        allowed = within(found.name, PURE_OURS if found.ours else f"{PURE} msgspec")
+        assert allowed, f"{path}:{found.line}: the protocol may not import {found.name}"
 
 
 def test_nobody_imports_in_a_circle() -> None:

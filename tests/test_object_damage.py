@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from holdfast import DamagedError, UnsupportedError
 from holdfast.abc import Head
-from holdfast.backends.objects.frames import frame, parse_frames
-from holdfast.backends.objects.segment import Block, build, parse_footer, unpack
-from holdfast.backends.objects.state import SegmentRef, State, decode_header, encode_state
+from holdfast.backends.objects.protocol.frames import frame, parse_frames
+from holdfast.backends.objects.protocol.segment import Block, build, parse_footer, unpack
+from holdfast.backends.objects.protocol.state import SegmentRef, State, decode_header, encode_state
 from tests.golden.content import OBJECTS
 from tests.golden.forged import REFUSED, TOKEN, read_head, read_segment, refuses
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import holdfast
-from holdfast.backends.objects.requests import Token
-from holdfast.backends.objects.state import decode_state
+from holdfast.backends.objects.protocol.requests import Token
+from holdfast.backends.objects.protocol.state import decode_state
 from tests.services.faulty_s3 import Fault, FaultyS3
 
 if TYPE_CHECKING:

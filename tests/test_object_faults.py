@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 import holdfast
-from holdfast.backends.objects import commit
+from holdfast.backends.objects.protocol import commit
 from tests.object_lives import Life, afterwards, artifact, conversation, expected_of, large_artifact
 from tests.services.faulty_s3 import Fault, FaultyS3
 

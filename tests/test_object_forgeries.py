@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast import DamagedError
-from holdfast.backends.objects.frames import frame, parse_frames
-from holdfast.backends.objects.segment import Block, parse_segment, unpack
-from holdfast.backends.objects.state import encode_state
+from holdfast.backends.objects.protocol.frames import frame, parse_frames
+from holdfast.backends.objects.protocol.segment import Block, parse_segment, unpack
+from holdfast.backends.objects.protocol.state import encode_state
 from tests.golden.forged import REFUSED, forged_frame, forged_head, forged_segment, read_head, read_segment, refuses
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ import msgspec
 import pytest
 
 from holdfast import UnsupportedError
-from holdfast.backends.objects.frames import Known, _Description, parse_frames
-from holdfast.backends.objects.keys import place_of
-from holdfast.backends.objects.requests import Token
-from holdfast.backends.objects.segment import Block, Footer, Link, parse_segment
-from holdfast.backends.objects.state import SegmentRef, _Header, decode_header, decode_state
+from holdfast.backends.objects.protocol.frames import Known, _Description, parse_frames
+from holdfast.backends.objects.protocol.keys import place_of
+from holdfast.backends.objects.protocol.requests import Token
+from holdfast.backends.objects.protocol.segment import Block, Footer, Link, parse_segment
+from holdfast.backends.objects.protocol.state import SegmentRef, _Header, decode_header, decode_state
 from tests.golden import content, reader
 from tests.golden.__main__ import HEADS, SEGMENTS
 from tests.golden.forged import forged_frame, forged_head, forged_segment

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from holdfast import InvalidError, UnavailableError, UnsupportedError
-from holdfast.backends.objects import amazon, azure, google
-from holdfast.backends.objects.opening import SCHEMES, Options, open_store
-from holdfast.backends.objects.requests import ABSENT, Get, Put
+from holdfast.backends.objects.driver import amazon, azure, google
+from holdfast.backends.objects.driver.opening import SCHEMES, Options, open_store
+from holdfast.backends.objects.protocol.requests import ABSENT, Get, Put
 from tests.services.faulty_s3 import FaultyS3
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from holdfast.backends.objects.store import ObjectStore
+    from holdfast.backends.objects.driver.store import ObjectStore
     from tests.services import faulty_s3_wire as wire
 
     Opener = Callable[..., ObjectStore]

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from holdfast import InvalidError, UnavailableError, UnsupportedError
-from holdfast.backends.objects import probe as probe_module
-from holdfast.backends.objects.opening import open_store
-from holdfast.backends.objects.probe import probe, self_test
-from holdfast.backends.objects.race import Raced, race
-from holdfast.backends.objects.requests import ABSENT, Delete, Get, Put
+from holdfast.backends.objects.driver import probe as probe_module
+from holdfast.backends.objects.driver.opening import open_store
+from holdfast.backends.objects.driver.probe import probe, self_test
+from holdfast.backends.objects.driver.race import Raced, race
+from holdfast.backends.objects.protocol.requests import ABSENT, Delete, Get, Put
 from tests.services.faulty_s3 import Fault, FaultyS3, Quirks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from holdfast.backends.objects.store import ObjectStore
+    from holdfast.backends.objects.driver.store import ObjectStore
 
     Opener = Callable[..., ObjectStore]
 
@@ -219,7 +219,7 @@ def test_trouble_is_not_taken_for_two_winners(seed: int, store: ObjectStore, ser
 
 
 def test_a_race_that_nobody_can_win_ends(store: ObjectStore, server: FaultyS3, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("holdfast.backends.objects.race._BUSY", 0.0)
+    monkeypatch.setattr("holdfast.backends.objects.driver.race._BUSY", 0.0)
     server.fail(Fault.CONFLICT, operation="PUT", times=None)
     with pytest.raises(UnavailableError, match="none could"):
         run_race(store)

@@ -11,19 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.abc import Head
-from holdfast.backends.objects.draft import Draft
-from holdfast.backends.objects.fetch import frames_of
-from holdfast.backends.objects.frames import Frame, frame
-from holdfast.backends.objects.keys import place_of
-from holdfast.backends.objects.requests import ANY, All, Get, Limits, Object, Put, Token, World
-from holdfast.backends.objects.seal import _growing, _level, crowded, due, merge, older, seal
-from holdfast.backends.objects.segment import grouped, parse_segment
-from holdfast.backends.objects.state import SegmentRef, State, decode_state, encode_state
+from holdfast.backends.objects.protocol.draft import Draft
+from holdfast.backends.objects.protocol.fetch import frames_of
+from holdfast.backends.objects.protocol.frames import Frame, frame
+from holdfast.backends.objects.protocol.keys import place_of
+from holdfast.backends.objects.protocol.requests import ANY, All, Get, Limits, Object, Put, Token, World
+from holdfast.backends.objects.protocol.seal import _growing, _level, crowded, due, merge, older, seal
+from holdfast.backends.objects.protocol.segment import grouped, parse_segment
+from holdfast.backends.objects.protocol.state import SegmentRef, State, decode_state, encode_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from holdfast.backends.objects.seal import Sealed
+    from holdfast.backends.objects.protocol.seal import Sealed
 
 KIB, MIB = 2**10, 2**20
 SMALL = Limits(tail=600, kept=200, head=4_000, block=300, growing=1_000, segment=16_000)

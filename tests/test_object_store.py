@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from holdfast import InvalidError, NotFoundError, UnavailableError, UnsupportedError
-from holdfast.backends.objects import store as store_module
-from holdfast.backends.objects.failures import Place
-from holdfast.backends.objects.opening import open_store
-from holdfast.backends.objects.requests import (
+from holdfast.backends.objects.driver import store as store_module
+from holdfast.backends.objects.driver.failures import Place
+from holdfast.backends.objects.driver.opening import open_store
+from holdfast.backends.objects.driver.transfers import Upload, download
+from holdfast.backends.objects.protocol.requests import (
     ABSENT,
     UNCHANGED,
     All,
@@ -28,7 +29,6 @@ from holdfast.backends.objects.requests import (
     Put,
     Token,
 )
-from holdfast.backends.objects.transfers import Upload, download
 from tests.services import faulty_s3_wire as wire
 from tests.services.faulty_s3 import Fault, FaultyS3, Quirks
 
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from holdfast.backends.objects.requests import Request, Steps
-    from holdfast.backends.objects.store import ObjectStore
+    from holdfast.backends.objects.driver.store import ObjectStore
+    from holdfast.backends.objects.protocol.requests import Request, Steps
 
     Opener = Callable[..., ObjectStore]
 

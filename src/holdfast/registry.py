@@ -93,6 +93,8 @@ def _load(scheme: str) -> type[Backend]:
                 loaded: type[Backend] = point.load()
                 return loaded
     except ImportError as error:
+        if error.name is None or error.name.partition(".")[0] == "holdfast":
+            raise
         extra = EXTRAS.get(scheme)
         fix = f"pip install 'holdfast[{extra}]'" if extra else f"install {error.name}"
         raise UnsupportedError(f"{scheme}: needs {error.name}: {fix}") from error

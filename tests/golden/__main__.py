@@ -10,9 +10,9 @@ import json
 import sys
 from typing import Any, Final
 
-from holdfast.backends.objects.requests import Token
-from holdfast.backends.objects.segment import Footer, parse_segment
-from holdfast.backends.objects.state import EXPIRING, GONE, LIVING, SegmentRef, decode_state
+from holdfast.backends.objects.protocol.requests import Token
+from holdfast.backends.objects.protocol.segment import Footer, parse_segment
+from holdfast.backends.objects.protocol.state import EXPIRING, GONE, LIVING, SegmentRef, decode_state
 from tests.golden.content import (
     KINDS,
     OBJECTS,

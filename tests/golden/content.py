@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from holdfast.abc import Head
-from holdfast.backends.objects.frames import Frame, Known, frame
-from holdfast.backends.objects.keys import place_of
-from holdfast.backends.objects.segment import Footer, build, unpack
-from holdfast.backends.objects.state import EXPIRING, GONE, LIVING, SegmentRef, State, encode_state
+from holdfast.backends.objects.protocol.frames import Frame, Known, frame
+from holdfast.backends.objects.protocol.keys import place_of
+from holdfast.backends.objects.protocol.segment import Footer, build, unpack
+from holdfast.backends.objects.protocol.state import EXPIRING, GONE, LIVING, SegmentRef, State, encode_state
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,9 +8,9 @@ import zlib
 from typing import TYPE_CHECKING, Any, Final
 
 from holdfast import DamagedError, UnsupportedError
-from holdfast.backends.objects.requests import Token
-from holdfast.backends.objects.segment import parse_segment, unpack
-from holdfast.backends.objects.state import SegmentRef, decode_state
+from holdfast.backends.objects.protocol.requests import Token
+from holdfast.backends.objects.protocol.segment import parse_segment, unpack
+from holdfast.backends.objects.protocol.state import SegmentRef, decode_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from holdfast.abc import Change, Head, Receipt
-from holdfast.backends.objects.listing import heads, listing
-from holdfast.backends.objects.read import Window, read
-from holdfast.backends.objects.requests import Pause
+from holdfast.backends.objects.protocol.listing import heads, listing
+from holdfast.backends.objects.protocol.read import Window, read
+from holdfast.backends.objects.protocol.requests import Pause
 from holdfast.errors import UnavailableError
 from holdfast.rule import living
 from tests.simulator.bucket import Violation

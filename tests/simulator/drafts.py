@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from holdfast.backends.objects import commit, draft, fetch, read, sweep
-from holdfast.backends.objects.draft import Draft
+from holdfast.backends.objects.protocol import commit, draft, fetch, read, sweep
+from holdfast.backends.objects.protocol.draft import Draft
 from holdfast.errors import HoldfastError
 from tests.simulator.model import Made
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from holdfast.abc import Change, Receipt
-    from holdfast.backends.objects.requests import Steps, World
-    from holdfast.backends.objects.state import State
+    from holdfast.backends.objects.protocol.requests import Steps, World
+    from holdfast.backends.objects.protocol.state import State
 
 __all__ = ["Outcomes", "WatchedDraft", "remembered", "tune", "watched"]
 

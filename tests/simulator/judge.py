@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from holdfast.abc import Receipt
-from holdfast.backends.objects.fetch import frames_of
-from holdfast.backends.objects.keys import HEADS, place_of
-from holdfast.backends.objects.segment import parse_segment
-from holdfast.backends.objects.state import State, decode_state
+from holdfast.backends.objects.protocol.fetch import frames_of
+from holdfast.backends.objects.protocol.keys import HEADS, place_of
+from holdfast.backends.objects.protocol.segment import parse_segment
+from holdfast.backends.objects.protocol.state import State, decode_state
 from holdfast.errors import ConflictError, HoldfastError
 from tests.simulator.bucket import Bucket, KnownLimit, Stored, Violation
 from tests.simulator.drafts import WatchedDraft, remembered
@@ -17,7 +17,7 @@ from tests.simulator.model import Kept, Snapshot, ended, made
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from holdfast.backends.objects.frames import Frame, Known
+    from holdfast.backends.objects.protocol.frames import Frame, Known
     from tests.simulator.scheduler import Scheduler
 
 __all__ = ["Judge"]

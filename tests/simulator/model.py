@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from holdfast.backends.objects.keys import blob_file
+from holdfast.backends.objects.protocol.keys import blob_file
 from holdfast.errors import ConflictError, DamagedError, InvalidError, UnavailableError
 from holdfast.rule import PLAIN, apply
 from tests.simulator.bucket import Violation

@@ -9,12 +9,12 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from holdfast.backends.objects.commit import Committed, commit
-from holdfast.backends.objects.keys import place_of, segment_file
-from holdfast.backends.objects.read import find_blob
-from holdfast.backends.objects.requests import Get, Limits, Pause, Put, World
-from holdfast.backends.objects.seal import crowded, due, merge, seal
-from holdfast.backends.objects.sweep import bury, survey, sweep_stream
+from holdfast.backends.objects.protocol.commit import Committed, commit
+from holdfast.backends.objects.protocol.keys import place_of, segment_file
+from holdfast.backends.objects.protocol.read import find_blob
+from holdfast.backends.objects.protocol.requests import Get, Limits, Pause, Put, World
+from holdfast.backends.objects.protocol.seal import crowded, due, merge, seal
+from holdfast.backends.objects.protocol.sweep import bury, survey, sweep_stream
 from holdfast.errors import UnavailableError
 from tests.simulator.bucket import Violation
 from tests.simulator.scheduler import SPEEDS, Answer
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from holdfast.abc import Change
-    from holdfast.backends.objects.requests import Steps
-    from holdfast.backends.objects.seal import Sealed
-    from holdfast.backends.objects.state import SegmentRef, State
+    from holdfast.backends.objects.protocol.requests import Steps
+    from holdfast.backends.objects.protocol.seal import Sealed
+    from holdfast.backends.objects.protocol.state import SegmentRef, State
     from tests.simulator.scheduler import Scheduler
 
 __all__ = ["Process"]

@@ -6,8 +6,8 @@ from itertools import count
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
-from holdfast.backends.objects.read import Window, read
-from holdfast.backends.objects.requests import Limits
+from holdfast.backends.objects.protocol.read import Window, read
+from holdfast.backends.objects.protocol.requests import Limits
 from holdfast.errors import HoldfastError
 from holdfast.rule import living
 from tests.simulator.bucket import Bucket, KnownLimit, Violation
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from holdfast.abc import Change, Head, Receipt, Slice
-    from holdfast.backends.objects.state import State
+    from holdfast.backends.objects.protocol.state import State
     from tests.simulator.drafts import WatchedDraft
 
 __all__ = ["Run", "simulate"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from holdfast.backends.objects.requests import ANY, All, Delete, Pause, Put
+from holdfast.backends.objects.protocol.requests import ANY, All, Delete, Pause, Put
 from holdfast.errors import UnavailableError
 from tests.simulator.bucket import Bucket, Violation
 

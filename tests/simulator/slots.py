@@ -11,7 +11,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
 from holdfast.abc import Receipt
-from holdfast.backends.objects.requests import ABSENT, All, Delete, Get, List, Put
+from holdfast.backends.objects.protocol.requests import ABSENT, All, Delete, Get, List, Put
 from holdfast.errors import UnavailableError
 from tests.simulator.bucket import Bucket
 from tests.simulator.history import Append, History, Seen

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from holdfast.abc import Backend, Change, Head, Listing, Receipt, Slice, Swept
 from holdfast.backends.objects.cache import Cache
-from holdfast.backends.objects.draft import BLOB
-from holdfast.backends.objects.examine import examine
-from holdfast.backends.objects.fetch import look
-from holdfast.backends.objects.keys import place_of
+from holdfast.backends.objects.driver.examine import examine
+from holdfast.backends.objects.driver.opening import SCHEMES, open_store
+from holdfast.backends.objects.driver.probe import self_test
+from holdfast.backends.objects.driver.transfers import Upload, download
 from holdfast.backends.objects.lines import Lines
-from holdfast.backends.objects.listing import heads, listing
-from holdfast.backends.objects.opening import SCHEMES, open_store
-from holdfast.backends.objects.probe import self_test
-from holdfast.backends.objects.read import Window, find_blob, read
-from holdfast.backends.objects.requests import World
-from holdfast.backends.objects.sweep import survey, sweep_stream
-from holdfast.backends.objects.transfers import Upload, download
+from holdfast.backends.objects.protocol.draft import BLOB
+from holdfast.backends.objects.protocol.fetch import look
+from holdfast.backends.objects.protocol.keys import place_of
+from holdfast.backends.objects.protocol.listing import heads, listing
+from holdfast.backends.objects.protocol.read import Window, find_blob, read
+from holdfast.backends.objects.protocol.requests import World
+from holdfast.backends.objects.protocol.sweep import survey, sweep_stream
 from holdfast.blocking import begin, in_thread, outcome, settle
 from holdfast.errors import DamagedError, NotFoundError, UnavailableError
 from holdfast.rule import check, check_name, living, new_id, parse_cursor
@@ -31,9 +31,9 @@ from holdfast.rule import check, check_name, living, new_id, parse_cursor
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping, Sequence
 
-    from holdfast.backends.objects.examine import Finding
-    from holdfast.backends.objects.requests import Steps
-    from holdfast.backends.objects.store import ObjectStore
+    from holdfast.backends.objects.driver.examine import Finding
+    from holdfast.backends.objects.driver.store import ObjectStore
+    from holdfast.backends.objects.protocol.requests import Steps
 
 __all__ = ["ObjectBackend"]
 

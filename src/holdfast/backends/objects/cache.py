@@ -6,13 +6,13 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from holdfast.backends.objects.keys import DATA, is_blob
-from holdfast.backends.objects.requests import All, Get, Object, drive
+from holdfast.backends.objects.protocol.keys import DATA, is_blob
+from holdfast.backends.objects.protocol.requests import All, Get, Object, Put, Token, drive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from holdfast.backends.objects.requests import Request, Steps
+    from holdfast.backends.objects.protocol.requests import Request, Steps
 
 __all__ = ["Cache"]
 
@@ -24,6 +24,8 @@ _LARGEST: Final = 2**22
 
 class Cache:
     """Performs requests, and answers those for segments from memory where it can: 32 MiB of them, the newest used.
+
+    A segment that this process wrote is one: it is what the next one is merged with.
 
     Args:
         perform: performs a request. It is called from several threads.
@@ -67,11 +69,14 @@ class Cache:
         return self._kept[request]
 
     def _keep(self, request: object, result: object) -> None:
+        if isinstance(request, Put) and isinstance(result, Token):
+            result = Object(request.body, result, len(request.body))
+            request = Get(request.key)
         if not isinstance(request, Get) or not _is_segment(request):
             return
         request = request._replace(fresh=False)
-        if old := self._kept.pop(request, None):
-            self._size -= len(old.body)
+        if known := self._kept.pop(request, None):
+            self._size -= len(known.body)
         if not isinstance(result, Object) or len(result.body) > _LARGEST:
             return
         self._kept[request] = result

@@ -5,14 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict, deque
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from holdfast.backends.objects.commit import Committed, commit
-from holdfast.backends.objects.keys import segment_file
-from holdfast.backends.objects.seal import crowded, due, merge, seal
-from holdfast.backends.objects.sweep import bury
+from holdfast.backends.objects.protocol.commit import Committed, commit
+from holdfast.backends.objects.upkeep import Upkeep, Work
 from holdfast.blocking import interrupted, wake
 from holdfast.errors import HoldfastError, UnavailableError
 
@@ -22,9 +20,8 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar
 
     from holdfast.abc import Change, Receipt
-    from holdfast.backends.objects.requests import Steps, World
-    from holdfast.backends.objects.seal import Sealed
-    from holdfast.backends.objects.state import SegmentRef, State
+    from holdfast.backends.objects.protocol.requests import Steps, World
+    from holdfast.backends.objects.protocol.state import State
 
     R = TypeVar("R")
 
@@ -35,6 +32,7 @@ _WARM: Final = 60.0
 """Seconds for which a head that was seen is good enough to be replaced without another look."""
 
 _TOGETHER: Final = 2**23
+_GATHERING: Final = 0.05
 
 
 class _Job(NamedTuple):
@@ -45,24 +43,18 @@ class _Job(NamedTuple):
 class _Line:
     """One stream."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, work: Work, lead: Callable[[_Line], None]) -> None:
         self.name = name
         self.state: State | None = None
         self.jobs: deque[_Job] = deque()
         self.waiting: list[Future[bool]] = []
         self.led = False
-        self.sealing: Future[None] | None = None
-        self.merging = False
-        self.sealed: list[Sealed] = []
-        self.buried: set[str] = set()
-        self.burying: set[str] = set()
+        self.upkeep = Upkeep(name, work, lambda: lead(self))
         self.committed_at = self.seen_at = float("-inf")
 
     @property
     def idle(self) -> bool:
-        return not (
-            self.jobs or self.waiting or self.led or self.sealing or self.merging or self.sealed or self.burying
-        )
+        return not (self.jobs or self.waiting or self.led) and self.upkeep.idle
 
 
 class Lines:
@@ -78,11 +70,12 @@ class Lines:
     ) -> None:
         self._run = run
         self._leaders = leaders
-        self._helpers = helpers
+        self._work = Work(run, helpers, world)
         self._world = world
         self._pace = pace
         self._lines: OrderedDict[str, _Line] = OrderedDict()
         self._lock = threading.Lock()
+        self._came = threading.Condition(self._lock)
         self._written: OrderedDict[tuple[str, str], int] = OrderedDict()
         self._closed = False
 
@@ -105,6 +98,7 @@ class Lines:
                 raise UnavailableError("this place was closed")
             line = self._line(name)
             line.jobs.append(job)
+            self._came.notify_all()
             if not line.led:
                 # Not in the thread of the caller: an interrupt there would leave the line without a leader for ever.
                 self._leaders.submit(self._lead, line)
@@ -142,7 +136,7 @@ class Lines:
     def _line(self, name: str) -> _Line:
         line = self._lines.get(name)
         if line is None:
-            line = self._lines[name] = _Line(name)
+            line = self._lines[name] = _Line(name, self._work, self._lead_on)
             if len(self._lines) > _KNOWN:
                 for other in list(self._lines.values())[: _KNOWN // 8]:
                     if other.idle and other is not line:
@@ -160,14 +154,14 @@ class Lines:
     def _lead(self, line: _Line) -> None:
         while True:
             self._keep_pace(line)
-            self._await_seal(line)
+            line.upkeep.wait_for_room(line.state)
             with self._lock:
                 jobs = self._take(line)
-                sealed, line.sealed = line.sealed, []
+                sealed, buried = line.upkeep.take()
                 if not jobs and not sealed:
                     line.led = False
                     return
-                known, buried = line.state, frozenset(line.buried)
+                known = line.state
                 asked = {(line.name, blob) for job in jobs for blob in job.change.blobs} & self._written.keys()
                 written = {blob: self._written[name, blob] for name, blob in asked}
                 stale = time.monotonic() - line.seen_at > _WARM
@@ -175,6 +169,7 @@ class Lines:
                 line.name, known, [job.change for job in jobs], self._world,
                 written=written, buried=buried, sealed=sealed, stale=stale,
             )  # fmt: skip
+            began = time.monotonic()
             try:
                 done: Committed = self._run(steps)
             except BaseException as error:  # noqa: BLE001 - it is raised in every caller of this batch
@@ -184,6 +179,7 @@ class Lines:
                 self._answer(line, jobs, [interrupted(error)] * len(jobs))
             else:
                 self._settle(line, done, jobs)
+            self._gather(line, len(jobs), time.monotonic() - began)
 
     def _take(self, line: _Line) -> list[_Job]:
         jobs, size = [], 0
@@ -196,28 +192,10 @@ class Lines:
 
     def _settle(self, line: _Line, done: Committed, jobs: Sequence[_Job]) -> None:
         line.committed_at = time.monotonic()
-        state, limits = done.state, self._world.limits
-        seals = due(state, done.before, limits)
-        crowd = crowded(state.segments, limits) if state.segments != done.before.segments else ()
         with self._lock:
-            line.buried.intersection_update(state.grave)
-            self._learn(line, state)
-            if seals := seals and line.sealing is None and not line.sealed:
-                line.sealing = Future()
-            if merges := bool(crowd) and not line.merging and not line.sealed:
-                line.merging = True
+            self._learn(line, done.state)
         self._answer(line, jobs, done.outcomes)
-        for refused in done.refused:
-            files = [segment_file(refused.life, ref.id) for ref in refused.refs]
-            self._background(self._run, bury(line.name, files))
-        doomed = [file for file in state.grave if file not in line.buried and file not in line.burying]
-        if doomed:
-            line.burying.update(doomed)
-            self._background(self._bury, line, doomed)
-        if seals:
-            self._background(self._seal, line, state)
-        if merges:
-            self._background(self._merge, line, state, crowd)
+        line.upkeep.follow(done)
 
     def _answer(self, line: _Line, jobs: Sequence[_Job], outcomes: Sequence[Receipt | HoldfastError]) -> None:
         with self._lock:
@@ -229,70 +207,26 @@ class Lines:
                 job.answer.set_result(outcome)
         wake(waiting)
 
-    def _seal(self, line: _Line, state: State) -> None:
-        sealed = None
-        try:
-            sealed = self._run(seal(state, self._world))
-        finally:
-            with self._lock:
-                ended, line.sealing = line.sealing, None
-                leads = self._hand_over(line, sealed)
-            if ended is not None:
-                ended.set_result(None)
-            self._begin(line, leads=leads)
-
-    def _merge(self, line: _Line, state: State, crowd: Sequence[SegmentRef]) -> None:
-        merged = None
-        try:
-            merged = self._run(merge(state, crowd, self._world))
-        finally:
-            with self._lock:
-                line.merging = False
-                leads = self._hand_over(line, merged)
-            self._begin(line, leads=leads)
-
-    @staticmethod
-    def _hand_over(line: _Line, sealed: Sealed | None) -> bool:
-        """Leave segments to the next commit; True where nobody is about to make one."""
-        if sealed is None:
-            return False
-        line.sealed.append(sealed)
-        leads, line.led = not line.led, True
-        return leads
-
-    def _begin(self, line: _Line, *, leads: bool) -> None:
-        if leads:
-            try:
-                self._leaders.submit(self._lead, line)
-            except RuntimeError:  # the place is being closed
-                self._lead(line)
-
-    def _await_seal(self, line: _Line) -> None:
-        """Let a seal come in that is under way, where the tail is half full: the next commit could not wait for it."""
+    def _lead_on(self, line: _Line) -> None:
+        """Make a commit, where nobody is about to."""
         with self._lock:
-            full = line.state is not None and line.state.tail_size > self._world.limits.head // 2
-            sealing = line.sealing if full and line.jobs else None
-        if sealing is not None:
-            wait([sealing])
-
-    def _bury(self, line: _Line, files: Sequence[str]) -> None:
+            if line.led:
+                return
+            line.led = True
         try:
-            self._run(bury(line.name, files))
-            with self._lock:
-                line.buried.update(files)
-        finally:
-            with self._lock:
-                line.burying.difference_update(files)
-
-    def _background(self, work: Callable[..., Any], *args: Any) -> None:
-        def quietly() -> None:
-            with suppress(HoldfastError):  # nobody waits for it, and the sweep or the next commit does it again
-                work(*args)
-
-        try:
-            self._helpers.submit(quietly)
+            self._leaders.submit(self._lead, line)
         except RuntimeError:  # the place is being closed
-            quietly()
+            self._lead(line)
+
+    def _gather(self, line: _Line, answered: int, took: float) -> None:
+        """Let those who were answered ask again, where others wait already: or two halves of a crowd would take turns.
+
+        Nobody waits for it longer than a twentieth of a commit, and who is alone not at all.
+        """
+        with self._lock:
+            if line.jobs:
+                crowd = len(line.jobs) + answered
+                self._came.wait_for(lambda: len(line.jobs) >= crowd, _GATHERING * took)
 
     def _keep_pace(self, line: _Line) -> None:
         left = line.committed_at + self._pace - time.monotonic()

@@ -7,9 +7,9 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, Self
 
-from holdfast.backends.objects.failures import FAILURES, BehindEndError
-from holdfast.backends.objects.requests import Get, Put
-from holdfast.backends.objects.store import PART, ObjectStore
+from holdfast.backends.objects.driver.failures import FAILURES, BehindEndError
+from holdfast.backends.objects.driver.store import PART, ObjectStore
+from holdfast.backends.objects.protocol.requests import Get, Put
 from holdfast.errors import HoldfastError, NotFoundError, UnavailableError
 
 if TYPE_CHECKING:

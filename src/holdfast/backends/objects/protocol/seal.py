@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from holdfast.backends.objects.fetch import VanishedError, segments
-from holdfast.backends.objects.keys import place_of
-from holdfast.backends.objects.requests import All, Put
-from holdfast.backends.objects.segment import Footer, build, grouped
+from holdfast.backends.objects.protocol.fetch import VanishedError, segments
+from holdfast.backends.objects.protocol.keys import place_of
+from holdfast.backends.objects.protocol.requests import All, Put
+from holdfast.backends.objects.protocol.segment import Footer, build, grouped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from holdfast.backends.objects.frames import Frame
-    from holdfast.backends.objects.requests import Limits, Steps, World
-    from holdfast.backends.objects.state import SegmentRef, State
+    from holdfast.backends.objects.protocol.frames import Frame
+    from holdfast.backends.objects.protocol.requests import Limits, Steps, World
+    from holdfast.backends.objects.protocol.state import SegmentRef, State
 
 __all__ = ["Sealed", "crowded", "due", "merge", "older", "pack", "seal"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from holdfast.backends.objects.keys import place_of
-from holdfast.backends.objects.requests import UNCHANGED, All, Get
-from holdfast.backends.objects.segment import check, parse_footer, parse_segment, unpack
-from holdfast.backends.objects.state import State, decode_state
+from holdfast.backends.objects.protocol.keys import place_of
+from holdfast.backends.objects.protocol.requests import UNCHANGED, All, Get
+from holdfast.backends.objects.protocol.segment import check, parse_footer, parse_segment, unpack
+from holdfast.backends.objects.protocol.state import State, decode_state
 from holdfast.errors import DamagedError, UnsupportedError
 from holdfast.rule import living
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from holdfast.abc import Head
-    from holdfast.backends.objects.frames import Frame
-    from holdfast.backends.objects.requests import Steps
-    from holdfast.backends.objects.segment import Block, Footer
-    from holdfast.backends.objects.state import SegmentRef
+    from holdfast.backends.objects.protocol.frames import Frame
+    from holdfast.backends.objects.protocol.requests import Steps
+    from holdfast.backends.objects.protocol.segment import Block, Footer
+    from holdfast.backends.objects.protocol.state import SegmentRef
 
 __all__ = [
     "WHOLE",

@@ -7,11 +7,11 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from holdfast.abc import OPERATIONS_REMEMBERED, Receipt
-from holdfast.backends.objects.fetch import footers, frames, linked
-from holdfast.backends.objects.frames import Known, frame, trimmed
-from holdfast.backends.objects.keys import blob_file, place_of, segment_file
-from holdfast.backends.objects.requests import All, Get
-from holdfast.backends.objects.seal import older, pack
+from holdfast.backends.objects.protocol.fetch import footers, frames, linked
+from holdfast.backends.objects.protocol.frames import Known, frame, trimmed
+from holdfast.backends.objects.protocol.keys import blob_file, place_of, segment_file
+from holdfast.backends.objects.protocol.requests import All, Get
+from holdfast.backends.objects.protocol.seal import older, pack
 from holdfast.errors import ConflictError, HoldfastError
 from holdfast.rule import PLAIN, apply, living, repeat
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from holdfast.abc import Change
-    from holdfast.backends.objects.frames import Frame
-    from holdfast.backends.objects.requests import Steps, World
-    from holdfast.backends.objects.seal import Sealed
-    from holdfast.backends.objects.state import SegmentRef, State
+    from holdfast.backends.objects.protocol.frames import Frame
+    from holdfast.backends.objects.protocol.requests import Steps, World
+    from holdfast.backends.objects.protocol.seal import Sealed
+    from holdfast.backends.objects.protocol.state import SegmentRef, State
 
 __all__ = ["BLOB", "CONDEMNED_REMEMBERED", "Draft"]
 

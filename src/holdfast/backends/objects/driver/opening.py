@@ -8,17 +8,17 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
-from holdfast.backends.objects.amazon import Amazon
-from holdfast.backends.objects.azure import Azure
-from holdfast.backends.objects.failures import FAILURES, Place
-from holdfast.backends.objects.google import Google
-from holdfast.backends.objects.store import ObjectStore
+from holdfast.backends.objects.driver.amazon import Amazon
+from holdfast.backends.objects.driver.azure import Azure
+from holdfast.backends.objects.driver.failures import FAILURES, Place
+from holdfast.backends.objects.driver.google import Google
+from holdfast.backends.objects.driver.store import ObjectStore
 from holdfast.errors import InvalidError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from holdfast.backends.objects.service import Cloud
+    from holdfast.backends.objects.driver.service import Cloud
 
 __all__ = ["SCHEMES", "Options", "open_store"]
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import obstore
 from obstore.exceptions import NotModifiedError
 
-from holdfast.backends.objects.failures import FAILURES, Place
-from holdfast.backends.objects.requests import (
+from holdfast.backends.objects.driver.failures import FAILURES, Place
+from holdfast.backends.objects.protocol.requests import (
     ABSENT,
     ANY,
     UNCHANGED,
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta, PutResult
     from obstore.store import ObjectStore as Driver
 
-    from holdfast.backends.objects.service import Connect
+    from holdfast.backends.objects.driver.service import Connect
 
 __all__ = ["PART", "ObjectStore"]
 

@@ -17,13 +17,13 @@ from zlib import crc32
 import msgspec
 
 from holdfast.abc import Head
-from holdfast.backends.objects.frames import MALFORMED, Count, Frame, Known, Number, parse_frames
+from holdfast.backends.objects.protocol.frames import MALFORMED, Count, Frame, Known, Number, parse_frames
 from holdfast.errors import DamagedError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from holdfast.backends.objects.requests import Token
+    from holdfast.backends.objects.protocol.requests import Token
 
 __all__ = ["EXPIRING", "GONE", "LIVING", "SegmentRef", "State", "decode_header", "decode_state", "encode_state"]
 

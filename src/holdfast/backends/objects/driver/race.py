@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from holdfast.backends.objects.requests import ABSENT, All, Delete, Get, Object, Pause, Put
+from holdfast.backends.objects.protocol.requests import ABSENT, All, Delete, Get, Object, Pause, Put
 from holdfast.errors import HoldfastError, UnavailableError
 
 if TYPE_CHECKING:
-    from holdfast.backends.objects.requests import Condition, Steps, Token
+    from holdfast.backends.objects.protocol.requests import Condition, Steps, Token
 
 __all__ = ["Raced", "race"]
 

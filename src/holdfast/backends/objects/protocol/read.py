@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from holdfast.abc import Slice
-from holdfast.backends.objects.fetch import (
+from holdfast.backends.objects.protocol.fetch import (
     WHOLE,
     VanishedError,
     blocks,
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from holdfast.abc import Entry
-    from holdfast.backends.objects.frames import Frame
-    from holdfast.backends.objects.requests import Steps, World
-    from holdfast.backends.objects.segment import Block
-    from holdfast.backends.objects.state import SegmentRef, State
+    from holdfast.backends.objects.protocol.frames import Frame
+    from holdfast.backends.objects.protocol.requests import Steps, World
+    from holdfast.backends.objects.protocol.segment import Block
+    from holdfast.backends.objects.protocol.state import SegmentRef, State
 
 __all__ = ["Window", "find_blob", "read"]
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from holdfast.backends.objects.frames import MALFORMED, Count, Frame, parse_frames
-from holdfast.backends.objects.state import SegmentRef
+from holdfast.backends.objects.protocol.frames import MALFORMED, Count, Frame, parse_frames
+from holdfast.backends.objects.protocol.state import SegmentRef
 from holdfast.errors import DamagedError, UnsupportedError
 
 if TYPE_CHECKING:

@@ -10,19 +10,19 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from holdfast.abc import Swept
-from holdfast.backends.objects.commit import replace
-from holdfast.backends.objects.draft import CONDEMNED_REMEMBERED, Draft
-from holdfast.backends.objects.fetch import VanishedError, linked, look, look_again
-from holdfast.backends.objects.keys import DATA, HEADS, is_blob, place_at, place_of
-from holdfast.backends.objects.requests import Delete, Get, List
-from holdfast.backends.objects.state import EXPIRING, decode_header
+from holdfast.backends.objects.protocol.commit import replace
+from holdfast.backends.objects.protocol.draft import CONDEMNED_REMEMBERED, Draft
+from holdfast.backends.objects.protocol.fetch import VanishedError, linked, look, look_again
+from holdfast.backends.objects.protocol.keys import DATA, HEADS, is_blob, place_at, place_of
+from holdfast.backends.objects.protocol.requests import Delete, Get, List
+from holdfast.backends.objects.protocol.state import EXPIRING, decode_header
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from holdfast.backends.objects.keys import Place
-    from holdfast.backends.objects.requests import Item, Steps, World
-    from holdfast.backends.objects.state import State
+    from holdfast.backends.objects.protocol.keys import Place
+    from holdfast.backends.objects.protocol.requests import Item, Steps, World
+    from holdfast.backends.objects.protocol.state import State
 
 __all__ = ["Litter", "bury", "survey", "sweep_stream"]
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Final
 
-from holdfast.backends.objects.probe import PROMISES, probe
-from holdfast.backends.objects.race import race
+from holdfast.backends.objects.driver.probe import PROMISES, probe
+from holdfast.backends.objects.driver.race import race
 from holdfast.errors import HoldfastError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from holdfast.backends.objects.store import ObjectStore
+    from holdfast.backends.objects.driver.store import ObjectStore
 
 __all__ = ["Finding", "examine"]
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from obstore.store import S3Store
 
-from holdfast.backends.objects.service import check_endpoint, client_options, retry_config
+from holdfast.backends.objects.driver.service import check_endpoint, client_options, retry_config
 from holdfast.errors import InvalidError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore as Driver
     from obstore.store import S3Credential
 
-    from holdfast.backends.objects.opening import Options
+    from holdfast.backends.objects.driver.opening import Options
 
 __all__ = ["Amazon"]
 

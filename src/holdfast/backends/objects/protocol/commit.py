@@ -10,19 +10,19 @@ from contextlib import suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from holdfast.backends.objects.draft import Draft
-from holdfast.backends.objects.fetch import VanishedError, frame_at, look, look_again
-from holdfast.backends.objects.keys import place_of
-from holdfast.backends.objects.requests import ABSENT, Delete, Pause, Put
-from holdfast.backends.objects.state import State, encode_state
+from holdfast.backends.objects.protocol.draft import Draft
+from holdfast.backends.objects.protocol.fetch import VanishedError, frame_at, look, look_again
+from holdfast.backends.objects.protocol.keys import place_of
+from holdfast.backends.objects.protocol.requests import ABSENT, Delete, Pause, Put
+from holdfast.backends.objects.protocol.state import State, encode_state
 from holdfast.errors import HoldfastError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from holdfast.abc import Change, Receipt
-    from holdfast.backends.objects.requests import Steps, World
-    from holdfast.backends.objects.seal import Sealed
+    from holdfast.backends.objects.protocol.requests import Steps, World
+    from holdfast.backends.objects.protocol.seal import Sealed
 
 __all__ = ["Committed", "commit", "replace"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from obstore.store import AzureStore
 
-from holdfast.backends.objects.service import check_endpoint, client_options, retry_config
+from holdfast.backends.objects.driver.service import check_endpoint, client_options, retry_config
 from holdfast.errors import InvalidError
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from obstore.store import ObjectStore as Driver
 
-    from holdfast.backends.objects.opening import Options
+    from holdfast.backends.objects.driver.opening import Options
 
 __all__ = ["Azure"]
 

@@ -11,14 +11,14 @@ import warnings
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from holdfast.backends.objects.requests import ABSENT, UNCHANGED, All, Delete, Get, Object, Pause, Put, Token
+from holdfast.backends.objects.protocol.requests import ABSENT, UNCHANGED, All, Delete, Get, Object, Pause, Put, Token
 from holdfast.errors import HoldfastError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from holdfast.backends.objects.requests import Steps
-    from holdfast.backends.objects.store import ObjectStore
+    from holdfast.backends.objects.driver.store import ObjectStore
+    from holdfast.backends.objects.protocol.requests import Steps
 
     _Form = Callable[[Token], Token]
 

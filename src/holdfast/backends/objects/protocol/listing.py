@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from holdfast.abc import Head, Listed, Listing
-from holdfast.backends.objects.fetch import shown
-from holdfast.backends.objects.keys import place_at, place_of, prefix_of
-from holdfast.backends.objects.requests import UNCHANGED, All, Get, List
-from holdfast.backends.objects.state import EXPIRING, GONE, State, decode_header, decode_state
+from holdfast.backends.objects.protocol.fetch import shown
+from holdfast.backends.objects.protocol.keys import place_at, place_of, prefix_of
+from holdfast.backends.objects.protocol.requests import UNCHANGED, All, Get, List
+from holdfast.backends.objects.protocol.state import EXPIRING, GONE, State, decode_header, decode_state
 from holdfast.rule import after_cursor, living
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from holdfast.backends.objects.keys import Prefix
-    from holdfast.backends.objects.requests import Item, Object, Steps, World
+    from holdfast.backends.objects.protocol.keys import Prefix
+    from holdfast.backends.objects.protocol.requests import Item, Object, Steps, World
 
 __all__ = ["heads", "listing"]
 

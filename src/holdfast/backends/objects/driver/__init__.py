@@ -1,0 +1,1 @@
+"""The driver: opens a bucket, performs requests over obstore, and finds out whether the store keeps its word."""
