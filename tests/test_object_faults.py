@@ -157,7 +157,7 @@ async def test_a_commit_that_was_never_answered_is_repeated_and_there_once(
 ) -> None:
     monkeypatch.setattr(commit, "PATIENCE", 200_000)
     prefix = f"unanswered-{question.name}-{fault.name}-{after}-{named}".lower().replace(" ", "-")
-    life = Life(server, prefix, (holdfast.UnavailableError,), timeout=0.3)
+    life = Life(server, prefix, (holdfast.UnavailableError,), timeout=1)
     try:
         async with life.open() as stores, life.open() as others:
             await life.add(stores, "kept", "0")
