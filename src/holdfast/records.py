@@ -90,14 +90,20 @@ class ArtifactInfo:
     name: str | None = None
     description: str | None = None
     mime_type: str | None = None
-    """Taken from the content where it is not given: JSON, text or bytes."""
+    """Guessed from the name, the id or the content where it is not given."""
     metadata: dict[str, Any] = field(default_factory=dict)
     version: int = 0
     """1 for the first. Set by the store."""
     size: int = 0
     """Of the content, in bytes. Set by the store."""
     sha256: str = ""
-    """Of the content's bytes, in lower-case hexadecimal. Set by the store, checked on every read."""
+    """Of the content's bytes, in lower-case hexadecimal. Set by the store, checked on every whole read."""
+    kind: str = "file"
+    """"file" (bytes or text), "data" (a JSON value) or "dataset" (rows). Set by the store."""
+    rows: int | None = None
+    """Of a dataset. Set by the store."""
+    schema: dict[str, Any] | None = None
+    """Of data a JSON Schema that it is held to; of a dataset its columns. An update that gives none keeps it."""
     created_at: datetime | None = None
     """When this version was stored. Set by the store."""
     incarnation: str = field(default="", repr=False)

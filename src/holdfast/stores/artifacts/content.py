@@ -1,0 +1,88 @@
+"""What a version can be made of: bytes, text, JSON, a path, a file object, an async iterator."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from holdfast.blocking import in_thread
+from holdfast.errors import InvalidError
+from holdfast.stores.artifacts.records import CHUNK
+from holdfast.stores.codec import encode
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+__all__ = ["Content", "encoded", "source_of"]
+
+
+class Content:
+    """What a version is made of: its encoding, and its bytes, piece by piece, once."""
+
+    def __init__(self, encoding: str, pieces: AsyncIterator[bytes], *, held: bytes | None = None) -> None:
+        self.encoding = encoding
+        self.pieces = pieces
+        self.held = held
+        """All of it, where it is in memory anyway."""
+        self.rows: int | None = None
+
+
+def source_of(content: Any, what: str) -> Content:
+    """Say what content is: bytes, text, a path, a file object, an async iterator of bytes, or else JSON."""
+    if isinstance(content, bytes | bytearray | memoryview):
+        return _in_memory("bytes", bytes(content))
+    if isinstance(content, str):
+        return _in_memory("text", encoded(content, what))
+    if isinstance(content, os.PathLike):
+        return Content("bytes", _from_file(partial(open, content, "rb"), close=True))
+    if isinstance(content, AsyncIterable):
+        return Content("bytes", _each_bytes(content))
+    if callable(getattr(content, "read", None)):
+        return Content("bytes", _from_file(lambda: content, close=False))
+    return _in_memory("json", encode(content, what))
+
+
+def _in_memory(encoding: str, body: bytes) -> Content:
+    async def pieces() -> AsyncIterator[bytes]:
+        if body:
+            yield body
+
+    return Content(encoding, pieces(), held=body)
+
+
+async def _from_file(open_file: Callable[[], Any], *, close: bool) -> AsyncIterator[bytes]:
+    with ThreadPoolExecutor(1, "holdfast-file") as thread:
+        try:
+            file = await in_thread(thread, open_file)
+        except OSError as error:
+            raise InvalidError(f"the content cannot be read: {error.strerror}") from error
+        try:
+            while piece := await in_thread(thread, file.read, CHUNK):
+                if not isinstance(piece, bytes):
+                    raise InvalidError("this file object gives no bytes: open it in binary mode")
+                yield piece
+        finally:
+            if close:
+                file.close()
+
+
+async def _each_bytes(pieces: AsyncIterable[Any]) -> AsyncIterator[bytes]:
+    async for piece in pieces:
+        if not isinstance(piece, bytes | bytearray | memoryview):
+            raise InvalidError(f"a piece of content must be bytes, not {type(piece).__name__}")
+        yield bytes(piece)
+
+
+def encoded(text: str, what: str = "a piece of text") -> bytes:
+    """Return text as UTF-8.
+
+    Raises:
+        InvalidError: it has a lone surrogate.
+    """
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise InvalidError(f"{what} has a lone surrogate: it is not Unicode text") from None

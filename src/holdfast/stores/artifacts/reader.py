@@ -1,0 +1,199 @@
+"""Reading a version: whole or in part, streamed, each MiB held against its checksum before anybody sees it."""
+
+from __future__ import annotations
+
+import io
+from collections import OrderedDict
+from contextlib import aclosing
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final, Self
+from zlib import crc32
+
+from holdfast.errors import DamagedError, InvalidError, NotFoundError
+from holdfast.stores.artifacts.records import CHUNK
+from holdfast.stores.artifacts.upload import hashed
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator
+
+    from holdfast.abc import Backend
+    from holdfast.records import ArtifactInfo
+    from holdfast.stores.artifacts.records import Version
+
+__all__ = ["ArtifactReader"]
+
+_KEPT: Final = 8
+"""Chunks of 1 MiB that were read and are kept, for those that jump back and forth."""
+
+
+class ArtifactReader:
+    """The bytes `start <= offset < stop` of one version. Iterate it, or `read` and `seek`.
+
+    Iteration is one request of the place, from where the reader stands to the end, in pieces of at most 1 MiB. A `read`
+    asks for the MiBs that it touches, with one request; as soon as reads follow one another, one request brings all
+    that is behind them, as it is asked for. Every MiB is checked before it is returned, and a whole content that is
+    iterated against its SHA-256 too, at its end.
+
+    Raises:
+        DamagedError: bytes do not match their checksum.
+        NotFoundError: the artifact, or this version, was removed meanwhile.
+    """
+
+    def __init__(
+        self, backend: Backend, stream: str, version: Version, start: int = 0, stop: int | None = None
+    ) -> None:
+        if start < 0 or (stop is not None and stop < 0):
+            raise InvalidError(f"start={start}, stop={stop}: offsets begin at 0")
+        self.info: ArtifactInfo = version.info
+        """The version that is read."""
+        self._backend = backend
+        self._stream = stream
+        self._version = version
+        self._start = min(start, version.info.size)
+        self._stop = max(min(version.info.size if stop is None else stop, version.info.size), self._start)
+        self._position = self._start
+        self._kept: OrderedDict[int, bytes] = OrderedDict()
+        self._ahead: AsyncGenerator[bytes, None] | None = None
+        self._following = -1
+        """The chunk that `_ahead`, or a request of its own, would bring next."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @property
+    def size(self) -> int:
+        """How many bytes there are from start to stop."""
+        return self._stop - self._start
+
+    def tell(self) -> int:
+        """Return where the next read begins, counted from `start`."""
+        return self._position - self._start
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to an offset: from `start`, from here (whence=1) or from the end (whence=2). Asks the place for nothing.
+
+        Raises:
+            InvalidError: it would lie before the start.
+        """
+        base = {io.SEEK_SET: self._start, io.SEEK_CUR: self._position, io.SEEK_END: self._stop}.get(whence)
+        if base is None or base + offset < self._start:
+            raise InvalidError(f"seek({offset}, {whence}): this is before the start")
+        self._position = base + offset
+        return self.tell()
+
+    async def read(self, size: int = -1) -> bytes:
+        """Return the next `size` bytes, fewer only at the end; without a size all that are left."""
+        stop = self._stop if size < 0 else min(self._position + size, self._stop)
+        if self._position >= stop:
+            return b""
+        start, self._position = self._position, stop
+        if self._version.blob is None:
+            return self._version.content[start:stop]
+        first, last = start // CHUNK, (stop - 1) // CHUNK
+        chunks = [chunk async for chunk in self._take(first, last)]
+        chunks[-1] = chunks[-1][: stop - last * CHUNK]
+        chunks[0] = chunks[0][start - first * CHUNK :]
+        return b"".join(chunks)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        start, stop = self._position, self._stop
+        if self._version.blob is None:
+            self._position = stop
+            self._check_whole(self._version.content)
+            if start < stop:
+                yield self._version.content[start:stop]
+            return
+        if start >= stop:
+            return
+        first = start // CHUNK
+        chunks = self._fetch(first, (stop - 1) // CHUNK)
+        whole = start == 0 and stop == self.info.size
+        async with aclosing(hashed(chunks, self._check_digest) if whole else chunks) as checked:
+            number = first
+            async for chunk in checked:
+                part = chunk[max(start - number * CHUNK, 0) : stop - number * CHUNK]
+                self._position = min((number + 1) * CHUNK, stop)
+                number += 1
+                yield part
+
+    async def close(self) -> None:
+        """Let go of what is under way. Closing twice is closing once."""
+        ahead, self._ahead = self._ahead, None
+        self._kept.clear()
+        if ahead is not None:
+            await ahead.aclose()
+
+    async def _take(self, first: int, last: int) -> AsyncIterator[bytes]:
+        """Return chunks, of which the newest read are kept."""
+        while first <= last:
+            if first in self._kept:
+                self._kept.move_to_end(first)
+                yield self._kept[first]
+                first += 1
+                continue
+            if self._ahead is None or self._following != first:
+                await self._look_ahead(first, last)
+            assert self._ahead is not None
+            chunk = await anext(self._ahead, None)
+            if chunk is None:
+                self._ahead = None
+                continue
+            self._kept[first] = chunk
+            if len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+            first += 1
+            self._following = first
+            yield chunk
+
+    async def _look_ahead(self, first: int, last: int) -> None:
+        if self._ahead is not None:
+            await self._ahead.aclose()
+        # Who goes on where the last read ended will go on so: one request for all that is left, fetched as it is read.
+        end = (self._stop - 1) // CHUNK if self._following == first else last
+        self._ahead, self._following = self._fetch(first, end), first
+
+    async def _fetch(self, first: int, last: int) -> AsyncGenerator[bytes, None]:
+        """Ask for chunks with one request, and hold each against its checksum."""
+        blob, number, size = self._version.blob, first, self.info.size
+        assert blob is not None
+        held: list[bytes] = []
+        length = 0
+        stop = min((last + 1) * CHUNK, size)
+        try:
+            async with aclosing(self._pieces(blob, first * CHUNK, stop)) as pieces:
+                async for piece in pieces:
+                    held.append(piece)
+                    length += len(piece)
+                    while length >= CHUNK:
+                        joined = held[0] if len(held) == 1 else b"".join(held)
+                        chunk, rest = (joined, b"") if length == CHUNK else (joined[:CHUNK], joined[CHUNK:])
+                        held, length = [rest] if rest else [], len(rest)
+                        yield self._checked(number, chunk)
+                        number += 1
+        except NotFoundError as error:
+            raise NotFoundError(f"{self._version.where}: it was removed while it was read") from error
+        if length:
+            yield self._checked(number, b"".join(held))
+
+    async def _pieces(self, blob: str, start: int, stop: int) -> AsyncGenerator[bytes, None]:
+        async for piece in self._backend.read_blob(self._stream, blob, start=start, stop=stop):
+            yield piece
+
+    def _checked(self, number: int, chunk: bytes) -> bytes:
+        wanted = self._version.checksums[4 * number : 4 * number + 4]
+        expected = min(CHUNK, self.info.size - number * CHUNK)
+        if len(chunk) != expected or (wanted and int.from_bytes(wanted, "little") != crc32(chunk)):
+            raise DamagedError(
+                f"{self._version.where}: its bytes from {number * CHUNK:,} on do not match their checksum"
+            )
+        return chunk
+
+    def _check_digest(self, size: int, sha256: str) -> None:
+        if (size, sha256) != (self.info.size, self.info.sha256):
+            raise DamagedError(f"{self._version.where}: the content does not match its SHA-256")
+
+    def _check_whole(self, content: bytes) -> None:
+        self._check_digest(len(content), sha256(content).hexdigest())

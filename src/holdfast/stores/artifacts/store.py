@@ -1,0 +1,283 @@
+"""The store of artifacts: a stream of versions each."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from contextlib import asynccontextmanager
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, Final
+
+from holdfast.abc import Change
+from holdfast.blocking import run_in_place
+from holdfast.errors import DamagedError, InvalidError, NotFoundError
+from holdfast.records import Artifact, ArtifactInfo, Page
+from holdfast.stores.artifacts.add import add
+from holdfast.stores.artifacts.content import Content, source_of
+from holdfast.stores.artifacts.file import ArtifactFile
+from holdfast.stores.artifacts.reader import ArtifactReader
+from holdfast.stores.artifacts.records import KIND, Version, content_of, newest_of, stream_of
+from holdfast.stores.artifacts.writer import ArtifactWriter
+from holdfast.stores.codec import check_counts, check_integers
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine
+
+    from holdfast.abc import Backend, Head
+
+__all__ = ["Artifacts"]
+
+_PAGE_BYTES: Final = 2**20
+_FILE_BUFFER: Final = 2**17
+
+
+class Artifacts:
+    """The artifacts of a place: files, data and datasets of any size, every version of them.
+
+    Content is bytes, text or a JSON value, and comes back as what it was; or comes from a path, a file object or an
+    async iterator of bytes, and comes back as bytes. It is checked by SHA-256 when it is read whole, and by a checksum
+    for each MiB when a part is read.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    async def create(self, artifact: Artifact, *, op_id: str | None = None) -> ArtifactInfo:
+        """Store a new artifact as version 1. It is visible whole, or not at all.
+
+        Content that is a path, a file object or an async iterator is streamed, in constant memory.
+
+        Args:
+            op_id: names this call: a repeat after a lost answer stores nothing and returns what the first returned.
+
+        Raises:
+            ConflictError: the id is taken. What is there stays as it is.
+            InvalidError: the id, the metadata or the content cannot be kept, or does not fit its schema. Nothing was
+                stored.
+            UnavailableError: it may have been stored. Repeat the call with the same op_id.
+        """
+        _check_artifact(artifact)
+        return await add(
+            self._backend, artifact, source_of(artifact.content, _what(artifact)), Change(expect=0, op_id=op_id)
+        )
+
+    async def update(self, artifact: Artifact, *, expect: int | None = None, op_id: str | None = None) -> ArtifactInfo:
+        """Store the artifact, as given, as a new version. The older versions stay.
+
+        `context_id`, `task_id` and `schema` stay what they were where they are None. Two writers without `expect` both
+        get their version, one after the other. What has the same bytes as an earlier version is not stored again.
+
+        Args:
+            expect: the version that this update follows.
+
+        Raises:
+            NotFoundError: there is no such artifact. Create it.
+            ConflictError: it is at another version, its `current`, or was deleted and created again.
+            UnavailableError: it may have been stored. Repeat the call with the same op_id.
+        """
+        _check_artifact(artifact)
+        check_integers(expect=expect)
+        head = await self._head(artifact.artifact_id)
+        if head is None:
+            raise NotFoundError(f"there is no artifact {artifact.artifact_id!r}: create it")
+        incarnation = artifact.incarnation if artifact.incarnation and expect is not None else head.incarnation
+        change = Change(expect=expect, op_id=op_id, incarnation=incarnation)
+        return await add(self._backend, artifact, source_of(artifact.content, _what(artifact)), change, head)
+
+    @asynccontextmanager
+    async def open_writer(
+        self,
+        artifact_id: str,
+        *,
+        context_id: str | None = None,
+        task_id: str | None = None,
+        name: str | None = None,
+        description: str | None = None,
+        mime_type: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        expect: int | None = None,
+        op_id: str | None = None,
+    ) -> AsyncIterator[ArtifactWriter]:
+        """Write a version piece by piece, in constant memory: `async with ... as w: await w.write(piece)`.
+
+        It becomes the next version of the artifact, its first where there is none, when the block ends without an
+        error; `w.info` then says what was stored. After an exception or a crash nothing can be seen of it, and a sweep
+        removes what is left.
+
+        Args:
+            expect: the version that this one follows; 0 for an artifact that is not there yet. None: whatever is there.
+
+        Raises:
+            ConflictError: at the end: the artifact is not at the version expected. Nothing was stored.
+            UnavailableError: at the end: it may have been stored. Write it again with the same op_id.
+        """
+        check_integers(expect=expect)
+        described = Artifact(
+            artifact_id=artifact_id, context_id=context_id, task_id=task_id, name=name, description=description,
+            mime_type=mime_type, metadata={} if metadata is None else metadata,
+        )  # fmt: skip
+        head = await self._head(artifact_id)
+        change = Change(expect=expect, op_id=op_id, incarnation=head.incarnation if head and expect else None)
+
+        def store(content: Content) -> Coroutine[Any, Any, ArtifactInfo]:
+            return add(self._backend, described, content, change, head)
+
+        async with ArtifactWriter(store) as writer:
+            yield writer
+
+    async def get(self, artifact_id: str, *, version: int | None = None) -> Artifact | None:
+        """Return an artifact with its content, the newest version or a given one; None where there is none.
+
+        Raises:
+            DamagedError: the content does not match its SHA-256.
+        """
+        found = await self._version(artifact_id, version)
+        if found is None:
+            return None
+        stream, one = found
+        try:
+            body = b"".join([chunk async for chunk in ArtifactReader(self._backend, stream, one)])
+        except NotFoundError as error:
+            now = await self._head(artifact_id)
+            if now is None or now.incarnation != one.info.incarnation or now.first >= one.info.version:
+                return None  # removed between the two reads
+            raise DamagedError(f"{one.where}: its content is gone") from error
+        kept = {field.name: getattr(one.info, field.name) for field in fields(one.info)}
+        return Artifact(**kept, content=content_of(one, body))
+
+    async def info(self, artifact_id: str, *, version: int | None = None) -> ArtifactInfo | None:
+        """Return what is known of an artifact without its content; None where there is none."""
+        found = await self._version(artifact_id, version)
+        return found and found[1].info
+
+    @asynccontextmanager
+    async def open_reader(
+        self, artifact_id: str, *, version: int | None = None, start: int = 0, stop: int | None = None
+    ) -> AsyncIterator[ArtifactReader]:
+        """Read the bytes `start <= offset < stop` of a version, in constant memory; both may lie beyond the end.
+
+        `async for piece in r` streams them; `await r.read(n)` and `r.seek(offset)` jump about.
+
+        Raises:
+            NotFoundError: there is no such artifact, or no such version.
+            DamagedError: while reading: bytes do not match their checksum.
+        """
+        async with await self._open(artifact_id, version, start, stop) as reader:
+            yield reader
+
+    async def open_file(self, artifact_id: str, *, version: int | None = None) -> io.BufferedReader:
+        """Open a version as a seekable file object, for zipfile, PIL, pyarrow and whoever else reads files.
+
+        Its methods block: use it in a thread (`asyncio.to_thread`). Close it when you are done.
+
+        Raises:
+            NotFoundError: there is no such artifact, or no such version.
+        """
+        reader = await self._open(artifact_id, version, 0, None)
+        return io.BufferedReader(ArtifactFile(reader, _runner(self._backend)), _FILE_BUFFER)
+
+    async def versions(self, artifact_id: str) -> list[ArtifactInfo]:
+        """Return every version without its content, the oldest first; an empty list for an unknown artifact."""
+        stream = stream_of(artifact_id)
+        found: list[ArtifactInfo] = []
+        incarnation, position = None, 0
+        while True:
+            head, entries = await self._backend.read(stream, start=position, max_bytes=_PAGE_BYTES)
+            if head is None or not entries or head.incarnation != (incarnation or head.incarnation):
+                return found
+            incarnation = head.incarnation
+            found += [Version.read(artifact_id, head, entry).info for entry in entries]
+            position = entries[-1].position + 1
+            if position >= head.next:
+                return found
+
+    async def list(
+        self,
+        *,
+        context_id: str | None = None,
+        task_id: str | None = None,
+        after: str | None = None,
+        limit: int = 100,
+    ) -> Page[ArtifactInfo]:
+        """List the newest versions without their content, the last changed first, a page at a time.
+
+        Args:
+            after: the `next` of the page before.
+        """
+        check_counts(limit=limit)
+        wanted = {"context_id": context_id, "task_id": task_id}
+        where = {key: value for key, value in wanted.items() if value is not None}
+        found, following = await self._backend.streams(
+            f"{KIND}/", where=where, order="recent", after=after, limit=limit
+        )
+        heads = await self._backend.heads([one.name for one in found]) if found else []
+        # An artifact that was updated while this list was made may no longer be what was asked for.
+        still = [head for head in heads if head is not None and where.items() <= head.labels.items()]
+        return Page([newest_of(head) for head in still], following)
+
+    async def prune(self, artifact_id: str, *, keep: int) -> int:
+        """Remove all versions but the newest `keep`, and return how many were removed. Their numbers stay.
+
+        Content that a version which stays has too is kept. An unknown artifact is 0.
+
+        Raises:
+            ConflictError: another prune or delete came in between. Repeat it.
+        """
+        check_counts(keep=keep)
+        head = await self._head(artifact_id)
+        if head is None or head.next - keep <= head.first:
+            return 0
+        first = head.next - keep
+        change = Change(drop_before=first, incarnation=head.incarnation, revision=head.revision)
+        await self._backend.commit(head.name, change)
+        return first - head.first
+
+    async def delete(self, artifact_id: str) -> None:
+        """Remove an artifact with all its versions. Nothing of it can be read again; an unknown one is fine."""
+        await self._backend.commit(stream_of(artifact_id), Change(delete=True))
+
+    async def _head(self, artifact_id: str) -> Head | None:
+        (head,) = await self._backend.heads([stream_of(artifact_id)])
+        return head
+
+    async def _version(self, artifact_id: str, version: int | None) -> tuple[str, Version] | None:
+        stream = stream_of(artifact_id)
+        check_integers(version=version)
+        if version is None:
+            head, entries = await self._backend.read(stream, limit=1, newest=True)
+        elif version < 1:
+            raise InvalidError(f"version={version}: versions begin at 1")
+        else:
+            head, entries = await self._backend.read(stream, start=version - 1, stop=version)
+        return (stream, Version.read(artifact_id, head, entries[0])) if head is not None and entries else None
+
+    async def _open(self, artifact_id: str, version: int | None, start: int, stop: int | None) -> ArtifactReader:
+        check_integers(start=start, stop=stop)
+        found = await self._version(artifact_id, version)
+        if found is None:
+            raise NotFoundError(
+                f"there is no artifact {artifact_id!r}"
+                if version is None
+                else f"artifact {artifact_id!r} has no version {version}"
+            )
+        return ArtifactReader(self._backend, *found, start, stop)
+
+
+def _check_artifact(artifact: Artifact) -> None:
+    if not isinstance(artifact, Artifact):
+        raise InvalidError(f"this takes a holdfast.Artifact, not {type(artifact).__name__}")
+
+
+def _what(artifact: Artifact) -> str:
+    return f"the content of artifact {artifact.artifact_id!r}"
+
+
+def _runner(backend: Backend) -> Callable[[Coroutine[Any, Any, Any]], Any]:
+    if backend.in_place:
+        return run_in_place
+    loop = asyncio.get_running_loop()
+
+    def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+
+    return run
