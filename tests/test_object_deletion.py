@@ -126,7 +126,8 @@ async def test_a_deleted_artifact_leaves_nothing_of_any_version(server: FaultyS3
         artifact = holdfast.Artifact(artifact_id="a", content=content, name=SECRET, metadata={"about": SECRET})
         await stores.artifacts.create(artifact)
         await stores.artifacts.update(artifact)
-        assert len(holding(server)) == (1 if size == 100 else 3)
+        # The same bytes again are stored once.
+        assert len(holding(server)) == (1 if size == 100 else 2)
         await stores.artifacts.delete("a")
         await stores.sweep()
     assert_only_tombstones(server, "artifacts/a")

@@ -226,7 +226,7 @@ async def test_a_task_is_saved_by_one_put_and_loaded_by_one_get(server: FaultyS3
     ("size", "written", "read"),
     [
         (30_000, ["PUT head"], ["GET head"]),
-        (8 * 2**20, ["PUT blob", "PUT head"], ["GET head", "GET head", "GET blob"]),
+        (8 * 2**20, ["PUT blob", "PUT head"], ["GET blob", "GET head", "GET head"]),
     ],
     ids=["small", "large"],
 )
@@ -236,10 +236,11 @@ async def test_an_artifact_is_one_put_or_two(server: FaultyS3, size: int, writte
         await stores.artifacts.create(artifact)
         assert costs(made) == written
         made.clear()
-        await stores.artifacts.update(artifact)
-        assert costs(made)[1:] == written  # the first asked whether it is there
+        await stores.artifacts.update(holdfast.Artifact(artifact_id="a", content=b"\1" * size))
+        # Before that it asked whether it is there, and in which versions these bytes are already.
+        assert [cost for cost in costs(made) if cost.startswith("PUT")] == written
     async with cold(server) as (stores, made):
-        found = await stores.artifacts.get("a")
+        found = await stores.artifacts.get("a", version=1)
         assert found is not None
         assert found.content == artifact.content
-        assert costs(made) == read
+        assert sorted(costs(made)) == read  # the last two side by side

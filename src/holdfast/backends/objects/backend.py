@@ -29,7 +29,7 @@ from holdfast.errors import DamagedError, NotFoundError, UnavailableError
 from holdfast.rule import check, check_name, living, new_id, parse_cursor
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterator, Mapping, Sequence
 
     from holdfast.backends.objects.driver.examine import Finding
     from holdfast.backends.objects.driver.store import ObjectStore
@@ -185,16 +185,22 @@ class ObjectBackend(Backend):
         self, stream: str, blob: str, *, start: int = 0, stop: int | None = None
     ) -> AsyncIterator[bytes]:
         told = BLOB.fullmatch(blob)
-        state, found = await self._do(find_blob(stream, self._lines.known(stream), blob, self._world))
-        self._lines.learn(stream, state)
-        if not found or told is None:
-            raise NotFoundError(f"{stream!r} has no blob {blob!r}")
-        size = int(told[1])
+        size = int(told[1]) if told is not None else 0
         offset, stop = start, size if stop is None else min(stop, size)
-        key = place_of(stream).blob(blob)
-        pieces: Iterator[bytes] | None = iter(())
-        if start < stop:
-            pieces = await in_thread(self._threads, partial(download, self._store, key, start=start, stop=stop))
+        self._check_open()
+        # The body is asked for beside the head that says whether it may be shown: one round trip instead of two. A
+        # blob that is not there now, and never comes back, is not there for whatever head was read meanwhile either.
+        body = begin(self._threads, self._download, place_of(stream).blob(blob), start, stop)
+        try:
+            state, found = await self._do(find_blob(stream, self._lines.known(stream), blob, self._world))
+            self._lines.learn(stream, state)
+            if not found or told is None:
+                raise NotFoundError(f"{stream!r} has no blob {blob!r}")
+            pieces = await outcome(body)
+        except BaseException:
+            body.cancel()
+            body.add_done_callback(_let_go)
+            raise
         if pieces is None:
             state, found = await self._do(find_blob(stream, self._lines.known(stream), blob, self._world))
             if not found:
@@ -248,6 +254,10 @@ class ObjectBackend(Backend):
                     self_test(self._store)
                     self._tested = True
 
+    def _download(self, key: str, start: int, stop: int) -> Generator[bytes, None, None] | None:
+        self.test()
+        return download(self._store, key, start=start, stop=stop)
+
     def _check_open(self) -> None:
         # Before a thread is asked for anything: threads do not come through a fork, and would never answer.
         self._store.check_open()
@@ -258,6 +268,12 @@ class ObjectBackend(Backend):
 def _abort(upload: Upload, under_way: Future[Any]) -> None:
     wait_for([under_way])
     upload.abort()
+
+
+def _let_go(body: Future[Generator[bytes, None, None] | None]) -> None:
+    # Not left to whoever collects the error, and with it the answer: a connection would stay open as long.
+    if not body.cancelled() and body.exception() is None and (pieces := body.result()) is not None:
+        pieces.close()
 
 
 def _next(pieces: Iterator[bytes]) -> bytes:

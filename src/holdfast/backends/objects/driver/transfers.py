@@ -13,7 +13,7 @@ from holdfast.backends.objects.protocol.requests import Get, Put
 from holdfast.errors import HoldfastError, NotFoundError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
     from types import TracebackType
 
     import obstore
@@ -118,7 +118,9 @@ class Upload:
         return False
 
 
-def download(store: ObjectStore, key: str, *, start: int = 0, stop: int | None = None) -> Iterator[bytes] | None:
+def download(
+    store: ObjectStore, key: str, *, start: int = 0, stop: int | None = None
+) -> Generator[bytes, None, None] | None:
     """Return the bytes `start <= offset < stop` of a key in pieces of about 1 MiB. None: there is no such key.
 
     Both bounds may lie beyond the end. A connection that breaks on the way is begun anew from where it was, several
@@ -129,17 +131,23 @@ def download(store: ObjectStore, key: str, *, start: int = 0, stop: int | None =
         NotFoundError: the key was removed while the pieces were read.
     """
     if stop is not None and start >= stop:
-        return iter(())
+        return _nothing()
     try:
         result = store.repeat(f"GET {key}", partial(store.stream, key, start, stop))
     except NotFoundError:
         return None
     except BehindEndError:
-        return iter(())
+        return _nothing()
     return _pieces(store, key, start, stop, result)
 
 
-def _pieces(store: ObjectStore, key: str, start: int, stop: int | None, result: obstore.GetResult) -> Iterator[bytes]:
+def _nothing() -> Generator[bytes, None, None]:
+    yield from ()
+
+
+def _pieces(
+    store: ObjectStore, key: str, start: int, stop: int | None, result: obstore.GetResult
+) -> Generator[bytes, None, None]:
     offset = start
     stop = result.meta["size"] if stop is None else min(stop, result.meta["size"])
     failed = 0
