@@ -43,7 +43,7 @@ MAY_IMPORT = {
 MAY_IMPORT_OUTSIDE = {
     # layer: the libraries beside Python's own. A missing row means none.
     "abc": "msgspec",  # an entry is a struct: as a named tuple it costs a read of 10,000 a quarter more
-    "stores": "msgspec jsonschema pyarrow",  # the last two only where they are asked for: see the test below
+    "stores": "msgspec jsonschema referencing pyarrow",  # the others where they are asked for: see the test below
     "backends": "msgspec obstore boto3 botocore",  # boto3 only for a profile: see the test at the end
     "testing": "msgspec",
     "tools": "msgspec typer click rich",
@@ -151,7 +151,7 @@ def test_a_module_can_be_read_whole(path: Path) -> None:
 
 def test_importing_holdfast_loads_no_driver_and_nothing_optional() -> None:
     kept_out = {"typer", "rich", "click", "sqlite3", "hypothesis", "pytest", "obstore", "boto3", "botocore"}
-    kept_out |= {"jsonschema", "pyarrow", "pandas"}
+    kept_out |= {"jsonschema", "referencing", "pyarrow", "pandas"}
     script = f"import holdfast, sys; print(*sorted({kept_out} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr

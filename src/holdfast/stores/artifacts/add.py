@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from holdfast.errors import ConflictError, InvalidError, NotFoundError
 from holdfast.stores.artifacts.records import DESCRIBES, Version, info_of, newest_of, stream_of
@@ -13,7 +13,7 @@ from holdfast.stores.artifacts.upload import store_content
 from holdfast.stores.codec import encode, encode_head, labels_of
 
 if TYPE_CHECKING:
-    from holdfast.abc import Backend, Change, Head
+    from holdfast.abc import Backend, Change, Head, Receipt
     from holdfast.records import ArtifactInfo
     from holdfast.stores.artifacts.content import Content
 
@@ -48,28 +48,52 @@ async def add(
         raise InvalidError(f"metadata must be a dict, not {type(artifact.metadata).__name__}")
     if record["schema"] is None and head is not None and head.note:
         record["schema"] = newest_of(head).schema
+    encode_head(record, _describes(artifact_id))  # refused before anything is uploaded
     check_schema(record["schema"], content, f"artifact {artifact_id!r}")
-    what = f"what describes artifact {artifact_id!r}, its metadata included,"
-    encode_head(record, what)  # refused before anything is uploaded
-    told, body, blobs = await store_content(backend, stream, content, follows=head is not None)
-    record["mime_type"] = record["mime_type"] or _guessed(artifact, told["encoding"])
-    described = {key: value for key, value in told.items() if key not in {"blob", "checksums"}}
-    change = change._replace(
-        entries=(encode(record | told, "an artifact") + b"\n" + body,),
-        labels=labels,
-        note=encode_head(record | described, what),
-        blobs=blobs,
-    )
-    try:
-        receipt = await backend.commit(stream, change)
-    except ConflictError as error:
-        raise _conflict(artifact_id, change, error) from error
+    receipt, known = await _store(backend, artifact, content, change._replace(labels=labels), record, head is not None)
     if receipt.repeated:
         # What is there is what the first call stored, whatever this one was given.
         now, entries = await backend.read(stream, start=receipt.first, stop=receipt.next)
         if now is not None and now.incarnation == receipt.incarnation and entries:
             return Version.read(artifact_id, receipt, entries[0]).info
-    return info_of(artifact_id, record | described, receipt, receipt.first, receipt.committed_at)
+    return info_of(artifact_id, known, receipt, receipt.first, receipt.committed_at)
+
+
+async def _store(
+    backend: Backend, artifact: ArtifactInfo, content: Content, change: Change, record: dict[str, Any], follows: bool
+) -> tuple[Receipt, dict[str, Any]]:
+    artifact_id, stream = artifact.artifact_id, stream_of(artifact.artifact_id)
+    while True:
+        told, body, blobs = await store_content(backend, stream, content, follows=follows)
+        record["mime_type"] = record["mime_type"] or _guessed(artifact, told["encoding"])
+        known = record | {key: value for key, value in told.items() if key not in {"blob", "checksums"}}
+        change = change._replace(
+            entries=(encode(record | told, "an artifact") + b"\n" + body,),
+            note=encode_head(known, _describes(artifact_id)),
+            blobs=blobs,
+        )
+        try:
+            return await backend.commit(stream, change), known
+        except ConflictError as error:
+            if not blobs or not await _fits(backend, stream, change):
+                raise _conflict(artifact_id, change, error) from error
+            # Not the artifact but the blob is another: the version that brought it was pruned meanwhile.
+            if not follows or not content.begin_again():
+                says = f"the bytes of artifact {artifact_id!r} were removed with an older version: write them again"
+                raise ConflictError(says, current=error.current) from error
+            follows = False
+
+
+def _describes(artifact_id: str) -> str:
+    return f"what describes artifact {artifact_id!r}, its metadata included,"
+
+
+async def _fits(backend: Backend, stream: str, change: Change) -> bool:
+    """Whether an artifact is what a change expects."""
+    (head,) = await backend.heads([stream])
+    if change.incarnation is not None and (head is None or head.incarnation != change.incarnation):
+        return False
+    return change.expect is None or change.expect == (0 if head is None else head.next)
 
 
 def _conflict(artifact_id: str, change: Change, error: ConflictError) -> ConflictError | NotFoundError:

@@ -14,7 +14,7 @@ from holdfast.stores.artifacts.records import CHUNK
 from holdfast.stores.codec import encode
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, Callable
 
 __all__ = ["Content", "encoded", "source_of"]
 
@@ -22,12 +22,19 @@ __all__ = ["Content", "encoded", "source_of"]
 class Content:
     """What a version is made of: its encoding, and its bytes, piece by piece, once."""
 
-    def __init__(self, encoding: str, pieces: AsyncIterator[bytes], *, held: bytes | None = None) -> None:
+    def __init__(self, encoding: str, pieces: AsyncGenerator[bytes, None], *, held: bytes | None = None) -> None:
         self.encoding = encoding
         self.pieces = pieces
         self.held = held
         """All of it, where it is in memory anyway."""
         self.rows: int | None = None
+
+    def begin_again(self) -> bool:
+        """Give all pieces once more. False: they came by, and are gone."""
+        if self.held is None:
+            return False
+        self.pieces = _piece(self.held)
+        return True
 
 
 def source_of(content: Any, what: str) -> Content:
@@ -46,14 +53,15 @@ def source_of(content: Any, what: str) -> Content:
 
 
 def _in_memory(encoding: str, body: bytes) -> Content:
-    async def pieces() -> AsyncIterator[bytes]:
-        if body:
-            yield body
-
-    return Content(encoding, pieces(), held=body)
+    return Content(encoding, _piece(body), held=body)
 
 
-async def _from_file(open_file: Callable[[], Any], *, close: bool) -> AsyncIterator[bytes]:
+async def _piece(body: bytes) -> AsyncGenerator[bytes, None]:
+    if body:
+        yield body
+
+
+async def _from_file(open_file: Callable[[], Any], *, close: bool) -> AsyncGenerator[bytes, None]:
     with ThreadPoolExecutor(1, "holdfast-file") as thread:
         try:
             file = await in_thread(thread, open_file)
@@ -69,7 +77,7 @@ async def _from_file(open_file: Callable[[], Any], *, close: bool) -> AsyncItera
                 file.close()
 
 
-async def _each_bytes(pieces: AsyncIterable[Any]) -> AsyncIterator[bytes]:
+async def _each_bytes(pieces: AsyncIterable[Any]) -> AsyncGenerator[bytes, None]:
     async for piece in pieces:
         if not isinstance(piece, bytes | bytearray | memoryview):
             raise InvalidError(f"a piece of content must be bytes, not {type(piece).__name__}")

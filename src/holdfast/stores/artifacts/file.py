@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 from typing import TYPE_CHECKING, Any
+
+from holdfast.errors import InvalidError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -40,7 +43,10 @@ class ArtifactFile(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         """Move to an offset, without a request."""
-        return self._reader.seek(offset, whence)
+        try:
+            return self._reader.seek(offset, whence)
+        except InvalidError as error:
+            raise OSError(errno.EINVAL, str(error)) from error  # what those who read files expect of a file
 
     def readinto(self, buffer: Any, /) -> int:
         """Fill a buffer, wholly but at the end."""

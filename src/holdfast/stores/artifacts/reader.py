@@ -89,13 +89,16 @@ class ArtifactReader:
         stop = self._stop if size < 0 else min(self._position + size, self._stop)
         if self._position >= stop:
             return b""
-        start, self._position = self._position, stop
+        start = self._position
         if self._version.blob is None:
+            self._check_whole(self._version.content)
+            self._position = stop
             return self._version.content[start:stop]
         first, last = start // CHUNK, (stop - 1) // CHUNK
         chunks = [chunk async for chunk in self._take(first, last)]
         chunks[-1] = chunks[-1][: stop - last * CHUNK]
         chunks[0] = chunks[0][start - first * CHUNK :]
+        self._position = stop  # after an error the same bytes are read again
         return b"".join(chunks)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -171,20 +174,20 @@ class ArtifactReader:
                         joined = held[0] if len(held) == 1 else b"".join(held)
                         chunk, rest = (joined, b"") if length == CHUNK else (joined[:CHUNK], joined[CHUNK:])
                         held, length = [rest] if rest else [], len(rest)
-                        yield self._checked(number, chunk)
+                        yield self._checked(number, chunk, stop)
                         number += 1
         except NotFoundError as error:
             raise NotFoundError(f"{self._version.where}: it was removed while it was read") from error
-        if length:
-            yield self._checked(number, b"".join(held))
+        if length or number <= last:
+            yield self._checked(number, b"".join(held), stop)
 
     async def _pieces(self, blob: str, start: int, stop: int) -> AsyncGenerator[bytes, None]:
         async for piece in self._backend.read_blob(self._stream, blob, start=start, stop=stop):
             yield piece
 
-    def _checked(self, number: int, chunk: bytes) -> bytes:
+    def _checked(self, number: int, chunk: bytes, stop: int) -> bytes:
         wanted = self._version.checksums[4 * number : 4 * number + 4]
-        expected = min(CHUNK, self.info.size - number * CHUNK)
+        expected = min(CHUNK, stop - number * CHUNK)
         if len(chunk) != expected or (wanted and int.from_bytes(wanted, "little") != crc32(chunk)):
             raise DamagedError(
                 f"{self._version.where}: its bytes from {number * CHUNK:,} on do not match their checksum"

@@ -26,14 +26,23 @@ def check_schema(schema: Any, content: Content, what: str) -> None:
         raise InvalidError(f"{what} has a schema, which is for data: give a JSON value")
     try:
         from jsonschema.exceptions import SchemaError, best_match
-        from jsonschema.validators import validator_for
+        from jsonschema.validators import Draft202012Validator, validator_for
+        from referencing.exceptions import Unresolvable
+        from referencing.jsonschema import EMPTY_REGISTRY
     except ImportError as error:
         raise UnsupportedError(f"a schema needs jsonschema: pip install 'holdfast[schema]' ({error.name})") from error
-    kind = validator_for(schema)
+    if not isinstance(schema, dict):
+        raise InvalidError(f"{what}: its schema must be a dict, not {type(schema).__name__}")
     try:
+        kind = validator_for(schema, default=Draft202012Validator)
         kind.check_schema(schema)
+        # A registry that fetches nothing: no schema makes this process ask a server.
+        found = best_match(kind(schema, registry=EMPTY_REGISTRY).iter_errors(decode(content.held, what)))
     except SchemaError as error:
         raise InvalidError(f"{what}: its schema is no JSON Schema: {error.message}") from error
-    found = best_match(kind(schema).iter_errors(decode(content.held, what)))
+    except Unresolvable as error:
+        raise InvalidError(f"{what}: its schema refers to {error.ref!r}, which is not in it") from error
+    except (RecursionError, TypeError, AttributeError) as error:
+        raise InvalidError(f"{what}: its schema cannot be followed: {error}") from error
     if found is not None:
         raise InvalidError(f"{what} does not fit its schema at {found.json_path}: {found.message}")

@@ -221,15 +221,14 @@ class Artifacts:
         Content that a version which stays has too is kept. An unknown artifact is 0.
 
         Raises:
-            ConflictError: another prune or delete came in between. Repeat it.
+            ConflictError: it was deleted and created again meanwhile. Repeat it.
         """
         check_counts(keep=keep)
         head = await self._head(artifact_id)
         if head is None or head.next - keep <= head.first:
             return 0
         first = head.next - keep
-        change = Change(drop_before=first, incarnation=head.incarnation, revision=head.revision)
-        await self._backend.commit(head.name, change)
+        await self._backend.commit(head.name, Change(drop_before=first, incarnation=head.incarnation))
         return first - head.first
 
     async def delete(self, artifact_id: str) -> None:
@@ -278,6 +277,9 @@ def _runner(backend: Backend) -> Callable[[Coroutine[Any, Any, Any]], Any]:
     loop = asyncio.get_running_loop()
 
     def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+        if asyncio._get_running_loop() is loop:  # noqa: SLF001 - the public one raises where there is none
+            coroutine.close()
+            raise InvalidError("this file blocks: use it in a thread (asyncio.to_thread), not on the event loop")
         return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
 
     return run

@@ -30,7 +30,7 @@ async def store_content(
     """
     digest = Digest()
     first = bytearray()
-    async with aclosing(_regrouped(content.pieces)) as pieces:
+    async with aclosing(content.pieces), aclosing(_regrouped(content.pieces)) as pieces:
         async for piece in pieces:
             first += piece
             if len(first) > INLINE_BYTES:
@@ -45,8 +45,9 @@ async def store_content(
             digest = digest if same is not None else Digest()
         if same is None:
             try:
-                uploaded = _uploaded(backend, stream, bytes(first), pieces, digest, follows=follows)
-                blob = await backend.write_blob(stream, uploaded)
+                upload = _uploaded(backend, stream, bytes(first), pieces, digest, follows=follows)
+                async with aclosing(upload):
+                    blob = await backend.write_blob(stream, upload)
                 return {**_record(content, digest), **blob_record(blob, digest)}, b"", (blob,)
             except _SameError as found:
                 same = found.version

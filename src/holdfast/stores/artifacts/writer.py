@@ -10,7 +10,7 @@ from holdfast.stores.artifacts.content import Content, encoded
 from holdfast.stores.artifacts.records import CHUNK
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
+    from collections.abc import AsyncGenerator, Callable, Coroutine
     from types import TracebackType
 
     from holdfast.records import ArtifactInfo
@@ -39,7 +39,7 @@ class ArtifactWriter:
         self._held = bytearray()
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(1)
         self._task: asyncio.Task[ArtifactInfo] | None = None
-        self._closed = False
+        self._closed = self._given_up = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -47,10 +47,14 @@ class ArtifactWriter:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None:
-            await self.close()
-        else:
+        if error is not None or self._given_up:
             await self.abort()
+            return
+        try:
+            await self.close()
+        except BaseException:
+            await self.abort()
+            raise
 
     async def write(self, piece: bytes | bytearray | memoryview | str) -> None:
         """Take a piece of any size: bytes, or text, but not both in one artifact."""
@@ -65,9 +69,9 @@ class ArtifactWriter:
             if self.content.encoding == "text":
                 raise InvalidError("a piece of bytes in an artifact that began with text: decode it")
             self.content.encoding = self.content.encoding or encoding
-        data = encoded(piece) if isinstance(piece, str) else piece
+        data = memoryview(encoded(piece) if isinstance(piece, str) else piece)
         self._held += data
-        self.size += len(data)
+        self.size += data.nbytes
         while len(self._held) >= CHUNK:
             handed = bytes(memoryview(self._held)[:CHUNK])
             del self._held[:CHUNK]
@@ -87,8 +91,8 @@ class ArtifactWriter:
         return self.info
 
     async def abort(self) -> None:
-        """Store nothing."""
-        self._closed = True
+        """Store nothing. Whoever was told what was stored keeps it."""
+        self._closed = self._given_up = True
         self._held.clear()
         task, self._task = self._task, None
         if task is not None:
@@ -108,6 +112,6 @@ class ArtifactWriter:
             self._closed = True
             self._task.result()
 
-    async def _pieces(self) -> AsyncIterator[bytes]:
+    async def _pieces(self) -> AsyncGenerator[bytes, None]:
         while (piece := await self._queue.get()) is not None:
             yield piece
