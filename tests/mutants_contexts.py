@@ -156,10 +156,10 @@ class PopsBlindly(Messages):
 
 @breaks(messages_ends.a_sweep_removes_what_has_expired)
 class SweepsTheLiving(Forwards):
-    async def sweep(self):
+    async def sweep(self, *, dry_run=False):
         for one in (await self.streams("messages/check/")).streams:
             await self.commit(one.name, Change(delete=True))
-        return (await super().sweep())._replace(streams=3)
+        return (await super().sweep(dry_run=dry_run))._replace(streams=3)
 
 
 @breaks(messages_ends.an_expiry_that_means_nothing_is_refused)

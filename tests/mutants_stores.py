@@ -146,7 +146,7 @@ class RoundsMoments(Alters):
 
 @breaks(messages_ends.a_sweep_removes_what_has_expired, tasks.an_expired_task_is_gone_at_once)
 class NeverSweeps(Forwards):
-    async def sweep(self):
+    async def sweep(self, *, dry_run=False):
         return Swept(0, 0)
 
 

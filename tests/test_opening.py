@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         ("sqlite:///agent.db?timeout=nan", "seconds"),
         ("sqlite:///agent.db?timeout=-1", "seconds"),
         ("sqlite:///agent.db?timeout=inf", "seconds"),
-        ("sqlite:///agent.db?hunter2!=1", "durability, timeout"),
+        ("sqlite:///agent.db?hunter2!=1", "durability, timeout, sweep"),
     ],
 )
 async def test_a_wrong_url_is_refused_with_its_fix(

@@ -71,9 +71,9 @@ class OnALoop(Forwards):
         await self.here()
         return await super().streams(*args, **options)
 
-    async def sweep(self) -> Any:
+    async def sweep(self, *, dry_run: bool = False) -> Any:
         await self.here()
-        return await super().sweep()
+        return await super().sweep(dry_run=dry_run)
 
     async def close(self) -> None:
         await self.here()

@@ -22,24 +22,9 @@ if TYPE_CHECKING:
     from holdfast.records import Artifact, TaskState
 
 __all__ = [
-    "KEEP",
-    "MAX_ENTRY_BYTES",
-    "MAX_HEAD_BYTES",
-    "MAX_NAME_BYTES",
-    "OPERATIONS_REMEMBERED",
-    "ArtifactStore",
-    "Backend",
-    "Change",
-    "Entry",
-    "Head",
-    "Listed",
-    "Listing",
-    "MessageStore",
-    "Receipt",
-    "Slice",
-    "Swept",
-    "TaskStateStore",
-]
+    "KEEP", "MAX_ENTRY_BYTES", "MAX_HEAD_BYTES", "MAX_NAME_BYTES", "OPERATIONS_REMEMBERED", "ArtifactStore", "Backend",
+    "Change", "Entry", "Head", "Listed", "Listing", "MessageStore", "Receipt", "Slice", "Swept", "TaskStateStore",
+]  # fmt: skip
 
 KEEP: Final = -1
 """`Change.expires_at` as it stands: the moment of expiry stays what it was."""
@@ -125,10 +110,12 @@ class Receipt(NamedTuple):
 
 
 class Swept(NamedTuple):
-    """What a sweep removed for good."""
+    """What a sweep removed for good. Of a dry run: what it would have removed."""
 
     streams: int
     blobs: int
+    bytes: int = 0
+    """What these and the leftovers of other calls took, about. 0 where the place does not know."""
 
 
 class Change(NamedTuple):
@@ -273,11 +260,12 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    async def sweep(self) -> Swept:
+    async def sweep(self, *, dry_run: bool = False) -> Swept:
         """Remove for good what nobody can reach: expired streams, blobs without an entry, old tombstones.
 
         Safe beside every other call, in every process, at any moment. An unlinked blob is spared for a day, so that
-        an upload under way has its time; nothing depends on that day being long enough.
+        an upload under way has its time; nothing depends on that day being long enough. A dry run writes and removes
+        nothing, and says what a sweep would remove now.
         """
 
     @abstractmethod

@@ -137,7 +137,7 @@ class ADeleteTakesEveryUpload(MemoryBackend):
 
 @breaks(waist_blobs.a_sweep_spares_blobs_that_are_needed)
 class SweepsFreshUploads(MemoryBackend):
-    async def sweep(self):
+    async def sweep(self, *, dry_run=False):
         for kept in self._streams.values():
             kept.blobs = {blob: body for blob, body in kept.blobs.items() if blob in kept.linked()}
         return Swept(0, 0)

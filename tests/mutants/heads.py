@@ -212,13 +212,13 @@ class TakesNoneForKeep(MemoryBackend):
 
 @breaks(waist_lives.a_sweep_removes_the_expired_and_spares_the_living)
 class SweepsNothing(MemoryBackend):
-    async def sweep(self):
+    async def sweep(self, *, dry_run=False):
         return Swept(0, 0)
 
 
 @breaks(waist_lives.a_sweep_removes_the_expired_and_spares_the_living)
 class SweepsWhatWillExpire(MemoryBackend):
-    async def sweep(self):
+    async def sweep(self, *, dry_run=False):
         for stream, kept in self._streams.items():
             if kept.head and kept.head.expires_at:
                 await self.commit(stream, Change(delete=True))

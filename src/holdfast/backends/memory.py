@@ -212,23 +212,31 @@ class MemoryBackend(Backend):
         for offset in range(0, len(body), _CHUNK):
             yield bytes(body[offset : offset + _CHUNK])
 
-    async def sweep(self) -> Swept:
-        streams = blobs = 0
+    async def sweep(self, *, dry_run: bool = False) -> Swept:
+        streams = blobs = size = 0
         with self._lock:
             self._open()
             for kept in self._streams.values():
-                if kept.head is not None and self._head(kept.head.name) is None:
-                    streams += 1
+                expired = kept.head is not None and self._head(kept.head.name) is None
+                linked, now = set() if expired else kept.linked(), _now()
+                orphans = [
+                    blob
+                    for blob, (written_at, _) in kept.blobs.items()
+                    if blob not in linked and written_at + _UNLINKED_BLOBS_LIVE < now
+                ]
+                streams, blobs = streams + expired, blobs + len(orphans)
+                size += sum(len(entry.data) for entry in kept.entries if expired)
+                size += sum(len(kept.blobs[blob][1]) for blob in orphans)
+                if dry_run:
+                    continue
+                if expired:
                     kept.head = None
                     kept.entries.clear()
                     kept.links.clear()
-                linked, now = kept.linked(), _now()
-                for blob, (written_at, _) in list(kept.blobs.items()):
-                    if blob not in linked and written_at + _UNLINKED_BLOBS_LIVE < now:
-                        blobs += 1
-                        del kept.blobs[blob]
+                for blob in orphans:
+                    del kept.blobs[blob]
                 kept.forget()
-        return Swept(streams, blobs)
+        return Swept(streams, blobs, size)
 
     async def close(self) -> None:
         with self._lock:

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from holdfast.abc import Backend, Change, Head, Listing, Receipt, Slice, Swept
 from holdfast.backends.sqlite_file import Durability, SQLiteFile
 from holdfast.backends.sqlite_news import News
-from holdfast.backends.sqlite_read import Window, anything_to_sweep, heads, listing, read, read_chunk
+from holdfast.backends.sqlite_read import Window, anything_to_sweep, heads, listing, read, read_chunk, would_sweep
 from holdfast.backends.sqlite_transaction import Transaction
 from holdfast.blocking import GroupCommit, in_thread, settle
 from holdfast.errors import HoldfastError, InvalidError, UnavailableError
@@ -64,8 +64,10 @@ class SQLiteBackend(Backend):
         self._closed = False
 
     @classmethod
-    async def open(cls, url: str, *, durability: str = "full", timeout: str | float = 60) -> SQLiteBackend:
-        """Open `sqlite:///relative.db` or `sqlite:////absolute/path.db`, off the event loop."""
+    async def open(
+        cls, url: str, *, durability: str = "full", timeout: str | float = 60, sweep: str | bool = True
+    ) -> SQLiteBackend:
+        """Open `sqlite:///relative.db` or `sqlite:////absolute/path.db`, off the event loop, and sweep it."""
         path = unquote(url.removeprefix("sqlite:").removeprefix("///"))
         if path in ("", "//", ":memory:"):
             raise InvalidError(
@@ -83,12 +85,15 @@ class SQLiteBackend(Backend):
             seconds = math.nan
         if not 0 <= seconds < math.inf:
             raise InvalidError(f"timeout={timeout!r}: it is a number of seconds, 0 or more")
+        if str(sweep).lower() not in {"true", "false"}:
+            raise InvalidError(f"sweep={sweep!r}: it is true or false")
         with ThreadPoolExecutor(1) as thread:
             backend = await in_thread(
                 thread, partial(cls, path, durability=cast("Durability", durability), timeout=seconds)
             )
-        with suppress(UnavailableError):  # another process is busy: whoever opens the file next sweeps it
-            await backend.sweep()
+        if str(sweep).lower() == "true":
+            with suppress(UnavailableError):  # another process is busy: whoever opens the file next sweeps it
+                await backend.sweep()
         return backend
 
     async def commit(self, stream: str, change: Change) -> Receipt:
@@ -174,15 +179,17 @@ class SQLiteBackend(Backend):
             yield chunk if stop is None else chunk[: stop - offset]
             offset += len(chunk)
 
-    async def sweep(self) -> Swept:
+    async def sweep(self, *, dry_run: bool = False) -> Swept:
         self._check_open()
-        streams = blobs = 0
+        if dry_run:
+            return await in_thread(self._threads, self._look, would_sweep)
+        streams = blobs = size = 0
         more = await in_thread(self._threads, self._look, anything_to_sweep)
         while more:
             swept, more = await self._group.submit(Transaction.sweep)
-            streams, blobs = streams + swept.streams, blobs + swept.blobs
+            streams, blobs, size = streams + swept.streams, blobs + swept.blobs, size + swept.bytes
         await in_thread(self._threads, self._empty_log)
-        return Swept(streams, blobs)
+        return Swept(streams, blobs, size)
 
     async def close(self) -> None:
         if self._closed:

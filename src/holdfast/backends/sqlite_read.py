@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import starmap
 from typing import TYPE_CHECKING, NamedTuple
 
-from holdfast.abc import Entry, Head, Listed, Listing, Slice
+from holdfast.abc import Entry, Head, Listed, Listing, Slice, Swept
 from holdfast.backends.sqlite_transaction import BURIED, EXPIRED, HEAD, ORPHANED, head_from, sweep_times
 from holdfast.errors import NotFoundError
 from holdfast.rule import after_cursor
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-__all__ = ["Window", "anything_to_sweep", "heads", "listing", "read", "read_chunk"]
+__all__ = ["Window", "anything_to_sweep", "heads", "listing", "read", "read_chunk", "would_sweep"]
 
 _LIVING = "AND incarnation IS NOT NULL AND (expires_at IS NULL OR expires_at > ?)"
 _HEAD = f"{HEAD} {_LIVING}"
@@ -29,6 +29,16 @@ _FORWARD = (
 _BACKWARD = _FORWARD.replace("ORDER BY position", "ORDER BY position DESC")
 _ID = 12
 _LINKED = "SELECT id FROM blobs WHERE name = ? AND stream = ? AND EXISTS (SELECT 1 FROM links WHERE blob = blobs.id)"
+_WOULD_EXPIRE = (
+    "SELECT count(*), coalesce(sum((SELECT sum(length(data)) FROM entries WHERE stream = streams.id)), 0)"
+    " FROM streams WHERE expires_at <= :now"
+)
+# What only an expired stream refers to is an orphan as soon as that was swept.
+_WOULD_ORPHAN = (
+    "SELECT count(*), coalesce(sum((SELECT sum(length(data)) FROM chunks WHERE blob = blobs.id)), 0)"
+    " FROM blobs WHERE written_at < :day_ago AND NOT EXISTS (SELECT 1 FROM links JOIN streams"
+    " ON streams.id = links.stream WHERE links.blob = blobs.id AND (expires_at IS NULL OR expires_at > :now))"
+)
 _END = 2**62
 _LAST_CHARACTER, _FIRST_SURROGATE, _AFTER_SURROGATES = 0x10FFFF, 0xD800, 0xE000
 
@@ -126,6 +136,14 @@ def anything_to_sweep(connection: sqlite3.Connection, now: int) -> bool:
     """Say whether a sweep would find something."""
     times = sweep_times(now)
     return any(connection.execute(query, times).fetchone() for query in (EXPIRED, BURIED, ORPHANED))
+
+
+def would_sweep(connection: sqlite3.Connection, now: int) -> Swept:
+    """Say what a sweep would remove."""
+    times = sweep_times(now)
+    streams, entries = connection.execute(_WOULD_EXPIRE, times).fetchone()
+    blobs, chunks = connection.execute(_WOULD_ORPHAN, times).fetchone()
+    return Swept(streams, blobs, entries + chunks)
 
 
 def _beyond(prefix: str) -> str | None:

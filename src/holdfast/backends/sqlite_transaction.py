@@ -200,7 +200,9 @@ class Transaction:
         """Remove some of what nobody can reach; True: there may be more."""
         times = sweep_times(self.now)
         expired = [row[0] for row in self._execute(EXPIRED, times)]
+        size = 0
         for stream in expired:
+            size += self._execute("SELECT total(length(data)) FROM entries WHERE stream = ?", (stream,)).fetchone()[0]
             self._empty(stream)
             self._bury(stream, self.now)
         buried = [row[0] for row in self._execute(BURIED, times)]
@@ -212,13 +214,13 @@ class Transaction:
         if orphan is not None:
             # Never whole again: no commit may link it, and no upload end it, though only some of its chunks are gone.
             self._execute("UPDATE blobs SET whole = -1 WHERE id = ?", orphan)
-            removed = self._execute(
-                "DELETE FROM chunks WHERE rowid IN (SELECT rowid FROM chunks WHERE blob = ? LIMIT ?)",
-                (*orphan, _CHUNKS_A_SWEEP),
-            ).rowcount
-            if removed < _CHUNKS_A_SWEEP:
+            some = "SELECT rowid, length(data) FROM chunks WHERE blob = ? LIMIT ?"
+            chunks = self._execute(some, (*orphan, _CHUNKS_A_SWEEP)).fetchall()
+            self._connection.executemany("DELETE FROM chunks WHERE rowid = ?", [(row,) for row, _ in chunks])
+            size += sum(length for _, length in chunks)
+            if len(chunks) < _CHUNKS_A_SWEEP:
                 orphans = self._execute("DELETE FROM blobs WHERE id = ?", orphan).rowcount
-        return Swept(len(expired), orphans), bool(expired or buried or orphan)
+        return Swept(len(expired), orphans, int(size)), bool(expired or buried or orphan)
 
     def _find_blobs(self, name: str, stream: int | None, change: Change, *, fresh: bool) -> list[int]:
         found = []

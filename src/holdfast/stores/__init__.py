@@ -23,13 +23,16 @@ class Stores:
         self.artifacts = Artifacts(backend)
         self.tasks = Tasks(backend)
 
-    async def sweep(self) -> Swept:
+    async def sweep(self, *, dry_run: bool = False) -> Swept:
         """Remove for good what has expired or was left over, and say how much.
 
         Nothing that a read could still show is touched, and other processes may go on. A SQLite file is swept
         whenever it is opened; a service that runs for long calls this now and then.
+
+        Args:
+            dry_run: only say what would be removed. Nothing is written and nothing removed.
         """
-        return await self.backend.sweep()
+        return await self.backend.sweep(dry_run=dry_run)
 
     async def close(self) -> None:
         """Finish the writes under way and let go of the place. Closing twice is closing once."""

@@ -71,9 +71,9 @@ class Forwards(Backend):
         """Forward."""
         return self.backend.read_blob(stream, blob, start=start, stop=stop)
 
-    async def sweep(self) -> Swept:
+    async def sweep(self, *, dry_run: bool = False) -> Swept:
         """Forward."""
-        return await self.backend.sweep()
+        return await self.backend.sweep(dry_run=dry_run)
 
     async def close(self) -> None:
         """Forward."""

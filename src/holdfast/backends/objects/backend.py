@@ -212,13 +212,14 @@ class ObjectBackend(Backend):
         if start < stop != offset:
             raise DamagedError(f"a blob of {stream!r} ends after {offset:,} bytes, and should have {size:,}")
 
-    async def sweep(self) -> Swept:
+    async def sweep(self, *, dry_run: bool = False) -> Swept:
         litter = await self._do(survey())
 
         def sweep_all() -> Swept:
             with ThreadPoolExecutor(_SWEEPERS, thread_name_prefix="holdfast-sweep") as threads:
-                swept = list(threads.map(lambda one: self._run(sweep_stream(one, self._world)), litter))
-            return Swept(sum(one.streams for one in swept), sum(one.blobs for one in swept))
+                steps = (sweep_stream(one, self._world, dry_run=dry_run) for one in litter)
+                swept = list(threads.map(self._run, steps))
+            return Swept(*map(sum, zip((0, 0, 0), *swept, strict=True)))
 
         return await in_thread(self._threads, sweep_all)
 

@@ -29,7 +29,6 @@ __all__ = ["Litter", "bury", "survey", "sweep_stream"]
 _SPARED: Final = 86_400 * 1_000_000
 _DELETED_TOGETHER: Final = 1_000
 _LIFE: Final = re.compile(r"[0-9a-f]{8,}")
-_BLOBS: Final = "b/"
 
 
 class Litter(NamedTuple):
@@ -62,7 +61,7 @@ def bury(name: str, files: Sequence[str]) -> Steps[None]:
         yield Delete(tuple(folder + file for file in files[first : first + _DELETED_TOGETHER]))
 
 
-def sweep_stream(litter: Litter, world: World) -> Steps[Swept]:
+def sweep_stream(litter: Litter, world: World, *, dry_run: bool = False) -> Steps[Swept]:
     """Remove what nobody can reach of one stream. The bucket was listed before, so what is new is not in the list.
 
     1. An expired stream is deleted.
@@ -71,7 +70,7 @@ def sweep_stream(litter: Litter, world: World) -> Steps[Swept]:
        replace that head, has lost the race, and will see it there. It goes into the grave.
     4. What is in the grave is deleted, and then taken out of it.
 
-    Where another writer is faster, the rest is left to the next sweep.
+    Where another writer is faster, the rest is left to the next sweep. A dry run only reads.
     """
     name = yield from _name(litter.place)
     if name is None:
@@ -95,17 +94,24 @@ def sweep_stream(litter: Litter, world: World) -> Steps[Swept]:
     _, orphans = _sort(litter, state, kept, world.now() - _SPARED)
     if orphans:
         draft.condemn(orphans)
-    if draft.changed:
+    if dry_run:
+        state = draft.state
+    elif draft.changed:
         done, state = yield from replace(state, draft.state, world)
         if not done:
             return Swept(0, 0)
     past, _ = _sort(litter, state, kept, 0)
+    doomed = {place.folder + file for file in (*past, *state.grave)}
+    gone = [item for item in litter.items if item.key in doomed]
+    swept = Swept(int(expired), sum(is_blob(item.key) for item in gone), sum(item.size for item in gone))
+    if dry_run:
+        return swept
     yield from bury(name, past)
     if state.grave:
         yield from bury(name, state.grave)
         draft = Draft(state, world, {}, buried=state.grave)
         yield from replace(state, draft.state, world)
-    return Swept(int(expired), sum(file.startswith(_BLOBS) for file in orphans))
+    return swept
 
 
 def _name(place: Place) -> Steps[str | None]:
