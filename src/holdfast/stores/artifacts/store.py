@@ -220,10 +220,15 @@ class Artifacts:
 
         Content that a version which stays has too is kept. An unknown artifact is 0.
 
+        Args:
+            keep: 1 or more. `delete` removes all.
+
         Raises:
             ConflictError: it was deleted and created again meanwhile. Repeat it.
         """
         check_counts(keep=keep)
+        if keep < 1:
+            raise InvalidError(f"keep={keep}: the newest version stays; `delete` removes them all")
         head = await self._head(artifact_id)
         if head is None or head.next - keep <= head.first:
             return 0
