@@ -9,13 +9,14 @@ from dataclasses import asdict
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import IO, Annotated, Any, TypeAlias
+from typing import IO, Annotated, Any
 
 import typer
 
 import holdfast
 from holdfast.errors import InvalidError, NotFoundError
-from holdfast.tools import listing, transfer
+from holdfast.tools import artifact_commands, listing, transfer
+from holdfast.tools.arguments import URL, Json, Prefix, readable
 from holdfast.tools.demo import demonstrate
 from holdfast.tools.demo_agent import FILE
 from holdfast.tools.demo_screen import Screen, print_commands, print_outcome
@@ -34,17 +35,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
 )
-
-URL: TypeAlias = Annotated[str, typer.Argument(metavar="URL", help="Where: sqlite:///agent.db, memory:, ...")]
-Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
-Prefix: TypeAlias = Annotated[str, typer.Option(help="Only conversations whose id begins with this.")]
-
-
-def _readable(path: Path | None) -> Path | None:
-    # A pipe is fine, as in `holdfast import URL <(zcat backup.jsonl.gz)`; so is a dash, which is stdin.
-    if path is None or str(path) == "-" or (path.exists() and not path.is_dir()):
-        return path
-    raise typer.BadParameter(f"there is no file {path}")
 
 
 @app.callback(invoke_without_command=True)
@@ -79,7 +69,7 @@ def demo(
         Path | None,
         typer.Argument(
             metavar="CONVERSATION",
-            callback=_readable,
+            callback=readable,
             help="Also keep this conversation and show it: JSON lines as for import, or one JSON list of messages.",
         ),
     ] = None,
@@ -219,7 +209,7 @@ def import_(
     url: URL,
     file: Annotated[
         Path,
-        typer.Argument(metavar="FILE", callback=_readable, help="JSON lines; - is stdin."),
+        typer.Argument(metavar="FILE", callback=readable, help="JSON lines; - is stdin."),
     ],
     as_json: Json = False,
 ) -> int:
@@ -286,6 +276,9 @@ async def _export(url: str, prefix: str, put: Any) -> dict[str, int]:
     if left_out := counts["summaries_left_out"]:
         complain(f"{many(left_out, 'conversation')} compacted: exported as far as kept, without the summary")
     return counts
+
+
+artifact_commands.register(app)
 
 
 @app.command(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote
 
 import holdfast
@@ -18,7 +18,7 @@ _TELLING: Final = ("key", "secret", "token", "password", "passwd", "pwd", "sig",
 _SHORT: Final = 4
 
 
-def existing(url: str) -> Opening:
+def existing(url: str, **options: Any) -> Opening:
     """Open a place that somebody has written to before.
 
     A SQLite file comes into being by being opened. For one who only wants to look, a mistyped path must be an error,
@@ -32,7 +32,7 @@ def existing(url: str) -> Opening:
         path = Path(unquote(address.removeprefix("sqlite:///")))
         if path.name and not path.exists():
             raise NotFoundError(f"there is no file {path}")
-    return holdfast.open(url)
+    return holdfast.open(url, **options)
 
 
 def sqlite_url(path: Path) -> str:

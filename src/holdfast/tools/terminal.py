@@ -9,7 +9,16 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TextColumn,
+    TransferSpeedColumn,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -87,13 +96,16 @@ def time(moment: datetime | None) -> str:
 
 
 @contextmanager
-def progress(what: str, total: int | None) -> Iterator[Callable[..., None]]:
+def progress(what: str, total: int | None, *, of_bytes: bool = False) -> Iterator[Callable[..., None]]:
     """Show how far something is, on stderr and only to somebody who watches.
 
     Yields what to call with each step, and with a word about the next one.
     """
     screen = console(stderr=True)
-    columns = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn()]
+    counted: list[ProgressColumn] = [MofNCompleteColumn()]
+    if of_bytes:
+        counted = [DownloadColumn(binary_units=True), TransferSpeedColumn()]
+    columns = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn(20), *counted]
     with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
         task = bar.add_task(what, total=total)
         yield lambda step, saying=what: bar.update(task, advance=step, description=brief(saying, _DESCRIBED))

@@ -32,7 +32,9 @@ __all__ = [
     "Imported",
     "lines_of",
     "parse",
+    "put_in_place",
     "read_conversations",
+    "reading",
     "store",
     "store_lines",
     "written_whole",
@@ -249,10 +251,15 @@ def written_whole(path: Path) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        aside.replace(path)
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
+    put_in_place(aside, path)
+
+
+def put_in_place(aside: Path, path: Path) -> None:
+    """Give a file that is whole its name, for good."""
+    aside.replace(path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)  # else a power cut may take the new name, and with it the file
