@@ -106,7 +106,8 @@ async def test_executors_that_refuse_what_they_then_run_harm_no_append(
         with monkeypatch.context() as patch:
             patch.setattr(helpers, "submit", RefusesWhatItRuns(helpers.submit))
             for number in range(100):
-                backend._lines.submit("messages/c", holdfast.abc.Change((b'{"n":%d,"x":"%s"}' % (number, KB.encode()),)))
+                entry = b'{"n":%d,"x":"%s"}' % (number, KB.encode())
+                backend._lines.submit("messages/c", holdfast.abc.Change((entry,)))
         assert await asyncio.wait_for(stores.messages.add_message("c", {"n": 100}), 10) == 100
         with monkeypatch.context() as patch:
             patch.setattr(backend._leaders, "submit", RefusesWhatItRuns(backend._leaders.submit))

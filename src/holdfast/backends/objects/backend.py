@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 from holdfast.abc import Backend, Change, Head, Listing, Receipt, Slice, Swept
 from holdfast.backends.objects.cache import Cache
 from holdfast.backends.objects.driver.examine import examine
-from holdfast.backends.objects.driver.opening import SCHEMES, open_store
+from holdfast.backends.objects.driver.opening import open_store
+from holdfast.backends.objects.driver.options import SCHEMES
 from holdfast.backends.objects.driver.probe import self_test
 from holdfast.backends.objects.driver.transfers import Upload, download
 from holdfast.backends.objects.lines import Lines
