@@ -227,10 +227,17 @@ async def test_a_task_is_saved_by_one_put_and_loaded_by_one_get(server: FaultyS3
     [
         (30_000, ["PUT head"], ["GET head"]),
         (8 * 2**20, ["PUT blob", "PUT head"], ["GET head", "GET head", "GET blob"]),
+        (
+            9 * 2**20,
+            ["MULTIPART_CREATE blob", *["MULTIPART_PART blob"] * 2, "MULTIPART_COMPLETE blob", "PUT head"],
+            ["GET head", "GET head", "GET blob"],
+        ),
     ],
-    ids=["small", "large"],
+    ids=["small", "large", "in parts"],
 )
-async def test_an_artifact_is_one_put_or_two(server: FaultyS3, size: int, written: list[str], read: list[str]) -> None:
+async def test_an_artifact_is_one_put_or_two_or_parts(
+    server: FaultyS3, size: int, written: list[str], read: list[str]
+) -> None:
     artifact = holdfast.Artifact(artifact_id="a", content=bytes(size))
     async with cold(server) as (stores, made):
         await stores.artifacts.create(artifact)
