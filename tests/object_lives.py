@@ -120,11 +120,13 @@ async def conversation(life: Life) -> None:
         await life.add(stores, "short", "0", "1", "2", "3", size=200_000)
         await life.call(lambda: stores.messages.add_message("gone", {"text": NOISE}))
         await life.read(stores, "kept")
+        await fork(life, stores)
         await drop(life, stores)
     async with life.open() as stores:
         await life.read(stores, "kept")
         await life.add(stores, "kept", "12", named=False)
         await life.add(stores, "kept", "13")
+        await life.add(stores, "forked", "another")
         await life.call(lambda: stores.messages.delete("gone"))
         await life.call(stores.sweep)
         assert await life.call(lambda: stores.messages.get_messages("gone")) == []
@@ -132,7 +134,17 @@ async def conversation(life: Life) -> None:
         await life.read(stores, "kept")
         await life.read(stores, "short")
         page = await life.call(lambda: stores.messages.contexts(order="id"))
-        assert [ref.context_id for ref in page] == ["kept", "short"]
+        assert [ref.context_id for ref in page] == ["forked", "kept", "short"]
+
+
+async def fork(life: Life, stores: holdfast.Stores) -> None:
+    """Begin another conversation with what is there. A repeat says what the first call did."""
+    life.said["forked"] = list(life.said["kept"])
+    count = await life.call(lambda: stores.messages.fork("kept", "forked", op_id="fork"))
+    await life.read(stores, "forked")
+    assert await life.call(lambda: stores.messages.count("forked")) == count
+    await life.add(stores, "kept", "after the fork", size=20_000)
+    assert await life.call(lambda: stores.messages.fork("kept", "forked", op_id="fork")) == count
 
 
 async def drop(life: Life, stores: holdfast.Stores) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from holdfast.abc import Backend
     from holdfast.testing import Clause, Make
+    from tests.services.azure import AzureServer
     from tests.services.s3 import S3Server
 
 
@@ -88,6 +89,11 @@ async def test_place(place, clause: Clause[Backend], tmp_path: Path) -> None:
 @pytest.mark.parametrize("clause", BACKEND, ids=lambda clause: clause.__name__)
 async def test_s3(clause: Clause[Backend], s3_server: S3Server) -> None:
     await clause(_objects(s3_server.url(PREFIX)))
+
+
+@pytest.mark.parametrize("clause", BACKEND, ids=lambda clause: clause.__name__)
+async def test_azure(clause: Clause[Backend], azure_server: AzureServer) -> None:
+    await clause(_objects(azure_server.url(PREFIX)))
 
 
 @pytest.mark.parametrize("clause", BACKEND, ids=lambda clause: clause.__name__)

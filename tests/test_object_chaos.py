@@ -38,6 +38,8 @@ class Storm:
         self.server = FaultyS3(quirks)
         self.url = f"s3://bucket?endpoint_url={self.server.endpoint}&anonymous=true"
         self.positions: dict[str, int] = {}
+        self.forks: dict[str, int] = {}
+        """Of each conversation that was begun with another how many messages it has."""
         self.counts: Counter[str] = Counter()
 
     async def run(self, probability: float) -> Counter[str]:
@@ -81,6 +83,16 @@ class Storm:
                 lambda op_id=op_id, batch=batch: stores.messages.add_messages("all", batch, op_id=op_id)  # type: ignore[misc]
             )
             self.acknowledge(batch, got)
+        if writer.endswith(".0"):
+            await self.fork(stores, f"fork-{writer}")
+
+    async def fork(self, stores: holdfast.Stores, name: str) -> None:
+        """Begin a conversation with what is there. Whatever was acknowledged before is in it."""
+        before = dict(self.positions)
+        count = await self.call(lambda: stores.messages.fork("all", name, op_id="fork"))
+        assert count > max(before.values())
+        assert await self.call(lambda: stores.messages.fork("all", name, op_id="fork")) == count
+        self.forks[name] = count
 
     def write_plainly(self, stores: holdfast.sync.Stores, writer: str) -> None:
         for op_id, batch in self.batches(writer):
@@ -155,6 +167,8 @@ class Storm:
             assert [entry.position for entry in entries] == list(range(len(written)))
             assert {entry.message["text"]: entry.position for entry in entries} == self.positions
             assert all(entry.message == written[entry.message["text"]] for entry in entries)
+            for name, count in self.forks.items():
+                assert await stores.messages.get_messages(name) == [entry.message for entry in entries[:count]]
             for name in (f"task-{at}" for at in range(OPENINGS)):
                 state = await stores.tasks.load(name)
                 assert state is not None

@@ -11,7 +11,8 @@ import pytest
 
 from holdfast import InvalidError, UnavailableError, UnsupportedError
 from holdfast.backends.objects.driver import amazon, azure, google
-from holdfast.backends.objects.driver.opening import SCHEMES, Options, open_store
+from holdfast.backends.objects.driver.opening import open_store
+from holdfast.backends.objects.driver.options import SCHEMES, Options
 from holdfast.backends.objects.protocol.requests import ABSENT, Get, Put
 from tests.services.faulty_s3 import FaultyS3
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import secrets
 import warnings
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import pytest
 
+import holdfast
 from holdfast import InvalidError, UnavailableError, UnsupportedError
 from holdfast.backends.objects.driver import probe as probe_module
 from holdfast.backends.objects.driver.opening import open_store
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from holdfast.backends.objects.driver.store import ObjectStore
+    from tests.services.s3 import S3Server
 
     Opener = Callable[..., ObjectStore]
 
@@ -77,6 +81,9 @@ def test_a_store_that_keeps_its_word_passes_and_its_form_of_etags_is_known(
         ({"ignores_if_match": True}, "ignores If-Match: two writers"),
         ({"if_match_on_missing_succeeds": True}, "creates a key with If-Match where there is none"),
         ({"ignores_ranges": True}, "Range"),
+        ({"shifts_ranges": True}, "does not send the part of an object that it was asked for"),
+        ({"ignores_if_none_match_on_get": True}, "ignores If-None-Match where a key is read"),
+        ({"tells_other_etags": True}, "one ETag when a key is written and another when it is read"),
         ({"stale_reads": True}, "does not show what was just written"),
     ],
 )
@@ -176,6 +183,34 @@ def test_a_bucket_that_keeps_versions_warns_once_and_says_what_to_do(opener: Ope
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         self_test(opener())
+
+
+async def test_opening_a_bucket_that_keeps_versions_warns_and_works(server: FaultyS3) -> None:
+    server.quirks.versioned = True
+    url = f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true"
+    with pytest.warns(UserWarning, match=r"keeps old versions.*lifecycle rule"):
+        stores = await holdfast.open(url)
+    async with stores:
+        await stores.messages.add_message("c", {"n": 0})
+        await stores.messages.add_message("c", {"n": 1})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        async with holdfast.open(url) as stores:
+            assert await stores.messages.get_messages("c") == [{"n": 0}, {"n": 1}]
+
+
+async def test_a_real_bucket_that_ignores_conditions_once_it_keeps_versions_is_refused(s3_server: S3Server) -> None:
+    if s3_server.kind != "ceph":
+        pytest.skip(f"it is Ceph 16 whose buckets with versions take any PUT with If-None-Match; this is {s3_server}")
+    import boto3  # type: ignore[import-untyped]  # it brings no types
+
+    name = f"versioned-{secrets.token_hex(4)}"
+    with closing(boto3.client("s3", endpoint_url=s3_server.endpoint)) as client:
+        client.create_bucket(Bucket=name)
+        client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+        with pytest.raises(UnsupportedError, match=r"ignores If-None-Match"):
+            await holdfast.open(f"s3://{name}?{urlencode(s3_server.options)}")
+        assert "Contents" not in client.list_objects_v2(Bucket=name)
 
 
 def test_it_leaves_nothing_behind_when_it_is_interrupted_by_an_error(store: ObjectStore) -> None:

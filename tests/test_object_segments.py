@@ -225,7 +225,10 @@ def test_who_crosses_the_limit_seals_and_beyond_twice_the_limit_anyone():
     assert is_due([KIB] * 128, *[KIB] * 129)  # and it seems to have died
     assert not is_due([], 100 * KIB)  # nothing older than what stays
     assert not is_due([60 * KIB], 60 * KIB, 100 * KIB)  # large ones are not sealed one by one
-    assert is_due([60 * KIB, 60 * KIB], 60 * KIB, 70 * KIB, 60 * KIB)
+    assert not is_due([10 * KIB] * 24, *[10 * KIB] * 25)  # so many are worth a PUT
+    assert is_due([10 * KIB] * 25, *[10 * KIB] * 26)
+    assert not is_due([60 * KIB] * 3, *[60 * KIB] * 4)
+    assert is_due([60 * KIB] * 4, *[60 * KIB] * 5)  # as far as a head holds them
 
 
 @given(st.lists(st.integers(1, 900), max_size=20), st.integers(1, 1_000))

@@ -261,7 +261,7 @@ class Backend(ABC):
 
     @abstractmethod
     async def sweep(self, *, dry_run: bool = False) -> Swept:
-        """Remove for good what nobody can reach: expired streams, blobs without an entry, old tombstones.
+        """Remove for good what nobody can reach: expired streams, blobs without an entry.
 
         Safe beside every other call, in every process, at any moment. An unlinked blob is spared for a day, so that
         an upload under way has its time; nothing depends on that day being long enough. A dry run writes and removes

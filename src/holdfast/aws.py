@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
+from holdfast.errors import InvalidError
 from holdfast.registry import find
 from holdfast.stores import Artifacts, Messages, Tasks
 
@@ -48,6 +49,8 @@ class _InBucket:
         endpoint_url: str | None = None,
         **options: Any,
     ) -> None:
+        if not bucket or not bucket.isascii() or any(character in "/?#@%" for character in bucket):
+            raise InvalidError(f"{bucket!r} is no name of a bucket: give prefix= and options by themselves")
         backend, url, _ = find(f"s3://{bucket}/{quote(prefix)}")
         place: Backend = backend.at(url, region=region, endpoint_url=endpoint_url, **options)  # type: ignore[attr-defined]
         super().__init__(place)  # type: ignore[call-arg]

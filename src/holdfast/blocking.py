@@ -51,22 +51,32 @@ async def in_thread(executor: Executor, function: Callable[[*Ts], R], *args: *Ts
     """Call a blocking function without blocking the event loop. Under `run_in_place` it is called as it stands.
 
     Cancellation does not reach the function: it runs to its end in its thread.
+
+    Raises:
+        UnavailableError: the executor was shut down, or no thread can be made.
     """
     if _in_place():
         return function(*args)
-    return await asyncio.get_running_loop().run_in_executor(executor, function, *args)
+    return await asyncio.wrap_future(_submit(executor, function, *args))
 
 
 def begin(executor: Executor, function: Callable[[*Ts], R], *args: *Ts) -> Future[R]:
     """Begin a blocking function in a thread, and return what it will return. Under `run_in_place` it is called now."""
     if not _in_place():
-        return executor.submit(function, *args)
+        return _submit(executor, function, *args)
     future: Future[R] = Future()
     try:
         future.set_result(function(*args))
     except Exception as error:  # noqa: BLE001 - it is raised where the result is asked for
         future.set_exception(error)
     return future
+
+
+def _submit(executor: Executor, function: Callable[[*Ts], R], *args: *Ts) -> Future[R]:
+    try:
+        return executor.submit(function, *args)
+    except RuntimeError as error:
+        raise UnavailableError(f"this place was closed, or no thread can be made: {error}") from error
 
 
 async def outcome(future: Future[R]) -> R:

@@ -48,25 +48,27 @@ def _get(bucket: Bucket, request: Request) -> Answer:
     stored = bucket.get(request.key, version)
     if stored is None:
         return error(404, "NoSuchKey" if version is None else "NoSuchVersion")
+    quirks = bucket.quirks
     headers = {
-        "etag": f'"{stored.e_tag}"',
+        "etag": f'"{stored.e_tag}{"-as-read" if quirks.tells_other_etags else ""}"',
         "last-modified": formatdate(stored.modified, usegmt=True),
         "accept-ranges": "bytes",
-        **_versions(bucket.quirks, stored),
+        **_versions(quirks, stored),
         **stored.attributes,
     }
     wanted, unwanted = request.headers.get("if-match"), request.headers.get("if-none-match")
     if wanted is not None and not _names(wanted, stored, "either"):
         return error(412, "PreconditionFailed")
-    if unwanted is not None and _names(unwanted, stored, "either"):
+    if unwanted is not None and _names(unwanted, stored, "either") and not quirks.ignores_if_none_match_on_get:
         return Answer(304, headers=headers)
-    if "range" not in request.headers or bucket.quirks.ignores_ranges:
+    if "range" not in request.headers or quirks.ignores_ranges:
         return Answer(200, stored.body, headers)
     start, stop = _span(request.headers["range"], len(stored.body))
     if start >= stop:
         return error(416, "InvalidRange")
     headers["content-range"] = f"bytes {start}-{stop - 1}/{len(stored.body)}"
-    return Answer(206, stored.body[start:stop], headers)
+    shift = int(quirks.shifts_ranges)
+    return Answer(206, stored.body[start - shift : stop - shift], headers)
 
 
 def _span(header: str, size: int) -> tuple[int, int]:
@@ -104,6 +106,7 @@ def _refusal(bucket: Bucket, request: Request) -> Answer | None:
 
 
 def _names(condition: str, stored: Stored, form: str) -> bool:
+    condition = condition.replace("-as-read", "")
     forms = {"quoted": [f'"{stored.e_tag}"'], "unquoted": [stored.e_tag]}
     return condition == "*" or condition in forms.get(form, [f'"{stored.e_tag}"', stored.e_tag])
 

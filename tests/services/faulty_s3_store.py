@@ -32,6 +32,12 @@ class Quirks:
     """Answers name a version; what was overwritten or deleted can be had by its version."""
     ignores_ranges: bool = False
     """A GET answers with the whole body."""
+    shifts_ranges: bool = False
+    """A GET of a range answers with the bytes beside it, and says that they are those."""
+    ignores_if_none_match_on_get: bool = False
+    """A GET answers with the body though it is the one that the client has."""
+    tells_other_etags: bool = False
+    """A GET tells another ETag than the PUT did. Conditions know both."""
     stale_reads: bool = False
     """GET, HEAD and LIST show each key as it was before its last change; conditions of a PUT are about the truth."""
 

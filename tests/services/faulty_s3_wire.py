@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from functools import cached_property
 from http import HTTPStatus
 from io import BytesIO
@@ -98,6 +99,10 @@ class Record:
     """`if-match` and `if-none-match`, as they were sent."""
     received: int
     """Bytes of the request's body."""
+    headers: Mapping[str, str]
+    """All that were sent, their names in lower case."""
+    came: float = field(default_factory=time.monotonic)
+    """When it was there, whole, in seconds of the monotonic clock."""
     fault: Fault | None = None
     status: int | None = None
     """None where there was no answer."""
@@ -109,7 +114,7 @@ class Record:
     @classmethod
     def of(cls, request: Request) -> Record:
         about = request.method, request.operation, request.bucket, request.keys, request.conditions
-        return cls(*about, received=len(request.body))
+        return cls(*about, received=len(request.body), headers=request.headers)
 
     @property
     def key(self) -> str:

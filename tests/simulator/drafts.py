@@ -34,11 +34,17 @@ class WatchedDraft(Draft):
     known_by_id: dict[str, WatchedDraft] = {}  # noqa: RUF012 - one history at a time
 
     def __init__(
-        self, base: State, world: World, written: Mapping[str, int], buried: Collection[str] = frozenset()
+        self,
+        base: State,
+        world: World,
+        written: Mapping[str, int],
+        buried: Collection[str] = frozenset(),
+        *,
+        incomplete: bool = False,
     ) -> None:
         self._clock = world.now
         self._read = 0
-        super().__init__(base, world._replace(now=self._note), written, buried)
+        super().__init__(base, world._replace(now=self._note), written, buried, incomplete=incomplete)
         self.base = base
         self.made: list[Made] = []
         self.ended = False

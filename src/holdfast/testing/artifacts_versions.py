@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from holdfast.errors import ConflictError, InvalidError, NotFoundError
 from holdfast.records import Artifact, ArtifactInfo
-from holdfast.testing.clause import clauses, either, raises, same, unique
+from holdfast.testing.clause import clauses, either, raises, same, tick, unique
 from holdfast.testing.shapes import exactly
 
 if TYPE_CHECKING:
@@ -119,6 +119,7 @@ async def artifacts_are_listed_the_last_changed_first(make: Make[Stores]) -> Non
         ]
         for artifact in made:
             await stores.artifacts.create(artifact)
+            await tick(stores.backend)
         await stores.artifacts.create(new(context_id=other, task_id="t0", content=b"x"))
         made[1].metadata = {"n": "newest"}
         await stores.artifacts.update(made[1])

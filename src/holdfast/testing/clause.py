@@ -30,6 +30,7 @@ E = TypeVar("E", bound=Exception)
 Make: TypeAlias = Callable[[], AbstractAsyncContextManager[T]]
 Clause: TypeAlias = Callable[[Make[T]], Coroutine[Any, Any, None]]
 
+_PATIENCE: Final = 20.0
 SECONDS_A_CLAUSE: Final = 120.0
 """A clause that takes longer has hung, and fails."""
 
@@ -116,6 +117,16 @@ def told(change: Change) -> str:
 async def append(place: Backend, stream: str, *entries: bytes) -> Receipt:
     """Commit entries, and nothing else."""
     return await place.commit(stream, Change(entries=entries))
+
+
+async def tick(place: Backend) -> None:
+    """Change a stream of its own until the place's clock, as a listing shows it, has moved on: S3's counts seconds."""
+    stream, times = unique("tick"), set[int]()
+    deadline = time.monotonic() + _PATIENCE
+    while len(times) < 2:
+        holds(time.monotonic() < deadline, f"the clock of the place moves within {_PATIENCE:g} s")
+        await append(place, stream, b"x")
+        times.add((await place.streams(stream, order="recent")).streams[0].updated_at)
 
 
 async def stored(place: Backend, stream: str) -> list[bytes]:

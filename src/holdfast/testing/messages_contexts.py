@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from holdfast.errors import ConflictError, InvalidError, NotFoundError
-from holdfast.testing.clause import clauses, either, holds, raises, same, unique
+from holdfast.testing.clause import clauses, either, holds, raises, same, tick, unique
 from holdfast.testing.protocols import AS_GIVEN, LOOK_ALIKES
 from holdfast.testing.shapes import exactly, say
 
@@ -112,6 +112,7 @@ async def contexts_are_listed_the_last_changed_first(make: Make[Stores]) -> None
         ids = [f"{prefix}{number}" for number in range(7)]
         for context in (*ids, ids[2]):
             await stores.messages.add_message(context, say(context))
+            await tick(stores.backend)
         wanted = [ids[2], *(context for context in reversed(ids) if context != ids[2])]
         for limit in (1, 3, 7, 100):
             same(

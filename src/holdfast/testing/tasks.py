@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from holdfast.abc import Change
 from holdfast.errors import ConflictError, DamagedError, InvalidError, UnavailableError
 from holdfast.records import TaskInfo, TaskState
-from holdfast.testing.clause import clauses, either, holds, raises, same, unique
+from holdfast.testing.clause import clauses, either, holds, raises, same, tick, unique
 from holdfast.testing.faults import LosesAnswers
 from holdfast.testing.protocols import AS_GIVEN
 from holdfast.testing.shapes import exactly, refused
@@ -143,6 +143,7 @@ async def a_list_shows_the_newest_state_alone(make: Make[Stores]) -> None:
         names = [f"{context}-{number}" for number in range(6)]
         for n, name in enumerate(names):
             await stores.tasks.save(TaskState(task_id=name, context_id=context, agent_id=f"a{n % 2}", data=n))
+            await tick(stores.backend)
         await stores.tasks.save(TaskState(task_id=unique("task"), context_id=unique("context"), agent_id="a0"))
         done = TaskState(task_id=names[1], context_id=context, agent_id="a1", status="completed", expires_at=_FUTURE)
         saved = await stores.tasks.save(done)
@@ -168,9 +169,10 @@ async def a_list_may_end_at_a_moment(make: Make[Stores]) -> None:
     """With `updated_after` a list holds what was saved later than this, page by page; a moment needs a timezone."""
     async with make() as stores:
         context = unique("context")
-        saved = [
-            await stores.tasks.save(TaskState(task_id=unique("task"), context_id=context, data=n)) for n in range(6)
-        ]
+        saved = []
+        for n in range(6):
+            saved.append(await stores.tasks.save(TaskState(task_id=unique("task"), context_id=context, data=n)))
+            await tick(stores.backend)
         since = saved[2].updated_at
         later = [state.task_id for state in reversed(saved) if since is None or (state.updated_at or since) > since]
         for limit in (1, 2, 3, 4, 100):

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 from holdfast.abc import Backend, Change, Head, Listing, Receipt, Slice, Swept
 from holdfast.backends.objects.cache import Cache
 from holdfast.backends.objects.driver.examine import examine
-from holdfast.backends.objects.driver.opening import SCHEMES, open_store
+from holdfast.backends.objects.driver.opening import open_store
+from holdfast.backends.objects.driver.options import SCHEMES
 from holdfast.backends.objects.driver.probe import self_test
 from holdfast.backends.objects.driver.transfers import Upload, download
 from holdfast.backends.objects.lines import Lines
@@ -23,9 +24,9 @@ from holdfast.backends.objects.protocol.keys import place_of
 from holdfast.backends.objects.protocol.listing import heads, listing
 from holdfast.backends.objects.protocol.read import Window, find_blob, read
 from holdfast.backends.objects.protocol.requests import World
-from holdfast.backends.objects.protocol.sweep import survey, sweep_stream
+from holdfast.backends.objects.protocol.sweep import Litter, survey, sweep_stream
 from holdfast.blocking import begin, in_thread, outcome, settle
-from holdfast.errors import DamagedError, NotFoundError, UnavailableError
+from holdfast.errors import DamagedError, HoldfastError, NotFoundError, UnavailableError
 from holdfast.rule import check, check_name, living, new_id, parse_cursor
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class ObjectBackend(Backend):
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
-        self._world = World(_now, new_id, random.random)
+        self._world = World(_now, new_id, random.random, pace=store.pace)
         self._cache = Cache(store.perform)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="holdfast-objects")
         # Threads of their own: a commit may have to wait for its turn, and no read should wait for that.
@@ -175,7 +176,11 @@ class ObjectBackend(Backend):
             under_way = begin(self._threads, upload.close)
             await outcome(under_way)
         except BaseException:
-            begin(self._threads, _abort, upload, under_way)  # after what was under way when this call was cancelled
+            # After what was under way when this call was cancelled.
+            try:
+                begin(self._threads, _abort, upload, under_way)
+            except UnavailableError:  # the place was closed
+                _abort(upload, under_way)
             raise
         blob = f"{file}-{size}"
         self._lines.wrote(stream, blob, known.dropped if known is not None else 0)
@@ -215,10 +220,20 @@ class ObjectBackend(Backend):
     async def sweep(self, *, dry_run: bool = False) -> Swept:
         litter = await self._do(survey())
 
+        def sweep_one(one: Litter) -> Swept | HoldfastError:
+            try:
+                return self._run(sweep_stream(one, self._world, dry_run=dry_run))
+            except HoldfastError as error:
+                return error
+
         def sweep_all() -> Swept:
             with ThreadPoolExecutor(_SWEEPERS, thread_name_prefix="holdfast-sweep") as threads:
-                steps = (sweep_stream(one, self._world, dry_run=dry_run) for one in litter)
-                swept = list(threads.map(self._run, steps))
+                done = list(threads.map(sweep_one, litter))
+            # One stream that is damaged is no reason to leave the others unswept.
+            for failed in done:
+                if isinstance(failed, HoldfastError):
+                    raise failed
+            swept = [one for one in done if isinstance(one, Swept)]
             return Swept(*map(sum, zip((0, 0, 0), *swept, strict=True)))
 
         return await in_thread(self._threads, sweep_all)

@@ -43,13 +43,13 @@ class _Job(NamedTuple):
 class _Line:
     """One stream."""
 
-    def __init__(self, name: str, work: Work, lead: Callable[[_Line], None]) -> None:
+    def __init__(self, name: str, work: Work, put_to_use: Callable[[_Line], None]) -> None:
         self.name = name
         self.state: State | None = None
         self.jobs: deque[_Job] = deque()
         self.waiting: list[Future[bool]] = []
-        self.led = False
-        self.upkeep = Upkeep(name, work, lambda: lead(self))
+        self.led = self.leading = False
+        self.upkeep = Upkeep(name, work, lambda: put_to_use(self))
         self.committed_at = self.seen_at = float("-inf")
 
     @property
@@ -101,7 +101,11 @@ class Lines:
             self._came.notify_all()
             if not line.led:
                 # Not in the thread of the caller: an interrupt there would leave the line without a leader for ever.
-                self._leaders.submit(self._lead, line)
+                try:
+                    self._leaders.submit(self._lead, line)
+                except RuntimeError as error:
+                    line.jobs.remove(job)
+                    raise UnavailableError(f"nothing was stored: no thread can be made: {error}") from error
                 line.led = True
         return job.answer
 
@@ -130,13 +134,17 @@ class Lines:
         """Take no more changes. What is queued is still made."""
         with self._lock:
             self._closed = True
-            waiting = [news for line in self._lines.values() for news in line.waiting]
+            lines = list(self._lines.values())
+            waiting = [news for line in lines for news in line.waiting]
         wake(waiting)
+        for line in lines:
+            if line.upkeep.pending:
+                self._put_to_use(line)
 
     def _line(self, name: str) -> _Line:
         line = self._lines.get(name)
         if line is None:
-            line = self._lines[name] = _Line(name, self._work, self._lead_on)
+            line = self._lines[name] = _Line(name, self._work, self._put_to_use)
             if len(self._lines) > _KNOWN:
                 for other in list(self._lines.values())[: _KNOWN // 8]:
                     if other.idle and other is not line:
@@ -152,15 +160,19 @@ class Lines:
             line.seen_at = time.monotonic()
 
     def _lead(self, line: _Line) -> None:
+        with self._lock:
+            if line.leading:  # an executor may run what it said it could not
+                return
+            line.led = line.leading = True
         while True:
             self._keep_pace(line)
             line.upkeep.wait_for_room(line.state)
             with self._lock:
                 jobs = self._take(line)
-                sealed, buried = line.upkeep.take()
-                if not jobs and not sealed:
-                    line.led = False
+                if not jobs and not (self._closed and line.upkeep.pending):
+                    line.led = line.leading = False
                     return
+                sealed, buried = line.upkeep.take()
                 known = line.state
                 asked = {(line.name, blob) for job in jobs for blob in job.change.blobs} & self._written.keys()
                 written = {blob: self._written[name, blob] for name, blob in asked}
@@ -171,15 +183,14 @@ class Lines:
             )  # fmt: skip
             began = time.monotonic()
             try:
-                done: Committed = self._run(steps)
+                self._settle(line, self._run(steps), jobs)
             except BaseException as error:  # noqa: BLE001 - it is raised in every caller of this batch
                 # The segments that were to be swapped in may be in use or not: they are left to the sweep.
                 with self._lock:
                     line.state = None
                 self._answer(line, jobs, [interrupted(error)] * len(jobs))
-            else:
-                self._settle(line, done, jobs)
-            self._gather(line, len(jobs), time.monotonic() - began)
+            line.committed_at = time.monotonic()
+            self._gather(line, len(jobs), line.committed_at - began)
 
     def _take(self, line: _Line) -> list[_Job]:
         jobs, size = [], 0
@@ -191,7 +202,6 @@ class Lines:
         return jobs
 
     def _settle(self, line: _Line, done: Committed, jobs: Sequence[_Job]) -> None:
-        line.committed_at = time.monotonic()
         with self._lock:
             self._learn(line, done.state)
         self._answer(line, jobs, done.outcomes)
@@ -201,21 +211,23 @@ class Lines:
         with self._lock:
             waiting, line.waiting = line.waiting, []
         for job, outcome in zip(jobs, outcomes, strict=True):
+            if job.answer.done():
+                continue
             if isinstance(outcome, HoldfastError):
                 job.answer.set_exception(outcome)
             else:
                 job.answer.set_result(outcome)
         wake(waiting)
 
-    def _lead_on(self, line: _Line) -> None:
-        """Make a commit, where nobody is about to."""
+    def _put_to_use(self, line: _Line) -> None:
+        """Leave new segments to the next commit, for which they cost nothing; at the end make one of their own."""
         with self._lock:
-            if line.led:
+            if line.led or not self._closed:
                 return
             line.led = True
         try:
             self._leaders.submit(self._lead, line)
-        except RuntimeError:  # the place is being closed
+        except RuntimeError:
             self._lead(line)
 
     def _gather(self, line: _Line, answered: int, took: float) -> None:

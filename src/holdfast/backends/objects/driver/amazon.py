@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore as Driver
     from obstore.store import S3Credential
 
-    from holdfast.backends.objects.driver.opening import Options
+    from holdfast.backends.objects.driver.options import Options
 
 __all__ = ["Amazon"]
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from obstore.store import ObjectStore as Driver
 
-    from holdfast.backends.objects.driver.opening import Options
+    from holdfast.backends.objects.driver.options import Options
 
 __all__ = ["Google"]
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
     from obstore.store import ObjectStore as Driver
 
-    from holdfast.backends.objects.driver.opening import Options
+    from holdfast.backends.objects.driver.options import Options
 
 __all__ = ["Cloud", "Connect", "check_endpoint", "client_options", "retry_config"]
 

@@ -109,6 +109,7 @@ class ObjectStore:
         self._once = connect(_ONCE, min(patience, timedelta(seconds=_LONGEST_CONDITIONAL)))
         self._patient = connect(patience, patience)
         self._bulk = True
+        self._single: Driver | None = None
         self._threads = ThreadPoolExecutor(_SIDE_BY_SIDE, thread_name_prefix="holdfast-object")
         self._process = os.getpid()
         self._closed = threading.Event()
@@ -253,7 +254,9 @@ class ObjectStore:
             with suppress(InvalidError, UnsupportedError):
                 self._remove(self._patient, keys)
                 return
-        self._remove(self._connect(self._patience, self._patience, single=True), keys)
+        if self._single is None:
+            self._single = self._connect(self._patience, self._patience, single=True)
+        self._remove(self._single, keys)
         self._bulk = False
 
     def _remove(self, driver: Driver, keys: list[str]) -> None:

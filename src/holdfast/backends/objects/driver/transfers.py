@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from holdfast.backends.objects.driver.failures import FAILURES, BehindEndError
 from holdfast.backends.objects.driver.store import PART, ObjectStore
-from holdfast.backends.objects.protocol.requests import Get, Put
+from holdfast.backends.objects.protocol.requests import Delete, Get, Put
 from holdfast.errors import HoldfastError, NotFoundError, UnavailableError
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class Upload:
         self._held = bytearray()
         self._parts: obstore.WritableFile | None = None
         self._size = 0
+        self._written = False
 
     def __enter__(self) -> Self:
         return self
@@ -71,6 +72,7 @@ class Upload:
         """Write what is left, and make the object visible."""
         if self._parts is None:
             self._store.perform(Put(self._key, bytes(self._held)))
+            self._written = True
             return
         self._store.check_open()
         try:
@@ -78,18 +80,23 @@ class Upload:
         except FAILURES as error:
             ours = self._failure(error)
         else:
+            self._written = True
             return
         if self._is_there():
+            self._written = True
             return
         self.abort()
         raise ours
 
     def abort(self) -> None:
-        """Leave nothing visible, and as far as the store answers nothing at all."""
+        """Leave nothing visible, and as far as the store answers nothing at all, also where it was closed meanwhile."""
         self._held.clear()
         if self._parts is not None:
             with suppress(*FAILURES):
                 self._parts.__exit__(UnavailableError, UnavailableError(), None)
+        if self._written:
+            with suppress(HoldfastError):
+                self._store.perform(Delete((self._key,)))
 
     def _send(self, piece: bytes) -> None:
         assert self._parts is not None

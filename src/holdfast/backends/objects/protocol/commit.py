@@ -76,15 +76,17 @@ def commit(
     # be made from a head that others replaced a hundred commits ago.
     asked = known is None or (known.token is not None and (stale or not all(change.entries for change in changes)))
     state = known if known is not None and not asked else (yield from look(name, known))
-    began, lost = world.now(), 0
+    began, lost, incomplete = world.now(), 0, ""
     while True:
-        draft = Draft(state, world, written, buried)
+        draft = Draft(state, world, written, buried, incomplete=incomplete == state.id)
         try:
             refused = [one for one in sealed if not draft.swap(one)]
             outcomes = yield from draft.make(changes)
-        except VanishedError as error:
+        except VanishedError:
+            # Another head was written since; or else only those calls fail that need what is gone.
             yield from _discard(draft)
-            state, asked = (yield from look_again(state, error)), True
+            incomplete = state.id
+            state, asked = (yield from look(name, state)), True
             continue
         if draft.unsure and not asked:
             yield from _discard(draft)
@@ -103,7 +105,7 @@ def commit(
         if world.now() - began > PATIENCE:
             raise UnavailableError(f"{name!r}: lost {lost} races against other writers and was not made: repeat it")
         state, asked = seen, True
-        yield Pause(world.random() * min(_LONGEST_PAUSE, 0.02 * 2**lost))
+        yield Pause(max(world.pace, world.random() * min(_LONGEST_PAUSE, 0.02 * 2**lost)))
 
 
 def replace(state: State, written: State, world: World) -> Steps[tuple[bool | None, State]]:
@@ -137,7 +139,7 @@ def replace(state: State, written: State, world: World) -> Steps[tuple[bool | No
         # It was not done, or not yet. The same bytes with the same token can be sent again: at most one of them wins.
         if world.now() - began > PATIENCE:
             raise UnavailableError(f"{state.name!r}: the store took none of {tries} tries of a commit: repeat it")
-        yield Pause(world.random() * min(_LONGEST_PAUSE_OF_A_STORE_IN_TROUBLE, 0.05 * 2**tries))
+        yield Pause(max(world.pace, world.random() * min(_LONGEST_PAUSE_OF_A_STORE_IN_TROUBLE, 0.05 * 2**tries)))
 
 
 def _was_made(state: State, written: State, seen: State) -> Steps[tuple[bool | None, State]]:

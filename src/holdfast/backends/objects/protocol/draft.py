@@ -7,7 +7,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from holdfast.abc import OPERATIONS_REMEMBERED, Receipt
-from holdfast.backends.objects.protocol.fetch import footers, frames, linked
+from holdfast.backends.objects.protocol.fetch import VanishedError, footers, frames, linked, missing
 from holdfast.backends.objects.protocol.frames import Known, frame, trimmed
 from holdfast.backends.objects.protocol.keys import blob_file, place_of, segment_file
 from holdfast.backends.objects.protocol.requests import All, Get
@@ -42,12 +42,20 @@ class Draft:
     Args:
         written: blobs of this stream that this process wrote, and `State.dropped` as it was known then.
         buried: what of the grave is known to be deleted.
+        incomplete: the base refers to something that is not there, and no newer head was written.
     """
 
     def __init__(
-        self, base: State, world: World, written: Mapping[str, int], buried: Collection[str] = frozenset()
+        self,
+        base: State,
+        world: World,
+        written: Mapping[str, int],
+        buried: Collection[str] = frozenset(),
+        *,
+        incomplete: bool = False,
     ) -> None:
         self._base = base
+        self._incomplete = incomplete
         self._world = world
         self._written = written
         self._place = place_of(base.name)
@@ -96,11 +104,18 @@ class Draft:
         outcomes: list[Receipt | HoldfastError] = []
         for change in changes:
             before, changed = self._now, self.changed
+            refusal: HoldfastError
             try:
                 outcomes.append((yield from self._make(change)))
+                continue
+            except VanishedError as error:
+                if not self._incomplete:
+                    raise
+                refusal = missing(before.name, error)
             except HoldfastError as error:
-                self._now, self.changed, self.unsure = before, changed, True
-                outcomes.append(error)
+                refusal = error
+            self._now, self.changed, self.unsure = before, changed, True
+            outcomes.append(refusal)
         yield from self._overflow()
         return outcomes
 

@@ -32,6 +32,7 @@ __all__ = [
     "linked",
     "look",
     "look_again",
+    "missing",
     "segments",
     "shown",
 ]
@@ -87,8 +88,15 @@ def look_again(before: State, cause: VanishedError) -> Steps[State]:
     """
     state = yield from look(before.name, before)
     if state.id == before.id:
-        raise DamagedError(f"{before.name!r} refers to {cause}, which is not there") from cause
+        raise missing(before.name, cause)
     return state
+
+
+def missing(name: str, cause: VanishedError) -> DamagedError:
+    """Return the error for what is gone though the newest head refers to it."""
+    error = DamagedError(f"{name!r} refers to {cause}, which is not there")
+    error.__cause__ = cause
+    return error
 
 
 def frames(state: State, refs: Sequence[SegmentRef]) -> Steps[list[list[Frame]]]:

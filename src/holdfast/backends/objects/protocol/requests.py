@@ -180,6 +180,8 @@ class World(NamedTuple):
     random: Callable[[], float]
     """A number from 0 up to 1, for jitter."""
     limits: Limits = Limits()
+    pace: float = 0.0
+    """Seconds that a store wants between two changes of one object."""
 
 
 def drive(steps: Steps[R], perform: Callable[[Request], Any]) -> R:

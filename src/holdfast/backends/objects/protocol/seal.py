@@ -7,7 +7,7 @@ Source: size-tiered compaction, as log-structured stores do it (O'Neil et al., T
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from holdfast.backends.objects.protocol.fetch import VanishedError, segments
 from holdfast.backends.objects.protocol.keys import place_of
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from holdfast.backends.objects.protocol.state import SegmentRef, State
 
 __all__ = ["Sealed", "crowded", "due", "merge", "older", "pack", "seal"]
+
+
+_COMMITS_PER_SEAL: Final = 24
+"""A seal is one PUT: so many commits should be worth it, as far as a head of half its largest size holds them."""
 
 
 class Sealed(NamedTuple):
@@ -41,7 +45,9 @@ def due(state: State, before: State, limits: Limits) -> bool:
     """
     if state.head is None or not state.tail:
         return False
-    size, limit = state.tail_size, max(limits.tail, 2 * len(state.tail[-1].raw))
+    size = state.tail_size
+    worth = limits.kept + _COMMITS_PER_SEAL * size // len(state.tail)
+    limit = max(limits.tail, min(worth, limits.head // 2), 2 * len(state.tail[-1].raw))
     return size > limit and (before.tail_size <= limit or size > 2 * limit) and bool(older(state.tail, limits))
 
 
