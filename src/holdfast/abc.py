@@ -89,6 +89,8 @@ class Listed(NamedTuple):
     name: str
     updated_at: int
     """When it was last changed, by the clock of the place: object storage has its own, which may count in seconds."""
+    head: Head | None = None
+    """Where heads were asked for: the head, as it was at some moment of the call."""
 
 
 class Listing(NamedTuple):
@@ -223,8 +225,11 @@ class Backend(ABC):
         order: Literal["name", "recent"] = "name",
         after: str | None = None,
         limit: int = 100,
+        heads: bool = False,
     ) -> Listing:
         """List streams whose name begins with `prefix` and whose labels hold every pair of `where`, a page at a time.
+
+        With `heads` each line has its head, which costs less than to ask for them one by one.
 
         By name (code points), or the last changed first. `after` is the `Listing.after` of the page before. While
         streams change, paging by name shows every stream that was there throughout; paging by recency may miss or

@@ -168,3 +168,21 @@ class BeginsAgainWithABadCursor(MemoryBackend):
             return await super().streams(prefix, after=after, **asked)
         except InvalidError:
             return await super().streams(prefix, **asked)
+
+
+@breaks(waist_names.a_listing_has_the_heads_that_are_asked_for)
+class AlwaysHasHeads(MemoryBackend):
+    async def streams(self, prefix, *, heads=False, **asked):
+        return await super().streams(prefix, heads=True, **asked)
+
+
+@breaks(waist_names.a_listing_has_the_heads_that_are_asked_for)
+class HasTheHeadsOfTheFirstTime(MemoryBackend):
+    def __init__(self):
+        super().__init__()
+        self.seen = {}
+
+    async def streams(self, prefix, *, heads=False, **asked):
+        page = await super().streams(prefix, heads=heads, **asked)
+        lines = [one._replace(head=self.seen.setdefault(one.name, one.head)) if heads else one for one in page.streams]
+        return Listing(lines, page.after)

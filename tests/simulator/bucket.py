@@ -98,5 +98,6 @@ class Bucket:
             if key.startswith(request.prefix) and (request.after is None or key > request.after)
         )
         taken = keys if request.enough is None else keys[: request.enough]
-        items = [Item(key, len(self.objects[key].body), self.objects[key].modified) for key in taken]
+        found = [(key, self.objects[key]) for key in taken]
+        items = [Item(key, len(stored.body), stored.modified, stored.token.e_tag) for key, stored in found]
         return Items(items, len(taken) == len(keys))

@@ -220,8 +220,11 @@ class Caller:
     def _list(self, name: str) -> Generator[Any, Any, None]:
         began, process = self._run.scheduler.step, self.process
         order: Literal["name", "recent"] = "name" if self._random.random() < 0.5 else "recent"
-        found = yield from listing("s/", {}, order, None, 100, process.world)
+        heads, expired = self._random.random() < 0.6, process.now()
+        found = yield from listing("s/", {}, order, None, 100, process.world, heads=heads)
         self._run.saw_names([one.name for one in found.streams], began)
+        for one in found.streams if heads else ():
+            self._run.saw_head(one.name, one.head, (began, expired, process.now()))
 
     def _read_blob(self, name: str) -> Generator[Any, Any, None]:
         if self._run.blobs[name]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from holdfast.backends.objects.protocol import commit, draft, fetch, read, sweep
+from holdfast.backends.objects.protocol import commit, directory, draft, fetch, read, sweep
 from holdfast.backends.objects.protocol.draft import Draft
 from holdfast.errors import HoldfastError
 from tests.simulator.model import Made
@@ -73,7 +73,14 @@ class WatchedDraft(Draft):
         self.ended = self.state.head is None and self.base.head is not None
 
 
-_TUNED: Any = ((commit, "Draft"), (sweep, "Draft"), (draft, "OPERATIONS_REMEMBERED"), (fetch, "WHOLE"), (read, "WHOLE"))
+_TUNED: Any = (
+    (commit, "Draft"),
+    (sweep, "Draft"),
+    (draft, "OPERATIONS_REMEMBERED"),
+    (fetch, "WHOLE"),
+    (read, "WHOLE"),
+    (directory, "_WORTH"),
+)
 
 
 @contextmanager
@@ -91,7 +98,7 @@ def watched() -> Iterator[None]:
 
 def tune(remembered: int, whole: int) -> None:
     """Make small what the limits do not hold: how many op_ids are remembered, and what is fetched whole."""
-    for (module, name), value in zip(_TUNED[2:], (remembered, whole, whole), strict=True):
+    for (module, name), value in zip(_TUNED[2:], (remembered, whole, whole, 1), strict=True):
         setattr(module, name, value)
 
 

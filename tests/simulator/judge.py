@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from holdfast.abc import Receipt
+from holdfast.backends.objects.protocol.directory import DIRECTORIES, lines_of
 from holdfast.backends.objects.protocol.fetch import frames_of
 from holdfast.backends.objects.protocol.keys import HEADS, place_of
 from holdfast.backends.objects.protocol.segment import parse_segment
@@ -37,15 +38,23 @@ class Judge:
         self._gone: set[str] = set()
         self._resurrected: set[str] = set()
         self._condemned: dict[str, set[str]] = {name: set() for name in names}
+        self._e_tags: dict[str, set[str]] = {key: set() for key in self._names}
+        self.swept: set[tuple[str, str]] = set()
+        """Heads, by key and ETag, of streams that were deleted before a sweep began that has tidied directories."""
         WatchedDraft.known_by_id.clear()
 
     # What takes effect
 
     def put(self, key: str, stored: Stored) -> None:
+        if key.startswith(DIRECTORIES):
+            self._check_directory(stored)
+            return
         if not key.startswith(HEADS):
             if key in self._gone:
                 self._resurrected.add(key)
             return
+        assert stored.token.e_tag is not None
+        self._e_tags[key].add(stored.token.e_tag)
         name = self._names[key]
         state = decode_state(name, stored.body, stored.token)
         draft = WatchedDraft.known_by_id[state.id]
@@ -84,6 +93,16 @@ class Judge:
             raise Violation(f"{key} is a head, and was deleted")
         if any(key in referred for referred in self._referred.values()):
             raise Violation(f"{key} was deleted while a head refers to it")
+
+    def gone(self) -> set[tuple[str, str]]:
+        """Return the heads that the streams had which are deleted now."""
+        gone = [key for key, name in self._names.items() if self.states[name].head is None]
+        return {(key, e_tag) for key in gone for e_tag in self._e_tags[key]}
+
+    def _check_directory(self, stored: Stored) -> None:
+        back = self.swept & {(line.key, line.e_tag) for line in lines_of(stored.body)}
+        if back:
+            raise Violation(f"a directory brings back the heads {back} of what was deleted and swept")
 
     def referred(self, name: str) -> frozenset[str]:
         """Return the keys that the head of a stream refers to."""

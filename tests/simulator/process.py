@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from holdfast.backends.objects.protocol.commit import Committed, commit
+from holdfast.backends.objects.protocol.directory import tidy
 from holdfast.backends.objects.protocol.keys import place_of, segment_file
 from holdfast.backends.objects.protocol.read import find_blob
 from holdfast.backends.objects.protocol.requests import Get, Limits, Pause, Put, World
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from holdfast.backends.objects.protocol.requests import Steps
     from holdfast.backends.objects.protocol.seal import Sealed
     from holdfast.backends.objects.protocol.state import SegmentRef, State
+    from tests.simulator.judge import Judge
     from tests.simulator.scheduler import Scheduler
 
 __all__ = ["Process"]
@@ -53,13 +55,14 @@ class _Line:
 class Process:
     """One process with a clock of its own. `speed` is how much of its turns it takes: a slow one is overtaken."""
 
-    def __init__(self, number: int, scheduler: Scheduler, ids: Any, limits: Limits) -> None:
+    def __init__(self, number: int, scheduler: Scheduler, ids: Any, limits: Limits, judge: Judge) -> None:
         random = scheduler.random
         self.number = number
         self.speed = random.choice(SPEEDS)
         self.skew = random.choice((0, 0, 1_000_000, -5_000_000, -3_600_000_000, 2 * 86_400_000_000))
         self.stubborn = random.random() < 0.15
         self._scheduler = scheduler
+        self._gone, self.swept = judge.gone, judge.swept
         self.world = World(self.now, ids, random.random, limits)
         self._lines: dict[str, _Line] = {}
         self._written: dict[tuple[str, str], int] = {}
@@ -110,10 +113,14 @@ class Process:
         return state, None
 
     def sweep(self) -> Steps[None]:
-        litter = yield from survey()
+        litter, folders = yield from survey()
         self._scheduler.random.shuffle(litter)
         for one in litter:
             yield from sweep_stream(one, self.world)
+        for folder in folders:
+            gone = self._gone()
+            if (yield from tidy(folder, self.world)):
+                self.swept.update(gone)
 
     def _line(self, name: str) -> _Line:
         return self._lines.get(name) or self._lines.setdefault(name, _Line(name))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from holdfast.backends.objects.protocol.directory import DIRECTORIES, lines_of
 from holdfast.backends.objects.protocol.keys import is_blob, place_at, place_of
 from tests.simulator.bucket import Violation
 
@@ -34,6 +35,11 @@ def check_quiet(bucket: Bucket, names: Sequence[str], judge: Judge) -> None:
             body = b"" if is_blob(key) else judge.bytes_of(key)
         elif _is_nameless(key, bucket):
             continue
+        elif key.startswith(DIRECTORIES):
+            body = b"".join(line.header for line in lines_of(stored.body))
+            stale = [line.key for line in lines_of(stored.body) if bucket.objects[line.key].token.e_tag != line.e_tag]
+            if stale:
+                raise Violation(f"{key} has what the heads {stale} do not say any more")
         else:
             raise Violation(f"{key} is left, and nothing refers to it")
         removed = set(_VALUE.findall(body)) - living

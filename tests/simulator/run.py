@@ -82,7 +82,7 @@ class Run:
         self.history.check()
 
     def _begin(self, callers: list[Caller]) -> None:
-        process = Process(next(self._processes), self.scheduler, self._new_id, self.limits)
+        process = Process(next(self._processes), self.scheduler, self._new_id, self.limits, self.judge)
         self._callers[process] = callers
         for caller in callers:
             self.scheduler.spawn(process, caller.work(process))
@@ -96,7 +96,7 @@ class Run:
         return f"{next(self._numbers):032x}"
 
     def _quiet(self) -> Process:
-        process = Process(0, self.scheduler, self._new_id, self.limits)
+        process = Process(0, self.scheduler, self._new_id, self.limits, self.judge)
         process.skew, process.speed = 0, 1
         return process
 

@@ -124,6 +124,16 @@ def _long_names_are_left() -> AbstractContextManager[Any]:
     return patch.object(sweep, "_name", name)
 
 
+def _directories_are_not_tidied() -> AbstractContextManager[Any]:
+    """A sweep leaves directories as they are."""
+
+    def tidy(folder: str, world: Any) -> Steps[bool]:
+        yield Pause(0)
+        return True
+
+    return patch.object(process, "tidy", tidy)
+
+
 # Condemned
 
 
@@ -242,6 +252,7 @@ VARIANTS = {
     "long names are never swept": Variant(500, _long_names_are_left),
     "unborn lives are taken for past ones": Variant(2_000, _unborn_is_past),
     "the grave is cleared too early": Variant(5_000, _grave_cleared_too_early, focus="blobs"),
+    "directories are not tidied": Variant(500, _directories_are_not_tidied),
     "no commit window": Variant(500, _no_window),
     "unknown is taken for no": Variant(5_000, _unknown_is_no, focus="stalls"),
     "unknown is taken for not swapped": Variant(5_000, _unknown_is_not_swapped, focus="stalls"),

@@ -154,12 +154,13 @@ class MemoryBackend(Backend):
         order: Literal["name", "recent"] = "name",
         after: str | None = None,
         limit: int = 100,
+        heads: bool = False,
     ) -> Listing:
         last = parse_cursor(order, after)
         with self._lock:
             self._open()
             found = [
-                Listed(head.name, head.updated_at)
+                Listed(head.name, head.updated_at, head if heads else None)
                 for head in map(self._head, self._streams)
                 if head is not None and head.name.startswith(prefix) and (where or {}).items() <= head.labels.items()
             ]

@@ -129,10 +129,13 @@ class SQLiteBackend(Backend):
         order: Literal["name", "recent"] = "name",
         after: str | None = None,
         limit: int = 100,
+        heads: bool = False,
     ) -> Listing:
         self._check_open()
         last = parse_cursor(order, after)
-        query = partial(listing, prefix=prefix, where=dict(where or {}), order=order, last=last, limit=limit)
+        query = partial(
+            listing, prefix=prefix, where=dict(where or {}), order=order, last=last, limit=limit, whole=heads
+        )
         return await in_thread(self._threads, self._look, query)
 
     async def wait(self, stream: str, *, incarnation: str | None, next: int, timeout: float) -> bool:

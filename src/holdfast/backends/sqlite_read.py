@@ -94,8 +94,12 @@ def listing(
     order: str,
     last: Listed | None,
     limit: int,
+    whole: bool,
 ) -> Listing:
-    """Read a page of names. The query is put together from constants; whatever a caller gave is a parameter."""
+    """Read a page of names, and with `whole` their heads.
+
+    The query is put together from constants; whatever a caller gave is a parameter.
+    """
     query = [_LISTED, _LIVING]
     values: list[object] = [prefix, now]
     if (beyond := _beyond(prefix)) is not None:
@@ -112,7 +116,10 @@ def listing(
         values += [last.updated_at, last.updated_at, last.name]
     query.append("ORDER BY name LIMIT ?" if order == "name" else "ORDER BY updated DESC, name LIMIT ?")
     rows = connection.execute(" ".join(query), [*values, min(limit, _END) + 1]).fetchall()
-    page = list(map(Listed._make, rows[:limit]))
+    page = [Listed(*row) for row in rows[:limit]]
+    if whole:
+        found = heads(connection, now, streams=[one.name for one in page])
+        page = [one._replace(head=head) for one, head in zip(page, found, strict=True)]
     return Listing(page, after_cursor(order, page[-1]) if page and len(rows) > limit else None)
 
 

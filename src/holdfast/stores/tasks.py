@@ -141,21 +141,14 @@ class Tasks:
         where = {key: value for key, value in wanted.items() if value is not None}
         since = None if updated_after is None else from_time(updated_after, "updated_after")
         found, following = await self._backend.streams(
-            f"{_KIND}/", where=where, order="recent", after=after, limit=limit
+            f"{_KIND}/", where=where, order="recent", after=after, limit=limit, heads=True
         )
         # A listing has the times of the place's clock, a head those of whoever saved it: the head decides.
-        names = [one.name for one in found if since is None or one.updated_at > since - _CLOCKS_DIFFER]
-        heads = await self._backend.heads(names) if names else []
+        late = [one for one in found if since is None or one.updated_at > since - _CLOCKS_DIFFER]
+        heads = [one.head for one in late if one.head is not None]
         return Page(
-            # A task that was saved while this list was made may no longer be what was asked for.
-            [
-                _info(head)
-                for head in heads
-                if head is not None
-                and where.items() <= head.labels.items()
-                and (since is None or head.updated_at > since)
-            ],
-            following if len(names) == len(found) else None,
+            [_info(head) for head in heads if since is None or head.updated_at > since],
+            following if len(late) == len(found) else None,
         )
 
     async def delete(self, task_id: str) -> None:

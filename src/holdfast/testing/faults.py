@@ -55,9 +55,10 @@ class Forwards(Backend):
         order: Literal["name", "recent"] = "name",
         after: str | None = None,
         limit: int = 100,
+        heads: bool = False,
     ) -> Listing:
         """Forward."""
-        return await self.backend.streams(prefix, where=where, order=order, after=after, limit=limit)
+        return await self.backend.streams(prefix, where=where, order=order, after=after, limit=limit, heads=heads)
 
     async def wait(self, stream: str, *, incarnation: str | None, next: int, timeout: float) -> bool:
         """Forward."""
@@ -140,10 +141,14 @@ class Prefixed(Forwards):
         order: Literal["name", "recent"] = "name",
         after: str | None = None,
         limit: int = 100,
+        heads: bool = False,
     ) -> Listing:
         """Forward, below the prefix. Cursors are the backend's own: nobody reads them but the place that wrote them."""
-        page = await self.backend.streams(self.prefix + prefix, where=where, order=order, after=after, limit=limit)
-        bare = [Listed(one.name.removeprefix(self.prefix), one.updated_at) for one in page.streams]
+        below = self.prefix + prefix
+        page = await self.backend.streams(below, where=where, order=order, after=after, limit=limit, heads=heads)
+        bare = [
+            Listed(one.name.removeprefix(self.prefix), one.updated_at, self._bare(one.head)) for one in page.streams
+        ]
         return Listing(bare, page.after)
 
     async def wait(self, stream: str, *, incarnation: str | None, next: int, timeout: float) -> bool:

@@ -169,6 +169,28 @@ async def a_listing_holds_to_every_label_asked(make: Make[Backend]) -> None:
                 same(found, wanted, f"streams where {where} by {order}")
 
 
+async def a_listing_has_the_heads_that_are_asked_for(make: Make[Backend]) -> None:
+    """With `heads` each line of a listing has the head of its stream as it is now, and else none."""
+    orders: tuple[Literal["name", "recent"], ...] = ("name", "recent")
+    async with make() as place, make() as other:
+        token = unique()
+        names = [f"{token}/{number:02}" for number in range(20)]
+        for number, name in enumerate(names):
+            await other.commit(name, Change([b"x"], labels={"half": str(number % 2)}, note=name.encode()))
+        for turn in range(3):
+            changed = names[turn * 3]
+            await other.commit(changed, Change([b"y"], note=b"changed", labels={"half": "0"}))
+            for order in orders:
+                for where in ({}, {"half": "0"}):
+                    asked: dict[str, Any] = {"where": where, "order": order}
+                    listed = (await place.streams(f"{token}/", heads=True, **asked)).streams
+                    heads = await other.heads([one.name for one in listed])
+                    same([one.head for one in listed], heads, f"heads of a listing by {order} where {where}")
+                    holds(changed in [one.name for one in listed], "what was changed is listed")
+                    bare = (await place.streams(f"{token}/", **asked)).streams
+                    same([one.head for one in bare], [None] * len(listed), "heads that nobody asked for")
+
+
 async def a_cursor_of_another_order_is_refused(make: Make[Backend]) -> None:
     """A cursor that no listing in this order gave is an InvalidError, never a wrong page."""
     async with make() as place:

@@ -18,6 +18,7 @@ from holdfast.backends.objects.driver.options import SCHEMES
 from holdfast.backends.objects.driver.probe import self_test
 from holdfast.backends.objects.driver.transfers import Upload, download
 from holdfast.backends.objects.lines import Lines
+from holdfast.backends.objects.protocol.directory import tidy
 from holdfast.backends.objects.protocol.draft import BLOB
 from holdfast.backends.objects.protocol.fetch import look
 from holdfast.backends.objects.protocol.keys import place_of
@@ -136,9 +137,10 @@ class ObjectBackend(Backend):
         order: Literal["name", "recent"] = "name",
         after: str | None = None,
         limit: int = 100,
+        heads: bool = False,
     ) -> Listing:
         last = parse_cursor(order, after)
-        return await self._do(listing(prefix, dict(where or {}), order, last, limit, self._world))
+        return await self._do(listing(prefix, dict(where or {}), order, last, limit, self._world, heads=heads))
 
     async def wait(self, stream: str, *, incarnation: str | None, next: int, timeout: float) -> bool:
         deadline, pause = time.monotonic() + timeout, _FIRST_LOOK
@@ -218,7 +220,7 @@ class ObjectBackend(Backend):
             raise DamagedError(f"a blob of {stream!r} ends after {offset:,} bytes, and should have {size:,}")
 
     async def sweep(self, *, dry_run: bool = False) -> Swept:
-        litter = await self._do(survey())
+        litter, folders = await self._do(survey())
 
         def sweep_one(one: Litter) -> Swept | HoldfastError:
             try:
@@ -229,6 +231,9 @@ class ObjectBackend(Backend):
         def sweep_all() -> Swept:
             with ThreadPoolExecutor(_SWEEPERS, thread_name_prefix="holdfast-sweep") as threads:
                 done = list(threads.map(sweep_one, litter))
+            if not dry_run:
+                for folder in folders:
+                    self._run(tidy(folder, self._world))
             # One stream that is damaged is no reason to leave the others unswept.
             for failed in done:
                 if isinstance(failed, HoldfastError):

@@ -1,4 +1,4 @@
-"""A cache of segments: they never change, so what was fetched once need not be fetched again."""
+"""A cache of segments, which never change, and of directories, for which a 304 says whether they have."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from holdfast.backends.objects.protocol.directory import DIRECTORIES
 from holdfast.backends.objects.protocol.keys import DATA, is_blob
-from holdfast.backends.objects.protocol.requests import All, Get, Object, Put, Token, drive
+from holdfast.backends.objects.protocol.requests import UNCHANGED, All, Get, Object, Put, Token, drive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +35,7 @@ class Cache:
     def __init__(self, perform: Callable[[Request], Any]) -> None:
         self._perform = perform
         self._kept: OrderedDict[Get, Object] = OrderedDict()
+        self._directories: dict[str, Object] = {}
         self._size = 0
         self._lock = threading.Lock()
 
@@ -45,10 +47,19 @@ class Cache:
         """Perform one request."""
         if isinstance(request, All):
             return self._all(request)
+        if isinstance(request, Get) and request.key.startswith(DIRECTORIES):
+            return self._directory(request)
         if not isinstance(request, Get) or not _is_segment(request):
             return self._perform(request)
         (found,) = self._all(All([request]))
         return found
+
+    def _directory(self, request: Get) -> Any:
+        known = self._directories.get(request.key)
+        found = self._perform(request if known is None else request._replace(unless=known.token))
+        if isinstance(found, Object):
+            self._directories[request.key] = found
+        return known if found is UNCHANGED else found
 
     def _all(self, request: All) -> list[Any]:
         with self._lock:

@@ -208,12 +208,9 @@ class Artifacts:
         wanted = {"context_id": context_id, "task_id": task_id}
         where = {key: value for key, value in wanted.items() if value is not None}
         found, following = await self._backend.streams(
-            f"{KIND}/", where=where, order="recent", after=after, limit=limit
+            f"{KIND}/", where=where, order="recent", after=after, limit=limit, heads=True
         )
-        heads = await self._backend.heads([one.name for one in found]) if found else []
-        # An artifact that was updated while this list was made may no longer be what was asked for.
-        still = [head for head in heads if head is not None and where.items() <= head.labels.items()]
-        return Page([newest_of(head) for head in still], following)
+        return Page([newest_of(one.head) for one in found if one.head is not None], following)
 
     async def prune(self, artifact_id: str, *, keep: int) -> int:
         """Remove all versions but the newest `keep`, and return how many were removed. Their numbers stay.

@@ -283,10 +283,11 @@ class ObjectStore:
                 ascending = ascending and before < key
                 before = key
                 if key > after:  # some stores begin at the beginning, wherever they are asked to
-                    found.append(Item(key, meta["size"], (meta["last_modified"] - _EPOCH) // _MICROSECOND))
+                    modified = (meta["last_modified"] - _EPOCH) // _MICROSECOND
+                    found.append(Item(key, meta["size"], modified, meta["e_tag"]))
             if ascending and request.enough is not None and len(found) >= max(request.enough, _PAGE):
                 return Items(found, complete=False)
-        return Items(found if ascending else sorted(found), complete=True)
+        return Items(found if ascending else sorted(found, key=lambda one: one.key), complete=True)
 
     def _all(self, request: All) -> list[Any]:
         if len(request.requests) == 1:

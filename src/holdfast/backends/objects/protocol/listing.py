@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from holdfast.abc import Head, Listed, Listing
+from holdfast.backends.objects.protocol.directory import Directory, open_directory
 from holdfast.backends.objects.protocol.fetch import shown
-from holdfast.backends.objects.protocol.keys import place_at, place_of, prefix_of
+from holdfast.backends.objects.protocol.keys import HEADS, place_at, place_of, prefix_of
 from holdfast.backends.objects.protocol.requests import UNCHANGED, All, Get, List
-from holdfast.backends.objects.protocol.state import EXPIRING, GONE, State, decode_header, decode_state
+from holdfast.backends.objects.protocol.state import EXPIRING, GONE, State, decode_header, decode_state, header_of
 from holdfast.rule import after_cursor, living
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ class _Query(NamedTuple):
     last: Listed | None
     limit: int
     world: World
+    heads: bool
+    directory: Directory | None
 
 
 def listing(
@@ -89,19 +92,27 @@ def listing(
     last: Listed | None,
     limit: int,
     world: World,
+    *,
+    heads: bool = False,
 ) -> Steps[Listing]:
     """List streams, a page at a time.
 
-    Only streams that expire, that are asked for by labels, or whose name is too long for a key need their heads read.
+    Only where streams expire, are asked for by labels or with their heads, or have names too long for a key, more than
+    their keys is needed: that is in a directory, or else in their heads.
     Keys are in the order of names, so a page by name reads no more of the listing than it shows; one by recency reads
     it to its end, a request for each thousand.
     """
-    query, folder = _Query(prefix, where, last, limit, world), prefix_of(prefix)
+    folder = prefix_of(prefix)
+    directory = None
+    if (where or heads) and folder.folder != HEADS:
+        directory = yield from open_directory(folder.folder)
+    query = _Query(prefix, where, last, limit, world, heads, directory)
     page = None
     if order == "name" and folder.whole_kind:
         page = yield from _in_order(query, folder)
     if page is None:
-        found = yield from _candidates(query, folder, (yield List(folder.folder)).items)
+        items = (yield List(folder.folder)).items
+        found = yield from _candidates(query, folder, items)
         if order == "name":
             found.sort(key=lambda one: one.name)
             found = [one for one in found if last is None or one.name > last.name]
@@ -109,6 +120,8 @@ def listing(
             found.sort(key=lambda one: one.recency)
             found = [one for one in found if last is None or one.recency > (-last.updated_at, last.name)]
         page = yield from _shown(query, found, limit + 1)
+        if directory is not None:
+            yield from directory.keep(items, world)
     more = len(page) > limit
     page = page[:limit]
     return Listing(page, after_cursor(order, page[-1]) if page and more else None)
@@ -164,17 +177,29 @@ def _shown(query: _Query, found: Sequence[_Candidate], enough: int) -> Steps[lis
     rest = list(found)
     while rest and len(shown) < enough:
         group, rest = rest[:_TOGETHER], rest[_TOGETHER:]
-        asked = [one for one in group if query.where or one.item.size % 4 == EXPIRING]
-        states = {}
-        starts = (yield All([Get(one.item.key, stop=_START) for one in asked])) if asked else []
-        for one, start in zip(asked, starts, strict=True):
-            if start is not None:
-                states[one.name] = yield from _header(one.name, start, one.item.key)
+        asked = [one for one in group if query.where or query.heads or one.item.size % 4 == EXPIRING]
+        states = yield from _states(query, asked)
         for one in group:
+            head = None
             if one in asked:
                 state = states.get(one.name)
                 head = living(state.head, query.world.now()) if state is not None else None
                 if head is None or not query.where.items() <= head.labels.items():
                     continue
-            shown.append(Listed(one.name, one.item.modified))
+            shown.append(Listed(one.name, one.item.modified, head if query.heads else None))
     return shown
+
+
+def _states(query: _Query, asked: Sequence[_Candidate]) -> Steps[dict[str, State]]:
+    directory = query.directory
+    known = {one.name: directory.find(one.name, one.item) for one in asked} if directory is not None else {}
+    states = {name: state for name, state in known.items() if state is not None}
+    unknown = [one for one in asked if one.name not in states]
+    starts = (yield All([Get(one.item.key, stop=_START) for one in unknown])) if unknown else []
+    for one, start in zip(unknown, starts, strict=True):
+        state = (yield from _header(one.name, start, one.item.key)) if start is not None else None
+        if state is not None:
+            states[one.name] = state
+            if directory is not None:
+                directory.learn(one.item, header_of(start.body))
+    return states

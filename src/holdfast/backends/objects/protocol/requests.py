@@ -78,6 +78,8 @@ class Item(NamedTuple):
     key: str
     size: int
     modified: int
+    e_tag: str | None = None
+    """Of the content that was listed; None where the store does not tell."""
 
 
 class Items(NamedTuple):

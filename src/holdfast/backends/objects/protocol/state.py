@@ -25,7 +25,17 @@ if TYPE_CHECKING:
 
     from holdfast.backends.objects.protocol.requests import Token
 
-__all__ = ["EXPIRING", "GONE", "LIVING", "SegmentRef", "State", "decode_header", "decode_state", "encode_state"]
+__all__ = [
+    "EXPIRING",
+    "GONE",
+    "LIVING",
+    "SegmentRef",
+    "State",
+    "decode_header",
+    "decode_state",
+    "encode_state",
+    "header_of",
+]
 
 LIVING: Final = 0
 EXPIRING: Final = 1
@@ -179,6 +189,12 @@ def decode_state(name: str, body: bytes, token: Token) -> State:
         if frames[0].start < low or frames[-1].next > state.head.next:
             raise DamagedError(f"{where}: its tail lies outside its bounds")
     return state._replace(tail=tuple(frames))
+
+
+def header_of(start: bytes) -> bytes:
+    """Return what of a head comes before its tail, from its first bytes that `decode_header` has read."""
+    _, header, note, _ = _PREFIX.unpack_from(start)
+    return start[: _PREFIX.size + header + note]
 
 
 def decode_header(name: str | None, start: bytes, token: Token, size: int) -> State | None:

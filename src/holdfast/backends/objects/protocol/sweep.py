@@ -38,8 +38,8 @@ class Litter(NamedTuple):
     items: tuple[Item, ...]
 
 
-def survey() -> Steps[list[Litter]]:
-    """List the bucket, and return the streams that expire or have something in their folder."""
+def survey() -> Steps[tuple[list[Litter], list[str]]]:
+    """List the bucket. Return the streams that expire or have something in their folder, and the folders of heads."""
     heads = (yield List(HEADS)).items
     data = (yield List(DATA)).items
     folders: dict[Place, list[Item]] = {}
@@ -51,7 +51,8 @@ def survey() -> Steps[list[Litter]]:
         place = place_at(item.key)
         if place is not None:
             folders.setdefault(place, []).append(item)
-    return [Litter(place, tuple(items)) for place, items in folders.items()]
+    kinds = sorted({item.key.rpartition("/")[0] + "/" for item in heads})
+    return [Litter(place, tuple(items)) for place, items in folders.items()], kinds
 
 
 def bury(name: str, files: Sequence[str]) -> Steps[None]:
