@@ -14,13 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import holdfast
-from tests.services.faulty_s3 import FaultyS3
 from tests.test_replay import batches, report, written
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from tests.services.s3 import S3Gateway, S3Server
 
     Conversations = list[dict[str, Any]]
@@ -28,7 +24,6 @@ if TYPE_CHECKING:
 WRITERS = 8
 PROCESSES, APPENDS = 8, 100
 KILLS, SPAWNED = 100, 4
-SCRIPTS = 15
 
 # Each line it prints is one write to the pipe, made after the call was answered: "text position". What was not
 # answered is repeated under its name, as long as it takes.
@@ -53,38 +48,6 @@ async def main():
             os.write(1, f"{text} {position} {again}\\n".encode())
 
 asyncio.run(main())
-"""
-
-SYNC = """
-import sys, time
-import holdfast.sync
-
-stores = holdfast.sync.open(sys.argv[1])
-for number in range(3):
-    stores.messages.add_message(sys.argv[2], {"n": number})
-"""
-# The three ways in which a script ends: as it should, without having closed anything, and by a signal.
-ENDS = {"closed": "stores.close()", "left open": "", "waiting": "print('ready', flush=True); time.sleep(60)"}
-
-INTERRUPTED = """
-import sys
-import holdfast.sync
-
-with holdfast.sync.open(sys.argv[1]) as stores:
-    print("ready", flush=True)
-    number = 0
-    try:
-        while True:
-            stores.messages.add_message("all", {"n": number})
-            number += 1
-            print(number, flush=True)
-    except KeyboardInterrupt:
-        # The place is as good as before: nothing is locked. The call that was interrupted is done, or is not, and if it
-        # was under way it comes before what follows.
-        stores.messages.add_message("all", {"n": "after"})
-        found = [message["n"] for message in stores.messages.get_messages("all")]
-        assert found in ([*range(number), "after"], [*range(number + 1), "after"]), (number, found)
-        print("after", flush=True)
 """
 
 
@@ -218,79 +181,3 @@ async def test_writers_are_killed_a_hundred_times(s3_server: S3Server) -> None:
     check(texts, said)
     assert len(texts) - len(said) <= SPAWNED, "only the last call of each may be there unacknowledged"
     assert counts["kills"] == KILLS
-
-
-@pytest.fixture(params=["real", "slow"])
-def place(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The real server; and one that keeps requests under way for long, so that a script ends in their middle."""
-    if request.param == "real":
-        yield request.getfixturevalue("s3_server").url()
-        return
-    with FaultyS3(latency=0.02) as server:
-        yield f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true"
-
-
-@pytest.mark.parametrize("end", ENDS)
-def test_a_script_ends_as_it_should(place: str, end: str) -> None:
-    script = f"{SYNC}\n{ENDS[end]}"
-    codes: Counter[int] = Counter()
-    running = [start(script, place, f"{end} {number}") for number in range(SCRIPTS)]
-    for process in running:
-        if end == "waiting":
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n", process.communicate()[1]
-            process.terminate()  # at once: its last call has just been answered
-        _, error = process.communicate(timeout=60)
-        assert error == "", error
-        codes[process.returncode] += 1
-    print(f"{end}: exit codes {dict(codes)}")
-    assert codes == {-signal.SIGTERM if end == "waiting" else 0: SCRIPTS}
-
-
-def test_an_interrupt_leaves_no_call_half_done(place: str, tmp_path: Path) -> None:
-    draw = random.Random(1)
-    for number in range(4):
-        process = start(INTERRUPTED, place.replace("?", f"/{number}?"))
-        assert process.stdout is not None
-        for _ in range(draw.randrange(2, 6)):
-            assert process.stdout.readline() != "", process.communicate()[1]
-        time.sleep(draw.random() * 0.03)
-        process.send_signal(signal.SIGINT)
-        out, error = process.communicate(timeout=60)
-        assert (process.returncode, out.splitlines()[-1:]) == (0, ["after"]), error
-
-
-async def test_a_cancelled_call_is_done_or_not_done(place: str) -> None:
-    draw = random.Random(2)
-    counts: Counter[str] = Counter()
-    async with holdfast.open(place) as stores, holdfast.open(place) as others:
-
-        async def add(number: int) -> None:
-            batch = [{"text": f"{number}.{part}"} for part in range(3)]
-            call = asyncio.create_task(stores.messages.add_messages("all", batch, op_id=str(number)))
-            await asyncio.sleep(0.03 * draw.random() ** 2)  # mostly before it is answered, not always
-            call.cancel()
-            try:
-                await call
-            except asyncio.CancelledError:
-                counts["cancelled"] += 1
-            else:
-                counts["acknowledged"] += 1
-                done.add(number)
-
-        done: set[int] = set()
-        for first in range(0, 60, 6):
-            await asyncio.gather(*map(add, range(first, first + 6)))
-            await stores.messages.add_message("all", {"text": f"then {first}.0"})  # behind all that is under way
-            found = [message["text"] for message in await others.messages.get_messages("all")]
-            groups = Counter(text.partition(".")[0] for text in found)
-            assert all(count == (1 if name.startswith("then") else 3) for name, count in groups.items())
-            assert {str(number) for number in done} <= groups.keys()
-        for number in range(60):
-            batch = [{"text": f"{number}.{part}"} for part in range(3)]
-            await others.messages.add_messages("all", batch, op_id=str(number))
-        assert await others.messages.count("all") == 10 + 3 * 60
-        await stores.messages.add_message("all", {"text": "end"})
-        assert await others.messages.get_messages("all") == await stores.messages.get_messages("all")
-    print(dict(counts))
-    assert counts["cancelled"] > 5

@@ -178,6 +178,8 @@ def read_request(stream: BinaryIO, go_on: Callable[[], object]) -> Request | Non
     # The AWS tools stream in chunks of their own, a signature or a checksum beside each.
     if "aws-chunked" in headers.get("content-encoding", "") or "x-amz-decoded-content-length" in headers:
         body = _dechunked(BytesIO(body)) or b""
+    if target.startswith("http:"):  # as a proxy is asked
+        target = target[target.index("/", len("http://")) :]
     path, _, query = target.partition("?")
     bucket, _, key = path.removeprefix("/").partition("/")
     return Request(method, unquote(bucket), unquote(key), dict(parse_qsl(query, True)), headers, body)
