@@ -6,6 +6,7 @@ import asyncio
 import io
 from contextlib import asynccontextmanager
 from dataclasses import fields
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from holdfast.abc import Change
@@ -13,13 +14,11 @@ from holdfast.blocking import run_in_place
 from holdfast.errors import DamagedError, InvalidError, NotFoundError
 from holdfast.records import Artifact, ArtifactInfo, Page
 from holdfast.stores.artifacts.add import add
-from holdfast.stores.artifacts.build import live_stream_of
 from holdfast.stores.artifacts.content import Content, source_of
 from holdfast.stores.artifacts.file import ArtifactFile
-from holdfast.stores.artifacts.follow import listed, newest_info
-from holdfast.stores.artifacts.live import LiveArtifacts
+from holdfast.stores.artifacts.links import link, unlink
 from holdfast.stores.artifacts.reader import ArtifactReader
-from holdfast.stores.artifacts.records import KIND, Version, content_of, stream_of
+from holdfast.stores.artifacts.records import KIND, Version, content_of, newest_of, stream_of
 from holdfast.stores.artifacts.writer import ArtifactWriter
 from holdfast.stores.codec import check_counts, check_integers
 
@@ -34,13 +33,16 @@ _PAGE_BYTES: Final = 2**20
 _FILE_BUFFER: Final = 2**17
 
 
-class Artifacts(LiveArtifacts):
+class Artifacts:
     """The artifacts of a place: files, data and datasets of any size, every version of them.
 
     Content is bytes, text or a JSON value, and comes back as what it was; or comes from a path, a file object or an
     async iterator of bytes, and comes back as bytes. It is checked by SHA-256 when it is read whole, and by a checksum
     for each MiB when a part is read.
     """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
 
     async def create(self, artifact: Artifact, *, op_id: str | None = None) -> ArtifactInfo:
         """Store a new artifact as version 1. It is visible whole, or not at all.
@@ -146,12 +148,7 @@ class Artifacts(LiveArtifacts):
         return Artifact(**kept, content=content_of(one, body))
 
     async def info(self, artifact_id: str, *, version: int | None = None) -> ArtifactInfo | None:
-        """Return what is known of an artifact without its content; None where there is none.
-
-        Of an artifact that has no version yet: how its live build goes, as `state` and `size`.
-        """
-        if version is None:
-            return await newest_info(self._backend, artifact_id)
+        """Return what is known of an artifact without its content; None where there is none."""
         found = await self._version(artifact_id, version)
         return found and found[1].info
 
@@ -180,6 +177,24 @@ class Artifacts(LiveArtifacts):
         """
         reader = await self._open(artifact_id, version, 0, None)
         return io.BufferedReader(ArtifactFile(reader, _runner(self._backend)), _FILE_BUFFER)
+
+    async def url(
+        self, artifact_id: str, *, version: int | None = None, expires: timedelta = timedelta(hours=1)
+    ) -> str:
+        """Return a URL with which anybody can GET the bytes of a version, without credentials, until it expires.
+
+        Object storage only. It ends sooner where the credentials that signed it do, and where the artifact is deleted.
+        Content of up to 32 KiB is copied for it, into an object that a sweep removes after its time.
+
+        Args:
+            expires: from a second to seven days.
+
+        Raises:
+            UnsupportedError: this place has no links, or no credentials to sign them with. Read the content instead.
+            NotFoundError: there is no such artifact, or no such version.
+            InvalidError: `expires` is out of its bounds.
+        """
+        return await link(self._backend, *await self._found(artifact_id, version), expires)
 
     async def versions(self, artifact_id: str) -> list[ArtifactInfo]:
         """Return every version without its content, the oldest first; an empty list for an unknown artifact."""
@@ -218,7 +233,7 @@ class Artifacts(LiveArtifacts):
         heads = await self._backend.heads([one.name for one in found]) if found else []
         # An artifact that was updated while this list was made may no longer be what was asked for.
         still = [head for head in heads if head is not None and where.items() <= head.labels.items()]
-        return Page(await listed(self._backend, still), following)
+        return Page([newest_of(head) for head in still], following)
 
     async def prune(self, artifact_id: str, *, keep: int) -> int:
         """Remove all versions but the newest `keep`, and return how many were removed. Their numbers stay.
@@ -242,16 +257,13 @@ class Artifacts(LiveArtifacts):
         return first - head.first
 
     async def delete(self, artifact_id: str) -> None:
-        """Remove an artifact with all its versions. Nothing of it can be read again; an unknown one is fine.
-
-        Whoever is writing it live gets a ConflictError, and followers a NotFoundError.
-        """
+        """Remove an artifact with all its versions. Nothing of it can be read again; an unknown one is fine."""
         await self._backend.commit(stream_of(artifact_id), Change(delete=True))
-        await self._backend.commit(live_stream_of(artifact_id), Change(delete=True))
+        await unlink(self._backend, artifact_id)
 
     async def _head(self, artifact_id: str) -> Head | None:
         (head,) = await self._backend.heads([stream_of(artifact_id)])
-        return head if head is not None and head.next else None  # one without a version is only announced
+        return head
 
     async def _version(self, artifact_id: str, version: int | None) -> tuple[str, Version] | None:
         stream = stream_of(artifact_id)
@@ -266,6 +278,9 @@ class Artifacts(LiveArtifacts):
 
     async def _open(self, artifact_id: str, version: int | None, start: int, stop: int | None) -> ArtifactReader:
         check_integers(start=start, stop=stop)
+        return ArtifactReader(self._backend, *await self._found(artifact_id, version), start, stop)
+
+    async def _found(self, artifact_id: str, version: int | None) -> tuple[str, Version]:
         found = await self._version(artifact_id, version)
         if found is None:
             raise NotFoundError(
@@ -273,7 +288,7 @@ class Artifacts(LiveArtifacts):
                 if version is None
                 else f"artifact {artifact_id!r} has no version {version}"
             )
-        return ArtifactReader(self._backend, *found, start, stop)
+        return found
 
 
 def _check_artifact(artifact: Artifact) -> None:
