@@ -14,11 +14,14 @@ from holdfast.blocking import run_in_place
 from holdfast.errors import DamagedError, InvalidError, NotFoundError
 from holdfast.records import Artifact, ArtifactInfo, Page
 from holdfast.stores.artifacts.add import add
+from holdfast.stores.artifacts.build import live_stream_of
 from holdfast.stores.artifacts.content import Content, source_of
 from holdfast.stores.artifacts.file import ArtifactFile
+from holdfast.stores.artifacts.follow import listed, newest_info
 from holdfast.stores.artifacts.links import link, unlink
+from holdfast.stores.artifacts.live import LiveArtifacts
 from holdfast.stores.artifacts.reader import ArtifactReader
-from holdfast.stores.artifacts.records import KIND, Version, content_of, newest_of, stream_of
+from holdfast.stores.artifacts.records import KIND, Version, content_of, stream_of
 from holdfast.stores.artifacts.writer import ArtifactWriter
 from holdfast.stores.codec import check_counts, check_integers
 
@@ -33,16 +36,13 @@ _PAGE_BYTES: Final = 2**20
 _FILE_BUFFER: Final = 2**17
 
 
-class Artifacts:
+class Artifacts(LiveArtifacts):
     """The artifacts of a place: files, data and datasets of any size, every version of them.
 
     Content is bytes, text or a JSON value, and comes back as what it was; or comes from a path, a file object or an
     async iterator of bytes, and comes back as bytes. It is checked by SHA-256 when it is read whole, and by a checksum
     for each MiB when a part is read.
     """
-
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
 
     async def create(self, artifact: Artifact, *, op_id: str | None = None) -> ArtifactInfo:
         """Store a new artifact as version 1. It is visible whole, or not at all.
@@ -148,7 +148,12 @@ class Artifacts:
         return Artifact(**kept, content=content_of(one, body))
 
     async def info(self, artifact_id: str, *, version: int | None = None) -> ArtifactInfo | None:
-        """Return what is known of an artifact without its content; None where there is none."""
+        """Return what is known of an artifact without its content; None where there is none.
+
+        Of an artifact that has no version yet: how its live build goes, as `state` and `size`.
+        """
+        if version is None:
+            return await newest_info(self._backend, artifact_id)
         found = await self._version(artifact_id, version)
         return found and found[1].info
 
@@ -233,7 +238,7 @@ class Artifacts:
         heads = await self._backend.heads([one.name for one in found]) if found else []
         # An artifact that was updated while this list was made may no longer be what was asked for.
         still = [head for head in heads if head is not None and where.items() <= head.labels.items()]
-        return Page([newest_of(head) for head in still], following)
+        return Page(await listed(self._backend, still), following)
 
     async def prune(self, artifact_id: str, *, keep: int) -> int:
         """Remove all versions but the newest `keep`, and return how many were removed. Their numbers stay.
@@ -257,13 +262,17 @@ class Artifacts:
         return first - head.first
 
     async def delete(self, artifact_id: str) -> None:
-        """Remove an artifact with all its versions. Nothing of it can be read again; an unknown one is fine."""
+        """Remove an artifact with all its versions. Nothing of it can be read again; an unknown one is fine.
+
+        Whoever is writing it live gets a ConflictError, and followers a NotFoundError.
+        """
         await self._backend.commit(stream_of(artifact_id), Change(delete=True))
         await unlink(self._backend, artifact_id)
+        await self._backend.commit(live_stream_of(artifact_id), Change(delete=True))
 
     async def _head(self, artifact_id: str) -> Head | None:
         (head,) = await self._backend.heads([stream_of(artifact_id)])
-        return head
+        return head if head is not None and head.next else None  # one without a version is only announced
 
     async def _version(self, artifact_id: str, version: int | None) -> tuple[str, Version] | None:
         stream = stream_of(artifact_id)
