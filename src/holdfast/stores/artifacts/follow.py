@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from holdfast.errors import NotFoundError
 from holdfast.stores.artifacts.build import Build, live_stream_of
+from holdfast.stores.artifacts.find import find_version
 from holdfast.stores.artifacts.reader import ArtifactReader
 from holdfast.stores.artifacts.records import KIND, Version, newest_of, stream_of
 from holdfast.stores.codec import to_time
@@ -27,7 +28,7 @@ async def follow(backend: Backend, artifact_id: str) -> AsyncGenerator[bytes, No
     (head,) = await backend.heads([live_stream_of(artifact_id)])
     building = head is not None and Build.read(head).state(head) == "building"
     # A build is deleted only after its version was stored: whatever is not being built, and was finished, is seen here.
-    version = None if building else await _newest(backend, artifact_id)
+    version = None if building else await find_version(backend, artifact_id, None)
     offset = 0
     if version is None:
         if head is None:
@@ -98,11 +99,6 @@ async def listed(backend: Backend, heads: Sequence[Head]) -> list[ArtifactInfo]:
 def _info_of(announced: Head, live: Head) -> ArtifactInfo:
     build = Build.read(live)
     return replace(newest_of(announced), size=build.size, state=build.state(live), created_at=to_time(live.created_at))
-
-
-async def _newest(backend: Backend, artifact_id: str) -> Version | None:
-    head, entries = await backend.read(stream_of(artifact_id), limit=1, newest=True)
-    return Version.read(artifact_id, head, entries[0]) if head is not None and entries else None
 
 
 async def _finished(backend: Backend, artifact_id: str, build: Build) -> Version | None:

@@ -16,10 +16,11 @@ from holdfast.records import Artifact, ArtifactInfo, Page
 from holdfast.stores.artifacts.add import add
 from holdfast.stores.artifacts.build import live_stream_of
 from holdfast.stores.artifacts.content import Content, source_of
+from holdfast.stores.artifacts.dataset import Datasets
 from holdfast.stores.artifacts.file import ArtifactFile
+from holdfast.stores.artifacts.find import find_head, find_version, must_find_version
 from holdfast.stores.artifacts.follow import listed, newest_info
 from holdfast.stores.artifacts.links import link, unlink
-from holdfast.stores.artifacts.live import LiveArtifacts
 from holdfast.stores.artifacts.reader import ArtifactReader
 from holdfast.stores.artifacts.records import KIND, Version, content_of, stream_of
 from holdfast.stores.artifacts.writer import ArtifactWriter
@@ -28,7 +29,7 @@ from holdfast.stores.codec import check_counts, check_integers
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
 
-    from holdfast.abc import Backend, Head
+    from holdfast.abc import Backend
 
 __all__ = ["Artifacts"]
 
@@ -36,7 +37,7 @@ _PAGE_BYTES: Final = 2**20
 _FILE_BUFFER: Final = 2**17
 
 
-class Artifacts(LiveArtifacts):
+class Artifacts(Datasets):
     """The artifacts of a place: files, data and datasets of any size, every version of them.
 
     Content is bytes, text or a JSON value, and comes back as what it was; or comes from a path, a file object or an
@@ -79,7 +80,7 @@ class Artifacts(LiveArtifacts):
         """
         _check_artifact(artifact)
         check_integers(expect=expect)
-        head = await self._head(artifact.artifact_id)
+        head = await find_head(self._backend, artifact.artifact_id)
         if head is None:
             raise NotFoundError(f"there is no artifact {artifact.artifact_id!r}: create it")
         incarnation = artifact.incarnation if artifact.incarnation and expect is not None else head.incarnation
@@ -118,7 +119,7 @@ class Artifacts(LiveArtifacts):
             artifact_id=artifact_id, context_id=context_id, task_id=task_id, name=name, description=description,
             mime_type=mime_type, metadata={} if metadata is None else metadata,
         )  # fmt: skip
-        head = await self._head(artifact_id)
+        head = await find_head(self._backend, artifact_id)
         change = Change(expect=expect, op_id=op_id, incarnation=head.incarnation if head and expect else None)
 
         def store(content: Content) -> Coroutine[Any, Any, ArtifactInfo]:
@@ -133,14 +134,14 @@ class Artifacts(LiveArtifacts):
         Raises:
             DamagedError: the content does not match its SHA-256.
         """
-        found = await self._version(artifact_id, version)
-        if found is None:
+        one = await find_version(self._backend, artifact_id, version)
+        if one is None:
             return None
-        stream, one = found
+        stream = stream_of(artifact_id)
         try:
             body = b"".join([chunk async for chunk in ArtifactReader(self._backend, stream, one)])
         except NotFoundError as error:
-            now = await self._head(artifact_id)
+            now = await find_head(self._backend, artifact_id)
             if now is None or now.incarnation != one.info.incarnation or now.first >= one.info.version:
                 return None  # removed between the two reads
             raise DamagedError(f"{one.where}: its content is gone") from error
@@ -154,8 +155,8 @@ class Artifacts(LiveArtifacts):
         """
         if version is None:
             return await newest_info(self._backend, artifact_id)
-        found = await self._version(artifact_id, version)
-        return found and found[1].info
+        found = await find_version(self._backend, artifact_id, version)
+        return found and found.info
 
     @asynccontextmanager
     async def open_reader(
@@ -199,7 +200,9 @@ class Artifacts(LiveArtifacts):
             NotFoundError: there is no such artifact, or no such version.
             InvalidError: `expires` is out of its bounds.
         """
-        return await link(self._backend, *await self._found(artifact_id, version), expires)
+        return await link(
+            self._backend, stream_of(artifact_id), await must_find_version(self._backend, artifact_id, version), expires
+        )
 
     async def versions(self, artifact_id: str) -> list[ArtifactInfo]:
         """Return every version without its content, the oldest first; an empty list for an unknown artifact."""
@@ -254,7 +257,7 @@ class Artifacts(LiveArtifacts):
         check_counts(keep=keep)
         if keep < 1:
             raise InvalidError(f"keep={keep}: the newest version stays; `delete` removes them all")
-        head = await self._head(artifact_id)
+        head = await find_head(self._backend, artifact_id)
         if head is None or head.next - keep <= head.first:
             return 0
         first = head.next - keep
@@ -270,34 +273,15 @@ class Artifacts(LiveArtifacts):
         await unlink(self._backend, artifact_id)
         await self._backend.commit(live_stream_of(artifact_id), Change(delete=True))
 
-    async def _head(self, artifact_id: str) -> Head | None:
-        (head,) = await self._backend.heads([stream_of(artifact_id)])
-        return head if head is not None and head.next else None  # one without a version is only announced
-
-    async def _version(self, artifact_id: str, version: int | None) -> tuple[str, Version] | None:
-        stream = stream_of(artifact_id)
-        check_integers(version=version)
-        if version is None:
-            head, entries = await self._backend.read(stream, limit=1, newest=True)
-        elif version < 1:
-            raise InvalidError(f"version={version}: versions begin at 1")
-        else:
-            head, entries = await self._backend.read(stream, start=version - 1, stop=version)
-        return (stream, Version.read(artifact_id, head, entries[0])) if head is not None and entries else None
-
     async def _open(self, artifact_id: str, version: int | None, start: int, stop: int | None) -> ArtifactReader:
         check_integers(start=start, stop=stop)
-        return ArtifactReader(self._backend, *await self._found(artifact_id, version), start, stop)
-
-    async def _found(self, artifact_id: str, version: int | None) -> tuple[str, Version]:
-        found = await self._version(artifact_id, version)
-        if found is None:
-            raise NotFoundError(
-                f"there is no artifact {artifact_id!r}"
-                if version is None
-                else f"artifact {artifact_id!r} has no version {version}"
-            )
-        return found
+        return ArtifactReader(
+            self._backend,
+            stream_of(artifact_id),
+            await must_find_version(self._backend, artifact_id, version),
+            start,
+            stop,
+        )
 
 
 def _check_artifact(artifact: Artifact) -> None:
