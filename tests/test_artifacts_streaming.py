@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 MB = 2**20
 STREAMED = int(os.environ.get("HOLDFAST_STREAMED", "300"))
-PEAK = 96 * MB
+GROWTH = 72 * MB  # beside some 30 MB that an interpreter and a driver need
 DAY = 86_400
 BODY = Random(6).randbytes(20 * MB)
 
@@ -95,7 +95,7 @@ def peaks_of(url: str) -> None:
     before, *peaks = map(int, done.stdout.split())
     told = ", ".join(f"{peak / MB:.0f}" for peak in peaks)  # in all, the interpreter included
     print(f"{STREAMED} MB: {before / MB:.0f} MB of memory before, then at most {told} (written, streamed, read)")
-    assert max(peaks) < PEAK
+    assert max(peaks) - before < GROWTH
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process is read from /proc")

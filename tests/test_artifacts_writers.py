@@ -161,3 +161,23 @@ async def test_a_file_that_needs_the_loop_says_so_on_it() -> None:
             file.read(1)
         assert await asyncio.to_thread(file.read) == BODY
         await asyncio.to_thread(file.close)
+
+
+@pytest.mark.parametrize("times", [1, 3])
+async def test_a_commit_that_arrives_late_overwrites_nothing(server: FaultyS3, times: int) -> None:
+    async with holdfast.open(url_of(server)) as stores:
+        await stores.artifacts.create(Artifact(artifact_id="a", content=b"before"))
+        server.fail(Fault.LATE, operation="PUT", key="h/", times=times)
+        with suppress(UnavailableError):
+            await written(stores)
+        server.heal()
+    async with holdfast.open(url_of(server)) as stores:
+        await stores.artifacts.update(Artifact(artifact_id="a", content=BODY[1:]))
+        server.release()
+        found = [await stores.artifacts.get("a", version=info.version) for info in await stores.artifacts.versions("a")]
+        contents = [artifact and artifact.content for artifact in found]
+        assert contents in ([b"before", BODY[1:]], [b"before", BODY, BODY[1:]])
+        info = await written(stores)
+        assert info is not None
+        assert [one.sha256 for one in await stores.artifacts.versions("a")].count(info.sha256) == 1
+        assert hashlib.sha256(BODY).hexdigest() == info.sha256
