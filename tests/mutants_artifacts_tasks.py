@@ -17,7 +17,7 @@ from holdfast import (
     Tasks,
     TaskState,
 )
-from holdfast.testing import artifacts, artifacts_versions, tasks
+from holdfast.testing import artifacts, artifacts_streams, artifacts_versions, tasks
 from holdfast.testing.faults import Forwards
 from tests.mutants_stores import breaks
 
@@ -29,7 +29,11 @@ class GivesTextAsBytes(Artifacts):
         return replace(found, content=found.content.encode()) if found and isinstance(found.content, str) else found
 
 
-@breaks(artifacts.content_of_any_size_comes_back_as_what_it_was, artifacts.a_repeated_op_id_makes_no_version)
+@breaks(
+    artifacts.content_of_any_size_comes_back_as_what_it_was,
+    artifacts.a_repeated_op_id_makes_no_version,
+    artifacts_streams.what_a_writer_takes_is_seen_whole_once_it_closes,
+)
 class LosesTheEndOfBlobs(Forwards):
     async def write_blob(self, stream, chunks):
         async def all_but_the_last_byte():

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from holdfast import Artifacts, ConflictError, Messages, Stores, Tasks
 from holdfast.abc import KEEP, Backend, Change, Receipt, Swept
-from holdfast.testing import artifacts, artifacts_versions, messages, messages_compaction, messages_ends, tasks
+from holdfast.testing import (
+    artifacts,
+    artifacts_streams,
+    artifacts_versions,
+    messages,
+    messages_compaction,
+    messages_ends,
+    tasks,
+)
 from holdfast.testing import messages_contexts as contexts
 from holdfast.testing.faults import Forwards
 
@@ -59,6 +67,7 @@ class Alters(Forwards):
     messages_ends.a_stalled_writer_brings_nothing_back,
     contexts.a_repeated_fork_forks_nothing,
     artifacts.a_repeated_op_id_makes_no_version,
+    artifacts_streams.a_writer_that_was_repeated_is_one_version,
     tasks.a_repeated_op_id_saves_nothing,
 )
 class ForgetsOpIds(Alters):
@@ -72,6 +81,8 @@ class ForgetsOpIds(Alters):
     messages_ends.a_stalled_writer_brings_nothing_back,
     artifacts.an_artifact_that_exists_is_not_created_again,
     artifacts_versions.an_update_follows_the_version_it_expects,
+    artifacts_streams.a_writer_follows_the_version_it_expects,
+    artifacts_streams.writers_at_once_never_overwrite_one_another,
     tasks.a_save_replaces_the_version_it_expects,
     tasks.of_racing_saves_that_expect_the_same_one_wins,
 )
@@ -83,6 +94,7 @@ class IgnoresExpect(Alters):
 @breaks(
     messages.an_expected_position_is_held_to,
     artifacts_versions.an_update_follows_the_version_it_expects,
+    artifacts_streams.a_writer_follows_the_version_it_expects,
     tasks.a_save_replaces_the_version_it_expects,
     tasks.of_racing_saves_that_expect_the_same_one_wins,
 )
@@ -99,6 +111,7 @@ class HidesTheCurrent(Forwards):
     contexts.a_fork_needs_a_source_and_a_free_id,
     artifacts.an_artifact_that_exists_is_not_created_again,
     artifacts_versions.an_update_follows_the_version_it_expects,
+    artifacts_streams.writers_at_once_never_overwrite_one_another,
     tasks.of_racing_saves_that_expect_the_same_one_wins,
 )
 class LooksAndThenWrites(Forwards):

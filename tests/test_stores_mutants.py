@@ -7,7 +7,15 @@ import pytest
 from holdfast import HoldfastError, Stores
 from holdfast.backends.memory import MemoryBackend
 from holdfast.testing import STORES, Shared, messages_watch, run
-from tests import mutants_artifacts_tasks, mutants_contexts, mutants_messages, mutants_stores, mutants_windows
+from tests import (
+    mutants_artifacts,
+    mutants_artifacts_reads,
+    mutants_artifacts_tasks,
+    mutants_contexts,
+    mutants_messages,
+    mutants_stores,
+    mutants_windows,
+)
 from tests.mutants_stores import MUTANTS, broken
 
 PAIRS = [
@@ -15,8 +23,16 @@ PAIRS = [
     for clause in STORES
     for mutant in MUTANTS.get(clause, ())
 ]
-MODULES = (mutants_artifacts_tasks, mutants_contexts, mutants_messages, mutants_stores, mutants_windows)
-BASES = {"Alters", "Rewrites", "KeepsTheNewest"}
+MODULES = (
+    mutants_artifacts,
+    mutants_artifacts_reads,
+    mutants_artifacts_tasks,
+    mutants_contexts,
+    mutants_messages,
+    mutants_stores,
+    mutants_windows,
+)
+BASES = {"Alters", "Rewrites", "KeepsTheNewest", "ReadsWith", "Encodes"}
 
 
 @pytest.mark.parametrize(("clause", "mutant"), PAIRS)

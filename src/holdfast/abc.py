@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple, Pro
 
 import msgspec
 
+from holdfast.errors import UnsupportedError
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
+    from datetime import timedelta
 
     from holdfast.records import Artifact, TaskState
 
@@ -162,7 +165,7 @@ class Change(NamedTuple):
 
 
 class Backend(ABC):
-    """A place where streams and blobs live. Nine methods, all required.
+    """A place where streams and blobs live. Nine methods, all required, and `blob_url` where there are links.
 
     The promise: **a commit that was acknowledged is never lost, doubled or reordered**, under concurrent writers in
     many processes, crashes and lost answers. `holdfast.rule.apply` is the meaning of a `Change`, as a pure function:
@@ -263,6 +266,16 @@ class Backend(ABC):
         Raises:
             NotFoundError: no living entry of this stream refers to such a blob.
         """
+
+    async def blob_url(self, stream: str, blob: str, *, expires: timedelta) -> str:
+        """Return a URL with which anybody can GET a committed blob until it, or who signed it, expires.
+
+        Raises:
+            UnsupportedError: this place has no links, or nothing to sign them with. Here: always.
+            InvalidError: `expires` is not from a second to seven days.
+            NotFoundError: no living entry of this stream refers to such a blob.
+        """
+        raise UnsupportedError("this place has no links: read the content, or keep it on object storage")
 
     @abstractmethod
     async def sweep(self, *, dry_run: bool = False) -> Swept:

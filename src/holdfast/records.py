@@ -102,6 +102,9 @@ class ArtifactInfo:
     """"file" (bytes or text), "data" (a JSON value) or "dataset" (rows). Set by the store."""
     rows: int | None = None
     """Of a dataset. Set by the store."""
+    state: str = "complete"
+    """"building" while a live artifact is written that has no version yet, "failed" where its writer did not finish
+    it, else "complete". Set by the store."""
     schema: dict[str, Any] | None = None
     """Of data a JSON Schema that it is held to; of a dataset its columns. An update that gives none keeps it."""
     created_at: datetime | None = None

@@ -19,9 +19,11 @@ __all__ = [
     "check_counts",
     "check_integers",
     "decode",
+    "decode_lines",
     "decode_many",
     "encode",
     "encode_head",
+    "encode_lines",
     "from_time",
     "labels_of",
     "stream_name",
@@ -37,7 +39,8 @@ MAX_ID_BYTES: Final = 1_024
 T = TypeVar("T")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_encode = msgspec.json.Encoder().encode
+_encoder = msgspec.json.Encoder()
+_encode = _encoder.encode
 _decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
 
@@ -74,6 +77,23 @@ def encode_head(value: Any, what: str) -> bytes:
             "and keep what is large as a message or an artifact"
         )
     return data
+
+
+def encode_lines(values: list[Any], first: int, what: str) -> bytes:
+    """Encode each value into a line of its own, as `encode` does, but faster.
+
+    Raises:
+        InvalidError: as `encode` does, with the number of the value, where the first has the number `first`.
+    """
+    try:
+        _check(values, what)
+        data = _encoder.encode_lines(values)
+        if len(data) <= MAX_ENTRY_BYTES:
+            return data
+    except (ValueError, OverflowError, TypeError, RecursionError):
+        pass
+    # One of them cannot be kept; or they only look so, together one level deeper and larger than each of them.
+    return b"".join(encode(value, f"{what} {number:,}") + b"\n" for number, value in enumerate(values, first))
 
 
 def _check(value: Any, what: str) -> None:
@@ -125,6 +145,18 @@ def decode_many(data: Sequence[bytes], where: str) -> list[Any]:
     if len(values) != len(data):  # find the one, for its error; and "1,2" is one damaged entry, not two
         values = [decode(one, where) for one in data]
     return values
+
+
+def decode_lines(data: bytes, where: str) -> list[Any]:
+    """Read what `encode_lines` wrote.
+
+    Raises:
+        DamagedError: it is not lines of JSON.
+    """
+    try:
+        return _decoder.decode_lines(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, TypeError) as error:
+        raise DamagedError(f"{where}: what is stored is not lines of JSON: {error}") from error
 
 
 def stream_name(kind: str, name: str, value: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from holdfast.abc import Entry, Slice
 from holdfast.errors import ConflictError, DamagedError, InvalidError, UnavailableError
 from holdfast.records import Artifact, ArtifactInfo
-from holdfast.testing import artifacts_versions
+from holdfast.testing import artifacts_content, artifacts_reads, artifacts_streams, artifacts_versions
 from holdfast.testing.artifacts_versions import new, without_content
 from holdfast.testing.clause import clauses, either, holds, raises, same, unique
 from holdfast.testing.faults import Forwards, LosesAnswers
@@ -207,7 +207,13 @@ async def what_artifacts_give_out_are_copies(make: Make[Stores]) -> None:
                     one.metadata["tags"].append("b")
 
 
-ARTIFACTS: Final = (*clauses(__name__), *artifacts_versions.CLAUSES)
+ARTIFACTS: Final = (
+    *clauses(__name__),
+    *artifacts_versions.CLAUSES,
+    *artifacts_content.CLAUSES,
+    *artifacts_streams.CLAUSES,
+    *artifacts_reads.CLAUSES,
+)
 
 
 class _DeletesBehindReads(Forwards):

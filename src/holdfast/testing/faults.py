@@ -9,6 +9,7 @@ from holdfast.errors import InvalidError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
+    from datetime import timedelta
 
     from holdfast.abc import Change, Head, Receipt, Swept
 
@@ -16,7 +17,7 @@ __all__ = ["Forwards", "LosesAnswers", "Prefixed", "Shared"]
 
 
 class Forwards(Backend):
-    """Hands all nine methods to another backend. Override the one that is to be different."""
+    """Hands all methods to another backend. Override the one that is to be different."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -71,6 +72,10 @@ class Forwards(Backend):
     def read_blob(self, stream: str, blob: str, *, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
         """Forward."""
         return self.backend.read_blob(stream, blob, start=start, stop=stop)
+
+    async def blob_url(self, stream: str, blob: str, *, expires: timedelta) -> str:
+        """Forward."""
+        return await self.backend.blob_url(stream, blob, expires=expires)
 
     async def sweep(self, *, dry_run: bool = False) -> Swept:
         """Forward."""
@@ -162,6 +167,10 @@ class Prefixed(Forwards):
     def read_blob(self, stream: str, blob: str, *, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
         """Forward, below the prefix."""
         return self.backend.read_blob(self._below(stream), blob, start=start, stop=stop)
+
+    async def blob_url(self, stream: str, blob: str, *, expires: timedelta) -> str:
+        """Forward, below the prefix."""
+        return await self.backend.blob_url(self._below(stream), blob, expires=expires)
 
     def _below(self, stream: str) -> str:
         if not stream:

@@ -7,6 +7,7 @@ import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
@@ -27,7 +28,7 @@ from holdfast.backends.objects.protocol.read import Window, find_blob, read
 from holdfast.backends.objects.protocol.requests import World
 from holdfast.backends.objects.protocol.sweep import Litter, survey, sweep_stream
 from holdfast.blocking import begin, in_thread, outcome, settle
-from holdfast.errors import DamagedError, HoldfastError, NotFoundError, UnavailableError
+from holdfast.errors import DamagedError, HoldfastError, InvalidError, NotFoundError, UnavailableError
 from holdfast.rule import check, check_name, living, new_id, parse_cursor
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ R = TypeVar("R")
 _THREADS: Final = 64
 _PACED_LEADERS: Final = 512
 _SWEEPERS: Final = 8
+_SHORTEST_LINK: Final = timedelta(seconds=1)
+_LONGEST_LINK: Final = timedelta(days=7)
 _FIRST_LOOK: Final = 0.05
 _LATER_LOOK: Final = 1.0
 
@@ -218,6 +221,17 @@ class ObjectBackend(Backend):
             yield piece
         if start < stop != offset:
             raise DamagedError(f"a blob of {stream!r} ends after {offset:,} bytes, and should have {size:,}")
+
+    async def blob_url(self, stream: str, blob: str, *, expires: timedelta) -> str:
+        if not _SHORTEST_LINK <= expires <= _LONGEST_LINK:
+            raise InvalidError(f"expires={expires!s}: a link lives from a second to seven days")
+        self._check_open()
+        url = await in_thread(self._threads, self._store.sign, place_of(stream).blob(blob), expires)
+        state, found = await self._do(find_blob(stream, self._lines.known(stream), blob, self._world))
+        self._lines.learn(stream, state)
+        if not found:
+            raise NotFoundError(f"{stream!r} has no blob {blob!r}")
+        return url
 
     async def sweep(self, *, dry_run: bool = False) -> Swept:
         litter, folders = await self._do(survey())

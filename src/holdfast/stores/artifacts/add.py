@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from holdfast.records import ArtifactInfo
     from holdfast.stores.artifacts.content import Content
 
-__all__ = ["add"]
+__all__ = ["add", "described"]
 
 _TEXTS: Final = ("name", "description", "mime_type")
 _MIME_TYPES: Final = {
@@ -38,17 +38,13 @@ async def add(
         head: what was there when the call began. None: nothing.
     """
     artifact_id, stream = artifact.artifact_id, stream_of(artifact.artifact_id)
-    record = {key: getattr(artifact, key) for key in DESCRIBES}
-    labels_of(_TEXTS, record)  # refuses what is no text
-    for key in ("context_id", "task_id"):
-        if record[key] is None and head is not None:
-            record[key] = head.labels.get(key)
-    labels = labels_of(("context_id", "task_id"), record)
-    if not isinstance(artifact.metadata, dict):
-        raise InvalidError(f"metadata must be a dict, not {type(artifact.metadata).__name__}")
+    record, labels = described(artifact, head)
     if record["schema"] is None and head is not None and head.note:
-        record["schema"] = newest_of(head).schema
-    encode_head(record, _describes(artifact_id))  # refused before anything is uploaded
+        newest = newest_of(head)
+        # The columns of a dataset say nothing about data, nor a JSON Schema about rows.
+        if (newest.kind == "dataset") == (content.encoding == "rows"):
+            record["schema"] = newest.schema
+    encode_head(record, _describes(artifact_id))
     check_schema(record["schema"], content, f"artifact {artifact_id!r}")
     receipt, known = await _store(backend, artifact, content, change._replace(labels=labels), record, head is not None)
     if receipt.repeated:
@@ -57,6 +53,24 @@ async def add(
         if now is not None and now.incarnation == receipt.incarnation and entries:
             return Version.read(artifact_id, receipt, entries[0]).info
     return info_of(artifact_id, known, receipt, receipt.first, receipt.committed_at)
+
+
+def described(artifact: ArtifactInfo, head: Head | None) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the record and the labels that describe an artifact: as given, or as its head has them.
+
+    Raises:
+        InvalidError: they cannot be kept.
+    """
+    record = {key: getattr(artifact, key) for key in DESCRIBES}
+    labels_of(_TEXTS, record)  # refuses what is no text
+    for key in ("context_id", "task_id"):
+        if record[key] is None and head is not None:
+            record[key] = head.labels.get(key)
+    labels = labels_of(("context_id", "task_id"), record)
+    if not isinstance(artifact.metadata, dict):
+        raise InvalidError(f"metadata must be a dict, not {type(artifact.metadata).__name__}")
+    encode_head(record, _describes(artifact.artifact_id))  # refused before anything is stored
+    return record, labels
 
 
 async def _store(
@@ -71,6 +85,7 @@ async def _store(
             entries=(encode(record | told, "an artifact") + b"\n" + body,),
             note=encode_head(known, _describes(artifact_id)),
             blobs=blobs,
+            expires_at=None,  # what announces an artifact that is being built passes; a version stays
         )
         try:
             return await backend.commit(stream, change), known

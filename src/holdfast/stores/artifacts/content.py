@@ -16,7 +16,7 @@ from holdfast.stores.codec import encode
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-__all__ = ["Content", "encoded", "source_of"]
+__all__ = ["Content", "encoded", "piece_of", "source_of"]
 
 
 class Content:
@@ -82,6 +82,26 @@ async def _each_bytes(pieces: AsyncIterable[Any]) -> AsyncGenerator[bytes, None]
         if not isinstance(piece, bytes | bytearray | memoryview):
             raise InvalidError(f"a piece of content must be bytes, not {type(piece).__name__}")
         yield bytes(piece)
+
+
+def piece_of(piece: Any, encoding: str) -> tuple[str, bytes]:
+    """Return a piece that a writer was given as bytes, and the encoding that all its pieces have from now on.
+
+    Args:
+        encoding: of the pieces before it; empty for none.
+
+    Raises:
+        InvalidError: it is neither bytes nor text, or not what the pieces before it are.
+    """
+    if not isinstance(piece, bytes | bytearray | memoryview | str):
+        raise InvalidError(f"a piece must be bytes or str, not {type(piece).__name__}")
+    if isinstance(piece, str):
+        if encoding not in {"", "text"}:
+            raise InvalidError("a piece of text in an artifact that began with bytes: encode it")
+        return "text", encoded(piece)
+    if encoding == "text":
+        raise InvalidError("a piece of bytes in an artifact that began with text: decode it")
+    return encoding or "bytes", bytes(piece)
 
 
 def encoded(text: str, what: str = "a piece of text") -> bytes:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ArtifactReader"]
 
+_FARTHER: Final = 4
 _KEPT: Final = 8
 """Chunks of 1 MiB that were read and are kept, for those that jump back and forth."""
 
@@ -30,9 +31,9 @@ class ArtifactReader:
     """The bytes `start <= offset < stop` of one version. Iterate it, or `read` and `seek`.
 
     Iteration is one request of the place, from where the reader stands to the end, in pieces of at most 1 MiB. A `read`
-    asks for the MiBs that it touches, with one request; as soon as reads follow one another, one request brings all
-    that is behind them, as it is asked for. Every MiB is checked before it is returned, and a whole content that is
-    iterated against its SHA-256 too, at its end.
+    asks for the MiBs that it touches, with one request; where reads follow one another, a request reaches four times as
+    far as the one before, fetched as it is asked for. Every MiB is checked before it is returned, and a whole content
+    that is iterated against its SHA-256 too, at its end.
 
     Raises:
         DamagedError: bytes do not match their checksum.
@@ -56,6 +57,7 @@ class ArtifactReader:
         self._ahead: AsyncGenerator[bytes, None] | None = None
         self._following = -1
         """The chunk that `_ahead`, or a request of its own, would bring next."""
+        self._reach = 1
 
     async def __aenter__(self) -> Self:
         return self
@@ -154,8 +156,9 @@ class ArtifactReader:
     async def _look_ahead(self, first: int, last: int) -> None:
         if self._ahead is not None:
             await self._ahead.aclose()
-        # Who goes on where the last read ended will go on so: one request for all that is left, fetched as it is read.
-        end = (self._stop - 1) // CHUNK if self._following == first else last
+        # Who has gone on for long will go on so; who has just begun to may be after a small part.
+        self._reach = self._reach * _FARTHER if self._following == first else 1
+        end = max(last, min(first + self._reach, -(-self._stop // CHUNK)) - 1)
         self._ahead, self._following = self._fetch(first, end), first
 
     async def _fetch(self, first: int, last: int) -> AsyncGenerator[bytes, None]:

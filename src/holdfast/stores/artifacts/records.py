@@ -15,7 +15,7 @@ from zlib import crc32
 
 from holdfast.errors import DamagedError
 from holdfast.records import ArtifactInfo
-from holdfast.stores.codec import decode, stream_name, to_time
+from holdfast.stores.codec import decode, encode_head, stream_name, to_time
 
 if TYPE_CHECKING:
     from holdfast.abc import Entry, Head, Receipt
@@ -27,6 +27,7 @@ __all__ = [
     "KIND",
     "Digest",
     "Version",
+    "announcement",
     "blob_record",
     "content_of",
     "info_of",
@@ -143,6 +144,11 @@ def info_of(
         created_at=to_time(created_at),
         incarnation=of.incarnation,
     )
+
+
+def announcement(record: dict[str, Any]) -> bytes:
+    """Return the note of an artifact that has no version yet, for `newest_of` to read."""
+    return encode_head({**record, "encoding": "bytes", "size": 0, "sha256": ""}, "what describes an artifact")
 
 
 def newest_of(head: Head) -> ArtifactInfo:

@@ -6,6 +6,7 @@ import asyncio
 import io
 from contextlib import asynccontextmanager
 from dataclasses import fields
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from holdfast.abc import Change
@@ -13,17 +14,22 @@ from holdfast.blocking import run_in_place
 from holdfast.errors import DamagedError, InvalidError, NotFoundError
 from holdfast.records import Artifact, ArtifactInfo, Page
 from holdfast.stores.artifacts.add import add
+from holdfast.stores.artifacts.build import live_stream_of
 from holdfast.stores.artifacts.content import Content, source_of
+from holdfast.stores.artifacts.dataset import Datasets
 from holdfast.stores.artifacts.file import ArtifactFile
+from holdfast.stores.artifacts.find import find_head, find_version, must_find_version
+from holdfast.stores.artifacts.follow import listed, newest_info
+from holdfast.stores.artifacts.links import link, unlink
 from holdfast.stores.artifacts.reader import ArtifactReader
-from holdfast.stores.artifacts.records import KIND, Version, content_of, newest_of, stream_of
+from holdfast.stores.artifacts.records import KIND, Version, content_of, stream_of
 from holdfast.stores.artifacts.writer import ArtifactWriter
 from holdfast.stores.codec import check_counts, check_integers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
 
-    from holdfast.abc import Backend, Head
+    from holdfast.abc import Backend
 
 __all__ = ["Artifacts"]
 
@@ -31,16 +37,13 @@ _PAGE_BYTES: Final = 2**20
 _FILE_BUFFER: Final = 2**17
 
 
-class Artifacts:
+class Artifacts(Datasets):
     """The artifacts of a place: files, data and datasets of any size, every version of them.
 
     Content is bytes, text or a JSON value, and comes back as what it was; or comes from a path, a file object or an
     async iterator of bytes, and comes back as bytes. It is checked by SHA-256 when it is read whole, and by a checksum
     for each MiB when a part is read.
     """
-
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
 
     async def create(self, artifact: Artifact, *, op_id: str | None = None) -> ArtifactInfo:
         """Store a new artifact as version 1. It is visible whole, or not at all.
@@ -77,7 +80,7 @@ class Artifacts:
         """
         _check_artifact(artifact)
         check_integers(expect=expect)
-        head = await self._head(artifact.artifact_id)
+        head = await find_head(self._backend, artifact.artifact_id)
         if head is None:
             raise NotFoundError(f"there is no artifact {artifact.artifact_id!r}: create it")
         incarnation = artifact.incarnation if artifact.incarnation and expect is not None else head.incarnation
@@ -116,7 +119,7 @@ class Artifacts:
             artifact_id=artifact_id, context_id=context_id, task_id=task_id, name=name, description=description,
             mime_type=mime_type, metadata={} if metadata is None else metadata,
         )  # fmt: skip
-        head = await self._head(artifact_id)
+        head = await find_head(self._backend, artifact_id)
         change = Change(expect=expect, op_id=op_id, incarnation=head.incarnation if head and expect else None)
 
         def store(content: Content) -> Coroutine[Any, Any, ArtifactInfo]:
@@ -131,14 +134,14 @@ class Artifacts:
         Raises:
             DamagedError: the content does not match its SHA-256.
         """
-        found = await self._version(artifact_id, version)
-        if found is None:
+        one = await find_version(self._backend, artifact_id, version)
+        if one is None:
             return None
-        stream, one = found
+        stream = stream_of(artifact_id)
         try:
             body = b"".join([chunk async for chunk in ArtifactReader(self._backend, stream, one)])
         except NotFoundError as error:
-            now = await self._head(artifact_id)
+            now = await find_head(self._backend, artifact_id)
             if now is None or now.incarnation != one.info.incarnation or now.first >= one.info.version:
                 return None  # removed between the two reads
             raise DamagedError(f"{one.where}: its content is gone") from error
@@ -146,9 +149,14 @@ class Artifacts:
         return Artifact(**kept, content=content_of(one, body))
 
     async def info(self, artifact_id: str, *, version: int | None = None) -> ArtifactInfo | None:
-        """Return what is known of an artifact without its content; None where there is none."""
-        found = await self._version(artifact_id, version)
-        return found and found[1].info
+        """Return what is known of an artifact without its content; None where there is none.
+
+        Of an artifact that has no version yet: how its live build goes, as `state` and `size`.
+        """
+        if version is None:
+            return await newest_info(self._backend, artifact_id)
+        found = await find_version(self._backend, artifact_id, version)
+        return found and found.info
 
     @asynccontextmanager
     async def open_reader(
@@ -175,6 +183,26 @@ class Artifacts:
         """
         reader = await self._open(artifact_id, version, 0, None)
         return io.BufferedReader(ArtifactFile(reader, _runner(self._backend)), _FILE_BUFFER)
+
+    async def url(
+        self, artifact_id: str, *, version: int | None = None, expires: timedelta = timedelta(hours=1)
+    ) -> str:
+        """Return a URL with which anybody can GET the bytes of a version, without credentials, until it expires.
+
+        Object storage only. It ends sooner where the credentials that signed it do, and where the artifact is deleted.
+        Content of up to 32 KiB is copied for it, into an object that a sweep removes after its time.
+
+        Args:
+            expires: from a second to seven days.
+
+        Raises:
+            UnsupportedError: this place has no links, or no credentials to sign them with. Read the content instead.
+            NotFoundError: there is no such artifact, or no such version.
+            InvalidError: `expires` is out of its bounds.
+        """
+        return await link(
+            self._backend, stream_of(artifact_id), await must_find_version(self._backend, artifact_id, version), expires
+        )
 
     async def versions(self, artifact_id: str) -> list[ArtifactInfo]:
         """Return every version without its content, the oldest first; an empty list for an unknown artifact."""
@@ -210,7 +238,7 @@ class Artifacts:
         found, following = await self._backend.streams(
             f"{KIND}/", where=where, order="recent", after=after, limit=limit, heads=True
         )
-        return Page([newest_of(one.head) for one in found if one.head is not None], following)
+        return Page(await listed(self._backend, [one.head for one in found if one.head is not None]), following)
 
     async def prune(self, artifact_id: str, *, keep: int) -> int:
         """Remove all versions but the newest `keep`, and return how many were removed. Their numbers stay.
@@ -226,7 +254,7 @@ class Artifacts:
         check_counts(keep=keep)
         if keep < 1:
             raise InvalidError(f"keep={keep}: the newest version stays; `delete` removes them all")
-        head = await self._head(artifact_id)
+        head = await find_head(self._backend, artifact_id)
         if head is None or head.next - keep <= head.first:
             return 0
         first = head.next - keep
@@ -234,34 +262,23 @@ class Artifacts:
         return first - head.first
 
     async def delete(self, artifact_id: str) -> None:
-        """Remove an artifact with all its versions. Nothing of it can be read again; an unknown one is fine."""
+        """Remove an artifact with all its versions. Nothing of it can be read again; an unknown one is fine.
+
+        Whoever is writing it live gets a ConflictError, and followers a NotFoundError.
+        """
         await self._backend.commit(stream_of(artifact_id), Change(delete=True))
-
-    async def _head(self, artifact_id: str) -> Head | None:
-        (head,) = await self._backend.heads([stream_of(artifact_id)])
-        return head
-
-    async def _version(self, artifact_id: str, version: int | None) -> tuple[str, Version] | None:
-        stream = stream_of(artifact_id)
-        check_integers(version=version)
-        if version is None:
-            head, entries = await self._backend.read(stream, limit=1, newest=True)
-        elif version < 1:
-            raise InvalidError(f"version={version}: versions begin at 1")
-        else:
-            head, entries = await self._backend.read(stream, start=version - 1, stop=version)
-        return (stream, Version.read(artifact_id, head, entries[0])) if head is not None and entries else None
+        await unlink(self._backend, artifact_id)
+        await self._backend.commit(live_stream_of(artifact_id), Change(delete=True))
 
     async def _open(self, artifact_id: str, version: int | None, start: int, stop: int | None) -> ArtifactReader:
         check_integers(start=start, stop=stop)
-        found = await self._version(artifact_id, version)
-        if found is None:
-            raise NotFoundError(
-                f"there is no artifact {artifact_id!r}"
-                if version is None
-                else f"artifact {artifact_id!r} has no version {version}"
-            )
-        return ArtifactReader(self._backend, *found, start, stop)
+        return ArtifactReader(
+            self._backend,
+            stream_of(artifact_id),
+            await must_find_version(self._backend, artifact_id, version),
+            start,
+            stop,
+        )
 
 
 def _check_artifact(artifact: Artifact) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Self
 
 from holdfast.errors import InvalidError
-from holdfast.stores.artifacts.content import Content, encoded
+from holdfast.stores.artifacts.content import Content, piece_of
 from holdfast.stores.artifacts.records import CHUNK
 
 if TYPE_CHECKING:
@@ -60,18 +60,9 @@ class ArtifactWriter:
         """Take a piece of any size: bytes, or text, but not both in one artifact."""
         if self._closed:
             raise InvalidError("this writer was closed")
-        if not isinstance(piece, bytes | bytearray | memoryview | str):
-            raise InvalidError(f"a piece must be bytes or str, not {type(piece).__name__}")
-        encoding = "text" if isinstance(piece, str) else "bytes"
-        if self.content.encoding != encoding:
-            if self.content.encoding and encoding == "text":
-                raise InvalidError("a piece of text in an artifact that began with bytes: encode it")
-            if self.content.encoding == "text":
-                raise InvalidError("a piece of bytes in an artifact that began with text: decode it")
-            self.content.encoding = self.content.encoding or encoding
-        data = memoryview(encoded(piece) if isinstance(piece, str) else piece)
+        self.content.encoding, data = piece_of(piece, self.content.encoding)
         self._held += data
-        self.size += data.nbytes
+        self.size += len(data)
         while len(self._held) >= CHUNK:
             handed = bytes(memoryview(self._held)[:CHUNK])
             del self._held[:CHUNK]

@@ -40,7 +40,10 @@ def open_store(url: str, **options: Any) -> ObjectStore:
     place = Place(address, cloud.endpoint, cloud.secrets, cloud.remedy)
     pace = given.pace if given.pace is not None else cloud.pace
     try:
-        return ObjectStore(place, cloud.connect, timeout=given.timeout, storage_class=given.storage_class, pace=pace)
+        return ObjectStore(
+            place, cloud.connect, timeout=given.timeout, storage_class=given.storage_class, pace=pace,
+            anonymous=given.anonymous,
+        )  # fmt: skip
     except FAILURES as error:
         ours = place.explain(error, "opening")
     raise InvalidError(str(ours)) from ours.__cause__

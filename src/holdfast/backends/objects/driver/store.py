@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import obstore
 from obstore.exceptions import NotModifiedError
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
     from obstore import GetOptions, ObjectMeta, PutResult
     from obstore.store import ObjectStore as Driver
+    from obstore.store import S3Store
 
     from holdfast.backends.objects.driver.service import Connect
 
@@ -84,6 +85,7 @@ class ObjectStore:
             at most 10.
         storage_class: of everything that is written once and never changed. Heads stay in the bucket's own.
         pace: seconds between two changes of one key that this store can stand.
+        anonymous: there are no credentials.
     """
 
     def __init__(
@@ -94,12 +96,14 @@ class ObjectStore:
         timeout: float = 30.0,
         storage_class: str | None = None,
         pace: float = 0.0,
+        anonymous: bool = False,
     ) -> None:
         self.place = place
         self.pace = pace
         self.bare_etags = False
         """This store compares ETags without their quotes (Ceph 16 does). The self-test finds out."""
         self._attributes = {"Storage-Class": storage_class} if storage_class else None
+        self._anonymous = anonymous
         self._connect = connect
         self._timeout = timeout
         patience = timedelta(seconds=timeout / 3)
@@ -185,6 +189,22 @@ class ObjectStore:
         return obstore.open_writer(
             self._patient, key, attributes=self._attributes, buffer_size=PART, max_concurrency=_PARTS_AT_ONCE
         )
+
+    def sign(self, key: str, expires: timedelta) -> str:
+        """Return a URL with which anybody can GET a key until it expires. Asks the store for nothing.
+
+        Raises:
+            UnsupportedError: there are no credentials, or none that can sign.
+        """
+        if self._anonymous:
+            raise UnsupportedError(f"{self.place}: anonymous=true has nothing to sign a link with: give credentials")
+        try:
+            return obstore.sign(cast("S3Store", self._patient), "GET", key, expires)
+        except FAILURES as error:
+            ours, unable = self.place.explain(error, f"signing {key}"), "not supported" in str(error)
+        if unable:
+            raise UnsupportedError(f"{self.place}: these credentials cannot sign a link: {ours.__cause__}") from ours
+        raise ours
 
     def _get(self, request: Get) -> Object | Unchanged | None:
         options = _options(request.start, request.stop)
