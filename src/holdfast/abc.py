@@ -232,11 +232,9 @@ class Backend(ABC):
     ) -> Listing:
         """List streams whose name begins with `prefix` and whose labels hold every pair of `where`, a page at a time.
 
-        With `heads` each line has its head, which costs less than to ask for them one by one.
-
-        By name (code points), or the last changed first. `after` is the `Listing.after` of the page before. While
-        streams change, paging by name shows every stream that was there throughout; paging by recency may miss or
-        repeat one that changed meanwhile.
+        By name (code points), or the last changed first. `after` is the `Listing.after` of the page before. With
+        `heads` each line has its head, for less than it costs to ask for them one by one. While streams change, paging
+        by name shows every stream that was there throughout; by recency it may miss or repeat one that changed.
 
         Raises:
             InvalidError: `after` is not from a listing by recency, where one is asked for.
@@ -281,9 +279,8 @@ class Backend(ABC):
     async def sweep(self, *, dry_run: bool = False) -> Swept:
         """Remove for good what nobody can reach: expired streams, blobs without an entry.
 
-        Safe beside every other call, in every process, at any moment. An unlinked blob is spared for a day, so that
-        an upload under way has its time; nothing depends on that day being long enough. A dry run writes and removes
-        nothing, and says what a sweep would remove now.
+        Safe beside every other call, in every process. An unlinked blob is spared for a day, so that an upload under
+        way has its time; nothing depends on that day. A dry run changes nothing, and says what a sweep would remove.
         """
 
     @abstractmethod

@@ -9,9 +9,7 @@ import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import obstore
@@ -140,7 +138,7 @@ class ObjectStore:
             case Put(condition=condition):
                 return self._put(request) if condition is ANY else self._put_once(request)
             case Delete():
-                return self._delete(list(request.keys))
+                return self._remove(list(request.keys))
             case List():
                 return self.repeat(f"LIST {request.prefix}", lambda: self._list(request))
             case Pause():
@@ -264,30 +262,6 @@ class ObjectStore:
 
     def _form(self, e_tag: str | None) -> str | None:
         return e_tag.strip('"') if e_tag is not None and self.bare_etags else e_tag
-
-    def _delete(self, keys: list[str]) -> None:
-        if not keys:
-            return
-        if self._bulk:
-            # A refusal may be that of a store which cannot remove many keys in one request. Any other comes again
-            # below, and is said there.
-            with suppress(InvalidError, UnsupportedError):
-                self._remove(self._patient, keys)
-                return
-        if self._single is None:
-            self._single = self._connect(self._patience, self._patience, single=True)
-        self._remove(self._single, keys)
-        self._bulk = False
-
-    def _remove(self, driver: Driver, keys: list[str]) -> None:
-        operation = f"DELETE {keys[0]}{f' and {len(keys) - 1} more' if len(keys) > 1 else ''}"
-        try:
-            self.repeat(operation, lambda: obstore.delete(driver, keys))
-        except NotFoundError:
-            # On some stores a key that is not there is an error, with which the driver leaves the others.
-            for key in keys:
-                with suppress(NotFoundError):
-                    self.repeat(f"DELETE {key}", partial(obstore.delete, driver, [key]))
 
     def _list(self, request: List) -> Items:
         found: list[Item] = []
