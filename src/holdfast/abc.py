@@ -244,17 +244,16 @@ class Backend(ABC):
     async def wait(self, stream: str, *, incarnation: str | None, next: int, timeout: float) -> bool:
         """Wait until the stream has another incarnation or another `next` than these; at most `timeout` seconds.
 
-        Returns at once where it already has. True: it has changed. False: time is up. Never misses a change made
-        before or during the call, in whichever process.
+        Returns at once where it already has. True: it has changed. False: time is up. Never misses a change made before
+        or during the call, in any process.
         """
 
     @abstractmethod
     async def write_blob(self, stream: str, chunks: AsyncIterable[bytes]) -> str:
         """Store the chunks as one immutable blob beside the stream and return its id, in constant memory.
 
-        Nothing refers to it until a commit names it in `Change.blobs`. Until then, and after an exception, a
-        cancellation or a crash, it is an orphan that `sweep` may remove; a commit that names a removed one is a
-        ConflictError.
+        Nothing refers to it until a commit names it in `Change.blobs`. Until then, and after an exception, a cancellation
+        or a crash, it is an orphan that `sweep` may remove; a commit that names a removed one is a ConflictError.
         """
 
     @abstractmethod

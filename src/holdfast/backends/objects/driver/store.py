@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from obstore import GetOptions, ObjectMeta, PutResult
-    from obstore.store import ObjectStore as Driver
     from obstore.store import S3Store
 
     from holdfast.backends.objects.driver.service import Connect
@@ -110,8 +109,7 @@ class ObjectStore:
         # So what is conditional goes through one that never repeats.
         self._once = connect(_ONCE, min(patience, timedelta(seconds=_LONGEST_CONDITIONAL)))
         self._patient = connect(patience, patience)
-        self._bulk = True
-        self._single: Driver | None = None
+        self._remove = Remover(self._patient, lambda: connect(patience, patience, single=True), self.repeat)
         self._threads = ThreadPoolExecutor(_SIDE_BY_SIDE, thread_name_prefix="holdfast-object")
         self._process = os.getpid()
         self._closed = threading.Event()
