@@ -252,8 +252,8 @@ class Backend(ABC):
     async def write_blob(self, stream: str, chunks: AsyncIterable[bytes]) -> str:
         """Store the chunks as one immutable blob beside the stream and return its id, in constant memory.
 
-        Nothing refers to it until a commit names it in `Change.blobs`. Until then, and after an exception, a cancellation
-        or a crash, it is an orphan that `sweep` may remove; a commit that names a removed one is a ConflictError.
+        Nothing refers to it until a commit names it in `Change.blobs`. Until then, and after an exception, a
+        cancellation or a crash, it is an orphan that `sweep` may remove, and to name it then is a ConflictError.
         """
 
     @abstractmethod

@@ -16,6 +16,7 @@ import obstore
 from obstore.exceptions import NotModifiedError
 
 from holdfast.backends.objects.driver.failures import FAILURES, Place
+from holdfast.backends.objects.driver.removal import Remover
 from holdfast.backends.objects.protocol.requests import (
     ABSENT,
     ANY,
@@ -101,10 +102,8 @@ class ObjectStore:
         """This store compares ETags without their quotes (Ceph 16 does). The self-test finds out."""
         self._attributes = {"Storage-Class": storage_class} if storage_class else None
         self._anonymous = anonymous
-        self._connect = connect
         self._timeout = timeout
         patience = timedelta(seconds=timeout / 3)
-        self._patience = patience
         # The driver repeats after a 5xx also what may have been done, and then its own write comes back as a conflict.
         # So what is conditional goes through one that never repeats.
         self._once = connect(_ONCE, min(patience, timedelta(seconds=_LONGEST_CONDITIONAL)))
