@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import TYPE_CHECKING, Any, TypeVar
+from datetime import timedelta
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
@@ -30,6 +31,12 @@ class Outages(Life):
 
     rule: Rule
     over: Callable[[], object]
+
+    def __init__(self, server: FaultyS3, prefix: str) -> None:
+        super().__init__(server, prefix, (holdfast.UnavailableError,), timeout=30)
+        # What fails is not tried again for long; what is slow, as the machine is busy, has its time.
+        self._store._timeout = 0.6
+        self._store._patient = self._store._connect(timedelta(seconds=0.2), timedelta(seconds=10))
 
     async def call(self, make: Callable[[], Awaitable[R]]) -> R:
         self.rule.times = None
@@ -85,7 +92,7 @@ async def test_an_outage_loses_and_doubles_nothing(server: FaultyS3, fault: Faul
 async def suffer(server: FaultyS3, name: str, target: Target, fault: Fault, *, after: bool) -> Counter[str]:
     """Live with an outage of one kind of request, in a place of one's own, and see that all is as it was said to be."""
     prefix = f"{fault.name}-{name}-{after}".lower().replace(" ", "-").replace("_", "-")
-    life = Outages(server, prefix, (holdfast.UnavailableError,), timeout=0.6)
+    life = Outages(server, prefix)
     later = Life(server, prefix, (), timeout=30)
     try:
         async with life.open() as stores:
@@ -110,15 +117,12 @@ async def suffer(server: FaultyS3, name: str, target: Target, fault: Fault, *, a
     return life.counts + Counter({"struck": life.rule.struck})
 
 
-def stores_of(server: FaultyS3, prefix: str) -> Any:
-    return holdfast.open(f"s3://bucket/{prefix}?endpoint_url={server.endpoint}&anonymous=true&timeout=0.9")
-
-
 @pytest.mark.parametrize("operation", ["MULTIPART_CREATE", "MULTIPART_PART", "MULTIPART_COMPLETE"])
 async def test_an_upload_that_cannot_even_be_given_up_is_begun_anew(operation: str) -> None:
     one = holdfast.Artifact(artifact_id="a", content=bytes(LARGE))
     with FaultyS3() as server:
-        async with stores_of(server, "up") as stores:
+        life = Outages(server, "up")
+        async with life.open() as stores:
             broken = server.fail(Fault.INTERNAL, operation=operation, times=None)
             abort = server.fail(Fault.INTERNAL, operation="MULTIPART_ABORT", times=None)
             with pytest.raises(holdfast.UnavailableError):
@@ -132,8 +136,9 @@ async def test_an_upload_that_cannot_even_be_given_up_is_begun_anew(operation: s
         # What was begun stays until a lifecycle rule of the bucket removes it, and hides nothing.
         assert server.uploads == left
         assert (len(left), abort.struck > 0) == ((0, False) if operation == "MULTIPART_CREATE" else (1, True))
-        async with stores_of(server, "up") as stores:
+        async with life.open() as stores:
             found = await stores.artifacts.get("a")
             assert found is not None
             assert found.content == one.content
             assert len(await stores.artifacts.versions("a")) == 1
+        life.close()
