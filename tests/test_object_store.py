@@ -171,7 +171,7 @@ def test_a_store_that_lists_in_no_order_is_listed_to_its_end(
     def listing(*_: object, **__: object) -> Iterator[list[dict[str, Any]]]:
         for page in pages:
             # The order of a page alone tells nothing: here the first goes down only at its end.
-            yield [{"path": key, "size": 1, "last_modified": when} for key in (*page[1:], page[0])]
+            yield [{"path": key, "size": 1, "last_modified": when, "e_tag": None} for key in (*page[1:], page[0])]
 
     monkeypatch.setattr("obstore.list", listing)
     listed = store.perform(List("h/", enough=5))

@@ -241,6 +241,9 @@ class ObjectBackend(Backend):
                 return self._run(sweep_stream(one, self._world, dry_run=dry_run))
             except HoldfastError as error:
                 return error
+            finally:
+                if self._store.pace and one.place.name is not None:
+                    self._lines.note_change(one.place.name)
 
         def sweep_all() -> Swept:
             with ThreadPoolExecutor(_SWEEPERS, thread_name_prefix="holdfast-sweep") as threads:

@@ -123,6 +123,11 @@ class Lines:
         with self._lock, suppress(ValueError, KeyError):
             self._lines[name].waiting.remove(news)
 
+    def note_change(self, name: str) -> None:
+        """Remember that a head was written past its line, so that the next commit keeps its distance."""
+        with self._lock:
+            self._line(name).committed_at = time.monotonic()
+
     def wrote(self, name: str, blob: str, dropped: int) -> None:
         """Remember a blob that is there, and `State.dropped` as it was known then, so that its commit need not look."""
         with self._lock:

@@ -31,7 +31,7 @@ from holdfast.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["FAILURES", "BehindEndError", "Place", "Scrub"]
+__all__ = ["FAILURES", "BehindEndError", "Place", "Scrub", "unconditional"]
 
 FAILURES: Final = (BaseError, OSError, ValueError, NotImplementedError)
 """What the driver raises. Anything else is a mistake of ours."""
@@ -69,6 +69,15 @@ _METADATA_SERVICE: Final = ("169.254.169.254", "169.254.170.2", "metadata.google
 
 class BehindEndError(InvalidError):
     """A range begins where the object has ended."""
+
+
+def unconditional(error: HoldfastError) -> HoldfastError:
+    """Return what an error means of a request that had no condition: no conflict with anybody, but "not now"."""
+    if not isinstance(error, ConflictError):
+        return error
+    passing = UnavailableError(str(error))
+    passing.__cause__ = error.__cause__
+    return passing
 
 
 class Scrub:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 import obstore
 from obstore.exceptions import NotModifiedError
 
-from holdfast.backends.objects.driver.failures import FAILURES, Place
+from holdfast.backends.objects.driver.failures import FAILURES, Place, unconditional
 from holdfast.backends.objects.driver.removal import Remover
 from holdfast.backends.objects.protocol.requests import (
     ABSENT,
@@ -103,6 +103,7 @@ class ObjectStore:
         self._attributes = {"Storage-Class": storage_class} if storage_class else None
         self._anonymous = anonymous
         self._timeout = timeout
+        self._connect = connect
         patience = timedelta(seconds=timeout / 3)
         # The driver repeats after a 5xx also what may have been done, and then its own write comes back as a conflict.
         # So what is conditional goes through one that never repeats.
@@ -168,7 +169,7 @@ class ObjectStore:
             except UnavailableError as error:
                 ours: HoldfastError = error
             except FAILURES as error:
-                ours = self.place.explain(error, operation)
+                ours = unconditional(self.place.explain(error, operation))
             if not isinstance(ours, UnavailableError) or time.monotonic() + pause > deadline:
                 # Outside of the handler, so that the driver's own text is not the context of ours.
                 raise ours

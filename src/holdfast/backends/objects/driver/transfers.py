@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, Self
 
-from holdfast.backends.objects.driver.failures import FAILURES, BehindEndError
+from holdfast.backends.objects.driver.failures import FAILURES, BehindEndError, unconditional
 from holdfast.backends.objects.driver.store import PART, ObjectStore
 from holdfast.backends.objects.protocol.requests import Delete, Get, Put
 from holdfast.errors import HoldfastError, NotFoundError, UnavailableError
@@ -110,7 +110,7 @@ class Upload:
         raise ours
 
     def _failure(self, error: Exception) -> HoldfastError:
-        ours = self._store.place.explain(error, f"PUT {self._key}")
+        ours = unconditional(self._store.place.explain(error, f"PUT {self._key}"))
         if not isinstance(ours, NotFoundError):
             return ours
         unknown = UnavailableError(f"{ours}: the store knows nothing of this upload any more: begin anew")

@@ -14,7 +14,7 @@ from holdfast.backends.objects.protocol.commit import replace
 from holdfast.backends.objects.protocol.draft import CONDEMNED_REMEMBERED, Draft
 from holdfast.backends.objects.protocol.fetch import VanishedError, linked, look, look_again
 from holdfast.backends.objects.protocol.keys import DATA, HEADS, is_blob, place_at, place_of
-from holdfast.backends.objects.protocol.requests import Delete, Get, List
+from holdfast.backends.objects.protocol.requests import Delete, Get, List, Pause
 from holdfast.backends.objects.protocol.state import EXPIRING, decode_header
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ def sweep_stream(litter: Litter, world: World, *, dry_run: bool = False) -> Step
     if dry_run:
         state = draft.state
     elif draft.changed:
+        yield Pause(world.pace)  # whoever has just written this head was not asked for the pace
         done, state = yield from replace(state, draft.state, world)
         if not done:
             return Swept(0, 0)
@@ -111,6 +112,7 @@ def sweep_stream(litter: Litter, world: World, *, dry_run: bool = False) -> Step
     if state.grave:
         yield from bury(name, state.grave)
         draft = Draft(state, world, {}, buried=state.grave)
+        yield Pause(world.pace)
         yield from replace(state, draft.state, world)
     return swept
 
