@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -32,6 +33,8 @@ R = TypeVar("R")
 
 _CHUNK = 2**20
 _WRITTEN_TOGETHER = 2**22
+_READ_TOGETHER = 2**22
+_READ_AHEAD = 2
 _PAGES_PER_CHECKPOINT = 1_000
 _LOOK_EVERY = 1_000_000
 
@@ -178,16 +181,18 @@ class SQLiteBackend(Backend):
         self._check_open()
         stop = END if stop is None else min(stop, END)
         # The next few MiB are read while the caller has those before.
-        offset, following = start, begin(self._threads, self._read_chunks, stream, blob, start, stop)
-        while chunks := await outcome(following):
-            offset += sum(map(len, chunks))
-            if offset < stop:
+        ahead: deque[Future[list[bytes]]] = deque()
+        more = True  # also who asks for nothing is told where there is no such blob
+        while True:
+            while more and len(ahead) < _READ_AHEAD:
                 self._check_open()
-                following = begin(self._threads, self._read_chunks, stream, blob, offset, stop)
-            for chunk in chunks:
-                yield chunk
-            if offset >= stop:
+                until = min(start + _READ_TOGETHER, max(start, stop))
+                ahead.append(begin(self._threads, self._read_chunks, stream, blob, start, until))
+                start, more = until, until < stop
+            if not ahead or not (read := await outcome(ahead.popleft())):
                 return
+            for chunk in read:
+                yield chunk
 
     async def sweep(self, *, dry_run: bool = False) -> Swept:
         self._check_open()

@@ -43,7 +43,6 @@ _CHUNKS = (
     "SELECT start, data FROM chunks WHERE blob = ? AND start >= coalesce("
     "(SELECT max(start) FROM chunks WHERE blob = ? AND start <= ?), 0) AND start < ? ORDER BY start"
 )
-_READ_TOGETHER = 2**22
 END = 2**62
 """Past the end of everything, and still one of SQLite's integers."""
 
@@ -126,23 +125,14 @@ def listing(
 def read_chunks(
     connection: sqlite3.Connection, now: int, *, stream: str, blob: str, offset: int, stop: int
 ) -> list[bytes]:
-    """Read the next few MiB of a blob from an offset on, as they are stored; nothing past the end."""
+    """Read the bytes `offset <= position < stop` of a blob, in the pieces in which they are stored."""
     head = connection.execute(_HEAD, (stream, now)).fetchone()
     found = head and connection.execute(_LINKED, (blob, head[_ID])).fetchone()
     if not found:
         raise NotFoundError(f"{stream!r} has no blob {blob!r}")
     rows = connection.execute(_CHUNKS, (found[0], found[0], min(offset, END), stop))
-    chunks: list[bytes] = []
-    size = 0
-    for start, data in rows:
-        if start < offset or start + len(data) > stop:
-            data = data[max(offset - start, 0) : stop - start]  # noqa: PLW2901
-        chunks.append(data)
-        size += len(data)
-        if size >= _READ_TOGETHER or not data:
-            break
-    rows.close()
-    return chunks if size else []
+    cut = (data[max(offset - start, 0) : stop - start] for start, data in rows)
+    return [chunk for chunk in cut if chunk]
 
 
 def anything_to_sweep(connection: sqlite3.Connection, now: int) -> bool:
