@@ -28,13 +28,14 @@ if TYPE_CHECKING:
 def main() -> int:
     """Run the rounds and report. The exit code is 1 only where `--check` asks for it and a bar was not met."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("only", nargs="?", choices=("sqlite", "s3"), help="only this half (both)")
+    parser.add_argument("only", nargs="?", choices=("sqlite", "s3", "artifacts"), help="only this (the first two)")
     parser.add_argument(
         "--rounds", type=int, default=5, help="how often everybody takes a turn (5); on S3, half of that"
     )
     parser.add_argument("--quick", action="store_true", help="smaller workloads and fewer rounds, for a first look")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure of every round there")
     parser.add_argument("--check", action="store_true", help="end with 1 when a bar was missed or not measured")
+    parser.add_argument("--size", type=int, default=1024, metavar="MIB", help="of an artifact (1024)")
     parser.add_argument("--endpoint", metavar="URL", help="measure S3 there, with the environment's credentials")
     options = parser.parse_args()
     began = time.perf_counter()
@@ -44,8 +45,8 @@ def main() -> int:
 
     judged: list[Bar] = []
     report: dict[str, Any] = {"rounds": options.rounds}
-    for name, half in (("sqlite", _sqlite), ("s3", _s3)):
-        if options.only in (None, name):
+    for name, half in (("sqlite", _sqlite), ("s3", _s3), ("artifacts", _artifacts)):
+        if options.only == name or (options.only is None and name != "artifacts"):
             its_bars, its_report = half(options, say)
             judged += its_bars
             report[name] = its_report | {"bars": [_plain(bar) for bar in its_bars]}
@@ -77,6 +78,14 @@ def _s3(options: argparse.Namespace, say: Say) -> Half:
     print(f"\nPython {platform.python_version()}, {measured.server}, {platform.system()}\n")
     s3_table.show(judged, measured)
     return judged, measured._asdict()
+
+
+def _artifacts(options: argparse.Namespace, say: Say) -> Half:
+    from bench.artifacts import rounds
+
+    found = rounds.measure(1 if options.quick else (options.rounds + 1) // 2, options.size, options.endpoint, say)
+    print(f"\nPython {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {platform.system()}\n")
+    return rounds.show(found), found
 
 
 def _plain(bar: Bar) -> dict[str, Any]:

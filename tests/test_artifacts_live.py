@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -558,3 +558,20 @@ async def test_faults_of_the_network_are_made_up_for(fault):
                 await writer.close()
                 assert await follower.to_the_end() == LARGE[: 2**18]
             assert await content(artifacts) == LARGE[: 2**18]
+
+
+async def test_a_write_that_ran_out_of_time_can_be_repeated():
+    class Slow(Forwards):
+        async def commit(self, stream: str, change: Change) -> Receipt:
+            await asyncio.sleep(0.02)
+            return await super().commit(stream, change)
+
+    artifacts = holdfast.Stores(Slow(MemoryBackend())).artifacts
+    async with artifacts.open_live("a") as writer:
+        for start in range(0, len(LARGE), 2**19):
+            while True:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(0.01):
+                        await writer.write(LARGE[start : start + 2**19])
+                        break
+    assert await content(artifacts) == LARGE

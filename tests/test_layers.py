@@ -43,7 +43,7 @@ MAY_IMPORT = {
 MAY_IMPORT_OUTSIDE = {
     # layer: the libraries beside Python's own. A missing row means none.
     "abc": "msgspec",  # an entry is a struct: as a named tuple it costs a read of 10,000 a quarter more
-    "stores": "msgspec jsonschema referencing pyarrow pandas",  # but for the first where they are asked for
+    "stores": "msgspec jsonschema referencing pyarrow pandas",  # all but msgspec where they are asked for
     "backends": "msgspec obstore boto3 botocore",  # boto3 only for a profile: see the test at the end
     "testing": "msgspec",
     "tools": "msgspec typer click rich",

@@ -131,7 +131,7 @@ class GroupCommit(Generic[W, R]):
     async def submit(self, work: W) -> R:
         """Commit `work` with whatever else is waiting. Cancelled before its batch began, it is not done at all."""
         if _in_place():
-            return self._commit_here(work)
+            return self.commit_here(work)
         if self._alone and not self._turning and not self._queue and self._lock.acquire(blocking=False):
             self._turning = True
             try:
@@ -164,7 +164,8 @@ class GroupCommit(Generic[W, R]):
             self._work.release()
             thread.join()
 
-    def _commit_here(self, work: W) -> R:
+    def commit_here(self, work: W) -> R:
+        """Commit `work` in this thread, after whatever else is waiting."""
         # `with`, and no try after an acquire: an interrupt between the two would leave the lock held for ever.
         with self._lock:
             self._commit_queue(wait=True)

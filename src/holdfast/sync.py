@@ -4,7 +4,8 @@
         stores.messages.add_message("ctx-1", {"role": "user", "content": "hi"})
 
 Every method is the async one, run to its end: in the calling thread where the place allows that, else on one event
-loop in a thread of its own.
+loop in a thread of its own. A writer works on while its caller does something else, so it has such a loop in any case,
+for as long as its block lasts.
 """
 
 from __future__ import annotations
@@ -12,20 +13,28 @@ from __future__ import annotations
 import asyncio
 import functools
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
 
 from holdfast import stores
 from holdfast.blocking import run_in_place
 from holdfast.errors import InvalidError, UnavailableError
 from holdfast.registry import connect, find
+from holdfast.stores.artifacts import dataset, live_writer, writer
+from holdfast.stores.artifacts.file import ArtifactFile
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
-__all__ = ["Artifacts", "Messages", "Stores", "Tasks", "open"]
+    from holdfast.records import ArtifactInfo
+    from holdfast.stores.artifacts.reader import ArtifactReader
+
+__all__ = ["ArtifactWriter", "Artifacts", "DatasetWriter", "LiveWriter", "Messages", "Stores", "Tasks", "open"]
 
 S = TypeVar("S")
 R = TypeVar("R")
+F = TypeVar("F")
 P = ParamSpec("P")
 
 _END = object()
@@ -108,6 +117,99 @@ async def _next(iterator: AsyncIterator[Any]) -> Any:
     return await anext(iterator, _END)
 
 
+def _open(
+    method: Callable[Concatenate[S, P], AbstractAsyncContextManager[R]],
+    face: Callable[[R, Portal], AbstractContextManager[F]],
+    *,
+    on_a_loop: bool,
+) -> Callable[Concatenate[Any, P], AbstractContextManager[F]]:
+    """Enter what the async store opens, and give a face of it.
+
+    Args:
+        on_a_loop: it has a task of its own, which only runs on an event loop.
+    """
+
+    @functools.wraps(method)
+    @contextmanager
+    def opened(self: _Face, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[F]:
+        own = _LoopThread() if on_a_loop and isinstance(self._portal, _InPlace) else None
+        portal = own or self._portal
+        try:
+            entered = method(self._store, *args, **kwargs)
+            one = portal.run(entered.__aenter__())
+            try:
+                with face(one, portal) as shown:
+                    yield shown
+            except BaseException as error:
+                if not portal.run(entered.__aexit__(type(error), error, error.__traceback__)):
+                    raise
+            else:
+                portal.run(entered.__aexit__(None, None, None))
+        finally:
+            if own is not None:
+                own.close()
+
+    return opened
+
+
+class _Writer(_Face):
+    @property
+    def info(self) -> ArtifactInfo | None:
+        """What was stored, once it is."""
+        found: ArtifactInfo | None = self._store.info
+        return found
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass  # how the block ended is for the async writer, which knows it
+
+
+class ArtifactWriter(_Writer):
+    """What `open_writer` gives, without await."""
+
+    write = _call(writer.ArtifactWriter.write)
+    close = _call(writer.ArtifactWriter.close)
+    abort = _call(writer.ArtifactWriter.abort)
+
+    @property
+    def size(self) -> int:
+        """Bytes taken so far."""
+        return int(self._store.size)
+
+
+class LiveWriter(_Writer):
+    """What `open_live` gives, without await."""
+
+    write = _call(live_writer.LiveWriter.write)
+    flush = _call(live_writer.LiveWriter.flush)
+    close = _call(live_writer.LiveWriter.close)
+    abort = _call(live_writer.LiveWriter.abort)
+
+    @property
+    def size(self) -> int:
+        """Bytes taken so far."""
+        return int(self._store.size)
+
+
+class DatasetWriter(_Writer):
+    """What `open_dataset` gives, without await."""
+
+    append = _call(dataset.DatasetWriter.append)
+    close = _call(dataset.DatasetWriter.close)
+    abort = _call(dataset.DatasetWriter.abort)
+
+    @property
+    def rows(self) -> int:
+        """Rows taken so far, those of the version before included where rows are appended to it."""
+        return int(self._store.rows)
+
+
+def _file(reader: ArtifactReader, portal: Portal) -> ArtifactFile:
+    return ArtifactFile(reader, portal.run)
+
+
 class Messages(_Face):
     """`holdfast.Messages` without await."""
 
@@ -128,13 +230,26 @@ class Messages(_Face):
 
 
 class Artifacts(_Face):
-    """`holdfast.Artifacts` without await."""
+    """`holdfast.Artifacts` without await. What `open_reader` gives is a seekable file object that has an `info`."""
 
     create = _call(stores.Artifacts.create)
     update = _call(stores.Artifacts.update)
+    open_writer = _open(stores.Artifacts.open_writer, ArtifactWriter, on_a_loop=True)
+    open_live = _open(stores.Artifacts.open_live, LiveWriter, on_a_loop=True)
+    open_dataset = _open(stores.Artifacts.open_dataset, DatasetWriter, on_a_loop=True)
     get = _call(stores.Artifacts.get)
+    info = _call(stores.Artifacts.info)
+    open_reader = _open(stores.Artifacts.open_reader, _file, on_a_loop=False)
+    open_file = _call(stores.Artifacts.open_file)
+    url = _call(stores.Artifacts.url)
+    follow = _iterate(stores.Artifacts.follow)
+    rows = _iterate(stores.Artifacts.rows)
+    to_arrow = _call(stores.Artifacts.to_arrow)
+    to_pandas = _call(stores.Artifacts.to_pandas)
+    to_parquet = _call(stores.Artifacts.to_parquet)
     versions = _call(stores.Artifacts.versions)
     list = _call(stores.Artifacts.list)
+    prune = _call(stores.Artifacts.prune)
     delete = _call(stores.Artifacts.delete)
 
 

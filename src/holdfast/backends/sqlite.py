@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -13,15 +14,16 @@ from urllib.parse import unquote
 from holdfast.abc import Backend, Change, Head, Listing, Receipt, Slice, Swept
 from holdfast.backends.sqlite_file import Durability, SQLiteFile
 from holdfast.backends.sqlite_news import News
-from holdfast.backends.sqlite_read import Window, anything_to_sweep, heads, listing, read, read_chunk, would_sweep
+from holdfast.backends.sqlite_read import END, Window, anything_to_sweep, heads, listing, read, read_chunks, would_sweep
 from holdfast.backends.sqlite_transaction import Transaction
-from holdfast.blocking import GroupCommit, in_thread, settle
+from holdfast.blocking import GroupCommit, begin, in_thread, outcome, settle
 from holdfast.errors import HoldfastError, InvalidError, UnavailableError
 from holdfast.rule import check, check_name, new_id, parse_cursor
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
+    from concurrent.futures import Future
 
     _Work = Callable[[Transaction], Any]
 
@@ -29,8 +31,10 @@ __all__ = ["SQLiteBackend"]
 
 R = TypeVar("R")
 
-_CHUNK = 2**18
+_CHUNK = 2**20
 _WRITTEN_TOGETHER = 2**22
+_READ_TOGETHER = 2**22
+_READ_AHEAD = 2
 _PAGES_PER_CHECKPOINT = 1_000
 _LOOK_EVERY = 1_000_000
 
@@ -58,6 +62,7 @@ class SQLiteBackend(Backend):
         self._file = SQLiteFile(path, durability=durability, timeout=timeout)
         self._group: GroupCommit[_Work, Any] = GroupCommit(self._run)
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="holdfast-read")
+        self._uploads = ThreadPoolExecutor(1, thread_name_prefix="holdfast-upload")
         self._news = News(self._file)
         self._transaction = Transaction(self._file.writer)
         self._looked_at = _now()
@@ -159,28 +164,38 @@ class SQLiteBackend(Backend):
         self._check_open()
         name = new_id()
         blob = await self._group.submit(partial(Transaction.begin_blob, name=stream, blob=name))
-        held, offset = bytearray(), 0
+        held: list[bytes] = []
+        start = size = 0
+        # One batch is committed while the next is gathered, in a thread that does nothing else: no more than two are
+        # in memory, and no reader waits for a thread behind an upload.
+        under_way: Future[None] | None = None
         async for chunk in chunks:
-            held += chunk
-            if len(held) >= _WRITTEN_TOGETHER:
-                offset += await self._write_chunks(blob, name, offset, held, last=False)
-        await self._write_chunks(blob, name, offset, held, last=True)
+            held.append(bytes(chunk))
+            size += len(chunk)
+            if size >= _WRITTEN_TOGETHER:
+                under_way = await self._write_chunks(under_way, blob, name, start, held)
+                start, held, size = start + size, [], 0
+        await outcome(await self._write_chunks(under_way, blob, name, start, held, last=True))
         return name
 
     async def read_blob(
         self, stream: str, blob: str, *, start: int = 0, stop: int | None = None
     ) -> AsyncIterator[bytes]:
         self._check_open()
-        offset = start
+        stop = END if stop is None else min(stop, END)
+        # The next few MiB are read while the caller has those before.
+        ahead: deque[Future[list[bytes]]] = deque()
+        more = True  # also who asks for nothing is told where there is no such blob
         while True:
-            self._check_open()
-            chunk = await in_thread(
-                self._threads, self._look, partial(read_chunk, stream=stream, blob=blob, offset=offset)
-            )
-            if not chunk or (stop is not None and offset >= stop):
+            while more and len(ahead) < _READ_AHEAD:
+                self._check_open()
+                until = min(start + _READ_TOGETHER, max(start, stop))
+                ahead.append(begin(self._threads, self._read_chunks, stream, blob, start, until))
+                start, more = until, until < stop
+            if not ahead or not (read := await outcome(ahead.popleft())):
                 return
-            yield chunk if stop is None else chunk[: stop - offset]
-            offset += len(chunk)
+            for chunk in read:
+                yield chunk
 
     async def sweep(self, *, dry_run: bool = False) -> Swept:
         self._check_open()
@@ -198,6 +213,7 @@ class SQLiteBackend(Backend):
         if self._closed:
             return
         self._closed = True
+        await in_thread(self._threads, self._uploads.shutdown)
         await in_thread(self._threads, self._group.close)
         self._news.close()
         await in_thread(self._threads, self._file.close)
@@ -240,14 +256,17 @@ class SQLiteBackend(Backend):
         self._news.announce()
         return outcomes
 
-    async def _write_chunks(self, blob: int, name: str, start: int, held: bytearray, *, last: bool) -> int:
-        whole = len(held) if last else len(held) - len(held) % _CHUNK
-        chunks = [bytes(held[offset : min(offset + _CHUNK, whole)]) for offset in range(0, whole, _CHUNK)]
-        del held[:whole]
-        await self._group.submit(
-            partial(Transaction.write_chunks, blob=blob, name=name, start=start, chunks=chunks, last=last)
-        )
-        return whole
+    async def _write_chunks(
+        self, before: Future[None] | None, blob: int, name: str, start: int, held: list[bytes], *, last: bool = False
+    ) -> Future[None]:
+        if before is not None:
+            await outcome(before)
+        self._check_open()
+        return begin(self._uploads, self._group.commit_here, partial(_write, blob, name, start, held, last))
+
+    def _read_chunks(self, stream: str, blob: str, offset: int, stop: int) -> list[bytes]:
+        self._check_open()
+        return self._look(partial(read_chunks, stream=stream, blob=blob, offset=offset, stop=stop))
 
     def _look(self, query: Callable[[sqlite3.Connection, int], R]) -> R:
         with self._file.snapshot() as connection:
@@ -261,6 +280,15 @@ class SQLiteBackend(Backend):
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             finally:
                 connection.close()
+
+
+def _write(blob: int, name: str, start: int, held: list[bytes], last: bool, transaction: Transaction) -> None:
+    if all(len(piece) == _CHUNK for piece in held):
+        transaction.write_chunks(blob, name, start, held, last=last)
+        return
+    whole = memoryview(b"".join(held))
+    chunks = [whole[offset : offset + _CHUNK] for offset in range(0, len(whole), _CHUNK)]
+    transaction.write_chunks(blob, name, start, chunks, last=last)
 
 
 def _now() -> int:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-__all__ = ["Window", "anything_to_sweep", "heads", "listing", "read", "read_chunk", "would_sweep"]
+__all__ = ["END", "Window", "anything_to_sweep", "heads", "listing", "read", "read_chunks", "would_sweep"]
 
 _LIVING = "AND incarnation IS NOT NULL AND (expires_at IS NULL OR expires_at > ?)"
 _HEAD = f"{HEAD} {_LIVING}"
@@ -39,7 +39,13 @@ _WOULD_ORPHAN = (
     " FROM blobs WHERE written_at < :day_ago AND NOT EXISTS (SELECT 1 FROM links JOIN streams"
     " ON streams.id = links.stream WHERE links.blob = blobs.id AND (expires_at IS NULL OR expires_at > :now))"
 )
-_END = 2**62
+_CHUNKS = (
+    "SELECT start, data FROM chunks WHERE blob = ? AND start >= coalesce("
+    "(SELECT max(start) FROM chunks WHERE blob = ? AND start <= ?), 0) AND start < ? ORDER BY start"
+)
+END = 2**62
+"""Past the end of everything, and still one of SQLite's integers."""
+
 _LAST_CHARACTER, _FIRST_SURROGATE, _AFTER_SURROGATES = 0x10FFFF, 0xD800, 0xE000
 
 
@@ -60,9 +66,9 @@ def read(connection: sqlite3.Connection, now: int, *, stream: str, window: Windo
         return Slice(None, [])
     # SQLite's integers end at 63 bits, a caller's do not: what is past every end is the end.
     head = head_from(row)
-    start = head.base if window.start is None else min(window.start, _END)
-    stop = _END if window.stop is None else min(window.stop, _END)
-    limit = _END if window.limit is None else min(window.limit, _END)
+    start = head.base if window.start is None else min(window.start, END)
+    stop = END if window.stop is None else min(window.stop, END)
+    limit = END if window.limit is None else min(window.limit, END)
     rows = connection.execute(_BACKWARD if window.newest else _FORWARD, (row[_ID], start, stop, limit))
     if window.max_bytes is None:
         entries = list(starmap(Entry, rows))
@@ -115,7 +121,7 @@ def listing(
         query.append("AND (updated < ? OR (updated = ? AND name > ?))")
         values += [last.updated_at, last.updated_at, last.name]
     query.append("ORDER BY name LIMIT ?" if order == "name" else "ORDER BY updated DESC, name LIMIT ?")
-    rows = connection.execute(" ".join(query), [*values, min(limit, _END) + 1]).fetchall()
+    rows = connection.execute(" ".join(query), [*values, min(limit, END) + 1]).fetchall()
     page = [Listed(*row) for row in rows[:limit]]
     if whole:
         found = heads(connection, now, streams=[one.name for one in page])
@@ -123,20 +129,17 @@ def listing(
     return Listing(page, after_cursor(order, page[-1]) if page and len(rows) > limit else None)
 
 
-def read_chunk(connection: sqlite3.Connection, now: int, *, stream: str, blob: str, offset: int) -> bytes:
-    """Read what is left of the chunk that holds an offset; nothing past the end."""
+def read_chunks(
+    connection: sqlite3.Connection, now: int, *, stream: str, blob: str, offset: int, stop: int
+) -> list[bytes]:
+    """Read the bytes `offset <= position < stop` of a blob, in the pieces in which they are stored."""
     head = connection.execute(_HEAD, (stream, now)).fetchone()
     found = head and connection.execute(_LINKED, (blob, head[_ID])).fetchone()
     if not found:
         raise NotFoundError(f"{stream!r} has no blob {blob!r}")
-    row = connection.execute(
-        "SELECT start, data FROM chunks WHERE blob = ? AND start <= ? ORDER BY start DESC LIMIT 1", (found[0], offset)
-    ).fetchone()
-    if row is None:
-        return b""
-    start, data = row
-    chunk: bytes = data[offset - start :]
-    return chunk
+    rows = connection.execute(_CHUNKS, (found[0], found[0], min(offset, END), stop))
+    cut = (data[max(offset - start, 0) : stop - start] for start, data in rows)
+    return [chunk for chunk in cut if chunk]
 
 
 def anything_to_sweep(connection: sqlite3.Connection, now: int) -> bool:

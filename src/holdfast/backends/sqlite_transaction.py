@@ -29,7 +29,7 @@ entry and nothing else, half the pages. What came since is seen by the last entr
 DAY: Final = 86_400 * 1_000_000
 _TOMBSTONES_LIVE: Final = 7 * DAY
 _UNLINKED_BLOBS_LIVE: Final = DAY
-_CHUNKS_A_SWEEP: Final = 64
+_CHUNKS_A_SWEEP: Final = 16
 
 _HEADS_REMEMBERED: Final = 1_000
 _ENTRY_IF_STILL: Final = (
@@ -183,7 +183,9 @@ class Transaction:
         assert cursor.lastrowid is not None
         return cursor.lastrowid
 
-    def write_chunks(self, blob: int, name: str, start: int, chunks: Sequence[bytes], *, last: bool) -> None:
+    def write_chunks(
+        self, blob: int, name: str, start: int, chunks: Sequence[bytes | memoryview], *, last: bool
+    ) -> None:
         """Add the next pieces of a blob, the first of them at offset `start`; the last ones make it whole."""
         going_on = self._execute(
             "UPDATE blobs SET size = ?, whole = ? WHERE id = ? AND name = ? AND whole = 0",

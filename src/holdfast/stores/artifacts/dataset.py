@@ -60,7 +60,7 @@ class DatasetWriter:
         await self._writer.__aexit__(kind, error, trace)
 
     async def append(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Take rows, all of them or none.
+        """Take rows, all of them or none. Cancelled, up to 10,000 were taken; of more, some first ten thousands.
 
         Raises:
             InvalidError: a row is no JSON object, or does not fit the columns; the error says which row of the
@@ -72,12 +72,12 @@ class DatasetWriter:
                 raise InvalidError(f"row {number:,} is a JSON object, a dict, not {type(row).__name__}")
         if self._columns is not None:
             self._columns.check(taken, self.rows)
-        lines = [
-            encode_lines(taken[start : start + _ENCODED_TOGETHER], self.rows + start, "row")
-            for start in range(0, len(taken), _ENCODED_TOGETHER)
-        ]
-        self._count(len(taken))
-        for piece in lines:
+        batches = [taken[start : start + _ENCODED_TOGETHER] for start in range(0, len(taken), _ENCODED_TOGETHER)]
+        starts = range(self.rows, self.rows + len(taken), _ENCODED_TOGETHER)
+        # All are encoded before any is written: a row that is refused takes those before it along.
+        lines = [encode_lines(batch, start, "row") for batch, start in zip(batches, starts, strict=True)]
+        for batch, piece in zip(batches, lines, strict=True):
+            self._count(len(batch))
             await self._writer.write(piece)
 
     async def copy(self, reader: ArtifactReader) -> None:

@@ -55,6 +55,11 @@ class ArtifactFile(io.RawIOBase):
         view[: len(data)] = data
         return len(data)
 
+    def readall(self) -> bytes:
+        """Return all that is left, in one read."""
+        data: bytes = self._run(self._reader.read())
+        return data
+
     def close(self) -> None:
         """Let go of what is under way."""
         if not self.closed:

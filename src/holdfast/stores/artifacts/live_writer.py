@@ -108,22 +108,28 @@ class LiveWriter:
             raise
 
     async def write(self, piece: bytes | bytearray | memoryview | str) -> None:
-        """Take a piece of any size: bytes, or text, but not both in one artifact."""
+        """Take a piece of any size: bytes, or text, but not both in one artifact.
+
+        Cancelled, a piece of at most 1 MiB was not taken; of a larger one the first MiBs may have been.
+        """
         self._check()
         self._encoding, data = piece_of(piece, self._encoding)
-        now = asyncio.get_running_loop().time()
+        clock = asyncio.get_running_loop().time
         for start in range(0, len(data), CHUNK):
-            part = data[start : start + CHUNK]
-            if not self._held:
-                self._held_since = now
-                self._came.set()
-            self._held += part
-            self.size += len(part)
-            if len(self._held) >= self._flush_bytes or now >= self._held_since + self._flush_seconds:
-                self._came.set()
+            if self._held and (
+                len(self._held) >= self._flush_bytes or clock() >= self._held_since + self._flush_seconds
+            ):
                 await asyncio.sleep(0)  # or a caller who never waits would keep the batch from being written
             # Of what comes while a batch is under way, one more is held back.
             await self._until(lambda: len(self._held) < max(self._flush_bytes, CHUNK))
+            part = data[start : start + CHUNK]
+            if not self._held:
+                self._held_since = clock()
+                self._came.set()
+            self._held += part
+            self.size += len(part)
+            if len(self._held) >= self._flush_bytes:
+                self._came.set()
 
     async def flush(self) -> None:
         """Let followers see all that was written, now."""

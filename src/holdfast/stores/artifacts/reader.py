@@ -116,13 +116,17 @@ class ArtifactReader:
         first = start // CHUNK
         chunks = self._fetch(first, (stop - 1) // CHUNK)
         whole = start == 0 and stop == self.info.size
-        async with aclosing(hashed(chunks, self._check_digest) if whole else chunks) as checked:
+        digest, size = sha256(), 0
+        async with aclosing(hashed(chunks, digest.update) if whole else chunks) as checked:
             number = first
             async for chunk in checked:
+                size += len(chunk)
                 part = chunk[max(start - number * CHUNK, 0) : stop - number * CHUNK]
                 self._position = min((number + 1) * CHUNK, stop)
                 number += 1
                 yield part
+        if whole:
+            self._check_digest(size, digest.hexdigest())
 
     async def close(self) -> None:
         """Let go of what is under way. Closing twice is closing once."""

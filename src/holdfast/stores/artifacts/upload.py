@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final
@@ -11,6 +12,7 @@ from holdfast.stores.artifacts.records import CHUNK, INLINE_BYTES, Digest, Versi
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
+    from concurrent.futures import Future
 
     from holdfast.abc import Backend
     from holdfast.stores.artifacts.content import Content
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["hashed", "store_content"]
 
 _PAGE_BYTES: Final = 2**20
+_BEHIND: Final = 3
+"""Pieces of about 1 MiB by which the hash may be behind."""
 
 
 async def store_content(
@@ -78,29 +82,26 @@ async def _uploaded(
         async for piece in rest:
             yield piece
 
-    async with aclosing(hashed(pieces(), digest=digest)) as counted:
+    async with aclosing(hashed(pieces(), digest.update)) as counted:
         async for piece in counted:
             yield piece
     if follows and (version := await _earlier(backend, stream, digest)) is not None:
         raise _SameError(version)
 
 
-async def hashed(
-    pieces: AsyncGenerator[bytes, None],
-    check: Callable[[int, str], None] | None = None,
-    *,
-    digest: Digest | None = None,
-) -> AsyncGenerator[bytes, None]:
-    """Pass pieces on while a thread hashes them, and check the hash of all at the end."""
-    digest = Digest() if digest is None else digest
+async def hashed(pieces: AsyncGenerator[bytes, None], update: Callable[[bytes], None]) -> AsyncGenerator[bytes, None]:
+    """Pass pieces on while a thread hashes those that went by. At the end it has hashed all."""
+    under_way: deque[Future[None]] = deque()
     with ThreadPoolExecutor(1, "holdfast-hash") as thread:
         async with aclosing(pieces):
             async for piece in pieces:
-                under_way = begin(thread, digest.update, piece)
+                under_way.append(begin(thread, update, piece))
                 yield piece
-                await outcome(under_way)
-    if check is not None:
-        check(digest.size, digest.sha256)
+                # Not of each: a switch between threads costs as much as the hash of a piece where all are busy.
+                if len(under_way) > _BEHIND:
+                    await outcome(under_way.popleft())
+        for one in under_way:
+            await outcome(one)
 
 
 async def _earlier(backend: Backend, stream: str, digest: Digest) -> Version | None:

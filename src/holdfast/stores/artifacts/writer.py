@@ -57,7 +57,7 @@ class ArtifactWriter:
             raise
 
     async def write(self, piece: bytes | bytearray | memoryview | str) -> None:
-        """Take a piece of any size: bytes, or text, but not both in one artifact."""
+        """Take a piece of any size: bytes, or text, but not both in one artifact. Cancelled, it was taken."""
         if self._closed:
             raise InvalidError("this writer was closed")
         self.content.encoding, data = piece_of(piece, self.content.encoding)
@@ -99,6 +99,7 @@ class ArtifactWriter:
         finally:
             if not putting.done():
                 putting.cancel()
+                self._held[:0] = piece or b""  # whoever was cancelled may go on: no bytes are lost in between
         if self._task.done() and self._task.exception() is not None:
             self._closed = True
             self._task.result()
