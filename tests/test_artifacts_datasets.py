@@ -380,7 +380,7 @@ async def measure(artifacts, name, count, columns):
 async def main():
     columns = {"n": "integer", "text": "string", "half": "number", "odd": "boolean?"}
     async with holdfast.open(f"sqlite:///{sys.argv[1]}/place.db") as stores:
-        await measure(stores.artifacts, "some", 100_000, columns)
+        await measure(stores.artifacts, "some", 200_000, columns)
         before = peak()
         measured = await measure(stores.artifacts, "million", 1_000_000, columns)
         print(json.dumps(measured | {"before": before, "growth": peak() - before}))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["row_batches", "to_arrow", "to_pandas", "to_parquet"]
 
-_ROW_GROUP: Final = 2**24
+_ROW_GROUP: Final = 2**23
 """Bytes of Arrow that go into one row group of Parquet."""
 
 
