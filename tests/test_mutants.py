@@ -39,7 +39,7 @@ def test_every_clause_has_a_mutant():
 
 def test_every_mutant_breaks_something():
     wrong = {mutant for mutants in MUTANTS.values() for mutant in mutants}
-    honest = {protocols.Conversations, protocols.Artifacts, protocols.TaskStates, names._Renames}
+    honest = {protocols.Conversations, protocols.Artifacts, protocols.TaskStates, names._Renames, place._HasUrls}
     written = {
         thing
         for module in MODULES
@@ -54,6 +54,7 @@ def test_every_mutant_breaks_something():
     [
         (BACKEND, MemoryBackend),
         (BACKEND, names._Renames),
+        (BACKEND, place._HasUrls),
         (MESSAGE_STORE, protocols.Conversations),
         (ARTIFACT_STORE, protocols.Artifacts),
         (TASK_STATE_STORE, protocols.TaskStates),

@@ -6,9 +6,11 @@ import pytest
 
 from holdfast import HoldfastError, Stores
 from holdfast.backends.memory import MemoryBackend
-from holdfast.testing import STORES, Shared, messages_watch, run
+from holdfast.testing import STORES, Shared, following, messages_watch, run
 from tests import (
     mutants_artifacts,
+    mutants_artifacts_datasets,
+    mutants_artifacts_live,
     mutants_artifacts_reads,
     mutants_artifacts_tasks,
     mutants_contexts,
@@ -25,6 +27,8 @@ PAIRS = [
 ]
 MODULES = (
     mutants_artifacts,
+    mutants_artifacts_datasets,
+    mutants_artifacts_live,
     mutants_artifacts_reads,
     mutants_artifacts_tasks,
     mutants_contexts,
@@ -32,12 +36,13 @@ MODULES = (
     mutants_stores,
     mutants_windows,
 )
-BASES = {"Alters", "Rewrites", "KeepsTheNewest", "ReadsWith", "Encodes"}
+BASES = {"Alters", "Rewrites", "KeepsTheNewest", "ReadsWith", "Encodes", "DropsEmptyRows", "AppendsOneByOne", "HasUrls"}
 
 
 @pytest.mark.parametrize(("clause", "mutant"), PAIRS)
 async def test_a_mutant_is_found(clause, mutant, monkeypatch) -> None:
     monkeypatch.setattr(messages_watch, "SECONDS", 0.2)  # what never comes need not be waited for as long here
+    monkeypatch.setattr(following, "SECONDS", 1.0)
     place, kind = MemoryBackend(), broken(mutant)
     (result,) = await run([clause], lambda: kind(Shared(place)))
     assert not result.passed, f"{clause.__name__} let {mutant.__name__} pass"

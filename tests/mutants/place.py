@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
+from holdfast.abc import Swept
 from holdfast.backends.memory import MemoryBackend
-from holdfast.errors import UnavailableError
-from holdfast.testing import waist_place
+from holdfast.errors import InvalidError, NotFoundError, UnavailableError
+from holdfast.testing import waist_blobs, waist_lives, waist_place
 from tests.mutants import breaks
 
 
@@ -112,3 +114,73 @@ class ClosingLeavesWritersWaiting(MemoryBackend):
         if self._closed:
             await asyncio.Event().wait()
         return await super().commit(stream, change)
+
+
+@breaks(waist_lives.a_dry_run_says_what_a_sweep_removes)
+class SweepsDryToo(MemoryBackend):
+    async def sweep(self, *, dry_run=False):
+        return await super().sweep()
+
+
+@breaks(waist_lives.a_dry_run_says_what_a_sweep_removes)
+class SaysNothingDry(MemoryBackend):
+    async def sweep(self, *, dry_run=False):
+        return Swept(0, 0) if dry_run else await super().sweep()
+
+
+@breaks(waist_lives.a_dry_run_says_what_a_sweep_removes)
+class SaysAllStreams(MemoryBackend):
+    async def sweep(self, *, dry_run=False):
+        swept = await super().sweep(dry_run=dry_run)
+        return swept._replace(streams=len(self._streams)) if dry_run else swept
+
+
+@breaks(waist_lives.a_dry_run_says_what_a_sweep_removes)
+class DropsUploadsDry(MemoryBackend):
+    async def sweep(self, *, dry_run=False):
+        for kept in self._streams.values():
+            for blob in kept.blobs.keys() - kept.linked() if dry_run else ():
+                del kept.blobs[blob]
+        return await super().sweep(dry_run=dry_run)
+
+
+class _HasUrls(MemoryBackend):
+    async def blob_url(self, stream, blob, *, expires):
+        if not timedelta(seconds=1) <= expires <= timedelta(days=7):
+            raise InvalidError("a link lives from a second to seven days")
+        body = b"".join([chunk async for chunk in self.read_blob(stream, blob)])
+        return f"data:application/octet-stream,{body.decode()}"
+
+
+@breaks(waist_blobs.a_blob_has_a_url_or_the_place_has_none)
+class LinksToNowhere(_HasUrls):
+    async def blob_url(self, stream, blob, *, expires):
+        await super().blob_url(stream, blob, expires=expires)
+        return f"memory:{blob}"
+
+
+@breaks(waist_blobs.a_blob_has_a_url_or_the_place_has_none)
+class LinksSomethingElse(_HasUrls):
+    async def blob_url(self, stream, blob, *, expires):
+        return await super().blob_url(stream, blob, expires=expires) + "!"
+
+
+@breaks(waist_blobs.a_blob_has_a_url_or_the_place_has_none)
+class LinksWhatIsNotThere(_HasUrls):
+    async def blob_url(self, stream, blob, *, expires):
+        try:
+            return await super().blob_url(stream, blob, expires=expires)
+        except NotFoundError:
+            return "data:,"
+
+
+@breaks(waist_blobs.a_blob_has_a_url_or_the_place_has_none)
+class LinksForever(_HasUrls):
+    async def blob_url(self, stream, blob, *, expires):
+        return await super().blob_url(stream, blob, expires=timedelta(days=1))
+
+
+@breaks(waist_blobs.a_blob_has_a_url_or_the_place_has_none)
+class LinksNothing(MemoryBackend):
+    async def blob_url(self, stream, blob, *, expires):
+        return None

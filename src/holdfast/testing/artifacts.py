@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any, Final
 from holdfast.abc import Entry, Slice
 from holdfast.errors import ConflictError, DamagedError, InvalidError, UnavailableError
 from holdfast.records import Artifact, ArtifactInfo
-from holdfast.testing import artifacts_content, artifacts_reads, artifacts_streams, artifacts_versions
+from holdfast.testing import (
+    artifacts_content,
+    artifacts_datasets,
+    artifacts_links,
+    artifacts_live,
+    artifacts_reads,
+    artifacts_streams,
+    artifacts_versions,
+)
 from holdfast.testing.artifacts_versions import new, without_content
 from holdfast.testing.clause import clauses, either, holds, raises, same, unique
 from holdfast.testing.faults import Forwards, LosesAnswers
@@ -213,6 +221,9 @@ ARTIFACTS: Final = (
     *artifacts_content.CLAUSES,
     *artifacts_streams.CLAUSES,
     *artifacts_reads.CLAUSES,
+    *artifacts_live.CLAUSES,
+    *artifacts_datasets.CLAUSES,
+    *artifacts_links.CLAUSES,
 )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Final
+from urllib.request import urlopen
 
 from holdfast.testing.faults import Forwards
 
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
     from holdfast.records import ArtifactInfo
     from holdfast.stores import Artifacts
 
-__all__ = ["BODY", "KB", "MB", "CountsBlobs", "cut", "each", "write"]
+__all__ = ["BODY", "KB", "MB", "CountsBlobs", "cut", "each", "fetch", "write"]
 
 KB: Final = 2**10
 MB: Final = 2**20
@@ -44,6 +46,21 @@ async def write(artifacts: Artifacts, name: str, body: bytes, **options: Any) ->
     if writer.info is None:
         raise AssertionError("a writer that was closed does not say what was stored")
     return writer.info
+
+
+async def fetch(url: str) -> bytes:
+    """Return what anybody gets at a URL."""
+    if not isinstance(url, str):
+        raise AssertionError(f"{url!r} is no URL")
+
+    def get() -> bytes:
+        with urlopen(url, timeout=30) as answer:  # noqa: S310 - a place gave this URL, and is to be held to it
+            return bytes(answer.read())
+
+    try:
+        return await asyncio.to_thread(get)
+    except (OSError, ValueError) as error:
+        raise AssertionError(f"nobody can GET the URL: {type(error).__name__}") from error
 
 
 class CountsBlobs(Forwards):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from holdfast.abc import Change, Slice
-from holdfast.errors import ConflictError, NotFoundError
+from holdfast.errors import ConflictError, HoldfastError, InvalidError, NotFoundError, UnsupportedError
 from holdfast.testing.clause import append, clauses, either, holds, raises, same, stored, told, unique
+from holdfast.testing.pieces import fetch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -237,6 +239,29 @@ async def an_interrupted_upload_leaves_nothing(make: Make[Backend]) -> None:
         blob = await place.write_blob(stream, _each([b"whole"]))
         await place.commit(stream, Change([b"1"], blobs=(blob,)))
         same(await _body(place, stream, blob), b"whole", "the next upload")
+
+
+async def a_blob_has_a_url_or_the_place_has_none(make: Make[Backend]) -> None:
+    """A committed blob has a URL that gives its bytes, or else UnsupportedError; an unknown one NotFoundError."""
+    hour = timedelta(hours=1)
+    async with make() as place, make() as other:
+        stream, blob = await _linked(place, b"body")
+        another, _ = await _linked(place, b"another")
+        url = await either(other.blob_url(stream, blob, expires=hour), UnsupportedError)
+        links = not isinstance(url, UnsupportedError)
+        if not isinstance(url, UnsupportedError):
+            same(await fetch(url), b"body", "what the URL of a blob gives")
+        fresh = await place.write_blob(stream, _each([b"fresh"]))
+        for name, known in ((unique("blob"), blob), (another, blob), (stream, "another"), (stream, fresh)):
+            call = place.blob_url(name, known, expires=hour)
+            await raises(NotFoundError if links else UnsupportedError, call, "a URL of a blob that is not there")
+        for expires in (timedelta(0), timedelta(seconds=-1), timedelta(days=7, seconds=1)):
+            error = await either(place.blob_url(stream, blob, expires=expires), HoldfastError)
+            wanted = InvalidError if links else (InvalidError, UnsupportedError)
+            holds(isinstance(error, wanted), f"a URL for {expires} is refused")
+        await place.commit(stream, Change(delete=True))
+        call = other.blob_url(stream, blob, expires=hour)
+        await raises(NotFoundError if links else UnsupportedError, call, "a URL of a blob of a stream that was deleted")
 
 
 class _SourceError(Exception):

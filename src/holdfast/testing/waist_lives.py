@@ -11,6 +11,8 @@ from holdfast.errors import ConflictError
 from holdfast.testing.clause import append, clauses, holds, numbered, positions, raises, same, told, unique
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from holdfast.abc import Backend, Head, Receipt
     from holdfast.testing.clause import Make
 
@@ -177,6 +179,35 @@ async def a_sweep_removes_the_expired_and_spares_the_living(make: Make[Backend])
         same([await place.read(stream) for stream in (living, begun)], before, "the living after a sweep")
         same(len((await place.streams(living, where={"k": "v"})).streams), 1, "found by a label after a sweep")
         await _nothing(place, gone)
+
+
+async def a_dry_run_says_what_a_sweep_removes(make: Make[Backend]) -> None:
+    """A sweep's dry run changes nothing, and says how many streams and blobs the sweep that follows removes."""
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"body"
+
+    async with make() as place, make() as other:
+        living = unique()
+        linked = await place.write_blob(living, body())
+        await place.commit(living, Change(numbered(3), blobs=(linked,), labels={"k": "v"}, expires_at=_now() + HOUR))
+        fresh = await place.write_blob(living, body())
+        before = await place.read(living)
+        await place.sweep()
+        for count in (0, 3):
+            for _ in range(count):
+                gone = unique()
+                blob = await place.write_blob(gone, body())
+                await place.commit(gone, Change(numbered(2), blobs=(blob,), expires_at=LONG_AGO))
+            said = [await opening.sweep(dry_run=True) for opening in (place, other, place)]
+            same(await other.read(living), before, "a living stream after dry runs")
+            swept = await place.sweep()
+            same([one[:2] for one in said], [swept[:2]] * 3, "what dry runs said, and what the sweep removed")
+            same(swept.streams, count, "streams removed")
+        await place.commit(living, Change([b"x"], blobs=(fresh,)))
+        same(
+            [chunk async for chunk in other.read_blob(living, fresh)], [b"body"], "an upload that dry runs came across"
+        )
 
 
 async def _head(place: Backend, stream: str) -> Head:
