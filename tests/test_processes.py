@@ -26,6 +26,7 @@ from holdfast.errors import (
     UnavailableError,
     UnsupportedError,
 )
+from holdfast.rule import clock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -309,16 +310,16 @@ async def test_a_deleted_secret_is_not_in_the_file(tmp_path: Path) -> None:
 async def test_an_upload_of_days_is_whole_or_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sweeps: int
 ) -> None:
-    now = sqlite_backend._now
+    now = clock
 
     async def slow(swept: bool):
         for _ in range(80):
             yield b"A" * 2**18
         if swept:
-            monkeypatch.setattr(sqlite_backend, "_now", lambda: now() + 2 * 86_400 * 1_000_000)
+            monkeypatch.setattr(sqlite_backend, "clock", lambda: now() + 2 * 86_400 * 1_000_000)
             for _ in range(sweeps):  # one step of a sweep at a time, as beside a busy writer
                 await place._group.submit(Transaction.sweep)
-            monkeypatch.setattr(sqlite_backend, "_now", now)
+            monkeypatch.setattr(sqlite_backend, "clock", now)
             others.append(await place.write_blob("other", slow(False)))
         yield b"the end"
 

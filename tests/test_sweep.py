@@ -44,7 +44,7 @@ async def test_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     assert young[:2] == (1, 1)
     assert len(BODY) < young.bytes < len(BODY) + 2_000
     now = time.time_ns() // 1_000 + 2 * DAY
-    monkeypatch.setattr(memory, "_now", lambda: now)
+    monkeypatch.setattr(memory, "clock", lambda: now)
     found = await stores.sweep(dry_run=True)
     assert found == Swept(1, 2, young.bytes + len(BODY))
     assert await stores.sweep(dry_run=True) == found

@@ -165,7 +165,7 @@ class Change(NamedTuple):
 
 
 class Backend(ABC):
-    """A place where streams and blobs live. Nine methods, all required, and `blob_url` where there are links.
+    """A place where streams and blobs live. Ten methods, all required, and `blob_url` where there are links.
 
     The promise: **a commit that was acknowledged is never lost, doubled or reordered**, under concurrent writers in
     many processes, crashes and lost answers. `holdfast.rule.apply` is the meaning of a `Change`, as a pure function:
@@ -175,8 +175,7 @@ class Backend(ABC):
     method shows it, and a commit begins a new incarnation.
 
     Every method raises UnavailableError when the place gives no answer, and DamagedError when what is stored does not
-    decode. Methods may be called from several tasks at once. Cancelling a call leaves it either wholly done or not
-    done at all.
+    decode. Methods may be called from several tasks at once. A cancelled call is wholly done, or not at all.
     """
 
     in_place: ClassVar[bool] = False
@@ -210,9 +209,9 @@ class Backend(ABC):
     ) -> Slice:
         """Read entries at `start <= position < stop`, with the head, at one moment. No start: from `Head.base`.
 
-        Takes at most `limit` entries, and stops after the entry with which `max_bytes` is reached (so at least one
-        entry comes, whatever its size): from the front, or from the end with `newest`. The rest is not touched.
-        Sees every commit that was acknowledged before the call. A position past the end is an empty slice.
+        Takes at most `limit` entries, and stops after the one with which `max_bytes` is reached (so at least one comes,
+        whatever its size): from the front, or from the end with `newest`. The rest is not touched. Sees every commit
+        that was acknowledged before the call. A position past the end is an empty slice.
         """
 
     @abstractmethod
@@ -242,10 +241,9 @@ class Backend(ABC):
 
     @abstractmethod
     async def wait(self, stream: str, *, incarnation: str | None, next: int, timeout: float) -> bool:
-        """Wait until the stream has another incarnation or another `next` than these; at most `timeout` seconds.
+        """Wait until the stream has another incarnation or `next` than these; `timeout` seconds at most. True: it has.
 
-        Returns at once where it already has. True: it has changed. False: time is up. Never misses a change made before
-        or during the call, in any process.
+        Returns at once where it already has. Never misses a change made before or during the call, in any process.
         """
 
     @abstractmethod
@@ -275,11 +273,15 @@ class Backend(ABC):
         raise UnsupportedError("this place has no links: read the content, or keep it on object storage")
 
     @abstractmethod
-    async def sweep(self, *, dry_run: bool = False) -> Swept:
-        """Remove for good what nobody can reach: expired streams, blobs without an entry.
+    async def now(self) -> int:
+        """Return the time by the clock of the place, or of this machine where it has none: microseconds since 1970."""
 
-        Safe beside every other call, in every process. An unlinked blob is spared for a day, so that an upload under
-        way has its time; nothing depends on that day. A dry run changes nothing, and says what a sweep would remove.
+    @abstractmethod
+    async def sweep(self, *, dry_run: bool = False) -> Swept:
+        """Remove for good what nobody can reach: expired streams, blobs without an entry. Safe beside every other call.
+
+        An unlinked blob is spared for a day, so that an upload under way has its time; nothing depends on that day. A
+        dry run changes nothing, and says what a sweep would remove.
         """
 
     @abstractmethod
@@ -293,11 +295,9 @@ class MessageStore(Protocol):
 
     async def get_messages(self, context_id: str) -> list[dict[str, Any]]:
         """Return all messages of a conversation, oldest first, exactly as given. An unknown one is an empty list."""
-        ...
 
     async def add_message(self, context_id: str, message: dict[str, Any]) -> object:
         """Add a message at the end. Once this returns, every later `get_messages` has it, once, in its place."""
-        ...
 
 
 @runtime_checkable
@@ -310,11 +310,9 @@ class ArtifactStore(Protocol):
         Raises:
             ConflictError: the id is taken; what is there stays as it was.
         """
-        ...
 
     async def get(self, artifact_id: str) -> Artifact | None:
         """Return the artifact with its content as given, or None."""
-        ...
 
 
 @runtime_checkable
@@ -323,8 +321,6 @@ class TaskStateStore(Protocol):
 
     async def save(self, state: TaskState) -> object:
         """Store the state as the newest of its task. The last writer wins."""
-        ...
 
     async def load(self, task_id: str) -> TaskState | None:
         """Return the newest state that was saved, or None."""
-        ...

@@ -7,6 +7,7 @@ effect atomically. That is the whole commit path; what is left to a backend is w
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from holdfast.abc import KEEP, MAX_ENTRY_BYTES, MAX_HEAD_BYTES, MAX_NAME_BYTES, Change, Head, Listed, Receipt
@@ -23,6 +24,7 @@ __all__ = [
     "apply",
     "check",
     "check_name",
+    "clock",
     "living",
     "new_id",
     "parse_cursor",
@@ -47,6 +49,11 @@ class Effect(NamedTuple):
     """Everything that was stored before goes: the stream was deleted, or expired, or never was."""
     remove: tuple[tuple[int, int], ...]
     """Positions to remove, as `start <= position < stop`. Subtract what was really there from `head.length`."""
+
+
+def clock() -> int:
+    """Return what this machine's clock shows: microseconds since 1970, UTC."""
+    return time.time_ns() // 1_000
 
 
 def new_id() -> str:

@@ -8,10 +8,21 @@ from bisect import bisect_left
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Literal
 
-from holdfast.abc import OPERATIONS_REMEMBERED, Backend, Change, Entry, Head, Listed, Listing, Receipt, Slice, Swept
+from holdfast.abc import (
+    OPERATIONS_REMEMBERED,
+    Backend,
+    Change,
+    Entry,
+    Head,
+    Listed,
+    Listing,
+    Receipt,
+    Slice,
+    Swept,
+)
 from holdfast.blocking import settle, wake
 from holdfast.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
-from holdfast.rule import after_cursor, apply, check, check_name, living, new_id, parse_cursor, repeat
+from holdfast.rule import after_cursor, apply, check, check_name, clock, living, new_id, parse_cursor, repeat
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
@@ -85,7 +96,7 @@ class MemoryBackend(Backend):
             kept = self._streams.setdefault(stream, _Stream())
             if change.op_id is not None and change.op_id in kept.operations:
                 return repeat(kept.operations[change.op_id], change)
-            effect = apply(stream, kept.head, change, now=_now(), incarnation=new_id)
+            effect = apply(stream, kept.head, change, now=clock(), incarnation=new_id)
             ending = kept.ever_linked() if effect.fresh else set()
             if not set(change.blobs) <= kept.blobs.keys() - ending:
                 raise ConflictError(f"{stream!r}: a blob of this change is gone, write it again")
@@ -199,7 +210,7 @@ class MemoryBackend(Backend):
         blob = new_id()
         with self._lock:
             self._open()
-            self._streams.setdefault(stream, _Stream()).blobs[blob] = (_now(), body)
+            self._streams.setdefault(stream, _Stream()).blobs[blob] = (clock(), body)
         return blob
 
     async def read_blob(
@@ -213,13 +224,16 @@ class MemoryBackend(Backend):
         for offset in range(0, len(body), _CHUNK):
             yield bytes(body[offset : offset + _CHUNK])
 
+    async def now(self) -> int:
+        return clock()
+
     async def sweep(self, *, dry_run: bool = False) -> Swept:
         streams = blobs = size = 0
         with self._lock:
             self._open()
             for kept in self._streams.values():
                 expired = kept.head is not None and self._head(kept.head.name) is None
-                linked, now = set() if expired else kept.linked(), _now()
+                linked, now = set() if expired else kept.linked(), clock()
                 orphans = [
                     blob
                     for blob, (written_at, _) in kept.blobs.items()
@@ -248,16 +262,12 @@ class MemoryBackend(Backend):
     def _head(self, stream: str) -> Head | None:
         self._open()
         kept = self._streams.get(stream)
-        head = living(kept.head, _now()) if kept else None
+        head = living(kept.head, clock()) if kept else None
         return head and head._replace(labels=dict(head.labels))
 
     def _open(self) -> None:
         if self._closed:
             raise UnavailableError("memory: this place was closed")
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000
 
 
 def _recency(one: Listed) -> tuple[int, str]:

@@ -18,7 +18,7 @@ from holdfast.backends.sqlite_read import END, Window, anything_to_sweep, heads,
 from holdfast.backends.sqlite_transaction import Transaction
 from holdfast.blocking import GroupCommit, begin, in_thread, outcome, settle
 from holdfast.errors import HoldfastError, InvalidError, UnavailableError
-from holdfast.rule import check, check_name, new_id, parse_cursor
+from holdfast.rule import check, check_name, clock, new_id, parse_cursor
 
 if TYPE_CHECKING:
     import sqlite3
@@ -65,7 +65,7 @@ class SQLiteBackend(Backend):
         self._uploads = ThreadPoolExecutor(1, thread_name_prefix="holdfast-upload")
         self._news = News(self._file)
         self._transaction = Transaction(self._file.writer)
-        self._looked_at = _now()
+        self._looked_at = clock()
         self._closed = False
 
     @classmethod
@@ -197,6 +197,9 @@ class SQLiteBackend(Backend):
             for chunk in read:
                 yield chunk
 
+    async def now(self) -> int:
+        return clock()
+
     async def sweep(self, *, dry_run: bool = False) -> Swept:
         self._check_open()
         if dry_run:
@@ -232,7 +235,7 @@ class SQLiteBackend(Backend):
                 return None
             self._file.checkpoint()
             self._transaction.pages = 0
-        now = _now()
+        now = clock()
         if now - self._looked_at > _LOOK_EVERY:
             self._file.check_place()
             self._looked_at = now
@@ -270,7 +273,7 @@ class SQLiteBackend(Backend):
 
     def _look(self, query: Callable[[sqlite3.Connection, int], R]) -> R:
         with self._file.snapshot() as connection:
-            return query(connection, _now())
+            return query(connection, clock())
 
     def _empty_log(self) -> None:
         # What was deleted is overwritten in the file (secure_delete); an older copy may still be in the log.
@@ -289,7 +292,3 @@ def _write(blob: int, name: str, start: int, held: list[bytes], last: bool, tran
     whole = memoryview(b"".join(held))
     chunks = [whole[offset : offset + _CHUNK] for offset in range(0, len(whole), _CHUNK)]
     transaction.write_chunks(blob, name, start, chunks, last=last)
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000

@@ -77,6 +77,10 @@ class Forwards(Backend):
         """Forward."""
         return await self.backend.blob_url(stream, blob, expires=expires)
 
+    async def now(self) -> int:
+        """Forward."""
+        return await self.backend.now()
+
     async def sweep(self, *, dry_run: bool = False) -> Swept:
         """Forward."""
         return await self.backend.sweep(dry_run=dry_run)

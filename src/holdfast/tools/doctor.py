@@ -46,7 +46,7 @@ class Finding(NamedTuple):
 
 
 class Examined(Protocol):
-    """What a backend may have beside the nine methods: more to say about what it stands on."""
+    """What a backend may have beside the ten methods: more to say about what it stands on."""
 
     def examine(self, *, race: bool) -> AsyncIterator[tuple[str, bool | None, str]]:
         """Yield what was looked at, whether it is as it should be (None: a remark), and a detail or "".

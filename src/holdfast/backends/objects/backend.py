@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from holdfast.abc import Backend, Change, Head, Listing, Receipt, Slice, Swept
 from holdfast.backends.objects.cache import Cache
+from holdfast.backends.objects.clock import StoreClock
 from holdfast.backends.objects.driver.examine import examine
 from holdfast.backends.objects.driver.opening import open_store
 from holdfast.backends.objects.driver.options import SCHEMES
@@ -29,7 +30,7 @@ from holdfast.backends.objects.protocol.requests import World
 from holdfast.backends.objects.protocol.sweep import Litter, survey, sweep_stream
 from holdfast.blocking import begin, in_thread, outcome, settle
 from holdfast.errors import DamagedError, HoldfastError, InvalidError, NotFoundError, UnavailableError
-from holdfast.rule import check, check_name, living, new_id, parse_cursor
+from holdfast.rule import check, check_name, clock, living, new_id, parse_cursor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterator, Mapping, Sequence
@@ -72,12 +73,13 @@ class ObjectBackend(Backend):
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
-        self._world = World(_now, new_id, random.random, pace=store.pace)
+        self._world = World(clock, new_id, random.random, pace=store.pace)
         self._cache = Cache(store.perform)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="holdfast-objects")
         # Threads of their own: a commit may have to wait for its turn, and no read should wait for that.
         self._leaders = ThreadPoolExecutor(_PACED_LEADERS if store.pace else _THREADS, "holdfast-commit")
         self._lines = Lines(self._run, self._leaders, self._threads, self._world, store.pace)
+        self._clock = StoreClock(self._run)
         self._tested = False
         self._testing = threading.Lock()
         self._closed = False
@@ -153,7 +155,7 @@ class ObjectBackend(Backend):
             try:
                 state = await self._do(look(stream, self._lines.known(stream)))
                 self._lines.learn(stream, state)
-                head = living(state.head, _now())
+                head = living(state.head, clock())
                 if (head.incarnation if head else None, head.next if head else 0) != (incarnation, next):
                     return True
                 left = deadline - time.monotonic()
@@ -232,6 +234,10 @@ class ObjectBackend(Backend):
         if not found:
             raise NotFoundError(f"{stream!r} has no blob {blob!r}")
         return url
+
+    async def now(self) -> int:
+        self._check_open()
+        return await in_thread(self._threads, self._clock.now)
 
     async def sweep(self, *, dry_run: bool = False) -> Swept:
         litter, folders = await self._do(survey())
@@ -316,7 +322,3 @@ def _let_go(body: Future[Generator[bytes, None, None] | None]) -> None:
 
 def _next(pieces: Iterator[bytes]) -> bytes:
     return next(pieces, b"")
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000
