@@ -95,8 +95,6 @@ class IgnoresExpect(Alters):
     messages.an_expected_position_is_held_to,
     artifacts_versions.an_update_follows_the_version_it_expects,
     artifacts_streams.a_writer_follows_the_version_it_expects,
-    tasks.a_save_replaces_the_version_it_expects,
-    tasks.of_racing_saves_that_expect_the_same_one_wins,
 )
 class HidesTheCurrent(Forwards):
     async def commit(self, stream, change):

@@ -43,7 +43,8 @@ MAY_IMPORT = {
 MAY_IMPORT_OUTSIDE = {
     # layer: the libraries beside Python's own. A missing row means none.
     "abc": "msgspec",  # an entry is a struct: as a named tuple it costs a read of 10,000 a quarter more
-    "stores": "msgspec jsonschema referencing pyarrow pandas",  # all but msgspec where they are asked for
+    # compression, backports: Zstandard, Python's own from 3.14 on. All but these and msgspec where they are asked for.
+    "stores": "msgspec compression backports jsonpatch jsonschema referencing pyarrow pandas",
     "backends": "msgspec obstore boto3 botocore",  # boto3 only for a profile: see the test at the end
     "testing": "msgspec",
     "tools": "msgspec typer click rich",

@@ -21,7 +21,18 @@ from holdfast.errors import (
     UnsupportedError,
 )
 from holdfast.memory import InMemoryArtifactStore, InMemoryMessageStore, InMemoryTaskStateStore
-from holdfast.records import Artifact, ArtifactInfo, ContextInfo, ContextRef, MessageEntry, Page, TaskInfo, TaskState
+from holdfast.records import (
+    Artifact,
+    ArtifactInfo,
+    ContextInfo,
+    ContextRef,
+    Lease,
+    MessageEntry,
+    Page,
+    Retention,
+    TaskInfo,
+    TaskState,
+)
 from holdfast.registry import connect
 from holdfast.stores import Artifacts, Messages, Stores, Tasks
 
@@ -41,11 +52,13 @@ __all__ = [
     "InMemoryMessageStore",
     "InMemoryTaskStateStore",
     "InvalidError",
+    "Lease",
     "MessageEntry",
     "Messages",
     "NotFoundError",
     "Opening",
     "Page",
+    "Retention",
     "Stores",
     "TaskInfo",
     "TaskState",

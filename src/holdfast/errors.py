@@ -14,6 +14,11 @@ empty list, an unknown artifact or task is None.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
 __all__ = [
     "ConflictError",
     "DamagedError",
@@ -37,11 +42,16 @@ class ConflictError(HoldfastError):
     """Someone was first, and nothing of this call was stored. Read again, then decide.
 
     `current` is what an `expect=` was compared with, where one was given: the position or version that comes next.
+    `owner` and `until` say who has the lease of a task and when it ends, where that is in the way.
     """
 
-    def __init__(self, message: str, *, current: int | None = None) -> None:
+    def __init__(
+        self, message: str, *, current: int | None = None, owner: str | None = None, until: datetime | None = None
+    ) -> None:
         super().__init__(message)
         self.current = current
+        self.owner = owner
+        self.until = until
 
 
 class InvalidError(HoldfastError, ValueError):

@@ -5,8 +5,13 @@ Nothing outlives the process. `holdfast.open("memory:")` gives all three togethe
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from holdfast.backends.memory import MemoryBackend
 from holdfast.stores import Artifacts, Messages, Tasks
+
+if TYPE_CHECKING:
+    from holdfast.records import Retention
 
 __all__ = ["InMemoryArtifactStore", "InMemoryMessageStore", "InMemoryTaskStateStore"]
 
@@ -28,5 +33,5 @@ class InMemoryArtifactStore(Artifacts):
 class InMemoryTaskStateStore(Tasks):
     """Task states in this process's memory. Not for production: nothing outlives the process."""
 
-    def __init__(self) -> None:
-        super().__init__(MemoryBackend())
+    def __init__(self, *, retention: Retention | None = None) -> None:
+        super().__init__(MemoryBackend(), retention=retention)

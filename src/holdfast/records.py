@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
 __all__ = [
     "Artifact",
     "ArtifactInfo",
     "ContextInfo",
     "ContextRef",
+    "Lease",
     "MessageEntry",
     "Page",
+    "Retention",
     "TaskInfo",
     "TaskState",
 ]
@@ -120,6 +122,34 @@ class Artifact(ArtifactInfo):
     content: Any = b""
 
 
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to go on with a task, until somebody else has it."""
+
+    task_id: str
+    owner: str
+    token: int
+    """Greater than that of every lease before. Hand it to whatever the task changes outside, to be fenced there too."""
+    expires_at: datetime
+    """From this moment on others may claim the task. Until one does, the lease still holds."""
+    incarnation: str = field(default="", repr=False)
+    """The life of the task that was claimed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How many versions of a task are kept, besides the newest: those that are within both bounds.
+
+    `Retention(versions=1)` keeps no history. What is out of bounds is not shown any more; its bytes go whenever a save
+    stores a whole version, with all that no version within the bounds is made from.
+    """
+
+    versions: int | None = None
+    """So many of the newest; None: all."""
+    age: timedelta | None = None
+    """Those saved within this time; None: all."""
+
+
 @dataclass(slots=True, kw_only=True)
 class TaskInfo:
     """A task as a list shows it, without its data."""
@@ -127,13 +157,16 @@ class TaskInfo:
     task_id: str
     context_id: str | None = None
     agent_id: str | None = None
+    parent_task_id: str | None = None
     status: str = "working"
     version: int = 0
     """1 after the first save. Set by the store; pass it as `expect=` to save only over what was loaded."""
     updated_at: datetime | None = None
-    """When this version was saved. Set by the store."""
+    """When this version was saved. Set by the store. In a list: when the task was changed last, by a claim too."""
     expires_at: datetime | None = None
     """From this moment on the task is gone."""
+    lease: Lease | None = None
+    """Who claimed the task last and has not released it. Set by the store; a save does not look at it."""
     incarnation: str = field(default="", repr=False)
     """The life of the task this state was loaded from: an `expect=` of a deleted one never fits its successor."""
 
@@ -143,3 +176,6 @@ class TaskState(TaskInfo):
     """Where a run stood: `data` is any JSON value, returned exactly as given."""
 
     data: Any = field(default_factory=dict)
+    steps: dict[str, Any] = field(default_factory=dict)
+    """What was recorded after this version and is not covered by it, by step key. Set by the store, of the newest
+    version; a save does not look at it."""

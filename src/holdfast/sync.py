@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
-    from holdfast.records import ArtifactInfo
+    from holdfast.records import ArtifactInfo, Retention
     from holdfast.stores.artifacts.reader import ArtifactReader
 
 __all__ = ["ArtifactWriter", "Artifacts", "DatasetWriter", "LiveWriter", "Messages", "Stores", "Tasks", "open"]
@@ -257,10 +257,32 @@ class Tasks(_Face):
     """`holdfast.Tasks` without await."""
 
     save = _call(stores.Tasks.save)
+    update = _call(stores.Tasks.update)
     load = _call(stores.Tasks.load)
     history = _call(stores.Tasks.history)
+    diff = _call(stores.Tasks.diff)
+    rewind = _call(stores.Tasks.rewind)
+    prune = _call(stores.Tasks.prune)
+    claim = _call(stores.Tasks.claim)
+    claim_next = _call(stores.Tasks.claim_next)
+    renew = _call(stores.Tasks.renew)
+    release = _call(stores.Tasks.release)
+    record = _call(stores.Tasks.record)
+    steps = _call(stores.Tasks.steps)
+    info = _call(stores.Tasks.info)
     list = _call(stores.Tasks.list)
+    set_expiry = _call(stores.Tasks.set_expiry)
     delete = _call(stores.Tasks.delete)
+
+    @property
+    def retention(self) -> Retention:
+        """How many versions are kept of tasks that were saved without a retention of their own."""
+        found: Retention = self._store.retention
+        return found
+
+    @retention.setter
+    def retention(self, retention: Retention) -> None:
+        self._store.retention = retention
 
 
 class Stores(_Face):

@@ -1,0 +1,108 @@
+"""Changes to the head of a task alone: no version is added, and what changed meanwhile is looked at again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from holdfast.abc import Change
+from holdfast.errors import ConflictError, HoldfastError, NotFoundError
+from holdfast.stores.codec import stream_name
+from holdfast.stores.tasks.known import Known, Memory
+from holdfast.stores.tasks.note import KIND, Note, lease_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from holdfast.abc import Backend, Head
+    from holdfast.records import Lease
+
+__all__ = ["TURNS", "Heads", "check_lease", "passed_on"]
+
+TURNS: Final = 1_000
+"""How often a change is tried against racing ones. Each lost turn is somebody else's progress."""
+
+R = TypeVar("R")
+
+
+class Heads:
+    """The heads of the tasks of a place, and what this process knows of them."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._memory = Memory()
+
+    async def _seen(self, stream: str) -> Known:
+        """Return a task as it is now, with what was known of its versions before."""
+        (head,) = await self._backend.heads([stream])
+        known = self._memory.get(stream)
+        same = known is not None and known.head is not None and head is not None
+        same = same and known.head.incarnation == head.incarnation  # type: ignore[union-attr]
+        return Known(head, known.span if same and known is not None else None)
+
+    async def _change(
+        self, task_id: str, decide: Callable[[Head, Note], tuple[Note | None, R]], seen: Head | None = None
+    ) -> R:
+        """Change the note of a task: `decide` returns the next one, or None for no change, and what to return.
+
+        It is asked again whenever the task was changed meanwhile. What it refuses, it refuses of the task as it is.
+
+        Args:
+            seen: the head as a listing showed it.
+
+        Raises:
+            NotFoundError: the task is not there.
+        """
+        stream = stream_name(KIND, "task_id", task_id)
+        known = self._memory.get(stream) or Known(seen, None)
+        for _ in range(TURNS):
+            fresh = known.head is None
+            known = await self._seen(stream) if fresh else known
+            head = known.head
+            if head is None:
+                raise NotFoundError(f"task {task_id!r} is not there: save it first")
+            try:
+                note, result = decide(head, Note.read(head))
+            except HoldfastError:
+                if fresh:
+                    raise
+                known = _UNKNOWN
+                continue
+            if note is None:
+                if fresh:
+                    return result
+                known = _UNKNOWN
+                continue
+            change = Change(note=note.write(), incarnation=head.incarnation, revision=head.revision)
+            try:
+                receipt = await self._backend.commit(stream, change)
+            except ConflictError:
+                known = _UNKNOWN
+                continue
+            self._memory.put(stream, known.after(stream, change, receipt, known.span))
+            return result
+        raise ConflictError(f"task {task_id!r} was changed {TURNS:,} times meanwhile: try again")
+
+
+_UNKNOWN: Final = Known(None, None)
+
+
+def check_lease(head: Head, note: Note, lease: Lease) -> None:
+    """Refuse a lease that somebody else has got since.
+
+    Raises:
+        ConflictError: it has passed on, or was released.
+    """
+    holder = note.holder
+    if head.incarnation != lease.incarnation or holder is None or holder.token != lease.token:
+        raise passed_on(head, note, lease)
+
+
+def passed_on(head: Head | None, note: Note, lease: Lease) -> ConflictError:
+    """Return what to tell whoever acts under a lease that is another's now."""
+    now = lease_of(head, note) if head is not None else None
+    whose = f"{now.owner!r} has it until {now.expires_at:%F %T} UTC" if now is not None else "nobody has it"
+    return ConflictError(
+        f"task {lease.task_id!r}: the lease of {lease.owner!r} is over, {whose}: stop, or claim it again",
+        owner=now.owner if now is not None else None,
+        until=now.expires_at if now is not None else None,
+    )

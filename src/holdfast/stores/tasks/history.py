@@ -1,0 +1,223 @@
+"""The history of a task: every version can be had back, and a save stores about what it changed. Bytes, and no I/O.
+
+A version is stored whole, or as what differs from an earlier one, its base. Versions from one whole one up to the next
+are a span. The number of a version in its span, written with the digits 0 to 3, decides its base: the lowest digit that
+is not 0 becomes one less. So the base is mostly the version before, at times the one 4, 16, 64 ... before; a version
+is at most 15 steps from the whole one, and a change is stored some 4 times in all.
+
+    entry = 0x01 | MessagePack of [whole, base, size, compressed, body, earlier]
+
+`whole` and `base` are positions, and -1 in what is whole itself, which may be stored wherever its turn comes. `size` is
+that of the text, in bytes. `body` is the text as it is, or a Zstandard frame with a checksum of its own, made with the
+text of the base as its prefix.
+`earlier` has the position and the time of whole versions before, in a whole one.
+
+Source: skip-deltas as Subversion's FSFS has them (subversion/libsvn_fs_fs/structure); `zstd --patch-from`; a new whole
+version when the deltas outgrow it, as in Mercurial's revlog.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import msgspec
+
+from holdfast.abc import MAX_ENTRY_BYTES
+from holdfast.errors import DamagedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Span", "Stored", "begin", "chain_of", "follow", "parse", "rebuild"]
+
+_RADIX: Final = 16
+_LONGEST: Final = _RADIX**3
+"""Versions of a span."""
+_DENSE: Final = 256
+"""A text below so many bytes is not worth compressing."""
+_EARLIER: Final = 128
+"""How many whole versions before it one knows: for retention, which drops whole spans."""
+_LEVEL: Final = 3
+_WINDOW: Final = 27
+"""Of what Zstandard may look back, as a power of two: a text and its base, each of the largest size."""
+_TAG: Final = b"\x01"
+_ITSELF: Final = -1
+
+
+class Stored(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One version as it is stored."""
+
+    whole: int
+    base: int
+    size: int
+    compressed: bool
+    body: bytes
+    earlier: list[tuple[int, int]] = []
+
+
+class Span(NamedTuple):
+    """The newest version and what it is made from: what the next save needs."""
+
+    position: int
+    text: bytes
+    """Of the newest version."""
+    chain: tuple[tuple[int, Stored], ...]
+    """From the newest version down to the whole one, each the base of the one before: at most 16."""
+    size: int
+    """Bytes of the whole version, as stored."""
+    deltas: int
+    """Bytes of those after it, as stored."""
+
+    @property
+    def whole(self) -> tuple[int, Stored]:
+        """The whole version that all others of the span are made from."""
+        return self.chain[-1]
+
+    @property
+    def memory(self) -> int:
+        """Bytes that this takes, about."""
+        return len(self.text) + sum(len(one.body) for _, one in self.chain)
+
+
+def begin(position: int, text: bytes, before: Span | None, now: int) -> tuple[bytes, Span]:
+    """Store a text as a whole version: return its entry, and the span it begins."""
+    earlier: list[tuple[int, int]] = []
+    if before is not None:
+        earlier = [*before.whole[1].earlier, (before.whole[0], now)][-_EARLIER:]
+    packed = _compress(text, b"") if len(text) >= _DENSE else text
+    compressed = len(packed) < len(text)
+    one = Stored(position, position, len(text), compressed, packed if compressed else text, earlier)
+    entry = _TAG + _encode(msgspec.structs.replace(one, whole=_ITSELF, base=_ITSELF))
+    return entry, Span(position, text, ((position, one),), len(one.body), 0)
+
+
+def follow(span: Span, text: bytes, now: int) -> tuple[bytes, Span]:
+    """Store a text as the version after the newest of a span: return its entry, and the span it belongs to.
+
+    Raises:
+        DamagedError: what it would be made from does not decode.
+    """
+    position, whole = span.position + 1, span.whole[0]
+    number, digit = position - whole, 1
+    while number % (digit * _RADIX) == 0 and digit < _LONGEST:
+        digit *= _RADIX
+    if number >= _LONGEST:
+        return begin(position, text, span, now)
+    base = position - digit
+    chain = tuple(link for link in span.chain if link[0] <= base)
+    prefix = span.text if base == span.position else rebuild(base, dict(chain), f"version {base + 1}")
+    one = Stored(whole, base, len(text), True, _compress(text, prefix))
+    entry = _TAG + _encode(one)
+    if span.deltas + len(one.body) > span.size:  # so a load reads at most twice what it needs
+        return begin(position, text, span, now)
+    return entry, Span(position, text, ((position, one), *chain), span.size, span.deltas + len(one.body))
+
+
+def parse(data: bytes, position: int, where: str) -> Stored:
+    """Read an entry.
+
+    Raises:
+        DamagedError: it is not one.
+    """
+    try:
+        if data[:1] != _TAG:
+            raise DamagedError(f"{where}: this is not a task state")
+        found = _decoder.decode(memoryview(data)[1:])
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise DamagedError(f"{where}: this is not a task state") from error
+    if found.whole == found.base == _ITSELF:
+        found = msgspec.structs.replace(found, whole=position, base=position)
+    elif not (0 <= found.whole <= found.base < position and found.compressed):
+        raise DamagedError(f"{where}: it contradicts itself")
+    if not 0 <= found.size <= MAX_ENTRY_BYTES:
+        raise DamagedError(f"{where}: it contradicts itself")
+    return found
+
+
+def chain_of(position: int, stored: Mapping[int, Stored], where: str) -> tuple[tuple[int, Stored], ...]:
+    """Return a version and what it is made from, down to the whole one.
+
+    Raises:
+        DamagedError: one of them is missing.
+    """
+    chain = []
+    while True:
+        one = stored.get(position)
+        if one is None:
+            raise DamagedError(f"{where}: version {position + 1}, from which it is made, is missing")
+        chain.append((position, one))
+        if one.base == position:
+            return tuple(chain)
+        position = one.base
+
+
+def rebuild(position: int, stored: Mapping[int, Stored], where: str, texts: Mapping[int, bytes] | None = None) -> bytes:
+    """Return the text of a version.
+
+    Args:
+        texts: texts that are known already, by their positions.
+
+    Raises:
+        DamagedError: an entry that it takes is missing or does not fit.
+    """
+    steps, text = [], b""
+    for base, one in chain_of(position, stored, where):
+        if texts is not None and base in texts:
+            text = texts[base]
+            break
+        steps.append(one)
+    for one in reversed(steps):
+        text = _expand(one, text, where)
+    return text
+
+
+def _compress(text: bytes, prefix: bytes) -> bytes:
+    zstd = _zstd()
+    option = zstd.CompressionParameter
+    options = {
+        option.compression_level: _LEVEL,
+        option.checksum_flag: 1,
+        option.window_log: min(max((len(text) + len(prefix)).bit_length(), 10), _WINDOW),
+        # Finds what moved, and all of a large base; below that the level's own tables do.
+        option.enable_long_distance_matching: int(len(prefix) > 2**14),
+    }
+    base = zstd.ZstdDict(prefix, is_raw=True).as_prefix if len(prefix) >= _PREFIX else None
+    packed: bytes = zstd.compress(text, options=options, zstd_dict=base)
+    return packed
+
+
+def _expand(one: Stored, prefix: bytes, where: str) -> bytes:
+    if not one.compressed:
+        text = one.body
+    else:
+        zstd = _zstd()
+        base = zstd.ZstdDict(prefix, is_raw=True).as_prefix if len(prefix) >= _PREFIX else None
+        options = {zstd.DecompressionParameter.window_log_max: _WINDOW}
+        try:
+            # No more than it says is made of it, whatever it says inside.
+            decoder = zstd.ZstdDecompressor(zstd_dict=base, options=options)
+            text = decoder.decompress(one.body, max_length=one.size)
+        except zstd.ZstdError as error:
+            raise DamagedError(f"{where}: it does not match its checksum, or its base") from error
+        if not decoder.eof or decoder.unused_data:
+            raise DamagedError(f"{where}: it is longer or shorter than it says")
+    if len(text) != one.size:
+        raise DamagedError(f"{where}: it has {len(text):,} bytes, and says {one.size:,}")
+    return text
+
+
+def _zstd() -> Any:
+    # Loaded with the first state, as it takes 5 ms that `import holdfast` need not.
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+    return zstd
+
+
+_PREFIX: Final = 8
+"""Zstandard takes no shorter prefix."""
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decoder: Final = msgspec.msgpack.Decoder(Stored)

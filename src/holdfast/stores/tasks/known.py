@@ -1,0 +1,76 @@
+"""What this process knows of tasks: their heads, and what the next save is made from. A cache that nothing rests on.
+
+Every commit says which head it was made for, so what is out of date costs one more read and is never stored.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from holdfast.rule import apply
+
+if TYPE_CHECKING:
+    from holdfast.abc import Change, Head, Receipt
+    from holdfast.stores.tasks.history import Span
+
+__all__ = ["Known", "Memory"]
+
+_MOST: Final = 64 * 2**20
+_OVERHEAD: Final = 2_000
+"""Bytes of what is known of a task without its texts, about."""
+
+
+class Known(NamedTuple):
+    """A task as it was seen last."""
+
+    head: Head | None
+    """None: it is not there."""
+    span: Span | None
+    """None: it was not read, or does not decode."""
+
+    def after(self, stream: str, change: Change, receipt: Receipt, span: Span | None) -> Known:
+        """Return what is known once a change was made for exactly this head."""
+        effect = apply(stream, self.head, change, now=receipt.committed_at, incarnation=lambda: receipt.incarnation)
+        return Known(effect.head, span)
+
+
+class Memory:
+    """The tasks that were used last, up to 64 MiB of them. For several threads."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, tuple[Known, int]] = OrderedDict()
+        self._size = 0
+        self._lock = threading.Lock()
+
+    def get(self, stream: str) -> Known | None:
+        """Return what is known of a task."""
+        with self._lock:
+            found = self._known.get(stream)
+            if found is None:
+                return None
+            self._known.move_to_end(stream)
+            return found[0]
+
+    def put(self, stream: str, known: Known) -> None:
+        """Know this of a task from now on."""
+        size = _OVERHEAD + (known.span.memory if known.span is not None else 0)
+        with self._lock:
+            self._drop(stream)
+            if size > _MOST:
+                return
+            self._known[stream] = (known, size)
+            self._size += size
+            while self._size > _MOST:
+                self._size -= self._known.popitem(last=False)[1][1]
+
+    def forget(self, stream: str) -> None:
+        """Know nothing of a task."""
+        with self._lock:
+            self._drop(stream)
+
+    def _drop(self, stream: str) -> None:
+        found = self._known.pop(stream, None)
+        if found is not None:
+            self._size -= found[1]
