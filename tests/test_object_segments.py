@@ -16,7 +16,7 @@ from holdfast.backends.objects.protocol.fetch import frames_of
 from holdfast.backends.objects.protocol.frames import Frame, frame
 from holdfast.backends.objects.protocol.keys import place_of
 from holdfast.backends.objects.protocol.requests import ANY, All, Get, Limits, Object, Put, Token, World
-from holdfast.backends.objects.protocol.seal import _growing, _level, crowded, due, merge, older, seal
+from holdfast.backends.objects.protocol.seal import _growing, _level, crowded, due, limits_of, merge, older, seal
 from holdfast.backends.objects.protocol.segment import grouped, parse_segment
 from holdfast.backends.objects.protocol.state import SegmentRef, State, decode_state, encode_state
 
@@ -229,6 +229,49 @@ def test_who_crosses_the_limit_seals_and_beyond_twice_the_limit_anyone():
     assert is_due([10 * KIB] * 25, *[10 * KIB] * 26)
     assert not is_due([60 * KIB] * 3, *[60 * KIB] * 4)
     assert is_due([60 * KIB] * 4, *[60 * KIB] * 5)  # as far as a head holds them
+
+
+def cold(*sizes: int) -> State:
+    return State("a/b", TOKEN, HEAD, tail=tail(*sizes), cold=True)
+
+
+def test_what_is_cold_leaves_the_head_soon_and_whole():
+    limits = limits_of(cold(), Limits())
+    assert limits_of(State("a/b"), Limits()) == Limits()
+    assert not due(cold(*[KIB] * 4), cold(*[KIB] * 3), limits)
+    assert not due(cold(*[KIB] * 5), cold(*[KIB] * 4), limits)
+    assert due(cold(500, 9 * KIB), cold(500), limits)  # large ones are, one by one
+    assert len(older(tail(*[100] * 9), limits)) == 8  # but for the newest, which somebody is about to load
+    assert len(older(tail(100, 9 * KIB), limits)) == 2
+    assert all(due(cold(*[size] * 12), cold(*[size] * 2), limits) for size in (400, KIB, 4 * KIB))
+
+
+@pytest.mark.parametrize(
+    ("old", "crowd"),
+    [
+        (refs(*[0.005] * 7), ()),
+        (refs(*[0.005] * 8), (0, 8)),
+        (refs(0.1, *[0.005] * 8), (1, 9)),
+        (refs(*[0.1] * 7, *[0.005] * 8), (7, 15)),
+        (refs(0.005, 0.5), ()),
+        (refs(0.005, 0.005, 0.5), (0, 2)),  # what is behind a large one is not written with it, but once by itself
+        (refs(0.1, 0.5, 0.005, 0.1, 0.005, 0.5), (2, 5)),
+        (refs(*[0.5, 0.1] * 7, 0.5), (0, 15)),
+        (refs(*[9.0] * 20), ()),  # eight of them would be too large for one
+    ],
+)
+def test_what_is_crowded_where_it_is_cold(old, crowd):
+    limits = limits_of(cold(), Limits())
+    assert list(crowded(old, limits)) == (old[slice(*crowd)] if crowd else [])
+
+
+def test_cold_segments_are_few_and_are_written_a_few_times():
+    limits, grown = limits_of(cold(), Limits()), Grown(0, lambda: 0, Limits())
+    for number in range(1, 4_000):
+        grown.add(500 * KIB if number % 100 == 0 else 5 * KIB, limits)
+    added = 40 * 500 * KIB + 4_000 * 5 * KIB
+    assert grown.most <= 4 * limits.fan_in + added // limits.segment
+    assert grown.uploaded <= 4 * added
 
 
 @given(st.lists(st.integers(1, 900), max_size=20), st.integers(1, 1_000))

@@ -143,6 +143,7 @@ class Change(NamedTuple):
         note: replaces the note. None keeps it.
         base: moves `Head.base`. None keeps it.
         expires_at: replaces the moment of expiry; None removes it, `KEEP` keeps it.
+        cold: the entries are seldom read: a place may keep them where they cost least. Nothing else depends on it.
 
     `op_id` names the call, within its stream. A repeat adds nothing, is not held to its conditions, and returns what
     the first returned. A repeat with another number of entries is another call under the same name, and refused;
@@ -162,6 +163,7 @@ class Change(NamedTuple):
     drop_before: int | None = None
     cut_from: int | None = None
     blobs: Sequence[str] = ()
+    cold: bool = False
 
 
 class Backend(ABC):

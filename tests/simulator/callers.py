@@ -66,7 +66,7 @@ class Caller:
     # Changes
 
     def _append(self, name: str) -> Generator[Any, Any, None]:
-        yield from self._commit(name, Change(self._entries(), self._op_id()))
+        yield from self._commit(name, Change(self._entries(), self._op_id(), cold=self._random.random() < 0.3))
 
     def _guarded(self, name: str) -> Generator[Any, Any, None]:
         head = self._head.get(name)

@@ -14,7 +14,7 @@ from holdfast.backends.objects.protocol.directory import tidy
 from holdfast.backends.objects.protocol.keys import place_of, segment_file
 from holdfast.backends.objects.protocol.read import find_blob
 from holdfast.backends.objects.protocol.requests import Get, Limits, Pause, Put, World
-from holdfast.backends.objects.protocol.seal import crowded, due, merge, seal
+from holdfast.backends.objects.protocol.seal import crowded, due, limits_of, merge, seal
 from holdfast.backends.objects.protocol.sweep import bury, survey, sweep_stream
 from holdfast.errors import UnavailableError
 from tests.simulator.bucket import Violation
@@ -161,7 +161,7 @@ class Process:
         if doomed:
             line.burying.update(doomed)
             self._background(self._bury(line, doomed))
-        state, limits = done.state, self.world.limits
+        state, limits = done.state, limits_of(done.state, self.world.limits)
         if due(state, done.before, limits) and not line.sealing and not line.sealed:
             line.sealing = True
             self._background(self._seal(line, state))

@@ -9,7 +9,7 @@ from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from holdfast.backends.objects.protocol.keys import segment_file
-from holdfast.backends.objects.protocol.seal import crowded, due, merge, seal
+from holdfast.backends.objects.protocol.seal import crowded, due, limits_of, merge, seal
 from holdfast.backends.objects.protocol.sweep import bury
 from holdfast.errors import HoldfastError
 
@@ -82,12 +82,15 @@ class Upkeep:
         """Let a seal come in that is under way, where the tail is nearly full: the next commit would make it void."""
         with self._lock:
             sealing = self._sealing
-        if sealing is not None and state is not None and state.tail_size > self._work.world.limits.head * 3 // 4:
+        if sealing is None or state is None:
+            return
+        if state.cold or state.tail_size > self._work.world.limits.head * 3 // 4:
             wait([sealing], _ROOM)
 
     def follow(self, done: Committed) -> None:
         """Begin what a commit has made due."""
-        state, limits = done.state, self._work.world.limits
+        state = done.state
+        limits = limits_of(state, self._work.world.limits)
         seals = due(state, done.before, limits)
         # Asked once for each new row of segments: what cannot be merged, say as it is damaged, is not tried for ever.
         crowd = crowded(state.segments, limits) if state.segments != done.before.segments else ()

@@ -1,16 +1,18 @@
 """The history of a task: every version can be had back, and a save stores about what it changed. Bytes, and no I/O.
 
-A version is stored whole, or as what differs from an earlier one, its base. Versions from one whole one up to the next
-are a span. The number of a version in its span, written with the digits 0 to 3, decides its base: the lowest digit that
-is not 0 becomes one less. So the base is mostly the version before, at times the one 4, 16, 64 ... before; a version
-is at most 15 steps from the whole one, and a change is stored some 4 times in all.
+A version is stored whole, or as what differs from an earlier one, its base. Versions from a whole one on are a span,
+up to where the differences outgrow it. The number of a version in its span, written with the digits 0 to 15, decides
+its base: the lowest digit that is not 0 becomes one less. So the base is mostly the version before, at times the one
+16 or 256 before; in a span of less than 256 a version is at most 30 steps from a whole one, in any at most 45, and a
+change is stored two times, or three.
 
-    entry = 0x01 | MessagePack of [whole, base, size, compressed, body, earlier]
+    entry = 0x01 | MessagePack of [whole, base, size, compressed, body, span, deltas, earlier]
 
-`whole` and `base` are positions, and -1 in what is whole itself, which may be stored wherever its turn comes. `size` is
-that of the text, in bytes. `body` is the text as it is, or a Zstandard frame with a checksum of its own, made with the
-text of the base as its prefix.
-`earlier` has the position and the time of whole versions before, in a whole one.
+`whole` and `base` are positions, and -1 in what begins a span, which may be stored wherever its turn comes. What has
+itself as its base is whole without beginning a span: small texts are. `size` is that of the text, in bytes. `body` is
+the text as it is, or a Zstandard frame with a checksum of its own, made with the text of the base as its prefix. `span`
+and `deltas` say how many bytes of bodies the first of the span has, and those after it up to this one. `earlier` has,
+in what is whole, where spans before began, and when their last version was saved.
 
 Source: skip-deltas as Subversion's FSFS has them (subversion/libsvn_fs_fs/structure); `zstd --patch-from`; a new whole
 version when the deltas outgrow it, as in Mercurial's revlog.
@@ -35,10 +37,14 @@ _RADIX: Final = 16
 _LONGEST: Final = _RADIX**3
 """Versions of a span."""
 _DENSE: Final = 256
-"""A text below so many bytes is not worth compressing."""
-_EARLIER: Final = 128
-"""How many whole versions before it one knows: for retention, which drops whole spans."""
+"""A text below so many bytes is stored whole and as it is: a difference would be no smaller."""
+_EARLIER: Final = 16
+"""How many spans before it one knows: for retention, which drops whole spans."""
+_SHORT: Final = 2**14
+"""Bytes of differences that are read with a whole version at no cost worth saving."""
 _LEVEL: Final = 3
+_MATCH: Final = 6
+"""Bytes of the shortest match: shorter ones, found by chance in what is random, cost more than they save."""
 _WINDOW: Final = 27
 """Of what Zstandard may look back, as a power of two: a text and its base, each of the largest size."""
 _TAG: Final = b"\x01"
@@ -53,6 +59,8 @@ class Stored(msgspec.Struct, frozen=True, array_like=True, gc=False):
     size: int
     compressed: bool
     body: bytes
+    span: int
+    deltas: int
     earlier: list[tuple[int, int]] = []
 
 
@@ -63,16 +71,17 @@ class Span(NamedTuple):
     text: bytes
     """Of the newest version."""
     chain: tuple[tuple[int, Stored], ...]
-    """From the newest version down to the whole one, each the base of the one before: at most 16."""
-    size: int
-    """Bytes of the whole version, as stored."""
-    deltas: int
-    """Bytes of those after it, as stored."""
+    """From the newest version down to one that is whole, each the base of the one before: at most 46."""
 
     @property
-    def whole(self) -> tuple[int, Stored]:
-        """The whole version that all others of the span are made from."""
-        return self.chain[-1]
+    def earlier(self) -> list[tuple[int, int]]:
+        """Where each span before this one began, and when its last version was saved. Old neighbours count as one."""
+        return self.chain[-1][1].earlier
+
+    @property
+    def newest(self) -> Stored:
+        """The newest version, as stored."""
+        return self.chain[0][1]
 
     @property
     def memory(self) -> int:
@@ -82,14 +91,13 @@ class Span(NamedTuple):
 
 def begin(position: int, text: bytes, before: Span | None, now: int) -> tuple[bytes, Span]:
     """Store a text as a whole version: return its entry, and the span it begins."""
-    earlier: list[tuple[int, int]] = []
-    if before is not None:
-        earlier = [*before.whole[1].earlier, (before.whole[0], now)][-_EARLIER:]
+    earlier = [] if before is None else _thinned([*before.earlier, (before.newest.whole, now)])
     packed = _compress(text, b"") if len(text) >= _DENSE else text
     compressed = len(packed) < len(text)
-    one = Stored(position, position, len(text), compressed, packed if compressed else text, earlier)
+    body = packed if compressed else text
+    one = Stored(position, position, len(text), compressed, body, len(body), 0, earlier)
     entry = _TAG + _encode(msgspec.structs.replace(one, whole=_ITSELF, base=_ITSELF))
-    return entry, Span(position, text, ((position, one),), len(one.body), 0)
+    return entry, Span(position, text, ((position, one),))
 
 
 def follow(span: Span, text: bytes, now: int) -> tuple[bytes, Span]:
@@ -98,20 +106,25 @@ def follow(span: Span, text: bytes, now: int) -> tuple[bytes, Span]:
     Raises:
         DamagedError: what it would be made from does not decode.
     """
-    position, whole = span.position + 1, span.whole[0]
+    position, whole = span.position + 1, span.newest.whole
     number, digit = position - whole, 1
     while number % (digit * _RADIX) == 0 and digit < _LONGEST:
         digit *= _RADIX
     if number >= _LONGEST:
         return begin(position, text, span, now)
-    base = position - digit
-    chain = tuple(link for link in span.chain if link[0] <= base)
-    prefix = span.text if base == span.position else rebuild(base, dict(chain), f"version {base + 1}")
-    one = Stored(whole, base, len(text), True, _compress(text, prefix))
-    entry = _TAG + _encode(one)
-    if span.deltas + len(one.body) > span.size:  # so a load reads at most twice what it needs
+    base, body, earlier = position, text, span.earlier
+    chain: tuple[tuple[int, Stored], ...] = ()
+    if len(text) >= _DENSE:
+        known = {at for at, _ in span.chain}
+        base = position - digit if position - digit in known else span.position
+        chain = tuple(link for link in span.chain if link[0] <= base)
+        prefix = span.text if base == span.position else rebuild(base, dict(chain), f"version {base + 1}")
+        body, earlier = _compress(text, prefix), []
+    size, deltas = span.newest.span, span.newest.deltas + len(body)
+    if deltas > max(size, _SHORT):  # so a load reads at most twice what it needs
         return begin(position, text, span, now)
-    return entry, Span(position, text, ((position, one), *chain), span.size, span.deltas + len(one.body))
+    one = Stored(whole, base, len(text), base != position, body, size, deltas, earlier)
+    return _TAG + _encode(one), Span(position, text, ((position, one), *chain))
 
 
 def parse(data: bytes, position: int, where: str) -> Stored:
@@ -128,11 +141,20 @@ def parse(data: bytes, position: int, where: str) -> Stored:
         raise DamagedError(f"{where}: this is not a task state") from error
     if found.whole == found.base == _ITSELF:
         found = msgspec.structs.replace(found, whole=position, base=position)
-    elif not (0 <= found.whole <= found.base < position and found.compressed):
+    elif not (0 <= found.whole < position and found.whole <= found.base <= position):
         raise DamagedError(f"{where}: it contradicts itself")
-    if not 0 <= found.size <= MAX_ENTRY_BYTES:
+    if not (0 <= found.size <= MAX_ENTRY_BYTES and found.compressed | (found.base == position)):
         raise DamagedError(f"{where}: it contradicts itself")
     return found
+
+
+def _thinned(earlier: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Make two neighbours one among the older half, once there are too many: what is old need not go at once."""
+    if len(earlier) <= _EARLIER:
+        return earlier
+    half = _EARLIER // 2
+    pairs = zip(earlier[:half:2], earlier[1:half:2], strict=True)
+    return [*((began, ended) for (began, _), (_, ended) in pairs), *earlier[half:]]
 
 
 def chain_of(position: int, stored: Mapping[int, Stored], where: str) -> tuple[tuple[int, Stored], ...]:
@@ -178,6 +200,7 @@ def _compress(text: bytes, prefix: bytes) -> bytes:
     options = {
         option.compression_level: _LEVEL,
         option.checksum_flag: 1,
+        option.min_match: _MATCH,
         option.window_log: min(max((len(text) + len(prefix)).bit_length(), 10), _WINDOW),
         # Finds what moved, and all of a large base; below that the level's own tables do.
         option.enable_long_distance_matching: int(len(prefix) > 2**14),

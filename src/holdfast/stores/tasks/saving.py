@@ -64,13 +64,15 @@ class Save(NamedTuple):
             note=None if after == note else after.write(),
             expires_at=KEEP if head is not None and head.expires_at == self.expires_at else self.expires_at,
             drop_before=self._floor(span, head, keep) if head is not None else None,
+            # Without a history each version takes the place of the last, and what is carried along is what is read.
+            cold=self._keep(note.keep).versions != 1,
         )
         return change, span
 
     def change_of_any(self) -> Change:
         """Return the change that saves over whatever is there: always the last, and always stored."""
         entry, _ = begin(0, self.text, None, 0)
-        return Change(entries=(entry,), op_id=self.op_id, labels=self.labels, expires_at=self.expires_at)
+        return Change(entries=(entry,), op_id=self.op_id, labels=self.labels, expires_at=self.expires_at, cold=True)
 
     def refuse(self, known: Known) -> None:
         """Say why this save can never be done, now that the task is known to be like this.
@@ -110,15 +112,14 @@ class Save(NamedTuple):
 
     def _floor(self, span: Span, head: Head, keep: Keep | None) -> int | None:
         """Return below which position nothing is needed, where a whole version is stored; None elsewhere."""
-        whole, one = span.whole
-        bounds = self._keep(keep)
+        whole, bounds = span.newest.whole, self._keep(keep)
         if whole != span.position:
             return None
         if bounds.versions == 1:
             return whole
-        floor = 0
-        for number, (_, ended) in enumerate(one.earlier, 1):
-            following = one.earlier[number][0] if number < len(one.earlier) else whole
+        floor, earlier = 0, span.earlier
+        for number, (_, ended) in enumerate(earlier, 1):
+            following = earlier[number][0] if number < len(earlier) else whole
             enough = bounds.versions is not None and following <= span.position + 1 - bounds.versions
             old = bounds.age is not None and ended < head.updated_at - bounds.age
             if not (enough or old):

@@ -160,17 +160,8 @@ class Versions(Heads):
         more = await self._below(head, position, stored)
         if more is None:
             return None
-        text = rebuild(position, more, _where(head, position))
-        whole = stored[position].whole
-        sizes = {at: len(one.body) for at, one in more.items()}
-        span = Span(
-            position,
-            text,
-            chain_of(position, more, _where(head, position)),
-            sizes[whole],
-            sum(size for at, size in sizes.items() if at != whole),
-        )
-        known = Known(head, span)
+        where = _where(head, position)
+        known = Known(head, Span(position, rebuild(position, more, where), chain_of(position, more, where)))
         if position == head.next - 1:
             self._memory.put(stream, known)
         return known
@@ -178,7 +169,7 @@ class Versions(Heads):
     async def _below(self, head: Head, position: int, stored: dict[int, Stored]) -> dict[int, Stored] | None:
         """Add what a version is made from; None where that was removed meanwhile."""
         whole = stored[position].whole
-        if whole == position:
+        if stored[position].base == position:
             return stored
         now, entries = await self._backend.read(head.name, start=whole, stop=position)
         if now is None or now.incarnation != head.incarnation or now.first > whole:

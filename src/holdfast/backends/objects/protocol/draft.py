@@ -11,7 +11,7 @@ from holdfast.backends.objects.protocol.fetch import VanishedError, footers, fra
 from holdfast.backends.objects.protocol.frames import Known, frame, trimmed
 from holdfast.backends.objects.protocol.keys import blob_file, place_of, segment_file
 from holdfast.backends.objects.protocol.requests import All, Get
-from holdfast.backends.objects.protocol.seal import older, pack
+from holdfast.backends.objects.protocol.seal import limits_of, older, pack
 from holdfast.errors import ConflictError, HoldfastError
 from holdfast.rule import PLAIN, apply, living, repeat
 
@@ -194,7 +194,7 @@ class Draft:
         self._remember(known.values())
         self._bury(segment_file(now.life, ref.id) for ref in now.segments)
         self._drop(blobs)
-        self._now = self._now._replace(head=None, segments=(), tail=())
+        self._now = self._now._replace(head=None, segments=(), tail=(), cold=False)
 
     def _remove(self, start: int, stop: int) -> Steps[int]:
         """Remove the entries at `start <= position < stop`, also from the bytes that are stored."""
@@ -249,15 +249,17 @@ class Draft:
             )
             for start, entries in frames
         )  # fmt: skip
-        self._now = self._now._replace(tail=(*self._now.tail, *added))
+        cold = change.cold if change.entries else self._now.cold
+        self._now = self._now._replace(tail=(*self._now.tail, *added), cold=cold)
         if change.op_id is not None and not change.entries:
             known = Known(change.op_id, receipt.incarnation, receipt.first, receipt.next, receipt.committed_at, commit)
             self._remember([known])
 
     def _overflow(self) -> Steps[None]:
         """Move what a PUT of the head should not carry into segments that are written before it."""
-        if self._now.tail_size > self._world.limits.head:
-            moved = older(self._now.tail, self._world.limits)
+        limits = limits_of(self._now, self._world.limits)
+        if self._now.tail_size > limits.head:
+            moved = older(self._now.tail, limits)
             refs = yield from self._write(moved)
             self._now = self._now._replace(segments=(*self._now.segments, *refs), tail=self._now.tail[len(moved) :])
 

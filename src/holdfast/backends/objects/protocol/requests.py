@@ -166,8 +166,12 @@ class Limits(NamedTuple):
     """Of a segment that the next part is still merged into."""
     segment: int = 16 * 2**20
     """Of a segment that is no longer merged with others."""
+    worth: int = 24
+    """So many commits should be worth the PUT of a seal, as far as a head of half its largest size holds them."""
     fan_in: int = 4
     """How many full segments of one size are merged into one."""
+    cold: bool = False
+    """They are those of a stream that is seldom read."""
     commits: int = 64
     """How many of its newest commits a head knows by their id, for those that lost their answer."""
 

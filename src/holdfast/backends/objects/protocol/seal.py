@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from holdfast.backends.objects.protocol.requests import Limits, Steps, World
     from holdfast.backends.objects.protocol.state import SegmentRef, State
 
-__all__ = ["Sealed", "crowded", "due", "merge", "older", "pack", "seal"]
+__all__ = ["Sealed", "crowded", "due", "limits_of", "merge", "older", "pack", "seal"]
 
 
-_COMMITS_PER_SEAL: Final = 24
-"""A seal is one PUT: so many commits should be worth it, as far as a head of half its largest size holds them."""
+_COLD: Final = 16
+"""How much sooner cold entries are moved."""
+_WORTH_OF_COLD: Final = 4
+"""A PUT more for so many commits, instead of uploading what nobody reads with each of them."""
 
 
 class Sealed(NamedTuple):
@@ -38,17 +40,42 @@ class Sealed(NamedTuple):
     refs: tuple[SegmentRef, ...]
 
 
+def limits_of(state: State, limits: Limits) -> Limits:
+    """Return how large things grow in a stream, whose entries may be cold.
+
+    What a head carries is uploaded again by every commit, which is worth it while it is read. Nobody reads what is
+    cold, so it is moved sooner, all of it, and what is large never gets into the head.
+    """
+    if not state.cold:
+        return limits
+    tail = max(limits.tail // _COLD, 1)
+    return limits._replace(
+        tail=tail,
+        kept=0,
+        head=limits.head // 2 // _COLD,
+        growing=tail,
+        worth=_WORTH_OF_COLD,
+        fan_in=2 * limits.fan_in,
+        cold=True,
+    )
+
+
 def due(state: State, before: State, limits: Limits) -> bool:
     """Say whether a commit that found one head and left another should seal.
 
-    The one that crosses the limit does, so that not every process uploads the same; beyond twice the limit anyone.
+    The one that crosses the limit does, so that not every process uploads the same; beyond twice the limit anyone. What
+    is cold has one writer as a rule, who may have had another seal under way.
     """
     if state.head is None or not state.tail:
         return False
     size = state.tail_size
-    worth = limits.kept + _COMMITS_PER_SEAL * size // len(state.tail)
-    limit = max(limits.tail, min(worth, limits.head // 2), 2 * len(state.tail[-1].raw))
-    return size > limit and (before.tail_size <= limit or size > 2 * limit) and bool(older(state.tail, limits))
+    worth = limits.kept + limits.worth * size // len(state.tail)
+    limit = max(limits.tail, min(worth, limits.head // 2))
+    crosses = True
+    if not state.cold:
+        limit = max(limit, 2 * len(state.tail[-1].raw))
+        crosses = before.tail_size <= limit or size > 2 * limit
+    return size > limit and crosses and bool(older(state.tail, limits))
 
 
 def older(tail: Sequence[Frame], limits: Limits) -> tuple[Frame, ...]:
@@ -77,13 +104,14 @@ def seal(state: State, world: World) -> Steps[Sealed | None]:
 
     None: another process has merged what this would have been merged with.
     """
-    moved = older(state.tail, world.limits)
+    limits = limits_of(state, world.limits)
+    moved = older(state.tail, limits)
     raw = sum(len(frame.raw) for frame in moved)
-    if raw > world.limits.segment:
+    if raw > limits.segment:
         refs, uploads = pack(state, moved, world)
         yield All(uploads)
         return Sealed(state.life, moved, (), tuple(refs))
-    first = _growing(state.segments, raw, world.limits)
+    first = _growing(state.segments, raw, limits)
     return (yield from _merged(state, state.segments[first:], moved, world))
 
 
@@ -96,6 +124,8 @@ def crowded(refs: Sequence[SegmentRef], limits: Limits) -> Sequence[SegmentRef]:
         return ()
     start, largest = stop - 1, limits.fan_in * limits.segment
     raw = refs[start].raw
+    if limits.cold:
+        return _equals(refs, start, limits)
     while raw < limits.segment:
         run, level, held = start, _level(raw, limits), raw
         while run and _level(refs[run - 1].raw, limits) <= level and held + refs[run - 1].raw <= largest:
@@ -107,6 +137,28 @@ def crowded(refs: Sequence[SegmentRef], limits: Limits) -> Sequence[SegmentRef]:
             break
         start, raw = run, held
     return refs[start:stop] if stop - start > 1 else ()
+
+
+def _equals(refs: Sequence[SegmentRef], last: int, limits: Limits) -> Sequence[SegmentRef]:
+    """Return what cold segments should become one: many of a size, or small ones behind which a large one has come.
+
+    A large one is not written again for the sake of small ones, as in a row that is read: a row of a few segments more
+    costs those who read all of it a few requests, and one that is written again and again costs everybody.
+    """
+    level = _level(refs[last].raw, limits)
+    start, equals, held = last, 1, refs[last].raw
+    while start and (below := _level(refs[start - 1].raw, limits)) <= level:
+        held += refs[start - 1].raw
+        if held > limits.segment:
+            break
+        start -= 1
+        equals += below == level
+    if equals >= limits.fan_in:
+        return refs[start : last + 1]
+    start = last
+    while start and _level(refs[start - 1].raw, limits) < level:
+        start -= 1
+    return refs[start:last] if last - start > 1 else ()
 
 
 def merge(state: State, refs: Sequence[SegmentRef], world: World) -> Steps[Sealed | None]:

@@ -79,6 +79,7 @@ class _Header(msgspec.Struct, omit_defaults=True):
     checksum: Count = 0
     origin: str = ""
     dropped: Count = 0
+    cold: bool = False
     condemned: list[str] = []
     grave: list[str] = []
     operations: list[Known] = []
@@ -121,6 +122,8 @@ class State(NamedTuple):
     """What a sweep took for an orphan, the newest last: whoever uploaded it may not refer to it any more, ever."""
     grave: tuple[str, ...] = ()
     """What is to be deleted, as nothing refers to it: keys below the stream's folder, as those of `condemned`."""
+    cold: bool = False
+    """What was added last is seldom read, so it is better moved out of the head soon than carried along."""
 
     @property
     def id(self) -> str:
@@ -149,6 +152,7 @@ def encode_state(state: State) -> bytes:
         checksum=_checksum(state.tail),
         origin=state.origin,
         dropped=state.dropped,
+        cold=state.cold,
         condemned=list(state.condemned),
         grave=list(state.grave),
         operations=list(state.operations),
@@ -243,7 +247,7 @@ def _decode(name: str | None, body: bytes, token: Token, size: int | None = None
     state = State(
         header.name, token, head, header.life, header.commit, tuple(header.recent), header.origin,
         tuple(header.operations), tuple(header.segments), (), header.dropped, tuple(header.condemned),
-        tuple(header.grave),
+        tuple(header.grave), header.cold,
     )  # fmt: skip
     return state, header.tail, header.checksum
 
