@@ -239,7 +239,8 @@ def test_what_is_cold_leaves_the_head_soon_and_whole():
     limits = limits_of(cold(), Limits())
     assert limits_of(State("a/b"), Limits()) == Limits()
     assert not due(cold(*[KIB] * 4), cold(*[KIB] * 3), limits)
-    assert not due(cold(*[KIB] * 5), cold(*[KIB] * 4), limits)
+    assert due(cold(*[KIB] * 5), cold(*[KIB] * 4), limits)
+    assert due(cold(*[KIB] * 6), cold(*[KIB] * 5), limits)  # whoever comes next, should that one have had no time
     assert due(cold(500, 9 * KIB), cold(500), limits)  # large ones are, one by one
     assert len(older(tail(*[100] * 9), limits)) == 8  # but for the newest, which somebody is about to load
     assert len(older(tail(100, 9 * KIB), limits)) == 2
