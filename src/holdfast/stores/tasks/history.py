@@ -5,12 +5,13 @@ are a span. The number of a version in its span, written with the digits 0 to 3,
 is not 0 becomes one less. So the base is mostly the version before, at times the one 4, 16, 64 ... before; a version
 is at most 15 steps from the whole one, and a change is stored some 4 times in all.
 
-    entry = 0x01 | MessagePack of [whole, base, size, compressed, body, earlier]
+    entry = 0x01 | MessagePack of [whole, base, size, compressed, body, earlier] | CRC-32 of all before, little-endian
 
 `whole` and `base` are positions, and -1 in what is whole itself, which may be stored wherever its turn comes. `size` is
 that of the text, in bytes. `body` is the text as it is, or a Zstandard frame with a checksum of its own, made with the
 text of the base as its prefix.
-`earlier` has the position and the time of whole versions before, in a whole one.
+`earlier` has the position and the time of whole versions before, in a whole one. Two checksums, as the one of a frame
+says that it was made with this base, and the other that no number beside it is wrong, nor a text that is no frame.
 
 Source: skip-deltas as Subversion's FSFS has them (subversion/libsvn_fs_fs/structure); `zstd --patch-from`; a new whole
 version when the deltas outgrow it, as in Mercurial's revlog.
@@ -19,6 +20,7 @@ version when the deltas outgrow it, as in Mercurial's revlog.
 from __future__ import annotations
 
 import sys
+import zlib
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
@@ -42,6 +44,7 @@ _LEVEL: Final = 3
 _WINDOW: Final = 27
 """Of what Zstandard may look back, as a power of two: a text and its base, each of the largest size."""
 _TAG: Final = b"\x01"
+_CRC: Final = 4
 _ITSELF: Final = -1
 
 
@@ -88,7 +91,7 @@ def begin(position: int, text: bytes, before: Span | None, now: int) -> tuple[by
     packed = _compress(text, b"") if len(text) >= _DENSE else text
     compressed = len(packed) < len(text)
     one = Stored(position, position, len(text), compressed, packed if compressed else text, earlier)
-    entry = _TAG + _encode(msgspec.structs.replace(one, whole=_ITSELF, base=_ITSELF))
+    entry = _write(msgspec.structs.replace(one, whole=_ITSELF, base=_ITSELF))
     return entry, Span(position, text, ((position, one),), len(one.body), 0)
 
 
@@ -108,10 +111,15 @@ def follow(span: Span, text: bytes, now: int) -> tuple[bytes, Span]:
     chain = tuple(link for link in span.chain if link[0] <= base)
     prefix = span.text if base == span.position else rebuild(base, dict(chain), f"version {base + 1}")
     one = Stored(whole, base, len(text), True, _compress(text, prefix))
-    entry = _TAG + _encode(one)
+    entry = _write(one)
     if span.deltas + len(one.body) > span.size:  # so a load reads at most twice what it needs
         return begin(position, text, span, now)
     return entry, Span(position, text, ((position, one), *chain), span.size, span.deltas + len(one.body))
+
+
+def _write(one: Stored) -> bytes:
+    entry = _TAG + _encode(one)
+    return entry + zlib.crc32(entry).to_bytes(_CRC, "little")
 
 
 def parse(data: bytes, position: int, where: str) -> Stored:
@@ -120,10 +128,11 @@ def parse(data: bytes, position: int, where: str) -> Stored:
     Raises:
         DamagedError: it is not one.
     """
+    view = memoryview(data)
     try:
-        if data[:1] != _TAG:
-            raise DamagedError(f"{where}: this is not a task state")
-        found = _decoder.decode(memoryview(data)[1:])
+        if data[:1] != _TAG or zlib.crc32(view[:-_CRC]) != int.from_bytes(view[-_CRC:], "little"):
+            raise DamagedError(f"{where}: this is not a task state, or it does not match its checksum")
+        found = _decoder.decode(view[1:-_CRC])
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise DamagedError(f"{where}: this is not a task state") from error
     if found.whole == found.base == _ITSELF:
