@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
-from holdfast.errors import UnavailableError
 from holdfast.records import TaskState
+from holdfast.stores.codec import from_time
 from holdfast.testing.clause import holds, same
 from holdfast.testing.faults import Forwards
 from holdfast.testing.protocols import AS_GIVEN
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from holdfast.records import TaskInfo
     from holdfast.stores import Tasks
 
-__all__ = ["SHAPES", "At", "Meanwhile", "Tells", "everything", "listed", "loads", "noise", "save_all", "saved"]
+__all__ = ["SHAPES", "At", "Meanwhile", "Tells", "everything", "listed", "loads", "noise", "save_all", "saved", "when"]
 
 
 def noise(size: int, *seed: object) -> str:
@@ -51,6 +51,13 @@ SHAPES: Final[dict[str, Callable[[int], Any]]] = {
 async def save_all(tasks: Tasks, task_id: str, datas: Iterable[Any], **options: Any) -> list[TaskState]:
     """Save data after data, and return what the store said of each."""
     return [await tasks.save(TaskState(task_id=task_id, data=data), **options) for data in datas]
+
+
+def when(state: TaskInfo | None) -> datetime:
+    """Return when a task was changed."""
+    if state is None or state.updated_at is None:
+        raise AssertionError("nobody says when a task was changed")
+    return state.updated_at
 
 
 async def saved(tasks: Tasks, task_id: str, data: Any = None, **fields: Any) -> TaskState:
@@ -155,12 +162,10 @@ class Meanwhile(Forwards):
 class At(Forwards):
     """A place whose clock shows a moment of ours."""
 
-    def __init__(self, backend: Backend, moment: datetime | None = None) -> None:
+    def __init__(self, backend: Backend, moment: datetime) -> None:
         super().__init__(backend)
         self.moment = moment
 
     async def now(self) -> int:
         """Return that moment."""
-        if self.moment is None:
-            raise UnavailableError("no moment was set")
-        return round(self.moment.timestamp() * 10**6)
+        return from_time(self.moment, "the moment")
