@@ -24,7 +24,7 @@ _PAST: Final = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 async def of_racing_claims_one_wins(make: Make[Stores]) -> None:
-    """Of claims at once, all the same and under one name, one gets the task; the others learn whose it is, until when."""
+    """Of claims at once, all the same and under one name, one gets the task; others learn whose it is, until when."""
     async with make() as one, make() as other:
         for _ in range(5):
             task = unique("task")

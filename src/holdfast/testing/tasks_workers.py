@@ -71,9 +71,9 @@ async def workers_get_what_they_ask_for(make: Make[Stores]) -> None:
             ({"agent_id": "a"}, "agent"), ({"agent_id": "a"}, None), ({"agent_id": "e"}, "expired"),
             ({"parent_task_id": "p"}, "child"), ({"status": "done"}, "done"), ({}, "plain"), ({}, None),
         )  # fmt: skip
-        for where, key in cases:
+        for where, wanted in cases:
             lease = await tasks.claim_next("w", HOUR, context_id=context, **where)
-            same(lease and lease.task_id, None if key is None else names[key], f"what was got where {where}")
+            same(lease and lease.task_id, None if wanted is None else names[wanted], f"what was got where {where}")
         same(await tasks.claim_next("w", HOUR, context_id=unique("context")), None, "what was got of another context")
         await raises(InvalidError, tasks.claim_next("w", timedelta(0), context_id=context), "a claim for no time")
 
