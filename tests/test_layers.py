@@ -46,7 +46,7 @@ MAY_IMPORT_OUTSIDE = {
     # compression, backports: Zstandard, Python's own from 3.14 on. All but these and msgspec where they are asked for.
     "stores": "msgspec compression backports jsonpatch jsonschema referencing pyarrow pandas",
     "backends": "msgspec obstore boto3 botocore",  # boto3 only for a profile: see the test at the end
-    "testing": "msgspec",
+    "testing": "msgspec jsonpatch",  # jsonpatch where a patch is applied
     "tools": "msgspec typer click rich",
 }
 

@@ -10,13 +10,25 @@ from typing import TYPE_CHECKING, Any, Final
 from holdfast.abc import Change
 from holdfast.errors import ConflictError, DamagedError, InvalidError, UnavailableError
 from holdfast.records import TaskInfo, TaskState
+from holdfast.testing import (
+    tasks_changes,
+    tasks_damage,
+    tasks_history,
+    tasks_leases,
+    tasks_lists,
+    tasks_races,
+    tasks_retention,
+    tasks_steps,
+    tasks_workers,
+)
 from holdfast.testing.clause import clauses, either, holds, raises, same, tick, unique
 from holdfast.testing.faults import LosesAnswers
 from holdfast.testing.protocols import AS_GIVEN
 from holdfast.testing.shapes import exactly, refused
+from holdfast.testing.states import listed
 
 if TYPE_CHECKING:
-    from holdfast.stores import Stores, Tasks
+    from holdfast.stores import Stores
     from holdfast.testing.clause import Make
 
 _PAST: Final = datetime(2020, 1, 1, tzinfo=UTC)
@@ -151,9 +163,9 @@ async def a_list_shows_the_newest_state_alone(make: Make[Stores]) -> None:
         await stores.tasks.save(TaskState(task_id=names[3], context_id=unique("context"), agent_id="a1"))
         wanted = [names[number] for number in (1, 5, 4, 0)]
         for limit in (1, 2, 4):
-            found = await _listed(stores.tasks, context_id=context, limit=limit)
+            found = await listed(stores.tasks, context_id=context, limit=limit)
             same([info.task_id for info in found], wanted, f"the last saved first, by {limit}")
-        found = await _listed(stores.tasks, context_id=context)
+        found = await listed(stores.tasks, context_id=context)
         line = {field: getattr(saved, field) for field in TaskInfo.__dataclass_fields__}
         same(found[0], TaskInfo(**line), "a line of a list, and what was saved")
         cases: tuple[tuple[dict[str, str], tuple[int, ...]], ...] = (
@@ -161,7 +173,7 @@ async def a_list_shows_the_newest_state_alone(make: Make[Stores]) -> None:
             ({"status": "working"}, (5, 4, 0)), ({"agent_id": "a1", "status": "working"}, (5,)), ({"status": "no"}, ()),
         )  # fmt: skip
         for where, numbers in cases:
-            found = await _listed(stores.tasks, context_id=context, **where)
+            found = await listed(stores.tasks, context_id=context, **where)
             same([info.task_id for info in found], [names[n] for n in numbers], f"tasks where {where}")
 
 
@@ -176,10 +188,10 @@ async def a_list_may_end_at_a_moment(make: Make[Stores]) -> None:
         since = saved[2].updated_at
         later = [state.task_id for state in reversed(saved) if since is None or (state.updated_at or since) > since]
         for limit in (1, 2, 3, 4, 100):
-            found = await _listed(stores.tasks, context_id=context, updated_after=since, limit=limit)
+            found = await listed(stores.tasks, context_id=context, updated_after=since, limit=limit)
             same([info.task_id for info in found], later, f"saved later than the third, by {limit}")
-        same(await _listed(stores.tasks, context_id=context, updated_after=_FUTURE), [], "saved in the future")
-        same(len(await _listed(stores.tasks, context_id=context, updated_after=_PAST)), 6, "saved since 2020")
+        same(await listed(stores.tasks, context_id=context, updated_after=_FUTURE), [], "saved in the future")
+        same(len(await listed(stores.tasks, context_id=context, updated_after=_PAST)), 6, "saved since 2020")
         call = stores.tasks.list(updated_after=_PAST.replace(tzinfo=None))
         await raises(InvalidError, call, "a moment without a timezone")
         await raises(InvalidError, stores.tasks.list(after="not a cursor"), "what is no cursor")
@@ -199,7 +211,7 @@ async def a_deleted_task_leaves_nothing(make: Make[Stores]) -> None:
             same(await stores.tasks.load(state.task_id), None, "a deleted task")
             same(await stores.tasks.load(state.task_id, version=1), None, "its first version")
             same(await stores.tasks.history(state.task_id), [], "its history")
-            same(await _listed(stores.tasks, context_id=state.context_id), [], "listed")
+            same(await listed(stores.tasks, context_id=state.context_id), [], "listed")
             await raises(ConflictError, stores.tasks.save(loaded, expect=1), "a save over what was deleted")
         again = await stores.tasks.save(TaskState(task_id=state.task_id, data="new"), expect=0)
         same(again.version, 1, "the first version of the next")
@@ -217,8 +229,8 @@ async def an_expired_task_is_gone_at_once(make: Make[Stores]) -> None:
             state.expires_at = expires_at
             await stores.tasks.save(state)
             found = await other.tasks.load(state.task_id)
-            listed = await _listed(other.tasks, context_id=context)
-            for one in (found, listed[0]):
+            lines = await listed(other.tasks, context_id=context)
+            for one in (found, lines[0]):
                 same(one and one.expires_at, expires_at, "the moment of expiry")
                 holds(one and (one.expires_at is None or one.expires_at.tzinfo is UTC), "it is in UTC")
         state.expires_at = _PAST
@@ -227,7 +239,7 @@ async def an_expired_task_is_gone_at_once(make: Make[Stores]) -> None:
             same(await reader.tasks.load(state.task_id), None, "an expired task")
             same(await reader.tasks.load(state.task_id, version=1), None, "its first version")
             same(await reader.tasks.history(state.task_id), [], "its history")
-            same(await _listed(reader.tasks, context_id=context), [], "listed")
+            same(await listed(reader.tasks, context_id=context), [], "listed")
         holds((await other.sweep()).streams >= 1, "it is swept")
         state.expires_at = None
         same((await other.tasks.save(state, expect=0)).version, 1, "the first version of the next")
@@ -262,16 +274,15 @@ async def what_tasks_give_out_are_copies(make: Make[Stores]) -> None:
                     one.data["steps"].append(4)
 
 
-TASKS = clauses(__name__)
-
-
-async def _listed(tasks: Tasks, **options: Any) -> list[TaskInfo]:
-    found: list[TaskInfo] = []
-    after = None
-    for _ in range(100):
-        page = await tasks.list(**options, after=after)
-        found += page
-        after = page.next
-        if after is None:
-            return found
-    raise AssertionError("a list of a few tasks does not end after 100 pages")
+TASKS: Final = (
+    *clauses(__name__),
+    *tasks_history.CLAUSES,
+    *tasks_changes.CLAUSES,
+    *tasks_leases.CLAUSES,
+    *tasks_workers.CLAUSES,
+    *tasks_steps.CLAUSES,
+    *tasks_retention.CLAUSES,
+    *tasks_lists.CLAUSES,
+    *tasks_damage.CLAUSES,
+    *tasks_races.CLAUSES,
+)

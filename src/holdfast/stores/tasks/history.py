@@ -7,12 +7,14 @@ its base: the lowest digit that is not 0 becomes one less. So the base is mostly
 change is stored two times, or three.
 
     entry = 0x01 | MessagePack of [whole, base, size, compressed, body, span, deltas, earlier]
+            | CRC-32 of all before, little-endian
 
 `whole` and `base` are positions, and -1 in what begins a span, which may be stored wherever its turn comes. What has
 itself as its base is whole without beginning a span: small texts are. `size` is that of the text, in bytes. `body` is
 the text as it is, or a Zstandard frame with a checksum of its own, made with the text of the base as its prefix. `span`
 and `deltas` say how many bytes of bodies the first of the span has, and those after it up to this one. `earlier` has,
-in what is whole, where spans before began, and when their last version was saved.
+in what is whole, where spans before began, and when their last version was saved. Two checksums, as the one of a frame
+says that it was made with this base, and the other that no number beside it is wrong, nor a text that is no frame.
 
 Source: skip-deltas as Subversion's FSFS has them (subversion/libsvn_fs_fs/structure); `zstd --patch-from`; a new whole
 version when the deltas outgrow it, as in Mercurial's revlog.
@@ -21,6 +23,7 @@ version when the deltas outgrow it, as in Mercurial's revlog.
 from __future__ import annotations
 
 import sys
+import zlib
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
@@ -48,6 +51,7 @@ _MATCH: Final = 6
 _WINDOW: Final = 27
 """Of what Zstandard may look back, as a power of two: a text and its base, each of the largest size."""
 _TAG: Final = b"\x01"
+_CRC: Final = 4
 _ITSELF: Final = -1
 
 
@@ -96,7 +100,7 @@ def begin(position: int, text: bytes, before: Span | None, now: int) -> tuple[by
     compressed = len(packed) < len(text)
     body = packed if compressed else text
     one = Stored(position, position, len(text), compressed, body, len(body), 0, earlier)
-    entry = _TAG + _encode(msgspec.structs.replace(one, whole=_ITSELF, base=_ITSELF))
+    entry = _write(msgspec.structs.replace(one, whole=_ITSELF, base=_ITSELF))
     return entry, Span(position, text, ((position, one),))
 
 
@@ -124,7 +128,12 @@ def follow(span: Span, text: bytes, now: int) -> tuple[bytes, Span]:
     if deltas > max(size, _SHORT):  # so a load reads at most twice what it needs
         return begin(position, text, span, now)
     one = Stored(whole, base, len(text), base != position, body, size, deltas, earlier)
-    return _TAG + _encode(one), Span(position, text, ((position, one), *chain))
+    return _write(one), Span(position, text, ((position, one), *chain))
+
+
+def _write(one: Stored) -> bytes:
+    entry = _TAG + _encode(one)
+    return entry + zlib.crc32(entry).to_bytes(_CRC, "little")
 
 
 def parse(data: bytes, position: int, where: str) -> Stored:
@@ -133,10 +142,11 @@ def parse(data: bytes, position: int, where: str) -> Stored:
     Raises:
         DamagedError: it is not one.
     """
+    view = memoryview(data)
     try:
-        if data[:1] != _TAG:
-            raise DamagedError(f"{where}: this is not a task state")
-        found = _decoder.decode(memoryview(data)[1:])
+        if data[:1] != _TAG or zlib.crc32(view[:-_CRC]) != int.from_bytes(view[-_CRC:], "little"):
+            raise DamagedError(f"{where}: this is not a task state, or it does not match its checksum")
+        found = _decoder.decode(view[1:-_CRC])
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise DamagedError(f"{where}: this is not a task state") from error
     if found.whole == found.base == _ITSELF:

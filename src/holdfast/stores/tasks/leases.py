@@ -79,20 +79,21 @@ class Leases(Heads):
         """
         wanted = {"context_id": context_id, "agent_id": agent_id, "parent_task_id": parent_task_id, "status": status}
         where, after = labels_of(LABELS, wanted), None
+        _microseconds(ttl)
+        check_name(owner, "owner")
+        spared = idle // timedelta(microseconds=1)
         while True:
             listed, after = await self._backend.streams(f"{KIND}/", where=where, after=after, limit=_PAGE, heads=True)
             now = await self._backend.now()
             free = [
                 one.head
                 for one in listed
-                if one.head is not None
-                and one.head.updated_at + idle // timedelta(microseconds=1) <= now
-                and _free(one.head, now)
+                if one.head is not None and one.head.updated_at + spared <= now and _free(one.head, now)
             ]
             random.shuffle(free)
             for head in free:
                 try:
-                    return await self._claim(id_of(head), owner, ttl, where=where, seen=head)
+                    return await self._claim(id_of(head), owner, ttl, where=where, seen=head, idle=spared)
                 except (ConflictError, NotFoundError):
                     continue
             if after is None:
@@ -107,6 +108,7 @@ class Leases(Heads):
         op_id: str | None = None,
         where: Mapping[str, str] | None = None,
         seen: Head | None = None,
+        idle: int = 0,
     ) -> Lease:
         check_name(owner, "owner")
         if op_id is not None:
@@ -119,7 +121,7 @@ class Leases(Heads):
                 return None, _lease(head, note)
             if holder is not None and holder.until > now:
                 raise _held(head, note)
-            if where is not None and not where.items() <= head.labels.items():
+            if where is not None and not (where.items() <= head.labels.items() and _idle(head, idle, now)):
                 raise ConflictError(f"task {task_id!r} was changed meanwhile")
             # A task that was deleted and begun again goes on above its old tokens, as time does.
             token = max(note.token + 1, head.created_at)
@@ -164,6 +166,10 @@ class Leases(Heads):
 def _free(head: Head, now: int) -> bool:
     holder: Holder | None = Note.read(head).holder
     return holder is None or holder.until <= now
+
+
+def _idle(head: Head, spared: int, now: int) -> bool:
+    return not spared or head.updated_at + spared <= now  # else no clock is asked, as that of who saves may differ
 
 
 def _lease(head: Head, note: Note) -> Lease:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from holdfast.rule import check_name
 from holdfast.stores.codec import decode, encode, stream_name
 from holdfast.stores.tasks.heads import Heads, check_lease
@@ -28,7 +26,7 @@ class Ledger(Heads):
         key, one result is kept, and all of them return it. A repeat after a lost answer changes nothing.
 
         Args:
-            result: any JSON. All results of a task together may have 64 KiB, until a save covers them.
+            result: any JSON. All results of a task together may have 48 KiB, until a save covers them.
             lease: refuse to record once it has passed on.
 
         Raises:
@@ -45,7 +43,7 @@ class Ledger(Heads):
                 check_lease(head, note, lease)
             if step_key in note.steps:
                 return None, bytes(note.steps[step_key])
-            return msgspec.structs.replace(note, steps={**note.steps, step_key: msgspec.Raw(encoded)}), encoded
+            return note.with_step(step_key, encoded), encoded
 
         first = await self._change(task_id, decide)
         return decode(first, f"task {task_id!r}, step {step_key!r}")

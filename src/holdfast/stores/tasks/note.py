@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from holdfast.abc import MAX_HEAD_BYTES
 from holdfast.errors import DamagedError, InvalidError
 from holdfast.records import Lease
 from holdfast.stores.codec import decode, to_time
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["KIND", "Holder", "Keep", "Note", "id_of", "lease_of"]
 
 KIND: Final = "tasks"
+_MAX_STEPS_BYTES: Final = 48 * 2**10
+"""A note may have 64 KiB. So there is room for who claims, whatever the names, and a task can always go on."""
 
 
 class Holder(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -63,18 +64,23 @@ class Note(msgspec.Struct, frozen=True, omit_defaults=True):
             raise DamagedError(f"{head.name}: the note is not one of a task") from error
 
     def write(self) -> bytes:
-        """Return the bytes for `Change.note`.
+        """Return the bytes for `Change.note`."""
+        return b"" if self == _EMPTY else _encode(self)
+
+    def with_step(self, key: str, result: bytes) -> Note:
+        """Return the note with one more result, as JSON.
 
         Raises:
-            InvalidError: they are over 64 KiB.
+            InvalidError: the results would have over 48 KiB.
         """
-        data = b"" if self == _EMPTY else _encode(self)
-        if len(data) > MAX_HEAD_BYTES:
+        steps = {**self.steps, key: msgspec.Raw(result)}
+        size = len(_encode(steps))
+        if size > _MAX_STEPS_BYTES:
             raise InvalidError(
-                f"the steps recorded since the last save have {len(data):,} bytes, the limit is {MAX_HEAD_BYTES:,}: "
+                f"the steps recorded since the last save have {size:,} bytes, the limit is {_MAX_STEPS_BYTES:,}: "
                 "save the task, which covers them; or keep a large result as an artifact, and record its id"
             )
-        return data
+        return msgspec.structs.replace(self, steps=steps)
 
     def results(self, where: str) -> dict[str, Any]:
         """Return the ledger, decoded."""

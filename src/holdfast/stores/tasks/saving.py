@@ -49,8 +49,9 @@ class Save(NamedTuple):
         incarnation = self.state.incarnation or None if self.expect else None
         revision = head.revision if head is not None else None
         if self.lease is not None:
+            other_life = incarnation not in (None, self.lease.incarnation)
             incarnation = self.lease.incarnation
-            if note.holder is None or note.holder.token != self.lease.token:
+            if other_life or note.holder is None or note.holder.token != self.lease.token:
                 revision = _NEVER  # only a repeat of what was done in time is answered
         elif incarnation is None and head is not None:
             incarnation = head.incarnation

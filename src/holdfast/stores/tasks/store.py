@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from holdfast.abc import Change
@@ -167,11 +168,12 @@ class Tasks(Versions, Leases, Ledger):
             state = await self.load(task_id)
             if state is None:
                 raise NotFoundError(f"task {task_id!r} is not there: save it first")
-            version = state.version
+            version, incarnation = state.version, state.incarnation
             changed = change(state)
             if inspect.isawaitable(changed):
                 changed = await changed
-            state = state if changed is None else changed
+            # Also a state made anew replaces only what it was made from, and not its successor's first version.
+            state = replace(state if changed is None else changed, incarnation=incarnation)
             if state.task_id != task_id:
                 raise InvalidError(f"an update of task {task_id!r} returned a state of {state.task_id!r}")
             try:
