@@ -102,14 +102,14 @@ class Crew:
     def watch(self, worker: subprocess.Popen[str], draw: random.Random) -> None:
         """Kill a worker some steps and a moment after it began; now and then it only sleeps first, for too long."""
         assert worker.stdout is not None
-        wanted = 0 if draw.random() < 0.1 else draw.randrange(1, 30)
-        task = self.hear(worker.stdout, wanted)
+        wanted = 0 if draw.random() < 0.1 else draw.randrange(2, 30)
+        self.hear(worker.stdout, min(wanted, 1))
+        began = time.perf_counter()
+        task = self.hear(worker.stdout, wanted - 1)
+        step = (time.perf_counter() - began) / wanted if wanted else 0.2  # it has to start first, and says nothing
         if wanted and draw.random() < 0.4:  # a save comes once in five steps, and is hit as often as what they do
             task = self.hear(worker.stdout, before_a_save=True)
-        if wanted:
-            linger(draw.random() * 0.004)
-        else:
-            time.sleep(draw.random() * 0.4)  # while it starts: nothing says how far it is
+        time.sleep(draw.random() * 1.5 * step)  # so that it is hit at any point of what it does then
         if task is not None and draw.random() < 0.15 and self.stopping.acquire(blocking=False):
             try:
                 self.stop(worker, task)
@@ -139,7 +139,7 @@ class Crew:
     def hear(self, lines: Iterable[str], limit: int | None = None, *, before_a_save: bool = False) -> str | None:
         """Keep what a worker says, so many lines of it or up to some moment, and return the task it is at."""
         task = None
-        for count, line in enumerate(lines if limit != 0 else (), 1):
+        for count, line in enumerate(lines if limit is None or limit > 0 else (), 1):
             if not line.endswith("\n"):
                 break  # killed while it spoke: that counts for nothing
             owner, name, what, *more = line.split()
@@ -201,12 +201,6 @@ class Crew:
         self.counts["effects"] += len(writers)
         # Their writer had no time to record them.
         self.counts["effects found, not done again"] += sum(writers[key] != who for key, who in said.sent.items())
-
-
-def linger(seconds: float) -> None:
-    until = time.perf_counter() + seconds
-    while time.perf_counter() < until:
-        pass
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
