@@ -155,7 +155,10 @@ class Versions(Heads):
         before = self._memory.get(stream) or Known(None, None)
         same = before.head is not None and before.head.incarnation == head.incarnation
         if same and before.span is not None and before.span.position == position:
-            return Known(head, before.span)
+            known = Known(head, before.span)
+            if position == head.next - 1:
+                self._memory.put(stream, known)  # what was recorded since is covered by a save made from this
+            return known
         stored = {position: parse(entry.data, position, _where(head, position))}
         more = await self._below(head, position, stored)
         if more is None:
