@@ -52,3 +52,18 @@ async def test_what_was_not_seen_is_not_covered(place: Callable[[Path], Make[hol
         await other.tasks.record("task", "by another process", 1, lease=lease)
         assert (await one.tasks.save(state, lease=lease)).steps == {"by another process": 1}
         assert await other.tasks.steps("task") == {"by another process": 1}
+
+
+@pytest.mark.parametrize("place", PLACES)
+async def test_what_is_known_after_a_claim_is_what_is_there(
+    place: Callable[[Path], Make[holdfast.Stores]], tmp_path: Path
+) -> None:
+    make = place(tmp_path)
+    async with make() as one, make() as other:
+        await one.tasks.save(holdfast.TaskState(task_id="task", data=1))
+        await other.tasks.save(holdfast.TaskState(task_id="task", data=2))
+        lease = await one.tasks.claim("task", "one", HOUR)
+        known = one.tasks._memory.get("tasks/task")
+        assert known is None or known.head == (await one.backend.heads(["tasks/task"]))[0]
+        saved = await one.tasks.save(holdfast.TaskState(task_id="task", data=3), lease=lease)
+        assert saved.version == 3
