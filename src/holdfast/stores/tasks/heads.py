@@ -78,7 +78,10 @@ class Heads:
             except ConflictError:
                 known = _UNKNOWN
                 continue
-            self._memory.put(stream, known.after(stream, change, receipt, known.span))
+            if receipt.next == head.next:
+                self._memory.put(stream, known.after(stream, change, receipt, known.span))
+            else:
+                self._memory.forget(stream)  # somebody has saved meanwhile, for which no revision changes
             return result
         raise ConflictError(f"task {task_id!r} was changed {TURNS:,} times meanwhile: try again")
 

@@ -54,9 +54,12 @@ class Memory:
             return found[0]
 
     def put(self, stream: str, known: Known) -> None:
-        """Know this of a task from now on."""
+        """Know this of a task from now on, unless something later is known: answers may come in another order."""
         size = _OVERHEAD + (known.span.memory if known.span is not None else 0)
         with self._lock:
+            found = self._known.get(stream)
+            if found is not None and _before(known.head, found[0].head):
+                return
             self._drop(stream)
             if size > _MOST:
                 return
@@ -74,3 +77,9 @@ class Memory:
         found = self._known.pop(stream, None)
         if found is not None:
             self._size -= found[1]
+
+
+def _before(head: Head | None, other: Head | None) -> bool:
+    if head is None or other is None or head.incarnation != other.incarnation:
+        return False
+    return head.next <= other.next and head.revision <= other.revision and head != other

@@ -72,8 +72,9 @@ class Tasks(Versions, Leases, Ledger):
                 before its task was deleted never fits the task that was begun again under the same id.
             lease: save as the owner. Refused once the lease has passed on, also when its old owner was only asleep.
             covers: keys of recorded steps whose results are in this state: they leave the ledger with this save. Not
-                given: with a `lease` or an `expect` all that were recorded before this call, else none, as whoever
-                saves without either may not know of them.
+                given: with a `lease` or an `expect` all that this process knew of before this call, so at least what
+                `load` has shown and `record` returned; else none, as whoever saves without either may not know of
+                them. Name them where other processes record under the same lease.
             retention: keep so many versions of this task from now on, whatever the store's `retention` is.
             op_id: names this save: a repeat after a lost answer stores nothing and returns what the first returned.
 
