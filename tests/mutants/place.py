@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from itertools import count
 
-from holdfast.abc import Swept
+from holdfast.abc import Change, Swept
 from holdfast.backends.memory import MemoryBackend
 from holdfast.errors import InvalidError, NotFoundError, UnavailableError
-from holdfast.testing import waist_blobs, waist_lives, waist_place
+from holdfast.testing import waist_blobs, waist_lives, waist_place, waist_reads
 from tests.mutants import breaks
 
 
@@ -63,6 +64,33 @@ class WakesTheFirst(MemoryBackend):
         self._waiting[stream], others = waiting[:1], waiting[1:]
         receipt = await super().commit(stream, change)
         self._waiting.setdefault(stream, []).extend(others)
+        return receipt
+
+
+@breaks(waist_place.the_time_is_told)
+class TellsSeconds(MemoryBackend):
+    async def now(self):
+        return await super().now() // 10**6
+
+
+@breaks(waist_place.the_time_is_told)
+class HasAClockForEachOpening(MemoryBackend):
+    openings = count()
+
+    def __init__(self):
+        self.ahead = next(self.openings) * 10**8
+        super().__init__()
+
+    async def now(self):
+        return await super().now() + self.ahead
+
+
+@breaks(waist_reads.cold_entries_are_entries)
+class ForgetsWhatIsCold(MemoryBackend):
+    async def commit(self, stream, change):
+        receipt = await super().commit(stream, change)
+        if change.cold and not receipt.repeated and receipt.next == 12:
+            await super().commit(stream, Change(drop_before=6))
         return receipt
 
 

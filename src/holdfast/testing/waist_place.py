@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from holdfast.abc import Change
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 PATIENCE: Final = 20.0
 """Seconds until news that does not come is taken for news that was missed."""
+
+_MINUTE: Final = 60_000_000
 
 
 async def a_wait_ends_at_once_where_there_is_news(make: Make[Backend]) -> None:
@@ -177,6 +180,18 @@ async def closing_finishes_what_is_under_way(make: Make[Backend]) -> None:
         async with make() as place:
             found = {entry.position for entry in (await place.read(stream)).entries}
             holds(acknowledged <= found, f"{len(acknowledged - found)} acknowledged commits are not there")
+
+
+async def the_time_is_told(make: Make[Backend]) -> None:
+    """`now` is the time by the clock of the place, in microseconds since 1970, about the same in every opening."""
+    async with make() as place, make() as other:
+        began = time.monotonic_ns() // 1_000
+        first, there = await place.now(), await other.now()
+        holds(_MINUTE * 60 * 24 * 365 * 50 < first < _MINUTE * 60 * 24 * 365 * 500, "a time between 2020 and 2470")
+        last = await place.now()
+        passed = time.monotonic_ns() // 1_000 - began
+        holds(abs(last - first) <= passed + _MINUTE // 12, "it goes on as time does")
+        holds(abs(there - first) <= passed + _MINUTE // 12, "it is the same through another opening")
 
 
 async def _true(wait: Coroutine[Any, Any, bool], what: str) -> None:

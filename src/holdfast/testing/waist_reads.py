@@ -7,7 +7,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 
 from holdfast.abc import Change, Slice
-from holdfast.testing.clause import append, clauses, numbered, positions, same, unique
+from holdfast.testing.clause import append, clauses, numbered, positions, same, stored, unique
 
 if TYPE_CHECKING:
     from holdfast.abc import Backend
@@ -114,6 +114,23 @@ async def a_read_ends_with_the_entry_that_fills_it(make: Make[Backend]) -> None:
         for asked, wanted in cases:
             entries = (await place.read(stream, **asked)).entries
             same([entry.position for entry in entries], wanted, f"read with {asked}")
+
+
+async def cold_entries_are_entries(make: Make[Backend]) -> None:
+    """`cold` changes nothing that can be seen: such entries come back as given, in their places, among others."""
+    stream, sizes = unique(), (0, 1, 700, 5_000, 20_000, 300_000)
+    given = [b"%d|" % number + b"x" * sizes[number % len(sizes)] for number in range(48)]
+    async with make() as place:
+        for number, entry in enumerate(given):
+            change = Change([entry], f"op-{number}", expect=number, cold=number % 16 < 12)
+            same((await place.commit(stream, change)).next, number + 1, "the position that comes next")
+        same(await stored(place, stream), given, "cold entries, as they were added")
+    async with make() as place:
+        same(await stored(place, stream), given, "cold entries, later")
+        receipt = await place.commit(stream, Change([given[3]], "op-3", expect=3, cold=True))
+        same((receipt.repeated, receipt.first), (True, 3), "a repeat of a cold one")
+        await place.commit(stream, Change(drop_before=20, cut_from=40, cold=True))
+        same(await stored(place, stream), given[20:40], "what a drop and a cut have left")
 
 
 CLAUSES = clauses(__name__)
