@@ -16,6 +16,8 @@ from tests import (
     mutants_contexts,
     mutants_messages,
     mutants_stores,
+    mutants_tasks,
+    mutants_tasks_leases,
     mutants_windows,
 )
 from tests.mutants_stores import MUTANTS, broken
@@ -34,9 +36,21 @@ MODULES = (
     mutants_contexts,
     mutants_messages,
     mutants_stores,
+    mutants_tasks,
+    mutants_tasks_leases,
     mutants_windows,
 )
-BASES = {"Alters", "Rewrites", "KeepsTheNewest", "ReadsWith", "Encodes", "DropsEmptyRows", "AppendsOneByOne", "HasUrls"}
+BASES = {
+    "Alters",
+    "Rewrites",
+    "KeepsTheNewest",
+    "ReadsWith",
+    "Encodes",
+    "ChangesOnce",
+    "DropsEmptyRows",
+    "AppendsOneByOne",
+    "HasUrls",
+}
 
 
 @pytest.mark.parametrize(("clause", "mutant"), PAIRS)

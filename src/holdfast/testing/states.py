@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,9 +19,12 @@ if TYPE_CHECKING:
 
     from holdfast.abc import Backend, Change, Head, Listing, Receipt, Slice
     from holdfast.records import TaskInfo
-    from holdfast.stores import Tasks
+    from holdfast.stores import Stores, Tasks
 
-__all__ = ["SHAPES", "At", "Meanwhile", "Tells", "everything", "listed", "loads", "noise", "save_all", "saved", "when"]
+__all__ = [
+    "SHAPES", "At", "LetsOthers", "Meanwhile", "Tells", "both", "everything", "listed", "loads",
+    "noise", "save_all", "saved", "when",
+]  # fmt: skip
 
 
 def noise(size: int, *seed: object) -> str:
@@ -141,6 +145,41 @@ class Tells(Forwards):
         return await super().streams(*args, **options)
 
 
+class LetsOthers(Forwards):
+    """Lets others go first, now and then: some places answer at once, and nobody would ever come between."""
+
+    def __init__(self, backend: Backend, *seed: int) -> None:
+        super().__init__(backend)
+        self.seed, self.turn = seed, 0
+
+    async def _wait(self) -> None:
+        self.turn += 1
+        for _ in range(int(noise(2, self.seed, self.turn), 16) % 4):
+            await asyncio.sleep(0)
+
+    async def commit(self, stream: str, change: Change) -> Receipt:
+        """Forward, after others and before them."""
+        await self._wait()
+        receipt = await super().commit(stream, change)
+        await self._wait()
+        return receipt
+
+    async def read(self, *args: Any, **options: Any) -> Slice:
+        """Forward, after others."""
+        await self._wait()
+        return await super().read(*args, **options)
+
+    async def heads(self, streams: Sequence[str]) -> list[Head | None]:
+        """Forward, after others."""
+        await self._wait()
+        return await super().heads(streams)
+
+    async def streams(self, *args: Any, **options: Any) -> Listing:
+        """Forward, after others."""
+        await self._wait()
+        return await super().streams(*args, **options)
+
+
 class Meanwhile(Forwards):
     """Lets others act right before a commit is made: the worst moment, of whatever the call rests on."""
 
@@ -169,3 +208,9 @@ class At(Forwards):
     async def now(self) -> int:
         """Return that moment."""
         return from_time(self.moment, "the moment")
+
+
+def both(one: Stores, other: Stores) -> tuple[Tasks, Tasks]:
+    """Return the tasks of two openings of a place that let one another go first, now and then."""
+    first, second = (type(stores)(LetsOthers(stores.backend, seed)) for seed, stores in enumerate((one, other)))
+    return first.tasks, second.tasks

@@ -11,7 +11,7 @@ from holdfast.records import TaskState
 from holdfast.testing.clause import clauses, raises, same, unique
 from holdfast.testing.faults import LosesAnswers
 from holdfast.testing.shapes import exactly
-from holdfast.testing.states import Meanwhile, everything, loads, noise, save_all, saved
+from holdfast.testing.states import Meanwhile, both, everything, loads, noise, save_all, saved
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -33,9 +33,8 @@ async def updates_at_once_all_count(make: Make[Stores]) -> None:
             await asyncio.sleep(0)
             return TaskState(task_id=task, data={**state.data, "count": state.data["count"] + 1})
 
-        racing = [
-            (one, other)[number % 2].tasks.update(task, count_later if number % 3 else count) for number in range(18)
-        ]
+        tasks = both(one, other)
+        racing = [tasks[n % 2].update(task, count_later if n % 3 else count) for n in range(18)]
         versions = sorted([state.version for state in await asyncio.gather(*racing)])
         same(versions, list(range(2, 20)), "versions of updates at once")
         for reader in (one, other):
@@ -119,14 +118,16 @@ async def racing_saves_of_large_states_are_all_kept(make: Make[Stores]) -> None:
     async with make() as one, make() as other:
         task, sent = unique("task"), dict[int, Any]()
 
-        async def save(stores: Stores, number: int) -> None:
+        tasks = both(one, other)
+
+        async def save(number: int) -> None:
             data = {"n": number, "large": noise(3_000)}
-            state = await saved(stores.tasks, task, data)
+            state = await saved(tasks[number % 2], task, data)
             sent[state.version] = data
 
-        await save(one, 0)
+        await save(0)
         for start in (1, 13):
-            await asyncio.gather(*(save((one, other)[number % 2], number) for number in range(start, start + 12)))
+            await asyncio.gather(*(save(number) for number in range(start, start + 12)))
         same(sorted(sent), list(range(1, 26)), "versions of saves at once")
         for reader in (one, other):
             await everything(reader.tasks, task, [sent[version] for version in range(1, 26)], "saved at once")

@@ -110,7 +110,10 @@ async def a_diff_is_the_patch_from_one_version_to_another(make: Make[Stores]) ->
         for a, before in enumerate(datas, 1):
             for b, after in enumerate(datas, 1):
                 patch = await stores.tasks.diff(task, a, b)
-                made = jsonpatch.apply_patch(before, patch)
+                try:
+                    made = jsonpatch.apply_patch(before, patch)
+                except jsonpatch.JsonPatchException as error:
+                    raise AssertionError(f"the patch from version {a} to {b}, {patch}: {error}") from error
                 _alike(made, after, f"version {a} after the patch to version {b}, {patch}")
                 holds(bool(patch) == (a != b), f"a patch from version {a} to {b} has {len(patch)} operations")
         for a, b in ((1, 99), (99, 1)):

@@ -11,7 +11,7 @@ from holdfast.records import Lease, TaskState
 from holdfast.stores.codec import to_time
 from holdfast.testing.clause import clauses, either, holds, raises, same, tick, unique
 from holdfast.testing.faults import LosesAnswers
-from holdfast.testing.states import loads, saved
+from holdfast.testing.states import both, loads, saved
 
 if TYPE_CHECKING:
     from holdfast.stores import Stores, Tasks
@@ -30,7 +30,8 @@ async def of_racing_claims_one_wins(make: Make[Stores]) -> None:
             task = unique("task")
             await saved(one.tasks, task)
             before = await one.backend.now()
-            racing = [either((one, other)[n % 2].tasks.claim(task, "same", HOUR), ConflictError) for n in range(8)]
+            tasks = both(one, other)
+            racing = [either(tasks[n % 2].claim(task, "same", HOUR), ConflictError) for n in range(8)]
             results = await asyncio.gather(*racing)
             won = [result for result in results if isinstance(result, Lease)]
             lost = [result for result in results if isinstance(result, ConflictError)]
@@ -71,16 +72,17 @@ async def who_lost_a_task_saves_nothing(make: Make[Stores]) -> None:
             state = await one.tasks.save(TaskState(task_id=task, data="in time"), lease=lease, op_id="in time")
             newer = await other.tasks.claim(task, owner, HOUR)
             for _ in range(2):  # at first the old owner knows nothing of it
-                calls = (
-                    one.tasks.save(state, lease=lease),
-                    one.tasks.save(state, lease=lease, op_id="op"),
-                    one.tasks.save(state, lease=lease, expect=state.version),
-                    one.tasks.update(task, lambda _: None, lease=lease),
-                    one.tasks.record(task, "step", 1, lease=lease),
-                    one.tasks.renew(lease, HOUR),
-                )
-                for call in calls:
-                    error = await raises(ConflictError, call, "a call of an owner who lost the task")
+                save, told = one.tasks.save, list[ConflictError]()
+                for options in ({}, {"op_id": "op"}, {"expect": state.version}, {"covers": ()}):
+                    call = save(state, lease=lease, **options)
+                    told.append(await raises(ConflictError, call, f"a save with {options} of an owner who lost it"))
+                call = one.tasks.update(task, lambda _: None, lease=lease)
+                told.append(await raises(ConflictError, call, "an update of an owner who lost it"))
+                call = one.tasks.record(task, "step", 1, lease=lease)
+                told.append(await raises(ConflictError, call, "a record of an owner who lost it"))
+                renewal = one.tasks.renew(lease, HOUR)
+                told.append(await raises(ConflictError, renewal, "a renewal of an owner who lost it"))
+                for error in told:
                     same((error.owner, error.until), (owner, newer.expires_at), "what the old owner learned")
                     same(error.current, None, "the version, which is not in the way")
                 await one.tasks.release(lease)
@@ -119,8 +121,11 @@ async def a_released_task_can_be_claimed_at_once(make: Make[Stores]) -> None:
         for _ in range(2):
             await one.tasks.release(lease)
         same((await loads(other.tasks, task, None, None, "released")).lease, None, "the lease of a released task")
-        for call in (one.tasks.save(state, lease=lease), one.tasks.renew(lease, HOUR)):
-            error = await raises(ConflictError, call, "a call with a lease that was released")
+        released = "a call with a lease that was released"
+        for error in (
+            await raises(ConflictError, one.tasks.save(state, lease=lease), released),
+            await raises(ConflictError, one.tasks.renew(lease, HOUR), released),
+        ):
             same((error.owner, error.until), (None, None), "who has it: nobody")
         newer = await other.tasks.claim(task, "b", HOUR)
         await one.tasks.release(lease)

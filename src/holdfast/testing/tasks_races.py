@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from holdfast.errors import ConflictError, NotFoundError, UnavailableError
 from holdfast.records import Lease, TaskState
 from holdfast.testing.clause import clauses, holds, same, unique
-from holdfast.testing.faults import Forwards, LosesAnswers
-from holdfast.testing.states import loads, noise, saved
+from holdfast.testing.faults import LosesAnswers
+from holdfast.testing.states import LetsOthers, loads, noise, saved
 from holdfast.testing.tasks_leases import HOUR, MOMENT
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable
 
-    from holdfast.abc import Backend, Change, Head, Receipt, Slice
     from holdfast.stores import Stores, Tasks
     from holdfast.testing.clause import Make
 
@@ -58,7 +57,7 @@ class _Storm:
 
     def __init__(self, stores: tuple[Stores, Stores], kinds: tuple[str, ...], seed: int) -> None:
         self.task, self.kinds, self.seed = unique("task"), kinds, seed
-        places = [_LetsOthers(stores[actor % 2].backend, seed, actor) for actor in range(_ACTORS)]
+        places = [LetsOthers(stores[actor % 2].backend, seed, actor) for actor in range(_ACTORS)]
         self.places = [LosesAnswers(place, 0) for place in places]
         self.tasks = [type(stores[0])(place).tasks for place in self.places]
         self.leases: list[Lease | None] = [None] * _ACTORS
@@ -148,33 +147,6 @@ class _Storm:
         if "delete" not in self.kinds:
             wanted = {key: result for key, result in self.recorded.items() if key not in self.covered}
             same(await tasks.steps(self.task), wanted, "steps that no save covered")
-
-
-class _LetsOthers(Forwards):
-    """Lets others go first, now and then: some places answer at once, and nobody would ever come between."""
-
-    def __init__(self, backend: Backend, *seed: int) -> None:
-        super().__init__(backend)
-        self.seed, self.turn = seed, 0
-
-    async def _wait(self) -> None:
-        self.turn += 1
-        for _ in range(int(noise(2, self.seed, self.turn), 16) % 4):
-            await asyncio.sleep(0)
-
-    async def commit(self, stream: str, change: Change) -> Receipt:
-        await self._wait()
-        receipt = await super().commit(stream, change)
-        await self._wait()
-        return receipt
-
-    async def read(self, *args: Any, **options: Any) -> Slice:
-        await self._wait()
-        return await super().read(*args, **options)
-
-    async def heads(self, streams: Sequence[str]) -> list[Head | None]:
-        await self._wait()
-        return await super().heads(streams)
 
 
 async def _answered(call: Callable[[], Awaitable[T]]) -> T | None:

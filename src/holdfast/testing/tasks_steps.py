@@ -12,7 +12,7 @@ from holdfast.testing.clause import clauses, holds, raises, same, unique
 from holdfast.testing.faults import Forwards, LosesAnswers
 from holdfast.testing.protocols import AS_GIVEN
 from holdfast.testing.shapes import exactly, refused
-from holdfast.testing.states import Meanwhile, Tells, loads, saved
+from holdfast.testing.states import Meanwhile, Tells, both, loads, saved
 from holdfast.testing.tasks_leases import HOUR, MOMENT
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ async def of_racing_records_one_is_kept(make: Make[Stores]) -> None:
     async with make() as one, make() as other:
         task = unique("task")
         await saved(one.tasks, task)
-        racing = [(one, other)[n % 2].tasks.record(task, f"step {n % 3}", n) for n in range(15)]
+        tasks = both(one, other)
+        racing = [tasks[n % 2].record(task, f"step {n % 3}", n) for n in range(15)]
         results = await asyncio.gather(*racing)
         ledger = await other.tasks.steps(task)
         same(sorted(ledger), ["step 0", "step 1", "step 2"], "steps")

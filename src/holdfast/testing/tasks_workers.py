@@ -10,7 +10,7 @@ from holdfast.errors import InvalidError
 from holdfast.records import Lease, TaskState
 from holdfast.testing.clause import clauses, holds, raises, same, unique
 from holdfast.testing.faults import Forwards
-from holdfast.testing.states import At, Meanwhile, loads, saved, when
+from holdfast.testing.states import At, Meanwhile, both, loads, saved, when
 from holdfast.testing.tasks_leases import HOUR, MOMENT
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ async def each_task_goes_to_one_worker(make: Make[Stores]) -> None:
                 taken.append(lease)
             raise AssertionError("a worker got more tasks than there are")
 
-        taken = await asyncio.gather(*(work((one, other)[number % 2].tasks) for number in range(6)))
+        tasks = both(one, other)
+        taken = await asyncio.gather(*(work(tasks[number % 2]) for number in range(6)))
         given = [lease.task_id for leases in taken for lease in leases]
         same(sorted(given), sorted(names), "tasks that were given out")
         for leases in taken:

@@ -175,6 +175,8 @@ class Versions(Heads):
         whole = stored[position].whole
         if stored[position].base == position:
             return stored
+        if whole < head.first:  # at the very moment at which the version was there
+            raise DamagedError(f"{_where(head, position)}: version {whole + 1}, from which it is made, is missing")
         now, entries = await self._backend.read(head.name, start=whole, stop=position)
         if now is None or now.incarnation != head.incarnation or now.first > whole:
             return None
