@@ -11,7 +11,7 @@ from holdfast.records import Lease, TaskState
 from holdfast.stores.codec import to_time
 from holdfast.testing.clause import clauses, either, holds, raises, same, tick, unique
 from holdfast.testing.faults import LosesAnswers
-from holdfast.testing.states import both, loads, saved
+from holdfast.testing.states import At, both, loads, saved
 
 if TYPE_CHECKING:
     from holdfast.stores import Stores, Tasks
@@ -138,7 +138,7 @@ async def a_released_task_can_be_claimed_at_once(make: Make[Stores]) -> None:
 
 
 async def tokens_only_grow(make: Make[Stores]) -> None:
-    """Each lease of a task has a greater token than all before: after a release, an expiry, a deletion, a rewinding."""
+    """Each lease of a task has a greater token than all before: after a release, an expiry, a deletion, a clock that went back."""
     async with make() as one, make() as other:
         task, tokens = unique("task"), list[int]()
         await saved(one.tasks, task)
@@ -155,6 +155,9 @@ async def tokens_only_grow(make: Make[Stores]) -> None:
         await one.tasks.save(TaskState(task_id=task, data=1))
         await one.tasks.rewind(task, 1)
         await one.tasks.release(await claim(one))
+        late = to_time(await one.backend.now()) - HOUR  # a clock that was set back
+        await one.tasks.release(await claim(type(one)(At(one.backend, late))))
+        await claim(other)
         for end in ("deleted", "expired", "deleted"):
             if end == "expired":
                 await saved(one.tasks, task, expires_at=_PAST)

@@ -9,6 +9,7 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from holdfast.errors import ConflictError
 from holdfast.rule import apply
 
 if TYPE_CHECKING:
@@ -32,7 +33,10 @@ class Known(NamedTuple):
 
     def after(self, stream: str, change: Change, receipt: Receipt, span: Span | None) -> Known:
         """Return what is known once a change was made for exactly this head."""
-        effect = apply(stream, self.head, change, now=receipt.committed_at, incarnation=lambda: receipt.incarnation)
+        try:
+            effect = apply(stream, self.head, change, now=receipt.committed_at, incarnation=lambda: receipt.incarnation)
+        except ConflictError:  # it ends before it was changed last, as a clock went back: what was done is done
+            return Known(None, None)
         return Known(effect.head, span)
 
 

@@ -123,8 +123,8 @@ class Leases(Heads):
                 raise _held(head, note)
             if where is not None and not (where.items() <= head.labels.items() and _idle(head, idle, now)):
                 raise ConflictError(f"task {task_id!r} was changed meanwhile")
-            # A task that was deleted and begun again goes on above its old tokens, as time does.
-            token = max(note.token + 1, head.created_at)
+            # A task that was deleted and begun again goes on above its old tokens, as the time of the place does.
+            token = max(note.token + 1, now)
             note = msgspec.structs.replace(note, token=token, holder=Holder(owner, token, now + length, op_id))
             return note, _lease(head, note)
 
