@@ -259,6 +259,7 @@ class KnowsWhatItRecordedAlone(Tasks):
         before = self._memory.get(stream)
         known = await super()._known(stream, head, entry)
         if before is not None and before.span is not None and before.span.position == entry.position:
+            self._memory.forget(stream)
             self._memory.put(stream, before)
         return known
 

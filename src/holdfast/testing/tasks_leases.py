@@ -138,7 +138,7 @@ async def a_released_task_can_be_claimed_at_once(make: Make[Stores]) -> None:
 
 
 async def tokens_only_grow(make: Make[Stores]) -> None:
-    """Each lease of a task has a greater token than all before: after a release, an expiry, a deletion, a clock that went back."""
+    """Each lease of a task has a greater token than all before: after a release, an end, or a clock that went back."""
     async with make() as one, make() as other:
         task, tokens = unique("task"), list[int]()
         await saved(one.tasks, task)
