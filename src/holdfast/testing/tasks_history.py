@@ -34,7 +34,7 @@ async def a_history_of_any_shape_comes_back_exactly(make: Make[Stores]) -> None:
 async def a_long_history_comes_back_exactly(make: Make[Stores]) -> None:
     """Of hundreds of versions with small changes each is loaded exactly, also where the saving process changes."""
     task = unique("task")
-    datas: list[Any] = [{"n": n, "large": noise(60_000), "edited": [n, noise(20, n)]} for n in range(_LONG)]
+    datas: list[Any] = [{"n": n, "large": noise(3_000), "edited": [n, noise(20, n)]} for n in range(_LONG)]
     for start, stop in ((0, 10), (10, 250), (250, _LONG)):
         async with make() as stores:
             await save_all(stores.tasks, task, datas[start:stop])
