@@ -50,10 +50,10 @@ def _walk(before: Any, after: Any, path: tuple[str, ...]) -> Iterator[tuple[tupl
     if isinstance(before, dict) and isinstance(after, dict):
         for key, value in after.items():
             if key in before:
-                yield from _walk(before[key], value, (*path, f".{key}"))
+                yield from _walk(before[key], value, (*path, _key(key)))
             else:
-                yield (*path, f".{key}"), f"added: {in_words(value)}"
-        yield from (((*path, f".{key}"), "removed") for key in before if key not in after)
+                yield (*path, _key(key)), f"added: {in_words(value)}"
+        yield from (((*path, _key(key)), "removed") for key in before if key not in after)
     elif isinstance(before, list) and isinstance(after, list):
         yield from _items(before, after, path)
     elif not same(before, after):
@@ -61,18 +61,39 @@ def _walk(before: Any, after: Any, path: tuple[str, ...]) -> Iterator[tuple[tupl
 
 
 def _items(before: list[Any], after: list[Any], path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
-    if len(before) == len(after):
-        other = [index for index in range(len(after)) if not same(before[index], after[index])]
-        if len(other) == 1:
-            (index,) = other
-            yield from _walk(before[index], after[index], (*path, f"[{index}]"))
-        elif other:
-            yield path, f"{len(other):,} of {many(len(after), 'item')} changed"
-        return
+    shared = min(len(before), len(after))
     begin = _alike(before, after)
-    end = min(_alike(before[::-1], after[::-1]), min(len(before), len(after)) - begin)
+    other = [index for index in range(begin, shared) if not same(before[index], after[index])]
+    end = min(_alike(before[::-1], after[::-1]), shared - begin)
     removed, added = len(before) - begin - end, len(after) - begin - end
-    yield path, " ".join(f"{sign}{count:,}" for sign, count in (("+", added), ("-", removed)) if count)
+    slid = _slid(before, after) if len(other) > 1 else 0
+    if slid:
+        yield path, _signed(len(after) - len(before) + slid, slid)
+    elif len(before) != len(after) and len(other) >= min(removed, added):
+        yield path, _signed(added, removed)
+    else:  # what is there stands where it stood
+        if len(before) != len(after):
+            yield path, f"{len(after) - len(before):+,}"
+        if len(other) == 1:
+            yield from _walk(before[other[0]], after[other[0]], (*path, f"[{other[0]}]"))
+        elif other:
+            yield path, f"{len(other):,} of {many(len(before), 'item')} changed"
+
+
+def _signed(added: int, removed: int) -> str:
+    return " ".join(f"{sign}{count:,}" for sign, count in (("+", added), ("-", removed)) if count)
+
+
+def _slid(before: list[Any], after: list[Any]) -> int:
+    """Return how many items left at the beginning while the rest stayed and others came at the end; 0 if it is not so.
+
+    So a window over the newest messages moves.
+    """
+    for count in range(1, len(before)):
+        rest = len(before) - count
+        if rest <= len(after) and same(before[count], after[0]) and same(before[count:], after[:rest]):
+            return count
+    return 0
 
 
 def _alike(left: Sequence[Any], right: Sequence[Any]) -> int:
@@ -95,6 +116,10 @@ def _replaced(before: Any, after: Any) -> str:
     return f"{in_words(before)} → {in_words(after)}"
 
 
+def _key(key: str) -> str:
+    return f".{key}" if key else '.""'
+
+
 def _named(path: tuple[str, ...]) -> str:
-    name = plain("".join(path).removeprefix(".")) if path else "data"
+    name = " ".join(plain("".join(path).removeprefix(".")).split()) if path else "data"
     return name if len(name) <= _PATH else f"…{name[1 - _PATH :]}"

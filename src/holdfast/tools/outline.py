@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from holdfast.tools.terminal import brief, compact, many, plain
@@ -69,21 +70,21 @@ def _lines(value: Any, indent: str, name: str, comma: str, width: int) -> Iterat
 def _on_one_line(value: Any, room: int) -> str | None:
     """Return a value on one line, its longest text cut short where that makes it fit; None where it needs several."""
     line = plain(compact(value))
-    if len(line) <= room:
+    if cell_len(line) <= room:
         return line
     if isinstance(value, str):
         return _cut(line, len(value), max(room, _SHORTEST))
-    if not isinstance(value, (dict, list)) or not value:
+    if not isinstance(value, (dict, list)) or not value or room < _SHORTEST:
         return brief(line, max(room, _SHORTEST))
     members = list(value.values() if isinstance(value, dict) else value)
     if len(members) > _MEMBERS or any(isinstance(one, (dict, list)) and one for one in members):
         return None
     longest = max((one for one in members if isinstance(one, str)), key=len, default="")
     text = plain(compact(longest))
-    left = room - (len(line) - len(text))
+    left = room - (cell_len(line) - cell_len(text))
     return line.replace(text, _cut(text, len(longest), left), 1) if left >= _SHORTEST else None
 
 
 def _cut(text: str, length: int, room: int) -> str:
     told = f' … {many(length, "character")}"'
-    return text[: max(room - len(told), 1)].rstrip() + told
+    return set_cell_size(text, max(room - len(told), 1)).rstrip() + told

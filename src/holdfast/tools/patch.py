@@ -10,6 +10,7 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from holdfast.tools.terminal import brief, compact, plain
@@ -76,7 +77,7 @@ def _print_values(screen: Console, line: Text, step: Step, *, full: bool) -> Non
     old, new = plain(compact(step.old)), plain(compact(step.new))
     together = f"{old} → {new}" if step.kind == "replace" else new if step.kind == "add" else old
     room = screen.width - line.cell_len - 2
-    if len(together) <= room or (step.kind != "replace" and room >= _LEAST and not full):
+    if cell_len(together) <= room or (step.kind != "replace" and room >= _LEAST and not full):
         screen.print(line.append(f"  {brief(together, room)}"), overflow="fold")
         return
     screen.print(line, overflow="fold")

@@ -14,6 +14,7 @@ from rich.text import Text
 from holdfast.errors import NotFoundError
 from holdfast.tools import listing
 from holdfast.tools.arguments import URL, Json
+from holdfast.tools.changes import in_words
 from holdfast.tools.patch import print_patch
 from holdfast.tools.place import existing
 from holdfast.tools.task_screen import changed, pairs, print_head, print_history, print_task, who_holds
@@ -173,7 +174,7 @@ def diff(
         later = after.updated_at - before.updated_at
         facts.append(f"{span(abs(later))} {'later' if later >= timedelta(0) else 'earlier'}")
     if before.status != after.status:
-        facts.append(f"{before.status} → {after.status}")
+        facts.append(f"{in_words(before.status)} → {in_words(after.status)}")
     console().print(Text(plain(task), style="bold", overflow="fold"))
     console().print(Text(plain(" · ".join(facts)), style="dim", overflow="fold"))
     if patch:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from holdfast.tools.changes import changes, in_words
@@ -64,7 +65,7 @@ def print_head(screen: Console, state: TaskState, newest: int) -> None:
     screen.print(Text(plain(state.task_id), style="bold", overflow="fold"))
     of = f" of {newest:,}" if state.version < newest else ""
     facts = [f"version {state.version:,}{of}", f"saved {time(state.updated_at)}"]
-    line = Text(plain(state.status), style=_STYLES.get(state.status, "bold"))
+    line = Text(brief(state.status, 40), style=_STYLES.get(state.status, "bold"))
     screen.print(line.append(" · ".join(["", *facts]), style="dim"), overflow="fold")
     whose = [f"{noun} {value}" for field, noun in _OTHERS.items() if (value := getattr(state, field))]
     if whose:
@@ -86,8 +87,11 @@ def changed(state: TaskState, before: TaskState | None) -> list[str]:
         if state.version > 1:
             return ["the version before is gone"]
         data = state.data if isinstance(state.data, dict) else {"data": state.data}
-        return [f"begun, {state.status}", *(f"{plain(key)}: {in_words(value)}" for key, value in data.items())]
-    told = [f"{before.status} → {state.status}"] if before.status != state.status else []
+        return [
+            f"begun, {in_words(state.status)}",
+            *(f"{plain(key)}: {in_words(value)}" for key, value in data.items()),
+        ]
+    told = [f"{in_words(before.status)} → {in_words(state.status)}"] if before.status != state.status else []
     for field, noun in _OTHERS.items():
         old, new = getattr(before, field), getattr(state, field)
         told += [f"{noun} {in_words(old)} → {in_words(new)}"] if old != new else []
@@ -129,6 +133,6 @@ def _fitting(told: list[str], room: int) -> str:
     for count in range(len(told), 0, -1):
         left_out = f", {len(told) - count:,} more" if count < len(told) else ""
         line = ", ".join(told[:count]) + left_out
-        if len(line) <= room:
+        if cell_len(line) <= room:
             return line
     return brief(told[0], max(room, 12)) if told else ""

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -78,9 +79,12 @@ def plain(text: str) -> str:
 
 
 def brief(text: str, length: int) -> str:
-    """Return a text on one line, cut off where it is longer."""
+    """Return a text on one line, cut off where it takes more columns than this."""
     line = " ".join(plain(text).split())
-    return line if len(line) <= length else line[: length - 1].rstrip() + "…"
+    begin = line[: 4 * length]
+    if len(begin) == len(line) and cell_len(line) <= length:
+        return line
+    return set_cell_size(begin, max(length - 1, 0)).rstrip() + "…"
 
 
 def compact(value: Any) -> str:
