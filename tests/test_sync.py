@@ -6,14 +6,23 @@ import asyncio
 import inspect
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import holdfast
 import holdfast.sync
-from holdfast import Artifact, ConflictError, InvalidError, NotFoundError, TaskState, UnavailableError, registry
+from holdfast import (
+    Artifact,
+    ConflictError,
+    InvalidError,
+    NotFoundError,
+    Retention,
+    TaskState,
+    UnavailableError,
+    registry,
+)
 from holdfast.backends.memory import MemoryBackend
 from holdfast.testing.faults import Forwards
 from holdfast.testing.shapes import MESSAGES, exactly, say
@@ -153,6 +162,39 @@ def test_every_method_does_what_the_async_one_does(stores):
     tasks.delete("t")
     assert tasks.load("t") is None
     assert stores.sweep().streams == 0
+
+
+def test_every_method_of_tasks_does_what_the_async_one_does(stores):
+    tasks, minute = stores.tasks, timedelta(minutes=1)
+
+    def add(state: TaskState) -> None:
+        state.data.append(state.version)
+
+    tasks.save(TaskState(task_id="t", context_id="c", data=[0]))
+    assert tasks.update("t", add).data == [0, 1]
+    assert tasks.diff("t", 1, 2) == [{"op": "add", "path": "/1", "value": 1}]
+    assert tasks.rewind("t", 1).version == 3
+    assert tasks.load("t", version=2).data == [0, 1]
+    lease = tasks.claim_next("w", minute, context_id="c")
+    assert tasks.info("t").lease == lease
+    assert tasks.renew(lease, 2 * minute).token == lease.token
+    with pytest.raises(ConflictError) as caught:
+        tasks.claim("t", "v", minute)
+    assert caught.value.owner == "w"
+    assert tasks.record("t", "k", {"n": 1}, lease=lease) == tasks.record("t", "k", 2) == {"n": 1}
+    assert tasks.steps("t") == tasks.load("t").steps == {"k": {"n": 1}}
+    assert tasks.save(TaskState(task_id="t", data=[]), lease=lease).steps == {}
+    tasks.release(lease)
+    assert tasks.claim("t", "v", minute).token > lease.token
+    with pytest.raises(ConflictError):
+        tasks.save(TaskState(task_id="t"), lease=lease)
+    assert tasks.prune("t", keep=1) == 3
+    tasks.set_expiry("t", datetime(2999, 1, 1, tzinfo=UTC))
+    assert tasks.info("t").expires_at == datetime(2999, 1, 1, tzinfo=UTC)
+    assert tasks.retention == Retention()
+    tasks.retention = Retention(versions=1)
+    tasks.save(TaskState(task_id="t", data=[]))
+    assert [state.version for state in tasks.history("t")] == [5]
 
 
 def test_errors_are_the_same(stores):

@@ -15,7 +15,7 @@ import typer
 
 import holdfast
 from holdfast.errors import InvalidError, NotFoundError
-from holdfast.tools import artifact_commands, listing, transfer
+from holdfast.tools import artifact_commands, listing, task_commands, transfer
 from holdfast.tools.arguments import URL, Json, Prefix, readable
 from holdfast.tools.demo import demonstrate
 from holdfast.tools.demo_agent import FILE
@@ -149,7 +149,7 @@ async def _ls(url: str, kind: str, *, prefix: str, limit: int, order: Order, aft
     async with existing(url) as stores:
         if kind == "tasks":
             page: Any = await stores.tasks.list(after=after, limit=limit)
-            found, following, rows = page.items, page.next, listing.tasks_rows(page)
+            found, following, rows = page.items, page.next, listing.tasks_rows(page, console().width)
         elif kind == "artifacts":
             page = await stores.artifacts.list(after=after, limit=limit)
             found, following, rows = page.items, page.next, listing.artifacts_rows(page)
@@ -190,7 +190,9 @@ async def _read(url: str, context: str, *, last: int | None, originals: bool) ->
     async with existing(url) as stores:
         info = await stores.messages.info(context)
         if info is None:
-            raise NotFoundError(f"there is no conversation {context!r}: `holdfast ls` shows which there are")
+            other = await stores.tasks.info(context)
+            hint = "`holdfast ls` shows which there are" if other is None else "a task is for `holdfast tasks show`"
+            raise NotFoundError(f"there is no conversation {context!r}: {hint}")
         base = 0 if originals else info.compacted
         entries = await newest_entries(stores.messages, info, last, base)
         summary = None
@@ -279,6 +281,7 @@ async def _export(url: str, prefix: str, put: Any) -> dict[str, int]:
 
 
 artifact_commands.register(app)
+task_commands.register(app)
 
 
 @app.command(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.table import Table
 from rich.text import Text
 
-from holdfast.tools.demo_agent import CONTEXT, FILE, STEPS
+from holdfast.tools.demo_agent import CONTEXT, FILE, STEPS, TASK
 from holdfast.tools.demo_tools import LARGEST
 from holdfast.tools.terminal import brief, many, plain, size
 
@@ -124,6 +124,7 @@ def print_commands(console: Console, outcome: Outcome, context: str | None) -> N
         f"cd {_quoted(outcome.folder)}",
         f"holdfast ls sqlite:///{FILE}",
         f"holdfast show sqlite:///{FILE} {CONTEXT}",
+        f"holdfast tasks history sqlite:///{FILE} {TASK}",
         *([f"holdfast show sqlite:///{FILE} {_quoted(plain(context))}"] if context is not None else []),
         f'sqlite3 {FILE} "select * from history"',  # noqa: S608 - it is printed
     ):

@@ -9,6 +9,7 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
+from holdfast.tools.task_screen import held_until
 from holdfast.tools.terminal import compact, many, plain, size, time
 
 if TYPE_CHECKING:
@@ -24,8 +25,9 @@ Row: TypeAlias = tuple[str, ...]
 
 _COUNTED: Final = 1_000
 _GAP: Final = 2
-_LEAST: Final = 12
+_LEAST: Final = 14
 """The narrowest that a column gets for what people write into it."""
+_WIDE: Final = 100
 _WHOLE: Final = 3
 """So many columns are never cut off."""
 
@@ -54,15 +56,13 @@ def contexts_rows(infos: Sequence[ContextInfo]) -> list[Row]:
     return rows
 
 
-def tasks_rows(infos: Iterable[TaskInfo]) -> list[Row]:
-    """Return a row for each task."""
-    return [
-        ("task", "version", "updated", "status", "conversation"),
-        *(
-            (info.task_id, f"{info.version:,}", time(info.updated_at), info.status, info.context_id or "")
-            for info in infos
-        ),
-    ]
+def tasks_rows(infos: Iterable[TaskInfo], width: int) -> list[Row]:
+    """Return a row for each task. On a narrow screen who holds it is more to the point than its conversation."""
+    rows: list[Row] = [("task", "version", "updated", "status", "held until", "conversation")]
+    for info in infos:
+        when, version, held = time(info.updated_at), f"{info.version:,}", held_until(info.lease)
+        rows.append((info.task_id, version, when, info.status, held, info.context_id or ""))
+    return rows if width >= _WIDE or not any(row[4] for row in rows[1:]) else [row[:5] for row in rows]
 
 
 def artifacts_rows(infos: Iterable[ArtifactInfo]) -> list[Row]:
@@ -103,8 +103,7 @@ def _print_rows(screen: Console, rows: list[Row]) -> None:
     texts = [[" ".join(plain(row[index]).split(" ")).replace("\n", "␊") for index in columns] for row in rows]
     widest = [max(cell_len(row[index]) for row in texts) for index in range(len(columns))]
     room = screen.width - _GAP * (len(columns) - 1) - sum(widest[1:_WHOLE])
-    rest = max(len(columns) - _WHOLE, 0)
-    first = max(min(widest[0], room - min(sum(widest[_WHOLE:]), rest * _LEAST)), _LEAST)
+    first = max(min(widest[0], room - sum(min(width, _LEAST) for width in widest[_WHOLE:])), _LEAST)
     room -= first
     table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim")
     for index, width in enumerate(widest):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -23,7 +24,20 @@ from rich.progress import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["brief", "compact", "complain", "console", "emit", "many", "plain", "progress", "size", "time", "write"]
+__all__ = [
+    "brief",
+    "compact",
+    "complain",
+    "console",
+    "emit",
+    "many",
+    "plain",
+    "progress",
+    "size",
+    "span",
+    "time",
+    "write",
+]
 
 # A message may hold an escape sequence that repaints the screen, or a mark that turns the line around. They are shown
 # as pictures of themselves: what is stored must be visible, and must not act.
@@ -65,9 +79,12 @@ def plain(text: str) -> str:
 
 
 def brief(text: str, length: int) -> str:
-    """Return a text on one line, cut off where it is longer."""
+    """Return a text on one line, cut off where it takes more columns than this."""
     line = " ".join(plain(text).split())
-    return line if len(line) <= length else line[: length - 1].rstrip() + "…"
+    begin = line[: 4 * length]
+    if len(begin) == len(line) and cell_len(line) <= length:
+        return line
+    return set_cell_size(begin, max(length - 1, 0)).rstrip() + "…"
 
 
 def compact(value: Any) -> str:
@@ -93,6 +110,17 @@ def size(count: int) -> str:
 def time(moment: datetime | None) -> str:
     """Return a moment in the reader's own timezone, to the second."""
     return "" if moment is None else f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def span(length: timedelta) -> str:
+    """Return a length of time as people say it, in at most 9 characters: `12 ms`, `4.1 s`, `2.5 h`, `31.0 days`."""
+    seconds = length.total_seconds()
+    if abs(seconds) < 1:
+        return f"{seconds * 1000:.0f} ms"
+    for unit, amount, until in (("s", 1, 100), ("min", 60, 100 * 60), ("h", 3600, 48 * 3600)):
+        if abs(seconds) < until:
+            return f"{seconds / amount:.1f} {unit}"
+    return f"{seconds / 86_400:,.1f} days"
 
 
 @contextmanager
