@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from bench.history.deltas import CHAIN, SNAPSHOT, Deltas, Encoding, Holdfast, Rule, Whole
 from bench.history.pieces import Channels, Chunks, Patches
@@ -13,7 +14,7 @@ __all__ = ["STUDIES", "Study"]
 Study = dict[str, Callable[[], Encoding]]
 
 
-def _rules(parameter: str, values: tuple[float, ...], base: Rule | None = None) -> Study:
+def _rules(parameter: str, values: tuple[Any, ...], base: Rule | None = None) -> Study:
     return {f"{value:g}": partial(Deltas, (base or Rule())._replace(**{parameter: value})) for value in values}
 
 

@@ -70,7 +70,7 @@ class Encoding:
 def compress(text: bytes, prefix: bytes = b"", level: int = 3, match: int = 0, far: int = 2**14) -> bytes:
     """Compress as history.py does, if `match` is 6."""
     option = zstd.CompressionParameter
-    options = {
+    options: dict[int, int] = {
         option.compression_level: level,
         option.checksum_flag: 1,
         option.min_match: match,

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from bench.history.deltas import Cost, Encoding, compress, expand
-
-if TYPE_CHECKING:
-    import numpy as np
 
 __all__ = ["Channels", "Chunks", "Patches"]
 
@@ -160,6 +157,6 @@ def cuts(text: bytes, average: int) -> list[int]:
     return ends if start == len(text) else [*ends, len(text)]
 
 
-def _gear(np: Any) -> np.ndarray[Any, Any]:
+def _gear(np: Any) -> Any:
     dice = random.Random(9)
     return np.array([dice.getrandbits(32) for _ in range(256)], dtype=np.uint32)

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["WORKLOADS", "real"]
 
-Texts = "Iterator[bytes]"
-
 _FOLDER = Path(os.environ.get("HOLDFAST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 _FILE = _FOLDER / "airline-conversations.jsonl"
 _RECORDS = 1_000
@@ -76,7 +74,9 @@ def conversation(saves: int) -> Iterator[bytes]:
         yield _encode({"messages": messages[: number + 1]})
 
 
-def _large(saves: int, write: Callable[[int], str], change: Callable[[list[Any], Callable[[], Any]], None]) -> Any:
+def _large(
+    saves: int, write: Callable[[int], str], change: Callable[[list[Any], Callable[[], Any]], None]
+) -> Iterator[bytes]:
     numbers = iter(range(10**9))
 
     def record() -> dict[str, Any]:
