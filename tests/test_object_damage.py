@@ -8,7 +8,6 @@ import zlib
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,7 +32,7 @@ def golden(kind: str) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 HEADS = [pytest.param(told["name"], path.read_bytes(), id=path.stem) for path, told in golden("head")]
 SEGMENTS = [
-    pytest.param(told["name"], msgspec.convert(told["ref"], SegmentRef), path.read_bytes(), id=path.stem)
+    pytest.param(told["name"], SegmentRef(**told["ref"]), path.read_bytes(), id=path.stem)
     for path, told in golden("segment")
 ]
 ANY_HEAD = st.sampled_from([one.values for one in HEADS])

@@ -63,6 +63,13 @@ REF = {
     "calls": 0,
     "blobs": 0,
 }
+
+
+def ref(**more: Any) -> list[Any]:
+    """Write a segment as a head does."""
+    return list({**REF, **more}.values())
+
+
 OPERATION = ["op", "i", 0, 1, 5, 1]
 DESCRIPTION = {"first": 0, "next": 1, "at": 5, "sizes": [1]}
 BLOCK = [4, 1, 0, 0, 1, 1, 1]
@@ -95,21 +102,21 @@ def test_a_footer_of_anything_is_one_or_damage(member, value):
 INSANE: list[Any] = [-1, -(2**63), -(2**64), 2**63, 2**64, 10**400, 1e300, 1.5, None, True, "1", [], {}]
 WRONG_HEADERS: list[dict[str, Any]] = [
     *({member: value} for member in ("life", "commit", "tail", "next", "length", "revision") for value in INSANE),
-    {"tail": 1}, {"tail": 2**32}, {"length": 1}, {"incarnation": None, "segments": [REF]}, {"first": 10},
-    {"segments": [REF], "length": 1}, {"segments": [REF, REF], "length": 4},
-    {"segments": [REF], "length": 2, "next": 1}, {"segments": [REF], "length": 2, "first": 1},
+    {"tail": 1}, {"tail": 2**32}, {"length": 1}, {"incarnation": None, "segments": [ref()]}, {"first": 10},
+    {"segments": [ref()], "length": 1}, {"segments": [ref(), ref()], "length": 4},
+    {"segments": [ref()], "length": 2, "next": 1}, {"segments": [ref()], "length": 2, "first": 1},
     {"name": "b"}, {"name": None}, {"labels": {"a": 1}}, {"recent": [1]},
-    *({"segments": [{**REF, member: value}], "length": 2} for member in REF if member != "id" for value in INSANE),
-    *({"segments": [{**REF, **more}], "length": 2}
+    *({"segments": [ref(**{member: value})], "length": 2} for member in REF if member != "id" for value in INSANE),
+    *({"segments": [ref(**more)], "length": 2}
       for more in ({"count": 3}, {"raw": 0}, {"footer": 99}, {"next": 0}, {"count": 2**62, "next": 2**62 + 1})),
-    {"segments": [{**REF, "count": 0}]}, {"operations": [OPERATION[:-1]]},
+    {"segments": [ref(count=0)], "length": 0}, {"operations": [OPERATION[:-1]]},
     *({"operations": [changed(OPERATION, place, value)]} for place in (2, 3, 5) for value in INSANE),
 ]  # fmt: skip
 
 
 def test_a_header_whose_checksum_is_right_and_that_is_insane_is_damage():
     assert read_head("a", forged_head(HEADER)) is not REFUSED
-    assert read_head("a", forged_head({**HEADER, "segments": [REF], "length": 2})) is not REFUSED
+    assert read_head("a", forged_head({**HEADER, "segments": [ref()], "length": 2})) is not REFUSED
     assert read_head("a", forged_head({**HEADER, "operations": [OPERATION]})) is not REFUSED
     with cheaply():
         for more in WRONG_HEADERS:

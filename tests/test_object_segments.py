@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from holdfast.backends.objects.protocol.seal import Sealed
 
 KIB, MIB = 2**10, 2**20
-SMALL = Limits(tail=600, kept=200, head=4_000, block=300, growing=1_000, segment=16_000)
+SMALL = Limits(tail=600, kept=200, newest=2_000, head=4_000, block=300, growing=1_000, segment=16_000)
 TOKEN = Token("e-tag", None)
 HEAD = Head("a/b", "life", 0, 0, 0, 0, 0, {}, b"", 1, 1, None)
 
@@ -198,8 +198,8 @@ def test_the_newest_stay_in_the_tail_unless_they_are_too_large():
     assert older(tail(1), limits) == ()
     assert len(older(tail(*[4 * KIB] * 20), limits)) == 16
     assert len(older(tail(*[4 * KIB] * 20, 17 * KIB), limits)) == 20  # the newest is kept though it is over the limit
-    assert len(older(tail(1, limits.head // 2), limits)) == 1
-    assert len(older(tail(1, limits.head // 2 + 1), limits)) == 2
+    assert len(older(tail(1, limits.newest), limits)) == 1
+    assert len(older(tail(1, limits.newest + 1), limits)) == 2
     assert len(older(tail(1, 1, 100 * KIB, 1), limits)) == 3
 
 
@@ -210,7 +210,7 @@ def test_what_stays_is_the_end_and_small(sizes):
     kept = frames[len(moved) :]
     assert moved == frames[: len(moved)]
     assert sum(len(one.raw) for one in kept) <= max(SMALL.kept, *(len(one.raw) for one in kept[-1:]), 0)
-    assert all(len(one.raw) <= SMALL.head // 2 for one in kept)
+    assert all(len(one.raw) <= SMALL.newest for one in kept)
 
 
 def test_who_crosses_the_limit_seals_and_beyond_twice_the_limit_anyone():
@@ -242,8 +242,8 @@ def test_what_is_cold_leaves_the_head_soon_and_whole():
     assert due(cold(*[KIB] * 5), cold(*[KIB] * 4), limits)
     assert due(cold(*[KIB] * 6), cold(*[KIB] * 5), limits)  # whoever comes next, should that one have had no time
     assert due(cold(500, 9 * KIB), cold(500), limits)  # large ones are, one by one
-    assert len(older(tail(*[100] * 9), limits)) == 8  # but for the newest, which somebody is about to load
-    assert len(older(tail(100, 9 * KIB), limits)) == 2
+    assert len(older(tail(*[100] * 9), limits)) == 8  # but for the newest, if it is small
+    assert len(older(tail(100, 3 * KIB), limits)) == 2
     assert all(due(cold(*[size] * 12), cold(*[size] * 2), limits) for size in (400, KIB, 4 * KIB))
 
 

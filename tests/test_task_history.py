@@ -145,12 +145,12 @@ def test_no_more_is_read_than_twice_what_it_takes() -> None:
     one = stored(kept(texts)[0])
     for position, found in one.items():
         whole, *rest = (len(one[at].body) for at in range(found.whole, position + 1))
-        assert sum(rest) == found.deltas <= max(whole, 2**14)
+        assert sum(rest) == found.deltas <= max(whole, history._SHORT)
         assert found.span == whole
 
 
 def test_what_is_known_of_whole_versions_before_has_an_end() -> None:
-    entries, span = kept([written(noise(600, number)) for number in range(400)])
+    entries, span = kept([written(noise(600, number)) for number in range(1_000)])
     earlier = span.earlier
     assert 8 <= len(earlier) <= 16
     assert earlier == sorted(earlier)

@@ -21,6 +21,7 @@ TIMES = {"created_at": 0, "updated_at": 0, "expires_at": None}
 OPERATION = ("op_id", "incarnation", "first", "next", "at", "commit")
 BLOCK = ("offset", "size", "crc", "first", "next", "count", "raw")
 LINK = ("blob", "first", "last")
+SEGMENT = ("id", "first", "next", "count", "raw", "size", "footer", "crc", "calls", "blobs")
 
 
 def check(right: bool, what: str) -> None:
@@ -79,6 +80,7 @@ def read_head(body: bytes) -> dict[str, Any]:
     check(zlib.crc32(body[end:]) == header.get("checksum", 0), "a tail does not match its checksum")
     content = {name: header[name] for name in ("name", "life", "commit", "recent", *HEADER)}
     content["operations"] = [dict(zip(OPERATION, one, strict=False)) for one in header["operations"]]
+    content["segments"] = [dict(zip(SEGMENT, one, strict=False)) for one in header["segments"]]
     content["stream"], kind = None, "gone"
     if "incarnation" in header:
         stream = {name: header.get(name, default) for name, default in (STREAM | TIMES).items()}
@@ -86,9 +88,9 @@ def read_head(body: bytes) -> dict[str, Any]:
         content["stream"] = {"incarnation": header["incarnation"], **stream}
     check(("living", "expiring", "gone", None)[len(body) % 4] == kind, "the size of a head modulo 4")
     path, tail = path_of(header["name"]), read_frames(body[end:])
-    entries = sum(one["count"] for one in header["segments"]) + sum(len(one["entries"]) for one in tail)
+    entries = sum(one["count"] for one in content["segments"]) + sum(len(one["entries"]) for one in tail)
     check(content["stream"] is None or content["stream"]["length"] == entries, "the length of a stream")
-    files = [f"{header['life']:08x}/{one['id']}" for one in header["segments"]]
+    files = [f"{header['life']:08x}/{one['id']}" for one in content["segments"]]
     files += [f"b/{blob.partition('-')[0]}" for one in tail for blob in one["blobs"]]
     keys = [f"h/{path}", *(f"d/{path}/{file}" for file in files)]
     return {**content, "kind": kind, "note": body[end - noted : end].decode("latin-1"), "tail": tail, "keys": keys}

@@ -40,9 +40,9 @@ class Run:
         self.scheduler.crash = self._crash
         self.names: Sequence[str] = random.choice(_NAMES)
         self.limits = Limits(
-            tail=random.choice((120, 300)), kept=40, head=random.choice((250, 400)), block=100,
-            growing=random.choice((200, 300)), segment=random.choice((350, 700, 2000)), fan_in=2,
-            commits=random.choice((2, 2, 4, 8, 64)),
+            tail=random.choice((120, 300)), kept=40, newest=random.choice((125, 200)), head=random.choice((250, 400)),
+            block=100, growing=random.choice((200, 300)), segment=random.choice((350, 700, 2000)),
+            fan_in=2, commits=random.choice((2, 2, 4, 8, 64)),
         )  # fmt: skip
         tune(random.choice((3, 64)), random.choice((2**20, 2**20, 250)))
         self.judge = Judge(self.names, self.bucket, self.scheduler)

@@ -1,10 +1,10 @@
 """The history of a task: every version can be had back, and a save stores about what it changed. Bytes, and no I/O.
 
 A version is stored whole, or as what differs from an earlier one, its base. Versions from a whole one on are a span,
-up to where the differences outgrow it. The number of a version in its span, written with the digits 0 to 15, decides
+up to where the differences outgrow it. The number of a version in its span, written with the digits 0 to 7, decides
 its base: the lowest digit that is not 0 becomes one less. So the base is mostly the version before, at times the one
-16 or 256 before; in a span of less than 256 a version is at most 30 steps from a whole one, in any at most 45, and a
-change is stored two times, or three.
+8, 64 or 512 before; in a span of less than 512 a version is at most 21 steps from a whole one, in any at most 28, and
+a change is stored two times, or three.
 
     entry = 0x01 | MessagePack of [whole, base, size, compressed, body, span, deltas, earlier]
             | CRC-32 of all before, little-endian
@@ -36,14 +36,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Span", "Stored", "begin", "chain_of", "follow", "parse", "rebuild"]
 
-_RADIX: Final = 16
-_LONGEST: Final = _RADIX**3
+_RADIX: Final = 8
+_LONGEST: Final = _RADIX**4
 """Versions of a span."""
 _DENSE: Final = 256
 """A text below so many bytes is stored whole and as it is: a difference would be no smaller."""
 _EARLIER: Final = 16
 """How many spans before it one knows: for retention, which drops whole spans."""
-_SHORT: Final = 2**14
+_SHORT: Final = 2**15
 """Bytes of differences that are read with a whole version at no cost worth saving."""
 _LEVEL: Final = 3
 _MATCH: Final = 6
@@ -75,7 +75,7 @@ class Span(NamedTuple):
     text: bytes
     """Of the newest version."""
     chain: tuple[tuple[int, Stored], ...]
-    """From the newest version down to one that is whole, each the base of the one before: at most 46."""
+    """From the newest version down to one that is whole, each the base of the one before: at most 29."""
 
     @property
     def earlier(self) -> list[tuple[int, int]]:

@@ -158,6 +158,8 @@ class Limits(NamedTuple):
     """Of a tail: beyond this its older part is moved into a segment, behind the back of those who append."""
     kept: int = 16 * 2**10
     """Of what stays in a tail when the rest is moved: so much of the newest is read with the head alone."""
+    newest: int = 256 * 2**10
+    """Of the newest frame, which stays by itself where it is not larger: it is read most."""
     head: int = 512 * 2**10
     """Of a tail that a PUT may carry: beyond this its older part is moved first."""
     block: int = 2**20

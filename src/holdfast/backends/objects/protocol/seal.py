@@ -52,6 +52,7 @@ def limits_of(state: State, limits: Limits) -> Limits:
     return limits._replace(
         tail=tail,
         kept=0,
+        newest=tail // 2,
         head=limits.head // 2 // _COLD,
         growing=tail,
         worth=_WORTH_OF_COLD,
@@ -83,7 +84,7 @@ def older(tail: Sequence[Frame], limits: Limits) -> tuple[Frame, ...]:
     kept = size = 0
     for frame in reversed(tail):
         size += len(frame.raw)
-        if size > (limits.kept if kept else limits.head // 2):
+        if size > (limits.kept if kept else limits.newest):
             break
         kept += 1
     return tuple(tail[: len(tail) - kept])

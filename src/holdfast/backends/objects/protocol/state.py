@@ -47,7 +47,7 @@ _LENGTHS: Final = struct.Struct("<4sII")
 _PREFIX: Final = struct.Struct("<4sIII")
 
 
-class SegmentRef(msgspec.Struct, frozen=True, gc=False):
+class SegmentRef(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What a head says of a segment. Sizes are in bytes."""
 
     id: str
