@@ -125,8 +125,9 @@ class Tasks(Versions, Leases, Ledger):
             self._memory.forget(stream)
         else:
             self._memory.put(stream, after)
-        if receipt.repeated:
-            # What is there is what the first call stored, whatever this one was given.
+        if after is None:
+            # Of a repeat what is there is what the first call stored, whatever this one was given; of a save over
+            # anything only the place knows who holds the task and what is recorded.
             found = await self._version(stream, receipt.first)
             if found is not None and found.incarnation == receipt.incarnation:
                 return found
