@@ -37,7 +37,10 @@ class Heads:
         known = self._memory.get(stream)
         same = known is not None and known.head is not None and head is not None
         same = same and known.head.incarnation == head.incarnation  # type: ignore[union-attr]
-        return Known(head, known.span if same and known is not None else None)
+        seen = Known(head, known.span if same and known is not None else None)
+        if head is not None:
+            self._memory.put(stream, seen)
+        return seen
 
     async def _change(
         self, task_id: str, decide: Callable[[Head, Note], tuple[Note | None, R]], seen: Head | None = None
@@ -78,10 +81,7 @@ class Heads:
             except ConflictError:
                 known = _UNKNOWN
                 continue
-            if receipt.next == head.next:
-                self._memory.put(stream, known.after(stream, change, receipt, known.span))
-            else:
-                self._memory.forget(stream)  # somebody has saved meanwhile, for which no revision changes
+            self._memory.put(stream, known.after(stream, change, receipt, known.span))
             return result
         raise ConflictError(f"task {task_id!r} was changed {TURNS:,} times meanwhile: try again")
 

@@ -98,9 +98,9 @@ class Tasks(Versions, Leases, Ledger):
         known = Known(None, None) if expect == 0 else self._memory.get(stream)
         if known is None or (expect is not None and (known.head.next if known.head else 0) != expect):
             known = await self._newest(stream)
-        covered = frozenset(covers or ())
+        covered: dict[str, bytes | None] = dict.fromkeys(covers or ())
         if covers is None and (lease is not None or expect):
-            covered = frozenset(Note.read(known.head).steps)
+            covered = {key: bytes(result) for key, result in Note.read(known.head).steps.items()}
         save = Save(
             state, text, labels, expires_at, expect, lease, covered, retention, self.retention, op_id
         )  # fmt: skip
