@@ -43,7 +43,12 @@ class Heads:
         return seen
 
     async def _change(
-        self, task_id: str, decide: Callable[[Head, Note], tuple[Note | None, R]], seen: Head | None = None
+        self,
+        task_id: str,
+        decide: Callable[[Head, Note], tuple[Note | None, R]],
+        seen: Head | None = None,
+        *,
+        at_rest: bool = False,
     ) -> R:
         """Change the note of a task: `decide` returns the next one, or None for no change, and what to return.
 
@@ -51,6 +56,7 @@ class Heads:
 
         Args:
             seen: the head as a listing showed it.
+            at_rest: a version that is saved meanwhile counts as a change, too.
 
         Raises:
             NotFoundError: the task is not there.
@@ -75,7 +81,8 @@ class Heads:
                     return result
                 known = _UNKNOWN
                 continue
-            change = Change(note=note.write(), incarnation=head.incarnation, revision=head.revision)
+            expect = head.next if at_rest else None
+            change = Change(note=note.write(), expect=expect, incarnation=head.incarnation, revision=head.revision)
             try:
                 receipt = await self._backend.commit(stream, change)
             except ConflictError:
