@@ -274,6 +274,7 @@ def _known_of_another_life() -> Broken:
 
 
 _ledgers = partial(simulate_tasks, focus="ledger")
+_lives = partial(simulate_tasks, focus="lives")
 
 TASK_VARIANTS = {
     "a lease is not looked at": Variant(100, _lease_is_not_looked_at, play=simulate_tasks),
@@ -296,5 +297,5 @@ TASK_VARIANTS = {
     "a step is recorded after the lease passed on": Variant(100, _recorded_after_it_passed_on, play=simulate_tasks),
     "the second result of a step wins": Variant(100, _second_result_wins, play=simulate_tasks),
     "what is known goes back": Variant(2_000, _known_goes_back, play=_ledgers),
-    "what is known is of another life": Variant(500, _known_of_another_life, play=simulate_tasks),
+    "what is known is of another life": Variant(1_000, _known_of_another_life, play=_lives),
 }

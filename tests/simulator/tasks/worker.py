@@ -40,11 +40,11 @@ class Worker:
         self._recorded: set[int]
         self._ways: list[Callable[[str], Awaitable[None]]] = []
         for way, weight, focus in (
-            (self._save, 10, ""), (self._guarded, 12, "ledger"), (self._leased, 24, "leases"), (self._update, 5, ""),
-            (self._claim, 16, "leases"), (self._claim_next, 8, "leases"), (self._renew, 7, "leases"),
-            (self._release, 5, "leases"), (self._record, 14, "ledger"), (self._steps, 3, "ledger"),
-            (self._prune, 5, ""), (self._delete, 3, ""), (self._load, 8, ""), (self._version, 3, ""),
-            (self._history, 3, ""), (self._sweep, 2, ""),
+            (self._save, 10, "lives"), (self._guarded, 12, "ledger"), (self._leased, 24, "leases"),
+            (self._update, 5, ""), (self._claim, 16, "leases"), (self._claim_next, 8, "leases"),
+            (self._renew, 7, "leases"), (self._release, 5, "leases"), (self._record, 14, "ledger"),
+            (self._steps, 3, "ledger"), (self._prune, 5, ""), (self._delete, 3, "lives"), (self._load, 8, "lives"),
+            (self._version, 3, ""), (self._history, 3, ""), (self._sweep, 2, ""),
         ):  # fmt: skip
             self._ways += [way] * (weight * _IN_FOCUS if focus and focus == run.focus else weight)
 
