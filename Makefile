@@ -21,8 +21,9 @@ test: .venv/test docs ## prove it: docs, lint, format, types, then every test
 	$(BIN)/python -m tests.services.s3 install
 	$(BIN)/pytest -n 2
 
-soak: .venv/test ## a million histories of the object-storage protocol, simulated
+soak: .venv/test ## a million histories of the object-storage protocol, and 200,000 of tasks over it, simulated
 	$(BIN)/python -m tests.simulator --seeds 1000000 --jobs 2
+	$(BIN)/python -m tests.simulator --seeds 200000 --jobs 2 --tasks
 
 bench: .venv/test ## measure it
 	$(BIN)/python -m bench

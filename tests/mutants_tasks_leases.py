@@ -29,9 +29,9 @@ breaks(workers.each_task_goes_to_one_worker)(LooksAndThenWrites)
 
 @breaks(leases.of_racing_claims_one_wins, leases.who_lost_a_task_saves_nothing)
 class HidesWho(Tasks):
-    async def _change(self, *args):
+    async def _change(self, *args, **options):
         try:
-            return await super()._change(*args)
+            return await super()._change(*args, **options)
         except ConflictError as error:
             raise ConflictError(str(error)) from error
 

@@ -1,4 +1,4 @@
-"""The object-storage protocol in histories from seeds, and broken variants of it that must be caught."""
+"""The object-storage protocol, and tasks over it, in histories from seeds; and broken variants that must be caught."""
 
 from __future__ import annotations
 
@@ -8,32 +8,50 @@ import pytest
 
 from tests.simulator.bucket import Violation
 from tests.simulator.run import simulate
+from tests.simulator.tasks.run import simulate_tasks
+from tests.simulator.tasks.variants import TASK_VARIANTS
 from tests.simulator.variants import VARIANTS, refused
 
 HISTORIES = 20_000
 CHUNK = 500
+TASK_HISTORIES = 4_000
+TASK_CHUNK = 250
+ALL_VARIANTS = VARIANTS | TASK_VARIANTS
+
+
+def play(kind, seeds, option=""):
+    done: Counter[str] = Counter()
+    for seed in seeds:
+        try:
+            done.update(kind(seed))
+        except Violation as violation:
+            pytest.fail(f"python -m tests.simulator {option}--trace {seed}: {violation}")
+    print(f"{option}seeds {seeds}:", ", ".join(f"{count:,} {what}" for what, count in sorted(done.items())))
+    assert done["histories"] == len(seeds)
+    return done
 
 
 @pytest.mark.parametrize("first", range(0, HISTORIES, CHUNK))
 def test_no_history_breaks_a_promise(first):
-    done: Counter[str] = Counter()
-    for seed in range(first, first + CHUNK):
-        try:
-            done.update(simulate(seed))
-        except Violation as violation:
-            pytest.fail(f"python -m tests.simulator --trace {seed}: {violation}")
-    print(
-        f"seeds {first} to {first + CHUNK - 1}:", ", ".join(f"{count:,} {what}" for what, count in sorted(done.items()))
-    )
-    assert done["histories"] == CHUNK
+    done = play(simulate, range(first, first + CHUNK))
     # A history in which nothing goes wrong, or nobody succeeds, proves little.
     for what in ("acknowledged", "repeats", "unavailable", "crashes", "late effects", "lost commits", "late deletes"):
         assert done[what] >= CHUNK // 50, what
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("first", range(0, TASK_HISTORIES, TASK_CHUNK))
+def test_no_history_breaks_a_promise_of_tasks(first):
+    done = play(simulate_tasks, range(first, first + TASK_CHUNK), "--tasks ")
+    for what in (
+        "acknowledged", "repeats", "unavailable", "crashes", "late effects", "leases passed on", "save refused",
+        "claim made", "claim_next made", "renew refused", "release made", "record made", "prune made", "delete made",
+    ):  # fmt: skip
+        assert done[what] >= TASK_CHUNK // 50, what
+
+
+@pytest.mark.parametrize("name", ALL_VARIANTS)
 def test_a_broken_variant_is_caught(name):
-    variant = VARIANTS[name]
+    variant = ALL_VARIANTS[name]
     for seed in range(variant.seeds):
         try:
             variant.run(seed)
@@ -50,10 +68,11 @@ def test_a_store_that_refuses_every_update_gets_no_falsehood_and_no_endless_loop
     assert done["unavailable"] > done["acknowledged"] > 0
 
 
-def test_the_same_seed_is_the_same_history():
+@pytest.mark.parametrize("kind", [simulate, simulate_tasks])
+def test_the_same_seed_is_the_same_history(kind):
     first: list[str] = []
     second: list[str] = []
-    simulate(7, trace=first.append)
-    simulate(7, trace=second.append)
+    kind(7, trace=first.append)
+    kind(7, trace=second.append)
     assert first == second
     assert len(first) > 10

@@ -33,12 +33,28 @@ _NAMES: Final = (("s/a",), ("s/a", "s/B!"), ("s/a",), ("s/a", "s/" + "n" * 300))
 
 
 class Run:
+    """A history of streams. Another kind of history has other names, limits and people."""
+
+    judge: Judge
+    names: Sequence[str]
+    limits: Limits
+    focus: str
+
     def __init__(self, seed: int, bucket: Callable[[], Bucket] = Bucket, focus: str | None = None) -> None:
         random = Random(seed)
         self.bucket = bucket()
         self.scheduler = Scheduler(random, Weather.of(random), self.bucket)
         self.scheduler.crash = self._crash
-        self.names: Sequence[str] = random.choice(_NAMES)
+        self.history = History()
+        self._numbers = count(1)
+        self._processes = count(1)
+        self._callers: dict[Process, list[Any]] = {}
+        self._furnish(random)
+        self.bucket.watcher = self.judge
+        self._populate(random, focus)
+
+    def _furnish(self, random: Random) -> None:
+        self.names = random.choice(_NAMES)
         self.limits = Limits(
             tail=random.choice((120, 300)), kept=40, newest=random.choice((125, 200)), head=random.choice((250, 400)),
             block=100, growing=random.choice((200, 300)), segment=random.choice((350, 700, 2000)),
@@ -46,12 +62,10 @@ class Run:
         )  # fmt: skip
         tune(random.choice((3, 64)), random.choice((2**20, 2**20, 250)))
         self.judge = Judge(self.names, self.bucket, self.scheduler)
-        self.bucket.watcher = self.judge
-        self.history = History()
         self.blobs: dict[str, list[str]] = {name: [] for name in self.names}
         self.calls: dict[str, list[Change]] = {name: [] for name in self.names}
-        self._numbers = count(1)
-        self._processes = count(1)
+
+    def _populate(self, random: Random, focus: str | None) -> None:
         size = random.choice((8, 16, 24, 36))
         self.focus = random.choice(("", "", "blobs", "calls", "stalls"))
         self.focus = self.focus if focus is None else focus
@@ -59,7 +73,6 @@ class Run:
             self.limits = self.limits._replace(commits=1)
             self.scheduler.weather = self.scheduler.weather._replace(faults=0.1, crashes=0)
             self.scheduler.stalls = 0.8
-        self._callers: dict[Process, list[Caller]] = {}
         processes = random.choice((1, 2, 3, 3))
         for _ in range(processes):
             callers = [Caller(self, size // processes // 2 + 1) for _ in range(random.choice((1, 2, 3)))]
@@ -81,7 +94,10 @@ class Run:
         self._read_all()
         self.history.check()
 
-    def _begin(self, callers: list[Caller]) -> None:
+    def close(self) -> None:
+        """End what is still under way."""
+
+    def _begin(self, callers: list[Any]) -> None:
         process = Process(next(self._processes), self.scheduler, self._new_id, self.limits, self.judge)
         self._callers[process] = callers
         for caller in callers:
@@ -182,6 +198,7 @@ def simulate(
     swept: bool = True,
     focus: str | None = None,
     trace: Callable[[str], None] | None = None,
+    kind: Callable[[int, Callable[[], Bucket], str | None], Run] = Run,
 ) -> Counter[str]:
     """Play one history, and return what was done in it.
 
@@ -189,7 +206,7 @@ def simulate(
         Violation: a promise was broken.
     """
     with watched():
-        run = Run(seed, bucket, focus)
+        run = kind(seed, bucket, focus)
         try:
             run.scheduler.trace = trace
             run.play(swept=swept)
@@ -197,5 +214,7 @@ def simulate(
             run.scheduler.counts["cut short by a known limit"] += 1
         except HoldfastError as error:
             raise Violation(f"nobody caught {error!r}") from error
+        finally:
+            run.close()
     run.scheduler.counts["histories"] += 1
     return run.scheduler.counts

@@ -14,8 +14,10 @@ from holdfast.errors import UnavailableError
 from tests.simulator.bucket import Bucket, Violation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Coroutine, Generator
     from random import Random
+
+    Steps = Generator[Any, Any, Any] | Coroutine[Any, Any, Any]
 
 __all__ = ["CALM", "DAY", "SPEEDS", "Answer", "Owner", "Scheduler", "Weather"]
 
@@ -78,7 +80,7 @@ class Answer:
 class _Task:
     __slots__ = ("left", "owner", "results", "several", "steps")
 
-    def __init__(self, owner: Owner, steps: Generator[Any, Any, Any]) -> None:
+    def __init__(self, owner: Owner, steps: Steps) -> None:
         self.owner = owner
         self.steps = steps
         self.results: list[Any] = []
@@ -107,7 +109,7 @@ class Scheduler:
         self._pending: list[_Op] = []
         self._late: list[Put | Delete] = []
 
-    def spawn(self, owner: Owner, steps: Generator[Any, Any, Any]) -> None:
+    def spawn(self, owner: Owner, steps: Steps) -> None:
         """Begin a task."""
         self._resume(_Task(owner, steps), None, None)
 

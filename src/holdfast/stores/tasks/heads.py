@@ -37,10 +37,18 @@ class Heads:
         known = self._memory.get(stream)
         same = known is not None and known.head is not None and head is not None
         same = same and known.head.incarnation == head.incarnation  # type: ignore[union-attr]
-        return Known(head, known.span if same and known is not None else None)
+        seen = Known(head, known.span if same and known is not None else None)
+        if head is not None:
+            self._memory.put(stream, seen)
+        return seen
 
     async def _change(
-        self, task_id: str, decide: Callable[[Head, Note], tuple[Note | None, R]], seen: Head | None = None
+        self,
+        task_id: str,
+        decide: Callable[[Head, Note], tuple[Note | None, R]],
+        seen: Head | None = None,
+        *,
+        at_rest: bool = False,
     ) -> R:
         """Change the note of a task: `decide` returns the next one, or None for no change, and what to return.
 
@@ -48,6 +56,7 @@ class Heads:
 
         Args:
             seen: the head as a listing showed it.
+            at_rest: a version that is saved meanwhile counts as a change, too.
 
         Raises:
             NotFoundError: the task is not there.
@@ -72,16 +81,14 @@ class Heads:
                     return result
                 known = _UNKNOWN
                 continue
-            change = Change(note=note.write(), incarnation=head.incarnation, revision=head.revision)
+            expect = head.next if at_rest else None
+            change = Change(note=note.write(), expect=expect, incarnation=head.incarnation, revision=head.revision)
             try:
                 receipt = await self._backend.commit(stream, change)
             except ConflictError:
                 known = _UNKNOWN
                 continue
-            if receipt.next == head.next:
-                self._memory.put(stream, known.after(stream, change, receipt, known.span))
-            else:
-                self._memory.forget(stream)  # somebody has saved meanwhile, for which no revision changes
+            self._memory.put(stream, known.after(stream, change, receipt, known.span))
             return result
         raise ConflictError(f"task {task_id!r} was changed {TURNS:,} times meanwhile: try again")
 

@@ -32,9 +32,15 @@ class Known(NamedTuple):
     """None: it was not read, or does not decode."""
 
     def after(self, stream: str, change: Change, receipt: Receipt, span: Span | None) -> Known:
-        """Return what is known once a change was made for exactly this head."""
+        """Return what is known once a change was made for this head, but for what others have saved meanwhile.
+
+        A save of the same labels changes no revision: nothing but what there is then, and that the receipt tells.
+        """
+        head = self.head
+        if head is not None and receipt.incarnation == head.incarnation:
+            head = head._replace(next=receipt.first, length=head.length + receipt.first - head.next)
         try:
-            effect = apply(stream, self.head, change, now=receipt.committed_at, incarnation=lambda: receipt.incarnation)
+            effect = apply(stream, head, change, now=receipt.committed_at, incarnation=lambda: receipt.incarnation)
         except ConflictError:  # it ends before it was changed last, as a clock went back: what was done is done
             return Known(None, None)
         return Known(effect.head, span)

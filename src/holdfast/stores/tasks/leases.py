@@ -128,7 +128,7 @@ class Leases(Heads):
             note = msgspec.structs.replace(note, token=token, holder=Holder(owner, token, now + length, op_id))
             return note, _lease(head, note)
 
-        return await self._change(task_id, decide, seen)
+        return await self._change(task_id, decide, seen, at_rest=idle > 0)
 
     async def renew(self, lease: Lease, ttl: timedelta) -> Lease:
         """Hold a task for `ttl` from now on, under the same token; also when its time was up and nobody has claimed it.

@@ -14,6 +14,8 @@ from holdfast.stores.tasks.history import begin, follow
 from holdfast.stores.tasks.note import Keep, Note
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from holdfast.abc import Head
     from holdfast.records import Lease, Retention, TaskState
     from holdfast.stores.tasks.history import Span
@@ -34,7 +36,8 @@ class Save(NamedTuple):
     expires_at: int | None
     expect: int | None
     lease: Lease | None
-    covers: frozenset[str]
+    covers: Mapping[str, bytes | None]
+    """Steps by their keys, each with the result that it has; None: whatever it has."""
     retention: Retention | None
     default: Retention
     op_id: str | None
@@ -43,7 +46,12 @@ class Save(NamedTuple):
         """Return the change that saves over exactly this head, and what is known of the versions after it."""
         head, note = known.head, Note.read(known.head)
         entry, span = self._entry(known)
-        steps = {key: result for key, result in note.steps.items() if key not in self.covers}
+        # A step under a key that was covered and recorded anew meanwhile is another one.
+        steps = {
+            key: result
+            for key, result in note.steps.items()
+            if key not in self.covers or self.covers[key] not in {None, bytes(result)}
+        }
         keep = note.keep if self.retention is None else keep_of(self.retention)
         after = msgspec.structs.replace(note, steps=steps, keep=keep)
         incarnation = self.state.incarnation or None if self.expect else None

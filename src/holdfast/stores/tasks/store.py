@@ -98,9 +98,9 @@ class Tasks(Versions, Leases, Ledger):
         known = Known(None, None) if expect == 0 else self._memory.get(stream)
         if known is None or (expect is not None and (known.head.next if known.head else 0) != expect):
             known = await self._newest(stream)
-        covered = frozenset(covers or ())
+        covered: dict[str, bytes | None] = dict.fromkeys(covers or ())
         if covers is None and (lease is not None or expect):
-            covered = frozenset(Note.read(known.head).steps)
+            covered = {key: bytes(result) for key, result in Note.read(known.head).steps.items()}
         save = Save(
             state, text, labels, expires_at, expect, lease, covered, retention, self.retention, op_id
         )  # fmt: skip
@@ -125,8 +125,9 @@ class Tasks(Versions, Leases, Ledger):
             self._memory.forget(stream)
         else:
             self._memory.put(stream, after)
-        if receipt.repeated:
-            # What is there is what the first call stored, whatever this one was given.
+        if after is None:
+            # Of a repeat what is there is what the first call stored, whatever this one was given; of a save over
+            # anything only the place knows who holds the task and what is recorded.
             found = await self._version(stream, receipt.first)
             if found is not None and found.incarnation == receipt.incarnation:
                 return found

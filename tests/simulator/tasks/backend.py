@@ -1,0 +1,146 @@
+"""The waist over a simulated process: each await of a store above it is steps of the protocol, request by request.
+
+A coroutine is driven as the generators of the protocol are, so the loops, caches and retries of a store are played too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar
+
+from holdfast.abc import Backend, Change, Head, Listing, Receipt, Slice, Swept
+from holdfast.backends.objects.protocol.listing import heads, listing
+from holdfast.backends.objects.protocol.read import Window, read
+from holdfast.backends.objects.protocol.requests import Pause
+from holdfast.errors import HoldfastError, UnavailableError
+from holdfast.rule import check, check_name, parse_cursor
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping, Sequence
+
+    from tests.simulator.process import Process
+    from tests.simulator.scheduler import Answer
+    from tests.simulator.tasks.calls import Attempt
+    from tests.simulator.tasks.run import TaskRun
+
+__all__ = ["SimulatedBackend"]
+
+R = TypeVar("R")
+
+_STALLED: Final = 0.02
+_SECOND: Final = 1_000_000
+
+
+class _Performed(Generic[R]):
+    """Steps, to be awaited."""
+
+    def __init__(self, steps: Generator[Any, Any, R]) -> None:
+        self._steps = steps
+
+    def __await__(self) -> Generator[Any, Any, R]:
+        return self._steps
+
+
+class SimulatedBackend(Backend):
+    """What one worker has before it. It tells the judge which call each change is of."""
+
+    attempt: Attempt
+
+    def __init__(self, run: TaskRun, process: Process) -> None:
+        self._run = run
+        self._process = process
+
+    async def commit(self, stream: str, change: Change) -> Receipt:
+        check_name(stream)
+        check(change)
+        run, random = self._run, self._run.scheduler.random
+        run.judge.submitted(change, self.attempt)
+        if random.random() < run.stalls:
+            # In the middle of its call: it has looked, and will commit long after others have gone on.
+            self._process.speed = _STALLED
+            await _Performed(_pause(random.choice((0, 1, 10, 4_000))))
+        began = run.scheduler.step
+        outcome: Receipt | HoldfastError
+        outcome, draft = await _Performed(_waits(self._process.submit(stream, change)))
+        if isinstance(outcome, UnavailableError):
+            raise outcome
+        run.answered(stream, outcome, draft, began)
+        if isinstance(outcome, HoldfastError):
+            raise outcome
+        return outcome
+
+    async def read(
+        self,
+        stream: str,
+        *,
+        start: int | None = None,
+        stop: int | None = None,
+        limit: int | None = None,
+        newest: bool = False,
+        max_bytes: int | None = None,
+    ) -> Slice:
+        process, window = self._process, Window(start, stop, limit, newest, max_bytes)
+        began, then = self._run.scheduler.step, process.now()
+        state, found = await _Performed(read(stream, process.known(stream), window, process.world))
+        process.learn(stream, state)
+        self._run.saw(stream, state, found, window, (began, then, process.now()))
+        return found
+
+    async def heads(self, streams: Sequence[str]) -> list[Head | None]:
+        process = self._process
+        known = {name: state for name in streams if (state := process.known(name)) is not None}
+        began, then = self._run.scheduler.step, process.now()
+        found, whole = await _Performed(heads(streams, known, process.world))
+        for name, head in zip(streams, found, strict=True):
+            self._run.saw_head(name, head, (began, then, process.now()))
+        for state in whole:
+            process.learn(state.name, state)
+        return found
+
+    async def streams(
+        self,
+        prefix: str,
+        *,
+        where: Mapping[str, str] | None = None,
+        order: Any = "name",
+        after: str | None = None,
+        limit: int = 100,
+        heads: bool = False,
+    ) -> Listing:
+        process, last = self._process, parse_cursor(order, after)
+        began, then = self._run.scheduler.step, process.now()
+        steps = listing(prefix, dict(where or {}), order, last, limit, process.world, heads=heads)
+        found = await _Performed(steps)
+        for one in found.streams if heads else ():
+            self._run.saw_head(one.name, one.head, (began, then, process.now()))
+        return found
+
+    async def now(self) -> int:
+        # The clock of a place as this process knows it, which is not the one that its commits are stamped with.
+        await _Performed(_pause(0))
+        now = self._process.now() + self._run.drift(self._process)
+        self.attempt.clocks.append(now)
+        return now
+
+    async def sweep(self, *, dry_run: bool = False) -> Swept:
+        await _Performed(self._process.sweep())
+        return Swept(0, 0)
+
+    async def wait(self, stream: str, *, incarnation: str | None, next: int, timeout: float) -> NoReturn:
+        raise NotImplementedError
+
+    async def write_blob(self, stream: str, chunks: object) -> NoReturn:
+        raise NotImplementedError
+
+    def read_blob(self, stream: str, blob: str, *, start: int = 0, stop: int | None = None) -> NoReturn:
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        return
+
+
+def _pause(seconds: float) -> Generator[Any, Any, None]:
+    yield Pause(seconds)
+
+
+def _waits(answer: Answer) -> Generator[Any, Any, Any]:
+    return (yield answer)

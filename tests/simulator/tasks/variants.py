@@ -1,0 +1,301 @@
+"""Task stores that are broken in one place each. A judge that lets one of them pass would prove nothing."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+import msgspec
+
+from holdfast.abc import Change
+from holdfast.stores.tasks import heads, ledger, versions
+from holdfast.stores.tasks.heads import Heads
+from holdfast.stores.tasks.history import begin, follow
+from holdfast.stores.tasks.known import Known, Memory
+from holdfast.stores.tasks.leases import Leases
+from holdfast.stores.tasks.ledger import Ledger
+from holdfast.stores.tasks.note import Holder, Note, lease_of
+from holdfast.stores.tasks.saving import Save
+from holdfast.stores.tasks.versions import Versions
+from tests.simulator.tasks.run import simulate_tasks
+from tests.simulator.variants import Variant
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from holdfast.abc import Head
+
+__all__ = ["TASK_VARIANTS"]
+
+Broken = Any  # a patch, to be entered
+
+
+# Saves
+
+
+def _saves(broken: Callable[[Save, Known], Save], after: Callable[[Change, Known], Change] | None = None) -> Broken:
+    """Save something else than was asked for, or commit something else than that takes."""
+    change = Save.change
+
+    def changed(self: Save, known: Known) -> Any:
+        made, span = change(broken(self, known), known)
+        return after(made, known) if after is not None else made, span
+
+    return patch.object(Save, "change", changed)
+
+
+def _lease_is_not_looked_at() -> Broken:
+    """Whoever has had a lease may save."""
+    return _saves(lambda save, known: save._replace(lease=None))
+
+
+def _note_is_written_back() -> Broken:
+    """A save writes the note that it has read, whatever became of it since: a claim and a record are lost."""
+
+    def unguarded(change: Change, known: Known) -> Change:
+        note = known.head.note if known.head is not None and change.note is None else change.note
+        return change._replace(note=note, revision=None if change.revision != -1 else -1)
+
+    return _saves(lambda save, known: save, unguarded)
+
+
+def _expect_is_not_committed() -> Broken:
+    """The version is compared with what is known, and what is known may be old."""
+    return _saves(lambda save, known: save, lambda change, known: change._replace(expect=None))
+
+
+def _repeat_is_saved_again() -> Broken:
+    return _saves(lambda save, known: save._replace(op_id=None))
+
+
+def _covers_what_is_recorded_meanwhile() -> Broken:
+    def all_there_is(save: Save, known: Known) -> Save:
+        covers = dict.fromkeys(Note.read(known.head).steps)
+        return save._replace(covers=covers) if save.lease is not None or save.expect else save
+
+    return _saves(all_there_is)
+
+
+def _covers_by_key() -> Broken:
+    """A step is covered with the one that had its key before."""
+    return _saves(lambda save, known: save._replace(covers=dict.fromkeys(save.covers)))
+
+
+def _difference_from_what_is_known() -> Broken:
+    """A difference is made from the version that is known, whether or not it is the one before."""
+
+    def entry(self: Save, known: Known) -> Any:
+        if known.head is None or known.span is None:
+            return begin(known.head.next if known.head is not None else 0, self.text, None, 0)
+        return follow(known.span._replace(position=known.head.next - 1), self.text, known.head.updated_at)
+
+    return patch.object(Save, "_entry", entry)
+
+
+# Retention
+
+
+def _save_drops_what_is_needed() -> Broken:
+    """What is out of bounds is dropped, though versions within are made from it."""
+
+    def floor(self: Save, span: Any, head: Head, keep: Any) -> int | None:
+        bounds = self._keep(keep)
+        return None if bounds.versions is None else max(span.position + 1 - bounds.versions, 0)
+
+    return patch.object(Save, "_floor", floor)
+
+
+def _prune_drops_what_is_needed() -> Broken:
+    def change(**options: Any) -> Change:
+        return Change(**{**options, "drop_before": options["base"]})
+
+    return patch.object(versions, "Change", change)
+
+
+# Leases
+
+
+def _claims(
+    token: Callable[[Head, Note], int],
+    *,
+    holder_counts: bool = True,
+    where_counts: bool = True,
+    rest_counts: bool = True,
+) -> AbstractContextManager[Any]:
+    """Claim with another token, or what nobody may claim."""
+    claim = Leases._claim
+
+    async def claimed(self: Leases, task_id: str, owner: str, ttl: Any, *, where: Any = None, **options: Any) -> Any:
+        change = Heads._change
+
+        async def changed(self: Heads, task_id: str, decide: Any, *args: Any, at_rest: bool) -> Any:
+            def decided(head: Head, note: Note) -> Any:
+                if not holder_counts and note.holder is not None:
+                    free = msgspec.structs.replace(note, holder=None)
+                    after, _ = decide(head, free)
+                else:
+                    after, _ = decide(head, note)
+                if after is None:
+                    return None, lease_of(head, note)
+                number = token(head, note)
+                holder = msgspec.structs.replace(after.holder, token=number)
+                after = msgspec.structs.replace(after, token=number, holder=holder)
+                return after, lease_of(head, after)
+
+            return await change(self, task_id, decided, *args, at_rest=at_rest and rest_counts)
+
+        self_changing = patch.object(self, "_change", changed.__get__(self), create=True)
+        with self_changing:
+            return await claim(self, task_id, owner, ttl, where=where if where_counts else None, **options)
+
+    return patch.object(Leases, "_claim", claimed)
+
+
+def _next(head: Head, note: Note) -> int:
+    return max(note.token + 1, head.created_at)
+
+
+def _held_is_claimed() -> Broken:
+    """A claim passes over who has the task, and goes on under the number of that one."""
+    return _claims(lambda head, note: note.token or head.created_at, holder_counts=False)
+
+
+def _token_comes_twice() -> Broken:
+    """A claim takes the number of the one before, whose time is up."""
+    return _claims(lambda head, note: max(note.token, head.created_at))
+
+
+def _status_is_not_looked_at() -> Broken:
+    """`claim_next` takes what was free when it was listed, whatever it is by now."""
+    return _claims(_next, where_counts=False)
+
+
+def _rest_is_not_looked_at() -> Broken:
+    """`claim_next` takes what was idle when it was listed, though a version was saved meanwhile."""
+    return _claims(_next, rest_counts=False)
+
+
+@contextmanager
+def _lease_outlives_its_task() -> Iterator[None]:
+    """Tokens are counted from one in each life of a task, and a lease of the life before is as good."""
+
+    def of_any_life(save: Save, known: Known) -> Save:
+        if save.lease is None or known.head is None:
+            return save
+        return save._replace(lease=replace(save.lease, incarnation=known.head.incarnation))
+
+    with ExitStack() as stack:
+        stack.enter_context(_claims(lambda head, note: note.token + 1))
+        stack.enter_context(_saves(of_any_life))
+        yield
+
+
+def _unguarded() -> Broken:
+    """A claim, a renewal, a release and a record are committed whatever became of the head that they are made from."""
+    return patch.object(heads, "Change", lambda **options: Change(**{**options, "revision": None}))
+
+
+def _release_resets_the_token() -> Broken:
+    async def release(self: Leases, lease: Any) -> None:
+        def decide(head: Head, note: Note) -> Any:
+            mine = note.holder is not None and note.holder.token == lease.token
+            return msgspec.structs.replace(note, token=0, holder=None) if mine else None, None
+
+        await self._change(lease.task_id, decide)
+
+    return patch.object(Leases, "release", release)
+
+
+def _renewed_after_it_passed_on() -> Broken:
+    """Whoever renews has the task again."""
+
+    async def renew(self: Leases, lease: Any, ttl: Any) -> Any:
+        until = await self._backend.now() + round(ttl.total_seconds() * 1e6)
+
+        def decide(head: Head, note: Note) -> Any:
+            note = msgspec.structs.replace(note, holder=Holder(lease.owner, lease.token, until))
+            return note, lease_of(head, note)
+
+        return await self._change(lease.task_id, decide)
+
+    return patch.object(Leases, "renew", renew)
+
+
+# The ledger
+
+
+def _recorded_after_it_passed_on() -> Broken:
+    return patch.object(ledger, "check_lease", lambda *args: None)
+
+
+def _second_result_wins() -> Broken:
+    async def record(self: Ledger, task_id: str, step_key: str, result: Any = None, *, lease: Any = None) -> Any:
+        def decide(head: Head, note: Note) -> Any:
+            if lease is not None:
+                heads.check_lease(head, note, lease)
+            return note.with_step(step_key, msgspec.json.encode(result)), result
+
+        return await self._change(task_id, decide)
+
+    return patch.object(Ledger, "record", record)
+
+
+# What a process knows
+
+
+def _known_goes_back() -> Broken:
+    """Of racing calls the last to end says what is known."""
+    put = Memory.put
+
+    def put_anything(self: Memory, stream: str, known: Known) -> None:
+        self.forget(stream)
+        put(self, stream, known)
+
+    return patch.object(Memory, "put", put_anything)
+
+
+def _known_of_another_life() -> Broken:
+    """The text of a version is known by its number, in whichever life of the task."""
+    find = Versions._known
+
+    async def found(self: Versions, stream: str, head: Head, entry: Any) -> Any:
+        before = self._memory.get(stream)
+        if before is not None and before.head is not None:
+            of_this = before.head._replace(incarnation=head.incarnation, revision=0)
+            self._memory.forget(stream)
+            self._memory.put(stream, Known(of_this, before.span))
+        return await find(self, stream, head, entry)
+
+    return patch.object(Versions, "_known", found)
+
+
+_ledgers = partial(simulate_tasks, focus="ledger")
+_lives = partial(simulate_tasks, focus="lives")
+
+TASK_VARIANTS = {
+    "a lease is not looked at": Variant(100, _lease_is_not_looked_at, play=simulate_tasks),
+    "a save writes an old note": Variant(100, _note_is_written_back, play=simulate_tasks),
+    "expect is not committed": Variant(500, _expect_is_not_committed, play=simulate_tasks),
+    "a repeat is saved again": Variant(100, _repeat_is_saved_again, play=simulate_tasks),
+    "a save covers what is recorded meanwhile": Variant(500, _covers_what_is_recorded_meanwhile, play=simulate_tasks),
+    "a step is covered with another of its key": Variant(5_000, _covers_by_key, play=_ledgers),
+    "a difference is made from what is known": Variant(100, _difference_from_what_is_known, play=simulate_tasks),
+    "a save drops what is needed": Variant(100, _save_drops_what_is_needed, play=simulate_tasks),
+    "a prune drops what is needed": Variant(100, _prune_drops_what_is_needed, play=simulate_tasks),
+    "what is held is claimed": Variant(100, _held_is_claimed, play=simulate_tasks),
+    "a token comes twice": Variant(100, _token_comes_twice, play=simulate_tasks),
+    "the status is not looked at": Variant(2_000, _status_is_not_looked_at, play=simulate_tasks),
+    "what is not idle any more is claimed": Variant(2_000, _rest_is_not_looked_at, play=simulate_tasks),
+    "a lease outlives its task": Variant(500, _lease_outlives_its_task, play=simulate_tasks),
+    "the head is changed without a guard": Variant(100, _unguarded, play=simulate_tasks),
+    "a release resets the token": Variant(100, _release_resets_the_token, play=simulate_tasks),
+    "a lease is renewed after it passed on": Variant(100, _renewed_after_it_passed_on, play=simulate_tasks),
+    "a step is recorded after the lease passed on": Variant(100, _recorded_after_it_passed_on, play=simulate_tasks),
+    "the second result of a step wins": Variant(100, _second_result_wins, play=simulate_tasks),
+    "what is known goes back": Variant(2_000, _known_goes_back, play=_ledgers),
+    "what is known is of another life": Variant(1_000, _known_of_another_life, play=_lives),
+}
