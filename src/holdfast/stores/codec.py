@@ -24,6 +24,7 @@ __all__ = [
     "encode",
     "encode_head",
     "encode_lines",
+    "from_duration",
     "from_time",
     "labels_of",
     "stream_name",
@@ -217,6 +218,19 @@ def check_counts(**counts: int | None) -> None:
 def to_time(microseconds: int) -> datetime:
     """Return the moment as a timezone-aware datetime, exactly."""
     return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def from_duration(duration: object, what: str) -> int:
+    """Return microseconds.
+
+    Raises:
+        InvalidError: it is no timedelta, or a negative one.
+    """
+    if not isinstance(duration, timedelta):
+        raise InvalidError(f"{what}={duration!r}: it must be a timedelta, such as timedelta(minutes=1)")
+    if duration < timedelta(0):
+        raise InvalidError(f"{what}={duration!s}: it must not be negative")
+    return duration // timedelta(microseconds=1)
 
 
 def from_time(moment: object, what: str) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from holdfast.abc import Change
-from holdfast.errors import ConflictError, HoldfastError, NotFoundError
+from holdfast.errors import ConflictError, HoldfastError, InvalidError, NotFoundError
+from holdfast.records import Lease
 from holdfast.stores.codec import stream_name
 from holdfast.stores.tasks.known import Known, Memory
 from holdfast.stores.tasks.note import KIND, Note, lease_of
@@ -14,9 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from holdfast.abc import Backend, Head
-    from holdfast.records import Lease
 
-__all__ = ["TURNS", "Heads", "check_lease", "passed_on"]
+__all__ = ["TURNS", "Heads", "check_kind", "check_lease", "passed_on", "too_busy"]
 
 TURNS: Final = 1_000
 """How often a change is tried against racing ones. Each lost turn is somebody else's progress."""
@@ -62,7 +62,9 @@ class Heads:
             NotFoundError: the task is not there.
         """
         stream = stream_name(KIND, "task_id", task_id)
-        known = self._memory.get(stream) or Known(seen, None)
+        known = self._memory.get(stream) or _UNKNOWN
+        if seen is not None:
+            known = Known(seen, known.span)
         for _ in range(TURNS):
             fresh = known.head is None
             known = await self._seen(stream) if fresh else known
@@ -90,10 +92,25 @@ class Heads:
                 continue
             self._memory.put(stream, known.after(stream, change, receipt, known.span))
             return result
-        raise ConflictError(f"task {task_id!r} was changed {TURNS:,} times meanwhile: try again")
+        raise too_busy(task_id)
 
 
 _UNKNOWN: Final = Known(None, None)
+
+
+def too_busy(task_id: str) -> ConflictError:
+    """Return what to tell whoever lost every race."""
+    return ConflictError(f"task {task_id!r} was changed {TURNS:,} times meanwhile: try again")
+
+
+def check_kind(lease: object) -> None:
+    """Refuse what is no lease.
+
+    Raises:
+        InvalidError: it is something else.
+    """
+    if not isinstance(lease, Lease):
+        raise InvalidError(f"lease must be what `claim` returned, not {type(lease).__name__}")
 
 
 def check_lease(head: Head, note: Note, lease: Lease) -> None:

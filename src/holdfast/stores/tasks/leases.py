@@ -15,8 +15,8 @@ import msgspec
 
 from holdfast.errors import ConflictError, InvalidError, NotFoundError
 from holdfast.rule import check_name
-from holdfast.stores.codec import labels_of
-from holdfast.stores.tasks.heads import Heads, check_lease
+from holdfast.stores.codec import from_duration, labels_of
+from holdfast.stores.tasks.heads import Heads, check_kind, check_lease
 from holdfast.stores.tasks.note import KIND, Holder, Note, id_of, lease_of
 
 if TYPE_CHECKING:
@@ -79,9 +79,9 @@ class Leases(Heads):
         """
         wanted = {"context_id": context_id, "agent_id": agent_id, "parent_task_id": parent_task_id, "status": status}
         where, after = labels_of(LABELS, wanted), None
-        _microseconds(ttl)
+        _ttl(ttl)
         check_name(owner, "owner")
-        spared = idle // timedelta(microseconds=1)
+        spared = from_duration(idle, "idle")
         while True:
             listed, after = await self._backend.streams(f"{KIND}/", where=where, after=after, limit=_PAGE, heads=True)
             now = await self._backend.now()
@@ -113,7 +113,7 @@ class Leases(Heads):
         check_name(owner, "owner")
         if op_id is not None:
             check_name(op_id, "an op_id")
-        length, now = _microseconds(ttl), await self._backend.now()
+        length, now = _ttl(ttl), await self._backend.now()
 
         def decide(head: Head, note: Note) -> tuple[Note | None, Lease]:
             holder = note.holder
@@ -137,7 +137,8 @@ class Leases(Heads):
             ConflictError: it has passed on, or was released. Stop: what you save is refused too.
             NotFoundError: the task is gone.
         """
-        length, now = _microseconds(ttl), await self._backend.now()
+        check_kind(lease)
+        length, now = _ttl(ttl), await self._backend.now()
 
         def decide(head: Head, note: Note) -> tuple[Note, Lease]:
             check_lease(head, note, lease)
@@ -149,6 +150,7 @@ class Leases(Heads):
 
     async def release(self, lease: Lease) -> None:
         """Let others claim a task at once. One that is gone, or is another's by now, stays as it is."""
+        check_kind(lease)
 
         def decide(head: Head, note: Note) -> tuple[Note | None, None]:
             try:
@@ -187,7 +189,8 @@ def _held(head: Head, note: Note) -> ConflictError:
     )
 
 
-def _microseconds(ttl: object) -> int:
-    if not isinstance(ttl, timedelta) or not timedelta(0) < ttl <= _LONGEST:
-        raise InvalidError(f"ttl={ttl!r}: it must be a timedelta above 0, of at most {_LONGEST.days} days")
-    return ttl // timedelta(microseconds=1)
+def _ttl(ttl: timedelta) -> int:
+    length = from_duration(ttl, "ttl")
+    if not timedelta(0) < ttl <= _LONGEST:
+        raise InvalidError(f"ttl={ttl!s}: it must be above 0, and at most {_LONGEST.days} days")
+    return length

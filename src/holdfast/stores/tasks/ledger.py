@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast.rule import check_name
 from holdfast.stores.codec import decode, encode, stream_name
-from holdfast.stores.tasks.heads import Heads, check_lease
+from holdfast.stores.tasks.heads import Heads, check_kind, check_lease
 from holdfast.stores.tasks.note import KIND, Note
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ class Ledger(Heads):
         """Remember the result of a step until a save covers it, and return it; of a key that is known, the first one.
 
         Look into `TaskState.steps` before a step with effects, and record it right after it. Of racing calls with one
-        key, one result is kept, and all of them return it. A repeat after a lost answer changes nothing.
+        key, one result is kept, and all of them return it. A repeat after a lost answer changes nothing, unless a save
+        has covered the key meanwhile: then it is not known any more.
 
         Args:
             result: any JSON. All results of a task together may have 48 KiB, until a save covers them.
@@ -36,6 +37,8 @@ class Ledger(Heads):
             UnavailableError: it may be recorded. Repeat the call.
         """
         check_name(step_key, "a step_key")
+        if lease is not None:
+            check_kind(lease)
         encoded = encode(result, f"the result of step {step_key!r}")
 
         def decide(head: Head, note: Note) -> tuple[Note | None, bytes]:

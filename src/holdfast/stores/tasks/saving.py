@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from holdfast.abc import KEEP, Change
-from holdfast.errors import ConflictError, DamagedError
+from holdfast.errors import ConflictError, DamagedError, InvalidError
+from holdfast.records import Retention
+from holdfast.stores.codec import check_integers, from_duration
 from holdfast.stores.tasks.heads import passed_on
 from holdfast.stores.tasks.history import begin, follow
 from holdfast.stores.tasks.note import Keep, Note
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from holdfast.abc import Head
-    from holdfast.records import Lease, Retention, TaskState
+    from holdfast.records import Lease, TaskState
     from holdfast.stores.tasks.history import Span
     from holdfast.stores.tasks.known import Known
 
@@ -36,11 +37,16 @@ class Save(NamedTuple):
     expires_at: int | None
     expect: int | None
     lease: Lease | None
-    covers: Mapping[str, bytes | None]
-    """Steps by their keys, each with the result that it has; None: whatever it has."""
     retention: Retention | None
-    default: Retention
     op_id: str | None
+    covers: Mapping[str, bytes | None] = {}
+    """Steps by their keys, each with the result that it has; None: whatever it has."""
+    default: Retention = Retention()
+
+    @property
+    def asks_for_nothing(self) -> bool:
+        """Say whether this may be saved over whatever is there."""
+        return self.expect is None and self.lease is None and self.retention is None and not self.covers
 
     def change(self, known: Known) -> tuple[Change, Span]:
         """Return the change that saves over exactly this head, and what is known of the versions after it."""
@@ -141,9 +147,17 @@ class Save(NamedTuple):
 
 
 def keep_of(retention: Retention) -> Keep:
-    """Return a retention as it is stored."""
-    age = None if retention.age is None else retention.age // timedelta(microseconds=1)
-    return Keep(retention.versions, age)
+    """Return a retention as it is stored.
+
+    Raises:
+        InvalidError: it is none, or keeps less than the newest version.
+    """
+    if not isinstance(retention, Retention):
+        raise InvalidError(f"retention must be a holdfast.Retention, not {type(retention).__name__}")
+    check_integers(versions=retention.versions)
+    if retention.versions is not None and retention.versions < 1:
+        raise InvalidError(f"Retention(versions={retention.versions}): the newest version always stays, so 1 or more")
+    return Keep(retention.versions, None if retention.age is None else from_duration(retention.age, "age"))
 
 
 def kept_by(keep: Keep | None, default: Retention) -> Keep:

@@ -18,19 +18,19 @@ from holdfast.stores.codec import (
     stream_name,
     to_time,
 )
-from holdfast.stores.tasks.heads import TURNS
+from holdfast.stores.tasks.heads import TURNS, check_kind, too_busy
 from holdfast.stores.tasks.known import Known
 from holdfast.stores.tasks.leases import LABELS, Leases
 from holdfast.stores.tasks.ledger import Ledger
 from holdfast.stores.tasks.note import KIND, Note, id_of, lease_of
-from holdfast.stores.tasks.saving import Save
+from holdfast.stores.tasks.saving import Save, keep_of
 from holdfast.stores.tasks.versions import Versions
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
     from datetime import datetime
 
-    from holdfast.abc import Backend, Head
+    from holdfast.abc import Backend, Head, Receipt
     from holdfast.records import Lease
 
 __all__ = ["Tasks"]
@@ -50,7 +50,17 @@ class Tasks(Versions, Leases, Ledger):
 
     def __init__(self, backend: Backend, *, retention: Retention | None = None) -> None:
         super().__init__(backend)
-        self.retention = retention or Retention()
+        self.retention = Retention() if retention is None else retention
+
+    @property
+    def retention(self) -> Retention:
+        """How many versions are kept of tasks that were saved without a retention of their own."""
+        return self._retention
+
+    @retention.setter
+    def retention(self, retention: Retention) -> None:
+        keep_of(retention)
+        self._retention = retention
 
     async def save(
         self,
@@ -84,65 +94,56 @@ class Tasks(Versions, Leases, Ledger):
             InvalidError: JSON cannot carry the data. Nothing was stored.
             UnavailableError: it may have been saved. Repeat the call with the same op_id.
         """
-        if not isinstance(state, TaskState):
-            raise InvalidError(f"save takes a holdfast.TaskState, not {type(state).__name__}")
+        save = _asked(state, expect=expect, lease=lease, retention=retention, op_id=op_id)
+        if isinstance(covers, str):
+            raise InvalidError(f"covers={covers!r}: it takes several keys, such as [{covers!r}]")
         stream = stream_name(KIND, "task_id", state.task_id)
-        check_integers(expect=expect)
-        labels = labels_of(LABELS, {name: getattr(state, name) for name in LABELS})
-        if state.status is None:
-            raise InvalidError("status must be a str, such as working")
-        expires_at = None if state.expires_at is None else from_time(state.expires_at, "expires_at")
-        _check(retention)
-        text = encode({**labels, "data": state.data}, f"the state of task {state.task_id!r}")
-
         known = Known(None, None) if expect == 0 else self._memory.get(stream)
         if known is None or (expect is not None and (known.head.next if known.head else 0) != expect):
             known = await self._newest(stream)
         covered: dict[str, bytes | None] = dict.fromkeys(covers or ())
         if covers is None and (lease is not None or expect):
             covered = {key: bytes(result) for key, result in Note.read(known.head).steps.items()}
-        save = Save(
-            state, text, labels, expires_at, expect, lease, covered, retention, self.retention, op_id
-        )  # fmt: skip
-        receipt, after = None, None
+        save = save._replace(covers=covered, default=self.retention)
+        receipt, after = await self._make(stream, save, known)
+        if after is None or after.head is None:
+            # Of a repeat what is there is what the first call stored, whatever this one was given; of a save over
+            # anything only the place knows who holds the task and what is recorded.
+            found = await self._version(stream, receipt.first)
+            if found is not None and found.incarnation == receipt.incarnation:
+                return found
+        head = after.head if after is not None else None
+        note = Note.read(head)
+        return TaskState(
+            task_id=state.task_id,
+            **save.labels,
+            version=receipt.next,
+            updated_at=to_time(receipt.committed_at),
+            expires_at=None if save.expires_at is None else to_time(save.expires_at),
+            lease=lease_of(head, note) if head is not None else None,
+            incarnation=receipt.incarnation,
+            data=state.data,
+            steps=note.results(stream),
+        )
+
+    async def _make(self, stream: str, save: Save, known: Known) -> tuple[Receipt, Known | None]:
+        """Commit a save, and return what is known of the task then; None where somebody must look."""
         for turn in range(TURNS):
-            if turn >= _POLITE and expect is None and lease is None and not covered and retention is None:
-                change = save.change_of_any()
-                receipt = await self._backend.commit(stream, change)
-                break
-            change, span = save.change(known)
+            anyhow = turn >= _POLITE and save.asks_for_nothing
+            change, span = (save.change_of_any(), None) if anyhow else save.change(known)
             try:
                 receipt = await self._backend.commit(stream, change)
             except ConflictError:
                 known = await self._newest(stream)
                 save.refuse(known)
                 continue
-            after = known.after(stream, change, receipt, span) if not receipt.repeated else None
-            break
-        if receipt is None:
-            raise ConflictError(f"task {state.task_id!r} was changed {TURNS:,} times meanwhile: try again")
-        if after is None:
-            self._memory.forget(stream)
-        else:
-            self._memory.put(stream, after)
-        if after is None:
-            # Of a repeat what is there is what the first call stored, whatever this one was given; of a save over
-            # anything only the place knows who holds the task and what is recorded.
-            found = await self._version(stream, receipt.first)
-            if found is not None and found.incarnation == receipt.incarnation:
-                return found
-        note = Note.read(after.head) if after is not None else Note()
-        return TaskState(
-            task_id=state.task_id,
-            **labels,
-            version=receipt.next,
-            updated_at=to_time(receipt.committed_at),
-            expires_at=None if expires_at is None else to_time(expires_at),
-            lease=lease_of(after.head, note) if after is not None and after.head is not None else None,
-            incarnation=receipt.incarnation,
-            data=state.data,
-            steps=note.results(stream),
-        )
+            after = None if anyhow or receipt.repeated else known.after(stream, change, receipt, span)
+            if after is None:
+                self._memory.forget(stream)
+            else:
+                self._memory.put(stream, after)
+            return receipt, after
+        raise too_busy(save.state.task_id)
 
     async def update(
         self,
@@ -158,13 +159,15 @@ class Tasks(Versions, Leases, Ledger):
         it raises ends the update, and nothing is saved.
 
         Args:
-            change: changes the state it gets, or returns another one. It may be async.
+            change: changes the state it gets, or returns another one. It may be async, but not in `holdfast.sync`.
             lease: as for `save`.
             op_id: names this update: a repeat after a lost answer saves nothing and returns what the first returned.
 
         Raises:
             NotFoundError: there is no such task. Save it first.
-            As `save`, but for other versions.
+            ConflictError: the lease has passed on. Stop.
+            InvalidError: JSON cannot carry what it has become. Nothing was stored.
+            UnavailableError: it may have been saved. Repeat the call with the same op_id.
         """
         for _ in range(TURNS):
             state = await self.load(task_id)
@@ -175,7 +178,10 @@ class Tasks(Versions, Leases, Ledger):
             if inspect.isawaitable(changed):
                 changed = await changed
             # Also a state made anew replaces only what it was made from, and not its successor's first version.
-            state = replace(state if changed is None else changed, incarnation=incarnation)
+            state = state if changed is None else changed
+            if not isinstance(state, TaskState):
+                raise InvalidError(f"an update returns a holdfast.TaskState or None, not {type(state).__name__}")
+            state = replace(state, incarnation=incarnation)
             if state.task_id != task_id:
                 raise InvalidError(f"an update of task {task_id!r} returned a state of {state.task_id!r}")
             try:
@@ -183,7 +189,7 @@ class Tasks(Versions, Leases, Ledger):
             except ConflictError as error:
                 if error.current is None:
                     raise
-        raise ConflictError(f"task {task_id!r} was changed {TURNS:,} times meanwhile: try again")
+        raise too_busy(task_id)
 
     async def rewind(self, task_id: str, version: int, *, op_id: str | None = None) -> TaskState:
         """Make an earlier version the newest once more, as a new one. Nothing is lost: rewind to what was before.
@@ -241,7 +247,7 @@ class Tasks(Versions, Leases, Ledger):
         )
 
     async def set_expiry(self, task_id: str, expires_at: datetime | None) -> None:
-        """Let a task end at a moment, by the clock of the place; or, with None, not at all. It adds no version.
+        """Let a task end at a moment, or, with None, not at all. It adds no version, and holds until the next save.
 
         Raises:
             NotFoundError: there is no such task.
@@ -258,7 +264,7 @@ class Tasks(Versions, Leases, Ledger):
                 continue
             self._memory.forget(stream)
             return
-        raise ConflictError(f"task {task_id!r} was changed {TURNS:,} times meanwhile: try again")
+        raise too_busy(task_id)
 
     async def delete(self, task_id: str) -> None:
         """Remove a task with all its versions. Nothing of it can be read again; deleting an unknown task is fine."""
@@ -279,11 +285,20 @@ def _info(head: Head) -> TaskInfo:
     )
 
 
-def _check(retention: Retention | None) -> None:
-    if retention is None:
-        return
-    check_integers(versions=retention.versions)
-    if retention.versions is not None and retention.versions < 1:
-        raise InvalidError(f"Retention(versions={retention.versions}): the newest version always stays, so 1 or more")
-    if retention.age is not None and retention.age.total_seconds() < 0:
-        raise InvalidError(f"Retention(age={retention.age!r}): it must not be negative")
+def _asked(
+    state: TaskState, *, expect: int | None, lease: Lease | None, retention: Retention | None, op_id: str | None
+) -> Save:
+    """Return what a save asks for, checked."""
+    if not isinstance(state, TaskState):
+        raise InvalidError(f"save takes a holdfast.TaskState, not {type(state).__name__}")
+    check_integers(expect=expect)
+    labels = labels_of(LABELS, {name: getattr(state, name) for name in LABELS})
+    if state.status is None:
+        raise InvalidError("status must be a str, such as working")
+    expires_at = None if state.expires_at is None else from_time(state.expires_at, "expires_at")
+    if retention is not None:
+        keep_of(retention)
+    if lease is not None:
+        check_kind(lease)
+    text = encode({**labels, "data": state.data}, f"the state of task {state.task_id!r}")
+    return Save(state, text, labels, expires_at, expect, lease, retention, op_id)

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 from holdfast.abc import Change
 from holdfast.errors import ConflictError, DamagedError, InvalidError, NotFoundError, UnsupportedError
 from holdfast.records import Retention, TaskState
-from holdfast.stores.codec import check_counts, check_integers, decode, stream_name, to_time
-from holdfast.stores.tasks.heads import TURNS, Heads
+from holdfast.rule import clock
+from holdfast.stores.codec import check_counts, check_integers, decode, from_duration, stream_name, to_time
+from holdfast.stores.tasks.heads import TURNS, Heads, too_busy
 from holdfast.stores.tasks.history import Span, chain_of, parse, rebuild
 from holdfast.stores.tasks.known import Known
 from holdfast.stores.tasks.leases import LABELS
 from holdfast.stores.tasks.note import KIND, Keep, Note, id_of, lease_of
-from holdfast.stores.tasks.saving import kept_by
+from holdfast.stores.tasks.saving import keep_of, kept_by
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -49,7 +50,7 @@ class Versions(Heads):
         stop = None if before is None else max(before - 1, 0)
         for _ in range(TURNS):
             head, entries = await self._backend.read(stream, start=0, stop=stop, limit=limit, newest=True)
-            entries = await self._shown(head, entries)
+            entries = self._shown(head, entries)
             if head is None or not entries:
                 return []
             stored = {one.position: parse(one.data, one.position, _where(head, one.position)) for one in entries}
@@ -60,7 +61,7 @@ class Versions(Heads):
             for one in entries:
                 texts[one.position] = rebuild(one.position, more, _where(head, one.position), texts)
             return [_state(head, one, texts[one.position]) for one in reversed(entries)]
-        raise ConflictError(f"task {task_id!r} was changed {TURNS:,} times meanwhile: try again")
+        raise too_busy(task_id)
 
     async def diff(self, task_id: str, a: int, b: int) -> list[dict[str, Any]]:
         """Return how the data of version `a` became that of version `b`, as a JSON Patch (RFC 6902).
@@ -74,6 +75,9 @@ class Versions(Heads):
         except ImportError as error:
             raise UnsupportedError("diff needs jsonpatch: pip install 'holdfast[diff]'") from error
         states = []
+        check_integers(a=a, b=b)
+        if min(a, b) < 1:
+            raise InvalidError(f"diff of {a} and {b}: versions begin at 1")
         for version in (a, b):
             state = await self.load(task_id, version=version)
             if state is None:
@@ -97,7 +101,9 @@ class Versions(Heads):
         check_integers(keep=keep)
         if (keep is None) == (older_than is None) or (keep is not None and keep < 1):
             raise InvalidError("prune takes keep=, 1 or more, or older_than=")
-        bounds = kept_by(None, Retention(keep, older_than))
+        if older_than is not None:
+            from_duration(older_than, "older_than")
+        bounds = keep_of(Retention(keep, older_than))
         for _ in range(TURNS):
             (head,) = await self._backend.heads([stream])
             if head is None:
@@ -118,7 +124,7 @@ class Versions(Heads):
             finally:
                 self._memory.forget(stream)
             return gone
-        raise ConflictError(f"task {task_id!r} was changed {TURNS:,} times meanwhile: try again")
+        raise too_busy(task_id)
 
     async def _version(self, stream: str, position: int | None) -> TaskState | None:
         """Return the version at a position, or the newest."""
@@ -127,13 +133,13 @@ class Versions(Heads):
                 head, entries = await self._backend.read(stream, limit=1, newest=True)
             else:
                 head, entries = await self._backend.read(stream, start=position, stop=position + 1)
-            entries = await self._shown(head, entries)
+            entries = self._shown(head, entries)
             if head is None or not entries:
                 return None
             known = await self._known(stream, head, entries[0])
             if known is not None and known.span is not None:
                 return _state(head, entries[0], known.span.text)
-        raise ConflictError(f"{stream!r} was changed {TURNS:,} times meanwhile: try again")
+        raise too_busy(stream.removeprefix(f"{KIND}/"))
 
     async def _newest(self, stream: str) -> Known:
         """Return what the next save needs to know. A newest version that does not decode stands in nobody's way."""
@@ -147,7 +153,7 @@ class Versions(Heads):
                 return Known(head, None)
             if known is not None:
                 return known
-        raise ConflictError(f"{stream!r} was changed {TURNS:,} times meanwhile: try again")
+        raise too_busy(stream.removeprefix(f"{KIND}/"))
 
     async def _known(self, stream: str, head: Head, entry: Entry) -> Known | None:
         """Return a version with what it is made from; None where that was removed meanwhile."""
@@ -182,33 +188,33 @@ class Versions(Heads):
             return None
         return stored | {one.position: parse(one.data, one.position, _where(head, one.position)) for one in entries}
 
-    async def _shown(self, head: Head | None, entries: list[Entry]) -> list[Entry]:
+    def _shown(self, head: Head | None, entries: list[Entry]) -> list[Entry]:
         """Leave out what is out of the bounds of the task's retention."""
         if head is None or not entries:
             return []
-        low = max(head.base, await self._first(head, entries, kept_by(Note.read(head).keep, self.retention)))
+        low = max(head.base, self._first(head, entries, kept_by(Note.read(head).keep, self.retention)))
         return [one for one in entries if one.position >= low]
 
     async def _bound(self, head: Head, bounds: Keep) -> int:
         """Return the lowest position within the bounds, from the head and as few versions as it takes to find it."""
-        low = await self._first(head, [], bounds)
+        low = self._first(head, [], bounds)
         if bounds.age is None:
             return low
         low, high = max(low, head.base, head.first), head.next - 1
         while low < high:
             middle = (low + high) // 2
             _, found = await self._backend.read(head.name, start=middle, limit=1)
-            if found and await self._first(head, found, bounds) > middle:
+            if found and self._first(head, found, bounds) > middle:
                 low = middle + 1
             else:
                 high = middle
         return low
 
-    async def _first(self, head: Head, entries: list[Entry], bounds: Keep) -> int:
+    def _first(self, head: Head, entries: list[Entry], bounds: Keep) -> int:
         """Return the lowest position within the bounds; that of the newest version always is."""
         low = 0 if bounds.versions is None else max(head.next - bounds.versions, 0)
         if bounds.age is not None:
-            since = await self._backend.now() - bounds.age
+            since = clock() - bounds.age  # of an entry nothing is known but what the clock of who saved it said
             old = [one.position + 1 for one in entries if one.created_at < since]
             low = max(low, *old) if old else low
         return min(low, head.next - 1)
