@@ -93,7 +93,7 @@ def run_commands(block: Block, folder: Path) -> None:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=240,  # `holdfast check` asks every clause, on a machine that may be busy
             check=False,
         )
         where = f"{block.page.relative_to(ROOT)}:{line}"
@@ -108,6 +108,7 @@ def close_what_is_open(module: types.ModuleType, runner: asyncio.Runner) -> None
                 runner.run(closing)
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize(
     "page",
     [page for page in PAGES if any(block.language in {"python", "console", "bash"} for block in blocks_of(page))],

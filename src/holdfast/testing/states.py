@@ -27,6 +27,10 @@ __all__ = [
 ]  # fmt: skip
 
 
+_AT_ONCE: Final = 20
+"""Versions that are asked for at once: a place may be far away."""
+
+
 def noise(size: int, *seed: object) -> str:
     """Return text that does not get smaller than by half, the same for the same seed."""
     return hashlib.shake_256(repr(seed).encode()).hexdigest(size // 2 + 1)[:size]
@@ -80,8 +84,14 @@ async def loads(tasks: Tasks, task_id: str, version: int | None, data: Any, what
 
 async def everything(tasks: Tasks, task_id: str, datas: Sequence[Any], what: str, *, first: int = 1) -> None:
     """Raise unless a task has just these versions, loaded one by one and as a history."""
-    for version, data in enumerate(datas, first):
-        same((await loads(tasks, task_id, version, data, what)).version, version, f"{what}: its number")
+    numbers = list(range(first, first + len(datas)))
+    for start in range(0, len(datas), _AT_ONCE):
+        some = zip(numbers[start : start + _AT_ONCE], datas[start:], strict=False)
+        calls = [loads(tasks, task_id, version, data, what) for version, data in some]
+        for version, found in zip(numbers[start:], await asyncio.gather(*calls, return_exceptions=True), strict=False):
+            if isinstance(found, BaseException):
+                raise found
+            same(found.version, version, f"{what}: its number")
     for outside in {first - 1, first + len(datas)} - {0}:
         same(await tasks.load(task_id, version=outside), None, f"{what}: version {outside}")
     await loads(tasks, task_id, None, datas[-1], what)
@@ -92,7 +102,6 @@ async def everything(tasks: Tasks, task_id: str, datas: Sequence[Any], what: str
             break
         states += page
         before = page[-1].version
-    numbers = list(range(first, first + len(datas)))
     same([state.version for state in states], numbers[::-1], f"{what}: versions of the history")
     for state in states:
         exactly(state.data, datas[state.version - first], f"{what}: data of version {state.version} in the history")
