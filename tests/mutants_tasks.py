@@ -31,12 +31,7 @@ breaks(
     changes.an_update_or_a_rewinding_is_repeated_by_its_name,
     tasks_races.all_that_races_is_kept,
 )(ForgetsOpIds)
-breaks(
-    changes.updates_at_once_all_count,
-    changes.racing_saves_of_large_states_are_all_kept,
-    tasks_races.all_that_races_is_kept,
-    tasks_races.all_that_races_a_pruning_is_kept,
-)(IgnoresExpect)
+breaks(changes.updates_at_once_all_count)(IgnoresExpect)
 breaks(
     tasks_leases.of_racing_claims_one_wins,
     tasks_steps.of_racing_records_one_is_kept,

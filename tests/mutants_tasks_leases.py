@@ -286,7 +286,7 @@ class RecordsEachTime(Tasks):
     retention.versions_go_when_they_are_old,
 )
 class ShowsAllThatIsStored(Tasks):
-    def _first(self, head, entries, bounds):
+    async def _first(self, head, entries, bounds):
         return 0
 
 

@@ -4,7 +4,7 @@ A version is stored whole, or as what differs from an earlier one, its base. Ver
 up to where the differences outgrow it. The number of a version in its span, written with the digits 0 to 7, decides
 its base: the lowest digit that is not 0 becomes one less. So the base is mostly the version before, at times the one
 8, 64 or 512 before; in a span of less than 512 a version is at most 21 steps from a whole one, in any at most 28, and
-a change is stored two times, or three.
+a change is stored two times, or three. A small text among large ones may cost a few steps more.
 
     entry = 0x01 | MessagePack of [whole, base, size, compressed, body, span, deltas, earlier]
             | CRC-32 of all before, little-endian
@@ -75,7 +75,7 @@ class Span(NamedTuple):
     text: bytes
     """Of the newest version."""
     chain: tuple[tuple[int, Stored], ...]
-    """From the newest version down to one that is whole, each the base of the one before: at most 29."""
+    """From the newest version down to one that is whole, each the base of the one before: a few dozen at most."""
 
     @property
     def earlier(self) -> list[tuple[int, int]]:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from holdfast.abc import Change
 from holdfast.errors import ConflictError, DamagedError, InvalidError, NotFoundError, UnsupportedError
 from holdfast.records import Retention, TaskState
-from holdfast.rule import clock
 from holdfast.stores.codec import check_counts, check_integers, decode, from_duration, stream_name, to_time
 from holdfast.stores.tasks.heads import TURNS, Heads, too_busy
 from holdfast.stores.tasks.history import Span, chain_of, parse, rebuild
@@ -50,7 +49,7 @@ class Versions(Heads):
         stop = None if before is None else max(before - 1, 0)
         for _ in range(TURNS):
             head, entries = await self._backend.read(stream, start=0, stop=stop, limit=limit, newest=True)
-            entries = self._shown(head, entries)
+            entries = await self._shown(head, entries)
             if head is None or not entries:
                 return []
             stored = {one.position: parse(one.data, one.position, _where(head, one.position)) for one in entries}
@@ -133,7 +132,7 @@ class Versions(Heads):
                 head, entries = await self._backend.read(stream, limit=1, newest=True)
             else:
                 head, entries = await self._backend.read(stream, start=position, stop=position + 1)
-            entries = self._shown(head, entries)
+            entries = await self._shown(head, entries)
             if head is None or not entries:
                 return None
             known = await self._known(stream, head, entries[0])
@@ -188,33 +187,33 @@ class Versions(Heads):
             return None
         return stored | {one.position: parse(one.data, one.position, _where(head, one.position)) for one in entries}
 
-    def _shown(self, head: Head | None, entries: list[Entry]) -> list[Entry]:
+    async def _shown(self, head: Head | None, entries: list[Entry]) -> list[Entry]:
         """Leave out what is out of the bounds of the task's retention."""
         if head is None or not entries:
             return []
-        low = max(head.base, self._first(head, entries, kept_by(Note.read(head).keep, self.retention)))
+        low = max(head.base, await self._first(head, entries, kept_by(Note.read(head).keep, self.retention)))
         return [one for one in entries if one.position >= low]
 
     async def _bound(self, head: Head, bounds: Keep) -> int:
         """Return the lowest position within the bounds, from the head and as few versions as it takes to find it."""
-        low = self._first(head, [], bounds)
+        low = await self._first(head, [], bounds)
         if bounds.age is None:
             return low
         low, high = max(low, head.base, head.first), head.next - 1
         while low < high:
             middle = (low + high) // 2
             _, found = await self._backend.read(head.name, start=middle, limit=1)
-            if found and self._first(head, found, bounds) > middle:
+            if found and await self._first(head, found, bounds) > middle:
                 low = middle + 1
             else:
                 high = middle
         return low
 
-    def _first(self, head: Head, entries: list[Entry], bounds: Keep) -> int:
+    async def _first(self, head: Head, entries: list[Entry], bounds: Keep) -> int:
         """Return the lowest position within the bounds; that of the newest version always is."""
         low = 0 if bounds.versions is None else max(head.next - bounds.versions, 0)
         if bounds.age is not None:
-            since = clock() - bounds.age  # of an entry nothing is known but what the clock of who saved it said
+            since = await self._backend.now() - bounds.age
             old = [one.position + 1 for one in entries if one.created_at < since]
             low = max(low, *old) if old else low
         return min(low, head.next - 1)
