@@ -72,7 +72,7 @@ def server() -> Iterator[Postgres]:
         if other := _other():
             shutil.chown(folder, other["user"], other["group"])
         here = Postgres(programs, folder)
-        here.run("initdb", "--pgdata", str(folder / "data"), "--username=bench", "--auth=trust", "--encoding=UTF8")
+        _make(here)
         log = folder / "log"
         settings = (f"listen_addresses={HOST}", f"port={here.port}", "unix_socket_directories=")
         with log.open("wb") as out:
@@ -81,19 +81,22 @@ def server() -> Iterator[Postgres]:
                 cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=out, **_other(),
             )  # fmt: skip
         try:
-            if (
-                not wait_until(lambda: process.poll() is not None or _ready(here), PATIENCE)
-                or process.poll() is not None
-            ):
+            wait_until(lambda: process.poll() is not None or _ready(here), PATIENCE)
+            if process.poll() is not None or not _ready(here):
                 raise ServiceError(f"PostgreSQL does not answer\n{tail([log])}")
             yield here
         finally:
             process.send_signal(signal.SIGINT)  # its fast way to end: nobody is waited for
             process.wait(PATIENCE)
-    except subprocess.CalledProcessError as error:
-        raise ServiceError(f"{error}: {error.stderr}") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _make(here: Postgres) -> None:
+    try:
+        here.run("initdb", f"--pgdata={here.folder / 'data'}", "--username=bench", "--auth=trust", "--encoding=UTF8")
+    except subprocess.CalledProcessError as error:
+        raise ServiceError(f"initdb says: {error.stderr}") from error
 
 
 def _programs() -> Path:
