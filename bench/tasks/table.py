@@ -66,7 +66,7 @@ def show(judged: Sequence[Bar], found: Found) -> None:
     size = next((one["size"] for one in found.grown.values() if "size" in one), 0)
     print_table(
         f"{STEPS} steps of a conversation that has {_bytes(size)} in the end, all of it saved at each",
-        ("", "stored", "sent", "requests", "save, step 10", f"step {STEPS}"),
+        ("", "stored", "sent", "requests", "step 10", f"step {STEPS}"),
         _rows(found.grown, lambda name: _grown(found.grown[name], found.grows[name])),
     )
     for kind in KINDS:
