@@ -119,9 +119,8 @@ class Run:
         self.close(store)
         self.look(keep=True)
         self.compare(large.state)
-        return {"save": median(times[WARM_UP:]), "size": len(plain(large.state)), "saves": len(times)} | self.asked(
-            len(times)
-        )
+        figures = {"save": median(times[WARM_UP:]), "size": len(plain(large.state)), "saves": len(times)}
+        return figures | self.asked(len(times))
 
     def turn(self) -> Figures:
         """The state saved a few times more and then loaded by a new opening, again and again: each load has another
@@ -142,6 +141,7 @@ class Run:
             parses += timed(json.loads, [(text,)], PATIENCE)
             if msgspec is not None:
                 faster += timed(msgspec.json.decode, [(text,)], PATIENCE)
+        self.compare(large.state)
         figures = {"save": median(saves), "load": median(loads) / 1e6, "slowest": max(loads) / 1e6}
         figures |= {"json": median(parses) / 1e6} | ({"msgspec": median(faster) / 1e6} if faster else {})
         return figures | {"version": large.saves} | self.asked(len(loads))
