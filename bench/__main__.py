@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 def main() -> int:
     """Run the rounds and report. The exit code is 1 only where `--check` asks for it and a bar was not met."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("only", nargs="?", choices=("sqlite", "s3", "artifacts"), help="only this (the first two)")
+    parser.add_argument(
+        "only", nargs="?", choices=("sqlite", "s3", "artifacts", "tasks"), help="only this (the first two)"
+    )
     parser.add_argument(
         "--rounds", type=int, default=5, help="how often everybody takes a turn (5); on S3, half of that"
     )
@@ -45,8 +47,8 @@ def main() -> int:
 
     judged: list[Bar] = []
     report: dict[str, Any] = {"rounds": options.rounds}
-    for name, half in (("sqlite", _sqlite), ("s3", _s3), ("artifacts", _artifacts)):
-        if options.only == name or (options.only is None and name != "artifacts"):
+    for name, half in (("sqlite", _sqlite), ("s3", _s3), ("artifacts", _artifacts), ("tasks", _tasks)):
+        if options.only == name or (options.only is None and name in ("sqlite", "s3")):
             its_bars, its_report = half(options, say)
             judged += its_bars
             report[name] = its_report | {"bars": [_plain(bar) for bar in its_bars]}
@@ -86,6 +88,16 @@ def _artifacts(options: argparse.Namespace, say: Say) -> Half:
     found = rounds.measure(1 if options.quick else (options.rounds + 1) // 2, options.size, options.endpoint, say)
     print(f"\nPython {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {platform.system()}\n")
     return rounds.show(found), found
+
+
+def _tasks(options: argparse.Namespace, say: Say) -> Half:
+    from bench.tasks import rounds, table
+
+    found = rounds.measure(1 if options.quick else (options.rounds + 1) // 2, options.endpoint, say)
+    judged = table.bars(found)
+    print(f"\nPython {platform.python_version()}, {found.server}, {platform.system()}\n")
+    table.show(judged, found)
+    return judged, found._asdict()
 
 
 def _plain(bar: Bar) -> dict[str, Any]:
