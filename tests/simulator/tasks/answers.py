@@ -107,7 +107,8 @@ class Answers:
 
     def _prune(self, attempt: Attempt, answer: int) -> bool:
         made = [one for one in attempt.call.effects if one.at >= attempt.began]
-        return len(made) == 1 if answer else not made or len(attempt.call.attempts) > 1
+        # An earlier attempt may have been late, and have done it beside this one or instead of it.
+        return bool(made) if answer else not made or len(attempt.call.attempts) > 1
 
     def _delete(self, attempt: Attempt, answer: None) -> bool:
         return any(moment.task is None for moment in self._moments(attempt))
