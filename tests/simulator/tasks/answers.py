@@ -107,7 +107,8 @@ class Answers:
 
     def _prune(self, attempt: Attempt, answer: int) -> bool:
         made = [one for one in attempt.call.effects if one.at >= attempt.began]
-        return len(made) == 1 if answer else not made or len(attempt.call.attempts) > 1
+        # An earlier attempt may have been late, and have done it beside this one or instead of it.
+        return bool(made) if answer else not made or len(attempt.call.attempts) > 1
 
     def _delete(self, attempt: Attempt, answer: None) -> bool:
         return any(moment.task is None for moment in self._moments(attempt))
@@ -160,7 +161,7 @@ class Answers:
         if bounds.age is None:
             return set(shown), set(shown)
         # Time goes on while they look, and each looks when it likes.
-        first, last = min(attempt.clocks, default=0) - bounds.age, max(attempt.clocks, default=0) - bounds.age
+        first, last = attempt.at - bounds.age, self._judge.now() - bounds.age
         return (
             {at for at in shown if at == newest or task.saved[at].at >= last},
             {at for at in shown if at == newest or task.saved[at].at >= first},

@@ -69,6 +69,10 @@ class TaskJudge(Judge):
                 self._took_effect(name, one.change, before, now)
             before = now
 
+    def now(self) -> int:
+        """Return what a clock shows that is right: by such a one the age of versions is judged."""
+        return self._scheduler.clock
+
     def bounds(self, task: Task) -> Bounds:
         """Return how many versions of a task stay."""
         return task.keep if task.keep is not None else self.default
@@ -142,7 +146,8 @@ class TaskJudge(Judge):
             raise Violation(f"{call} takes a task with {head.labels}")
         if token <= task.greatest:
             raise Violation(f"{call} gets the token {token}, and {task.greatest} was given before")
-        if self._one_clock and token <= self._greatest[head.name]:
+        # Whoever has asked the clock before that life ended, and slept since, may get an earlier number: a known limit.
+        if self._one_clock and token <= self._greatest[head.name] < max(attempt.clocks):
             raise Violation(f"{call} gets the token {token}, of an earlier life {self._greatest[head.name]} was given")
         self._greatest[head.name] = max(self._greatest[head.name], token)
         if holder is not None:
@@ -199,7 +204,7 @@ class TaskJudge(Judge):
         if call.keep is not None and head.base > head.next - call.keep:
             raise Violation(f"{call} leaves {head.next - head.base} versions")
         if call.older_than is not None:
-            since = max(attempt.clocks) - round(call.older_than.total_seconds() * 1e6)
+            since = self._scheduler.clock - round(call.older_than.total_seconds() * 1e6)
             young = [at for at, one in was.entries.items() if at < head.base and one.at >= since]
             if young:
                 raise Violation(f"{call} ends {young}, which are not so old")
