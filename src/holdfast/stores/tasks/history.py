@@ -6,15 +6,18 @@ its base: the lowest digit that is not 0 becomes one less. So the base is mostly
 8, 64 or 512 before; in a span of less than 512 a version is at most 21 steps from a whole one, in any at most 28, and
 a change is stored two times, or three. A small text among large ones may cost a few steps more.
 
-    entry = 0x01 | MessagePack of [whole, base, size, compressed, body, span, deltas, earlier]
+    entry = 0x01 | MessagePack of [whole, base, size, crc, front, back, compressed, body, span, deltas, earlier]
             | CRC-32 of all before, little-endian
 
 `whole` and `base` are positions, and -1 in what begins a span, which may be stored wherever its turn comes. What has
-itself as its base is whole without beginning a span: small texts are. `size` is that of the text, in bytes. `body` is
-the text as it is, or a Zstandard frame with a checksum of its own, made with the text of the base as its prefix. `span`
-and `deltas` say how many bytes of bodies the first of the span has, and those after it up to this one. `earlier` has,
-in what is whole, where spans before began, and when their last version was saved. Two checksums, as the one of a frame
-says that it was made with this base, and the other that no number beside it is wrong, nor a text that is no frame.
+itself as its base is whole without beginning a span: small texts are. `size` and `crc`, a CRC-32, are those of the
+text. It begins with `front` bytes of its base and ends with the last `back` bytes of it: most changes are in one place,
+and then a version is put together without Zstandard seeing all of it. `body` is what lies between, as it is or as a
+Zstandard frame, whose prefix is what lies between in the base, with 32 KiB before and behind. `span` and `deltas` say
+how many bytes of bodies the first of the span has, and those after it up to this one. `earlier` has, in what is whole,
+where spans before began, and when their last version was saved.
+
+Two checksums: the one of the text says that it was made with the right base, that of the entry that no number is wrong.
 
 Source: skip-deltas as Subversion's FSFS has them (subversion/libsvn_fs_fs/structure); `zstd --patch-from`; a new whole
 version when the deltas outgrow it, as in Mercurial's revlog.
@@ -50,6 +53,8 @@ _MATCH: Final = 6
 """Bytes of the shortest match: shorter ones, found by chance in what is random, cost more than they save."""
 _WINDOW: Final = 27
 """Of what Zstandard may look back, as a power of two: a text and its base, each of the largest size."""
+_AROUND: Final = 2**15
+_STEP: Final = 2**16
 _TAG: Final = b"\x01"
 _CRC: Final = 4
 _ITSELF: Final = -1
@@ -61,6 +66,9 @@ class Stored(msgspec.Struct, frozen=True, array_like=True, gc=False):
     whole: int
     base: int
     size: int
+    crc: int
+    front: int
+    back: int
     compressed: bool
     body: bytes
     span: int
@@ -99,7 +107,7 @@ def begin(position: int, text: bytes, before: Span | None, now: int) -> tuple[by
     packed = _compress(text, b"") if len(text) >= _DENSE else text
     compressed = len(packed) < len(text)
     body = packed if compressed else text
-    one = Stored(position, position, len(text), compressed, body, len(body), 0, earlier)
+    one = Stored(position, position, len(text), zlib.crc32(text), 0, 0, compressed, body, len(body), 0, earlier)
     entry = _write(msgspec.structs.replace(one, whole=_ITSELF, base=_ITSELF))
     return entry, Span(position, text, ((position, one),))
 
@@ -117,17 +125,23 @@ def follow(span: Span, text: bytes, now: int) -> tuple[bytes, Span]:
     if number >= _LONGEST:
         return begin(position, text, span, now)
     base, body, earlier = position, text, span.earlier
+    front, back, compressed = 0, 0, False
     chain: tuple[tuple[int, Stored], ...] = ()
     if len(text) >= _DENSE:
         known = {at for at, _ in span.chain}
         base = position - digit if position - digit in known else span.position
         chain = tuple(link for link in span.chain if link[0] <= base)
-        prefix = span.text if base == span.position else rebuild(base, dict(chain), f"version {base + 1}")
-        body, earlier = _compress(text, prefix), []
+        before = span.text if base == span.position else rebuild(base, dict(chain), f"version {base + 1}")
+        front = _alike(before, text, min(len(before), len(text)))
+        back = _alike(before, text, min(len(before), len(text)) - front, at_end=True)
+        body, earlier = text[front : len(text) - back], []
+        packed = _compress(body, _around(before, front, back))
+        compressed = len(packed) < len(body)
+        body = packed if compressed else body
     size, deltas = span.newest.span, span.newest.deltas + len(body)
     if deltas > max(size, _SHORT):  # so a load reads at most twice what it needs
         return begin(position, text, span, now)
-    one = Stored(whole, base, len(text), base != position, body, size, deltas, earlier)
+    one = Stored(whole, base, len(text), zlib.crc32(text), front, back, compressed, body, size, deltas, earlier)
     return _write(one), Span(position, text, ((position, one), *chain))
 
 
@@ -153,7 +167,8 @@ def parse(data: bytes, position: int, where: str) -> Stored:
         found = msgspec.structs.replace(found, whole=position, base=position)
     elif not (0 <= found.whole < position and found.whole <= found.base <= position):
         raise DamagedError(f"{where}: it contradicts itself")
-    if not (0 <= found.size <= MAX_ENTRY_BYTES and found.compressed | (found.base == position)):
+    kept = min(found.front, found.back, found.size - found.front - found.back)
+    if not (0 <= found.size <= MAX_ENTRY_BYTES and kept >= 0):
         raise DamagedError(f"{where}: it contradicts itself")
     return found
 
@@ -201,6 +216,8 @@ def rebuild(position: int, stored: Mapping[int, Stored], where: str, texts: Mapp
         steps.append(one)
     for one in reversed(steps):
         text = _expand(one, text, where)
+    if zlib.crc32(text) != stored[position].crc:
+        raise DamagedError(f"{where}: it does not match its checksum, or what it is made from")
     return text
 
 
@@ -209,7 +226,6 @@ def _compress(text: bytes, prefix: bytes) -> bytes:
     option = zstd.CompressionParameter
     options = {
         option.compression_level: _LEVEL,
-        option.checksum_flag: 1,
         option.min_match: _MATCH,
         option.window_log: min(max((len(text) + len(prefix)).bit_length(), 10), _WINDOW),
         # Finds what moved, and all of a large base; below that the level's own tables do.
@@ -220,24 +236,47 @@ def _compress(text: bytes, prefix: bytes) -> bytes:
     return packed
 
 
-def _expand(one: Stored, prefix: bytes, where: str) -> bytes:
-    if not one.compressed:
-        text = one.body
-    else:
+def _alike(one: bytes, other: bytes, most: int, *, at_end: bool = False) -> int:
+    """Return how many bytes, up to `most`, two texts have in common where they begin, or where they end."""
+    alike, step = 0, _STEP
+    while step:
+        while alike + step <= most:
+            here, there = (len(one) - alike - step, len(other) - alike - step) if at_end else (alike, alike)
+            if one[here : here + step] != other[there : there + step]:
+                break
+            alike += step
+        step //= 2
+    return alike
+
+
+def _around(base: bytes, front: int, back: int) -> bytes:
+    """Return what of a base the middle of its successor is like: what was there, and what is before and behind."""
+    return base[max(front - _AROUND, 0) : len(base) - max(back - _AROUND, 0)]
+
+
+def _expand(one: Stored, base: bytes, where: str) -> bytes:
+    if one.front + one.back > len(base):
+        raise DamagedError(f"{where}: it does not match its base")
+    middle, size = one.body, one.size - one.front - one.back
+    if one.compressed:
+        prefix = _around(base, one.front, one.back)
         zstd = _zstd()
-        base = zstd.ZstdDict(prefix, is_raw=True).as_prefix if len(prefix) >= _PREFIX else None
+        known = zstd.ZstdDict(prefix, is_raw=True).as_prefix if len(prefix) >= _PREFIX else None
         options = {zstd.DecompressionParameter.window_log_max: _WINDOW}
         try:
             # No more than it says is made of it, whatever it says inside.
-            decoder = zstd.ZstdDecompressor(zstd_dict=base, options=options)
-            text = decoder.decompress(one.body, max_length=one.size)
+            decoder = zstd.ZstdDecompressor(zstd_dict=known, options=options)
+            middle = decoder.decompress(one.body, max_length=size)
         except zstd.ZstdError as error:
-            raise DamagedError(f"{where}: it does not match its checksum, or its base") from error
+            raise DamagedError(f"{where}: it does not decode, or not with its base") from error
         if not decoder.eof or decoder.unused_data:
             raise DamagedError(f"{where}: it is longer or shorter than it says")
-    if len(text) != one.size:
-        raise DamagedError(f"{where}: it has {len(text):,} bytes, and says {one.size:,}")
-    return text
+    if len(middle) != size:
+        raise DamagedError(f"{where}: it has {len(middle):,} bytes, and says {size:,}")
+    if not base:
+        return middle
+    view = memoryview(base)
+    return b"".join((view[: one.front], middle, view[len(base) - one.back :]))
 
 
 def _zstd() -> Any:

@@ -26,6 +26,8 @@ __all__ = ["Sealed", "crowded", "due", "limits_of", "merge", "older", "pack", "s
 
 _COLD: Final = 16
 """How much sooner cold entries are moved."""
+_LARGE_ENOUGH: Final = 4
+"""How much smaller a cold segment is that is merged no more: eight of them would be more than what anybody reads."""
 _WORTH_OF_COLD: Final = 4
 """A PUT more for so many commits, instead of uploading what nobody reads with each of them."""
 
@@ -56,6 +58,7 @@ def limits_of(state: State, limits: Limits) -> Limits:
         head=limits.head // 2 // _COLD,
         growing=tail,
         worth=_WORTH_OF_COLD,
+        segment=limits.segment // _LARGE_ENOUGH,
         fan_in=2 * limits.fan_in,
         cold=True,
     )
