@@ -21,6 +21,7 @@ from holdfast.stores.artifacts.file import ArtifactFile
 from holdfast.stores.artifacts.find import find_head, find_version, must_find_version
 from holdfast.stores.artifacts.follow import listed, newest_info
 from holdfast.stores.artifacts.links import link, unlink
+from holdfast.stores.artifacts.pruning import prune
 from holdfast.stores.artifacts.reader import ArtifactReader
 from holdfast.stores.artifacts.records import KIND, Version, content_of, stream_of
 from holdfast.stores.artifacts.writer import ArtifactWriter
@@ -254,12 +255,7 @@ class Artifacts(Datasets):
         check_counts(keep=keep)
         if keep < 1:
             raise InvalidError(f"keep={keep}: the newest version stays; `delete` removes them all")
-        head = await find_head(self._backend, artifact_id)
-        if head is None or head.next - keep <= head.first:
-            return 0
-        first = head.next - keep
-        await self._backend.commit(head.name, Change(drop_before=first, incarnation=head.incarnation))
-        return first - head.first
+        return await prune(self._backend, artifact_id, keep)
 
     async def delete(self, artifact_id: str) -> None:
         """Remove an artifact with all its versions. Nothing of it can be read again; an unknown one is fine.
