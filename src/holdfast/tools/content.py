@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from holdfast import ArtifactInfo, Stores
 
-__all__ = ["load", "save", "target"]
+__all__ = ["alone", "load", "save", "target"]
 
 _PIECE: Final = 2**20
 
@@ -62,7 +62,7 @@ async def save(reader: Any, file: Path | None, advance: Callable[[int], None]) -
         return 0
     info: ArtifactInfo = reader.info
     part = file.with_name(f"{file.name}.part")
-    with _alone(part) as out:
+    with alone(part) as out:
         digest = sha256()
         begun = _resume(out, digest, info.size)
         advance(begun)
@@ -79,7 +79,7 @@ async def save(reader: Any, file: Path | None, advance: Callable[[int], None]) -
 
 
 @contextmanager
-def _alone(part: Path) -> Iterator[IO[bytes]]:
+def alone(part: Path) -> Iterator[IO[bytes]]:
     """Open what is there of a file, for nobody else to write it meanwhile. The lock goes with its process.
 
     Raises:
