@@ -69,7 +69,8 @@ class Artifacts(Datasets):
         """Store the artifact, as given, as a new version. The older versions stay.
 
         `context_id`, `task_id` and `schema` stay what they were where they are None. Two writers without `expect` both
-        get their version, one after the other. What has the same bytes as an earlier version is not stored again.
+        get their version, one after the other. What has the same bytes as an earlier version is not stored again, but
+        for a body that turns out to be damaged: so the same content, stored once more, mends it.
 
         Args:
             expect: the version that this update follows.
@@ -201,6 +202,8 @@ class Artifacts(Datasets):
             NotFoundError: there is no such artifact, or no such version.
             InvalidError: `expires` is out of its bounds.
         """
+        if not isinstance(expires, timedelta):
+            raise InvalidError(f"expires={expires!r}: give a timedelta, as in timedelta(minutes=10)")
         return await link(
             self._backend, stream_of(artifact_id), await must_find_version(self._backend, artifact_id, version), expires
         )
