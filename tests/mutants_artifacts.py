@@ -171,19 +171,33 @@ class KeepsNone(Artifacts):
 
 
 @breaks(content.pruning_beside_updates_loses_none)
-class PrunesWhatItSaw(Forwards):
+class PrunesWhatItSaw(Artifacts):
+    async def prune(self, artifact_id, *, keep):
+        (head,) = await self._backend.heads([stream_of(artifact_id)])
+        if head is None or head.next - keep <= head.first:
+            return await super().prune(artifact_id, keep=keep)
+        change = Change(drop_before=head.next - keep, revision=head.revision)
+        await self._backend.commit(head.name, change)
+        return head.next - keep - head.first
+
+
+@breaks(content.pruning_beside_updates_loses_none)
+class TellsOfTheOneBefore(Forwards):
     async def commit(self, stream, change):
-        if change.drop_before and change.revision is None:
-            (head,) = await self.heads([stream])
-            change = change._replace(revision=head and head.revision)
-        return await super().commit(stream, change)
+        return await super().commit(stream, change._replace(revision=None) if change.drop_before else change)
+
+
+@breaks(content.pruning_leaves_the_newest_versions)
+class TellsTheTimeOfThePrune(Forwards):
+    async def commit(self, stream, change):
+        return await super().commit(stream, change._replace(note=None) if change.drop_before else change)
 
 
 @breaks(content.pruning_beside_updates_loses_none)
 class CutsTheEnd(Forwards):
     async def commit(self, stream, change):
         if change.drop_before:
-            change = change._replace(cut_from=change.drop_before + 1)
+            change = change._replace(cut_from=change.drop_before + 1, revision=None)
         return await super().commit(stream, change)
 
 

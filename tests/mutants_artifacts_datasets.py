@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager, suppress
+from importlib import import_module
 
 from holdfast import Artifacts, InvalidError, NotFoundError, UnsupportedError
 from holdfast.stores.artifacts.dataset import DatasetWriter
@@ -182,3 +183,24 @@ class LinksToNowhere(HasUrls):
 class NeverLooks(Artifacts):
     async def url(self, artifact_id, **options):
         raise UnsupportedError("this place has no links")
+
+
+@breaks(datasets.a_dataset_becomes_a_table)
+class GuessesTypes(Artifacts):
+    async def to_arrow(self, artifact_id, **options):
+        table = await super().to_arrow(artifact_id, **options)
+        return type(table).from_pylist([{**row, "n": float(row["n"])} for row in table.to_pylist()])
+
+
+@breaks(datasets.a_dataset_becomes_a_table)
+class LosesTheLastRows(Artifacts):
+    async def to_parquet(self, artifact_id, path, **options):
+        table = await self.to_arrow(artifact_id, **options)
+        import_module("pyarrow.parquet").write_table(table.slice(0, len(table) - 1), path)
+        return await self.info(artifact_id)
+
+
+@breaks(datasets.a_dataset_becomes_a_table)
+class FramesWithoutOrder(Artifacts):
+    async def to_pandas(self, artifact_id, **options):
+        return (await super().to_pandas(artifact_id, **options))[::-1]

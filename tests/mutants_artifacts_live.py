@@ -207,6 +207,12 @@ class TakesAnyBatch(Artifacts):
             yield writer
 
 
+@breaks(live.what_is_written_live_is_followed_meanwhile)
+class WaitsForAFullBatch(Artifacts):
+    def open_live(self, artifact_id, *, flush_seconds=3_600, **options):
+        return super().open_live(artifact_id, flush_seconds=flush_seconds, **options)
+
+
 @breaks(live.lost_answers_double_nothing_that_is_written_live)
 class RepeatsBatches(Forwards):
     async def commit(self, stream, change):

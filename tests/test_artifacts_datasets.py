@@ -11,6 +11,7 @@ from math import inf, nan
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+import pandas
 import pyarrow
 import pytest
 from pyarrow import parquet
@@ -127,6 +128,10 @@ async def test_what_are_no_rows_is_refused(here):
     async with here.open_dataset("d") as dataset:
         for wrong in ({"n": 1}, "text", 5, None, [5], [[1]], [{"n": 1}, None]):
             with pytest.raises(InvalidError):
+                await dataset.append(wrong)
+        tables = (pyarrow.table({"n": [1]}), r"to_pylist\(\)"), (pandas.DataFrame({"n": [1]}), r"to_dict\('records'\)")
+        for wrong, fix in tables:
+            with pytest.raises(InvalidError, match=fix):
                 await dataset.append(wrong)
         await dataset.append(row for row in rows(0, 2))
     assert await load(here) == rows(0, 2)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
+    from holdfast.testing import Make
     from tests.services.faulty_s3 import Record
 
 T = TypeVar("T")
@@ -37,11 +38,17 @@ def server() -> Iterator[FaultyS3]:
         yield server
 
 
-@pytest.fixture(params=["memory", "sqlite", "s3"])
+@pytest.fixture(params=["memory", "sqlite", "counted s3", "s3"])
 async def stores(request: pytest.FixtureRequest, tmp_path: Path, server: FaultyS3) -> AsyncIterator[holdfast.Stores]:
-    async with {"memory": memory(tmp_path), "sqlite": sqlite(tmp_path), "s3": lambda: on(server)}[
-        request.param
-    ]() as stores:
+    places: dict[str, Make[holdfast.Stores]] = {
+        "memory": memory(tmp_path),
+        "sqlite": sqlite(tmp_path),
+        "counted s3": lambda: on(server),
+    }
+    if request.param == "s3":
+        url = request.getfixturevalue("s3_server").url()
+        places["s3"] = lambda: holdfast.open(url)
+    async with places[request.param]() as stores:
         yield stores
 
 

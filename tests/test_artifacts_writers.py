@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from contextlib import suppress
+from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,7 +20,6 @@ from tests.services.faulty_s3 import Fault, FaultyS3
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 MB = 2**20
 BODY = Random(6).randbytes(20 * MB)
@@ -181,3 +181,28 @@ async def test_a_commit_that_arrives_late_overwrites_nothing(server: FaultyS3, t
         assert info is not None
         assert [one.sha256 for one in await stores.artifacts.versions("a")].count(info.sha256) == 1
         assert hashlib.sha256(BODY).hexdigest() == info.sha256
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (Path("nowhere.bin"), "nowhere.bin: No such file"),
+        (Path(), "Is a directory"),
+        ((piece for piece in [b"x"]), "a is a generator: give an async iterator of bytes, or all of it as bytes"),
+    ],
+    ids=["missing", "folder", "generator"],
+)
+async def test_what_cannot_be_content_is_told_what_would_be(content: object, says: str) -> None:
+    stores = holdfast.Stores(MemoryBackend())
+    with pytest.raises(InvalidError) as raised:
+        await stores.artifacts.create(Artifact(artifact_id="a", content=content))
+    assert says in str(raised.value).replace("'a'", "a")
+    assert await stores.artifacts.info("a") is None
+
+
+async def test_a_link_for_a_number_of_seconds_is_told_what_to_give() -> None:
+    stores = holdfast.Stores(MemoryBackend())
+    await stores.artifacts.create(Artifact(artifact_id="a", content=b"x"))
+    seconds: Any = 3_600
+    with pytest.raises(InvalidError, match="give a timedelta"):
+        await stores.artifacts.url("a", expires=seconds)

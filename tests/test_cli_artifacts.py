@@ -12,6 +12,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from random import Random
@@ -22,7 +23,8 @@ import pytest
 import holdfast
 from holdfast import Artifact, sync
 from holdfast.abc import Change
-from holdfast.tools import cli
+from holdfast.tools import cli, content
+from holdfast.tools.transfer import put_in_place
 from tests.services.faulty_s3 import Fault, FaultyS3
 
 if TYPE_CHECKING:
@@ -98,8 +100,8 @@ def test_a_program_is_told_everything(call: Call) -> None:
 
 
 def test_a_version_is_asked_for_and_a_file_replaced(call: Call) -> None:
-    for content in (b"one", b"two"):
-        Path("in").write_bytes(content)
+    for body in (b"one", b"two"):
+        Path("in").write_bytes(body)
         assert call("put", URL, "a", "in")[0] == 0
     assert call("get", URL, "a", "out")[0] == 0
     assert Path("out").read_bytes() == b"two"
@@ -123,11 +125,11 @@ def test_stdin_goes_in_and_stdout_comes_out(call: Call, tmp_path: Path) -> None:
 
 
 def test_nothing_and_little_are_artifacts_too(call: Call) -> None:
-    for content in (b"", b"x"):
-        Path("in").write_bytes(content)
+    for body in (b"", b"x"):
+        Path("in").write_bytes(body)
         assert call("put", URL, "a", "in")[0] == 0
         assert call("get", URL, "a", "out")[0] == 0
-        assert Path("out").read_bytes() == content
+        assert Path("out").read_bytes() == body
     assert files() == ["in", "out"]
 
 
@@ -261,6 +263,71 @@ def test_what_is_left_of_something_else_is_not_believed(left: bytes, call: Call)
     assert ("was of something else" in err) == (len(left) <= len(BODY))
     assert Path("out").read_bytes() == BODY
     assert files() == ["in", "out"]
+
+
+def test_of_two_gets_into_one_file_one_is_refused(call: Call, server: FaultyS3, tmp_path: Path) -> None:
+    url = url_of(server)
+    with sync.open(url) as stores:
+        stores.artifacts.create(Artifact(artifact_id="a", content=BODY))
+    server.fail(Fault.TRUNCATE, operation="GET", key="d/", where=0.6)
+    server.fail(Fault.HOLD, operation="GET", key="d/", times=None)
+    part = Path("out.part")
+    with subprocess.Popen([*HOLDFAST, "get", url, "a", "out"], cwd=tmp_path) as first:
+        wait_until(lambda: part.exists() and part.stat().st_size >= 2 * MIB)
+        code, out, err = call("get", url, "a", "out")
+        assert (code, out) == (1, "")
+        assert "out.part is being written by somebody else" in " ".join(err.split())
+        assert part.read_bytes() == BODY[: part.stat().st_size]
+        server.heal()
+        server.release()
+        assert first.wait(60) == 0
+    assert Path("out").read_bytes() == BODY
+    assert files() == ["out"]
+
+
+def test_a_get_that_waited_for_another_leaves_its_file_alone(tmp_path: Path) -> None:
+    part, file = tmp_path / "out.part", tmp_path / "out"
+    with content.alone(part) as out:
+        out.write(b"whole")
+        out.flush()
+        with part.open("rb") as late:  # opened before it was finished, and locked after
+            put_in_place(part, file)
+            assert late.read() == b"whole"
+    with content.alone(part) as out:
+        assert (out.read(), out.tell()) == (b"", 0), "what comes next is written to a file of its own"
+    assert file.read_bytes() == b"whole"
+
+
+def test_a_damaged_artifact_is_mended_by_the_same_file(call: Call) -> None:
+    Path("in").write_bytes(BODY)
+    assert call("put", URL, "a", "in")[0] == 0
+    with sqlite3.connect("agent.db") as connection:
+        connection.execute("UPDATE chunks SET data = zeroblob(length(data)) WHERE start = ?", (3 * MIB,))
+    connection.close()
+    code, _, err = call("get", URL, "a", "out")
+    assert code == 1
+    assert "do not match their checksum" in err
+    assert call("put", URL, "a", "in")[0] == 0
+    assert call("get", URL, "a", "out")[0] == 0
+    assert Path("out").read_bytes() == BODY
+    assert call("get", URL, "a", "out", "--version", "1")[0] == 1, "the version that was damaged stays so"
+
+
+def test_a_list_says_how_a_live_artifact_goes(call: Call) -> None:
+    def told() -> list[str]:
+        return call("ls", URL, "--artifacts")[1].splitlines()[1].split()
+
+    for ends, version in ((ZeroDivisionError, "failed"), (None, "1")):
+        with sync.open(URL) as stores, suppress(ZeroDivisionError), stores.artifacts.open_live("essay") as writer:
+            writer.write("a text of 19 bytes\n")
+            writer.flush()
+            assert (*told()[:3], *told()[5:]) == ("essay", "19", "bytes", "building")
+            code, _, err = call("get", URL, "essay", "out")
+            assert code == 1
+            assert "has no version yet" in err
+            if ends is not None:
+                raise ends
+        assert told()[5] == version
 
 
 def test_a_put_that_was_killed_left_nothing_to_see(call: Call, tmp_path: Path) -> None:

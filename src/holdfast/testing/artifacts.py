@@ -18,6 +18,7 @@ from holdfast.testing import (
     artifacts_links,
     artifacts_live,
     artifacts_reads,
+    artifacts_requests,
     artifacts_streams,
     artifacts_versions,
 )
@@ -221,6 +222,7 @@ ARTIFACTS: Final = (
     *artifacts_content.CLAUSES,
     *artifacts_streams.CLAUSES,
     *artifacts_reads.CLAUSES,
+    *artifacts_requests.CLAUSES,
     *artifacts_live.CLAUSES,
     *artifacts_datasets.CLAUSES,
     *artifacts_links.CLAUSES,

@@ -74,6 +74,8 @@ async def pruning_leaves_the_newest_versions(make: Make[Stores]) -> None:
                 same(await stores.artifacts.prune(name, keep=keep), removed, f"versions removed by keep={keep}")
                 kept = infos[-keep:]
                 same(await stores.artifacts.versions(name), kept, f"versions left by keep={keep}")
+                listed = await stores.artifacts.list(context_id=artifact.context_id)
+                same(list(listed), infos[-1:], f"the line of a list after keep={keep}")
                 for info in infos:
                     found = await stores.artifacts.get(name, version=info.version)
                     wanted = bodies[info.version - 1] if info in kept and info.version > 1 else None
@@ -103,6 +105,8 @@ async def pruning_beside_updates_loses_none(make: Make[Stores]) -> None:
         await between.artifacts.prune(name, keep=1)
         newest = await stores.artifacts.get(name)
         same(newest and (newest.version, newest.content), (10, b"0"), "an update that came while old ones were pruned")
+        line = await stores.artifacts.list(context_id=artifact.context_id)
+        same(list(line), (await stores.artifacts.versions(name))[-1:], "the line of a list, and the version itself")
 
         async def prunes_between() -> None:
             await other.artifacts.prune(name, keep=1)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import tempfile
 from contextlib import suppress
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from holdfast.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
+from holdfast.errors import ConflictError, InvalidError, NotFoundError, UnavailableError, UnsupportedError
 from holdfast.records import Artifact
 from holdfast.testing.clause import clauses, holds, raises, same, unique
 from holdfast.testing.faults import LosesAnswers
@@ -146,6 +151,37 @@ async def what_is_no_dataset_has_no_rows(make: Make[Stores]) -> None:
         holds(found is not None and found.content.count(b"\n") == 3, "as content a dataset is a line for each row")
         await stores.artifacts.delete(name)
         await raises(NotFoundError, _load(stores.artifacts, name), "rows of a dataset that was deleted")
+
+
+async def a_dataset_becomes_a_table(make: Make[Stores]) -> None:
+    """A dataset becomes an Arrow table, a pandas frame, a Parquet file of its rows, or UnsupportedError says how."""
+    wanted = [{**row, "some": row["n"] / 2} for row in _rows(0, 12_000)]
+    async with make() as stores:
+        name = unique("dataset")
+        await _store(stores.artifacts, name, wanted[:5], wanted[5:], columns=_COLUMNS)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "rows.parquet"
+            if find_spec("pyarrow") is None:
+                await raises(UnsupportedError, stores.artifacts.to_arrow(name), "a table without the extra for it")
+                await raises(UnsupportedError, stores.artifacts.to_parquet(name, path), "a file without the extra")
+            else:
+                table = await stores.artifacts.to_arrow(name)
+                exactly(table.to_pylist(), wanted, "the rows of a table")
+                same(
+                    [str(field.type) for field in table.schema],
+                    ["int64", "string", "double"],
+                    "types that were declared",
+                )
+                same(
+                    await stores.artifacts.to_parquet(name, path), await stores.artifacts.info(name), "what is written"
+                )
+                read: Any = import_module("pyarrow.parquet").read_table
+                exactly((await asyncio.to_thread(read, path)).to_pylist(), wanted, "the rows of a Parquet file")
+        if find_spec("pyarrow") is None or find_spec("pandas") is None:
+            await raises(UnsupportedError, stores.artifacts.to_pandas(name), "a frame without the extra for it")
+        else:
+            frame = await stores.artifacts.to_pandas(name)
+            exactly(frame.to_dict("records"), wanted, "the rows of a frame")
 
 
 CLAUSES = clauses(__name__)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sys
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from hashlib import sha256
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -14,11 +15,11 @@ from holdfast.tools.terminal import complain
 from holdfast.tools.transfer import put_in_place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from holdfast import ArtifactInfo, Stores
 
-__all__ = ["load", "save", "target"]
+__all__ = ["alone", "load", "save", "target"]
 
 _PIECE: Final = 2**20
 
@@ -61,7 +62,7 @@ async def save(reader: Any, file: Path | None, advance: Callable[[int], None]) -
         return 0
     info: ArtifactInfo = reader.info
     part = file.with_name(f"{file.name}.part")
-    with part.open("a+b") as out:
+    with alone(part) as out:
         digest = sha256()
         begun = _resume(out, digest, info.size)
         advance(begun)
@@ -73,8 +74,34 @@ async def save(reader: Any, file: Path | None, advance: Callable[[int], None]) -
             begun = 0
             await _copy(reader, 0, out, sha256(), advance)
         os.fsync(out.fileno())
-    put_in_place(part, file)
+        put_in_place(part, file)
     return begun
+
+
+@contextmanager
+def alone(part: Path) -> Iterator[IO[bytes]]:
+    """Open what is there of a file, for nobody else to write it meanwhile. The lock goes with its process.
+
+    Raises:
+        InvalidError: somebody is writing it.
+    """
+    while True:
+        with part.open("a+b") as out:
+            try:
+                fcntl.flock(out, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InvalidError(f"{part} is being written by somebody else: wait, or name another file") from None
+            # Where whoever had it has finished since it was opened, it is the file by now, and no part of one.
+            if _is(part, out):
+                yield out
+                return
+
+
+def _is(path: Path, opened: IO[bytes]) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(opened.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def _pipe(file: Path | None) -> IO[bytes] | None:

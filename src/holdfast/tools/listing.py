@@ -70,7 +70,8 @@ def artifacts_rows(infos: Iterable[ArtifactInfo]) -> list[Row]:
     rows: list[Row] = [("artifact", "size", "updated", "version", "conversation", "type")]
     for info in infos:
         kind = (info.mime_type or "").partition(";")[0]
-        when, version = time(info.created_at), f"{info.version:,}"
+        # One that is being written, or never was finished, has no version yet.
+        when, version = time(info.created_at), f"{info.version:,}" if info.version else info.state
         rows.append((info.artifact_id, size(info.size), when, version, info.context_id or "", kind))
     return rows
 

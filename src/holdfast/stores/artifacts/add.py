@@ -7,6 +7,8 @@ import os
 from typing import TYPE_CHECKING, Any, Final
 
 from holdfast.errors import ConflictError, InvalidError, NotFoundError
+from holdfast.stores.artifacts.bodies import bodies_of, note_of
+from holdfast.stores.artifacts.find import find_call
 from holdfast.stores.artifacts.records import DESCRIBES, Version, info_of, newest_of, stream_of
 from holdfast.stores.artifacts.schemas import check_schema
 from holdfast.stores.artifacts.upload import store_content
@@ -29,13 +31,20 @@ _MIME_TYPES: Final = {
 
 
 async def add(
-    backend: Backend, artifact: ArtifactInfo, content: Content, change: Change, head: Head | None = None
+    backend: Backend,
+    artifact: ArtifactInfo,
+    content: Content,
+    change: Change,
+    head: Head | None = None,
+    *,
+    repeated: bool = True,
 ) -> ArtifactInfo:
     """Store content as the next version of an artifact.
 
     Args:
         change: its conditions.
         head: what was there when the call began. None: nothing.
+        repeated: the call may have been made before, under its op_id: ask before a body is uploaded.
     """
     artifact_id, stream = artifact.artifact_id, stream_of(artifact.artifact_id)
     record, labels = described(artifact, head)
@@ -46,7 +55,11 @@ async def add(
             record["schema"] = newest.schema
     encode_head(record, _describes(artifact_id))
     check_schema(record["schema"], content, f"artifact {artifact_id!r}")
-    receipt, known = await _store(backend, artifact, content, change._replace(labels=labels), record, head is not None)
+    try:
+        change = change._replace(labels=labels)
+        receipt, known = await _store(backend, artifact, content, change, record, bodies_of(head), repeated=repeated)
+    except _RepeatedError as error:
+        return error.version.info
     if receipt.repeated:
         # What is there is what the first call stored, whatever this one was given.
         now, entries = await backend.read(stream, start=receipt.first, stop=receipt.next)
@@ -73,17 +86,44 @@ def described(artifact: ArtifactInfo, head: Head | None) -> tuple[dict[str, Any]
     return record, labels
 
 
+class _RepeatedError(Exception):
+    """The call is known, and this is what it has stored: ends a repeat before it uploads anything."""
+
+    def __init__(self, version: Version) -> None:
+        super().__init__()
+        self.version = version
+
+
 async def _store(
-    backend: Backend, artifact: ArtifactInfo, content: Content, change: Change, record: dict[str, Any], follows: bool
+    backend: Backend,
+    artifact: ArtifactInfo,
+    content: Content,
+    change: Change,
+    record: dict[str, Any],
+    bodies: dict[str, str],
+    *,
+    repeated: bool,
 ) -> tuple[Receipt, dict[str, Any]]:
     artifact_id, stream = artifact.artifact_id, stream_of(artifact.artifact_id)
+
+    async def look_first() -> None:
+        if repeated and change.op_id is not None:
+            known = await find_call(backend, artifact_id, change.op_id)
+            if known is not None:
+                raise _RepeatedError(known)
+
     while True:
-        told, body, blobs = await store_content(backend, stream, content, follows=follows)
+        told, body, blobs = await store_content(backend, stream, content, bodies=bodies, before_upload=look_first)
         record["mime_type"] = record["mime_type"] or _guessed(artifact, told["encoding"])
         known = record | {key: value for key, value in told.items() if key not in {"blob", "checksums"}}
+        linked = bodies.get(told["sha256"]) in blobs
+        remembered = bodies
+        if blobs:  # it stands last, as the newest
+            remembered = {digest: blob for digest, blob in bodies.items() if digest != told["sha256"]}
+            remembered[told["sha256"]] = blobs[0]
         change = change._replace(
             entries=(encode(record | told, "an artifact") + b"\n" + body,),
-            note=encode_head(known, _describes(artifact_id)),
+            note=note_of(known, remembered, _describes(artifact_id)),
             blobs=blobs,
             expires_at=None,  # what announces an artifact that is being built passes; a version stays
         )
@@ -93,10 +133,10 @@ async def _store(
             if not blobs or not await _fits(backend, stream, change):
                 raise _conflict(artifact_id, change, error) from error
             # Not the artifact but the blob is another: the version that brought it was pruned meanwhile.
-            if not follows or not content.begin_again():
+            if not linked or not content.begin_again():
                 says = f"the bytes of artifact {artifact_id!r} were removed with an older version: write them again"
                 raise ConflictError(says, current=error.current) from error
-            follows = False
+            bodies = {digest: blob for digest, blob in bodies.items() if blob not in blobs}
 
 
 def _describes(artifact_id: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from holdfast.errors import DamagedError
@@ -11,10 +10,10 @@ from holdfast.stores.codec import decode, encode_head, stream_name
 if TYPE_CHECKING:
     from holdfast.abc import Head
 
-__all__ = ["REMAINS", "SIGN_OF_LIFE", "SILENCE", "Build", "live_stream_of", "moment"]
+__all__ = ["REMAINS", "SIGN_OF_LIFE", "SILENCE", "Build", "later", "live_stream_of"]
 
 SILENCE: Final = 30.0
-"""Seconds without a sign of life after which a writer counts as dead. Clocks may differ by less than that."""
+"""Seconds without a sign of life, by the clock of the place, after which a writer counts as dead."""
 
 SIGN_OF_LIFE: Final = 10.0
 """Seconds after which a writer that has nothing to write says that it lives."""
@@ -31,6 +30,8 @@ class Build(NamedTuple):
     """Of the version that it becomes: by this a follower finds it, whatever was stored since."""
     after: int
     """How many versions there were when it began."""
+    at: int
+    """When its writer has last said that it lives, by the clock of the place."""
     size: int = 0
     """Bytes that can be followed."""
     failed: str = ""
@@ -53,13 +54,13 @@ class Build(NamedTuple):
         """Return the bytes for `Change.note`."""
         return encode_head(self._asdict(), "what describes a live build")
 
-    def state(self, head: Head) -> str:
-        """Return "building" or "failed", as the head under which this was read tells it now."""
-        return "failed" if self.failed or self.patience(head) <= 0 else "building"
+    def state(self, now: int) -> str:
+        """Return "building" or "failed", as it is at a moment of the place's clock."""
+        return "failed" if self.failed or self.patience(now) <= 0 else "building"
 
-    def patience(self, head: Head) -> float:
+    def patience(self, now: int) -> float:
         """Return the seconds for which the writer may still be silent."""
-        return SILENCE - (moment() - head.updated_at) / 1e6
+        return SILENCE - (now - self.at) / 1e6
 
     @property
     def ending(self) -> str:
@@ -73,6 +74,6 @@ def live_stream_of(artifact_id: str) -> str:
     return stream_name("live", "artifact_id", artifact_id)
 
 
-def moment(after: float = 0) -> int:
-    """Return now, or some seconds later, as a place counts time."""
-    return time.time_ns() // 1_000 + int(after * 1e6)
+def later(now: int, seconds: float) -> int:
+    """Return a moment some seconds later, as a place counts time."""
+    return now + int(seconds * 1e6)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -49,6 +49,10 @@ def source_of(content: Any, what: str) -> Content:
         return Content("bytes", _each_bytes(content))
     if callable(getattr(content, "read", None)):
         return Content("bytes", _from_file(lambda: content, close=False))
+    if isinstance(content, Iterator):
+        raise InvalidError(
+            f"{what} is a {type(content).__name__}: give an async iterator of bytes, or all of it as bytes"
+        )
     return _in_memory("json", encode(content, what))
 
 
@@ -66,7 +70,7 @@ async def _from_file(open_file: Callable[[], Any], *, close: bool) -> AsyncGener
         try:
             file = await in_thread(thread, open_file)
         except OSError as error:
-            raise InvalidError(f"the content cannot be read: {error.strerror}") from error
+            raise InvalidError(f"the content cannot be read: {error.filename}: {error.strerror}") from error
         try:
             while piece := await in_thread(thread, file.read, CHUNK):
                 if not isinstance(piece, bytes):

@@ -232,6 +232,9 @@ def _columns_of(head: Head | None) -> Columns | None:
 
 
 def _listed(rows: Any) -> list[Any]:
+    for method, argument in (("to_pylist", ""), ("to_dict", "'records'")):  # a table of Arrow, a frame of pandas
+        if hasattr(rows, method):
+            raise InvalidError(f"rows must be a list of dicts, not {type(rows).__name__}: give .{method}({argument})")
     if isinstance(rows, dict | str | bytes) or not isinstance(rows, Iterable):
         raise InvalidError(f"rows must be a list of dicts, not {type(rows).__name__}")
     return rows if isinstance(rows, list) else list(rows)

@@ -26,7 +26,7 @@ _PAGE_BYTES: Final = 2**20
 async def follow(backend: Backend, artifact_id: str) -> AsyncGenerator[bytes, None]:
     """Yield an artifact's bytes as they are written, to its end."""
     (head,) = await backend.heads([live_stream_of(artifact_id)])
-    building = head is not None and Build.read(head).state(head) == "building"
+    building = head is not None and Build.read(head).state(await backend.now()) == "building"
     # A build is deleted only after its version was stored: whatever is not being built, and was finished, is seen here.
     version = None if building else await find_version(backend, artifact_id, None)
     offset = 0
@@ -56,11 +56,11 @@ async def _written(backend: Backend, begun: Head) -> AsyncGenerator[bytes, None]
         position = entries[-1].position + 1 if entries else position
         if position < head.next:
             continue
-        build = Build.read(head)
-        if build.state(head) == "failed":
+        build, now = Build.read(head), await backend.now()
+        if build.state(now) == "failed":
             return
         # For no longer than the writer may be silent: that it crashed is no news that would come.
-        patience = max(build.patience(head), 0.01)
+        patience = max(build.patience(now), 0.01)
         await backend.wait(head.name, incarnation=head.incarnation, next=head.next, timeout=patience)
 
 
@@ -80,25 +80,26 @@ async def newest_info(backend: Backend, artifact_id: str) -> ArtifactInfo | None
             return Version.read(artifact_id, head, entries[0]).info if head is not None and entries else None
         (live,) = await backend.heads([live_stream_of(artifact_id)])
         if live is not None:
-            return _info_of(head, live)
+            return _info_of(head, live, await backend.now())
     return None
 
 
 async def listed(backend: Backend, heads: Sequence[Head]) -> list[ArtifactInfo]:
     """Return what heads say of their newest versions, and of the live builds where there is no version yet."""
     unfinished = [head.name for head in heads if not head.next]
+    now = await backend.now() if unfinished else 0
     lives = await backend.heads([live_stream_of(name.removeprefix(f"{KIND}/")) for name in unfinished])
     live_of = dict(zip(unfinished, lives, strict=True))
     infos = (
-        newest_of(head) if head.next else live and _info_of(head, live)
+        newest_of(head) if head.next else live and _info_of(head, live, now)
         for head, live in ((head, live_of.get(head.name)) for head in heads)
     )
     return [info for info in infos if info is not None]
 
 
-def _info_of(announced: Head, live: Head) -> ArtifactInfo:
+def _info_of(announced: Head, live: Head, now: int) -> ArtifactInfo:
     build = Build.read(live)
-    return replace(newest_of(announced), size=build.size, state=build.state(live), created_at=to_time(live.created_at))
+    return replace(newest_of(announced), size=build.size, state=build.state(now), created_at=to_time(live.created_at))
 
 
 async def _finished(backend: Backend, artifact_id: str, build: Build) -> Version | None:

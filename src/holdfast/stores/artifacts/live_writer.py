@@ -10,7 +10,7 @@ from holdfast.abc import Change
 from holdfast.errors import ConflictError, HoldfastError, InvalidError, UnavailableError
 from holdfast.rule import new_id
 from holdfast.stores.artifacts.add import add, described
-from holdfast.stores.artifacts.build import REMAINS, SIGN_OF_LIFE, SILENCE, Build, live_stream_of, moment
+from holdfast.stores.artifacts.build import REMAINS, SIGN_OF_LIFE, SILENCE, Build, later, live_stream_of
 from holdfast.stores.artifacts.content import Content, piece_of
 from holdfast.stores.artifacts.records import CHUNK, announcement, stream_of
 
@@ -61,6 +61,9 @@ class LiveWriter:
         self._held_since = self._announced_at = 0.0
         self._pieces = 0
         self._urgent = self._under_way = self._closed = False
+        self._repeated = (
+            change.op_id is not None
+        )  # it may be a version already: of its caller's earlier try, or of ours
         self._came, self._went = asyncio.Event(), asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -77,17 +80,17 @@ class LiveWriter:
     async def _begin(self) -> None:
         live, head = await self._backend.heads([self._live, self._stream])
         self._record, self._labels = described(self._artifact, head if head and head.next else None)
-        build = new_id()
+        build, now = new_id(), await self._backend.now()
         self._change = self._change._replace(op_id=self._change.op_id or build)
-        self._build = Build(build, self._change.op_id or build, head.next if head else 0)
+        self._build = Build(build, self._change.op_id or build, head.next if head else 0, now)
         change = Change(expect=0, revision=0)
         if live is not None:
             there = Build.read(live)
             # Who comes back with the same op_id is whoever was interrupted, and need not wait to be taken for dead.
-            if there.state(live) == "building" and there.op_id != self._build.op_id:
+            if there.state(now) == "building" and there.op_id != self._build.op_id:
                 raise ConflictError(f"artifact {self._artifact.artifact_id!r} is being written: follow it")
             change = Change(delete=True, expect=live.next, revision=live.revision, incarnation=live.incarnation)
-        change = change._replace(op_id=f"{build}/begin", note=self._build.write(), expires_at=_lease())
+        change = change._replace(op_id=f"{build}/begin", note=self._build.write(), expires_at=_lease(now))
         try:
             self._incarnation = (await _surely(lambda: self._backend.commit(self._live, change))).incarnation
         except ConflictError as error:
@@ -162,7 +165,8 @@ class LiveWriter:
         with suppress(HoldfastError):  # without it they will know from the silence
             # The empty piece is the news that wakes those who wait.
             pieces = [*_cut(self._held), b""]
-            await self._commit(Change(entries=pieces, note=self._build.write(), expires_at=moment(REMAINS)))
+            now = await self._backend.now()
+            await self._commit(Change(entries=pieces, note=self._build.write(), expires_at=later(now, REMAINS)))
             await self._announce(REMAINS)
 
     def _check(self) -> None:
@@ -216,14 +220,18 @@ class LiveWriter:
             pieces, op_id = _cut(self._held), f"{self._build.id}/{self._pieces}"
             self._held.clear()
             self._pieces += len(pieces)
-            change = Change(entries=pieces, op_id=op_id, note=self._build.write(), expires_at=_lease())
-            await _surely(lambda: self._commit(change))
+            await _surely(lambda: self._live_on(Change(entries=pieces, op_id=op_id)))
             self._under_way = False
             return
         with suppress(UnavailableError):  # nothing is lost yet: the next sign of life may get through
-            await self._commit(Change(note=self._build.write(), expires_at=_lease()))
+            await self._live_on(Change())
             if asyncio.get_running_loop().time() > self._announced_at + _ANNOUNCED / 2:
                 await self._announce(_ANNOUNCED)
+
+    async def _live_on(self, change: Change) -> None:
+        now = await self._backend.now()
+        self._build = self._build._replace(at=now)
+        await self._commit(change._replace(note=self._build.write(), expires_at=_lease(now)))
 
     async def _commit(self, change: Change) -> None:
         try:
@@ -236,14 +244,16 @@ class LiveWriter:
         self._announced_at = asyncio.get_running_loop().time()
         if self._build.after:
             return
-        change = Change(expect=0, labels=self._labels, note=announcement(self._record), expires_at=moment(seconds))
+        until = later(await self._backend.now(), seconds)
+        change = Change(expect=0, labels=self._labels, note=announcement(self._record), expires_at=until)
         with suppress(ConflictError):  # there is a version by now
             await self._backend.commit(self._stream, change)
 
     async def _store(self) -> ArtifactInfo:
         (head,) = await self._backend.heads([self._stream])
         content = _Written(self._encoding, self._written)
-        return await add(self._backend, self._artifact, content, self._change, head if head and head.next else None)
+        head, repeated, self._repeated = head if head and head.next else None, self._repeated, True
+        return await add(self._backend, self._artifact, content, self._change, head, repeated=repeated)
 
     async def _written(self) -> AsyncGenerator[bytes, None]:
         position = 0
@@ -298,5 +308,5 @@ def _cut(held: bytearray) -> list[bytes]:
     return [bytes(held[start : start + CHUNK]) for start in range(0, len(held), CHUNK)]
 
 
-def _lease() -> int:
-    return moment(SILENCE + REMAINS)
+def _lease(now: int) -> int:
+    return later(now, SILENCE + REMAINS)

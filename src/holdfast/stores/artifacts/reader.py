@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ArtifactReader"]
 
+_REMEDY: Final = "whoever still has the content mends it by storing it again"
 _FARTHER: Final = 4
 _KEPT: Final = 8
 """Chunks of 1 MiB that were read and are kept, for those that jump back and forth."""
@@ -197,13 +198,13 @@ class ArtifactReader:
         expected = min(CHUNK, stop - number * CHUNK)
         if len(chunk) != expected or (wanted and int.from_bytes(wanted, "little") != crc32(chunk)):
             raise DamagedError(
-                f"{self._version.where}: its bytes from {number * CHUNK:,} on do not match their checksum"
+                f"{self._version.where}: its bytes from {number * CHUNK:,} on do not match their checksum: {_REMEDY}"
             )
         return chunk
 
     def _check_digest(self, size: int, sha256: str) -> None:
         if (size, sha256) != (self.info.size, self.info.sha256):
-            raise DamagedError(f"{self._version.where}: the content does not match its SHA-256")
+            raise DamagedError(f"{self._version.where}: the content does not match its SHA-256: {_REMEDY}")
 
     def _check_whole(self, content: bytes) -> None:
         self._check_digest(len(content), sha256(content).hexdigest())

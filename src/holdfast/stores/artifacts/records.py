@@ -15,7 +15,7 @@ from zlib import crc32
 
 from holdfast.errors import DamagedError
 from holdfast.records import ArtifactInfo
-from holdfast.stores.codec import decode, encode_head, stream_name, to_time
+from holdfast.stores.codec import decode, encode, encode_head, stream_name, to_time
 
 if TYPE_CHECKING:
     from holdfast.abc import Entry, Head, Receipt
@@ -32,6 +32,7 @@ __all__ = [
     "content_of",
     "info_of",
     "newest_of",
+    "note_after",
     "stream_of",
 ]
 
@@ -155,7 +156,13 @@ def newest_of(head: Head) -> ArtifactInfo:
     """Return what the head of an artifact says of its newest version."""
     artifact_id = head.name.removeprefix(f"{KIND}/")
     record = decode(head.note, f"artifact {artifact_id!r}")
-    return info_of(artifact_id, record, head, head.next - 1, head.updated_at)
+    return info_of(artifact_id, record, head, head.next - 1, record.get("created_at", head.updated_at))
+
+
+def note_after(head: Head) -> bytes:
+    """Return the note for a change that adds no version: the newest one keeps its time, which else is the change's."""
+    record = decode(head.note, head.name)
+    return encode({"created_at": head.updated_at, **record}, "what describes an artifact")
 
 
 def content_of(version: Version, body: bytes) -> Any:

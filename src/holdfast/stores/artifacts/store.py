@@ -21,6 +21,7 @@ from holdfast.stores.artifacts.file import ArtifactFile
 from holdfast.stores.artifacts.find import find_head, find_version, must_find_version
 from holdfast.stores.artifacts.follow import listed, newest_info
 from holdfast.stores.artifacts.links import link, unlink
+from holdfast.stores.artifacts.pruning import prune
 from holdfast.stores.artifacts.reader import ArtifactReader
 from holdfast.stores.artifacts.records import KIND, Version, content_of, stream_of
 from holdfast.stores.artifacts.writer import ArtifactWriter
@@ -68,7 +69,8 @@ class Artifacts(Datasets):
         """Store the artifact, as given, as a new version. The older versions stay.
 
         `context_id`, `task_id` and `schema` stay what they were where they are None. Two writers without `expect` both
-        get their version, one after the other. What has the same bytes as an earlier version is not stored again.
+        get their version, one after the other. What has the same bytes as an earlier version is not stored again, but
+        for a body that turns out to be damaged: so the same content, stored once more, mends it.
 
         Args:
             expect: the version that this update follows.
@@ -200,6 +202,8 @@ class Artifacts(Datasets):
             NotFoundError: there is no such artifact, or no such version.
             InvalidError: `expires` is out of its bounds.
         """
+        if not isinstance(expires, timedelta):
+            raise InvalidError(f"expires={expires!r}: give a timedelta, as in timedelta(minutes=10)")
         return await link(
             self._backend, stream_of(artifact_id), await must_find_version(self._backend, artifact_id, version), expires
         )
@@ -254,12 +258,7 @@ class Artifacts(Datasets):
         check_counts(keep=keep)
         if keep < 1:
             raise InvalidError(f"keep={keep}: the newest version stays; `delete` removes them all")
-        head = await find_head(self._backend, artifact_id)
-        if head is None or head.next - keep <= head.first:
-            return 0
-        first = head.next - keep
-        await self._backend.commit(head.name, Change(drop_before=first, incarnation=head.incarnation))
-        return first - head.first
+        return await prune(self._backend, artifact_id, keep)
 
     async def delete(self, artifact_id: str) -> None:
         """Remove an artifact with all its versions. Nothing of it can be read again; an unknown one is fine.

@@ -8,10 +8,11 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final
 
 from holdfast.blocking import begin, outcome
-from holdfast.stores.artifacts.records import CHUNK, INLINE_BYTES, Digest, Version, blob_record
+from holdfast.stores.artifacts.bodies import is_whole
+from holdfast.stores.artifacts.records import CHUNK, INLINE_BYTES, Digest, blob_record
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
     from concurrent.futures import Future
 
     from holdfast.abc import Backend
@@ -19,18 +20,23 @@ if TYPE_CHECKING:
 
 __all__ = ["hashed", "store_content"]
 
-_PAGE_BYTES: Final = 2**20
 _BEHIND: Final = 3
 """Pieces of about 1 MiB by which the hash may be behind."""
 
 
 async def store_content(
-    backend: Backend, stream: str, content: Content, *, follows: bool
+    backend: Backend,
+    stream: str,
+    content: Content,
+    *,
+    bodies: Mapping[str, str],
+    before_upload: Callable[[], Awaitable[None]],
 ) -> tuple[dict[str, Any], bytes, tuple[str, ...]]:
     """Write content, and return what its version says of it: a record, what stands behind that, and its blobs.
 
     Args:
-        follows: there may be versions before it: what has the same bytes as one of them is not stored again.
+        bodies: blobs there may be, by their SHA-256: what has the same bytes as one of them is not stored again.
+        before_upload: is called once it is known that this is more than a version can carry.
     """
     digest = Digest()
     first = bytearray()
@@ -42,29 +48,27 @@ async def store_content(
         else:
             digest.update(bytes(first))
             return _record(content, digest), bytes(first), ()
-        same = None
-        if follows and content.held is not None:
+        await before_upload()
+        if bodies and content.held is not None:
             digest.update(content.held)
-            same = await _earlier(backend, stream, digest)
-            digest = digest if same is not None else Digest()
-        if same is None:
-            try:
-                upload = _uploaded(backend, stream, bytes(first), pieces, digest, follows=follows)
-                async with aclosing(upload):
-                    blob = await backend.write_blob(stream, upload)
+            blob = bodies.get(digest.sha256)
+            if blob is not None and await is_whole(backend, stream, blob, digest):
                 return {**_record(content, digest), **blob_record(blob, digest)}, b"", (blob,)
-            except _SameError as found:
-                same = found.version
-    assert same.blob is not None
-    return {**_record(content, digest), **blob_record(same.blob, digest)}, b"", (same.blob,)
+            digest, bodies = Digest(), {}
+        try:
+            async with aclosing(_uploaded(backend, stream, bytes(first), pieces, digest, bodies)) as upload:
+                blob = await backend.write_blob(stream, upload)
+        except _SameError as found:
+            blob = found.blob
+    return {**_record(content, digest), **blob_record(blob, digest)}, b"", (blob,)
 
 
 class _SameError(Exception):
-    """These bytes are those of an earlier version: ends the upload, so that nothing of it stays."""
+    """These bytes are those of a blob that is there: ends the upload, so that nothing of it stays."""
 
-    def __init__(self, version: Version) -> None:
+    def __init__(self, blob: str) -> None:
         super().__init__()
-        self.version = version
+        self.blob = blob
 
 
 def _record(content: Content, digest: Digest) -> dict[str, Any]:
@@ -75,7 +79,12 @@ def _record(content: Content, digest: Digest) -> dict[str, Any]:
 
 
 async def _uploaded(
-    backend: Backend, stream: str, first: bytes, rest: AsyncIterator[bytes], digest: Digest, *, follows: bool
+    backend: Backend,
+    stream: str,
+    first: bytes,
+    rest: AsyncIterator[bytes],
+    digest: Digest,
+    bodies: Mapping[str, str],
 ) -> AsyncGenerator[bytes, None]:
     async def pieces() -> AsyncGenerator[bytes, None]:
         yield first
@@ -85,8 +94,9 @@ async def _uploaded(
     async with aclosing(hashed(pieces(), digest.update)) as counted:
         async for piece in counted:
             yield piece
-    if follows and (version := await _earlier(backend, stream, digest)) is not None:
-        raise _SameError(version)
+    blob = bodies.get(digest.sha256)
+    if blob is not None and await is_whole(backend, stream, blob, digest):
+        raise _SameError(blob)
 
 
 async def hashed(pieces: AsyncGenerator[bytes, None], update: Callable[[bytes], None]) -> AsyncGenerator[bytes, None]:
@@ -102,19 +112,6 @@ async def hashed(pieces: AsyncGenerator[bytes, None], update: Callable[[bytes], 
                     await outcome(under_way.popleft())
         for one in under_way:
             await outcome(one)
-
-
-async def _earlier(backend: Backend, stream: str, digest: Digest) -> Version | None:
-    position = 0
-    while True:
-        head, entries = await backend.read(stream, start=position, max_bytes=_PAGE_BYTES)
-        if head is None or not entries:
-            return None
-        for entry in entries:
-            version = Version.read(head.name, head, entry)
-            if version.blob is not None and (version.info.size, version.info.sha256) == (digest.size, digest.sha256):
-                return version
-        position = entries[-1].position + 1
 
 
 async def _regrouped(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:

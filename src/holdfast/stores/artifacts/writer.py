@@ -93,6 +93,8 @@ class ArtifactWriter:
     async def _hand_on(self, piece: bytes | None) -> None:
         if self._task is None:
             self._task = asyncio.create_task(self._store(self.content))
+        if self._task.done() and self._task.exception() is None:
+            return  # the call was made before, and what it has stored is known: whatever comes now is not needed
         putting = asyncio.ensure_future(self._queue.put(piece))
         try:
             await asyncio.wait({putting, self._task}, return_when=asyncio.FIRST_COMPLETED)
