@@ -146,8 +146,7 @@ class TaskJudge(Judge):
             raise Violation(f"{call} takes a task with {head.labels}")
         if token <= task.greatest:
             raise Violation(f"{call} gets the token {token}, and {task.greatest} was given before")
-        # Whoever has asked the clock before that life ended, and slept since, may get an earlier number: a known limit.
-        if self._one_clock and token <= self._greatest[head.name] < max(attempt.clocks):
+        if self._one_clock and token <= self._greatest[head.name]:
             raise Violation(f"{call} gets the token {token}, of an earlier life {self._greatest[head.name]} was given")
         self._greatest[head.name] = max(self._greatest[head.name], token)
         if holder is not None:

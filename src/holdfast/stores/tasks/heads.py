@@ -12,7 +12,7 @@ from holdfast.stores.tasks.known import Known, Memory
 from holdfast.stores.tasks.note import KIND, Note, lease_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from holdfast.abc import Backend, Head
 
@@ -45,7 +45,7 @@ class Heads:
     async def _change(
         self,
         task_id: str,
-        decide: Callable[[Head, Note], tuple[Note | None, R]],
+        decide: Callable[[Head, Note], Awaitable[tuple[Note | None, R]]],
         seen: Head | None = None,
         *,
         at_rest: bool = False,
@@ -72,7 +72,7 @@ class Heads:
             if head is None:
                 raise NotFoundError(f"task {task_id!r} is not there: save it first")
             try:
-                note, result = decide(head, Note.read(head))
+                note, result = await decide(head, Note.read(head))
             except HoldfastError:
                 if fresh:
                     raise

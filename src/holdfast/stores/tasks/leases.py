@@ -113,10 +113,11 @@ class Leases(Heads):
         check_name(owner, "owner")
         if op_id is not None:
             check_name(op_id, "an op_id")
-        length, now = _ttl(ttl), await self._backend.now()
+        length = _ttl(ttl)
 
-        def decide(head: Head, note: Note) -> tuple[Note | None, Lease]:
-            holder = note.holder
+        async def decide(head: Head, note: Note) -> tuple[Note | None, Lease]:
+            # After the head was read: in the next life of a task it is later than in the last.
+            holder, now = note.holder, await self._backend.now()
             if holder is not None and op_id is not None and (holder.op_id, holder.owner) == (op_id, owner):
                 return None, _lease(head, note)
             if holder is not None and holder.until > now:
@@ -138,11 +139,12 @@ class Leases(Heads):
             NotFoundError: the task is gone.
         """
         check_kind(lease)
-        length, now = _ttl(ttl), await self._backend.now()
+        length = _ttl(ttl)
 
-        def decide(head: Head, note: Note) -> tuple[Note, Lease]:
+        async def decide(head: Head, note: Note) -> tuple[Note, Lease]:
             check_lease(head, note, lease)
             assert note.holder is not None
+            now = await self._backend.now()
             note = msgspec.structs.replace(note, holder=msgspec.structs.replace(note.holder, until=now + length))
             return note, _lease(head, note)
 
@@ -152,7 +154,7 @@ class Leases(Heads):
         """Let others claim a task at once. One that is gone, or is another's by now, stays as it is."""
         check_kind(lease)
 
-        def decide(head: Head, note: Note) -> tuple[Note | None, None]:
+        async def decide(head: Head, note: Note) -> tuple[Note | None, None]:
             try:
                 check_lease(head, note, lease)
             except ConflictError:

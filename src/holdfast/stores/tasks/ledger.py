@@ -41,7 +41,7 @@ class Ledger(Heads):
             check_kind(lease)
         encoded = encode(result, f"the result of step {step_key!r}")
 
-        def decide(head: Head, note: Note) -> tuple[Note | None, bytes]:
+        async def decide(head: Head, note: Note) -> tuple[Note | None, bytes]:
             if lease is not None:
                 check_lease(head, note, lease)
             if step_key in note.steps:
