@@ -161,7 +161,7 @@ class Answers:
         if bounds.age is None:
             return set(shown), set(shown)
         # Time goes on while they look, and each looks when it likes.
-        first, last = attempt.at - bounds.age, self._judge.now() - bounds.age
+        first, last = min(attempt.clocks, default=0) - bounds.age, max(attempt.clocks, default=0) - bounds.age
         return (
             {at for at in shown if at == newest or task.saved[at].at >= last},
             {at for at in shown if at == newest or task.saved[at].at >= first},

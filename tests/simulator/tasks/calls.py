@@ -82,8 +82,6 @@ class Attempt:
 
     call: Call
     began: int
-    at: int
-    """When it began, by a clock that is right."""
     seen: frozenset[int]
     """Results that this process has seen recorded."""
     committed: int | None = None

@@ -69,10 +69,6 @@ class TaskJudge(Judge):
                 self._took_effect(name, one.change, before, now)
             before = now
 
-    def now(self) -> int:
-        """Return what a clock shows that is right: by such a one the age of versions is judged."""
-        return self._scheduler.clock
-
     def bounds(self, task: Task) -> Bounds:
         """Return how many versions of a task stay."""
         return task.keep if task.keep is not None else self.default
@@ -203,7 +199,7 @@ class TaskJudge(Judge):
         if call.keep is not None and head.base > head.next - call.keep:
             raise Violation(f"{call} leaves {head.next - head.base} versions")
         if call.older_than is not None:
-            since = self._scheduler.clock - round(call.older_than.total_seconds() * 1e6)
+            since = max(attempt.clocks) - round(call.older_than.total_seconds() * 1e6)
             young = [at for at, one in was.entries.items() if at < head.base and one.at >= since]
             if young:
                 raise Violation(f"{call} ends {young}, which are not so old")

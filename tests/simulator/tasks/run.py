@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 from holdfast.backends.objects.protocol.requests import Limits
 from holdfast.records import Retention
-from holdfast.stores.tasks import history, leases, store, versions
+from holdfast.stores.tasks import history, leases, store
 from holdfast.stores.tasks.known import Memory
 from tests.simulator.drafts import tune
 from tests.simulator.process import Process
@@ -48,7 +48,6 @@ class TaskRun(Run):
         )  # fmt: skip
         tune(random.choice((3, 64, 64)), 2**20)
         _tune(random.choice((2, 3, 16)), random.choice((1, 3)), random.choice((1, 100)), random.choice((0, 2**14)))
-        versions.clock = lambda: self.scheduler.clock  # type: ignore[attr-defined]
         leases.random = random  # type: ignore[assignment, attr-defined]
         self.retention = random.choice(_RETENTIONS)
         self.stalls = random.choice((0.0, 0.03, 0.15))
@@ -141,7 +140,6 @@ def _tuned() -> Iterator[None]:
             history, _RADIX=history._RADIX, _LONGEST=history._LONGEST, _EARLIER=history._EARLIER, _SHORT=history._SHORT
         ),
         patch.object(store, "_POLITE", store._POLITE),
-        patch.object(versions, "clock", versions.clock),  # type: ignore[attr-defined]
         patch.object(leases, "_PAGE", leases._PAGE),
         patch.object(leases, "random", leases.random),  # type: ignore[attr-defined]
     ):

@@ -81,9 +81,7 @@ class Worker:
         run, self._under_way = self._run, call
         counts = run.scheduler.counts
         for _ in range(_REPEATS):
-            attempt = self._backend.attempt = Attempt(
-                call, run.scheduler.step, run.scheduler.clock, frozenset(self._recorded)
-            )
+            attempt = self._backend.attempt = Attempt(call, run.scheduler.step, frozenset(self._recorded))
             call.attempts.append(attempt)
             try:
                 answer = await self._perform(call)
