@@ -117,20 +117,22 @@ def saved(call: Call, entry: bytes, position: int, at: int, before: Mapping[int,
     """
     if entry[:1] != b"\x01" or zlib.crc32(entry[:-4]) != int.from_bytes(entry[-4:], "little"):
         raise Violation(f"{entry[:20]!r} is not a version")
-    _, base, size, compressed, body, *_ = msgspec.msgpack.decode(entry[1:-4])
+    _, base, size, crc, front, back, compressed, middle, *_ = msgspec.msgpack.decode(entry[1:-4])
     whole = base in {-1, position}
     if not whole and base not in before:
         raise Violation(f"a version is made from {base + 1}, which never was")
     prefix = b"" if whole else before[base].text
-    text: bytes = body
+    end = len(prefix) - back
     if compressed:
-        dictionary = zstd.ZstdDict(prefix, is_raw=True).as_prefix if len(prefix) >= 8 else None
+        around = prefix[max(front - 2**15, 0) : min(end + 2**15, len(prefix))]
+        dictionary = zstd.ZstdDict(around, is_raw=True).as_prefix if len(around) >= 8 else None
         try:
-            text = zstd.ZstdDecompressor(zstd_dict=dictionary).decompress(body)
+            middle = zstd.ZstdDecompressor(zstd_dict=dictionary).decompress(middle)
         except zstd.ZstdError as error:
             raise Violation(f"a version does not fit version {base + 1}, from which it is made") from error
-    if len(text) != size:
-        raise Violation(f"a version has {len(text)} bytes, and says {size}")
+    text = prefix[:front] + middle + prefix[end:]
+    if (len(text), zlib.crc32(text)) != (size, crc):
+        raise Violation(f"a version of {len(text)} bytes says {size}, or another checksum")
     return Saved(call, text, at, None if whole else base)
 
 

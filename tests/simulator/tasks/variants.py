@@ -133,12 +133,12 @@ def _claims(
         change = Heads._change
 
         async def changed(self: Heads, task_id: str, decide: Any, *args: Any, at_rest: bool) -> Any:
-            def decided(head: Head, note: Note) -> Any:
+            async def decided(head: Head, note: Note) -> Any:
                 if not holder_counts and note.holder is not None:
                     free = msgspec.structs.replace(note, holder=None)
-                    after, _ = decide(head, free)
+                    after, _ = await decide(head, free)
                 else:
-                    after, _ = decide(head, note)
+                    after, _ = await decide(head, note)
                 if after is None:
                     return None, lease_of(head, note)
                 number = token(head, note)
@@ -201,7 +201,7 @@ def _unguarded() -> Broken:
 
 def _release_resets_the_token() -> Broken:
     async def release(self: Leases, lease: Any) -> None:
-        def decide(head: Head, note: Note) -> Any:
+        async def decide(head: Head, note: Note) -> Any:
             mine = note.holder is not None and note.holder.token == lease.token
             return msgspec.structs.replace(note, token=0, holder=None) if mine else None, None
 
@@ -216,7 +216,7 @@ def _renewed_after_it_passed_on() -> Broken:
     async def renew(self: Leases, lease: Any, ttl: Any) -> Any:
         until = await self._backend.now() + round(ttl.total_seconds() * 1e6)
 
-        def decide(head: Head, note: Note) -> Any:
+        async def decide(head: Head, note: Note) -> Any:
             note = msgspec.structs.replace(note, holder=Holder(lease.owner, lease.token, until))
             return note, lease_of(head, note)
 
@@ -234,7 +234,7 @@ def _recorded_after_it_passed_on() -> Broken:
 
 def _second_result_wins() -> Broken:
     async def record(self: Ledger, task_id: str, step_key: str, result: Any = None, *, lease: Any = None) -> Any:
-        def decide(head: Head, note: Note) -> Any:
+        async def decide(head: Head, note: Note) -> Any:
             if lease is not None:
                 heads.check_lease(head, note, lease)
             return note.with_step(step_key, msgspec.json.encode(result)), result
