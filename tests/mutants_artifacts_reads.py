@@ -130,7 +130,7 @@ class GoesOnWithTheSuccessor(ReadsWith):
 @breaks(reads.damage_of_a_part_is_noticed)
 class TrustsParts(ReadsWith):
     class reader(ArtifactReader):  # noqa: N801
-        def _checked(self, number, chunk, stop):
+        def _checked(self, number, chunk, stop, each=True):
             return chunk
 
 

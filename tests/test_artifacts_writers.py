@@ -105,6 +105,44 @@ async def test_a_writer_waits_for_a_slow_place() -> None:
     assert await stores.artifacts.info("a") == writer.info
 
 
+@pytest.mark.parametrize("size", [MB, MB + 1, 5 * MB - 1])
+async def test_what_a_cancelled_write_took_comes_before_what_follows(size: int) -> None:
+    place = Slow()
+    stores = holdfast.Stores(place)
+    async with stores.artifacts.open_writer("a") as writer:
+        await writer.write(BODY[:700_000])
+        await writer.write(BODY[700_000 : 2 * MB])  # the place has one of these MiB, and the other waits
+        writing = asyncio.create_task(writer.write(BODY[2 * MB : 2 * MB + size]))
+        await place.reached.wait()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not writing.done()
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
+        assert writing.cancelled()
+        assert writer.size == 2 * MB + size
+        place.let.set()
+        await writer.write(BODY[2 * MB + size : 17 * MB])
+    found = await stores.artifacts.get("a")
+    assert found is not None
+    assert found.content == BODY[: 17 * MB]
+
+
+@pytest.mark.parametrize("size", [1_000, 2**16 + 1, MB - 1, MB, MB + 1, 3 * MB + 5])
+async def test_pieces_of_any_size_come_in_order(size: int) -> None:
+    stores = holdfast.Stores(MemoryBackend())
+    given = bytearray(size)
+    async with stores.artifacts.open_writer("a") as writer:
+        for start in range(0, 6 * MB, size):
+            piece = BODY[start : start + size]
+            given[:] = piece
+            await writer.write(given)  # which the caller then writes over
+    found = await stores.artifacts.get("a")
+    assert found is not None
+    assert found.content == BODY[: writer.size]
+    assert writer.size >= 6 * MB
+
+
 async def test_a_writer_may_be_given_up_or_closed_early() -> None:
     stores = holdfast.Stores(MemoryBackend())
     async with stores.artifacts.open_writer("a") as writer:

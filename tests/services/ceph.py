@@ -249,7 +249,7 @@ class Ceph:
             public network = 127.0.0.0/8
             ms bind ipv6 = false
             osd objectstore = bluestore
-            bluestore block size = 10737418240
+            bluestore block size = 34359738368
             osd pool default size = 1
             osd pool default min size = 1
             osd pool default pg num = 8

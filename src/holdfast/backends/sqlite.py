@@ -33,7 +33,7 @@ R = TypeVar("R")
 
 _CHUNK = 2**20
 _WRITTEN_TOGETHER = 2**22
-_READ_TOGETHER = 2**22
+_READ_TOGETHER = 2**21
 _READ_AHEAD = 2
 _PAGES_PER_CHECKPOINT = 1_000
 _LOOK_EVERY = 1_000_000
@@ -63,6 +63,8 @@ class SQLiteBackend(Backend):
         self._group: GroupCommit[_Work, Any] = GroupCommit(self._run)
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="holdfast-read")
         self._uploads = ThreadPoolExecutor(1, thread_name_prefix="holdfast-upload")
+        # One for all: each thread that makes MiBs keeps some of them, and one is faster than whoever checks a hash.
+        self._downloads = ThreadPoolExecutor(1, thread_name_prefix="holdfast-download")
         self._news = News(self._file)
         self._transaction = Transaction(self._file.writer)
         self._looked_at = clock()
@@ -190,7 +192,7 @@ class SQLiteBackend(Backend):
             while more and len(ahead) < _READ_AHEAD:
                 self._check_open()
                 until = min(start + _READ_TOGETHER, max(start, stop))
-                ahead.append(begin(self._threads, self._read_chunks, stream, blob, start, until))
+                ahead.append(begin(self._downloads, self._read_chunks, stream, blob, start, until))
                 start, more = until, until < stop
             if not ahead or not (read := await outcome(ahead.popleft())):
                 return
@@ -220,6 +222,7 @@ class SQLiteBackend(Backend):
         await in_thread(self._threads, self._group.close)
         self._news.close()
         await in_thread(self._threads, self._file.close)
+        self._downloads.shutdown(wait=False)
         self._threads.shutdown(wait=False)
 
     def _check_open(self) -> None:

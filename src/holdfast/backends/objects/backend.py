@@ -18,7 +18,7 @@ from holdfast.backends.objects.driver.examine import examine
 from holdfast.backends.objects.driver.opening import open_store
 from holdfast.backends.objects.driver.options import SCHEMES
 from holdfast.backends.objects.driver.probe import self_test
-from holdfast.backends.objects.driver.transfers import Upload, download
+from holdfast.backends.objects.driver.transfers import Upload, download, let_go
 from holdfast.backends.objects.lines import Lines
 from holdfast.backends.objects.protocol.directory import tidy
 from holdfast.backends.objects.protocol.draft import BLOB
@@ -175,11 +175,12 @@ class ObjectBackend(Backend):
         upload = Upload(self._store, place_of(stream).blob(file))
         under_way: Future[Any] = begin(self._threads, self.test)
         try:
-            await outcome(under_way)
+            # One piece is handed to the driver while the next one is made.
             async for chunk in chunks:
+                await outcome(under_way)
                 size += len(chunk)
                 under_way = begin(self._threads, upload.write, bytes(chunk))
-                await outcome(under_way)
+            await outcome(under_way)
             under_way = begin(self._threads, upload.close)
             await outcome(under_way)
         except BaseException:
@@ -211,16 +212,22 @@ class ObjectBackend(Backend):
             pieces = await outcome(body)
         except BaseException:
             body.cancel()
-            body.add_done_callback(_let_go)
+            body.add_done_callback(let_go)
             raise
         if pieces is None:
             state, found = await self._do(find_blob(stream, self._lines.known(stream), blob, self._world))
             if not found:
                 raise NotFoundError(f"{stream!r} has no blob {blob!r}: it was removed meanwhile")
             raise DamagedError(f"a blob of {stream!r} is not there, though an entry refers to it")
-        while piece := await in_thread(self._threads, _next, pieces):
-            offset += len(piece)
-            yield piece
+        # The next piece comes in while the caller has the one before. Not more of them: memory is bounded.
+        ahead = begin(self._threads, _next, pieces)
+        try:
+            while piece := await outcome(ahead):
+                ahead = begin(self._threads, _next, pieces)
+                offset += len(piece)
+                yield piece
+        finally:
+            ahead.add_done_callback(lambda _: pieces.close())  # also of who goes on no further
         if start < stop != offset:
             raise DamagedError(f"a blob of {stream!r} ends after {offset:,} bytes, and should have {size:,}")
 
@@ -312,12 +319,6 @@ class ObjectBackend(Backend):
 def _abort(upload: Upload, under_way: Future[Any]) -> None:
     wait_for([under_way])
     upload.abort()
-
-
-def _let_go(body: Future[Generator[bytes, None, None] | None]) -> None:
-    # Not left to whoever collects the error, and with it the answer: a connection would stay open as long.
-    if not body.cancelled() and body.exception() is None and (pieces := body.result()) is not None:
-        pieces.close()
 
 
 def _next(pieces: Iterator[bytes]) -> bytes:

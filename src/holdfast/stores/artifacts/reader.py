@@ -105,6 +105,12 @@ class ArtifactReader:
         return b"".join(chunks)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        async with aclosing(self._iterate(each=True)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def _iterate(self, *, each: bool) -> AsyncGenerator[bytes, None]:
+        """Yield from where the reader stands to the end: a whole content also without the checksum of each MiB."""
         start, stop = self._position, self._stop
         if self._version.blob is None:
             self._position = stop
@@ -115,8 +121,8 @@ class ArtifactReader:
         if start >= stop:
             return
         first = start // CHUNK
-        chunks = self._fetch(first, (stop - 1) // CHUNK)
         whole = start == 0 and stop == self.info.size
+        chunks = self._fetch(first, (stop - 1) // CHUNK, each=each or not whole)
         digest, size = sha256(), 0
         async with aclosing(hashed(chunks, digest.update) if whole else chunks) as checked:
             number = first
@@ -128,6 +134,13 @@ class ArtifactReader:
                 yield part
         if whole:
             self._check_digest(size, digest.hexdigest())
+
+    async def content(self) -> bytes:
+        """Return all from here to the end, in memory once. Of a whole content nobody sees a part before its SHA-256."""
+        whole = io.BytesIO()
+        async for piece in self._iterate(each=False):
+            whole.write(piece)
+        return whole.getvalue()
 
     async def close(self) -> None:
         """Let go of what is under way. Closing twice is closing once."""
@@ -166,35 +179,42 @@ class ArtifactReader:
         end = max(last, min(first + self._reach, -(-self._stop // CHUNK)) - 1)
         self._ahead, self._following = self._fetch(first, end), first
 
-    async def _fetch(self, first: int, last: int) -> AsyncGenerator[bytes, None]:
-        """Ask for chunks with one request, and hold each against its checksum."""
+    async def _fetch(self, first: int, last: int, *, each: bool = True) -> AsyncGenerator[bytes, None]:
+        """Ask for chunks with one request, and hold each against its length, and its checksum."""
         blob, number, size = self._version.blob, first, self.info.size
         assert blob is not None
-        held: list[bytes] = []
+        held: list[memoryview] = []
         length = 0
         stop = min((last + 1) * CHUNK, size)
         try:
             async with aclosing(self._pieces(blob, first * CHUNK, stop)) as pieces:
                 async for piece in pieces:
-                    held.append(piece)
-                    length += len(piece)
-                    while length >= CHUNK:
-                        joined = held[0] if len(held) == 1 else b"".join(held)
-                        chunk, rest = (joined, b"") if length == CHUNK else (joined[:CHUNK], joined[CHUNK:])
-                        held, length = [rest] if rest else [], len(rest)
-                        yield self._checked(number, chunk, stop)
+                    if not held and len(piece) == CHUNK and isinstance(piece, bytes):
+                        yield self._checked(number, piece, stop, each)
                         number += 1
+                        continue
+                    # Views, so that each byte is copied once, whatever the pieces are.
+                    rest = memoryview(piece)
+                    while length + len(rest) >= CHUNK:
+                        chunk = b"".join((*held, rest[: CHUNK - length]))
+                        rest = rest[CHUNK - length :]
+                        held, length = [], 0
+                        yield self._checked(number, chunk, stop, each)
+                        number += 1
+                    if rest:
+                        held.append(rest)
+                        length += len(rest)
         except NotFoundError as error:
             raise NotFoundError(f"{self._version.where}: it was removed while it was read") from error
         if length or number <= last:
-            yield self._checked(number, b"".join(held), stop)
+            yield self._checked(number, b"".join(held), stop, each)
 
     async def _pieces(self, blob: str, start: int, stop: int) -> AsyncGenerator[bytes, None]:
         async for piece in self._backend.read_blob(self._stream, blob, start=start, stop=stop):
             yield piece
 
-    def _checked(self, number: int, chunk: bytes, stop: int) -> bytes:
-        wanted = self._version.checksums[4 * number : 4 * number + 4]
+    def _checked(self, number: int, chunk: bytes, stop: int, each: bool = True) -> bytes:
+        wanted = self._version.checksums[4 * number : 4 * number + 4] if each else b""
         expected = min(CHUNK, stop - number * CHUNK)
         if len(chunk) != expected or (wanted and int.from_bytes(wanted, "little") != crc32(chunk)):
             raise DamagedError(

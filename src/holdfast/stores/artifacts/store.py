@@ -139,9 +139,8 @@ class Artifacts(Datasets):
         one = await find_version(self._backend, artifact_id, version)
         if one is None:
             return None
-        stream = stream_of(artifact_id)
         try:
-            body = b"".join([chunk async for chunk in ArtifactReader(self._backend, stream, one)])
+            body = await ArtifactReader(self._backend, stream_of(artifact_id), one).content()
         except NotFoundError as error:
             now = await find_head(self._backend, artifact_id)
             if now is None or now.incarnation != one.info.incarnation or now.first >= one.info.version:

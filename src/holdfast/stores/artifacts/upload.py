@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final
 
-from holdfast.blocking import begin, outcome
+from holdfast.blocking import begin, in_thread, outcome
 from holdfast.stores.artifacts.bodies import is_whole
 from holdfast.stores.artifacts.records import CHUNK, INLINE_BYTES, Digest, blob_record
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["hashed", "store_content"]
 
+_AT_ONCE: Final = 4 * CHUNK
 _BEHIND: Final = 3
 """Pieces of about 1 MiB by which the hash may be behind."""
 
@@ -50,11 +51,11 @@ async def store_content(
             return _record(content, digest), bytes(first), ()
         await before_upload()
         if bodies and content.held is not None:
-            digest.update(content.held)
+            await _hash(content.held, digest)
             blob = bodies.get(digest.sha256)
             if blob is not None and await is_whole(backend, stream, blob, digest):
                 return {**_record(content, digest), **blob_record(blob, digest)}, b"", (blob,)
-            digest, bodies = Digest(), {}
+            bodies = {}
         try:
             async with aclosing(_uploaded(backend, stream, bytes(first), pieces, digest, bodies)) as upload:
                 blob = await backend.write_blob(stream, upload)
@@ -91,12 +92,19 @@ async def _uploaded(
         async for piece in rest:
             yield piece
 
-    async with aclosing(hashed(pieces(), digest.update)) as counted:
-        async for piece in counted:
+    # Of what was in memory the digest is known.
+    async with aclosing(pieces() if digest.size else hashed(pieces(), digest.update)) as passed:
+        async for piece in passed:
             yield piece
     blob = bodies.get(digest.sha256)
     if blob is not None and await is_whole(backend, stream, blob, digest):
         raise _SameError(blob)
+
+
+async def _hash(held: bytes, digest: Digest) -> None:
+    with ThreadPoolExecutor(1, "holdfast-hash") as thread:
+        for start in range(0, len(held), _AT_ONCE):
+            await in_thread(thread, digest.update, held[start : start + _AT_ONCE])
 
 
 async def hashed(pieces: AsyncGenerator[bytes, None], update: Callable[[bytes], None]) -> AsyncGenerator[bytes, None]:
@@ -107,9 +115,11 @@ async def hashed(pieces: AsyncGenerator[bytes, None], update: Callable[[bytes], 
             async for piece in pieces:
                 under_way.append(begin(thread, update, piece))
                 yield piece
-                # Not of each: a switch between threads costs as much as the hash of a piece where all are busy.
+                while under_way and under_way[0].done():
+                    under_way.popleft().result()
+                # Not for each: to wait for a thread costs a good part of a piece's hash where all are busy.
                 if len(under_way) > _BEHIND:
-                    await outcome(under_way.popleft())
+                    await outcome(under_way[_BEHIND // 2])
         for one in under_way:
             await outcome(one)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import TYPE_CHECKING, Any, Self
 
 from holdfast.errors import InvalidError
@@ -36,8 +37,12 @@ class ArtifactWriter:
         """Bytes taken so far."""
         self.content = Content(encoding, self._pieces())
         self._store = store
+        self._whole: deque[bytes | memoryview] = deque()
+        """Pieces of a MiB that were taken, and not yet handed on."""
         self._held = bytearray()
+        """What was taken after those."""
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(1)
+        self._putting = 0
         self._task: asyncio.Task[ArtifactInfo] | None = None
         self._closed = self._given_up = False
 
@@ -61,17 +66,16 @@ class ArtifactWriter:
         if self._closed:
             raise InvalidError("this writer was closed")
         self.content.encoding, data = piece_of(piece, self.content.encoding)
-        self._held += data
-        self.size += len(data)
-        while len(self._held) >= CHUNK:
-            handed = bytes(memoryview(self._held)[:CHUNK])
-            del self._held[:CHUNK]
-            await self._hand_on(handed)
+        self._take(data)
+        while self._whole:
+            await self._hand_on(bytes(self._whole.popleft()))
 
     async def close(self) -> ArtifactInfo:
         """Store what was written, and return what it is. Closing twice is closing once."""
         if not self._closed:
             self._closed = True
+            while self._whole:  # of a write that was cancelled
+                await self._hand_on(bytes(self._whole.popleft()))
             if self._held:
                 await self._hand_on(bytes(self._held))
                 self._held.clear()
@@ -84,24 +88,50 @@ class ArtifactWriter:
     async def abort(self) -> None:
         """Store nothing. Whoever was told what was stored keeps it."""
         self._closed = self._given_up = True
+        self._whole.clear()
         self._held.clear()
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
+    def _take(self, data: bytes) -> None:
+        # What is large is cut into views: of a piece that is a MiB, as many are, nothing is copied.
+        self.size += len(data)
+        if len(data) == CHUNK and not self._held:
+            self._whole.append(data)
+            return
+        view = memoryview(data)
+        if self._held:
+            missing = CHUNK - len(self._held)
+            self._held += view[:missing]
+            view = view[missing:]
+            if len(self._held) == CHUNK:
+                self._whole.append(bytes(self._held))
+                self._held.clear()
+        while len(view) >= CHUNK:
+            self._whole.append(view[:CHUNK])
+            view = view[CHUNK:]
+        self._held += view
+
     async def _hand_on(self, piece: bytes | None) -> None:
         if self._task is None:
             self._task = asyncio.create_task(self._store(self.content))
         if self._task.done() and self._task.exception() is None:
             return  # the call was made before, and what it has stored is known: whatever comes now is not needed
+        if not (self._queue.full() or self._putting or self._task.done()):
+            self._queue.put_nowait(piece)  # and never past one who waits to put theirs
+            return
         putting = asyncio.ensure_future(self._queue.put(piece))
+        self._putting += 1
         try:
             await asyncio.wait({putting, self._task}, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._putting -= 1
             if not putting.done():
                 putting.cancel()
-                self._held[:0] = piece or b""  # whoever was cancelled may go on: no bytes are lost in between
+                if piece:  # whoever was cancelled may go on: no bytes are lost in between
+                    self._whole.appendleft(piece)
         if self._task.done() and self._task.exception() is not None:
             self._closed = True
             self._task.result()
