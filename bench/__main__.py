@@ -9,7 +9,7 @@ import sqlite3
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from bench import bars, table
 from bench.imports import measure_import
@@ -29,7 +29,7 @@ def main() -> int:
     """Run the rounds and report. The exit code is 1 only where `--check` asks for it and a bar was not met."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
-        "only", nargs="?", choices=("sqlite", "s3", "artifacts", "tasks"), help="only this (the first two)"
+        "only", nargs="?", choices=("sqlite", "s3", "artifacts", "adk", "tasks"), help="only this (the first two)"
     )
     parser.add_argument(
         "--rounds", type=int, default=5, help="how often everybody takes a turn (5); on S3, half of that"
@@ -47,8 +47,8 @@ def main() -> int:
 
     judged: list[Bar] = []
     report: dict[str, Any] = {"rounds": options.rounds}
-    for name, half in (("sqlite", _sqlite), ("s3", _s3), ("artifacts", _artifacts), ("tasks", _tasks)):
-        if options.only == name or (options.only is None and name in ("sqlite", "s3")):
+    for name, half in HALVES:
+        if name in {None: ("sqlite", "s3"), "artifacts": ("artifacts", "adk")}.get(options.only, (options.only,)):
             its_bars, its_report = half(options, say)
             judged += its_bars
             report[name] = its_report | {"bars": [_plain(bar) for bar in its_bars]}
@@ -98,6 +98,20 @@ def _tasks(options: argparse.Namespace, say: Say) -> Half:
     print(f"\nPython {platform.python_version()}, {found.server}, {platform.system()}\n")
     table.show(judged, found)
     return judged, found._asdict()
+
+
+def _adk(options: argparse.Namespace, say: Say) -> Half:
+    from bench.artifacts import peers
+
+    found = peers.measure(1 if options.quick else (options.rounds + 1) // 2, options.endpoint, say)
+    print(f"\nPython {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {platform.system()}\n")
+    peers.show(found)
+    return [], found
+
+
+HALVES: Final[tuple[tuple[str, Callable[[argparse.Namespace, Say], Half]], ...]] = (
+    ("sqlite", _sqlite), ("s3", _s3), ("artifacts", _artifacts), ("adk", _adk), ("tasks", _tasks),
+)  # fmt: skip
 
 
 def _plain(bar: Bar) -> dict[str, Any]:

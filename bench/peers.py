@@ -1,4 +1,4 @@
-"""The peers' own environment: what a user would install, from a lock with hashes, away from the project's."""
+"""The peers' own environments: what a user would install, from a lock with hashes, away from the project's."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 HOME: Final = ROOT / ".bench"
 """Everything this folder makes. It ignores itself, so nothing of it can be committed by accident."""
 
-_LOCK: Final = ROOT / "requirements" / "bench-peers.txt"
 
+def peers_python(lock: str = "bench-peers") -> Path:
+    """Return the interpreter of an environment, named as its lock in `requirements/`: peers that agree share one.
 
-def peers_python() -> Path:
-    """Return the interpreter of the peers' environment. Makes it where it is missing or of another lock or Python."""
-    home = HOME / "venv"
+    Makes it where it is missing, or of another lock or Python.
+    """
+    requirements = ROOT / "requirements" / f"{lock}.txt"
+    home = HOME / ("venv" if lock == "bench-peers" else f"venv-{lock.removeprefix('bench-')}")
     python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     stamp = home / "made-from"
-    made_from = f"{sys.version} {hashlib.sha256(_LOCK.read_bytes()).hexdigest()}"
+    made_from = f"{sys.version} {hashlib.sha256(requirements.read_bytes()).hexdigest()}"
     if stamp.exists() and stamp.read_text(encoding="utf-8") == made_from:
         return python
     print(f"installing the peers into {home.relative_to(ROOT)}, once ...", file=sys.stderr)
@@ -32,6 +34,6 @@ def peers_python() -> Path:
     (HOME / ".gitignore").write_text("*\n", encoding="utf-8")
     venv.create(home, clear=True, with_pip=True)
     install = [python, "-m", "pip", "install", "--quiet", "--only-binary", ":all:", "--no-deps", "--require-hashes"]
-    subprocess.run([*install, "--requirement", _LOCK], check=True)
+    subprocess.run([*install, "--requirement", requirements], check=True)
     stamp.write_text(made_from, encoding="utf-8")
     return python

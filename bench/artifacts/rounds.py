@@ -25,6 +25,7 @@ COUNTED_MIB: Final = 64
 TARGETS: Final = {"sqlite": 0.7, "s3": 0.85}
 DRIVERS: Final = {"sqlite": "sqlite3", "s3": "obstore"}
 PEAK_MIB: Final = 96
+SAID: Final = {"write": "write", "cold": "from disk", "read": "read"}
 
 
 def measure(rounds: int, mib: int, endpoint: str | None, say: Callable[[str], None]) -> dict[str, Any]:
@@ -83,19 +84,24 @@ def show(found: dict[str, Any]) -> list[Bar]:
     for place, rounds in (("sqlite", found["sqlite"]), ("s3", found["s3"])):
         rows = []
         driver = DRIVERS[place]
+        done = [what for what in SAID if what in rounds[0]["holdfast"]]
         for name in ("holdfast", f"{driver}, hashed", "blobs", driver):
             ones = [one[name] for one in rounds]
-            speeds = [f"{median(mib / one[what] for one in ones):,.0f} MiB/s" for what in ("write", "read")]
-            rows.append([name, *speeds, f"{max(one['peak'] for one in ones) / 2**20:,.0f} MiB"])
-        where = "a SQLite file" if place == "sqlite" else found["server"]
-        print_table(f"{mib:,} MiB in {where}", ("", "write", "read", "memory"), rows)
-        for what in ("write", "read"):
+            cells = [name]
+            for what in done:
+                cells.append(f"{median(mib / one[what] for one in ones):,.0f} MiB/s")
+                cells.append(f"{median(1e3 * one[f'cpu_{what}'] / mib for one in ones):.2f} ms")
+            rows.append([*cells, f"{max(one['peak'] for one in ones) / 2**20:,.0f} MiB"])
+        where = "SQLite" if place == "sqlite" else found["server"]
+        header = [cell for what in done for cell in (SAID[what], "CPU")]
+        print_table(f"{mib:,} MiB in {where}", ("", *header, "memory"), rows)
+        for what in done:
             for ours, theirs in (("holdfast", f"{driver}, hashed"), ("blobs", driver), ("holdfast", driver)):
                 spread = Spread.of(one[theirs][what] / one[ours][what] for one in rounds)
-                promise = f"{what} in {where}: {ours} to {theirs}"
+                promise = f"{SAID[what]}, {where}: {ours} to {theirs}"
                 judged.append(Bar.at_least(promise, TARGETS[place], " x", spread))
         peaks = [one["holdfast"]["peak"] / 2**20 for one in rounds]
-        judged.append(Bar.at_most(f"memory of that, in {where}", PEAK_MIB, " MiB", Spread.of(peaks)))
+        judged.append(Bar.at_most(f"memory, {where}", PEAK_MIB, " MiB", Spread.of(peaks)))
     rows = [
         [name, ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))]
         for name, kinds in found["requests"].items()

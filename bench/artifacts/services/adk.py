@@ -1,0 +1,46 @@
+"""What both of Google ADK's services are used like. They know an artifact by app, user, session and file name."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from google.genai.types import Part
+
+from bench.artifacts.stopwatch import MIME_TYPE, SESSION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Adk:
+    def __init__(self, make: Callable[[str], Any]) -> None:
+        self.make = make
+
+    async def open(self, where: str) -> None:
+        self.service = self.make(where)
+        self.scope = {"app_name": urlsplit(where).path.rpartition("/")[2], "user_id": "one", "session_id": SESSION}
+
+    async def close(self) -> None:
+        pass  # there is nothing to close: the service in S3 makes a client for every call
+
+    async def save(self, name: str, content: bytes) -> None:
+        part = Part.from_bytes(data=content, mime_type=MIME_TYPE)
+        await self.service.save_artifact(filename=name, artifact=part, **self.scope)
+
+    async def load(self, name: str, version: int | None = None) -> bytes:
+        part = await self.service.load_artifact(filename=name, version=version, **self.scope)
+        return part.inline_data.data
+
+    async def versions(self, name: str) -> list[bytes]:
+        return [await self.load(name, one) for one in await self.service.list_versions(filename=name, **self.scope)]
+
+    async def names(self) -> list[str]:
+        return await self.service.list_artifact_keys(**self.scope)
+
+    async def described(self) -> list[tuple[str, str | None]]:
+        async def one(name: str) -> tuple[str, str | None]:
+            return name, (await self.service.get_artifact_version(filename=name, **self.scope)).mime_type
+
+        return await asyncio.gather(*map(one, await self.names()))
