@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import replace
 
 from holdfast import ConflictError, DamagedError, NotFoundError, Tasks, TaskState
-from holdfast.abc import Entry, Slice
 from holdfast.stores.tasks.known import Known
 from holdfast.testing import tasks_changes as changes
 from holdfast.testing import tasks_damage as damage
 from holdfast.testing import tasks_history as history
 from holdfast.testing import tasks_leases, tasks_lists, tasks_races, tasks_steps
-from holdfast.testing.faults import Forwards
 from tests.mutants_artifacts_tasks import TrustsStates
 from tests.mutants_stores import (
     Alters,
@@ -206,14 +203,6 @@ class NamesNoUpdate(Tasks):
 class AnswersWithWhatItWasGiven(Tasks):
     async def save(self, state, **options):
         return replace(await super().save(state, **options), data=state.data)
-
-
-@breaks(damage.a_damaged_byte_is_never_a_wrong_state)
-class MendsChecksums(Forwards):
-    async def read(self, *args, **options):
-        head, entries = await super().read(*args, **options)
-        mended = [(one, one.data[:-4] + zlib.crc32(one.data[:-4]).to_bytes(4, "little")) for one in entries]
-        return Slice(head, [Entry(one.position, data, one.created_at, one.op_id) for one, data in mended])
 
 
 @breaks(damage.a_damaged_version_stands_in_nobody_s_way)

@@ -140,9 +140,9 @@ async def test_a_deleted_artifact_leaves_nothing_of_any_version(server: FaultyS3
 
 async def test_an_expired_task_is_swept(server: FaultyS3) -> None:
     async with stores_of(server) as stores:
-        soon = datetime.fromtimestamp(time.time() + 0.2, UTC)
-        for _ in range(8):
-            data = {"secret": SECRET, "noise": NOISE}
+        soon = datetime.fromtimestamp(time.time() + 0.5, UTC)
+        for number in range(40):  # so small that they are stored as they are, and so many that segments hold them
+            data = {"secret": SECRET, "number": number}
             await stores.tasks.save(holdfast.TaskState(task_id="t", data=data, expires_at=soon))
         assert holding(server)
         for _ in range(100):

@@ -257,8 +257,8 @@ def test_what_is_cold_leaves_the_head_soon_and_whole():
         (refs(0.005, 0.5), ()),
         (refs(0.005, 0.005, 0.5), (0, 2)),  # what is behind a large one is not written with it, but once by itself
         (refs(0.1, 0.5, 0.005, 0.1, 0.005, 0.5), (2, 5)),
-        (refs(*[0.5, 0.1] * 7, 0.5), (0, 15)),
-        (refs(*[9.0] * 20), ()),  # eight of them would be too large for one
+        (refs(*[0.4, 0.05] * 7, 0.4), (0, 15)),
+        (refs(*[0.6] * 20), ()),  # eight of them would be too large for one
     ],
 )
 def test_what_is_crowded_where_it_is_cold(old, crowd):
