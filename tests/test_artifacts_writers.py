@@ -244,3 +244,23 @@ async def test_a_link_for_a_number_of_seconds_is_told_what_to_give() -> None:
     seconds: Any = 3_600
     with pytest.raises(InvalidError, match="give a timedelta"):
         await stores.artifacts.url("a", expires=seconds)
+
+
+async def test_a_close_that_was_cancelled_can_be_called_again() -> None:
+    place = Slow()
+    stores = holdfast.Stores(place)
+    async with stores.artifacts.open_writer("a") as writer:
+        await writer.write(BODY[: MB + 7])
+        closing = asyncio.create_task(writer.close())
+        await place.reached.wait()
+        for _ in range(10):  # until it waits to hand on the rest, or the end
+            await asyncio.sleep(0)
+        closing.cancel()
+        await asyncio.gather(closing, return_exceptions=True)
+        assert closing.cancelled()
+        place.let.set()
+        info = await asyncio.wait_for(writer.close(), 20)
+    assert info.size == MB + 7
+    found = await stores.artifacts.get("a")
+    assert found is not None
+    assert found.content == BODY[: MB + 7]

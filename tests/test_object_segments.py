@@ -258,6 +258,8 @@ def test_what_is_cold_leaves_the_head_soon_and_whole():
         (refs(0.005, 0.005, 0.5), (0, 2)),  # what is behind a large one is not written with it, but once by itself
         (refs(0.1, 0.5, 0.005, 0.1, 0.005, 0.5), (2, 5)),
         (refs(*[0.4, 0.05] * 7, 0.4), (0, 15)),
+        (refs(*[3.0] * 99, 17.0), ()),  # nor is the whole history written at once, for one that is larger
+        (refs(*[1.9] * 99, 2.1), (97, 99)),
         (refs(*[0.6] * 20), ()),  # eight of them would be too large for one
     ],
 )

@@ -67,3 +67,27 @@ async def test_what_is_known_after_a_claim_is_what_is_there(
         assert known is None or known.head == (await one.backend.heads(["tasks/task"]))[0]
         saved = await one.tasks.save(holdfast.TaskState(task_id="task", data=3), lease=lease)
         assert saved.version == 3
+
+
+@pytest.mark.parametrize("place", PLACES)
+async def test_what_the_place_shows_by_the_way_is_not_covered(
+    place: Callable[[Path], Make[holdfast.Stores]], tmp_path: Path
+) -> None:
+    make = place(tmp_path)
+    async with make() as one, make() as other:
+        state = await one.tasks.save(holdfast.TaskState(task_id="task"))
+        await other.tasks.record("task", "charge", 1)
+        await one.tasks.set_expiry("task", None)  # what was known of the head is known no more
+        state = await one.tasks.save(state, expect=state.version)
+        assert state.steps == await other.tasks.steps("task") == {"charge": 1}
+
+        lease = await one.tasks.claim("task", "one", HOUR)
+        await other.tasks.record("task", "mail", 2)
+        lease = await one.tasks.renew(lease, HOUR)  # and with it comes a head that nobody was shown
+        state = await one.tasks.save(state, lease=lease)
+        assert await other.tasks.steps("task") == {"mail": 2}  # the charge was in what the last save returned
+
+        await one.tasks.record("task", "own", 3, lease=lease)
+        await one.tasks.set_expiry("task", None)
+        await one.tasks.save(state, lease=lease)
+        assert await other.tasks.steps("task") == {}

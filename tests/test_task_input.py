@@ -26,7 +26,9 @@ WRONG: dict[str, Callable[[Any], Awaitable[object]]] = {
     "holdfast.Retention, not int": lambda tasks: tasks.save(TaskState(task_id="t"), retention=5),
     "age=60: it must be a timedelta": lambda tasks: tasks.save(TaskState(task_id="t"), retention=Retention(age=60)),  # type: ignore[arg-type]
     "older_than=60": lambda tasks: tasks.prune("t", older_than=60),
-    "such as ['step']": lambda tasks: tasks.save(TaskState(task_id="t"), covers="step"),
+    "such as ['step-1']": lambda tasks: tasks.save(TaskState(task_id="t"), covers="step"),
+    "covers=5: it takes several": lambda tasks: tasks.save(TaskState(task_id="t"), covers=5),
+    "a key in covers must be text": lambda tasks: tasks.save(TaskState(task_id="t"), covers=[[]]),
     "not dict": lambda tasks: tasks.update("t", lambda state: {"step": 1}),
     "an update of task 't'": lambda tasks: tasks.update("t", lambda _: TaskState(task_id="u")),
     "versions begin at 1": lambda tasks: tasks.diff("t", 1, 0),

@@ -44,7 +44,7 @@ class ArtifactWriter:
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(1)
         self._putting = 0
         self._task: asyncio.Task[ArtifactInfo] | None = None
-        self._closed = self._given_up = False
+        self._closed = self._ended = self._given_up = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -72,14 +72,15 @@ class ArtifactWriter:
 
     async def close(self) -> ArtifactInfo:
         """Store what was written, and return what it is. Closing twice is closing once."""
-        if not self._closed:
-            self._closed = True
-            while self._whole:  # of a write that was cancelled
-                await self._hand_on(bytes(self._whole.popleft()))
+        self._closed = True
+        if not (self._ended or self._given_up):
             if self._held:
-                await self._hand_on(bytes(self._held))
+                self._whole.append(bytes(self._held))
                 self._held.clear()
+            while self._whole:
+                await self._hand_on(bytes(self._whole.popleft()))
             await self._hand_on(None)
+            self._ended = True  # not before: a close that was cancelled can be called again
         if self._task is None:
             raise InvalidError("this writer was given up")
         self.info = await self._task

@@ -13,6 +13,8 @@ from holdfast.errors import ConflictError
 from holdfast.rule import apply
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from holdfast.abc import Change, Head, Receipt
     from holdfast.stores.tasks.history import Span
 
@@ -20,7 +22,8 @@ __all__ = ["Known", "Memory"]
 
 _MOST: Final = 64 * 2**20
 _OVERHEAD: Final = 2_000
-"""Bytes of what is known of a task without its texts, about."""
+"""Bytes of what is known of a task without its texts and its head, about."""
+_MOST_SHOWN: Final = 16 * 2**20
 
 
 class Known(NamedTuple):
@@ -52,6 +55,8 @@ class Memory:
     def __init__(self) -> None:
         self._known: OrderedDict[str, tuple[Known, int]] = OrderedDict()
         self._size = 0
+        self._shown: OrderedDict[str, tuple[str, dict[str, bytes]]] = OrderedDict()
+        self._shown_size = 0
         self._lock = threading.Lock()
 
     def get(self, stream: str) -> Known | None:
@@ -66,6 +71,8 @@ class Memory:
     def put(self, stream: str, known: Known) -> None:
         """Know this of a task from now on, unless something later is known: answers may come in another order."""
         size = _OVERHEAD + (known.span.memory if known.span is not None else 0)
+        if known.head is not None:
+            size += len(known.head.note) + sum(len(key) + len(value) for key, value in known.head.labels.items())
         with self._lock:
             found = self._known.get(stream)
             if found is not None and _before(known.head, found[0].head):
@@ -83,10 +90,45 @@ class Memory:
         with self._lock:
             self._drop(stream)
 
+    def show(self, stream: str, incarnation: str, steps: Mapping[str, bytes]) -> None:
+        """Remember results of steps that a caller was told, so that the next save covers these, and no others.
+
+        Apart from the head: that may be read anew at any time, with steps that nobody here has seen.
+        """
+        if not steps:
+            return
+        with self._lock:
+            life, before = self._shown.pop(stream, (incarnation, {}))
+            self._shown_size -= _size(before)
+            now = {**before, **steps} if life == incarnation else dict(steps)
+            self._shown[stream] = (incarnation, now)
+            self._shown_size += _size(now)
+            while self._shown_size > _MOST_SHOWN:
+                self._shown_size -= _size(self._shown.popitem(last=False)[1][1])
+
+    def shown(self, stream: str, incarnation: str) -> dict[str, bytes]:
+        """Return what callers were told in this life of a task; what was forgotten is left to a later save."""
+        with self._lock:
+            life, steps = self._shown.get(stream, ("", {}))
+            return dict(steps) if life == incarnation else {}
+
+    def covered(self, stream: str, keys: Iterable[str]) -> None:
+        """Forget results of steps that a save has covered."""
+        with self._lock:
+            life, before = self._shown.pop(stream, ("", {}))
+            self._shown_size -= _size(before)
+            if left := {key: result for key, result in before.items() if key not in keys}:
+                self._shown[stream] = (life, left)
+                self._shown_size += _size(left)
+
     def _drop(self, stream: str) -> None:
         found = self._known.pop(stream, None)
         if found is not None:
             self._size -= found[1]
+
+
+def _size(steps: Mapping[str, bytes]) -> int:
+    return sum(len(key) + len(result) for key, result in steps.items())
 
 
 def _before(head: Head | None, other: Head | None) -> bool:

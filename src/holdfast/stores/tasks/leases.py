@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from holdfast.errors import ConflictError, InvalidError, NotFoundError
+from holdfast.errors import ConflictError, DamagedError, InvalidError, NotFoundError
 from holdfast.rule import check_name
 from holdfast.stores.codec import from_duration, labels_of
 from holdfast.stores.tasks.heads import Heads, check_kind, check_lease
@@ -168,7 +168,10 @@ class Leases(Heads):
 
 
 def _free(head: Head, now: int) -> bool:
-    holder: Holder | None = Note.read(head).holder
+    try:
+        holder: Holder | None = Note.read(head).holder
+    except DamagedError:
+        return False  # one damaged task keeps nobody from the others
     return holder is None or holder.until <= now
 
 

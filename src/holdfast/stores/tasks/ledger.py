@@ -41,14 +41,15 @@ class Ledger(Heads):
             check_kind(lease)
         encoded = encode(result, f"the result of step {step_key!r}")
 
-        async def decide(head: Head, note: Note) -> tuple[Note | None, bytes]:
+        async def decide(head: Head, note: Note) -> tuple[Note | None, tuple[str, bytes]]:
             if lease is not None:
                 check_lease(head, note, lease)
             if step_key in note.steps:
-                return None, bytes(note.steps[step_key])
-            return note.with_step(step_key, encoded), encoded
+                return None, (head.incarnation, bytes(note.steps[step_key]))
+            return note.with_step(step_key, encoded), (head.incarnation, encoded)
 
-        first = await self._change(task_id, decide)
+        incarnation, first = await self._change(task_id, decide)
+        self._memory.show(stream_name(KIND, "task_id", task_id), incarnation, {step_key: first})
         return decode(first, f"task {task_id!r}, step {step_key!r}")
 
     async def steps(self, task_id: str) -> dict[str, Any]:

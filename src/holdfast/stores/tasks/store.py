@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from holdfast.abc import Change
 from holdfast.errors import ConflictError, InvalidError, NotFoundError
 from holdfast.records import Page, Retention, TaskInfo, TaskState
+from holdfast.rule import check_name
 from holdfast.stores.codec import (
     check_counts,
     check_integers,
@@ -27,7 +29,7 @@ from holdfast.stores.tasks.saving import Save, keep_of
 from holdfast.stores.tasks.versions import Versions
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable
     from datetime import datetime
 
     from holdfast.abc import Backend, Head, Receipt
@@ -82,9 +84,9 @@ class Tasks(Versions, Leases, Ledger):
                 before its task was deleted never fits the task that was begun again under the same id.
             lease: save as the owner. Refused once the lease has passed on, also when its old owner was only asleep.
             covers: keys of recorded steps whose results are in this state: they leave the ledger with this save. Not
-                given: with a `lease` or an `expect` all that this process knew of before this call, so at least what
-                `load` has shown and `record` returned; else none, as whoever saves without either may not know of
-                them. Name them where other processes record under the same lease.
+                given: with a `lease` or an `expect` those that `load` has shown or `record` returned in this process;
+                else none, as whoever saves without either may not know of them. Name them where it is another process
+                that saves.
             retention: keep so many versions of this task from now on, whatever the store's `retention` is.
             op_id: names this save: a repeat after a lost answer stores nothing and returns what the first returned.
 
@@ -95,17 +97,17 @@ class Tasks(Versions, Leases, Ledger):
             UnavailableError: it may have been saved. Repeat the call with the same op_id.
         """
         save = _asked(state, expect=expect, lease=lease, retention=retention, op_id=op_id)
-        if isinstance(covers, str):
-            raise InvalidError(f"covers={covers!r}: it takes several keys, such as [{covers!r}]")
+        keys = _keys(covers)
         stream = stream_name(KIND, "task_id", state.task_id)
         known = Known(None, None) if expect == 0 else self._memory.get(stream)
         if known is None or (expect is not None and (known.head.next if known.head else 0) != expect):
             known = await self._newest(stream)
-        covered: dict[str, bytes | None] = dict.fromkeys(covers or ())
-        if covers is None and (lease is not None or expect):
-            covered = {key: bytes(result) for key, result in Note.read(known.head).steps.items()}
+        covered: dict[str, bytes | None] = dict.fromkeys(keys)
+        if covers is None and known.head is not None and (lease is not None or expect):
+            covered = {**self._memory.shown(stream, known.head.incarnation)}
         save = save._replace(covers=covered, default=self.retention)
         receipt, after = await self._make(stream, save, known)
+        self._memory.covered(stream, covered)
         if after is None or after.head is None:
             # Of a repeat what is there is what the first call stored, whatever this one was given; of a save over
             # anything only the place knows who holds the task and what is recorded.
@@ -114,6 +116,7 @@ class Tasks(Versions, Leases, Ledger):
                 return found
         head = after.head if after is not None else None
         note = Note.read(head)
+        self._memory.show(stream, receipt.incarnation, note.encoded())
         return TaskState(
             task_id=state.task_id,
             **save.labels,
@@ -283,6 +286,18 @@ def _info(head: Head) -> TaskInfo:
         lease=lease_of(head, Note.read(head)),
         incarnation=head.incarnation,
     )
+
+
+def _keys(covers: Iterable[str] | None) -> list[str]:
+    """Return the keys of the steps that a save covers, checked."""
+    if covers is None:
+        return []
+    if isinstance(covers, str) or not isinstance(covers, Iterable):
+        raise InvalidError(f"covers={covers!r}: it takes several keys, such as ['step-1']")
+    keys = list(covers)
+    for key in keys:
+        check_name(key, "a key in covers")
+    return keys
 
 
 def _asked(

@@ -59,7 +59,7 @@ class Versions(Heads):
             texts: dict[int, bytes] = {}
             for one in entries:
                 texts[one.position] = rebuild(one.position, more, _where(head, one.position), texts)
-            return [_state(head, one, texts[one.position]) for one in reversed(entries)]
+            return [self._told(head, one, texts[one.position]) for one in reversed(entries)]
         raise too_busy(task_id)
 
     async def diff(self, task_id: str, a: int, b: int) -> list[dict[str, Any]]:
@@ -137,8 +137,15 @@ class Versions(Heads):
                 return None
             known = await self._known(stream, head, entries[0])
             if known is not None and known.span is not None:
-                return _state(head, entries[0], known.span.text)
+                return self._told(head, entries[0], known.span.text)
         raise too_busy(stream.removeprefix(f"{KIND}/"))
+
+    def _told(self, head: Head, entry: Entry, text: bytes) -> TaskState:
+        """Return a version as its caller gets it, and remember which steps that shows."""
+        state = _state(head, entry, text)
+        if state.steps:
+            self._memory.show(head.name, head.incarnation, Note.read(head).encoded())
+        return state
 
     async def _newest(self, stream: str) -> Known:
         """Return what the next save needs to know. A newest version that does not decode stands in nobody's way."""

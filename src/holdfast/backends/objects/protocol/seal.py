@@ -159,8 +159,11 @@ def _equals(refs: Sequence[SegmentRef], last: int, limits: Limits) -> Sequence[S
         equals += below == level
     if equals >= limits.fan_in:
         return refs[start : last + 1]
-    start = last
+    start, held = last, 0
     while start and _level(refs[start - 1].raw, limits) < level:
+        held += refs[start - 1].raw
+        if held > limits.segment:
+            break
         start -= 1
     return refs[start:last] if last - start > 1 else ()
 
