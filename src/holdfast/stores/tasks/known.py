@@ -13,7 +13,7 @@ from holdfast.errors import ConflictError
 from holdfast.rule import apply
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from holdfast.abc import Change, Head, Receipt
     from holdfast.stores.tasks.history import Span
@@ -112,12 +112,12 @@ class Memory:
             life, steps = self._shown.get(stream, ("", {}))
             return dict(steps) if life == incarnation else {}
 
-    def covered(self, stream: str, keys: Iterable[str]) -> None:
-        """Forget results of steps that a save has covered."""
+    def covered(self, stream: str, gone: Mapping[str, bytes]) -> None:
+        """Forget results of steps that a save has taken out of the ledger, but not what was recorded since."""
         with self._lock:
             life, before = self._shown.pop(stream, ("", {}))
             self._shown_size -= _size(before)
-            if left := {key: result for key, result in before.items() if key not in keys}:
+            if left := {key: result for key, result in before.items() if gone.get(key) != result}:
                 self._shown[stream] = (life, left)
                 self._shown_size += _size(left)
 

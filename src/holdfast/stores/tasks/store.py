@@ -107,7 +107,6 @@ class Tasks(Versions, Leases, Ledger):
             covered = {**self._memory.shown(stream, known.head.incarnation)}
         save = save._replace(covers=covered, default=self.retention)
         receipt, after = await self._make(stream, save, known)
-        self._memory.covered(stream, covered)
         if after is None or after.head is None:
             # Of a repeat what is there is what the first call stored, whatever this one was given; of a save over
             # anything only the place knows who holds the task and what is recorded.
@@ -145,6 +144,9 @@ class Tasks(Versions, Leases, Ledger):
                 self._memory.forget(stream)
             else:
                 self._memory.put(stream, after)
+                left = Note.read(after.head).steps
+                gone = {key: one for key, one in Note.read(known.head).encoded().items() if key not in left}
+                self._memory.covered(stream, gone)
             return receipt, after
         raise too_busy(save.state.task_id)
 
