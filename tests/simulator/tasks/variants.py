@@ -14,7 +14,7 @@ from holdfast.abc import Change
 from holdfast.stores.tasks import heads, ledger, versions
 from holdfast.stores.tasks.heads import Heads
 from holdfast.stores.tasks.history import begin, follow
-from holdfast.stores.tasks.known import Known, Memory
+from holdfast.stores.tasks.known import Known
 from holdfast.stores.tasks.leases import Leases
 from holdfast.stores.tasks.ledger import Ledger
 from holdfast.stores.tasks.note import Holder, Note, lease_of
@@ -247,17 +247,6 @@ def _second_result_wins() -> Broken:
 # What a process knows
 
 
-def _known_goes_back() -> Broken:
-    """Of racing calls the last to end says what is known."""
-    put = Memory.put
-
-    def put_anything(self: Memory, stream: str, known: Known) -> None:
-        self.forget(stream)
-        put(self, stream, known)
-
-    return patch.object(Memory, "put", put_anything)
-
-
 def _known_of_another_life() -> Broken:
     """The text of a version is known by its number, in whichever life of the task."""
     find = Versions._known
@@ -296,6 +285,5 @@ TASK_VARIANTS = {
     "a lease is renewed after it passed on": Variant(100, _renewed_after_it_passed_on, play=simulate_tasks),
     "a step is recorded after the lease passed on": Variant(100, _recorded_after_it_passed_on, play=simulate_tasks),
     "the second result of a step wins": Variant(100, _second_result_wins, play=simulate_tasks),
-    "what is known goes back": Variant(2_000, _known_goes_back, play=_ledgers),
     "what is known is of another life": Variant(1_000, _known_of_another_life, play=_lives),
 }
