@@ -10,8 +10,8 @@ MAKEFLAGS += --no-print-directory
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: .venv/run ## see what Holdfast does, in a minute
-	@$(BIN)/holdfast demo
+demo: .venv/run ## see what Stowfast does, in a minute
+	@$(BIN)/stowfast demo
 
 # The docs site is part of the proof: it costs one second, and eight more to install once.
 test: .venv/test docs ## prove it: docs, lint, format, types, then every test
@@ -55,5 +55,5 @@ clean: ## remove everything that make made
 
 .venv/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-		echo 'Holdfast needs Python 3.11 or newer: make PYTHON=python3.13 ...' >&2; exit 1; }
+		echo 'Stowfast needs Python 3.11 or newer: make PYTHON=python3.13 ...' >&2; exit 1; }
 	$(PYTHON) -m venv .venv

@@ -1,4 +1,4 @@
-"""Measure Holdfast beside its peers and the bare drivers, and print whether the bars are met: `make bench`."""
+"""Measure Stowfast beside its peers and the bare drivers, and print whether the bars are met: `make bench`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bars: what Holdfast promises of its speed, and whether this run kept it."""
+"""The bars: what Stowfast promises of its speed, and whether this run kept it."""
 
 from __future__ import annotations
 
@@ -78,19 +78,19 @@ def bars(results: Results, imported: dict[str, Any]) -> list[Bar]:
 
     crowd = best_peer(results, "appenders", "per_second", max)
     loader = best_peer(results, "load", "median", min)
-    crowd_ratio = Spread.of(ratios(results, "appenders", "per_second", "holdfast_async", crowd)) if crowd else None
-    load_ratio = Spread.of(ratios(results, "load", "median", "holdfast_async", loader)) if loader else None
-    lasts = Spread.of(one["median"] for one in results["last"]["holdfast_async"] if "median" in one)
+    crowd_ratio = Spread.of(ratios(results, "appenders", "per_second", "stowfast_async", crowd)) if crowd else None
+    load_ratio = Spread.of(ratios(results, "load", "median", "stowfast_async", loader)) if loader else None
+    lasts = Spread.of(one["median"] for one in results["last"]["stowfast_async"] if "median" in one)
     dragged = ", ".join(imported.get("unwanted", ()))
-    import_time = Spread(imported["holdfast"], *imported["spread"]) if "holdfast" in imported else None
+    import_time = Spread(imported["stowfast"], *imported["spread"]) if "stowfast" in imported else None
     bare = f"bare interpreter {imported['bare']:.0f} ms" if import_time else imported.get("error", "")
     nothing_dragged = Bar("no driver or framework imported", "none", None, "", not dragged, dragged or "none came")
     return [
-        Bar.at_most("append, async / by hand", 1.45, " x", against_raw("holdfast_async")),
-        Bar.at_most("append, sync / by hand", 1.25, " x", against_raw("holdfast_sync")),
+        Bar.at_most("append, async / by hand", 1.45, " x", against_raw("stowfast_async")),
+        Bar.at_most("append, sync / by hand", 1.25, " x", against_raw("stowfast_sync")),
         Bar.at_least("64 appenders / best peer", 8, " x", crowd_ratio, crowd or ""),
         Bar.at_most("load 10,000 / best peer", 0.6, " x", load_ratio, loader or ""),
         Bar.at_most("last 20 of 10,000", 300, " µs", lasts),
-        Bar.at_most("import holdfast", 120, " ms", import_time, bare),
+        Bar.at_most("import stowfast", 120, " ms", import_time, bare),
         nothing_dragged if import_time else nothing_dragged._replace(met=None, remark=""),
     ]

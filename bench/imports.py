@@ -1,4 +1,4 @@
-"""What `import holdfast` costs a program that has just started, and what it drags in."""
+"""What `import stowfast` costs a program that has just started, and what it drags in."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ UNWANTED: Final = (
 )  # fmt: skip
 """Drivers, frameworks and tools: each may be imported by whoever opens that place or uses that adapter, not before."""
 
-_WHAT_CAME = f"import sys, holdfast; print(*sorted({set(UNWANTED)!r} & set(sys.modules)))"
+_WHAT_CAME = f"import sys, stowfast; print(*sorted({set(UNWANTED)!r} & set(sys.modules)))"
 
 
 def measure_import(runs: int) -> dict[str, Any]:
     """Time fresh interpreters, from start to exit, with the import and without, taking turns. In milliseconds."""
-    times: dict[str, list[float]] = {"import holdfast": [], "pass": []}
+    times: dict[str, list[float]] = {"import stowfast": [], "pass": []}
     for _ in range(runs):
         for code, taken in times.items():
             began = time.perf_counter()
@@ -32,13 +32,13 @@ def measure_import(runs: int) -> dict[str, Any]:
             if done.returncode:
                 return {"error": done.stderr.strip().splitlines()[-1]}
     return {
-        "holdfast": median(times["import holdfast"]),
+        "stowfast": median(times["import stowfast"]),
         "bare": median(times["pass"]),
-        "spread": (min(times["import holdfast"]), max(times["import holdfast"])),
+        "spread": (min(times["import stowfast"]), max(times["import stowfast"])),
         "unwanted": _python(_WHAT_CAME).stdout.split(),
     }
 
 
 def _python(code: str) -> subprocess.CompletedProcess[str]:
-    # Not in the root of the repository: there are folders in it that nobody has who installed Holdfast.
+    # Not in the root of the repository: there are folders in it that nobody has who installed Stowfast.
     return subprocess.run([sys.executable, "-c", code], cwd=ROOT / "bench", capture_output=True, text=True, check=False)

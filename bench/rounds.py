@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 __all__ = ["CONTENDERS", "OURS", "PEERS", "RAW", "Contender", "Results", "measure"]
 
 RAW: Final = "raw"
-OURS: Final = ("holdfast_async", "holdfast_sync")
+OURS: Final = ("stowfast_async", "stowfast_sync")
 PEERS: Final = ("openai_agents", "openai_agents_sqlalchemy", "langgraph", "langgraph_floor")
 CONTENDERS: Final = {
     RAW: "sqlite3 by hand",
-    "holdfast_async": "Holdfast, async",
-    "holdfast_sync": "Holdfast, sync",
+    "stowfast_async": "Stowfast, async",
+    "stowfast_sync": "Stowfast, sync",
     "openai_agents": "OpenAI Agents, SQLite",
     "openai_agents_sqlalchemy": "OpenAI Agents, SQLAlchemy",
     "langgraph": "LangGraph, list so far",

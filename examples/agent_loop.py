@@ -12,7 +12,7 @@ import asyncio
 import sys
 from typing import Any
 
-import holdfast
+import stowfast
 
 CONTEXT, TASK = "trip-to-rome", "plan-trip"
 STEPS = ["Find a train.", "Book a room.", "Reserve a table.", "Write the itinerary."]
@@ -25,10 +25,10 @@ async def work(step: int) -> dict[str, Any]:
 
 
 async def main(url: str) -> None:
-    async with holdfast.open(url) as stores:
+    async with stowfast.open(url) as stores:
         state = await stores.tasks.load(TASK)
         if state is None:
-            state = holdfast.TaskState(task_id=TASK, context_id=CONTEXT, data={"step": 0})
+            state = stowfast.TaskState(task_id=TASK, context_id=CONTEXT, data={"step": 0})
         print(f"begins at step {state.data['step']} of {len(STEPS)}")
 
         for step in range(state.data["step"], len(STEPS)):

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import sys
 
-import holdfast.sync
+import stowfast.sync
 
 
 def main(url: str) -> None:
-    with holdfast.sync.open(url) as stores:
+    with stowfast.sync.open(url) as stores:
         stores.messages.add_messages(
             "ann",
             [

@@ -29,10 +29,10 @@ settings.load_profile("house")
 @pytest.fixture(scope="session")
 def airline() -> list[dict[str, Any]]:
     """A hundred real conversations of an airline's agent, each with a `context_id` and its `messages`."""
-    folder = Path(os.environ.get("HOLDFAST_DATA", ROOT.parent / "shared" / "data"))
+    folder = Path(os.environ.get("STOWFAST_DATA", ROOT.parent / "shared" / "data"))
     path = folder / "airline-conversations.jsonl"
     if not path.is_file():
-        pytest.skip(f"no real conversations here: HOLDFAST_DATA names no folder with {path.name}")
+        pytest.skip(f"no real conversations here: STOWFAST_DATA names no folder with {path.name}")
     lines = path.read_text(encoding="utf-8").splitlines()
     return [{key: record[key] for key in ("context_id", "messages")} for record in map(json.loads, lines)]
 

@@ -6,16 +6,16 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from os import PathLike
 
-from holdfast import Artifact, Artifacts, ConflictError, InvalidError, Page
-from holdfast.abc import Change
-from holdfast.stores.artifacts.add import add
-from holdfast.stores.artifacts.content import source_of
-from holdfast.stores.artifacts.records import stream_of
-from holdfast.stores.artifacts.writer import ArtifactWriter
-from holdfast.testing import artifacts_content as content
-from holdfast.testing import artifacts_streams as streams
-from holdfast.testing.faults import Forwards
-from holdfast.testing.pieces import each
+from stowfast import Artifact, Artifacts, ConflictError, InvalidError, Page
+from stowfast.abc import Change
+from stowfast.stores.artifacts.add import add
+from stowfast.stores.artifacts.content import source_of
+from stowfast.stores.artifacts.records import stream_of
+from stowfast.stores.artifacts.writer import ArtifactWriter
+from stowfast.testing import artifacts_content as content
+from stowfast.testing import artifacts_streams as streams
+from stowfast.testing.faults import Forwards
+from stowfast.testing.pieces import each
 from tests.mutants_stores import breaks
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import asynccontextmanager, suppress
 from importlib import import_module
 
-from holdfast import Artifacts, InvalidError, NotFoundError, UnsupportedError
-from holdfast.stores.artifacts.dataset import DatasetWriter
-from holdfast.testing import artifacts_datasets as datasets
-from holdfast.testing import artifacts_links as links
+from stowfast import Artifacts, InvalidError, NotFoundError, UnsupportedError
+from stowfast.stores.artifacts.dataset import DatasetWriter
+from stowfast.testing import artifacts_datasets as datasets
+from stowfast.testing import artifacts_links as links
 from tests.mutants_stores import ForgetsOpIds, IgnoresExpect, breaks
 
 breaks(datasets.a_dataset_that_was_repeated_is_one_version)(ForgetsOpIds)

@@ -6,13 +6,13 @@ import asyncio
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
-from holdfast import Artifact, Artifacts, ConflictError, NotFoundError, Page
-from holdfast.abc import Change
-from holdfast.stores.artifacts.build import live_stream_of
-from holdfast.stores.artifacts.live_writer import LiveWriter
-from holdfast.stores.artifacts.records import stream_of
-from holdfast.testing import artifacts_live as live
-from holdfast.testing.faults import Forwards
+from stowfast import Artifact, Artifacts, ConflictError, NotFoundError, Page
+from stowfast.abc import Change
+from stowfast.stores.artifacts.build import live_stream_of
+from stowfast.stores.artifacts.live_writer import LiveWriter
+from stowfast.stores.artifacts.records import stream_of
+from stowfast.testing import artifacts_live as live
+from stowfast.testing.faults import Forwards
 from tests.mutants_stores import ForgetsOpIds, IgnoresExpect, breaks
 
 breaks(live.lost_answers_double_nothing_that_is_written_live)(ForgetsOpIds)

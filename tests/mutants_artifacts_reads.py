@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 
-from holdfast import Artifacts, DamagedError, NotFoundError
-from holdfast.stores.artifacts.reader import ArtifactReader
-from holdfast.testing import artifacts_reads as reads
+from stowfast import Artifacts, DamagedError, NotFoundError
+from stowfast.stores.artifacts.reader import ArtifactReader
+from stowfast.testing import artifacts_reads as reads
 from tests.mutants_stores import breaks
 
 

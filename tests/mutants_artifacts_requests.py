@@ -6,13 +6,13 @@ import hashlib
 import json
 from contextlib import asynccontextmanager
 
-from holdfast import Artifacts, ConflictError
-from holdfast.abc import Change
-from holdfast.stores.artifacts.reader import ArtifactReader
-from holdfast.stores.artifacts.records import stream_of
-from holdfast.testing import artifacts_requests as requests
-from holdfast.testing.faults import Forwards
-from holdfast.testing.pieces import each
+from stowfast import Artifacts, ConflictError
+from stowfast.abc import Change
+from stowfast.stores.artifacts.reader import ArtifactReader
+from stowfast.stores.artifacts.records import stream_of
+from stowfast.testing import artifacts_requests as requests
+from stowfast.testing.faults import Forwards
+from stowfast.testing.pieces import each
 from tests.mutants_artifacts_reads import ReadsWith
 from tests.mutants_stores import breaks
 

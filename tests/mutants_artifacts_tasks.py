@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, timedelta
 from typing import Any
 
-from holdfast import (
+from stowfast import (
     Artifact,
     Artifacts,
     DamagedError,
@@ -17,8 +17,8 @@ from holdfast import (
     Tasks,
     TaskState,
 )
-from holdfast.testing import artifacts, artifacts_streams, artifacts_versions, tasks
-from holdfast.testing.faults import Forwards
+from stowfast.testing import artifacts, artifacts_streams, artifacts_versions, tasks
+from stowfast.testing.faults import Forwards
 from tests.mutants_stores import breaks
 
 

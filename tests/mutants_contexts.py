@@ -7,13 +7,13 @@ from dataclasses import replace
 from datetime import UTC
 from typing import Any
 
-from holdfast import ContextRef, Messages, Page
-from holdfast.abc import Change
-from holdfast.stores.codec import decode
-from holdfast.stores.notes import Note
-from holdfast.testing import messages_compaction, messages_ends, messages_watch
-from holdfast.testing import messages_contexts as contexts
-from holdfast.testing.faults import Forwards
+from stowfast import ContextRef, Messages, Page
+from stowfast.abc import Change
+from stowfast.stores.codec import decode
+from stowfast.stores.notes import Note
+from stowfast.testing import messages_compaction, messages_ends, messages_watch
+from stowfast.testing import messages_contexts as contexts
+from stowfast.testing.faults import Forwards
 from tests.mutants_stores import breaks
 
 

@@ -7,15 +7,15 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from holdfast import InvalidError, MessageEntry, Messages
-from holdfast.stores.codec import decode, to_time
-from holdfast.testing import messages
-from holdfast.testing import messages_contexts as contexts
-from holdfast.testing.faults import Forwards
+from stowfast import InvalidError, MessageEntry, Messages
+from stowfast.stores.codec import decode, to_time
+from stowfast.testing import messages
+from stowfast.testing import messages_contexts as contexts
+from stowfast.testing.faults import Forwards
 from tests.mutants_stores import breaks
 
 if TYPE_CHECKING:
-    from holdfast.abc import Receipt
+    from stowfast.abc import Receipt
 
 
 class Rewrites(Messages):

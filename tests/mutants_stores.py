@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from holdfast import Artifacts, ConflictError, Messages, Stores, Tasks
-from holdfast.abc import KEEP, Backend, Change, Receipt, Swept
-from holdfast.testing import (
+from stowfast import Artifacts, ConflictError, Messages, Stores, Tasks
+from stowfast.abc import KEEP, Backend, Change, Receipt, Swept
+from stowfast.testing import (
     artifacts,
     artifacts_streams,
     artifacts_versions,
@@ -16,13 +16,13 @@ from holdfast.testing import (
     messages_ends,
     tasks,
 )
-from holdfast.testing import messages_contexts as contexts
-from holdfast.testing.faults import Forwards
+from stowfast.testing import messages_contexts as contexts
+from stowfast.testing.faults import Forwards
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from holdfast.testing import Clause
+    from stowfast.testing import Clause
 
 M = TypeVar("M", bound=type)
 

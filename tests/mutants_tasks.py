@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from holdfast import ConflictError, DamagedError, NotFoundError, Tasks, TaskState
-from holdfast.stores.tasks.known import Known
-from holdfast.testing import tasks_changes as changes
-from holdfast.testing import tasks_damage as damage
-from holdfast.testing import tasks_history as history
-from holdfast.testing import tasks_leases, tasks_lists, tasks_races, tasks_steps
+from stowfast import ConflictError, DamagedError, NotFoundError, Tasks, TaskState
+from stowfast.stores.tasks.known import Known
+from stowfast.testing import tasks_changes as changes
+from stowfast.testing import tasks_damage as damage
+from stowfast.testing import tasks_history as history
+from stowfast.testing import tasks_leases, tasks_lists, tasks_races, tasks_steps
 from tests.mutants_artifacts_tasks import TrustsStates
 from tests.mutants_stores import (
     Alters,

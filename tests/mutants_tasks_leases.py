@@ -7,19 +7,19 @@ from datetime import timedelta
 
 import msgspec
 
-from holdfast import ConflictError, InvalidError, NotFoundError, Page, Retention, Tasks, TaskState
-from holdfast.abc import Change, Listing
-from holdfast.rule import clock
-from holdfast.stores.codec import to_time
-from holdfast.stores.tasks.history import parse
-from holdfast.stores.tasks.note import Note
-from holdfast.testing import tasks_leases as leases
-from holdfast.testing import tasks_lists as lists
-from holdfast.testing import tasks_races as races
-from holdfast.testing import tasks_retention as retention
-from holdfast.testing import tasks_steps as steps
-from holdfast.testing import tasks_workers as workers
-from holdfast.testing.faults import Forwards
+from stowfast import ConflictError, InvalidError, NotFoundError, Page, Retention, Tasks, TaskState
+from stowfast.abc import Change, Listing
+from stowfast.rule import clock
+from stowfast.stores.codec import to_time
+from stowfast.stores.tasks.history import parse
+from stowfast.stores.tasks.note import Note
+from stowfast.testing import tasks_leases as leases
+from stowfast.testing import tasks_lists as lists
+from stowfast.testing import tasks_races as races
+from stowfast.testing import tasks_retention as retention
+from stowfast.testing import tasks_steps as steps
+from stowfast.testing import tasks_workers as workers
+from stowfast.testing.faults import Forwards
 from tests.mutants_stores import Alters, LooksAndThenWrites, breaks
 
 HOUR = timedelta(hours=1)

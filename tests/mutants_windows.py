@@ -6,12 +6,12 @@ import asyncio
 import json
 from typing import Any
 
-from holdfast import Messages, NotFoundError
-from holdfast.abc import Change
-from holdfast.stores.codec import decode, encode, stream_name
-from holdfast.stores.notes import Note
-from holdfast.stores.window import tool_calls, tool_results
-from holdfast.testing import messages_compaction, messages_windows
+from stowfast import Messages, NotFoundError
+from stowfast.abc import Change
+from stowfast.stores.codec import decode, encode, stream_name
+from stowfast.stores.notes import Note
+from stowfast.stores.window import tool_calls, tool_results
+from stowfast.testing import messages_compaction, messages_windows
 from tests.mutants_stores import breaks
 
 

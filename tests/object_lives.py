@@ -6,9 +6,9 @@ from collections import Counter
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import holdfast
-from holdfast.backends.objects.backend import ObjectBackend
-from holdfast.backends.objects.driver.opening import open_store
+import stowfast
+from stowfast.backends.objects.backend import ObjectBackend
+from stowfast.backends.objects.driver.opening import open_store
 from tests.services.faulty_s3 import Fault, FaultyS3
 
 if TYPE_CHECKING:
@@ -22,21 +22,21 @@ LARGE = 9 * 2**20
 """Beyond one part of an upload."""
 
 
-def expected_of(fault: Fault) -> tuple[type[holdfast.HoldfastError], ...]:
+def expected_of(fault: Fault) -> tuple[type[stowfast.StowfastError], ...]:
     """What a caller may be told while a fault strikes."""
     if fault is Fault.DENIED:
-        return (holdfast.InvalidError,)
+        return (stowfast.InvalidError,)
     if fault is Fault.FLIP:
         # The version of a format is a byte too, and not one that a checksum could be trusted for.
-        return (holdfast.DamagedError, holdfast.UnsupportedError)
-    return (holdfast.UnavailableError,)
+        return (stowfast.DamagedError, stowfast.UnsupportedError)
+    return (stowfast.UnavailableError,)
 
 
 class Life:
     """Somebody who repeats what was not answered, where that is allowed, and keeps what was."""
 
     def __init__(
-        self, server: FaultyS3, prefix: str, expected: tuple[type[holdfast.HoldfastError], ...], *, timeout: float
+        self, server: FaultyS3, prefix: str, expected: tuple[type[stowfast.StowfastError], ...], *, timeout: float
     ) -> None:
         self.expected = expected
         url = f"s3://{server.bucket}/{prefix}"
@@ -49,9 +49,9 @@ class Life:
         self.counts: Counter[str] = Counter()
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[holdfast.Stores]:
+    async def open(self) -> AsyncIterator[stowfast.Stores]:
         """An opening that knows nothing yet."""
-        stores = holdfast.Stores(ObjectBackend(self._store))
+        stores = stowfast.Stores(ObjectBackend(self._store))
         try:
             yield stores
         finally:
@@ -69,7 +69,7 @@ class Life:
                 return done
         raise AssertionError(f"not answered in {TRIES} tries")
 
-    async def add(self, stores: holdfast.Stores, where: str, *texts: str, size: int = 0, named: bool = True) -> None:
+    async def add(self, stores: stowfast.Stores, where: str, *texts: str, size: int = 0, named: bool = True) -> None:
         """Add messages together. Without a name the call cannot be repeated: what was not answered may be there."""
         messages = [{"text": text, "noise": NOISE[:size]} for text in texts]
         said = self.said.setdefault(where, [])
@@ -100,7 +100,7 @@ class Life:
                 assert not sure, f"{message['text']} is not there, or not in its place"
         assert at == len(found), f"{found[at]['text']} is there twice, or out of its place"
 
-    async def read(self, stores: holdfast.Stores, where: str) -> None:
+    async def read(self, stores: stowfast.Stores, where: str) -> None:
         found = await self.call(lambda: stores.messages.get_messages(where, originals=True))
         self.check(where, found)
         assert await self.call(lambda: stores.messages.count(where)) == len(found)
@@ -137,7 +137,7 @@ async def conversation(life: Life) -> None:
         assert [ref.context_id for ref in page] == ["forked", "kept", "short"]
 
 
-async def fork(life: Life, stores: holdfast.Stores) -> None:
+async def fork(life: Life, stores: stowfast.Stores) -> None:
     """Begin another conversation with what is there. A repeat says what the first call did."""
     life.said["forked"] = list(life.said["kept"])
     count = await life.call(lambda: stores.messages.fork("kept", "forked", op_id="fork"))
@@ -147,14 +147,14 @@ async def fork(life: Life, stores: holdfast.Stores) -> None:
     assert await life.call(lambda: stores.messages.fork("kept", "forked", op_id="fork")) == count
 
 
-async def drop(life: Life, stores: holdfast.Stores) -> None:
+async def drop(life: Life, stores: stowfast.Stores) -> None:
     """Keep the newest message only. A repeat may find that the first call was not in vain."""
 
     async def compact() -> None:
         while True:
             try:
                 await stores.messages.compact("short", keep_last=1, summary={"text": "older"}, drop=True)
-            except holdfast.ConflictError:
+            except stowfast.ConflictError:
                 continue
             return
 
@@ -168,7 +168,7 @@ async def artifact(life: Life) -> None:
     async with life.open() as stores:
         for name in ("kept", "gone"):
             await create(life, stores, name, contents[0])
-        second = holdfast.Artifact(artifact_id="kept", content=contents[1])
+        second = stowfast.Artifact(artifact_id="kept", content=contents[1])
         await life.call(lambda: stores.artifacts.update(second, op_id="second"))
     async with life.open() as stores:
         await life.call(lambda: stores.artifacts.delete("gone"))
@@ -184,15 +184,15 @@ async def large_artifact(life: Life) -> None:
         await get(life, stores, [bytes(LARGE)])
 
 
-async def create(life: Life, stores: holdfast.Stores, name: str, content: bytes) -> None:
-    one = holdfast.Artifact(artifact_id=name, content=content)
+async def create(life: Life, stores: stowfast.Stores, name: str, content: bytes) -> None:
+    one = stowfast.Artifact(artifact_id=name, content=content)
     await life.call(lambda: stores.artifacts.create(one, op_id="first"))
 
 
-async def get(life: Life, stores: holdfast.Stores, contents: list[bytes]) -> None:
+async def get(life: Life, stores: stowfast.Stores, contents: list[bytes]) -> None:
     """Every version is there, with its content."""
 
-    def one(version: int) -> Awaitable[holdfast.Artifact | None]:
+    def one(version: int) -> Awaitable[stowfast.Artifact | None]:
         return life.call(lambda: stores.artifacts.get("kept", version=version))
 
     found = [await one(version + 1) for version in range(len(contents) + 1)]

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import holdfast
-from holdfast import Artifact, InvalidError, NotFoundError, UnsupportedError
-from holdfast.abc import Backend, Change
-from holdfast.backends.memory import MemoryBackend
-from holdfast.backends.objects.backend import ObjectBackend
-from holdfast.testing.faults import Forwards, Prefixed
+import stowfast
+from stowfast import Artifact, InvalidError, NotFoundError, UnsupportedError
+from stowfast.abc import Backend, Change
+from stowfast.backends.memory import MemoryBackend
+from stowfast.backends.objects.backend import ObjectBackend
+from stowfast.testing.faults import Forwards, Prefixed
 from tests.services.faulty_s3 import FaultyS3
 
 if TYPE_CHECKING:
@@ -48,14 +48,14 @@ async def refused(url: str) -> int:
 
 
 def keyed(server: FaultyS3) -> Any:
-    return holdfast.open(
+    return stowfast.open(
         f"s3://bucket?endpoint_url={server.endpoint}", access_key_id="key-id", secret_access_key=SECRET
     )
 
 
 @pytest.mark.parametrize("content", [SMALL, LARGE], ids=["small", "large"])
 async def test_anybody_reads_a_version_by_its_link(content: bytes, s3_server: S3Server) -> None:
-    async with holdfast.open(s3_server.url()) as stores:
+    async with stowfast.open(s3_server.url()) as stores:
         await stores.artifacts.create(Artifact(artifact_id="a/ü b", content=content))
         await stores.artifacts.update(Artifact(artifact_id="a/ü b", content=content[::-1]))
         first = await stores.artifacts.url("a/ü b", version=1)
@@ -71,7 +71,7 @@ async def test_anybody_reads_a_version_by_its_link(content: bytes, s3_server: S3
 
 @pytest.mark.parametrize("content", [SMALL, LARGE], ids=["small", "large"])
 async def test_a_link_ends(content: bytes, s3_server: S3Server) -> None:
-    async with holdfast.open(s3_server.url()) as stores:
+    async with stowfast.open(s3_server.url()) as stores:
         await stores.artifacts.create(Artifact(artifact_id="a", content=content))
         url = await stores.artifacts.url("a", expires=timedelta(seconds=2))
         assert await fetch(url) == content
@@ -140,7 +140,7 @@ async def test_a_link_does_not_outlive_a_deletion_that_came_in_between() -> None
     with FaultyS3() as server:
         async with keyed(server) as stores:
             await stores.artifacts.create(Artifact(artifact_id="a", content=SMALL))
-            racing = holdfast.Stores(DeletesInBetween(stores.backend))
+            racing = stowfast.Stores(DeletesInBetween(stores.backend))
             with pytest.raises(NotFoundError, match="removed meanwhile"):
                 await racing.artifacts.url("a")
             assert await stores.backend.heads(["links/a"]) == [None]
@@ -166,7 +166,7 @@ async def test_what_has_no_links_says_so_and_writes_nothing(content: bytes, tmp_
             (f"sqlite:///{tmp_path}/a.db", "this place has no links"),
             (anonymous, "anonymous=true has nothing to sign a link with: give credentials"),
         ):
-            async with holdfast.open(url) as stores:
+            async with stowfast.open(url) as stores:
                 await stores.artifacts.create(Artifact(artifact_id="a", content=content))
                 with pytest.raises(UnsupportedError, match=reason):
                     await stores.artifacts.url("a")
@@ -192,7 +192,7 @@ async def test_a_wrapper_forwards_links() -> None:
     with FaultyS3() as server:
         async with keyed(server) as stores:
             for backend in (Forwards(stores.backend), Prefixed(stores.backend, "below/")):
-                wrapped = holdfast.Stores(backend)
+                wrapped = stowfast.Stores(backend)
                 await wrapped.artifacts.create(Artifact(artifact_id="wrapped", content=LARGE))
                 assert await fetch(await wrapped.artifacts.url("wrapped")) == LARGE
                 await wrapped.artifacts.delete("wrapped")

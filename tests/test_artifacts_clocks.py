@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-import holdfast
-from holdfast import ConflictError
-from holdfast.abc import Slice
-from holdfast.backends.memory import MemoryBackend
-from holdfast.testing import Shared
-from holdfast.testing.faults import Forwards
+import stowfast
+from stowfast import ConflictError
+from stowfast.abc import Slice
+from stowfast.backends.memory import MemoryBackend
+from stowfast.testing import Shared
+from stowfast.testing.faults import Forwards
 
 HOUR = 3_600 * 1_000_000
 
@@ -39,8 +39,8 @@ class Later(Forwards):
 async def test_a_writer_whose_clock_is_wrong_is_alive():
     place = MemoryBackend()
     async with (
-        holdfast.Stores(Shared(place)) as stores,
-        holdfast.Stores(WrittenBySlowClocks(Shared(place))) as other,
+        stowfast.Stores(Shared(place)) as stores,
+        stowfast.Stores(WrittenBySlowClocks(Shared(place))) as other,
         stores.artifacts.open_live("a", context_id="c") as writer,
     ):
         await writer.write(b"half")
@@ -63,8 +63,8 @@ async def test_a_writer_whose_clock_is_wrong_is_alive():
 async def test_a_writer_is_dead_after_30_seconds_of_the_place(seconds: float, state: str):
     place = MemoryBackend()
     async with (
-        holdfast.Stores(Shared(place)) as stores,
-        holdfast.Stores(Later(Shared(place), seconds)) as other,
+        stowfast.Stores(Shared(place)) as stores,
+        stowfast.Stores(Later(Shared(place), seconds)) as other,
         stores.artifacts.open_live("a") as writer,
     ):
         await writer.write(b"half")

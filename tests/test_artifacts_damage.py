@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import holdfast
-from holdfast import Artifact, DamagedError
+import stowfast
+from stowfast import Artifact, DamagedError
 from tests.services.faulty_s3 import FaultyS3
 
 if TYPE_CHECKING:
@@ -82,17 +82,17 @@ def flipped(at: int) -> Callable[[bytes], bytes]:
     return lambda body: body[:at] + bytes([body[at] ^ 4]) + body[at + 1 :]
 
 
-async def whole(stores: holdfast.Stores, name: str) -> Any:
+async def whole(stores: stowfast.Stores, name: str) -> Any:
     found = await stores.artifacts.get(name)
     return found and found.content
 
 
-async def part(stores: holdfast.Stores, name: str, start: int, stop: int) -> bytes:
+async def part(stores: stowfast.Stores, name: str, start: int, stop: int) -> bytes:
     async with stores.artifacts.open_reader(name, start=start, stop=stop) as reader:
         return b"".join([piece async for piece in reader])
 
 
-async def by_file(stores: holdfast.Stores, name: str, start: int, stop: int) -> bytes:
+async def by_file(stores: stowfast.Stores, name: str, start: int, stop: int) -> bytes:
     file = await stores.artifacts.open_file(name)
 
     def read() -> bytes:
@@ -105,7 +105,7 @@ async def by_file(stores: holdfast.Stores, name: str, start: int, stop: int) -> 
 
 @pytest.mark.parametrize("at", [0, MB - 1, MB, 3 * MB + 77, SIZE - 1])
 async def test_a_byte_that_was_changed(place: Place, at: int) -> None:
-    async with holdfast.open(place.url) as stores:
+    async with stowfast.open(place.url) as stores:
         await stores.artifacts.create(Artifact(artifact_id="a", content=BODY))
         await asyncio.to_thread(place.spoil, "a", flipped(at))
         with pytest.raises(DamagedError, match="artifact 'a', version 1"):
@@ -123,7 +123,7 @@ async def test_a_byte_that_was_changed(place: Place, at: int) -> None:
 
 @pytest.mark.parametrize("size", [0, 1, MB, 5 * MB, SIZE - 1])
 async def test_a_body_that_was_cut(place: Place, size: int) -> None:
-    async with holdfast.open(place.url) as stores:
+    async with stowfast.open(place.url) as stores:
         await stores.artifacts.create(Artifact(artifact_id="a", content=BODY))
         await asyncio.to_thread(place.spoil, "a", lambda body: body[:size])
         with pytest.raises(DamagedError):
@@ -138,7 +138,7 @@ async def test_a_body_that_was_cut(place: Place, size: int) -> None:
 
 
 async def test_a_body_that_has_grown(place: Place) -> None:
-    async with holdfast.open(place.url) as stores:
+    async with stowfast.open(place.url) as stores:
         await stores.artifacts.create(Artifact(artifact_id="a", content=BODY))
         await asyncio.to_thread(place.spoil, "a", lambda body: body + b"more")
         assert await whole(stores, "a") == BODY
@@ -146,7 +146,7 @@ async def test_a_body_that_has_grown(place: Place) -> None:
 
 
 async def test_a_body_that_is_gone(place: Place) -> None:
-    async with holdfast.open(place.url) as stores:
+    async with stowfast.open(place.url) as stores:
         await stores.artifacts.create(Artifact(artifact_id="a", content=BODY))
         await asyncio.to_thread(place.spoil, "a", lambda _: None)
         for call in (whole(stores, "a"), part(stores, "a", 5, 6), by_file(stores, "a", 5, 6)):
@@ -155,7 +155,7 @@ async def test_a_body_that_is_gone(place: Place) -> None:
 
 
 async def test_bodies_that_were_exchanged(place: Place) -> None:
-    async with holdfast.open(place.url) as stores:
+    async with stowfast.open(place.url) as stores:
         await stores.artifacts.create(Artifact(artifact_id="a", content=BODY))
         await asyncio.to_thread(place.spoil, "a", lambda _: OTHER)
         for call in (whole(stores, "a"), part(stores, "a", 0, 1), by_file(stores, "a", SIZE - 1, SIZE)):
@@ -164,7 +164,7 @@ async def test_bodies_that_were_exchanged(place: Place) -> None:
 
 
 async def test_damage_of_one_version_is_none_of_another(place: Place) -> None:
-    async with holdfast.open(place.url) as stores:
+    async with stowfast.open(place.url) as stores:
         await stores.artifacts.create(Artifact(artifact_id="a", content=BODY))
         await asyncio.to_thread(place.spoil, "a", flipped(5))
         await stores.artifacts.update(Artifact(artifact_id="a", content=OTHER))

@@ -16,11 +16,11 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-import holdfast
-from holdfast import Artifact, ConflictError, InvalidError, NotFoundError, UnsupportedError
-from holdfast.backends.memory import MemoryBackend
-from holdfast.testing.faults import Forwards, LosesAnswers
-from holdfast.testing.shapes import exactly
+import stowfast
+from stowfast import Artifact, ConflictError, InvalidError, NotFoundError, UnsupportedError
+from stowfast.backends.memory import MemoryBackend
+from stowfast.testing.faults import Forwards, LosesAnswers
+from stowfast.testing.shapes import exactly
 from tests.places import memory, sqlite
 from tests.services.faulty_s3 import FaultyS3
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Iterator
     from pathlib import Path
 
-    from holdfast.testing import Make
+    from stowfast.testing import Make
 
 SECONDS = 20
 MEBIBYTES = 96
@@ -40,27 +40,27 @@ ROW = {"s": "é\n", "i": 2**40, "n": 0.5, "b": True, "o": {"k": [None]}, "a": [1
 
 
 @pytest.fixture(params=["memory", "sqlite", "objects"])
-def make(request, tmp_path) -> Iterator[Make[holdfast.Stores]]:
+def make(request, tmp_path) -> Iterator[Make[stowfast.Stores]]:
     if request.param == "objects":
         with FaultyS3() as server:
             url = f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true"
-            yield lambda: holdfast.open(url)
+            yield lambda: stowfast.open(url)
     else:
         yield {"memory": memory, "sqlite": sqlite}[request.param](tmp_path)
 
 
 @pytest.fixture
-async def artifacts(make) -> AsyncIterator[holdfast.Artifacts]:
+async def artifacts(make) -> AsyncIterator[stowfast.Artifacts]:
     async with make() as stores:
         yield stores.artifacts
 
 
 @pytest.fixture
-def here() -> holdfast.Artifacts:
-    return holdfast.Stores(MemoryBackend()).artifacts
+def here() -> stowfast.Artifacts:
+    return stowfast.Stores(MemoryBackend()).artifacts
 
 
-async def store(artifacts: holdfast.Artifacts, *batches: list[Any], **options: Any) -> holdfast.ArtifactInfo:
+async def store(artifacts: stowfast.Artifacts, *batches: list[Any], **options: Any) -> stowfast.ArtifactInfo:
     async with artifacts.open_dataset("d", **options) as dataset:
         for batch in batches:
             await dataset.append(batch)
@@ -68,7 +68,7 @@ async def store(artifacts: holdfast.Artifacts, *batches: list[Any], **options: A
     return dataset.info
 
 
-async def load(artifacts: holdfast.Artifacts, **options: Any) -> list[dict[str, Any]]:
+async def load(artifacts: stowfast.Artifacts, **options: Any) -> list[dict[str, Any]]:
     return [row async for row in artifacts.rows("d", **options)]
 
 
@@ -234,12 +234,12 @@ async def test_an_exception_leaves_nothing(artifacts):
 
 async def test_a_lost_answer_is_repeated_under_its_op_id():
     place = LosesAnswers(MemoryBackend(), 1)
-    artifacts = holdfast.Stores(place).artifacts
-    with pytest.raises(holdfast.UnavailableError):
+    artifacts = stowfast.Stores(place).artifacts
+    with pytest.raises(stowfast.UnavailableError):
         await store(artifacts, rows(0, 2), op_id="op")
     assert (await store(artifacts, rows(0, 2), op_id="op")).version == 1
     place.lose = 1
-    with pytest.raises(holdfast.UnavailableError):
+    with pytest.raises(stowfast.UnavailableError):
         await store(artifacts, rows(2, 3), op_id="more", append=True)
     assert (await store(artifacts, rows(2, 3), op_id="more", append=True)).version == 2
     assert await load(artifacts) == rows(0, 3)
@@ -317,30 +317,30 @@ async def test_without_the_extras(here, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "pandas", None)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     for call in (here.to_arrow("d"), here.to_pandas("d"), here.to_parquet("d", tmp_path / "d.parquet")):
-        with pytest.raises(UnsupportedError, match=r"pip install 'holdfast\[arrow\]'"):
+        with pytest.raises(UnsupportedError, match=r"pip install 'stowfast\[arrow\]'"):
             await call
     script = """
 import asyncio, sys
-import holdfast
+import stowfast
 class NoPandas:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] == "pandas":
             raise ModuleNotFoundError("there is none", name="pandas")
 sys.meta_path.insert(0, NoPandas())
 async def main():
-    async with holdfast.open("memory:") as stores:
+    async with stowfast.open("memory:") as stores:
         async with stores.artifacts.open_dataset("d") as dataset:
             await dataset.append([{"n": 1}])
         print((await stores.artifacts.to_arrow("d")).num_rows)
         try:
             await stores.artifacts.to_pandas("d")
-        except holdfast.UnsupportedError as error:
+        except stowfast.UnsupportedError as error:
             print(error)
 asyncio.run(main())
 """
     done = await asyncio.to_thread(run, script)
     assert done[0] == "1"
-    assert "pip install 'holdfast[pandas]'" in done[1]
+    assert "pip install 'stowfast[pandas]'" in done[1]
 
 
 def run(script: str, *arguments: str) -> list[str]:
@@ -354,7 +354,7 @@ def run(script: str, *arguments: str) -> list[str]:
 MILLION = """
 import asyncio, json, resource, sys, time
 import pyarrow.parquet
-import holdfast
+import stowfast
 
 def peak():
     # Linux lets a program begin with the peak of the one that started it in `ru_maxrss`, which would hide its own.
@@ -384,7 +384,7 @@ async def measure(artifacts, name, count, columns):
 
 async def main():
     columns = {"n": "integer", "text": "string", "half": "number", "odd": "boolean?"}
-    async with holdfast.open(f"sqlite:///{sys.argv[1]}/place.db") as stores:
+    async with stowfast.open(f"sqlite:///{sys.argv[1]}/place.db") as stores:
         await measure(stores.artifacts, "some", 200_000, columns)
         before = peak()
         measured = await measure(stores.artifacts, "million", 1_000_000, columns)
@@ -415,7 +415,7 @@ class Slow(Forwards):
 
 
 async def test_an_append_that_ran_out_of_time_leaves_no_gap():
-    artifacts = holdfast.Stores(Slow(MemoryBackend())).artifacts
+    artifacts = stowfast.Stores(Slow(MemoryBackend())).artifacts
     batches = [rows(start, start + 10_000) for start in range(0, 60_000, 10_000)]
     async with artifacts.open_dataset("d") as dataset:
         for batch in batches:

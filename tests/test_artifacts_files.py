@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, PdfParser
 
-import holdfast
+import stowfast
 from tests.places import memory, sqlite
 from tests.services.faulty_s3 import FaultyS3
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
-    from holdfast.testing import Make
+    from stowfast.testing import Make
     from tests.services.faulty_s3 import Record
 
 T = TypeVar("T")
@@ -39,26 +39,26 @@ def server() -> Iterator[FaultyS3]:
 
 
 @pytest.fixture(params=["memory", "sqlite", "counted s3", "s3"])
-async def stores(request: pytest.FixtureRequest, tmp_path: Path, server: FaultyS3) -> AsyncIterator[holdfast.Stores]:
-    places: dict[str, Make[holdfast.Stores]] = {
+async def stores(request: pytest.FixtureRequest, tmp_path: Path, server: FaultyS3) -> AsyncIterator[stowfast.Stores]:
+    places: dict[str, Make[stowfast.Stores]] = {
         "memory": memory(tmp_path),
         "sqlite": sqlite(tmp_path),
         "counted s3": lambda: on(server),
     }
     if request.param == "s3":
         url = request.getfixturevalue("s3_server").url()
-        places["s3"] = lambda: holdfast.open(url)
+        places["s3"] = lambda: stowfast.open(url)
     async with places[request.param]() as stores:
         yield stores
 
 
 @asynccontextmanager
-async def on(server: FaultyS3) -> AsyncIterator[holdfast.Stores]:
-    async with holdfast.open(f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true") as stores:
+async def on(server: FaultyS3) -> AsyncIterator[stowfast.Stores]:
+    async with stowfast.open(f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true") as stores:
         yield stores
 
 
-async def kept(stores: holdfast.Stores, name: str, content: bytes) -> holdfast.ArtifactInfo:
+async def kept(stores: stowfast.Stores, name: str, content: bytes) -> stowfast.ArtifactInfo:
     async with stores.artifacts.open_writer(name) as writer:
         for start in range(0, len(content), 777_777):
             await writer.write(content[start : start + 777_777])
@@ -67,7 +67,7 @@ async def kept(stores: holdfast.Stores, name: str, content: bytes) -> holdfast.A
     return writer.info
 
 
-async def read(stores: holdfast.Stores, name: str, use: Callable[[Any], T]) -> T:
+async def read(stores: stowfast.Stores, name: str, use: Callable[[Any], T]) -> T:
     """Use an artifact as a file, in a thread as one does."""
     file = await stores.artifacts.open_file(name)
 
@@ -87,11 +87,11 @@ def fetched(made: list[Record]) -> tuple[int, int]:
 def a_pdf() -> bytes:
     body = io.BytesIO()
     pages = [Image.frombytes("RGB", (300, 200), NOISE[start : start + 180_000]) for start in (0, 180_000)]
-    pages[0].save(body, "PDF", save_all=True, append_images=pages[1:], title="Holdfast")
+    pages[0].save(body, "PDF", save_all=True, append_images=pages[1:], title="Stowfast")
     return body.getvalue()
 
 
-async def test_a_pdf(stores: holdfast.Stores) -> None:
+async def test_a_pdf(stores: stowfast.Stores) -> None:
     body = a_pdf()
     info = await kept(stores, "report.pdf", body)
     assert info.mime_type == "application/pdf"
@@ -106,7 +106,7 @@ async def test_a_pdf(stores: holdfast.Stores) -> None:
     assert await read(stores, "report.pdf", looked_at) == b"xref\n"
     with PdfParser.PdfParser(buf=await read(stores, "report.pdf", lambda file: file.read())) as pdf:
         assert len(pdf.pages) == 2
-        assert pdf.info.Title == "Holdfast"
+        assert pdf.info.Title == "Stowfast"
 
 
 def a_zip() -> bytes:
@@ -119,7 +119,7 @@ def a_zip() -> bytes:
     return body.getvalue()
 
 
-async def test_a_zip_is_read_in_place(stores: holdfast.Stores, server: FaultyS3) -> None:
+async def test_a_zip_is_read_in_place(stores: stowfast.Stores, server: FaultyS3) -> None:
     body = a_zip()
     assert (await kept(stores, "data.zip", body)).mime_type == "application/zip"
 
@@ -141,14 +141,14 @@ async def test_a_zip_is_read_in_place(stores: holdfast.Stores, server: FaultyS3)
     assert requests <= 6, "a whole archive is read on and on"
 
 
-async def test_what_is_no_zip_is_told_so(stores: holdfast.Stores) -> None:
+async def test_what_is_no_zip_is_told_so(stores: stowfast.Stores) -> None:
     for number, body in enumerate((b"", b"short", NOISE[:MB])):
         await kept(stores, str(number), body)
         with pytest.raises(zipfile.BadZipFile):
             await read(stores, str(number), zipfile.ZipFile)
 
 
-async def test_a_png(stores: holdfast.Stores) -> None:
+async def test_a_png(stores: stowfast.Stores) -> None:
     image = Image.frombytes("RGB", (1200, 800), NOISE[: 1200 * 800 * 3])
     body = io.BytesIO()
     image.save(body, "PNG")
@@ -161,7 +161,7 @@ async def test_a_png(stores: holdfast.Stores) -> None:
     assert await read(stores, "picture.png", looked_at) == ("PNG", (1200, 800), image.tobytes())
 
 
-async def test_a_row_group_of_a_parquet_file(stores: holdfast.Stores, server: FaultyS3) -> None:
+async def test_a_row_group_of_a_parquet_file(stores: stowfast.Stores, server: FaultyS3) -> None:
     rng = Random(5)
     rows = 400_000
     table = pa.table(

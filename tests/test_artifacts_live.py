@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import holdfast
-from holdfast import Artifact, ConflictError, InvalidError, NotFoundError, UnavailableError
-from holdfast.backends.memory import MemoryBackend
-from holdfast.rule import clock
-from holdfast.stores.artifacts import build, live_writer
-from holdfast.testing.faults import Forwards, LosesAnswers
+import stowfast
+from stowfast import Artifact, ConflictError, InvalidError, NotFoundError, UnavailableError
+from stowfast.backends.memory import MemoryBackend
+from stowfast.rule import clock
+from stowfast.stores.artifacts import build, live_writer
+from stowfast.testing.faults import Forwards, LosesAnswers
 from tests.places import memory, sqlite
 from tests.services.faulty_s3 import Fault, FaultyS3
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from holdfast.abc import Backend, Change, Receipt
-    from holdfast.testing import Make
+    from stowfast.abc import Backend, Change, Receipt
+    from stowfast.testing import Make
 
 failing = pytest.raises  # around a whole block, where it is the end of the block that fails
 
@@ -42,17 +42,17 @@ def object_url(server: FaultyS3) -> str:
 
 
 @pytest.fixture(params=["memory", "sqlite", "objects"])
-def make(request, tmp_path) -> Iterator[Make[holdfast.Stores]]:
+def make(request, tmp_path) -> Iterator[Make[stowfast.Stores]]:
     if request.param == "objects":
         with FaultyS3() as server:
             url = object_url(server)
-            yield lambda: holdfast.open(url)
+            yield lambda: stowfast.open(url)
     else:
         yield {"memory": memory, "sqlite": sqlite}[request.param](tmp_path)
 
 
 @pytest.fixture
-async def artifacts(make) -> AsyncIterator[holdfast.Artifacts]:
+async def artifacts(make) -> AsyncIterator[stowfast.Artifacts]:
     async with make() as stores:
         yield stores.artifacts
 
@@ -75,13 +75,13 @@ class Counts(Forwards):
         return await super().commit(stream, change)
 
 
-async def content(artifacts: holdfast.Artifacts) -> Any:
+async def content(artifacts: stowfast.Artifacts) -> Any:
     found = await artifacts.get("a")
     assert found is not None
     return found.content
 
 
-async def known(artifacts: holdfast.Artifacts) -> holdfast.ArtifactInfo:
+async def known(artifacts: stowfast.Artifacts) -> stowfast.ArtifactInfo:
     found = await artifacts.info("a")
     assert found is not None
     return found
@@ -92,7 +92,7 @@ async def everything(pieces: AsyncIterator[bytes]) -> bytes:
 
 
 @asynccontextmanager
-async def following(artifacts: holdfast.Artifacts, artifact_id: str) -> AsyncIterator[Follower]:
+async def following(artifacts: stowfast.Artifacts, artifact_id: str) -> AsyncIterator[Follower]:
     follower = Follower(artifacts, artifact_id)
     try:
         yield follower
@@ -104,12 +104,12 @@ async def following(artifacts: holdfast.Artifacts, artifact_id: str) -> AsyncIte
 class Follower:
     """Somebody who follows an artifact in a task."""
 
-    def __init__(self, artifacts: holdfast.Artifacts, artifact_id: str) -> None:
+    def __init__(self, artifacts: stowfast.Artifacts, artifact_id: str) -> None:
         self.got = b""
         self._more = asyncio.Event()
         self.task = asyncio.create_task(self._follow(artifacts, artifact_id))
 
-    async def _follow(self, artifacts: holdfast.Artifacts, artifact_id: str) -> bytes:
+    async def _follow(self, artifacts: stowfast.Artifacts, artifact_id: str) -> bytes:
         try:
             async for piece in artifacts.follow(artifact_id):
                 self.got += piece
@@ -311,7 +311,7 @@ async def test_two_writers_at_once(make):
                     pytest.fail("there were two writers")
         assert await content(other.artifacts) == b"x"
 
-        async def race(stores: holdfast.Stores) -> int:
+        async def race(stores: stowfast.Stores) -> int:
             try:
                 async with stores.artifacts.open_live("b") as writer:
                     await writer.write(b"same")
@@ -401,7 +401,7 @@ async def test_bytes_or_text_and_nothing_after_the_end(artifacts):
 
 async def test_many_small_pieces_are_few_commits():
     place = Counts(MemoryBackend())
-    artifacts = holdfast.Stores(place).artifacts
+    artifacts = stowfast.Stores(place).artifacts
     async with artifacts.open_live("a", flush_bytes=2**14) as writer:
         for number in range(SMALL):
             await writer.write(f"token {number} ")
@@ -431,7 +431,7 @@ async def test_lost_answers_are_made_up_for(every):
             return await super().commit(stream, change)
 
     place = Loses(MemoryBackend(), 0)
-    artifacts = holdfast.Stores(place).artifacts
+    artifacts = stowfast.Stores(place).artifacts
     async with artifacts.open_live("a", flush_seconds=0.01) as writer, following(artifacts, "a") as follower:
         for number in range(20):
             await writer.write(f"{number},")
@@ -447,7 +447,7 @@ async def test_lost_answers_are_made_up_for(every):
 async def test_a_place_that_is_gone_for_longer_is_told_to_the_writer(monkeypatch):
     monkeypatch.setattr(live_writer, "_PATIENCE", 0.2)
     place = LosesAnswers(MemoryBackend(), 0)
-    artifacts = holdfast.Stores(place).artifacts
+    artifacts = stowfast.Stores(place).artifacts
     with failing(UnavailableError):
         async with artifacts.open_live("a", flush_seconds=0) as writer:
             await writer.write(b"x")
@@ -468,7 +468,7 @@ async def test_what_cannot_be_deleted_any_more_is_finished_all_the_same(monkeypa
                 raise UnavailableError("no answer")
             return await super().commit(stream, change)
 
-    artifacts = holdfast.Stores(NeverDeletes(MemoryBackend())).artifacts
+    artifacts = stowfast.Stores(NeverDeletes(MemoryBackend())).artifacts
     async with artifacts.open_live("a") as writer, following(artifacts, "a") as follower:
         await writer.write(b"x")
         await follower.until(b"x")
@@ -479,10 +479,10 @@ async def test_what_cannot_be_deleted_any_more_is_finished_all_the_same(monkeypa
 
 CHILD = """
 import asyncio, os, sys
-import holdfast
+import stowfast
 
 async def main():
-    async with holdfast.open(sys.argv[1]) as stores:
+    async with stowfast.open(sys.argv[1]) as stores:
         async with stores.artifacts.open_live("a", context_id="c", flush_seconds=0.01) as writer:
             number = 0
             while True:
@@ -504,7 +504,7 @@ def begin_child(url: str) -> subprocess.Popen[bytes]:
 async def test_a_writer_that_is_killed_has_failed(place, tmp_path, soon_silent, monkeypatch):
     with FaultyS3() as server:
         url = object_url(server) if place == "objects" else f"sqlite:///{tmp_path}/place.db"
-        async with holdfast.open(url) as stores:
+        async with stowfast.open(url) as stores:
             child = await asyncio.to_thread(begin_child, url)
             assert child.stdout is not None
             said = [int(await asyncio.to_thread(child.stdout.readline)) for _ in range(5)]
@@ -534,7 +534,7 @@ async def test_a_writer_that_is_killed_has_failed(place, tmp_path, soon_silent, 
 
 async def test_what_small_pieces_cost_on_object_storage():
     with FaultyS3() as server:
-        async with holdfast.open(object_url(server)) as stores:
+        async with stowfast.open(object_url(server)) as stores:
             with server.counted() as made:
                 async with stores.artifacts.open_live("a") as writer:
                     for number in range(SMALL):
@@ -550,7 +550,7 @@ async def test_what_small_pieces_cost_on_object_storage():
 @pytest.mark.parametrize("fault", [Fault.RESET, Fault.CLOSE])
 async def test_faults_of_the_network_are_made_up_for(fault):
     with FaultyS3() as server:
-        async with holdfast.open(object_url(server)) as stores:
+        async with stowfast.open(object_url(server)) as stores:
             artifacts = stores.artifacts
             async with artifacts.open_live("a", flush_bytes=2**15) as writer, following(artifacts, "a") as follower:
                 for start in range(0, 2**18, 2**15):
@@ -567,7 +567,7 @@ async def test_a_write_that_ran_out_of_time_can_be_repeated():
             await asyncio.sleep(0.02)
             return await super().commit(stream, change)
 
-    artifacts = holdfast.Stores(Slow(MemoryBackend())).artifacts
+    artifacts = stowfast.Stores(Slow(MemoryBackend())).artifacts
     async with artifacts.open_live("a") as writer:
         for start in range(0, len(LARGE), 2**19):
             while True:

@@ -1,6 +1,6 @@
 """Artifacts far larger than memory; what reading them costs; writers that are killed.
 
-HOLDFAST_STREAMED is how many MB the largest has here: 300 if it is not set, and 5000 to see what is promised.
+STOWFAST_STREAMED is how many MB the largest has here: 300 if it is not set, and 5000 to see what is promised.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import holdfast
-from holdfast import Artifact
+import stowfast
+from stowfast import Artifact
 from tests.services.faulty_s3 import FaultyS3
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
     from pathlib import Path
 
-    from holdfast.stores.artifacts.reader import ArtifactReader
+    from stowfast.stores.artifacts.reader import ArtifactReader
     from tests.services.faulty_s3 import Record
     from tests.services.s3 import S3Server
 
 MB = 2**20
-STREAMED = int(os.environ.get("HOLDFAST_STREAMED", "300"))
+STREAMED = int(os.environ.get("STOWFAST_STREAMED", "300"))
 GROWTH = 72 * MB  # beside some 30 MB that an interpreter and a driver need
 DAY = 86_400
 BODY = Random(6).randbytes(20 * MB)
@@ -40,7 +40,7 @@ BODY = Random(6).randbytes(20 * MB)
 CHILD = """
 import asyncio, hashlib, sys
 from random import Random
-import holdfast
+import stowfast
 
 url, size = sys.argv[1], int(sys.argv[2])
 
@@ -50,7 +50,7 @@ def high():
 
 async def main():
     rng, wanted, total = Random(size), hashlib.sha256(), 0
-    async with holdfast.open(url) as stores:
+    async with stowfast.open(url) as stores:
         before = high()
         async with stores.artifacts.open_writer("large") as writer:
             while total < size:
@@ -119,7 +119,7 @@ def costs(made: Sequence[Record]) -> Counter[str]:
 
 
 async def test_a_range_is_one_request(server: FaultyS3) -> None:
-    async with holdfast.open(url_of(server)) as stores:
+    async with stowfast.open(url_of(server)) as stores:
         await stores.artifacts.create(Artifact(artifact_id="a", content=BODY))
         size = len(BODY)
         for start, stop in ((0, 1), (5 * MB - 1, 5 * MB + 1), (3 * MB + 5, 17 * MB), (size - 1, size), (0, None)):
@@ -135,7 +135,7 @@ async def test_a_range_is_one_request(server: FaultyS3) -> None:
 
 
 async def test_a_file_read_in_small_pieces_is_few_requests(server: FaultyS3) -> None:
-    async with holdfast.open(url_of(server)) as stores:
+    async with stowfast.open(url_of(server)) as stores:
         await stores.artifacts.create(Artifact(artifact_id="a", content=BODY))
         with server.counted() as made:
             async with stores.artifacts.open_reader("a") as reader:
@@ -159,7 +159,7 @@ async def by(reader: ArtifactReader, size: int) -> AsyncIterator[bytes]:
 
 
 async def test_writing_is_one_upload_and_one_commit(server: FaultyS3) -> None:
-    async with holdfast.open(url_of(server)) as stores:
+    async with stowfast.open(url_of(server)) as stores:
         await stores.messages.add_message("c", {})
         with server.counted() as made:
             async with stores.artifacts.open_writer("a", expect=0) as writer:
@@ -177,8 +177,8 @@ async def test_writing_is_one_upload_and_one_commit(server: FaultyS3) -> None:
 
 WRITER = """
 import asyncio, sys
-import holdfast
-from holdfast.testing.faults import Forwards
+import stowfast
+from stowfast.testing.faults import Forwards
 
 class Stops(Forwards):
     async def commit(self, stream, change):
@@ -191,8 +191,8 @@ async def stop():
     await asyncio.Event().wait()
 
 async def main():
-    async with holdfast.open(sys.argv[1]) as opened:
-        stores = holdfast.Stores(Stops(opened.backend))
+    async with stowfast.open(sys.argv[1]) as opened:
+        stores = stowfast.Stores(Stops(opened.backend))
         async with stores.artifacts.open_writer("a") as writer:
             for number in range(20):
                 await writer.write(b"%d" % number * 2**19)
@@ -211,7 +211,7 @@ def kill_a_writer(url: str, moment: str) -> None:
     assert child.returncode == -signal.SIGKILL
 
 
-async def assert_nothing_is_seen(stores: holdfast.Stores, before: bytes | None) -> None:
+async def assert_nothing_is_seen(stores: stowfast.Stores, before: bytes | None) -> None:
     found = await stores.artifacts.get("a")
     assert (found and found.content) == before
     assert len(await stores.artifacts.versions("a")) == (before is not None)
@@ -223,7 +223,7 @@ async def assert_nothing_is_seen(stores: holdfast.Stores, before: bytes | None) 
 async def test_a_killed_writer_leaves_nothing_in_sqlite(tmp_path: Path, moment: str, before: bytes | None) -> None:
     path = tmp_path / "place.db"
     url = f"sqlite:///{path}"
-    async with holdfast.open(url) as stores:
+    async with stowfast.open(url) as stores:
         if before is not None:
             await stores.artifacts.create(Artifact(artifact_id="a", content=before))
         await asyncio.to_thread(kill_a_writer, url, moment)
@@ -248,7 +248,7 @@ def bytes_in(path: Path) -> int:
 async def test_a_killed_writer_leaves_nothing_on_s3(moment: str, before: bytes | None) -> None:
     # The server's clock is two days behind, so that a sweep takes what it lists for old.
     with FaultyS3(clock=lambda: time.time() - 2 * DAY) as server:
-        async with holdfast.open(url_of(server)) as stores:
+        async with stowfast.open(url_of(server)) as stores:
             if before is not None:
                 await stores.artifacts.create(Artifact(artifact_id="a", content=before))
             await asyncio.to_thread(kill_a_writer, url_of(server), moment)

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
-import holdfast
-import holdfast.sync
-from holdfast import Artifact, ConflictError, InvalidError, NotFoundError, UnavailableError, registry
+import stowfast
+import stowfast.sync
+from stowfast import Artifact, ConflictError, InvalidError, NotFoundError, UnavailableError, registry
 from tests.services.faulty_s3 import FaultyS3
 from tests.test_sync import OnALoop
 
@@ -41,8 +41,8 @@ def url(request, tmp_path, monkeypatch) -> Iterator[str]:
 
 
 @pytest.fixture
-def artifacts(url) -> Iterator[holdfast.sync.Artifacts]:
-    with holdfast.sync.open(url) as stores:
+def artifacts(url) -> Iterator[stowfast.sync.Artifacts]:
+    with stowfast.sync.open(url) as stores:
         yield stores.artifacts
 
 
@@ -172,7 +172,7 @@ def test_a_dataset(artifacts, tmp_path):
 
 
 async def test_inside_a_running_event_loop(url):
-    with holdfast.sync.open(url) as stores:
+    with stowfast.sync.open(url) as stores:
         with stores.artifacts.open_writer("a") as writer:
             writer.write(BODY)
         with stores.artifacts.open_live("b") as live:
@@ -211,7 +211,7 @@ def test_a_writer_s_thread_ends_with_its_block(artifacts):
     before = set(threading.enumerate())
     with artifacts.open_writer("a") as writer:
         writer.write(b"x")
-    assert [thread.name for thread in set(threading.enumerate()) - before if thread.name == "holdfast-portal"] == []
+    assert [thread.name for thread in set(threading.enumerate()) - before if thread.name == "stowfast-portal"] == []
 
 
 USES: list[Callable[[Any], object]] = [
@@ -226,7 +226,7 @@ USES: list[Callable[[Any], object]] = [
 
 @pytest.mark.parametrize("use", USES)
 def test_nothing_is_used_after_closing(url, use):
-    with holdfast.sync.open(url) as stores:
+    with stowfast.sync.open(url) as stores:
         stores.artifacts.create(Artifact(artifact_id="a"))
     with pytest.raises(UnavailableError):
         use(stores.artifacts)

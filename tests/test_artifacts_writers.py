@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import holdfast
-from holdfast import Artifact, HoldfastError, InvalidError, UnavailableError
-from holdfast.backends.memory import MemoryBackend
-from holdfast.testing import LosesAnswers, Shared
-from holdfast.testing.faults import Forwards
+import stowfast
+from stowfast import Artifact, InvalidError, StowfastError, UnavailableError
+from stowfast.backends.memory import MemoryBackend
+from stowfast.testing import LosesAnswers, Shared
+from stowfast.testing.faults import Forwards
 from tests.services.faulty_s3 import Fault, FaultyS3
 
 if TYPE_CHECKING:
@@ -35,16 +35,16 @@ def url_of(server: FaultyS3) -> str:
     return f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true"
 
 
-async def written(stores: holdfast.Stores) -> holdfast.ArtifactInfo | None:
+async def written(stores: stowfast.Stores) -> stowfast.ArtifactInfo | None:
     async with stores.artifacts.open_writer("a", op_id="op") as writer:
         await writer.write(BODY)
     return writer.info
 
 
 async def test_a_failing_end_is_repeated_without_another_upload(server: FaultyS3) -> None:
-    async with holdfast.open(url_of(server)) as opened:
+    async with stowfast.open(url_of(server)) as opened:
         loses = LosesAnswers(opened.backend)
-        stores = holdfast.Stores(loses)
+        stores = stowfast.Stores(loses)
         with pytest.raises(UnavailableError):
             await written(stores)
         info = await written(stores)
@@ -71,7 +71,7 @@ class Slow(Forwards):
 @pytest.mark.parametrize("size", [40_000, MB, 2 * MB, 9 * MB])
 async def test_a_writer_that_is_cancelled_anywhere_leaves_no_task(size: int) -> None:
     place = Slow()
-    stores = holdfast.Stores(place)
+    stores = stowfast.Stores(place)
 
     async def writes() -> None:
         async with stores.artifacts.open_writer("a") as writer:
@@ -93,7 +93,7 @@ async def test_a_writer_that_is_cancelled_anywhere_leaves_no_task(size: int) -> 
 
 async def test_a_writer_waits_for_a_slow_place() -> None:
     place = Slow()
-    stores = holdfast.Stores(place)
+    stores = stowfast.Stores(place)
     async with stores.artifacts.open_writer("a") as writer:
         writing = asyncio.create_task(writer.write(BODY))
         await place.reached.wait()
@@ -108,7 +108,7 @@ async def test_a_writer_waits_for_a_slow_place() -> None:
 @pytest.mark.parametrize("size", [MB, MB + 1, 5 * MB - 1])
 async def test_what_a_cancelled_write_took_comes_before_what_follows(size: int) -> None:
     place = Slow()
-    stores = holdfast.Stores(place)
+    stores = stowfast.Stores(place)
     async with stores.artifacts.open_writer("a") as writer:
         await writer.write(BODY[:700_000])
         await writer.write(BODY[700_000 : 2 * MB])  # the place has one of these MiB, and the other waits
@@ -130,7 +130,7 @@ async def test_what_a_cancelled_write_took_comes_before_what_follows(size: int) 
 
 @pytest.mark.parametrize("size", [1_000, 2**16 + 1, MB - 1, MB, MB + 1, 3 * MB + 5])
 async def test_pieces_of_any_size_come_in_order(size: int) -> None:
-    stores = holdfast.Stores(MemoryBackend())
+    stores = stowfast.Stores(MemoryBackend())
     given = bytearray(size)
     async with stores.artifacts.open_writer("a") as writer:
         for start in range(0, 6 * MB, size):
@@ -144,7 +144,7 @@ async def test_pieces_of_any_size_come_in_order(size: int) -> None:
 
 
 async def test_a_writer_may_be_given_up_or_closed_early() -> None:
-    stores = holdfast.Stores(MemoryBackend())
+    stores = stowfast.Stores(MemoryBackend())
     async with stores.artifacts.open_writer("a") as writer:
         await writer.write(BODY)
         await writer.abort()
@@ -162,12 +162,12 @@ async def test_a_writer_may_be_given_up_or_closed_early() -> None:
 
 
 async def test_a_read_that_failed_is_read_again_from_where_it_was(server: FaultyS3) -> None:
-    async with holdfast.open(url_of(server)) as stores:
+    async with stowfast.open(url_of(server)) as stores:
         await stores.artifacts.create(Artifact(artifact_id="a", content=BODY))
         async with stores.artifacts.open_reader("a") as reader:
             reader.seek(3 * MB + 7)
             server.fail(Fault.DENIED, operation="GET", key="d/", times=None)
-            with pytest.raises(HoldfastError):
+            with pytest.raises(StowfastError):
                 await reader.read(100)
             server.heal()
             assert reader.tell() == 3 * MB + 7
@@ -176,7 +176,7 @@ async def test_a_read_that_failed_is_read_again_from_where_it_was(server: Faulty
 
 async def test_a_reader_that_is_left_on_the_way_keeps_nothing(server: FaultyS3, tmp_path: Path) -> None:
     for url in (url_of(server), f"sqlite:///{tmp_path}/place.db"):
-        async with holdfast.open(url) as stores:
+        async with stowfast.open(url) as stores:
             await stores.artifacts.create(Artifact(artifact_id="a", content=BODY))
             async with stores.artifacts.open_reader("a") as reader:
                 async for piece in reader:
@@ -192,7 +192,7 @@ async def test_a_reader_that_is_left_on_the_way_keeps_nothing(server: FaultyS3, 
 
 
 async def test_a_file_that_needs_the_loop_says_so_on_it() -> None:
-    async with holdfast.Stores(Shared(MemoryBackend())) as stores:
+    async with stowfast.Stores(Shared(MemoryBackend())) as stores:
         await stores.artifacts.create(Artifact(artifact_id="a", content=BODY))
         file = await stores.artifacts.open_file("a")
         with pytest.raises(InvalidError, match="thread"):
@@ -203,13 +203,13 @@ async def test_a_file_that_needs_the_loop_says_so_on_it() -> None:
 
 @pytest.mark.parametrize("times", [1, 3])
 async def test_a_commit_that_arrives_late_overwrites_nothing(server: FaultyS3, times: int) -> None:
-    async with holdfast.open(url_of(server)) as stores:
+    async with stowfast.open(url_of(server)) as stores:
         await stores.artifacts.create(Artifact(artifact_id="a", content=b"before"))
         server.fail(Fault.LATE, operation="PUT", key="h/", times=times)
         with suppress(UnavailableError):
             await written(stores)
         server.heal()
-    async with holdfast.open(url_of(server)) as stores:
+    async with stowfast.open(url_of(server)) as stores:
         await stores.artifacts.update(Artifact(artifact_id="a", content=BODY[1:]))
         server.release()
         found = [await stores.artifacts.get("a", version=info.version) for info in await stores.artifacts.versions("a")]
@@ -231,7 +231,7 @@ async def test_a_commit_that_arrives_late_overwrites_nothing(server: FaultyS3, t
     ids=["missing", "folder", "generator"],
 )
 async def test_what_cannot_be_content_is_told_what_would_be(content: object, says: str) -> None:
-    stores = holdfast.Stores(MemoryBackend())
+    stores = stowfast.Stores(MemoryBackend())
     with pytest.raises(InvalidError) as raised:
         await stores.artifacts.create(Artifact(artifact_id="a", content=content))
     assert says in str(raised.value).replace("'a'", "a")
@@ -239,7 +239,7 @@ async def test_what_cannot_be_content_is_told_what_would_be(content: object, say
 
 
 async def test_a_link_for_a_number_of_seconds_is_told_what_to_give() -> None:
-    stores = holdfast.Stores(MemoryBackend())
+    stores = stowfast.Stores(MemoryBackend())
     await stores.artifacts.create(Artifact(artifact_id="a", content=b"x"))
     seconds: Any = 3_600
     with pytest.raises(InvalidError, match="give a timedelta"):
@@ -248,7 +248,7 @@ async def test_a_link_for_a_number_of_seconds_is_told_what_to_give() -> None:
 
 async def test_a_close_that_was_cancelled_can_be_called_again() -> None:
     place = Slow()
-    stores = holdfast.Stores(place)
+    stores = stowfast.Stores(place)
     async with stores.artifacts.open_writer("a") as writer:
         await writer.write(BODY[: MB + 7])
         closing = asyncio.create_task(writer.close())

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import holdfast
-import holdfast.sync
-from holdfast import Artifact, InvalidError, TaskState
+import stowfast
+import stowfast.sync
+from stowfast import Artifact, InvalidError, TaskState
 from tests.places import PLACES
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ BAD_OP_IDS: list[Any] = ["", "x" * 10_000, "a\0b", "\ud800", 5, b"id", ["id"], (
 
 
 @pytest.fixture(params=PLACES)
-async def stores(request: pytest.FixtureRequest, tmp_path) -> AsyncIterator[holdfast.Stores]:
+async def stores(request: pytest.FixtureRequest, tmp_path) -> AsyncIterator[stowfast.Stores]:
     async with request.param(tmp_path)() as opened:
         yield opened
 
@@ -385,9 +385,9 @@ async def test_a_conflict_with_a_new_life_says_so(stores):
     await stores.artifacts.delete("a")
     await stores.tasks.save(TaskState(task_id="t"))
     await stores.artifacts.create(Artifact(artifact_id="a", content="2"))
-    with pytest.raises(holdfast.ConflictError, match="deleted and begun again"):
+    with pytest.raises(stowfast.ConflictError, match="deleted and begun again"):
         await stores.tasks.save(old_task, expect=1)
-    with pytest.raises(holdfast.ConflictError, match="deleted and created again"):
+    with pytest.raises(stowfast.ConflictError, match="deleted and created again"):
         await stores.artifacts.update(old_artifact, expect=1)
 
 
@@ -406,7 +406,7 @@ async def test_a_conflict_with_a_new_life_says_so(stores):
     ],
 )
 async def test_a_wrong_url_or_option_is_an_error_with_the_fix_and_without_a_secret(url, options, says):
-    faces: tuple[Any, Any] = (holdfast.open, holdfast.sync.open)
+    faces: tuple[Any, Any] = (stowfast.open, stowfast.sync.open)
     for face in faces:
         with pytest.raises(InvalidError) as raised:
             await face(url, **options)

@@ -6,10 +6,10 @@ import msgspec
 import pytest
 
 from bench.history.contenders import STUDIES
-from bench.history.deltas import Deltas, Holdfast, Rule
+from bench.history.deltas import Deltas, Rule, Stowfast
 from bench.history.measure import measure
 from bench.history.workloads import WORKLOADS, agent, blob, small
-from holdfast.stores.tasks import history
+from stowfast.stores.tasks import history
 
 
 @pytest.mark.parametrize("encoding", STUDIES["encodings"])
@@ -22,7 +22,7 @@ def test_every_encoding_gives_back_what_was_saved(encoding):
 
 def test_the_rule_of_the_study_is_the_one_that_is_used():
     rule = Rule(radix=history._RADIX, floor=history._SHORT, longest=history._LONGEST)
-    ours, theirs = Holdfast(), Deltas(rule)
+    ours, theirs = Stowfast(), Deltas(rule)
     for text in agent(60):
         state = msgspec.json.decode(text)
         ours.save(state)

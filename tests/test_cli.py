@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import typer
 
-import holdfast
-from holdfast import Artifact, InvalidError, TaskState, sync
-from holdfast.tools import cli, commands
-from holdfast.tools.place import scrub, shown
-from holdfast.tools.transfer import parse
+import stowfast
+from stowfast import Artifact, InvalidError, TaskState, sync
+from stowfast.tools import cli, commands
+from stowfast.tools.place import scrub, shown
+from stowfast.tools.transfer import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,7 +40,7 @@ def commands_of(group: Any, path: str = "") -> dict[str, Any]:
 
 
 COMMANDS = commands_of(typer.main.get_command(commands.app))
-HOLDFAST = [sys.executable, "-m", "holdfast.tools.cli"]
+STOWFAST = [sys.executable, "-m", "stowfast.tools.cli"]
 
 MESSAGES: list[dict[str, Any]] = [
     {"role": "system", "content": "Be brief."},
@@ -99,7 +99,7 @@ def too_wide(text: str) -> list[str]:
 def test_every_command_has_help_with_an_example(name: str, call: Call) -> None:
     code, out, _ = call(*name.split(), "--help")
     assert code == 0
-    assert f"holdfast {name}" in COMMANDS[name].epilog
+    assert f"stowfast {name}" in COMMANDS[name].epilog
     assert "Example:" in out
     assert "--json" in out
     assert COMMANDS[name].short_help
@@ -110,9 +110,9 @@ def test_every_command_has_help_with_an_example(name: str, call: Call) -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_is_documented_with_all_its_options(name: str) -> None:
     page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
-    match = re.search(rf"^##+ holdfast {name}$(.*?)(?=^##+ |\Z)", page, re.MULTILINE | re.DOTALL)
-    assert match, f"docs/cli.md does not describe holdfast {name}"
-    assert f"$ holdfast {name} " in match[1]
+    match = re.search(rf"^##+ stowfast {name}$(.*?)(?=^##+ |\Z)", page, re.MULTILINE | re.DOTALL)
+    assert match, f"docs/cli.md does not describe stowfast {name}"
+    assert f"$ stowfast {name} " in match[1]
     told = {option for command in COMMANDS[name].params for option in command.opts if option.startswith("--")}
     assert told - set(re.findall(r"--[a-z-]+", page)) - {"--help"} == set()
 
@@ -124,14 +124,14 @@ def test_without_a_command_it_says_what_there_is(call: Call) -> None:
     code, out, err = call("tasks")
     assert (code, err) == (0, "")
     assert [name for name in COMMANDS if name.startswith("tasks ") and f"  {name[6:]} " not in out] == []
-    assert call("--version")[:2] == (0, f"holdfast {holdfast.__version__}\n")
+    assert call("--version")[:2] == (0, f"stowfast {stowfast.__version__}\n")
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "line"),
     [
-        (["nope"], 2, "No such command 'nope' (see holdfast --help)"),
-        (["ls"], 2, "Missing argument 'URL' (see holdfast ls --help)"),
+        (["nope"], 2, "No such command 'nope' (see stowfast --help)"),
+        (["ls"], 2, "Missing argument 'URL' (see stowfast ls --help)"),
         (["ls", "memory:", "--order", "size"], 2, "'size' is not one of"),
         (["ls", "memory:", "--limit", "0"], 2, "--limit"),
         (["ls", "memory:", "--tasks", "--artifacts"], 2, "give --tasks or --artifacts, not both"),
@@ -150,7 +150,7 @@ def test_an_error_is_one_line_and_a_code(arguments, code, line, call, tmp_path, 
     monkeypatch.chdir(tmp_path)
     found, out, err = call(*arguments)
     assert (found, out) == (code, "")
-    assert err.startswith("holdfast: ")
+    assert err.startswith("stowfast: ")
     assert line in err
     assert err.count("\n") == 1
     assert "hunter2" not in err
@@ -172,7 +172,7 @@ def test_a_secret_of_a_url_is_never_printed() -> None:
 def test_without_typer_it_says_what_to_install(tmp_path: Path) -> None:
     (tmp_path / "typer.py").write_text("raise ModuleNotFoundError('No module named typer', name='typer')")
     done = subprocess.run(
-        HOLDFAST,
+        STOWFAST,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
@@ -180,13 +180,13 @@ def test_without_typer_it_says_what_to_install(tmp_path: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "the holdfast command needs typer and rich: pip install 'holdfast[cli]'\n"
+    assert done.stderr == "the stowfast command needs typer and rich: pip install 'stowfast[cli]'\n"
 
 
 def test_a_reader_who_leaves_is_no_error(url: str) -> None:
     with sync.open(url) as stores:
         stores.messages.add_messages("long", [{"text": "x" * 1000}] * 1000)
-    command = f"{sys.executable} -m holdfast.tools.cli export {url} | head -c 10"
+    command = f"{sys.executable} -m stowfast.tools.cli export {url} | head -c 10"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, check=False)
     assert done.stderr == ""
 
@@ -329,7 +329,7 @@ def test_an_import_that_was_killed_is_given_again(tmp_path: Path, call: Call) ->
     given = [{"context_id": f"c{n:03}", "messages": [{"n": n, "m": m} for m in range(5)], "k": n} for n in range(120)]
     url, file = f"sqlite:///{tmp_path}/a.db", tmp_path / "in.jsonl"
     file.write_text(lines(given))
-    with subprocess.Popen([*HOLDFAST, "import", url, "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as child:
+    with subprocess.Popen([*STOWFAST, "import", url, "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as child:
         assert child.stdin is not None
         # Half of the file, and half of a line: it is in the middle of its work when it is killed.
         child.stdin.write(lines(given[:60]).encode() + lines(given[60:])[:40].encode())
@@ -459,9 +459,9 @@ def test_an_export_appears_whole_or_not_at_all(url: str, call: Call, monkeypatch
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as broken:
-        broken.setattr("holdfast.tools.transfer.read_conversations", fail)
+        broken.setattr("stowfast.tools.transfer.read_conversations", fail)
         code, out, err = call("export", url, str(target))
-    assert (code, out, err) == (1, "", "holdfast: [Errno 28] No space left on device\n")
+    assert (code, out, err) == (1, "", "stowfast: [Errno 28] No space left on device\n")
     assert target.read_text() == "what was there before"
     link = tmp_path / "link.jsonl"
     link.symlink_to(target)
@@ -504,7 +504,7 @@ def test_a_reader_who_leaves_ends_it_without_a_word(command: list[str], tmp_path
             stores.messages.add_messages(f"ctx-{number}", [{"role": "user", "content": "x" * 1_000}] * 5)
         stores.messages.add_messages("ctx", [{"role": "user", "content": "x" * 1_000}] * 1_000)
     context = ["ctx"] if command[0] == "show" else []
-    arguments = [sys.executable, "-m", "holdfast.tools.cli", command[0], url, *context, *command[1:]]
+    arguments = [sys.executable, "-m", "stowfast.tools.cli", command[0], url, *context, *command[1:]]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -544,7 +544,7 @@ def test_check_says_which_sentence_is_not_kept(call: Call, monkeypatch: pytest.M
             pass
 
     clauses = (nothing_is_ever_kept, something_is_kept)
-    monkeypatch.setattr("holdfast.tools.report.groups", lambda: [(clauses, lambda place: place)])
+    monkeypatch.setattr("stowfast.tools.report.groups", lambda: [(clauses, lambda place: place)])
     code, out, err = call("check", "memory:")
     assert (code, err) == (1, "")
     assert "2 clauses, 1 FAILED" in out

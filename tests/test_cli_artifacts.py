@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import holdfast
-from holdfast import Artifact, sync
-from holdfast.abc import Change
-from holdfast.tools import cli, content
-from holdfast.tools.transfer import put_in_place
+import stowfast
+from stowfast import Artifact, sync
+from stowfast.abc import Change
+from stowfast.tools import cli, content
+from stowfast.tools.transfer import put_in_place
 from tests.services.faulty_s3 import Fault, FaultyS3
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     Call: TypeAlias = Callable[..., tuple[int, str, str]]
 
-HOLDFAST = [sys.executable, "-m", "holdfast.tools.cli"]
+STOWFAST = [sys.executable, "-m", "stowfast.tools.cli"]
 URL = "sqlite:///agent.db"
 MIB = 2**20
 BODY = Random(1).randbytes(8 * MIB + 12_345)
@@ -114,11 +114,11 @@ def test_a_version_is_asked_for_and_a_file_replaced(call: Call) -> None:
 
 
 def test_stdin_goes_in_and_stdout_comes_out(call: Call, tmp_path: Path) -> None:
-    command = f"cat > in; {' '.join(HOLDFAST)} put {URL} a - < in && {' '.join(HOLDFAST)} get {URL} a - > out"
+    command = f"cat > in; {' '.join(STOWFAST)} put {URL} a - < in && {' '.join(STOWFAST)} get {URL} a - > out"
     done = subprocess.run(command, shell=True, cwd=tmp_path, input=BODY, capture_output=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     assert Path("out").read_bytes() == BODY
-    command = f"{' '.join(HOLDFAST)} get {URL} a - | head -c 10"
+    command = f"{' '.join(STOWFAST)} get {URL} a - | head -c 10"
     done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, timeout=60, check=False)
     assert (done.stdout, done.stderr) == (BODY[:10], b"")
     assert call("get", URL, "a", "/dev/null")[0] == 0
@@ -151,7 +151,7 @@ def test_who_watches_sees_how_far_it_is(call: Call, tmp_path: Path) -> None:
     try:
         environment = {**os.environ, "COLUMNS": "80", "TERM": "xterm"}
         done = subprocess.run(
-            [*HOLDFAST, "get", URL, "a", "out"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=theirs,
+            [*STOWFAST, "get", URL, "a", "out"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=theirs,
             timeout=60, check=False,
         )  # fmt: skip
         shown = os.read(ours, 65_536).decode()
@@ -184,7 +184,7 @@ def test_an_error_is_one_line_and_leaves_nothing(arguments: list[str], code: int
     assert call("put", URL, "a", "in")[0] == 0
     found, out, err = call(*arguments)
     assert (found, out) == (code, "")
-    assert err.startswith("holdfast: ")
+    assert err.startswith("stowfast: ")
     assert line in err
     assert err.count("\n") == 1
     assert files() == ["in"]
@@ -221,7 +221,7 @@ def test_a_get_that_was_killed_goes_on_where_it_was(call: Call, server: FaultyS3
     server.fail(Fault.TRUNCATE, operation="GET", key="d/", where=0.6)
     server.fail(Fault.HOLD, operation="GET", key="d/", times=None)
     part = Path("out.part")
-    with subprocess.Popen([*HOLDFAST, "get", url, "a", "out"], cwd=tmp_path) as child:
+    with subprocess.Popen([*STOWFAST, "get", url, "a", "out"], cwd=tmp_path) as child:
         wait_until(lambda: part.exists() and part.stat().st_size >= 2 * MIB)
         child.send_signal(signal.SIGKILL)
     server.heal()
@@ -272,7 +272,7 @@ def test_of_two_gets_into_one_file_one_is_refused(call: Call, server: FaultyS3, 
     server.fail(Fault.TRUNCATE, operation="GET", key="d/", where=0.6)
     server.fail(Fault.HOLD, operation="GET", key="d/", times=None)
     part = Path("out.part")
-    with subprocess.Popen([*HOLDFAST, "get", url, "a", "out"], cwd=tmp_path) as first:
+    with subprocess.Popen([*STOWFAST, "get", url, "a", "out"], cwd=tmp_path) as first:
         wait_until(lambda: part.exists() and part.stat().st_size >= 2 * MIB)
         code, out, err = call("get", url, "a", "out")
         assert (code, out) == (1, "")
@@ -333,7 +333,7 @@ def test_a_list_says_how_a_live_artifact_goes(call: Call) -> None:
 def test_a_put_that_was_killed_left_nothing_to_see(call: Call, tmp_path: Path) -> None:
     Path("in").write_bytes(b"x")
     call("put", URL, "other", "in")
-    with subprocess.Popen([*HOLDFAST, "put", URL, "a"], cwd=tmp_path, stdin=subprocess.PIPE) as child:
+    with subprocess.Popen([*STOWFAST, "put", URL, "a"], cwd=tmp_path, stdin=subprocess.PIPE) as child:
         assert child.stdin is not None
         child.stdin.write(BODY)
         child.stdin.flush()
@@ -369,7 +369,7 @@ def test_gc_says_what_it_frees_on_object_storage(call: Call, server: FaultyS3) -
     url = url_of(server)
 
     async def litter() -> None:
-        async with holdfast.open(url) as stores:
+        async with stowfast.open(url) as stores:
             await stores.artifacts.create(Artifact(artifact_id="a", content=BODY))
             await stores.backend.commit("artifacts/a", Change(expires_at=1))
 

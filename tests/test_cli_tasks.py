@@ -18,11 +18,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from holdfast import Lease, TaskState, sync
-from holdfast.tools import cli
-from holdfast.tools.changes import changes
-from holdfast.tools.patch import steps_of
-from holdfast.tools.terminal import brief, span
+from stowfast import Lease, TaskState, sync
+from stowfast.tools import cli
+from stowfast.tools.changes import changes
+from stowfast.tools.patch import steps_of
+from stowfast.tools.terminal import brief, span
 from tests.services.faulty_s3 import FaultyS3
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     Call: TypeAlias = Callable[..., tuple[int, str, str]]
 
-HOLDFAST = [sys.executable, "-m", "holdfast.tools.cli"]
+STOWFAST = [sys.executable, "-m", "stowfast.tools.cli"]
 URL = "sqlite:///agent.db"
 STATES: list[tuple[str, dict[str, Any]]] = [
     ("working", {"step": 0, "messages": [], "plan": [{"what": "search"}, {"what": "write"}]}),
@@ -462,7 +462,7 @@ def test_diff_without_its_library_names_the_extra(tasks: None, call: Call, monke
     monkeypatch.setitem(sys.modules, "jsonpatch", None)
     code, out, err = call("diff", URL, "trip", "1", "2")
     assert (code, out) == (1, "")
-    assert err == "holdfast: diff needs jsonpatch: pip install 'holdfast[diff]'\n"
+    assert err == "stowfast: diff needs jsonpatch: pip install 'stowfast[diff]'\n"
     assert call("history", URL, "trip")[0] == 0
 
 
@@ -513,15 +513,15 @@ def test_a_rewind_says_whom_it_disturbs(tasks: None, call: Call) -> None:
         (["ls", URL, "--since", "999999999w"], 2, "is no time"),
         (["ls", URL, "--limit", "0"], 2, "--limit"),
         (["ls", URL, "--after", "x"], 1, "after="),
-        (["show", URL, "none"], 1, "there is no task 'none': `holdfast tasks ls` shows which there are"),
-        (["show", URL, "none", "--version", "2"], 1, "there is no task 'none': `holdfast tasks ls`"),
+        (["show", URL, "none"], 1, "there is no task 'none': `stowfast tasks ls` shows which there are"),
+        (["show", URL, "none", "--version", "2"], 1, "there is no task 'none': `stowfast tasks ls`"),
         (
             ["show", URL, "trip", "--version", "9"],
             1,
-            "task 'trip' has no version 9, or no longer: `holdfast tasks hist",
+            "task 'trip' has no version 9, or no longer: `stowfast tasks hist",
         ),
         (["show", URL, "trip", "--version", "0"], 2, "--version"),
-        (["show", URL], 2, "Missing argument 'ID' (see holdfast tasks show --help)"),
+        (["show", URL], 2, "Missing argument 'ID' (see stowfast tasks show --help)"),
         (["history", URL, "none"], 1, "there is no task 'none'"),
         (["history", URL, "trip", "--before", "1"], 1, "task 'trip' has no version below 1, or no longer"),
         (["diff", URL, "trip", "1", "9"], 1, "task 'trip' has no version 9, or no longer"),
@@ -530,7 +530,7 @@ def test_a_rewind_says_whom_it_disturbs(tasks: None, call: Call) -> None:
         (["diff", URL, "trip", "one", "2"], 2, "Invalid value for 'A'"),
         (["rewind", URL, "none", "1", "--yes"], 1, "there is no task 'none'"),
         (["rewind", URL, "trip", "9", "--yes"], 1, "task 'trip' has no version 9, or no longer"),
-        (["nope"], 2, "No such command 'nope' (see holdfast tasks --help)"),
+        (["nope"], 2, "No such command 'nope' (see stowfast tasks --help)"),
     ],
 )
 def test_an_error_is_one_line_and_changes_nothing(
@@ -538,7 +538,7 @@ def test_an_error_is_one_line_and_changes_nothing(
 ) -> None:
     found, out, err = call(*arguments)
     assert (found, out) == (code, "")
-    assert err.startswith("holdfast: ")
+    assert err.startswith("stowfast: ")
     assert line in err
     assert err.count("\n") == 1
     assert loaded("trip").version == 5
@@ -547,14 +547,14 @@ def test_an_error_is_one_line_and_changes_nothing(
 
 def test_a_task_is_not_a_conversation(tasks: None, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["show", URL, "trip"]) == 1
-    assert "there is no conversation 'trip': a task is for `holdfast tasks show`" in capsys.readouterr().err
+    assert "there is no conversation 'trip': a task is for `stowfast tasks show`" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", [["ls"], ["history", "trip"]])
 def test_colours_are_for_a_terminal_alone(command: list[str], tasks: None, tmp_path: Path) -> None:
     environment = {**os.environ, "COLUMNS": "80", "TERM": "xterm-256color"}
     environment.pop("NO_COLOR", None)
-    whole = [*HOLDFAST, "tasks", command[0], URL, *command[1:]]
+    whole = [*STOWFAST, "tasks", command[0], URL, *command[1:]]
     piped = subprocess.run(whole, cwd=tmp_path, env=environment, capture_output=True, timeout=60, check=True).stdout
     assert b"\x1b" not in piped
     ours, theirs = pty.openpty()

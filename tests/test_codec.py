@@ -11,9 +11,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from holdfast import DamagedError, InvalidError
-from holdfast.abc import MAX_ENTRY_BYTES
-from holdfast.stores.codec import (
+from stowfast import DamagedError, InvalidError
+from stowfast.abc import MAX_ENTRY_BYTES
+from stowfast.stores.codec import (
     MAX_DEPTH,
     check_counts,
     decode,

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from holdfast.backends.memory import MemoryBackend
-from holdfast.backends.sqlite import SQLiteBackend
-from holdfast.registry import connect
-from holdfast.testing import BACKEND, Prefixed, Shared, run
+from stowfast.backends.memory import MemoryBackend
+from stowfast.backends.sqlite import SQLiteBackend
+from stowfast.registry import connect
+from stowfast.testing import BACKEND, Prefixed, Shared, run
 from tests.mutants import in_memory
 from tests.places import PREFIX
 from tests.services.faulty_s3 import FaultyS3, Quirks
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-    from holdfast.abc import Backend
-    from holdfast.testing import Clause, Make
+    from stowfast.abc import Backend
+    from stowfast.testing import Clause, Make
     from tests.services.azure import AzureServer
     from tests.services.s3 import S3Server
 

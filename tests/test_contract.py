@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from holdfast import testing
-from holdfast.testing.__main__ import page
+from stowfast import testing
+from stowfast.testing.__main__ import page
 
 ROOT = Path(__file__).parents[1]
 
 
 def test_the_contract_page_is_the_clauses() -> None:
     written = (ROOT / "docs" / "contract.md").read_text(encoding="utf-8")
-    assert written == "\n".join(page()) + "\n", "run: python -m holdfast.testing > docs/contract.md"
+    assert written == "\n".join(page()) + "\n", "run: python -m stowfast.testing > docs/contract.md"
 
 
 def test_every_promise_of_the_readme_is_a_clause() -> None:

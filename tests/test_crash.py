@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import holdfast
-from holdfast.backends.sqlite import SQLiteBackend
+import stowfast
+from stowfast.backends.sqlite import SQLiteBackend
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,9 +29,9 @@ STREAMS = {mode: f"crash/{mode}" for mode in MODES[:3]}
 # Every line is one write to the pipe, made after the commit was acknowledged: "mode text position".
 CHILD = """
 import asyncio, os, sys
-import holdfast
-from holdfast.abc import Change
-from holdfast.backends.sqlite import SQLiteBackend
+import stowfast
+from stowfast.abc import Change
+from stowfast.backends.sqlite import SQLiteBackend
 
 url, mode, writer, number = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
 stream = "crash/" + mode
@@ -54,7 +54,7 @@ async def named(place, number):
         number += 1
 
 async def stores(number):
-    async with holdfast.open(url) as kept:
+    async with stowfast.open(url) as kept:
         while True:
             text = f"all:{number}"
             acknowledge(text, await kept.messages.add_message("crash", {"text": text}, op_id=f"op-{number}"))
@@ -122,7 +122,7 @@ class Acknowledged:
         texts = {mode: [entry.data.decode() for entry in found[mode].entries] for mode in STREAMS}
         for mode in STREAMS:
             assert [entry.position for entry in found[mode].entries] == list(range(len(texts[mode])))
-        async with holdfast.open(self.url) as stores:
+        async with stowfast.open(self.url) as stores:
             texts["stores"] = [message["text"] for message in await stores.messages.get_messages("crash")]
         for mode in MODES:
             self.check_one(self.said[mode], texts[mode])

@@ -15,16 +15,16 @@ from pathlib import Path
 
 import pytest
 
-from holdfast import sync
-from holdfast.tools.demo import Outcome, Run, verify
-from holdfast.tools.demo_agent import CONTEXT, STEPS, TASK
+from stowfast import sync
+from stowfast.tools.demo import Outcome, Run, verify
+from stowfast.tools.demo_agent import CONTEXT, STEPS, TASK
 
 ROOT = Path(__file__).parents[1]
 
 
 def demo(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "holdfast.tools.cli", "demo", *map(str, arguments)],
+        [sys.executable, "-m", "stowfast.tools.cli", "demo", *map(str, arguments)],
         env={**os.environ, "COLUMNS": "80"},
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -1,4 +1,4 @@
-"""The documentation runs: every Python block, and every `$ holdfast` line, in the order in which a reader meets them.
+"""The documentation runs: every Python block, and every `$ stowfast` line, in the order in which a reader meets them.
 
 A block fenced as `python no-run` is only compiled, one fenced as `console no-run` is only read. Each page gets a
 directory and a namespace of its own, as a person has at a prompt; what a page leaves open is closed after it.
@@ -61,7 +61,7 @@ def compiled(block: Block) -> types.CodeType:
 
 def commands_of(block: Block) -> Iterator[tuple[int, str]]:
     joined = re.sub(r"\\\n *", lambda match: " " * len(match[0]), block.text)
-    for match in re.finditer(r"^\$ (holdfast\b.*)$", joined, re.MULTILINE):
+    for match in re.finditer(r"^\$ (stowfast\b.*)$", joined, re.MULTILINE):
         yield block.line + block.text.count("\n", 0, match.start()), match[1]
 
 
@@ -93,7 +93,7 @@ def run_commands(block: Block, folder: Path) -> None:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=240,  # `holdfast check` asks every clause, on a machine that may be busy
+            timeout=240,  # `stowfast check` asks every clause, on a machine that may be busy
             check=False,
         )
         where = f"{block.page.relative_to(ROOT)}:{line}"
@@ -102,7 +102,7 @@ def run_commands(block: Block, folder: Path) -> None:
 
 def close_what_is_open(module: types.ModuleType, runner: asyncio.Runner) -> None:
     for value in list(vars(module).values()):
-        if type(value).__module__.startswith("holdfast") and hasattr(value, "close"):
+        if type(value).__module__.startswith("stowfast") and hasattr(value, "close"):
             closing: Any = value.close()
             if inspect.iscoroutine(closing):
                 runner.run(closing)

@@ -1,4 +1,4 @@
-"""`holdfast doctor`: what it says of a place that is well, of one that is not, and of one that is not there."""
+"""`stowfast doctor`: what it says of a place that is well, of one that is not, and of one that is not there."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from holdfast import UnavailableError, sync
-from holdfast.backends.memory import MemoryBackend
-from holdfast.backends.objects.driver import examine as examine_module
-from holdfast.backends.objects.driver import probe as probe_module
-from holdfast.backends.objects.protocol.requests import Get
-from holdfast.tools import cli
+from stowfast import UnavailableError, sync
+from stowfast.backends.memory import MemoryBackend
+from stowfast.backends.objects.driver import examine as examine_module
+from stowfast.backends.objects.driver import probe as probe_module
+from stowfast.backends.objects.protocol.requests import Get
+from stowfast.tools import cli
 from tests.services.faulty_s3 import Fault, FaultyS3
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TypeAlias
 
-    from holdfast.backends.objects.protocol.requests import Steps
+    from stowfast.backends.objects.protocol.requests import Steps
 
     Call: TypeAlias = Callable[..., tuple[int, str, str]]
 

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import holdfast
+import stowfast
 
 if TYPE_CHECKING:
     from types import ModuleType
 
 PUBLIC = sorted(
-    f"holdfast.{module.name}"
-    for module in pkgutil.iter_modules(holdfast.__path__)
+    f"stowfast.{module.name}"
+    for module in pkgutil.iter_modules(stowfast.__path__)
     if not module.name.startswith("_") and module.name not in {"tools", "adapters"}
 )
-MODULES = ["holdfast", *PUBLIC]
+MODULES = ["stowfast", *PUBLIC]
 
 
 def load(name: str) -> ModuleType:
@@ -50,8 +50,8 @@ def test_what_is_exported_has_a_docstring(name: str) -> None:
 
 
 def test_the_face_exports_something() -> None:
-    assert holdfast.__all__
+    assert stowfast.__all__
 
 
 def test_a_dir_of_the_face_shows_what_it_exports() -> None:
-    assert set(holdfast.__all__) <= set(dir(holdfast))
+    assert set(stowfast.__all__) <= set(dir(stowfast))

@@ -13,38 +13,38 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import holdfast
-import holdfast.sync
-from holdfast.abc import Change
-from holdfast.backends.sqlite import SQLiteBackend
-from holdfast.errors import ConflictError, InvalidError, UnavailableError
+import stowfast
+import stowfast.sync
+from stowfast.abc import Change
+from stowfast.backends.sqlite import SQLiteBackend
+from stowfast.errors import ConflictError, InvalidError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
 FORKER = """
-import os, sys, holdfast.sync
+import os, sys, stowfast.sync
 path = sys.argv[1]
-parent = holdfast.sync.open(path)
+parent = stowfast.sync.open(path)
 parent.messages.add_message("c", {"by": "parent"})
 child = os.fork()
 if child == 0:
     try:
-        holdfast.sync.open(path)
-    except holdfast.InvalidError as error:
+        stowfast.sync.open(path)
+    except stowfast.InvalidError as error:
         os._exit(7 if "forked" in str(error) else 8)
     os._exit(9)
 _, status = os.waitpid(child, 0)
 parent.messages.add_message("c", {"by": "parent"})
 parent.close()
-with holdfast.sync.open(path) as again:
+with stowfast.sync.open(path) as again:
     assert again.messages.count("c") == 2
 sys.exit(os.waitstatus_to_exitcode(status))
 """
 
 INTERRUPTED = """
-import signal, sys, holdfast.sync
+import signal, sys, stowfast.sync
 armed = False
 def interrupt(*_):
     global armed
@@ -53,7 +53,7 @@ def interrupt(*_):
         raise KeyboardInterrupt
 signal.signal(signal.SIGINT, interrupt)
 acked = interrupts = 0
-with holdfast.sync.open(sys.argv[1]) as stores:
+with stowfast.sync.open(sys.argv[1]) as stores:
     print("ready", flush=True)
     while interrupts < 100:
         try:
@@ -96,7 +96,7 @@ def test_an_interrupt_leaves_the_file_usable(tmp_path: Path) -> None:
 
 def test_a_relative_path_stays_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with holdfast.sync.open("sqlite:///agent.db") as stores:
+    with stowfast.sync.open("sqlite:///agent.db") as stores:
         (tmp_path / "elsewhere").mkdir()
         monkeypatch.chdir(tmp_path / "elsewhere")
         stores.messages.add_message("c", {})
@@ -105,8 +105,8 @@ def test_a_relative_path_stays_where_it_was(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_removed_file_takes_no_more_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("holdfast.backends.sqlite._LOOK_EVERY", -1)
-    with holdfast.sync.open(f"sqlite:///{tmp_path}/agent.db") as stores:
+    monkeypatch.setattr("stowfast.backends.sqlite._LOOK_EVERY", -1)
+    with stowfast.sync.open(f"sqlite:///{tmp_path}/agent.db") as stores:
         stores.messages.add_message("c", {})
         (tmp_path / "agent.db").unlink()
         with pytest.raises(UnavailableError, match="removed or replaced"):
@@ -116,21 +116,21 @@ def test_a_removed_file_takes_no_more_writes(tmp_path: Path, monkeypatch: pytest
 
 def test_a_second_opening_leaves_the_locks_of_the_first(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/agent.db"
-    other = f"import holdfast.sync\nwith holdfast.sync.open({url!r}) as s: s.messages.add_message('c', {{}})"
-    with holdfast.sync.open(url) as one:
+    other = f"import stowfast.sync\nwith stowfast.sync.open({url!r}) as s: s.messages.add_message('c', {{}})"
+    with stowfast.sync.open(url) as one:
         one.messages.add_message("c", {})
-        with holdfast.sync.open(url) as two:
+        with stowfast.sync.open(url) as two:
             two.messages.add_message("c", {})
         # Closing the last opening removes the log. Were our locks gone, this process would be the last one.
         subprocess.run([sys.executable, "-c", other], check=True, timeout=60)
         assert (tmp_path / "agent.db-wal").exists()
         one.messages.add_message("c", {})
-    with holdfast.sync.open(url) as stores:
+    with stowfast.sync.open(url) as stores:
         assert stores.messages.count("c") == 4
 
 
 async def test_a_cancelled_watch_ends(tmp_path: Path) -> None:
-    async with holdfast.open(f"sqlite:///{tmp_path}/agent.db") as stores:
+    async with stowfast.open(f"sqlite:///{tmp_path}/agent.db") as stores:
 
         async def watch() -> None:
             async for _ in stores.messages.watch("c"):
@@ -190,7 +190,7 @@ async def test_one_bad_value_is_nobody_elses(wrong: dict[str, Any], tmp_path: Pa
 
 async def test_a_clock_that_goes_back_forgets_no_op_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.time_ns()
-    async with holdfast.open(f"sqlite:///{tmp_path}/agent.db") as stores:
+    async with stowfast.open(f"sqlite:///{tmp_path}/agent.db") as stores:
         monkeypatch.setattr(time, "time_ns", lambda: now + 3_600 * 10**9)
         for n in range(64):
             await stores.messages.add_message("c", {"n": n}, op_id=f"ahead-{n}")
@@ -209,7 +209,7 @@ def test_many_openings_in_many_threads(tmp_path: Path) -> None:
 
     def write() -> None:
         for _ in range(10):
-            with holdfast.sync.open(url) as stores:
+            with stowfast.sync.open(url) as stores:
                 stores.messages.add_message("c", {})
 
     threads = [threading.Thread(target=write) for _ in range(4)]
@@ -217,5 +217,5 @@ def test_many_openings_in_many_threads(tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    with holdfast.sync.open(url) as stores:
+    with stowfast.sync.open(url) as stores:
         assert stores.messages.count("c") == 40

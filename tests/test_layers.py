@@ -14,14 +14,14 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SOURCE = Path(__file__).parents[1] / "src" / "holdfast"
+SOURCE = Path(__file__).parents[1] / "src" / "stowfast"
 MODULES = sorted(SOURCE.rglob("*.py"))
 FACE = "__init__"
 
 WAIST = "errors records abc rule blocking"
 
 MAY_IMPORT = {
-    # layer: what of ours it may import, its own folder aside. `__init__` is the face, `import holdfast`.
+    # layer: what of ours it may import, its own folder aside. `__init__` is the face, `import stowfast`.
     "errors": "",
     "records": "errors",
     "abc": "errors records",
@@ -99,7 +99,7 @@ def imports_of(path: Path) -> Iterator[Import]:
 
 def resolved(module: str, member: str, line: int, runs: bool) -> Import:
     root, _, rest = module.partition(".")
-    if root != "holdfast":
+    if root != "stowfast":
         return Import(root, False, line, runs)
     inner = f"{rest}.{member}".strip(".")
     return Import(inner if inner in NAMES else rest or FACE, True, line, runs)
@@ -120,7 +120,7 @@ def test_imports_only_what_its_layer_may(path: Path) -> None:
     for found in imports_of(path):
         if found.ours:
             allowed = within(found.name, f"{MAY_IMPORT[layer]} {'' if layer == FACE else layer}")
-            what = f"holdfast.{found.name}"
+            what = f"stowfast.{found.name}"
         else:
             allowed = found.name in sys.stdlib_module_names or within(found.name, MAY_IMPORT_OUTSIDE.get(layer, ""))
             what = found.name
@@ -150,17 +150,17 @@ def test_a_module_can_be_read_whole(path: Path) -> None:
     assert path.stem not in SAYS_NOTHING, f"{path}: a thing lives where its noun lives"
 
 
-def test_importing_holdfast_loads_no_driver_and_nothing_optional() -> None:
+def test_importing_stowfast_loads_no_driver_and_nothing_optional() -> None:
     kept_out = {"typer", "rich", "click", "sqlite3", "hypothesis", "pytest", "obstore", "boto3", "botocore"}
     kept_out |= {"jsonschema", "referencing", "pyarrow", "pandas"}
-    script = f"import holdfast, sys; print(*sorted({kept_out} & set(sys.modules)))"
+    script = f"import stowfast, sys; print(*sorted({kept_out} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == []
 
 
 def test_an_object_store_s_backend_loads_no_boto3_before_a_profile_needs_it() -> None:
-    script = "import holdfast.backends.objects.backend, sys; print(*sorted({'boto3', 'botocore'} & set(sys.modules)))"
+    script = "import stowfast.backends.objects.backend, sys; print(*sorted({'boto3', 'botocore'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == []

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import holdfast
-from holdfast.backends import sqlite_schema
+import stowfast
+from stowfast.backends import sqlite_schema
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,16 +27,16 @@ def version(path: Path) -> int:
         return found
 
 
-async def opened(path: Path) -> holdfast.Stores:
-    return await holdfast.open(f"sqlite:///{path}")
+async def opened(path: Path) -> stowfast.Stores:
+    return await stowfast.open(f"sqlite:///{path}")
 
 
 async def test_a_step_is_done_once_and_keeps_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "agent.db"
-    async with holdfast.open(f"sqlite:///{path}") as stores:
+    async with stowfast.open(f"sqlite:///{path}") as stores:
         await stores.messages.add_message("ctx-1", {"role": "user", "content": "hi"})
     before = version(path)
-    monkeypatch.setattr("holdfast.backends.sqlite_file.MIGRATIONS", (*sqlite_schema.MIGRATIONS, STEP))
+    monkeypatch.setattr("stowfast.backends.sqlite_file.MIGRATIONS", (*sqlite_schema.MIGRATIONS, STEP))
 
     openings = await asyncio.gather(*(opened(path) for _ in range(4)))
     for stores in openings:
@@ -52,16 +52,16 @@ async def test_a_step_that_fails_leaves_the_file_at_its_version(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "agent.db"
-    async with holdfast.open(f"sqlite:///{path}") as stores:
+    async with stowfast.open(f"sqlite:///{path}") as stores:
         await stores.messages.add_message("ctx-1", {"n": 1})
     before = version(path)
     with monkeypatch.context() as patch:
         patch.setattr(
-            "holdfast.backends.sqlite_file.MIGRATIONS",
+            "stowfast.backends.sqlite_file.MIGRATIONS",
             (*sqlite_schema.MIGRATIONS, "CREATE TABLE later (x);\nCREATE TABLE later (x);\n"),
         )
-        with pytest.raises(holdfast.DamagedError):
-            await holdfast.open(f"sqlite:///{path}")
+        with pytest.raises(stowfast.DamagedError):
+            await stowfast.open(f"sqlite:///{path}")
     assert version(path) == before
-    async with holdfast.open(f"sqlite:///{path}") as stores:
+    async with stowfast.open(f"sqlite:///{path}") as stores:
         assert await stores.messages.get_messages("ctx-1") == [{"n": 1}]

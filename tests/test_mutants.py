@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from holdfast.backends.memory import MemoryBackend
-from holdfast.errors import HoldfastError
-from holdfast.testing import ARTIFACT_STORE, BACKEND, MESSAGE_STORE, TASK_STATE_STORE, run, waist_names, waist_place
+from stowfast.backends.memory import MemoryBackend
+from stowfast.errors import StowfastError
+from stowfast.testing import ARTIFACT_STORE, BACKEND, MESSAGE_STORE, TASK_STATE_STORE, run, waist_names, waist_place
 from tests.mutants import MUTANTS, blobs, calls, heads, log, names, opened, place, protocols
 
 if TYPE_CHECKING:
-    from holdfast.testing import Clause
+    from stowfast.testing import Clause
 
 MODULES = (log, calls, heads, names, blobs, place, protocols)
 CLAUSES: tuple[Clause[Any], ...] = (*BACKEND, *MESSAGE_STORE, *ARTIFACT_STORE, *TASK_STATE_STORE)
@@ -29,7 +29,7 @@ async def test_a_mutant_is_found(clause, mutant, monkeypatch):
         monkeypatch.setattr(module, "PATIENCE", 0.3)  # what never comes need not be waited for as long here
     (result,) = await run([clause], opened(mutant))
     assert not result.passed, f"{clause.__name__} let {mutant.__name__} pass"
-    assert isinstance(result.error, (AssertionError, HoldfastError)), repr(result.error)
+    assert isinstance(result.error, (AssertionError, StowfastError)), repr(result.error)
     assert str(result.error), "an error says what is wrong"
 
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import holdfast
-from holdfast import Artifact, DamagedError, NotFoundError, UnavailableError
-from holdfast.abc import Change
-from holdfast.backends.objects import backend as module
-from holdfast.backends.objects.backend import ObjectBackend
-from holdfast.backends.objects.driver import transfers
-from holdfast.blocking import run_in_place
+import stowfast
+from stowfast import Artifact, DamagedError, NotFoundError, UnavailableError
+from stowfast.abc import Change
+from stowfast.backends.objects import backend as module
+from stowfast.backends.objects.backend import ObjectBackend
+from stowfast.backends.objects.driver import transfers
+from stowfast.blocking import run_in_place
 from tests.services.faulty_s3 import Fault, FaultyS3
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ async def keep(backend: ObjectBackend, body: bytes = BODY) -> str:
 
 
 async def test_an_artifact_is_there_after_two_round_trips(server: FaultyS3) -> None:
-    async with holdfast.open(f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true") as stores:
+    async with stowfast.open(f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true") as stores:
         await stores.artifacts.create(Artifact(artifact_id="a", content=BODY[: 2**20]))
         server.latency = ROUND_TRIP
         began = time.perf_counter()

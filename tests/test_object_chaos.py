@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-import holdfast
-import holdfast.sync
+import stowfast
+import stowfast.sync
 from tests.services.faulty_s3 import FaultyS3, Quirks
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ class Storm:
     async def run(self, probability: float) -> Counter[str]:
         with self.server as server:
             async with AsyncExitStack() as stack:
-                openings = [await stack.enter_async_context(holdfast.open(self.url)) for _ in range(OPENINGS)]
-                with holdfast.sync.open(self.url) as plain, server.counted() as made:
+                openings = [await stack.enter_async_context(stowfast.open(self.url)) for _ in range(OPENINGS)]
+                with stowfast.sync.open(self.url) as plain, server.counted() as made:
                     with server.chaos(self.seed, probability):
                         await self.weather(openings, plain)
                     server.release()
@@ -54,12 +54,12 @@ class Storm:
                     self.counts["faults"] = sum(record.fault is not None for record in made)
                     self.counts["late and done"] = sum(record.applied for record in made if record.status is None)
                 await self.check(openings)
-            async with holdfast.open(self.url) as stores:
+            async with stowfast.open(self.url) as stores:
                 await self.check([stores])
         self.counts["acknowledged"] = len(self.positions)
         return self.counts
 
-    async def weather(self, openings: list[holdfast.Stores], plain: holdfast.sync.Stores) -> None:
+    async def weather(self, openings: list[stowfast.Stores], plain: stowfast.sync.Stores) -> None:
         async with asyncio.TaskGroup() as group:
             for at, stores in enumerate(openings):
                 for number in range(WRITERS):
@@ -73,11 +73,11 @@ class Storm:
         for _ in range(TRIES):
             try:
                 return await make()
-            except holdfast.UnavailableError:
+            except stowfast.UnavailableError:
                 self.counts["repeats"] += 1
         raise AssertionError(f"no answer in {TRIES} tries")
 
-    async def write(self, stores: holdfast.Stores, writer: str) -> None:
+    async def write(self, stores: stowfast.Stores, writer: str) -> None:
         for op_id, batch in self.batches(writer):
             got = await self.call(
                 lambda op_id=op_id, batch=batch: stores.messages.add_messages("all", batch, op_id=op_id)  # type: ignore[misc]
@@ -86,7 +86,7 @@ class Storm:
         if writer.endswith(".0"):
             await self.fork(stores, f"fork-{writer}")
 
-    async def fork(self, stores: holdfast.Stores, name: str) -> None:
+    async def fork(self, stores: stowfast.Stores, name: str) -> None:
         """Begin a conversation with what is there. Whatever was acknowledged before is in it."""
         before = dict(self.positions)
         count = await self.call(lambda: stores.messages.fork("all", name, op_id="fork"))
@@ -94,12 +94,12 @@ class Storm:
         assert await self.call(lambda: stores.messages.fork("all", name, op_id="fork")) == count
         self.forks[name] = count
 
-    def write_plainly(self, stores: holdfast.sync.Stores, writer: str) -> None:
+    def write_plainly(self, stores: stowfast.sync.Stores, writer: str) -> None:
         for op_id, batch in self.batches(writer):
             for _ in range(TRIES):
                 try:
                     got = stores.messages.add_messages("all", batch, op_id=op_id)
-                except holdfast.UnavailableError:
+                except stowfast.UnavailableError:
                     self.counts["repeats"] += 1
                 else:
                     self.acknowledge(batch, got)
@@ -122,7 +122,7 @@ class Storm:
         assert len(got) == len(batch)
         self.positions |= {message["text"]: position for message, position in zip(batch, got, strict=True)}
 
-    async def read(self, stores: holdfast.Stores) -> None:
+    async def read(self, stores: stowfast.Stores) -> None:
         """Whatever was acknowledged before a read is in it."""
         for _ in range(6):
             before = dict(self.positions)
@@ -132,28 +132,28 @@ class Storm:
             assert await self.call(lambda: stores.messages.count("all")) >= len(found)
             self.counts["reads"] += 1
 
-    async def work(self, stores: holdfast.Stores, name: str) -> None:
+    async def work(self, stores: stowfast.Stores, name: str) -> None:
         """What else goes on: an artifact and a task, with their versions."""
         for version in range(1, 4):
             content = f"{name} {version}".encode() * (10_000 * (version % 2) + 1)
-            one = holdfast.Artifact(artifact_id=name, content=content)
+            one = stowfast.Artifact(artifact_id=name, content=content)
             change = stores.artifacts.create if version == 1 else stores.artifacts.update
             made = await self.call(lambda one=one, change=change, op=f"{version}": change(one, op_id=op))  # type: ignore[misc]
             assert made.version == version
             found = await self.call(lambda: stores.artifacts.get(name))
             assert found is not None
             assert found.content == content
-            state = holdfast.TaskState(task_id=name, data=version)
+            state = stowfast.TaskState(task_id=name, data=version)
             saved = await self.call(lambda state=state, op=f"{version}": stores.tasks.save(state, op_id=op))  # type: ignore[misc]
             assert saved.version == version
         await self.call(lambda: stores.messages.add_message(name, {"text": name}, op_id="1"))
         await self.call(lambda: stores.messages.delete(name))
 
-    async def sweep(self, stores: holdfast.Stores) -> None:
+    async def sweep(self, stores: stowfast.Stores) -> None:
         for _ in range(3):
             await self.call(stores.sweep)
 
-    async def check(self, openings: list[holdfast.Stores]) -> None:
+    async def check(self, openings: list[stowfast.Stores]) -> None:
         """When all is well again, everything is there once, in order, where it was said to be, and nothing else."""
         written = {
             message["text"]: message

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import holdfast
-from holdfast.backends.objects import clock
+import stowfast
+from stowfast.backends.objects import clock
 from tests.services.faulty_s3 import FaultyS3
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ SECOND = 10**6
 
 
 def opened(server: FaultyS3) -> Any:
-    return holdfast.open(
+    return stowfast.open(
         f"s3://{server.bucket}?endpoint_url={server.endpoint}", access_key_id="somebody", secret_access_key="secret"
     )
 
@@ -61,16 +61,16 @@ async def test_it_is_asked_again_once_this_machine_s_clock_was_set(monkeypatch: 
 async def test_a_machine_that_is_an_hour_ahead_takes_nobody_s_task(monkeypatch: pytest.MonkeyPatch) -> None:
     with FaultyS3() as server:
         async with opened(server) as stores, opened(server) as hasty:
-            await stores.tasks.save(holdfast.TaskState(task_id="t"))
+            await stores.tasks.save(stowfast.TaskState(task_id="t"))
             lease = await stores.tasks.claim("t", "here", timedelta(minutes=10))
             assert abs(lease.expires_at - datetime.now(UTC) - timedelta(minutes=10)) < timedelta(seconds=2)
             monkeypatch.setattr(clock, "clock", lambda: time.time_ns() // 1_000 + HOUR * SECOND)
-            with pytest.raises(holdfast.ConflictError) as refused:
+            with pytest.raises(stowfast.ConflictError) as refused:
                 await hasty.tasks.claim("t", "an hour ahead", timedelta(minutes=10))
             assert (refused.value.owner, refused.value.until) == ("here", lease.expires_at)
             assert await hasty.tasks.claim_next("an hour ahead", timedelta(minutes=10)) is None
 
 
 async def test_a_real_server_tells_the_time(s3_server: S3Server) -> None:
-    async with holdfast.open(s3_server.url()) as stores:
+    async with stowfast.open(s3_server.url()) as stores:
         assert abs((await stores.backend.now()) / SECOND - time.time()) < 5

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import holdfast
+import stowfast
 from tests.object_lives import LARGE
 from tests.services.faulty_s3 import Fault, FaultyS3
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
     from tests.services.faulty_s3 import Rule
 
-Write = tuple[str, str, "Callable[[holdfast.Stores], Awaitable[object]]"]
+Write = tuple[str, str, "Callable[[stowfast.Stores], Awaitable[object]]"]
 
 
-def _messages(stores: holdfast.Stores) -> Awaitable[object]:
+def _messages(stores: stowfast.Stores) -> Awaitable[object]:
     return stores.messages.add_messages("c", [{"text": "x" * 200_000}] * 4, op_id="op")
 
 
-def _artifact(size: int) -> Callable[[holdfast.Stores], Awaitable[object]]:
-    one = holdfast.Artifact(artifact_id="a", content=bytes(size))
+def _artifact(size: int) -> Callable[[stowfast.Stores], Awaitable[object]]:
+    one = stowfast.Artifact(artifact_id="a", content=bytes(size))
     return lambda stores: stores.artifacts.create(one, op_id="op")
 
 
@@ -44,7 +44,7 @@ async def test_a_conflict_where_nothing_was_conditional_is_no_caller_s_mistake(
 ) -> None:
     operation, key, call = write
     with FaultyS3() as server:
-        async with holdfast.open(f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true&timeout=3") as stores:
+        async with stowfast.open(f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true&timeout=3") as stores:
             rule = server.fail(Fault.CONFLICT, after=after, operation=operation, key=key, times=times)
             await _until_answered(lambda: call(stores), rule)
             assert rule.struck
@@ -56,7 +56,7 @@ async def test_a_conflict_where_nothing_was_conditional_is_no_caller_s_mistake(
 async def _until_answered(call: Callable[[], Awaitable[object]], rule: Rule) -> None:
     try:
         await call()
-    except holdfast.UnavailableError:
+    except stowfast.UnavailableError:
         rule.times = 0
         await call()
     else:

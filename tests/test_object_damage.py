@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast import DamagedError, UnsupportedError
-from holdfast.abc import Head
-from holdfast.backends.objects.protocol.frames import frame, parse_frames
-from holdfast.backends.objects.protocol.segment import Block, build, parse_footer, unpack
-from holdfast.backends.objects.protocol.state import SegmentRef, State, decode_header, encode_state
+from stowfast import DamagedError, UnsupportedError
+from stowfast.abc import Head
+from stowfast.backends.objects.protocol.frames import frame, parse_frames
+from stowfast.backends.objects.protocol.segment import Block, build, parse_footer, unpack
+from stowfast.backends.objects.protocol.state import SegmentRef, State, decode_header, encode_state
 from tests.golden.content import OBJECTS
 from tests.golden.forged import REFUSED, TOKEN, read_head, read_segment, refuses
 
@@ -110,7 +110,7 @@ def test_two_segments_spliced_are_neither_or_one_of_them(one, other, data):
         assert read_segment(name, ref, spliced) is REFUSED or spliced == body
 
 
-@given(st.binary(max_size=200), st.sampled_from([b"", b"HFH\x01", b"HFH", b"HFS\x01"]), st.integers(0, 300))
+@given(st.binary(max_size=200), st.sampled_from([b"", b"SFH\x01", b"SFH", b"SFS\x01"]), st.integers(0, 300))
 def test_noise_is_refused(noise, magic, size):
     body = magic + noise
     assert read_head("a", body) is REFUSED

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import holdfast
-from holdfast.backends.objects.protocol.directory import DIRECTORIES, lines_of
-from holdfast.backends.objects.protocol.requests import Token
-from holdfast.backends.objects.protocol.state import decode_state
+import stowfast
+from stowfast.backends.objects.protocol.directory import DIRECTORIES, lines_of
+from stowfast.backends.objects.protocol.requests import Token
+from stowfast.backends.objects.protocol.state import decode_state
 from tests.services.faulty_s3 import Fault, FaultyS3
 
 if TYPE_CHECKING:
@@ -35,13 +35,13 @@ def server() -> Iterator[FaultyS3]:
         yield server
 
 
-def stores_of(server: FaultyS3) -> AbstractAsyncContextManager[holdfast.Stores]:
-    return holdfast.open(f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true")
+def stores_of(server: FaultyS3) -> AbstractAsyncContextManager[stowfast.Stores]:
+    return stowfast.open(f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true")
 
 
 def told(body: bytes) -> bool:
     """Whether the secret is in these bytes, plain, in one of a segment's compressed blocks, or in a directory."""
-    if body.startswith(b"HFI"):
+    if body.startswith(b"SFI"):
         body = b"".join(line.header for line in lines_of(body))
     start = body.find(b"\x78\x9c")
     while start >= 0:
@@ -74,7 +74,7 @@ def told_in(number: int) -> dict[str, str]:
     return {"content": f"{number}: {SECRET}", "noise": NOISE}
 
 
-async def fill(stores: holdfast.Stores) -> None:
+async def fill(stores: stowfast.Stores) -> None:
     """Tell it in a tail, in segments, in segments that are merged away, in a summary and in metadata."""
     messages = stores.messages
     for number in range(20):
@@ -127,7 +127,7 @@ async def test_what_was_dropped_or_popped_is_gone_while_the_rest_stays(server: F
 async def test_a_deleted_artifact_leaves_nothing_of_any_version(server: FaultyS3, size: int) -> None:
     content = (SECRET * (size // len(SECRET) + 1)).encode()
     async with stores_of(server) as stores:
-        artifact = holdfast.Artifact(artifact_id="a", content=content, name=SECRET, metadata={"about": SECRET})
+        artifact = stowfast.Artifact(artifact_id="a", content=content, name=SECRET, metadata={"about": SECRET})
         await stores.artifacts.create(artifact)
         await stores.artifacts.update(artifact)
         # The same bytes again are stored once.
@@ -143,7 +143,7 @@ async def test_an_expired_task_is_swept(server: FaultyS3) -> None:
         soon = datetime.fromtimestamp(time.time() + 0.5, UTC)
         for number in range(40):  # so small that they are stored as they are, and so many that segments hold them
             data = {"secret": SECRET, "number": number}
-            await stores.tasks.save(holdfast.TaskState(task_id="t", data=data, expires_at=soon))
+            await stores.tasks.save(stowfast.TaskState(task_id="t", data=data, expires_at=soon))
         assert holding(server)
         for _ in range(100):
             if await stores.tasks.load("t") is None:
@@ -162,8 +162,8 @@ async def test_an_upload_that_arrives_after_the_deletion(server: FaultyS3, opera
     content = (SECRET * (size // len(SECRET) + 1)).encode()
     async with stores_of(server) as stores:
         rule = server.fail(Fault.LATE, operation=operation, key="d/")
-        with suppress(holdfast.UnavailableError):
-            await stores.artifacts.create(holdfast.Artifact(artifact_id="a", content=content))
+        with suppress(stowfast.UnavailableError):
+            await stores.artifacts.create(stowfast.Artifact(artifact_id="a", content=content))
         assert rule.struck == 1
         await stores.artifacts.delete("a")
         await stores.sweep()
@@ -204,7 +204,7 @@ async def test_an_upload_that_nobody_refers_to_is_spared_for_a_day() -> None:
             async def chunks():
                 yield content
 
-            await stores.artifacts.create(holdfast.Artifact(artifact_id="a", content=b"another"))
+            await stores.artifacts.create(stowfast.Artifact(artifact_id="a", content=b"another"))
             await stores.backend.write_blob("artifacts/a", chunks())
             assert await stores.sweep() == (0, 0, 0)
             assert len(holding(server)) == 1

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import holdfast
-from holdfast.abc import Change
-from holdfast.backends.objects.protocol import directory
-from holdfast.backends.objects.protocol.commit import commit
-from holdfast.backends.objects.protocol.directory import DIRECTORIES, lines_of
-from holdfast.backends.objects.protocol.listing import listing
-from holdfast.backends.objects.protocol.requests import ABSENT, ANY, All, Put, Token, World
-from holdfast.backends.objects.protocol.sweep import survey, sweep_stream
+import stowfast
+from stowfast.abc import Change
+from stowfast.backends.objects.protocol import directory
+from stowfast.backends.objects.protocol.commit import commit
+from stowfast.backends.objects.protocol.directory import DIRECTORIES, lines_of
+from stowfast.backends.objects.protocol.listing import listing
+from stowfast.backends.objects.protocol.requests import ABSENT, ANY, All, Put, Token, World
+from stowfast.backends.objects.protocol.sweep import survey, sweep_stream
 from tests.services.faulty_s3 import FaultyS3
 from tests.simulator.bucket import Bucket
 
@@ -34,16 +34,16 @@ def url(server: FaultyS3) -> str:
     return f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true"
 
 
-def artifact(number: int, **given: Any) -> holdfast.Artifact:
-    return holdfast.Artifact(artifact_id=f"a{number:04}", content=b"x", **given)
+def artifact(number: int, **given: Any) -> stowfast.Artifact:
+    return stowfast.Artifact(artifact_id=f"a{number:04}", content=b"x", **given)
 
 
 async def test_a_list_asks_for_heads_that_are_new_and_for_no_other(server: FaultyS3) -> None:
-    async with holdfast.open(url(server)) as stores:
+    async with stowfast.open(url(server)) as stores:
         for number in range(100):
             await stores.artifacts.create(artifact(number, context_id=f"c{number % 2}"))
     for new in range(2):
-        async with holdfast.open(url(server)) as stores:
+        async with stowfast.open(url(server)) as stores:
             await stores.artifacts.info("a0000")  # the store is tested before anything is counted
             with server.counted() as made:
                 page = await stores.artifacts.list(limit=1_000)
@@ -57,7 +57,7 @@ async def test_a_list_asks_for_heads_that_are_new_and_for_no_other(server: Fault
                 ("GET", 304 if new else 200),
                 ("LIST", 200),
             ]
-    async with holdfast.open(url(server)) as stores, holdfast.open(url(server)) as others:
+    async with stowfast.open(url(server)) as stores, stowfast.open(url(server)) as others:
         assert len(await stores.artifacts.list(limit=1_000)) == 100
         await others.artifacts.update(artifact(7, metadata={"n": "new"}))
         await others.artifacts.delete("a0008")
@@ -70,9 +70,9 @@ async def test_a_list_asks_for_heads_that_are_new_and_for_no_other(server: Fault
 
 
 async def test_tasks_and_conversations_are_found_without_their_heads(server: FaultyS3) -> None:
-    async with holdfast.open(url(server)) as stores:
+    async with stowfast.open(url(server)) as stores:
         for number in range(40):
-            await stores.tasks.save(holdfast.TaskState(task_id=f"t{number}", status=f"s{number % 4}", data="x" * 9_000))
+            await stores.tasks.save(stowfast.TaskState(task_id=f"t{number}", status=f"s{number % 4}", data="x" * 9_000))
             await stores.messages.set_metadata(f"c{number}", {"user": number % 4})
         for new in range(2):
             with server.counted() as made:
@@ -83,23 +83,23 @@ async def test_tasks_and_conversations_are_found_without_their_heads(server: Fau
 
 
 @pytest.mark.parametrize(
-    "harm", [b"", b"HFI\x02", b"HFI\x01\0\0\0\0noise", None], ids=["empty", "newer", "noise", "bit"]
+    "harm", [b"", b"SFI\x02", b"SFI\x01\0\0\0\0noise", None], ids=["empty", "newer", "noise", "bit"]
 )
 async def test_a_damaged_directory_is_made_anew(server: FaultyS3, harm: bytes | None) -> None:
-    async with holdfast.open(url(server)) as stores:
+    async with stowfast.open(url(server)) as stores:
         for number in range(20):
             await stores.artifacts.create(artifact(number))
         await stores.artifacts.list()
         (key,) = [key for key in server.objects if key.startswith(DIRECTORIES)]
         body = server.objects[key]
         server.put(key, bytes([*body[:-9], body[-9] ^ 1, *body[-8:]]) if harm is None else harm)
-    async with holdfast.open(url(server)) as stores:
+    async with stowfast.open(url(server)) as stores:
         assert len(await stores.artifacts.list()) == 20
         assert len(lines_of(server.objects[key])) == 20
 
 
 async def test_after_a_delete_and_a_sweep_no_directory_has_a_byte_of_it(server: FaultyS3) -> None:
-    async with holdfast.open(url(server)) as stores:
+    async with stowfast.open(url(server)) as stores:
         for number in range(20):
             await stores.artifacts.create(artifact(number, metadata={"secret": MARK.decode()}))
         await stores.artifacts.list()

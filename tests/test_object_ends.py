@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import obstore
 import pytest
 
-import holdfast
-from holdfast.backends.objects.backend import ObjectBackend
-from holdfast.backends.objects.protocol.fetch import look
+import stowfast
+from stowfast.backends.objects.backend import ObjectBackend
+from stowfast.backends.objects.protocol.fetch import look
 from tests.services.faulty_s3 import FaultyS3
 from tests.test_object_real import start
 
@@ -24,27 +24,27 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SCRIPTS = 12
-SOURCE = Path(__file__).parents[1] / "src" / "holdfast"
+SOURCE = Path(__file__).parents[1] / "src" / "stowfast"
 
 # Its last append is answered, and whatever that made due is under way.
 SYNC = """
 import sys, time
-import holdfast.sync
+import stowfast.sync
 
 url, name, count, size = *sys.argv[1:3], *map(int, sys.argv[3:])
-stores = holdfast.sync.open(url)
+stores = stowfast.sync.open(url)
 for number in range(count):
     stores.messages.add_message(name, {"n": number, "text": "x" * size})
 %s
 """
 ASYNC = """
 import asyncio, sys, time
-import holdfast
+import stowfast
 
 url, name, count, size = *sys.argv[1:3], *map(int, sys.argv[3:])
 
 async def main():
-    stores = await holdfast.open(url)
+    stores = await stowfast.open(url)
     for number in range(count):
         await stores.messages.add_message(name, {"n": number, "text": "x" * size})
     %s
@@ -66,9 +66,9 @@ CASES = [(face, end) for face, ends in ENDS.items() for end in ends]
 
 INTERRUPTED = """
 import sys
-import holdfast.sync
+import stowfast.sync
 
-with holdfast.sync.open(sys.argv[1]) as stores:
+with stowfast.sync.open(sys.argv[1]) as stores:
     print("ready", flush=True)
     number = 0
     try:
@@ -119,7 +119,7 @@ def test_a_script_ends_as_it_should(place: str, face: str, end: str, count: int,
 async def check(place: str, count: int) -> int:
     """What every script has written is there, once. How many messages lie in segments."""
     sealed = 0
-    async with holdfast.open(place) as stores:
+    async with stowfast.open(place) as stores:
         assert isinstance(stores.backend, ObjectBackend)
         for number in range(SCRIPTS):
             found = await stores.messages.get_messages(f"{number}")
@@ -145,7 +145,7 @@ def test_an_interrupt_leaves_no_call_half_done(place: str, tmp_path: Path) -> No
 async def test_a_cancelled_call_is_done_or_not_done(place: str) -> None:
     draw = random.Random(2)
     counts: Counter[str] = Counter()
-    async with holdfast.open(place) as stores, holdfast.open(place) as others:
+    async with stowfast.open(place) as stores, stowfast.open(place) as others:
 
         async def add(number: int) -> None:
             batch = [{"text": f"{number}.{part}"} for part in range(3)]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-import holdfast
-from holdfast.backends.objects.protocol import commit
+import stowfast
+from stowfast.backends.objects.protocol import commit
 from tests.object_lives import Life, afterwards, artifact, conversation, expected_of, large_artifact
 from tests.services.faulty_s3 import Fault, FaultyS3
 
@@ -157,7 +157,7 @@ async def test_a_commit_that_was_never_answered_is_repeated_and_there_once(
 ) -> None:
     monkeypatch.setattr(commit, "PATIENCE", 200_000)
     prefix = f"unanswered-{question.name}-{fault.name}-{after}-{named}".lower().replace(" ", "-")
-    life = Life(server, prefix, (holdfast.UnavailableError,), timeout=1)
+    life = Life(server, prefix, (stowfast.UnavailableError,), timeout=1)
     try:
         async with life.open() as stores, life.open() as others:
             await life.add(stores, "kept", "0")
@@ -165,7 +165,7 @@ async def test_a_commit_that_was_never_answered_is_repeated_and_there_once(
             # credentials run out just then: that is no answer to the PUT.
             put = server.fail(fault, after=after, operation="PUT", key=f"{prefix}/h/")
             get = server.fail(question, operation="GET", key=f"{prefix}/h/", times=None)
-            with pytest.raises(holdfast.UnavailableError):
+            with pytest.raises(stowfast.UnavailableError):
                 await stores.messages.add_message("kept", {"text": "1"}, op_id="op" if named else None)
             assert (put.struck, get.struck > 0) == (1, True)
             get.times = 0

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast import DamagedError
-from holdfast.backends.objects.protocol.frames import frame, parse_frames
-from holdfast.backends.objects.protocol.segment import Block, parse_segment, unpack
-from holdfast.backends.objects.protocol.state import encode_state
+from stowfast import DamagedError
+from stowfast.backends.objects.protocol.frames import frame, parse_frames
+from stowfast.backends.objects.protocol.segment import Block, parse_segment, unpack
+from stowfast.backends.objects.protocol.state import encode_state
 from tests.golden.forged import REFUSED, forged_frame, forged_head, forged_segment, read_head, read_segment, refuses
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The format is what docs/design/object-format.md says, and what the golden objects hold for every later Holdfast."""
+"""The format is what docs/design/object-format.md says, and what the golden objects hold for every later Stowfast."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from holdfast import UnsupportedError
-from holdfast.backends.objects.protocol.frames import Known, _Description, parse_frames
-from holdfast.backends.objects.protocol.keys import place_of
-from holdfast.backends.objects.protocol.requests import Token
-from holdfast.backends.objects.protocol.segment import Block, Footer, Link, parse_segment
-from holdfast.backends.objects.protocol.state import SegmentRef, _Header, decode_header, decode_state
+from stowfast import UnsupportedError
+from stowfast.backends.objects.protocol.frames import Known, _Description, parse_frames
+from stowfast.backends.objects.protocol.keys import place_of
+from stowfast.backends.objects.protocol.requests import Token
+from stowfast.backends.objects.protocol.segment import Block, Footer, Link, parse_segment
+from stowfast.backends.objects.protocol.state import SegmentRef, _Header, decode_header, decode_state
 from tests.golden import content, reader
 from tests.golden.__main__ import HEADS, SEGMENTS
 from tests.golden.forged import forged_frame, forged_head, forged_segment

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from holdfast.backends.objects.driver import probe as probe_module
-from holdfast.backends.objects.driver.opening import open_store
-from holdfast.backends.objects.driver.probe import self_test
-from holdfast.backends.objects.driver.race import race
-from holdfast.backends.objects.driver.transfers import Upload, download
-from holdfast.backends.objects.protocol.requests import ABSENT, UNCHANGED, Delete, Get, List, Put
+from stowfast.backends.objects.driver import probe as probe_module
+from stowfast.backends.objects.driver.opening import open_store
+from stowfast.backends.objects.driver.probe import self_test
+from stowfast.backends.objects.driver.race import race
+from stowfast.backends.objects.driver.transfers import Upload, download
+from stowfast.backends.objects.protocol.requests import ABSENT, UNCHANGED, Delete, Get, List, Put
 from tests.services.faulty_s3 import FaultyS3
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from holdfast.backends.objects.driver.store import ObjectStore
+    from stowfast.backends.objects.driver.store import ObjectStore
     from tests.services import faulty_s3_wire as wire
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import holdfast
-from holdfast.backends.objects.driver.opening import open_store
-from holdfast.backends.objects.protocol.requests import ABSENT, Put
+import stowfast
+from stowfast.backends.objects.driver.opening import open_store
+from stowfast.backends.objects.protocol.requests import ABSENT, Put
 from tests.services.faulty_s3 import FaultyS3
 
 if TYPE_CHECKING:
@@ -33,11 +33,11 @@ def server() -> Iterator[FaultyS3]:
 async def writes(server: FaultyS3, **options: str) -> dict[str, list[Record]]:
     """All that is written of messages and artifacts, small and large: heads, segments, blobs, uploads in parts."""
     url = f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true"
-    async with holdfast.open("&".join([url, *(f"{name}={value}" for name, value in options.items())])) as stores:
+    async with stowfast.open("&".join([url, *(f"{name}={value}" for name, value in options.items())])) as stores:
         await stores.messages.add_messages("c", [{"text": LARGE}] * 4)
         await stores.messages.add_message("c", {})
         for name, size in (("blob", 100_000), ("parts", 9 * 2**20)):
-            await stores.artifacts.create(holdfast.Artifact(artifact_id=name, content=bytes(size)))
+            await stores.artifacts.create(stowfast.Artifact(artifact_id=name, content=bytes(size)))
             found = await stores.artifacts.get(name)
             assert found is not None
             assert len(found.content) == size

@@ -10,10 +10,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from obstore.store import LocalStore, MemoryStore
 
-from holdfast import DamagedError
-from holdfast.abc import MAX_NAME_BYTES
-from holdfast.backends.objects.protocol.keys import HEADS, decode, encode, is_blob, place_at, place_of, prefix_of
-from holdfast.testing.waist_names import HOSTILE
+from stowfast import DamagedError
+from stowfast.abc import MAX_NAME_BYTES
+from stowfast.backends.objects.protocol.keys import HEADS, decode, encode, is_blob, place_at, place_of, prefix_of
+from stowfast.testing.waist_names import HOSTILE
 
 SEGMENT, BLOB = "0123456789abcdef" * 2, f"{'0123456789abcdef' * 2}-123456789012345"
 CHARACTERS = st.characters(exclude_characters="\0", exclude_categories=["Cs"])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import holdfast
+import stowfast
 from tests.services.faulty_s3 import Fault, FaultyS3
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ def server() -> Iterator[FaultyS3]:
         yield server
 
 
-def stores_of(server: FaultyS3) -> AbstractAsyncContextManager[holdfast.Stores]:
-    return holdfast.open(f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true&timeout=2")
+def stores_of(server: FaultyS3) -> AbstractAsyncContextManager[stowfast.Stores]:
+    return stowfast.open(f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true&timeout=2")
 
 
 def litter(name: str) -> str:
@@ -45,7 +45,7 @@ async def test_a_damaged_head_does_not_stop_the_sweep_of_others(
     names = [f"a-{number:02}" for number in range(STREAMS)]
     async with stores_of(server) as stores:
         for name in names:
-            await stores.artifacts.create(holdfast.Artifact(artifact_id=name, content=b"kept"))
+            await stores.artifacts.create(stowfast.Artifact(artifact_id=name, content=b"kept"))
             server.put(litter(name), b"nobody's")
     head = f"h/artifacts/{names[damaged]}"
     body = server.objects[head]
@@ -55,7 +55,7 @@ async def test_a_damaged_head_does_not_stop_the_sweep_of_others(
         await stores.messages.count("first")
         if on_the_way:
             server.fail(Fault.FLIP, operation="GET", key=head, where=0.99, times=None)
-        with pytest.raises(holdfast.DamagedError, match=names[damaged]):
+        with pytest.raises(stowfast.DamagedError, match=names[damaged]):
             await stores.sweep()
     assert [name for name in names if litter(name) in server.objects] == [names[damaged]]
     server.heal()
@@ -73,10 +73,10 @@ async def test_a_sweep_that_is_told_no_by_one_goes_on_with_the_others(server: Fa
     names = [f"a-{number:02}" for number in range(STREAMS)]
     async with stores_of(server) as stores:
         for name in names:
-            await stores.artifacts.create(holdfast.Artifact(artifact_id=name, content=b"kept"))
+            await stores.artifacts.create(stowfast.Artifact(artifact_id=name, content=b"kept"))
             server.put(litter(name), b"nobody's")
         outage = server.fail(Fault.INTERNAL, key=litter(names[3]), operation="DELETE", times=None)
-        with pytest.raises(holdfast.UnavailableError):
+        with pytest.raises(stowfast.UnavailableError):
             await stores.sweep()
         assert [name for name in names if litter(name) in server.objects] == [names[3]]
         outage.times = 0
@@ -106,11 +106,11 @@ async def test_one_lost_segment_fails_only_the_calls_that_need_it(server: Faulty
             server.release()
             assert await first == 9
             ended = await asyncio.gather(*batch, return_exceptions=True)
-        assert isinstance(ended[1], holdfast.DamagedError)
+        assert isinstance(ended[1], stowfast.DamagedError)
         assert [ended[0], ended[2]] == [10, 11]
         assert sum(record.key == "h/messages/c" and record.operation == "PUT" for record in made) == 1, (
             "they were not in one batch"
         )
         assert [message["n"] for message in await stores.messages.get_messages("c", last=4)] == [8, 9, 10, 11]
-        with pytest.raises(holdfast.DamagedError):
+        with pytest.raises(stowfast.DamagedError):
             await stores.messages.get_messages("c")

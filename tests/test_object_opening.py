@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from holdfast import InvalidError, UnavailableError, UnsupportedError
-from holdfast.backends.objects.driver import amazon, azure, google
-from holdfast.backends.objects.driver.opening import open_store
-from holdfast.backends.objects.driver.options import SCHEMES, Options
-from holdfast.backends.objects.protocol.requests import ABSENT, Get, Put
+from stowfast import InvalidError, UnavailableError, UnsupportedError
+from stowfast.backends.objects.driver import amazon, azure, google
+from stowfast.backends.objects.driver.opening import open_store
+from stowfast.backends.objects.driver.options import SCHEMES, Options
+from stowfast.backends.objects.protocol.requests import ABSENT, Get, Put
 from tests.services.faulty_s3 import FaultyS3
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from holdfast.backends.objects.driver.store import ObjectStore
+    from stowfast.backends.objects.driver.store import ObjectStore
     from tests.services import faulty_s3_wire as wire
 
     Opener = Callable[..., ObjectStore]
@@ -179,10 +179,10 @@ def test_without_boto3_only_a_profile_that_was_asked_for_is_an_error(
     monkeypatch.setitem(sys.modules, "boto3", None)
     opener("s3://bucket")
     assert drivers[0]["credential_provider"] is None  # the driver looks for the machine's role
-    with pytest.raises(UnsupportedError, match=r"pip install 'holdfast\[aws\]'"):
+    with pytest.raises(UnsupportedError, match=r"pip install 'stowfast\[aws\]'"):
         opener("s3://bucket", profile="work")
     monkeypatch.setenv("AWS_PROFILE", "work")
-    with pytest.raises(UnsupportedError, match=r"pip install 'holdfast\[aws\]'"):
+    with pytest.raises(UnsupportedError, match=r"pip install 'stowfast\[aws\]'"):
         opener("s3://bucket")
 
 

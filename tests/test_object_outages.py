@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
-import holdfast
-from holdfast.backends.objects.protocol import commit
+import stowfast
+from stowfast.backends.objects.protocol import commit
 from tests.object_lives import LARGE, Life, afterwards
 from tests.services.faulty_s3 import Fault, FaultyS3
 from tests.test_object_faults import READS, TARGETS, Target
@@ -33,7 +33,7 @@ class Outages(Life):
     over: Callable[[], object]
 
     def __init__(self, server: FaultyS3, prefix: str) -> None:
-        super().__init__(server, prefix, (holdfast.UnavailableError,), timeout=30)
+        super().__init__(server, prefix, (stowfast.UnavailableError,), timeout=30)
         # What fails is not tried again for long; what is slow, as the machine is busy, has its time.
         self._store._timeout = 0.6
         self._store._patient = self._store._connect(timedelta(seconds=0.2), timedelta(seconds=10))
@@ -42,7 +42,7 @@ class Outages(Life):
         self.rule.times = None
         try:
             return await make()
-        except holdfast.UnavailableError:
+        except stowfast.UnavailableError:
             self.counts["told"] += 1
             self.rule.times = 0
             self.over()
@@ -119,13 +119,13 @@ async def suffer(server: FaultyS3, name: str, target: Target, fault: Fault, *, a
 
 @pytest.mark.parametrize("operation", ["MULTIPART_CREATE", "MULTIPART_PART", "MULTIPART_COMPLETE"])
 async def test_an_upload_that_cannot_even_be_given_up_is_begun_anew(operation: str) -> None:
-    one = holdfast.Artifact(artifact_id="a", content=bytes(LARGE))
+    one = stowfast.Artifact(artifact_id="a", content=bytes(LARGE))
     with FaultyS3() as server:
         life = Outages(server, "up")
         async with life.open() as stores:
             broken = server.fail(Fault.INTERNAL, operation=operation, times=None)
             abort = server.fail(Fault.INTERNAL, operation="MULTIPART_ABORT", times=None)
-            with pytest.raises(holdfast.UnavailableError):
+            with pytest.raises(stowfast.UnavailableError):
                 await stores.artifacts.create(one, op_id="op")
             assert server.objects == {}
             assert await stores.artifacts.get("a") is None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import holdfast
+import stowfast
 from tests.services.faulty_s3 import Fault, FaultyS3
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def pauses(server: FaultyS3, name: str = "c") -> list[float]:
     return [second.came - first.came for first, second in pairwise(made)]
 
 
-async def add(stores: holdfast.Stores, number: int, *, size: int = 0, where: str = "c") -> None:
+async def add(stores: stowfast.Stores, number: int, *, size: int = 0, where: str = "c") -> None:
     await stores.messages.add_message(where, {"n": number, "text": "x" * size}, op_id=f"op-{number}")
 
 
@@ -45,7 +45,7 @@ def numbers(found: list[dict[str, Any]]) -> list[int]:
 
 @pytest.mark.parametrize("size", [0, SEALS], ids=["small", "sealed"])
 async def test_appends_one_after_the_other_keep_the_pace(server: FaultyS3, size: int) -> None:
-    async with holdfast.open(url(server)) as stores:
+    async with stowfast.open(url(server)) as stores:
         for number in range(6):
             await add(stores, number, size=size)
     assert len(pauses(server)) >= 5
@@ -54,7 +54,7 @@ async def test_appends_one_after_the_other_keep_the_pace(server: FaultyS3, size:
 
 
 async def test_a_crowd_that_appends_at_once_keeps_the_pace_and_goes_together(server: FaultyS3) -> None:
-    async with holdfast.open(url(server)) as stores:
+    async with stowfast.open(url(server)) as stores:
         for first in range(0, 300, 100):
             await asyncio.gather(*(add(stores, number) for number in range(first, first + 100)))
         assert numbers(await stores.messages.get_messages("c")) == list(range(300))
@@ -64,7 +64,7 @@ async def test_a_crowd_that_appends_at_once_keeps_the_pace_and_goes_together(ser
 
 async def test_conversations_do_not_wait_for_each_other(server: FaultyS3) -> None:
     names = [f"c-{number}" for number in range(50)]
-    async with holdfast.open(url(server)) as stores:
+    async with stowfast.open(url(server)) as stores:
         for number in range(3):
             await asyncio.gather(*(add(stores, number, where=name) for name in names))
     assert all(min(pauses(server, name)) >= PACE for name in names)
@@ -75,7 +75,7 @@ async def test_conversations_do_not_wait_for_each_other(server: FaultyS3) -> Non
 @pytest.mark.parametrize("fault", [Fault.TOO_MANY, Fault.SLOW_DOWN, Fault.CLOSE], ids=lambda one: one.name)
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 async def test_what_was_refused_is_tried_again_at_the_pace(server: FaultyS3, fault: Fault, after: bool) -> None:
-    async with holdfast.open(url(server)) as stores:
+    async with stowfast.open(url(server)) as stores:
         await add(stores, 0)
         refused = server.fail(fault, after=after, operation="PUT", key="h/messages/c", times=4)
         await asyncio.gather(*(add(stores, number) for number in range(1, 20)))

@@ -10,19 +10,19 @@ from urllib.parse import urlencode
 
 import pytest
 
-import holdfast
-from holdfast import InvalidError, UnavailableError, UnsupportedError
-from holdfast.backends.objects.driver import probe as probe_module
-from holdfast.backends.objects.driver.opening import open_store
-from holdfast.backends.objects.driver.probe import probe, self_test
-from holdfast.backends.objects.driver.race import Raced, race
-from holdfast.backends.objects.protocol.requests import ABSENT, Delete, Get, Put
+import stowfast
+from stowfast import InvalidError, UnavailableError, UnsupportedError
+from stowfast.backends.objects.driver import probe as probe_module
+from stowfast.backends.objects.driver.opening import open_store
+from stowfast.backends.objects.driver.probe import probe, self_test
+from stowfast.backends.objects.driver.race import Raced, race
+from stowfast.backends.objects.protocol.requests import ABSENT, Delete, Get, Put
 from tests.services.faulty_s3 import Fault, FaultyS3, Quirks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from holdfast.backends.objects.driver.store import ObjectStore
+    from stowfast.backends.objects.driver.store import ObjectStore
     from tests.services.s3 import S3Server
 
     Opener = Callable[..., ObjectStore]
@@ -189,13 +189,13 @@ async def test_opening_a_bucket_that_keeps_versions_warns_and_works(server: Faul
     server.quirks.versioned = True
     url = f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true"
     with pytest.warns(UserWarning, match=r"keeps old versions.*lifecycle rule"):
-        stores = await holdfast.open(url)
+        stores = await stowfast.open(url)
     async with stores:
         await stores.messages.add_message("c", {"n": 0})
         await stores.messages.add_message("c", {"n": 1})
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        async with holdfast.open(url) as stores:
+        async with stowfast.open(url) as stores:
             assert await stores.messages.get_messages("c") == [{"n": 0}, {"n": 1}]
 
 
@@ -209,7 +209,7 @@ async def test_a_real_bucket_that_ignores_conditions_once_it_keeps_versions_is_r
         client.create_bucket(Bucket=name)
         client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
         with pytest.raises(UnsupportedError, match=r"ignores If-None-Match"):
-            await holdfast.open(f"s3://{name}?{urlencode(s3_server.options)}")
+            await stowfast.open(f"s3://{name}?{urlencode(s3_server.options)}")
         assert "Contents" not in client.list_objects_v2(Bucket=name)
 
 
@@ -254,7 +254,7 @@ def test_trouble_is_not_taken_for_two_winners(seed: int, store: ObjectStore, ser
 
 
 def test_a_race_that_nobody_can_win_ends(store: ObjectStore, server: FaultyS3, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("holdfast.backends.objects.driver.race._BUSY", 0.0)
+    monkeypatch.setattr("stowfast.backends.objects.driver.race._BUSY", 0.0)
     server.fail(Fault.CONFLICT, operation="PUT", times=None)
     with pytest.raises(UnavailableError, match="none could"):
         run_race(store)

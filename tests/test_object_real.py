@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import holdfast
+import stowfast
 from tests.test_replay import batches, report, written
 
 if TYPE_CHECKING:
@@ -29,12 +29,12 @@ KILLS, SPAWNED = 100, 4
 # answered is repeated under its name, as long as it takes.
 WRITER = """
 import asyncio, os, sys
-import holdfast
+import stowfast
 
 url, name, start, stop = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 
 async def main():
-    async with holdfast.open(url, timeout=3) as stores:
+    async with stowfast.open(url, timeout=3) as stores:
         os.write(1, b"ready\\n")
         sys.stdin.readline()
         for number in range(start, stop):
@@ -43,7 +43,7 @@ async def main():
                 try:
                     position = await stores.messages.add_message("all", {"text": text}, op_id=text)
                     break
-                except holdfast.UnavailableError:
+                except stowfast.UnavailableError:
                     again += 1
             os.write(1, f"{text} {position} {again}\\n".encode())
 
@@ -68,7 +68,7 @@ def begin(process: subprocess.Popen[str]) -> None:
 
 async def all_messages(url: str) -> list[str]:
     """What is in the conversation that everybody wrote to: each position once, and each under its call's name."""
-    async with holdfast.open(url) as stores:
+    async with stowfast.open(url) as stores:
         entries = [entry async for entry in stores.messages.entries("all")]
     assert [entry.position for entry in entries] == list(range(len(entries)))
     assert all(entry.op_id == entry.message["text"] for entry in entries)
@@ -93,13 +93,13 @@ async def test_real_conversations_by_several_writers(
     url = s3_server.url()
 
     async def write(number: int) -> None:
-        async with holdfast.open(url) as stores:
+        async with stowfast.open(url) as stores:
             for one in airline[number::WRITERS]:
                 for batch in batches(one["messages"]) if batched else [[message] for message in one["messages"]]:
                     await stores.messages.add_messages(one["context_id"], batch)
 
     await asyncio.gather(*map(write, range(WRITERS)))
-    async with holdfast.open(url) as stores:
+    async with stowfast.open(url) as stores:
         ids = [one["context_id"] for one in airline]
         found = await asyncio.gather(*map(stores.messages.get_messages, ids))
         report(dict(zip(ids, found, strict=True)), airline, f"{s3_server.kind}, {WRITERS} writers")
@@ -110,12 +110,12 @@ async def test_real_conversations_in_one(s3_server: S3Server, airline: Conversat
     url = s3_server.url()
 
     async def write(number: int) -> None:
-        async with holdfast.open(url) as stores:
+        async with stowfast.open(url) as stores:
             for one in airline[number::WRITERS]:
                 await stores.messages.add_messages("all", one["messages"], op_id=one["context_id"])
 
     await asyncio.gather(*map(write, range(WRITERS)))
-    async with holdfast.open(url) as stores:
+    async with stowfast.open(url) as stores:
         found = await stores.messages.get_messages("all")
     assert len(found) == sum(len(one["messages"]) for one in airline)
     text = written(found)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import holdfast
+import stowfast
 from tests.services.faulty_s3 import Fault, FaultyS3
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ def server() -> Iterator[FaultyS3]:
         assert [record for record in server.requests if record.operation == "LIST"] == []
 
 
-def stores_of(server: FaultyS3) -> AbstractAsyncContextManager[holdfast.Stores]:
-    return holdfast.open(f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true")
+def stores_of(server: FaultyS3) -> AbstractAsyncContextManager[stowfast.Stores]:
+    return stowfast.open(f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true")
 
 
 def message(number: int) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def _of(key: str) -> str:
 
 
 @asynccontextmanager
-async def cold(server: FaultyS3) -> AsyncIterator[tuple[holdfast.Stores, list[Record]]]:
+async def cold(server: FaultyS3) -> AsyncIterator[tuple[stowfast.Stores, list[Record]]]:
     """An opening that knows nothing yet, and the requests made with it."""
     async with stores_of(server) as stores:
         with server.counted() as made:
@@ -210,7 +210,7 @@ async def test_listing_a_thousand_conversations_is_one_list() -> None:
 async def test_a_task_is_saved_by_one_put_and_loaded_by_one_get(server: FaultyS3) -> None:
     async with cold(server) as (stores, made):
         for step in range(20):
-            await stores.tasks.save(holdfast.TaskState(task_id="t", data={"step": step}))
+            await stores.tasks.save(stowfast.TaskState(task_id="t", data={"step": step}))
         assert costs(made) == ["GET head"] + ["PUT head"] * 20
     async with cold(server) as (stores, made):
         state = await stores.tasks.load("t")
@@ -238,12 +238,12 @@ async def test_a_task_is_saved_by_one_put_and_loaded_by_one_get(server: FaultyS3
 async def test_an_artifact_is_one_put_or_two_or_parts(
     server: FaultyS3, size: int, written: list[str], read: list[str]
 ) -> None:
-    artifact = holdfast.Artifact(artifact_id="a", content=bytes(size))
+    artifact = stowfast.Artifact(artifact_id="a", content=bytes(size))
     async with cold(server) as (stores, made):
         await stores.artifacts.create(artifact)
         assert costs(made) == written
         made.clear()
-        await stores.artifacts.update(holdfast.Artifact(artifact_id="a", content=b"\1" * size))
+        await stores.artifacts.update(stowfast.Artifact(artifact_id="a", content=b"\1" * size))
         # Before that it asked whether it is there, and in which versions these bytes are already.
         assert [cost for cost in costs(made) if not cost.startswith("GET")] == written
     async with cold(server) as (stores, made):

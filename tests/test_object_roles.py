@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import holdfast
-from holdfast import InvalidError
+import stowfast
+from stowfast import InvalidError
 from tests.services.faulty_s3 import FaultyS3
 from tests.services.roles import RoleServer
 
@@ -62,10 +62,10 @@ def signed_with(server: FaultyS3) -> list[tuple[str, str]]:
 
 @pytest.mark.usefixtures("in_a_container")
 async def test_a_container_s_role_signs_every_request(server: FaultyS3, role: RoleServer) -> None:
-    async with holdfast.open(f"s3://bucket?endpoint_url={server.endpoint}") as stores:
+    async with stowfast.open(f"s3://bucket?endpoint_url={server.endpoint}") as stores:
         await stores.messages.add_message("c", {"n": 0})
         assert await stores.messages.get_messages("c") == [{"n": 0}]
-        await stores.artifacts.create(holdfast.Artifact(artifact_id="a", content=bytes(9 * 2**20)))
+        await stores.artifacts.create(stowfast.Artifact(artifact_id="a", content=bytes(9 * 2**20)))
         await stores.sweep()
     given = {(f"role-{number}", f"token-{number}") for number in range(1, role.given + 1)}
     assert set(signed_with(server)) <= given
@@ -77,7 +77,7 @@ async def test_a_container_s_role_signs_every_request(server: FaultyS3, role: Ro
 async def test_what_a_role_was_given_is_renewed_before_its_end(server: FaultyS3, role: RoleServer) -> None:
     role.lasting = timedelta(minutes=1)
     server.latency = 0.02
-    async with holdfast.open(f"s3://bucket?endpoint_url={server.endpoint}") as stores:
+    async with stowfast.open(f"s3://bucket?endpoint_url={server.endpoint}") as stores:
         written = 0
         while role.given < 5 and written < 500:
             await stores.messages.add_message("c", {"n": written})
@@ -91,7 +91,7 @@ async def test_what_a_role_was_given_is_renewed_before_its_end(server: FaultyS3,
 @pytest.mark.usefixtures("in_a_container")
 async def test_what_is_given_goes_before_the_role(server: FaultyS3, role: RoleServer) -> None:
     keys = {"access_key_id": "given", "secret_access_key": "s3cr3t", "session_token": "of-given"}
-    async with holdfast.open(f"s3://bucket?endpoint_url={server.endpoint}", **keys) as stores:
+    async with stowfast.open(f"s3://bucket?endpoint_url={server.endpoint}", **keys) as stores:
         await stores.messages.add_message("c", {"n": 0})
     assert set(signed_with(server)) == {("given", "of-given")}
     assert role.asked == []
@@ -101,7 +101,7 @@ async def test_what_is_given_goes_before_the_role(server: FaultyS3, role: RoleSe
 async def test_a_role_that_is_refused_is_said_with_what_to_do(server: FaultyS3, role: RoleServer) -> None:
     role.authorization = "another"
     with pytest.raises(InvalidError, match="the machine's role") as caught:
-        await holdfast.open(f"s3://bucket?endpoint_url={server.endpoint}", timeout=1)
+        await stowfast.open(f"s3://bucket?endpoint_url={server.endpoint}", timeout=1)
     assert CONTAINER not in f"{caught.value}{caught.value.__cause__}"
     assert server.requests == []
 
@@ -112,7 +112,7 @@ async def test_a_machine_s_role_signs_every_request(
     monkeypatch.setenv("AWS_METADATA_ENDPOINT", role.endpoint)
     monkeypatch.setenv("HTTP_PROXY", server.endpoint)  # only Amazon's own address makes the driver ask the machine
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    async with holdfast.open(f"s3://bucket?endpoint_url={AMAZON}&path_style=true") as stores:
+    async with stowfast.open(f"s3://bucket?endpoint_url={AMAZON}&path_style=true") as stores:
         await stores.messages.add_message("c", {"n": 0})
         assert await stores.messages.get_messages("c") == [{"n": 0}]
     assert {key for key, _ in signed_with(server)} <= {f"role-{number}" for number in range(1, role.given + 1)}

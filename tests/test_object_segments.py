@@ -10,20 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.abc import Head
-from holdfast.backends.objects.protocol.draft import Draft
-from holdfast.backends.objects.protocol.fetch import frames_of
-from holdfast.backends.objects.protocol.frames import Frame, frame
-from holdfast.backends.objects.protocol.keys import place_of
-from holdfast.backends.objects.protocol.requests import ANY, All, Get, Limits, Object, Put, Token, World
-from holdfast.backends.objects.protocol.seal import _growing, _level, crowded, due, limits_of, merge, older, seal
-from holdfast.backends.objects.protocol.segment import grouped, parse_segment
-from holdfast.backends.objects.protocol.state import SegmentRef, State, decode_state, encode_state
+from stowfast.abc import Head
+from stowfast.backends.objects.protocol.draft import Draft
+from stowfast.backends.objects.protocol.fetch import frames_of
+from stowfast.backends.objects.protocol.frames import Frame, frame
+from stowfast.backends.objects.protocol.keys import place_of
+from stowfast.backends.objects.protocol.requests import ANY, All, Get, Limits, Object, Put, Token, World
+from stowfast.backends.objects.protocol.seal import _growing, _level, crowded, due, limits_of, merge, older, seal
+from stowfast.backends.objects.protocol.segment import grouped, parse_segment
+from stowfast.backends.objects.protocol.state import SegmentRef, State, decode_state, encode_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from holdfast.backends.objects.protocol.seal import Sealed
+    from stowfast.backends.objects.protocol.seal import Sealed
 
 KIB, MIB = 2**10, 2**20
 SMALL = Limits(tail=600, kept=200, newest=2_000, head=4_000, block=300, growing=1_000, segment=16_000)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from holdfast import InvalidError, NotFoundError, UnavailableError, UnsupportedError
-from holdfast.backends.objects.driver import store as store_module
-from holdfast.backends.objects.driver.failures import Place
-from holdfast.backends.objects.driver.opening import open_store
-from holdfast.backends.objects.driver.transfers import Upload, download
-from holdfast.backends.objects.protocol.requests import (
+from stowfast import InvalidError, NotFoundError, UnavailableError, UnsupportedError
+from stowfast.backends.objects.driver import store as store_module
+from stowfast.backends.objects.driver.failures import Place
+from stowfast.backends.objects.driver.opening import open_store
+from stowfast.backends.objects.driver.transfers import Upload, download
+from stowfast.backends.objects.protocol.requests import (
     ABSENT,
     UNCHANGED,
     All,
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from holdfast.backends.objects.driver.store import ObjectStore
-    from holdfast.backends.objects.protocol.requests import Request, Steps
+    from stowfast.backends.objects.driver.store import ObjectStore
+    from stowfast.backends.objects.protocol.requests import Request, Steps
 
     Opener = Callable[..., ObjectStore]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-import holdfast
+import stowfast
 from tests.services.faulty_s3 import Fault, FaultyS3
 from tests.test_object_pace import PACE, SEALS, add, pauses, server, url
 
@@ -12,7 +12,7 @@ __all__ = ["server"]
 
 
 async def test_a_sweep_keeps_the_pace(server: FaultyS3) -> None:
-    async with holdfast.open(url(server) + "&timeout=0.6") as stores:
+    async with stowfast.open(url(server) + "&timeout=0.6") as stores:
         for number in range(6):
             await add(stores, number, size=SEALS)
         stays = server.fail(Fault.INTERNAL, operation="DELETE", times=None)

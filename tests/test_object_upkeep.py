@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import holdfast
-from holdfast.backends.objects import upkeep
-from holdfast.backends.objects.backend import ObjectBackend
-from holdfast.backends.objects.protocol.fetch import look
+import stowfast
+from stowfast.backends.objects import upkeep
+from stowfast.backends.objects.backend import ObjectBackend
+from stowfast.backends.objects.protocol.fetch import look
 from tests.services.faulty_s3 import Fault, FaultyS3
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ async def test_segments_cost_one_put_in_twenty_appends_whatever_the_size_of_a_me
     server: FaultyS3, size: int
 ) -> None:
     appends = 400
-    async with holdfast.open(url(server)) as stores:
+    async with stowfast.open(url(server)) as stores:
         await stores.messages.add_message("c", {})
         server.requests.clear()
         for number in range(appends):
@@ -56,10 +56,10 @@ async def test_segments_cost_one_put_in_twenty_appends_whatever_the_size_of_a_me
 
 
 async def test_closing_puts_to_use_what_was_written(server: FaultyS3) -> None:
-    async with holdfast.open(url(server)) as stores:
+    async with stowfast.open(url(server)) as stores:
         for number in range(70):
             await stores.messages.add_message("c", {"n": number, "text": KB})
-    async with holdfast.open(url(server)) as stores:
+    async with stowfast.open(url(server)) as stores:
         assert isinstance(stores.backend, ObjectBackend)
         state = stores.backend._run(look("messages/c"))
         assert sum(segment.count for segment in state.segments) > 0
@@ -72,7 +72,7 @@ async def test_a_seal_that_gets_no_answer_delays_few_appends_and_rests(
     server: FaultyS3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(upkeep, "_ROOM", 0.2)
-    async with holdfast.open(url(server, timeout=1.5)) as stores:
+    async with stowfast.open(url(server, timeout=1.5)) as stores:
         await stores.messages.add_message("c", {})
         hanging = server.fail(Fault.HANG, operation="PUT", key="d/", times=None)
         for number in range(60):
@@ -99,7 +99,7 @@ class RefusesWhatItRuns:
 async def test_executors_that_refuse_what_they_then_run_harm_no_append(
     server: FaultyS3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with holdfast.open(url(server)) as stores:
+    async with stowfast.open(url(server)) as stores:
         backend = stores.backend
         assert isinstance(backend, ObjectBackend)
         helpers = backend._lines._work.helpers
@@ -107,11 +107,11 @@ async def test_executors_that_refuse_what_they_then_run_harm_no_append(
             patch.setattr(helpers, "submit", RefusesWhatItRuns(helpers.submit))
             for number in range(100):
                 entry = b'{"n":%d,"x":"%s"}' % (number, KB.encode())
-                backend._lines.submit("messages/c", holdfast.abc.Change((entry,)))
+                backend._lines.submit("messages/c", stowfast.abc.Change((entry,)))
         assert await asyncio.wait_for(stores.messages.add_message("c", {"n": 100}), 10) == 100
         with monkeypatch.context() as patch:
             patch.setattr(backend._leaders, "submit", RefusesWhatItRuns(backend._leaders.submit))
-            with pytest.raises(holdfast.UnavailableError, match="nothing was stored"):
+            with pytest.raises(stowfast.UnavailableError, match="nothing was stored"):
                 await stores.messages.add_message("new", {"n": "refused"})
         assert await asyncio.wait_for(stores.messages.add_message("new", {"n": 0}), 10) == 0
         assert await stores.messages.get_messages("new") == [{"n": 0}]
@@ -122,10 +122,10 @@ async def test_upkeep_that_breaks_is_nobodys_business(server: FaultyS3, monkeypa
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    async with holdfast.open(url(server)) as stores:
+    async with stowfast.open(url(server)) as stores:
         monkeypatch.setattr(upkeep, "due", broken)
         for number in range(3):
-            with suppress(holdfast.UnavailableError):
+            with suppress(stowfast.UnavailableError):
                 await asyncio.wait_for(stores.messages.add_message("c", {"n": number}), 10)
         monkeypatch.undo()
         monkeypatch.setattr(upkeep, "seal", broken)
@@ -145,8 +145,8 @@ async def test_after_closing_a_call_that_is_under_way_ends_with_an_error_of_ours
             yield bytes(2**20)
 
     closed = asyncio.Event()
-    stores = await holdfast.open(url(server))
-    await stores.artifacts.create(holdfast.Artifact(artifact_id="a", content=bytes(3 * 2**20)))
+    stores = await stowfast.open(url(server))
+    await stores.artifacts.create(stowfast.Artifact(artifact_id="a", content=bytes(3 * 2**20)))
     await stores.messages.add_message("c", {})
     head, entries = await stores.backend.read("artifacts/a")
     assert head is not None
@@ -155,5 +155,5 @@ async def test_after_closing_a_call_that_is_under_way_ends_with_an_error_of_ours
     await going_on.wait()
     await stores.close()
     closed.set()
-    with pytest.raises(holdfast.UnavailableError):
+    with pytest.raises(stowfast.UnavailableError):
         await writing

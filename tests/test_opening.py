@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import holdfast
-from holdfast import Artifact, InvalidError, TaskState, UnavailableError
+import stowfast
+from stowfast import Artifact, InvalidError, TaskState, UnavailableError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,19 +38,19 @@ async def test_a_wrong_url_is_refused_with_its_fix(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InvalidError) as refused:
-        await holdfast.open(url)
+        await stowfast.open(url)
     assert fix in str(refused.value)
     assert "hunter2" not in str(refused.value)
     assert os.listdir(tmp_path) == []
 
 
 async def test_a_scheme_has_no_letter_case(tmp_path: Path) -> None:
-    async with holdfast.open(f"SQLite:///{tmp_path}/agent.db", timeout=5) as stores:
+    async with stowfast.open(f"SQLite:///{tmp_path}/agent.db", timeout=5) as stores:
         assert await stores.messages.count("c") == 0
 
 
 async def test_an_opening_that_is_entered_twice_closes_both() -> None:
-    opening = holdfast.open("memory:")
+    opening = stowfast.open("memory:")
     async with opening as one:
         async with opening as other:
             assert one is not other
@@ -62,7 +62,7 @@ async def test_an_opening_that_is_entered_twice_closes_both() -> None:
 
 
 async def test_what_is_no_text_is_refused_by_name() -> None:
-    async with holdfast.open("memory:") as stores:
+    async with stowfast.open("memory:") as stores:
         with pytest.raises(InvalidError, match="status"):
             await stores.tasks.save(TaskState(task_id="t", status=None))  # type: ignore[arg-type]
         with pytest.raises(InvalidError, match="name"):

@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from holdfast.abc import Change
-from holdfast.backends import sqlite as sqlite_backend
-from holdfast.backends.sqlite import SQLiteBackend
-from holdfast.backends.sqlite_transaction import Transaction
-from holdfast.errors import (
+from stowfast.abc import Change
+from stowfast.backends import sqlite as sqlite_backend
+from stowfast.backends.sqlite import SQLiteBackend
+from stowfast.backends.sqlite_transaction import Transaction
+from stowfast.errors import (
     ConflictError,
-    HoldfastError,
     InvalidError,
     NotFoundError,
+    StowfastError,
     UnavailableError,
     UnsupportedError,
 )
-from holdfast.rule import clock
+from stowfast.rule import clock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,8 +38,8 @@ STREAM = "messages/shared"
 # Says that it is ready, and begins when it is told to, so that all begin at once.
 WRITER = f"""
 import asyncio, json, sys
-from holdfast.abc import Change
-from holdfast.backends.sqlite import SQLiteBackend
+from stowfast.abc import Change
+from stowfast.backends.sqlite import SQLiteBackend
 
 async def main(url, name):
     place = await SQLiteBackend.open(url)
@@ -54,8 +54,8 @@ asyncio.run(main(sys.argv[1], sys.argv[2]))
 
 OPENER = f"""
 import asyncio, sys
-from holdfast.abc import Change
-from holdfast.backends.sqlite import SQLiteBackend
+from stowfast.abc import Change
+from stowfast.backends.sqlite import SQLiteBackend
 
 async def main(url, name):
     place = await SQLiteBackend.open(url)
@@ -73,9 +73,9 @@ for line in sys.stdin:
 
 FORKER = f"""
 import asyncio, os, sys
-from holdfast.abc import Change
-from holdfast.backends.sqlite import SQLiteBackend
-from holdfast.errors import InvalidError
+from stowfast.abc import Change
+from stowfast.backends.sqlite import SQLiteBackend
+from stowfast.errors import InvalidError
 
 async def blob():
     yield b"x"
@@ -227,7 +227,7 @@ async def _newer(path: Path) -> None:
     _database(path, "PRAGMA user_version=1000")
 
 
-async def _refused(path: Path, kind: type[HoldfastError], *words: str) -> None:
+async def _refused(path: Path, kind: type[StowfastError], *words: str) -> None:
     before = _bytes(path.parent)
     with pytest.raises(kind) as caught:
         await SQLiteBackend.open(f"sqlite:///{path}")
@@ -239,16 +239,16 @@ async def _refused(path: Path, kind: type[HoldfastError], *words: str) -> None:
 async def test_the_database_of_somebody_else_is_left_untouched(tmp_path: Path) -> None:
     path = tmp_path / "foreign.db"
     _database(path, "CREATE TABLE streams (id INTEGER)", "INSERT INTO streams VALUES (1)")
-    await _refused(path, InvalidError, "not a Holdfast file", "choose another name")
+    await _refused(path, InvalidError, "not a Stowfast file", "choose another name")
     _database(path, "PRAGMA journal_mode=WAL", "INSERT INTO streams VALUES (2)")
-    await _refused(path, InvalidError, "not a Holdfast file")
+    await _refused(path, InvalidError, "not a Stowfast file")
 
 
 async def test_a_text_is_left_untouched(tmp_path: Path) -> None:
     for text in ("hello\n", "SQLite format 2, and more" * 99):
         path = tmp_path / "notes.txt"
         path.write_text(text)
-        await _refused(path, InvalidError, "not a Holdfast file")
+        await _refused(path, InvalidError, "not a Stowfast file")
 
 
 async def test_a_newer_file_is_left_untouched(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import holdfast
-import holdfast.sync
+import stowfast
+import stowfast.sync
 from tests.places import PLACES, memory
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def report(found: dict[str, list[Any]], airline: Conversations, how: str) -> Non
     assert len(found) == len(airline)
 
 
-async def write(store: holdfast.Messages, conversation: dict[str, Any], *, batched: bool) -> None:
+async def write(store: stowfast.Messages, conversation: dict[str, Any], *, batched: bool) -> None:
     if batched:
         for number, batch in enumerate(batches(conversation["messages"])):
             await store.add_messages(conversation["context_id"], batch, op_id=str(number), expect=number * BATCH)
@@ -46,7 +46,7 @@ async def write(store: holdfast.Messages, conversation: dict[str, Any], *, batch
             await store.add_message(conversation["context_id"], message)
 
 
-async def read(store: holdfast.Messages, airline: Conversations) -> dict[str, list[Any]]:
+async def read(store: stowfast.Messages, airline: Conversations) -> dict[str, list[Any]]:
     return {one["context_id"]: await store.get_messages(one["context_id"]) for one in airline}
 
 
@@ -104,7 +104,7 @@ async def test_four_writers_in_one_conversation(place, airline: Conversations, t
 @pytest.mark.parametrize("place", PLACES)
 def test_sync(place, batched: bool, airline: Conversations, tmp_path: Path) -> None:
     url = "memory:" if place is memory else f"sqlite:///{tmp_path}/place.db"
-    with holdfast.sync.open(url) as stores:
+    with stowfast.sync.open(url) as stores:
 
         def writer(number: int) -> None:
             for conversation in airline[number::WRITERS]:

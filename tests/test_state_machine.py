@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from holdfast.abc import KEEP, Backend, Change, Receipt
-from holdfast.backends.memory import MemoryBackend
-from holdfast.backends.sqlite import SQLiteBackend
-from holdfast.blocking import run_in_place
-from holdfast.errors import ConflictError, InvalidError, NotFoundError
+from stowfast.abc import KEEP, Backend, Change, Receipt
+from stowfast.backends.memory import MemoryBackend
+from stowfast.backends.sqlite import SQLiteBackend
+from stowfast.blocking import run_in_place
+from stowfast.errors import ConflictError, InvalidError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Mapping, Sequence

@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import holdfast
-from holdfast.testing import ARTIFACT_STORE, MESSAGE_STORE, STORES, TASK_STATE_STORE
+import stowfast
+from stowfast.testing import ARTIFACT_STORE, MESSAGE_STORE, STORES, TASK_STATE_STORE
 from tests.places import PLACES, s3
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from holdfast.testing import Clause, Make
+    from stowfast.testing import Clause, Make
     from tests.services.s3 import S3Server
 
 
 BARE = [
-    *((clause, "messages", holdfast.InMemoryMessageStore) for clause in MESSAGE_STORE),
-    *((clause, "artifacts", holdfast.InMemoryArtifactStore) for clause in ARTIFACT_STORE),
-    *((clause, "tasks", holdfast.InMemoryTaskStateStore) for clause in TASK_STATE_STORE),
+    *((clause, "messages", stowfast.InMemoryMessageStore) for clause in MESSAGE_STORE),
+    *((clause, "artifacts", stowfast.InMemoryArtifactStore) for clause in ARTIFACT_STORE),
+    *((clause, "tasks", stowfast.InMemoryTaskStateStore) for clause in TASK_STATE_STORE),
 ]
 
 
@@ -32,7 +32,7 @@ def name_of(value: object) -> str | None:
 
 @pytest.mark.parametrize("clause", STORES, ids=name_of)
 @pytest.mark.parametrize("place", PLACES)
-async def test_stores(place, clause: Clause[holdfast.Stores], tmp_path: Path) -> None:
+async def test_stores(place, clause: Clause[stowfast.Stores], tmp_path: Path) -> None:
     await clause(place(tmp_path))
 
 
@@ -43,7 +43,7 @@ async def test_each_store_alone(place, clause: Clause[Any], which: str, _: objec
 
 
 @pytest.mark.parametrize("clause", STORES, ids=name_of)
-async def test_stores_on_s3(clause: Clause[holdfast.Stores], s3_server: S3Server) -> None:
+async def test_stores_on_s3(clause: Clause[stowfast.Stores], s3_server: S3Server) -> None:
     await clause(s3(s3_server))
 
 
@@ -52,7 +52,7 @@ async def test_each_store_alone_on_s3(clause: Clause[Any], which: str, _: object
     await clause(_one(s3(s3_server), which))
 
 
-def _one(make: Make[holdfast.Stores], which: str) -> Make[Any]:
+def _one(make: Make[stowfast.Stores], which: str) -> Make[Any]:
     @asynccontextmanager
     async def one() -> AsyncIterator[Any]:
         async with make() as stores:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from holdfast import HoldfastError, Stores
-from holdfast.backends.memory import MemoryBackend
-from holdfast.testing import STORES, Shared, following, messages_watch, run
+from stowfast import Stores, StowfastError
+from stowfast.backends.memory import MemoryBackend
+from stowfast.testing import STORES, Shared, following, messages_watch, run
 from tests import (
     mutants_artifacts,
     mutants_artifacts_datasets,
@@ -62,7 +62,7 @@ async def test_a_mutant_is_found(clause, mutant, monkeypatch) -> None:
     place, kind = MemoryBackend(), broken(mutant)
     (result,) = await run([clause], lambda: kind(Shared(place)))
     assert not result.passed, f"{clause.__name__} let {mutant.__name__} pass"
-    assert isinstance(result.error, (AssertionError, HoldfastError, TimeoutError)), repr(result.error)
+    assert isinstance(result.error, (AssertionError, StowfastError, TimeoutError)), repr(result.error)
 
 
 @pytest.mark.parametrize("clause", STORES, ids=lambda clause: clause.__name__)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import holdfast
-from holdfast import Artifact, InvalidError
-from holdfast.abc import Change, Swept
-from holdfast.backends import memory
-from holdfast.backends.memory import MemoryBackend
-from holdfast.testing import LosesAnswers
+import stowfast
+from stowfast import Artifact, InvalidError
+from stowfast.abc import Change, Swept
+from stowfast.backends import memory
+from stowfast.backends.memory import MemoryBackend
+from stowfast.testing import LosesAnswers
 from tests.services.faulty_s3 import FaultyS3
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ async def chunks() -> AsyncIterator[bytes]:
     yield BODY
 
 
-async def litter(stores: holdfast.Stores) -> None:
+async def litter(stores: stowfast.Stores) -> None:
     """An artifact that has expired, with a blob; an upload to which nothing refers; and one artifact that stays."""
     await stores.artifacts.create(Artifact(artifact_id="stays", content=BODY))
     await stores.backend.write_blob("artifacts/stays", chunks())
@@ -37,7 +37,7 @@ async def litter(stores: holdfast.Stores) -> None:
 
 
 async def test_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    stores = holdfast.Stores(LosesAnswers(MemoryBackend(), 0))
+    stores = stowfast.Stores(LosesAnswers(MemoryBackend(), 0))
     await litter(stores)
     # The orphan is not a day old yet, and what has expired is gone at once.
     young = await stores.sweep(dry_run=True)
@@ -59,13 +59,13 @@ async def test_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_in_sqlite(tmp_path: Path) -> None:
     path = tmp_path / "place.db"
     url = f"sqlite:///{path}"
-    async with holdfast.open(url) as stores:
+    async with stowfast.open(url) as stores:
         await litter(stores)
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE blobs SET written_at = 1 WHERE written_at > 0")
     connection.close()
     with sqlite3.connect(path, isolation_level=None) as watch:
-        async with holdfast.open(url, sweep=False) as stores:
+        async with stowfast.open(url, sweep=False) as stores:
             version = watch.execute("PRAGMA data_version").fetchone()
             found = await stores.sweep(dry_run=True)
             assert watch.execute("PRAGMA data_version").fetchone() == version
@@ -82,27 +82,27 @@ async def test_in_sqlite(tmp_path: Path) -> None:
 
 async def test_a_sqlite_file_is_swept_by_who_opens_it_unless_told_otherwise(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/place.db"
-    async with holdfast.open(url) as stores:
+    async with stowfast.open(url) as stores:
         await litter(stores)
     for option in ({"sweep": False}, {"sweep": "false"}):
-        async with holdfast.open(url, **option) as stores:
+        async with stowfast.open(url, **option) as stores:
             assert (await stores.sweep(dry_run=True)).streams == 1
-    async with holdfast.open(url) as stores:
+    async with stowfast.open(url) as stores:
         assert (await stores.sweep(dry_run=True)).streams == 0
     with pytest.raises(InvalidError, match="sweep='maybe': it is true or false"):
-        await holdfast.open(f"{url}?sweep=maybe")
+        await stowfast.open(f"{url}?sweep=maybe")
 
 
 async def test_on_object_storage() -> None:
     moment = [time.time()]
     with FaultyS3(clock=lambda: moment[0]) as server:
         options: dict[str, Any] = {"endpoint_url": server.endpoint, "anonymous": True}
-        async with holdfast.open("s3://bucket", **options) as stores:
+        async with stowfast.open("s3://bucket", **options) as stores:
             moment[0] -= 2 * 86_400
             await litter(stores)
             await stores.messages.add_messages("sealed", [{"text": BODY.hex()[:2_000]}] * 600)
             await stores.backend.commit("messages/sealed", Change(expires_at=1))
-        async with holdfast.open("s3://bucket", **options) as stores:
+        async with stowfast.open("s3://bucket", **options) as stores:
             before = server.objects
             with server.counted() as made:
                 found = await stores.sweep(dry_run=True)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import holdfast
-import holdfast.sync
-from holdfast import (
+import stowfast
+import stowfast.sync
+from stowfast import (
     Artifact,
     ConflictError,
     InvalidError,
@@ -23,9 +23,9 @@ from holdfast import (
     UnavailableError,
     registry,
 )
-from holdfast.backends.memory import MemoryBackend
-from holdfast.testing.faults import Forwards
-from holdfast.testing.shapes import MESSAGES, exactly, say
+from stowfast.backends.memory import MemoryBackend
+from stowfast.testing.faults import Forwards
+from stowfast.testing.shapes import MESSAGES, exactly, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,10 +35,10 @@ EACH = 50
 SECONDS = 30
 
 FACES = {
-    holdfast.sync.Messages: holdfast.Messages,
-    holdfast.sync.Artifacts: holdfast.Artifacts,
-    holdfast.sync.Tasks: holdfast.Tasks,
-    holdfast.sync.Stores: holdfast.Stores,
+    stowfast.sync.Messages: stowfast.Messages,
+    stowfast.sync.Artifacts: stowfast.Artifacts,
+    stowfast.sync.Tasks: stowfast.Tasks,
+    stowfast.sync.Stores: stowfast.Stores,
 }
 
 
@@ -104,8 +104,8 @@ def url(request, tmp_path, a_place_on_a_loop) -> str:
 
 
 @pytest.fixture
-def stores(url) -> Iterator[holdfast.sync.Stores]:
-    with holdfast.sync.open(url) as opened:
+def stores(url) -> Iterator[stowfast.sync.Stores]:
+    with stowfast.sync.open(url) as opened:
         yield opened
 
 
@@ -128,7 +128,7 @@ def test_signatures_and_docstrings_are_those_of_the_async_store(face):
 
 
 def test_every_part_of_the_async_stores_is_there(stores):
-    parts = {name for name, part in vars(stores).items() if isinstance(part, holdfast.sync._Face)}
+    parts = {name for name, part in vars(stores).items() if isinstance(part, stowfast.sync._Face)}
     assert parts == {"messages", "artifacts", "tasks"}
 
 
@@ -229,7 +229,7 @@ def test_from_any_thread_each_in_its_own_order(stores):
 
 
 async def test_inside_a_running_event_loop(url):
-    with holdfast.sync.open(url) as stores:
+    with stowfast.sync.open(url) as stores:
         assert stores.messages.add_message("c", say(0)) == 0
         assert [entry.message for entry in stores.messages.entries("c")] == [say(0)]
         assert await asyncio.to_thread(stores.messages.get_messages, "c") == [say(0)]
@@ -237,8 +237,8 @@ async def test_inside_a_running_event_loop(url):
 
 async def test_beside_the_async_face(tmp_path):
     url = f"sqlite:///{tmp_path}/place.db"
-    async with holdfast.open(url) as here:
-        with holdfast.sync.open(url) as there:
+    async with stowfast.open(url) as here:
+        with stowfast.sync.open(url) as there:
             for number in range(10):
                 await here.messages.add_message("c", say(number))
                 there.messages.add_message("c", say(number))
@@ -287,7 +287,7 @@ def test_watching_hears_of_other_threads(stores):
 
 
 def test_closing_twice_is_closing_once(url):
-    stores = holdfast.sync.open(url)
+    stores = stowfast.sync.open(url)
     stores.messages.add_message("c", say(0))
     stores.close()
     stores.close()
@@ -297,7 +297,7 @@ def test_closing_twice_is_closing_once(url):
         assert OnALoop.opened[-1].closed == 1
 
 
-USES: list[Callable[[holdfast.sync.Stores], object]] = [
+USES: list[Callable[[stowfast.sync.Stores], object]] = [
     lambda stores: stores.messages.add_message("c", say(0)),
     lambda stores: stores.messages.get_messages("c"),
     lambda stores: list(stores.messages.entries("c")),
@@ -312,7 +312,7 @@ USES: list[Callable[[holdfast.sync.Stores], object]] = [
 
 @pytest.mark.parametrize("use", USES)
 def test_nothing_is_used_after_closing(url, use):
-    stores = holdfast.sync.open(url)
+    stores = stowfast.sync.open(url)
     stores.close()
     with pytest.raises(UnavailableError):
         use(stores)
@@ -320,17 +320,17 @@ def test_nothing_is_used_after_closing(url, use):
 
 def test_the_portal_is_one_thread_and_ends(a_place_on_a_loop):
     before = set(threading.enumerate())
-    with holdfast.sync.open("loop:") as stores:
+    with stowfast.sync.open("loop:") as stores:
         stores.messages.add_message("c", say(0))
-        assert [thread.name for thread in set(threading.enumerate()) - before] == ["holdfast-portal"]
+        assert [thread.name for thread in set(threading.enumerate()) - before] == ["stowfast-portal"]
     assert set(threading.enumerate()) == before
     with pytest.raises(UnavailableError):
-        holdfast.sync.open("loop:", broken="yes")
+        stowfast.sync.open("loop:", broken="yes")
     assert set(threading.enumerate()) == before
 
 
 def test_what_is_in_place_has_no_thread_of_its_own():
     before = set(threading.enumerate())
-    with holdfast.sync.open("memory:") as stores:
+    with stowfast.sync.open("memory:") as stores:
         stores.messages.add_message("c", say(0))
         assert set(threading.enumerate()) == before

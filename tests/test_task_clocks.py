@@ -6,12 +6,12 @@ from datetime import timedelta
 
 import pytest
 
-from holdfast import ConflictError, Stores, Tasks, TaskState
-from holdfast.backends import memory
-from holdfast.backends.memory import MemoryBackend
-from holdfast.rule import clock
-from holdfast.stores.codec import to_time
-from holdfast.testing.faults import Forwards
+from stowfast import ConflictError, Stores, Tasks, TaskState
+from stowfast.backends import memory
+from stowfast.backends.memory import MemoryBackend
+from stowfast.rule import clock
+from stowfast.stores.codec import to_time
+from stowfast.testing.faults import Forwards
 
 HOUR = timedelta(hours=1)
 

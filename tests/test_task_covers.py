@@ -7,25 +7,25 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import holdfast
+import stowfast
 from tests.places import PLACES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from holdfast.testing import Make
+    from stowfast.testing import Make
 
 HOUR = timedelta(hours=1)
 
 
 @pytest.mark.parametrize("place", PLACES)
 async def test_what_a_load_showed_is_covered_by_the_save_that_follows(
-    place: Callable[[Path], Make[holdfast.Stores]], tmp_path: Path
+    place: Callable[[Path], Make[stowfast.Stores]], tmp_path: Path
 ) -> None:
     make = place(tmp_path)
     async with make() as one, make() as other:
-        await one.tasks.save(holdfast.TaskState(task_id="task"))
+        await one.tasks.save(stowfast.TaskState(task_id="task"))
         lease = await one.tasks.claim("task", "one", HOUR)
         # It has the newest version already, and learns only of the step.
         await other.tasks.record("task", "by another process", 1, lease=lease)
@@ -44,10 +44,10 @@ async def test_what_a_load_showed_is_covered_by_the_save_that_follows(
 
 
 @pytest.mark.parametrize("place", PLACES)
-async def test_what_was_not_seen_is_not_covered(place: Callable[[Path], Make[holdfast.Stores]], tmp_path: Path) -> None:
+async def test_what_was_not_seen_is_not_covered(place: Callable[[Path], Make[stowfast.Stores]], tmp_path: Path) -> None:
     make = place(tmp_path)
     async with make() as one, make() as other:
-        state = await one.tasks.save(holdfast.TaskState(task_id="task"))
+        state = await one.tasks.save(stowfast.TaskState(task_id="task"))
         lease = await one.tasks.claim("task", "one", HOUR)
         await other.tasks.record("task", "by another process", 1, lease=lease)
         assert (await one.tasks.save(state, lease=lease)).steps == {"by another process": 1}
@@ -56,26 +56,26 @@ async def test_what_was_not_seen_is_not_covered(place: Callable[[Path], Make[hol
 
 @pytest.mark.parametrize("place", PLACES)
 async def test_what_is_known_after_a_claim_is_what_is_there(
-    place: Callable[[Path], Make[holdfast.Stores]], tmp_path: Path
+    place: Callable[[Path], Make[stowfast.Stores]], tmp_path: Path
 ) -> None:
     make = place(tmp_path)
     async with make() as one, make() as other:
-        await one.tasks.save(holdfast.TaskState(task_id="task", data=1))
-        await other.tasks.save(holdfast.TaskState(task_id="task", data=2))
+        await one.tasks.save(stowfast.TaskState(task_id="task", data=1))
+        await other.tasks.save(stowfast.TaskState(task_id="task", data=2))
         lease = await one.tasks.claim("task", "one", HOUR)
         known = one.tasks._memory.get("tasks/task")
         assert known is None or known.head == (await one.backend.heads(["tasks/task"]))[0]
-        saved = await one.tasks.save(holdfast.TaskState(task_id="task", data=3), lease=lease)
+        saved = await one.tasks.save(stowfast.TaskState(task_id="task", data=3), lease=lease)
         assert saved.version == 3
 
 
 @pytest.mark.parametrize("place", PLACES)
 async def test_what_the_place_shows_by_the_way_is_not_covered(
-    place: Callable[[Path], Make[holdfast.Stores]], tmp_path: Path
+    place: Callable[[Path], Make[stowfast.Stores]], tmp_path: Path
 ) -> None:
     make = place(tmp_path)
     async with make() as one, make() as other:
-        state = await one.tasks.save(holdfast.TaskState(task_id="task"))
+        state = await one.tasks.save(stowfast.TaskState(task_id="task"))
         await other.tasks.record("task", "charge", 1)
         await one.tasks.set_expiry("task", None)  # what was known of the head is known no more
         state = await one.tasks.save(state, expect=state.version)

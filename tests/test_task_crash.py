@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-import holdfast
+import stowfast
 from examples.resumable_worker import send
-from holdfast import sync
+from stowfast import sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -89,7 +89,7 @@ class Crew:
             for _ in range(len(self.stores.tasks.list(status="working")), AT_ONCE):
                 names = ("spring", "summer", "autumn")  # which a worker would begin by itself, with fewer steps
                 name = names[len(self.tasks)] if len(self.tasks) < len(names) else f"task-{len(self.tasks)}"
-                self.stores.tasks.save(holdfast.TaskState(task_id=name, data={"letters": STEPS, "sent": []}))
+                self.stores.tasks.save(stowfast.TaskState(task_id=name, data={"letters": STEPS, "sent": []}))
                 self.tasks[name] = Task({}, {}, {})
             return True
 
@@ -225,7 +225,7 @@ def test_every_effect_once_on_object_storage(s3_server: S3Server, tmp_path: Path
 def test_the_file_refuses_a_worker_that_was_only_asleep(tmp_path: Path) -> None:
     path = tmp_path / "letters.txt"
     with sync.open("memory:") as stores:
-        stores.tasks.save(holdfast.TaskState(task_id="task"))
+        stores.tasks.save(stowfast.TaskState(task_id="task"))
         leases = []
         for owner in ("first", "second"):
             leases.append(stores.tasks.claim("task", owner, timedelta(hours=1)))
@@ -237,7 +237,7 @@ def test_the_file_refuses_a_worker_that_was_only_asleep(tmp_path: Path) -> None:
     assert send(str(path), "letter-0", second) == line
     send(str(path), "letter-1", second)
     for key in ("letter-0", "letter-1", "letter-2"):
-        with pytest.raises(holdfast.ConflictError):
+        with pytest.raises(stowfast.ConflictError):
             send(str(path), key, first)
     assert [found.split()[0::2] for found in path.read_text().splitlines()] == [
         ["letter-0", "first"], ["letter-1", "second"],

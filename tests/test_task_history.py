@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from holdfast import DamagedError, NotFoundError, Retention, Stores, Tasks, TaskState
-from holdfast.abc import MAX_ENTRY_BYTES
-from holdfast.backends.memory import MemoryBackend
-from holdfast.stores.tasks import history
-from holdfast.stores.tasks.history import Span, Stored, begin, chain_of, follow, parse, rebuild
-from holdfast.testing.states import noise
+from stowfast import DamagedError, NotFoundError, Retention, Stores, Tasks, TaskState
+from stowfast.abc import MAX_ENTRY_BYTES
+from stowfast.backends.memory import MemoryBackend
+from stowfast.stores.tasks import history
+from stowfast.stores.tasks.history import Span, Stored, begin, chain_of, follow, parse, rebuild
+from stowfast.testing.states import noise
 
 MIB = 2**20
 zstd = history._zstd()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from holdfast import ConflictError, InMemoryTaskStateStore, InvalidError, Retention, Tasks, TaskState
+from stowfast import ConflictError, InMemoryTaskStateStore, InvalidError, Retention, Tasks, TaskState
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -23,7 +23,7 @@ WRONG: dict[str, Callable[[Any], Awaitable[object]]] = {
     "what `claim` returned, not dict": lambda tasks: tasks.release({}),
     "what `claim` returned, not int": lambda tasks: tasks.save(TaskState(task_id="t"), lease=5),
     "what `claim` returned, not bool": lambda tasks: tasks.record("t", "step", lease=True),
-    "holdfast.Retention, not int": lambda tasks: tasks.save(TaskState(task_id="t"), retention=5),
+    "stowfast.Retention, not int": lambda tasks: tasks.save(TaskState(task_id="t"), retention=5),
     "age=60: it must be a timedelta": lambda tasks: tasks.save(TaskState(task_id="t"), retention=Retention(age=60)),  # type: ignore[arg-type]
     "older_than=60": lambda tasks: tasks.prune("t", older_than=60),
     "such as ['step-1']": lambda tasks: tasks.save(TaskState(task_id="t"), covers="step"),

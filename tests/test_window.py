@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast import InMemoryMessageStore
-from holdfast.blocking import run_in_place
-from holdfast.stores.window import estimate_tokens, first_whole, tool_calls, tool_results
-from holdfast.testing.shapes import TOOLS, say
+from stowfast import InMemoryMessageStore
+from stowfast.blocking import run_in_place
+from stowfast.stores.window import estimate_tokens, first_whole, tool_calls, tool_results
+from stowfast.testing.shapes import TOOLS, say
 
 CALLS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "OpenAI chat": (

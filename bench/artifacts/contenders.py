@@ -1,6 +1,6 @@
 """One contender, in a process of its own: writes as many MiB as it is told in pieces of one, reads them, says how long.
 
-    python -m bench.artifacts.contenders holdfast sqlite:////tmp/a.db 1024      (prints one line of JSON)
+    python -m bench.artifacts.contenders stowfast sqlite:////tmp/a.db 1024      (prints one line of JSON)
 
 Every piece is another one, or a store that keeps the same bytes once would be praised for it. They are made before the
 clock is read.
@@ -23,8 +23,8 @@ from urllib.parse import parse_qs, urlsplit
 import obstore
 from obstore.store import S3Store
 
-import holdfast
-from holdfast.abc import Change
+import stowfast
+from stowfast.abc import Change
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -64,11 +64,11 @@ def forget(url: str) -> bool:
     return True
 
 
-def with_holdfast(url: str, count: int, clock: Clock) -> int:
+def with_stowfast(url: str, count: int, clock: Clock) -> int:
     """As the documentation says: a writer, then a reader, each in an opening of its own."""
 
     async def write() -> None:
-        async with holdfast.open(url) as stores:
+        async with stowfast.open(url) as stores:
             began = time.perf_counter()
             async with stores.artifacts.open_writer("large") as writer:
                 for piece in pieces(count):
@@ -77,7 +77,7 @@ def with_holdfast(url: str, count: int, clock: Clock) -> int:
 
     async def read(what: str) -> int:
         size = 0
-        async with holdfast.open(url) as stores:
+        async with stowfast.open(url) as stores:
             began = time.perf_counter()
             async with stores.artifacts.open_reader("large") as reader:
                 async for piece in reader:
@@ -92,14 +92,14 @@ def with_holdfast(url: str, count: int, clock: Clock) -> int:
 
 
 def with_blobs(url: str, count: int, clock: Clock) -> int:
-    """Holdfast's waist, under the artifacts: no checksum."""
+    """Stowfast's waist, under the artifacts: no checksum."""
 
     async def given() -> AsyncIterator[bytes]:
         for piece in pieces(count):
             yield piece
 
     async def write() -> str:
-        async with holdfast.open(url) as stores:
+        async with stowfast.open(url) as stores:
             began = time.perf_counter()
             blob = await stores.backend.write_blob("large", given())
             await stores.backend.commit("large", Change(entries=(b"large",), blobs=(blob,)))
@@ -108,7 +108,7 @@ def with_blobs(url: str, count: int, clock: Clock) -> int:
 
     async def read(blob: str, what: str) -> int:
         size = 0
-        async with holdfast.open(url) as stores:
+        async with stowfast.open(url) as stores:
             began = time.perf_counter()
             async for piece in stores.backend.read_blob("large", blob):
                 size += len(piece)
@@ -189,7 +189,7 @@ def _taken(read: Iterable[Any], *, hashes: bool) -> int:
 
 
 CONTENDERS: Final[dict[str, Callable[[str, int, Clock], int]]] = {
-    "holdfast": with_holdfast,
+    "stowfast": with_stowfast,
     "blobs": with_blobs,
     "sqlite3": with_sqlite3,
     "sqlite3, hashed": partial(with_sqlite3, hashes=True),

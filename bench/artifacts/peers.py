@@ -1,4 +1,4 @@
-"""Lets Holdfast and Google's ADK, which keep an agent's artifacts whole, take turns: large ones, crowds, lists."""
+"""Lets Stowfast and Google's ADK, which keep an agent's artifacts whole, take turns: large ones, crowds, lists."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ MIB: Final = 64
 CROWDS: Final = (10, 12)
 LISTED: Final = 100
 
-OURS, ADK_FILE, ADK_S3 = "holdfast_whole", "adk_file", "adk_s3"
-NAMES: Final = {OURS: "Holdfast", ADK_FILE: "ADK FileArtifactService", ADK_S3: "ADK S3ArtifactService"}
+OURS, ADK_FILE, ADK_S3 = "stowfast_whole", "adk_file", "adk_s3"
+NAMES: Final = {OURS: "Stowfast", ADK_FILE: "ADK FileArtifactService", ADK_S3: "ADK S3ArtifactService"}
 PEERS: Final = {"file": ADK_FILE, "s3": ADK_S3}
 
 Figures = dict[str, Any]

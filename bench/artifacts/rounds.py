@@ -1,4 +1,4 @@
-"""Lets Holdfast and the bare driver take turns, in a file and in a bucket, and judges their ratio within each round."""
+"""Lets Stowfast and the bare driver take turns, in a file and in a bucket, and judges their ratio within each round."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def measure(rounds: int, mib: int, endpoint: str | None, say: Callable[[str], No
             say(f"the bucket, round {number + 1}")
         with proxy.running(here.endpoint) as between:
             found["requests"] = {}
-            for name in ("holdfast", "obstore"):
+            for name in ("stowfast", "obstore"):
                 proxy.take(between)
                 _run(name, url(name, between), COUNTED_MIB, here.environment)
                 found["requests"][name] = Counter(one.kind for one in proxy.take(between))
@@ -64,7 +64,7 @@ def _turns(
     place: str, number: int, url: Callable[[str], str], mib: int, environment: dict[str, str]
 ) -> dict[str, dict[str, float]]:
     driver = DRIVERS[place]
-    names = ["holdfast", f"{driver}, hashed", "blobs", driver]
+    names = ["stowfast", f"{driver}, hashed", "blobs", driver]
     return {name: _run(name, url(name), mib, environment) for name in (names[::-1] if number % 2 else names)}
 
 
@@ -84,8 +84,8 @@ def show(found: dict[str, Any]) -> list[Bar]:
     for place, rounds in (("sqlite", found["sqlite"]), ("s3", found["s3"])):
         rows = []
         driver = DRIVERS[place]
-        done = [what for what in SAID if what in rounds[0]["holdfast"]]
-        for name in ("holdfast", f"{driver}, hashed", "blobs", driver):
+        done = [what for what in SAID if what in rounds[0]["stowfast"]]
+        for name in ("stowfast", f"{driver}, hashed", "blobs", driver):
             ones = [one[name] for one in rounds]
             cells = [name]
             for what in done:
@@ -96,11 +96,11 @@ def show(found: dict[str, Any]) -> list[Bar]:
         header = [cell for what in done for cell in (SAID[what], "CPU")]
         print_table(f"{mib:,} MiB in {where}", ("", *header, "memory"), rows)
         for what in done:
-            for ours, theirs in (("holdfast", f"{driver}, hashed"), ("blobs", driver), ("holdfast", driver)):
+            for ours, theirs in (("stowfast", f"{driver}, hashed"), ("blobs", driver), ("stowfast", driver)):
                 spread = Spread.of(one[theirs][what] / one[ours][what] for one in rounds)
                 promise = f"{SAID[what]}, {where}: {ours} to {theirs}"
                 judged.append(Bar.at_least(promise, TARGETS[place], " x", spread))
-        peaks = [one["holdfast"]["peak"] / 2**20 for one in rounds]
+        peaks = [one["stowfast"]["peak"] / 2**20 for one in rounds]
         judged.append(Bar.at_most(f"memory, {where}", PEAK_MIB, " MiB", Spread.of(peaks)))
     rows = [
         [name, ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))]

@@ -2,7 +2,7 @@
 
     python -m bench.artifacts.services.adk_s3 crowd s3://bucket/prefix?endpoint_url=... 10     (prints a line of JSON)
 
-It runs where Holdfast is not installed, so it imports nothing of it.
+It runs where Stowfast is not installed, so it imports nothing of it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """LangGraph's `SqliteSaver` at the least it could ever write: a plain dict, alone in its checkpoint.
 
 No graph writes so little: to have the conversation back one must list its checkpoints. It stands here so that nobody
-can say Holdfast was compared with the growing list only.
+can say Stowfast was compared with the growing list only.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is compared: the encodings, and then one parameter of Holdfast's at a time."""
+"""What is compared: the encodings, and then one parameter of Stowfast's at a time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from bench.history.deltas import CHAIN, SNAPSHOT, Deltas, Encoding, Holdfast, Rule, Whole
+from bench.history.deltas import CHAIN, SNAPSHOT, Deltas, Encoding, Rule, Stowfast, Whole
 from bench.history.pieces import Channels, Chunks, Patches
 
 __all__ = ["STUDIES", "Study"]
@@ -29,7 +29,7 @@ ENCODINGS: Study = {
     "last snapshot": partial(Deltas, Rule(radix=SNAPSHOT)),
     "one chain": partial(Deltas, Rule(radix=CHAIN, longest=CHAIN)),
     "skip-deltas": Deltas,
-    "Holdfast": Holdfast,
+    "Stowfast": Stowfast,
 }
 
 STUDIES: dict[str, Study] = {

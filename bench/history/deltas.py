@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from holdfast.stores.tasks import history
+from stowfast.stores.tasks import history
 
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
 
-__all__ = ["CHAIN", "SNAPSHOT", "Cost", "Deltas", "Encoding", "Holdfast", "Rule", "Whole", "compress", "expand"]
+__all__ = ["CHAIN", "SNAPSHOT", "Cost", "Deltas", "Encoding", "Rule", "Stowfast", "Whole", "compress", "expand"]
 
 _FRAME = 26
 """Bytes of an entry beside its body, about."""
@@ -180,8 +180,8 @@ def base_of(number: int, radix: int) -> int:
     return number - digit
 
 
-class Holdfast(Encoding):
-    """What Holdfast does, by its own code."""
+class Stowfast(Encoding):
+    """What Stowfast does, by its own code."""
 
     def __init__(self) -> None:
         self._entries: list[bytes] = []

@@ -32,17 +32,17 @@ def uploads(workloads: list[str], most: int) -> Iterator[Uploaded]:
     """Save each workload in a new bucket, through a proxy that counts."""
     import boto3
 
-    import holdfast.sync
+    import stowfast.sync
     from bench.s3 import proxy
     from bench.s3.server import server
-    from holdfast import TaskState
+    from stowfast import TaskState
 
     with server() as here, proxy.running(here.endpoint) as counted, patch.dict(os.environ, here.environment):
         s3 = boto3.client("s3", endpoint_url=here.endpoint)
         for workload in workloads:
             texts, saves = WORKLOADS[workload][0], min(WORKLOADS[workload][1], most)
             prefix = workload.replace(" ", "-")
-            with holdfast.sync.open(f"s3://{here.bucket}/{prefix}?endpoint_url={counted}") as stores:
+            with stowfast.sync.open(f"s3://{here.bucket}/{prefix}?endpoint_url={counted}") as stores:
                 proxy.take(counted)
                 for number, text in enumerate(texts(saves)):
                     stores.tasks.save(

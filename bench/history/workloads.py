@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["WORKLOADS", "real"]
 
-_FOLDER = Path(os.environ.get("HOLDFAST_DATA", Path(__file__).parents[3] / "shared" / "data"))
+_FOLDER = Path(os.environ.get("STOWFAST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 _FILE = _FOLDER / "airline-conversations.jsonl"
 _RECORDS = 1_000
 """In the state of 1 MB, each about 1 KB."""

@@ -1,4 +1,4 @@
-"""The bars of the bucket: what Holdfast promises there, and whether this run kept it."""
+"""The bars of the bucket: what Stowfast promises there, and whether this run kept it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def bars(measured: Measured) -> list[Bar]:
     """Judge the run."""
     judged: list[Bar] = []
     for results, how in ((measured.plain, "as it is"), (measured.delayed, "with S3's latencies")):
-        for ours in ("holdfast_async", "holdfast_sync"):
+        for ours in ("stowfast_async", "stowfast_sync"):
             for raw, what in zip(RAW, ("PUT of a new key", "PUT over a key"), strict=True):
-                promise = f"append, {ours.removeprefix('holdfast_')} / {what}"
+                promise = f"append, {ours.removeprefix('stowfast_')} / {what}"
                 judged.append(Bar.at_most(promise, 1.3, " x", _against(results, "append", ours, raw), how))
-        loads = _against(results, "load_1000", "strands", "holdfast_async")
+        loads = _against(results, "load_1000", "strands", "stowfast_async")
         rate, stored = (_figures(results, *what) for what in (("appenders", "per_second"), ("writers", "stored")))
         promised = WRITERS * APPENDS_EACH
         judged += [
@@ -39,4 +39,4 @@ def _against(results: Results, workload: str, ours: str, theirs: str) -> Spread 
 
 
 def _figures(results: Results, workload: str, figure: str) -> Spread | None:
-    return Spread.of(one[figure] for one in results[workload]["holdfast_async"] if figure in one)
+    return Spread.of(one[figure] for one in results[workload]["stowfast_async"] if figure in one)

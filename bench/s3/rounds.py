@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 __all__ = ["CONTENDERS", "RAW", "Measured", "measure"]
 
 RAW: Final = ("obstore_new", "obstore_over")
-SAME_AS: Final = "holdfast_async"
+SAME_AS: Final = "stowfast_async"
 """Whose PUTs the bare driver repeats, byte for byte as many. So it is counted before the driver."""
 
 CONTENDERS: Final = {
-    "holdfast_async": "Holdfast, async",
-    "holdfast_sync": "Holdfast, sync",
+    "stowfast_async": "Stowfast, async",
+    "stowfast_sync": "Stowfast, sync",
     "obstore_new": "obstore, PUT a new key",
     "obstore_over": "obstore, PUT over a key",
     "boto3_objects": "boto3, object a message",
@@ -40,7 +40,7 @@ CONTENDERS: Final = {
     "strands": "Strands",
     "langgraph": "LangGraph objectstorage",
 }
-BARRED: Final = ("holdfast_async", "holdfast_sync", *RAW)
+BARRED: Final = ("stowfast_async", "stowfast_sync", *RAW)
 """Whom the bars compare at single PUTs, and in crowds."""
 
 PEERS: Final = ("boto3_objects", "boto3_rewrite", "strands", "langgraph")

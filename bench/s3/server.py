@@ -36,7 +36,7 @@ class Server(NamedTuple):
 @contextmanager
 def server(endpoint: str | None = None) -> Iterator[Server]:
     """Have a new bucket, at `endpoint` with the environment's credentials or on a server that is made for it."""
-    bucket = f"holdfast-bench-{uuid.uuid4().hex[:8]}"
+    bucket = f"stowfast-bench-{uuid.uuid4().hex[:8]}"
     with ExitStack() as stack:
         if endpoint:
             here = Server(endpoint, endpoint, {}, bucket)

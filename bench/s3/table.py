@@ -27,7 +27,7 @@ $/M: dollars for a million such operations at the list prices of S3 Standard of 
 within the region is free, and so is DELETE. GET has HEAD in it, PUT has POST. Who reads does so
 with a client that was just opened. S3's latencies: no PUT is answered before {PUT}, no GET before
 {GET}, no LIST before {LIST}. Ratios are taken within each round, in brackets the lowest and the
-highest: for the append, to one PUT of as many bytes to a new key; else to Holdfast, async.
+highest: for the append, to one PUT of as many bytes to a new key; else to Stowfast, async.
 bench/README.md says more.
 """
 
@@ -90,7 +90,7 @@ def _time(results: Results, workload: str, name: str) -> list[str]:
     good = _good(results, workload, name)
     if not good:
         return ["", ""]
-    base = RAW[0] if workload == "append" else "holdfast_async"
+    base = RAW[0] if workload == "append" else "stowfast_async"
     ratio = Spread.of(ratios(results, workload, "median", name, base)) if _good(results, workload, base) else None
     return [time_of(median(one["median"] for one in good)), _spread(ratio) if name != base else ""]
 

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 __all__ = ["CONTENDERS", "OURS", "Found", "measure"]
 
-OURS: Final = ("holdfast_sqlite", "holdfast_s3")
+OURS: Final = ("stowfast_sqlite", "stowfast_s3")
 CONTENDERS: Final = {
-    "holdfast_sqlite": "Holdfast, SQLite",
-    "holdfast_s3": "Holdfast, bucket",
+    "stowfast_sqlite": "Stowfast, SQLite",
+    "stowfast_s3": "Stowfast, bucket",
     "langgraph_sqlite": "SqliteSaver",
     "langgraph_postgres": "PostgresSaver",
     "langgraph_s3": "ObjectStorageSaver",

@@ -1,7 +1,7 @@
 """Saves and loads task states and times it, in the contender's own process.
 
 A contender is a class with `open(job)`, `close()`, `prepared(state)`, `save(task, prepared)`, `load(task)` and
-`as_given(loaded)`; Holdfast's have `version(task, number)` and `reads` too. What is prepared is not timed: whoever
+`as_given(loaded)`; Stowfast's have `version(task, number)` and `reads` too. What is prepared is not timed: whoever
 saves has its state in the shape that the library takes.
 """
 

@@ -24,7 +24,7 @@ GROWN: Final = 4
 PARSED: Final = 8
 READS: Final = 2
 PARSERS: Final = ("json", "msgspec")
-WHERE: Final = {"holdfast_sqlite": "SQLite", "holdfast_s3": "bucket"}
+WHERE: Final = {"stowfast_sqlite": "SQLite", "stowfast_s3": "bucket"}
 
 NOTES = """\
 Sent: bytes of all bodies that went to the bucket, the upkeep behind the saves included. ~: that many saves of a peer
@@ -45,7 +45,7 @@ def bars(found: Found) -> list[Bar]:
     for kind in KINDS:
         for figure in ("stored", "sent"):
             for name in OURS:
-                if figure == "sent" and name == "holdfast_sqlite":
+                if figure == "sent" and name == "stowfast_sqlite":
                     continue
                 edited = found.edited[kind][name]
                 amount = Spread.of([edited[figure] / 1e6] if figure in edited else [])

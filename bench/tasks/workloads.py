@@ -55,7 +55,7 @@ class Job(NamedTuple):
 def growing() -> Iterator[dict[str, Any]]:
     """Give the state after each step. The messages of all states are the same objects, the list is another one.
 
-    They are real ones where there are such (`HOLDFAST_DATA` names the folder): a customer who goes on for long, under
+    They are real ones where there are such (`STOWFAST_DATA` names the folder): a customer who goes on for long, under
     the instructions that stood at the beginning.
     """
     said = list(islice(_real(), STEPS)) or conversation(STEPS)
@@ -64,7 +64,7 @@ def growing() -> Iterator[dict[str, Any]]:
 
 
 def _real() -> Iterator[dict[str, Any]]:
-    folder = Path(os.environ.get("HOLDFAST_DATA", ROOT.parent / "shared" / "data"))
+    folder = Path(os.environ.get("STOWFAST_DATA", ROOT.parent / "shared" / "data"))
     path = folder / "airline-conversations.jsonl"
     if not path.is_file():
         return

@@ -1,6 +1,6 @@
 """Writes the golden objects: `python -m tests.golden`. What is there stays, unless `--force` says otherwise.
 
-They were written once, and every later Holdfast reads them. Writing them anew is giving up that promise, so it is done
+They were written once, and every later Stowfast reads them. Writing them anew is giving up that promise, so it is done
 only together with a new version of the format, or before there is a first one.
 """
 
@@ -10,9 +10,9 @@ import json
 import sys
 from typing import Any, Final
 
-from holdfast.backends.objects.protocol.requests import Token
-from holdfast.backends.objects.protocol.segment import Footer, parse_segment
-from holdfast.backends.objects.protocol.state import EXPIRING, GONE, LIVING, SegmentRef, decode_state
+from stowfast.backends.objects.protocol.requests import Token
+from stowfast.backends.objects.protocol.segment import Footer, parse_segment
+from stowfast.backends.objects.protocol.state import EXPIRING, GONE, LIVING, SegmentRef, decode_state
 from tests.golden.content import (
     KINDS,
     OBJECTS,

@@ -1,4 +1,4 @@
-"""What an object of the bucket holds, as plain JSON, and the way between that and what Holdfast makes of it.
+"""What an object of the bucket holds, as plain JSON, and the way between that and what Stowfast makes of it.
 
 Bytes are text of which each character is one byte (Latin-1), so that a person can read most of it.
 """
@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from holdfast.abc import Head
-from holdfast.backends.objects.protocol.frames import Frame, Known, frame
-from holdfast.backends.objects.protocol.keys import place_of
-from holdfast.backends.objects.protocol.segment import Footer, build, unpack
-from holdfast.backends.objects.protocol.state import EXPIRING, GONE, LIVING, SegmentRef, State, encode_state
+from stowfast.abc import Head
+from stowfast.backends.objects.protocol.frames import Frame, Known, frame
+from stowfast.backends.objects.protocol.keys import place_of
+from stowfast.backends.objects.protocol.segment import Footer, build, unpack
+from stowfast.backends.objects.protocol.state import EXPIRING, GONE, LIVING, SegmentRef, State, encode_state
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

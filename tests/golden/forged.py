@@ -7,10 +7,10 @@ import struct
 import zlib
 from typing import TYPE_CHECKING, Any, Final
 
-from holdfast import DamagedError, UnsupportedError
-from holdfast.backends.objects.protocol.requests import Token
-from holdfast.backends.objects.protocol.segment import parse_segment, unpack
-from holdfast.backends.objects.protocol.state import SegmentRef, decode_state
+from stowfast import DamagedError, UnsupportedError
+from stowfast.backends.objects.protocol.requests import Token
+from stowfast.backends.objects.protocol.segment import parse_segment, unpack
+from stowfast.backends.objects.protocol.state import SegmentRef, decode_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,7 @@ def forged_head(header: dict[str, Any] | bytes, tail: bytes = b"", *, note: byte
     """Make a head of any header and tail."""
     written = header if isinstance(header, bytes) else json.dumps({"checksum": zlib.crc32(tail), **header}).encode()
     written += b" " * ((kind - (16 + len(written) + len(note) + len(tail))) % 4)
-    prefix = struct.pack("<4sII", b"HFH\x01", len(written), len(note))
+    prefix = struct.pack("<4sII", b"SFH\x01", len(written), len(note))
     return prefix + struct.pack("<I", zlib.crc32(prefix + written + note)) + written + note + tail
 
 
@@ -40,7 +40,7 @@ def forged_segment(
     """Make a segment of any footer, and what a head says of it."""
     written = footer if isinstance(footer, bytes) else json.dumps(footer).encode()
     end = written + struct.pack("<I", len(written) if length is None else length)
-    body = b"HFS\x01" + blocks + end
+    body = b"SFS\x01" + blocks + end
     fields = {"first": 0, "next": 1, "count": 1, "raw": 1, "calls": 0, "blobs": 0, **told}
     return SegmentRef(id="5e6", size=len(body), footer=len(end), crc=zlib.crc32(written), **fields), body
 

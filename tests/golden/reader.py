@@ -1,4 +1,4 @@
-"""Reads what Holdfast keeps in a bucket, with Python's standard library alone: `python3 reader.py FILE`.
+"""Reads what Stowfast keeps in a bucket, with Python's standard library alone: `python3 reader.py FILE`.
 
 Written from docs/design/object-format.md and from nothing else, so that whoever reads that page can do the same.
 """
@@ -72,7 +72,7 @@ def read_frames(raw: bytes) -> list[dict[str, Any]]:
 
 def read_head(body: bytes) -> dict[str, Any]:
     magic, version, written, noted, crc = struct.unpack_from("<3sBIII", body)
-    check(magic == b"HFH" and version == 1, "no head of version 1")
+    check(magic == b"SFH" and version == 1, "no head of version 1")
     end = 16 + written + noted
     check(zlib.crc32(body[:12] + body[16:end]) == crc, "a head does not match its checksum")
     header = HEADER | json.loads(body[16 : 16 + written])
@@ -97,7 +97,7 @@ def read_head(body: bytes) -> dict[str, Any]:
 
 
 def read_segment(body: bytes) -> dict[str, Any]:
-    check(body[:4] == b"HFS\x01", "no segment of version 1")
+    check(body[:4] == b"SFS\x01", "no segment of version 1")
     (length,) = struct.unpack_from("<I", body, len(body) - 4)
     raw = body[len(body) - 4 - length : -4]
     footer, blocks = json.loads(raw), []
@@ -119,4 +119,4 @@ def read_segment(body: bytes) -> dict[str, Any]:
 
 if __name__ == "__main__":
     found = Path(sys.argv[1]).read_bytes()
-    print(json.dumps((read_head if found[:3] == b"HFH" else read_segment)(found), indent=1))
+    print(json.dumps((read_head if found[:3] == b"SFH" else read_segment)(found), indent=1))

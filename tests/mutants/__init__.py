@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from holdfast.backends.memory import MemoryBackend
+from stowfast.backends.memory import MemoryBackend
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from holdfast.abc import Backend
-    from holdfast.testing import Clause, Make
+    from stowfast.abc import Backend
+    from stowfast.testing import Clause, Make
 
 T = TypeVar("T")
 

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import time
 
-from holdfast.abc import Change, Swept
-from holdfast.backends.memory import MemoryBackend
-from holdfast.errors import NotFoundError, UnavailableError
-from holdfast.testing import waist_blobs
+from stowfast.abc import Change, Swept
+from stowfast.backends.memory import MemoryBackend
+from stowfast.errors import NotFoundError, UnavailableError
+from stowfast.testing import waist_blobs
 from tests.mutants import breaks
 
 

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import asyncio
 
-from holdfast.abc import KEEP, OPERATIONS_REMEMBERED, Receipt
-from holdfast.backends.memory import MemoryBackend
-from holdfast.errors import ConflictError, InvalidError
-from holdfast.rule import apply
-from holdfast.testing import waist_calls
+from stowfast.abc import KEEP, OPERATIONS_REMEMBERED, Receipt
+from stowfast.backends.memory import MemoryBackend
+from stowfast.errors import ConflictError, InvalidError
+from stowfast.rule import apply
+from stowfast.testing import waist_calls
 from tests.mutants import breaks
 
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 import asyncio
 import time
 
-from holdfast.abc import KEEP, MAX_HEAD_BYTES, Change, Receipt, Slice, Swept
-from holdfast.backends.memory import MemoryBackend
-from holdfast.errors import NotFoundError
-from holdfast.testing import waist_heads, waist_lives, waist_place
+from stowfast.abc import KEEP, MAX_HEAD_BYTES, Change, Receipt, Slice, Swept
+from stowfast.backends.memory import MemoryBackend
+from stowfast.errors import NotFoundError
+from stowfast.testing import waist_heads, waist_lives, waist_place
 from tests.mutants import breaks
 
 

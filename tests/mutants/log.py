@@ -4,11 +4,11 @@ import asyncio
 
 from msgspec.structs import replace
 
-from holdfast.abc import MAX_ENTRY_BYTES, Change, Receipt, Slice
-from holdfast.backends.memory import MemoryBackend
-from holdfast.errors import ConflictError
-from holdfast.rule import apply
-from holdfast.testing import waist_heads, waist_log, waist_place, waist_reads
+from stowfast.abc import MAX_ENTRY_BYTES, Change, Receipt, Slice
+from stowfast.backends.memory import MemoryBackend
+from stowfast.errors import ConflictError
+from stowfast.rule import apply
+from stowfast.testing import waist_heads, waist_log, waist_place, waist_reads
 from tests.mutants import breaks
 
 

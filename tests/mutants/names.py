@@ -4,10 +4,10 @@ import unicodedata
 from fnmatch import fnmatchcase
 from urllib.parse import unquote
 
-from holdfast.abc import Listing
-from holdfast.backends.memory import MemoryBackend
-from holdfast.errors import InvalidError
-from holdfast.testing import waist_names
+from stowfast.abc import Listing
+from stowfast.backends.memory import MemoryBackend
+from stowfast.errors import InvalidError
+from stowfast.testing import waist_names
 from tests.mutants import breaks
 
 _ALL = 1_000_000

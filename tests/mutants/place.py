@@ -4,10 +4,10 @@ import asyncio
 from datetime import timedelta
 from itertools import count
 
-from holdfast.abc import Change, Swept
-from holdfast.backends.memory import MemoryBackend
-from holdfast.errors import InvalidError, NotFoundError, UnavailableError
-from holdfast.testing import waist_blobs, waist_lives, waist_place, waist_reads
+from stowfast.abc import Change, Swept
+from stowfast.backends.memory import MemoryBackend
+from stowfast.errors import InvalidError, NotFoundError, UnavailableError
+from stowfast.testing import waist_blobs, waist_lives, waist_place, waist_reads
 from tests.mutants import breaks
 
 

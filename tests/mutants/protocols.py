@@ -7,9 +7,9 @@ import json
 from copy import deepcopy
 from dataclasses import replace
 
-from holdfast.errors import ConflictError, NotFoundError
-from holdfast.records import TaskState
-from holdfast.testing import protocols
+from stowfast.errors import ConflictError, NotFoundError
+from stowfast.records import TaskState
+from stowfast.testing import protocols
 from tests.mutants import breaks
 
 

@@ -11,7 +11,7 @@ from tests.services import azurite
 from tests.services.process import ServiceError
 from tests.services.shared import begin, folder_of, locked, share
 
-CONTAINER = "holdfast"
+CONTAINER = "stowfast"
 # Whatever else the machine says about Azure would speak of another account.
 OTHER = ("AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_TOKEN", "AZURE_CLIENT_ID", "AZURE_STORAGE_ENDPOINT")
 
@@ -23,7 +23,7 @@ class AzureServer:
     endpoint: str
 
     def url(self, prefix: str | None = None) -> str:
-        """As Holdfast takes it; without a prefix, of a place where nobody has been."""
+        """As Stowfast takes it; without a prefix, of a place where nobody has been."""
         return f"az://{CONTAINER}/{quote(prefix or uuid.uuid4().hex)}?{urlencode({'endpoint_url': self.endpoint})}"
 
     @property

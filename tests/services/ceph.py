@@ -89,8 +89,8 @@ class Gateway:
 class Ceph:
     """The cluster in `folder`. Any process that names the same folder can use it and stop it."""
 
-    access_key = "holdfast"
-    secret_key = "holdfast-tests-only"
+    access_key = "stowfast"
+    secret_key = "stowfast-tests-only"
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()  # the daemons change directory
@@ -137,7 +137,7 @@ class Ceph:
         self.run("ceph", "auth", "import", "-i", str(self._keyring))
         self.run("ceph-osd", "--mkfs", "-i", "0", "--osd-uuid", disk)
         self._start_disk()
-        who = ("--uid=holdfast", "--display-name=holdfast")
+        who = ("--uid=stowfast", "--display-name=stowfast")
         keys = (f"--access-key={self.access_key}", f"--secret-key={self.secret_key}")
         self._port.write_text(str(free_port()), encoding="utf-8")
         self.main.start()

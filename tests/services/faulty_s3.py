@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from holdfast.backends.objects.driver import probe
+from stowfast.backends.objects.driver import probe
 from tests.services.faulty_s3_faults import HONEST, Chaos, Fault, Rule, Strike
 from tests.services.faulty_s3_listener import Listener, reset_when_closed, send, wait_until_given_up
 from tests.services.faulty_s3_operations import perform

@@ -2,9 +2,9 @@
 
     python -m tests.services.s3 install      have what that needs, before the tests begin
 
-- `HOLDFAST_TEST_S3_URL=s3://bucket/prefix?endpoint_url=...` names one, with credentials as AWS's tools read them.
+- `STOWFAST_TEST_S3_URL=s3://bucket/prefix?endpoint_url=...` names one, with credentials as AWS's tools read them.
 - Ceph runs wherever its packages are; as root on Debian or Ubuntu they are installed.
-- `HOLDFAST_TEST_S3=moto` chooses the stand-in, for a quick run.
+- `STOWFAST_TEST_S3=moto` chooses the stand-in, for a quick run.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from tests.services.shared import begin, folder_of, locked, share
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NAMED = "HOLDFAST_TEST_S3_URL"
-FORCED = "HOLDFAST_TEST_S3"
-BUCKET = "holdfast"
+NAMED = "STOWFAST_TEST_S3_URL"
+FORCED = "STOWFAST_TEST_S3"
+BUCKET = "stowfast"
 # Whatever else the machine says about AWS would speak of another server.
 OTHER = ("AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
 LEFT_OUT = "moto stands in for S3: not tested are a real server's races, and its gateway killed and started again"
@@ -65,7 +65,7 @@ class S3Server:
     options: tuple[tuple[str, str], ...]
 
     def url(self, prefix: str | None = None) -> str:
-        """As Holdfast takes it; without a prefix, of a place where nobody has been."""
+        """As Stowfast takes it; without a prefix, of a place where nobody has been."""
         path = quote("/".join(filter(None, (self.bucket, self.prefix, prefix or uuid.uuid4().hex))))
         return f"s3://{path}?{urlencode(self.options)}"
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parents[2]
-RUN = "HOLDFAST_TEST_RUN"  # names the folder of the run to workers, which inherit it
+RUN = "STOWFAST_TEST_RUN"  # names the folder of the run to workers, which inherit it
 
 
 class Service(Protocol):
@@ -47,7 +47,7 @@ def run() -> Iterator[None]:
     if RUN in os.environ:
         yield
         return
-    folder = Path(tempfile.mkdtemp(prefix="holdfast-"))
+    folder = Path(tempfile.mkdtemp(prefix="stowfast-"))
     os.environ[RUN] = str(folder)
     try:
         with locked(folder / "run", fcntl.LOCK_SH):

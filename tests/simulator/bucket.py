@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import md5
 from typing import Any, NamedTuple, Protocol
 
-from holdfast.backends.objects.protocol.requests import (
+from stowfast.backends.objects.protocol.requests import (
     ABSENT,
     ANY,
     UNCHANGED,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from holdfast.abc import Change, Head, Receipt
-from holdfast.backends.objects.protocol.listing import heads, listing
-from holdfast.backends.objects.protocol.read import Window, read
-from holdfast.backends.objects.protocol.requests import Pause
-from holdfast.errors import UnavailableError
-from holdfast.rule import living
+from stowfast.abc import Change, Head, Receipt
+from stowfast.backends.objects.protocol.listing import heads, listing
+from stowfast.backends.objects.protocol.read import Window, read
+from stowfast.backends.objects.protocol.requests import Pause
+from stowfast.errors import UnavailableError
+from stowfast.rule import living
 from tests.simulator.bucket import Violation
 from tests.simulator.history import Append, Removal, Seen
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from holdfast.backends.objects.protocol import commit, directory, draft, fetch, read, sweep
-from holdfast.backends.objects.protocol.draft import Draft
-from holdfast.errors import HoldfastError
+from stowfast.backends.objects.protocol import commit, directory, draft, fetch, read, sweep
+from stowfast.backends.objects.protocol.draft import Draft
+from stowfast.errors import StowfastError
 from tests.simulator.model import Made
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from holdfast.abc import Change, Receipt
-    from holdfast.backends.objects.protocol.requests import Steps, World
-    from holdfast.backends.objects.protocol.state import State
+    from stowfast.abc import Change, Receipt
+    from stowfast.backends.objects.protocol.requests import Steps, World
+    from stowfast.backends.objects.protocol.state import State
 
 __all__ = ["Outcomes", "WatchedDraft", "remembered", "tune", "watched"]
 
@@ -56,13 +56,13 @@ class WatchedDraft(Draft):
         self._read = self._clock()
         return self._read
 
-    def make(self, changes: Sequence[Change]) -> Steps[list[Receipt | HoldfastError]]:
+    def make(self, changes: Sequence[Change]) -> Steps[list[Receipt | StowfastError]]:
         return Outcomes((yield from super().make(changes)), self)
 
     def _make(self, change: Change) -> Steps[Receipt]:
         try:
             receipt = yield from super()._make(change)
-        except HoldfastError as error:
+        except StowfastError as error:
             self.made.append(Made(change, self._read, error))
             raise
         self.made.append(Made(change, self._read, receipt))

@@ -13,7 +13,7 @@ from tests.simulator.bucket import Violation
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from holdfast.abc import Receipt
+    from stowfast.abc import Receipt
 
 __all__ = ["Append", "History", "Removal", "Seen"]
 

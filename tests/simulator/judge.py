@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from holdfast.abc import Receipt
-from holdfast.backends.objects.protocol.directory import DIRECTORIES, lines_of
-from holdfast.backends.objects.protocol.fetch import frames_of
-from holdfast.backends.objects.protocol.keys import HEADS, place_of
-from holdfast.backends.objects.protocol.segment import parse_segment
-from holdfast.backends.objects.protocol.state import State, decode_state
-from holdfast.errors import ConflictError, HoldfastError
+from stowfast.abc import Receipt
+from stowfast.backends.objects.protocol.directory import DIRECTORIES, lines_of
+from stowfast.backends.objects.protocol.fetch import frames_of
+from stowfast.backends.objects.protocol.keys import HEADS, place_of
+from stowfast.backends.objects.protocol.segment import parse_segment
+from stowfast.backends.objects.protocol.state import State, decode_state
+from stowfast.errors import ConflictError, StowfastError
 from tests.simulator.bucket import Bucket, KnownLimit, Stored, Violation
 from tests.simulator.drafts import WatchedDraft, remembered
 from tests.simulator.model import Kept, Snapshot, ended, made
@@ -18,7 +18,7 @@ from tests.simulator.model import Kept, Snapshot, ended, made
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from holdfast.backends.objects.protocol.frames import Frame, Known
+    from stowfast.backends.objects.protocol.frames import Frame, Known
     from tests.simulator.scheduler import Scheduler
 
 __all__ = ["Judge"]
@@ -126,7 +126,7 @@ class Judge:
             raise Violation(f"{name!r} was shown as of commit {state.commit}, which was replaced before the call")
         return snapshot
 
-    def answered(self, name: str, outcome: Receipt | HoldfastError, draft: WatchedDraft | None, since: int) -> None:
+    def answered(self, name: str, outcome: Receipt | StowfastError, draft: WatchedDraft | None, since: int) -> None:
         """Check that an answer was true at some moment of the call."""
         if draft is None:
             # Nobody could tell what became of the commit: only what is known by its op_id may be said to be done.

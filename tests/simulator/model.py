@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from holdfast.backends.objects.protocol.keys import blob_file
-from holdfast.errors import ConflictError, DamagedError, InvalidError, UnavailableError
-from holdfast.rule import PLAIN, apply
+from stowfast.backends.objects.protocol.keys import blob_file
+from stowfast.errors import ConflictError, DamagedError, InvalidError, UnavailableError
+from stowfast.rule import PLAIN, apply
 from tests.simulator.bucket import Violation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from holdfast.abc import Change, Head, Receipt
-    from holdfast.errors import HoldfastError
-    from holdfast.rule import Effect
+    from stowfast.abc import Change, Head, Receipt
+    from stowfast.errors import StowfastError
+    from stowfast.rule import Effect
 
 __all__ = ["Call", "Kept", "Made", "Snapshot", "made"]
 
@@ -43,7 +43,7 @@ class Made(NamedTuple):
 
     change: Change
     now: int
-    outcome: Receipt | HoldfastError
+    outcome: Receipt | StowfastError
 
 
 class Snapshot(NamedTuple):

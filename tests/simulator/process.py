@@ -9,24 +9,24 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from holdfast.backends.objects.protocol.commit import Committed, commit
-from holdfast.backends.objects.protocol.directory import tidy
-from holdfast.backends.objects.protocol.keys import place_of, segment_file
-from holdfast.backends.objects.protocol.read import find_blob
-from holdfast.backends.objects.protocol.requests import Get, Limits, Pause, Put, World
-from holdfast.backends.objects.protocol.seal import crowded, due, limits_of, merge, seal
-from holdfast.backends.objects.protocol.sweep import bury, survey, sweep_stream
-from holdfast.errors import UnavailableError
+from stowfast.backends.objects.protocol.commit import Committed, commit
+from stowfast.backends.objects.protocol.directory import tidy
+from stowfast.backends.objects.protocol.keys import place_of, segment_file
+from stowfast.backends.objects.protocol.read import find_blob
+from stowfast.backends.objects.protocol.requests import Get, Limits, Pause, Put, World
+from stowfast.backends.objects.protocol.seal import crowded, due, limits_of, merge, seal
+from stowfast.backends.objects.protocol.sweep import bury, survey, sweep_stream
+from stowfast.errors import UnavailableError
 from tests.simulator.bucket import Violation
 from tests.simulator.scheduler import SPEEDS, Answer
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from holdfast.abc import Change
-    from holdfast.backends.objects.protocol.requests import Steps
-    from holdfast.backends.objects.protocol.seal import Sealed
-    from holdfast.backends.objects.protocol.state import SegmentRef, State
+    from stowfast.abc import Change
+    from stowfast.backends.objects.protocol.requests import Steps
+    from stowfast.backends.objects.protocol.seal import Sealed
+    from stowfast.backends.objects.protocol.state import SegmentRef, State
     from tests.simulator.judge import Judge
     from tests.simulator.scheduler import Scheduler
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from holdfast.backends.objects.protocol.directory import DIRECTORIES, lines_of
-from holdfast.backends.objects.protocol.keys import is_blob, place_at, place_of
+from stowfast.backends.objects.protocol.directory import DIRECTORIES, lines_of
+from stowfast.backends.objects.protocol.keys import is_blob, place_at, place_of
 from tests.simulator.bucket import Violation
 
 if TYPE_CHECKING:

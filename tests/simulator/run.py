@@ -6,10 +6,10 @@ from itertools import count
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
-from holdfast.backends.objects.protocol.read import Window, read
-from holdfast.backends.objects.protocol.requests import Limits
-from holdfast.errors import HoldfastError
-from holdfast.rule import living
+from stowfast.backends.objects.protocol.read import Window, read
+from stowfast.backends.objects.protocol.requests import Limits
+from stowfast.errors import StowfastError
+from stowfast.rule import living
 from tests.simulator.bucket import Bucket, KnownLimit, Violation
 from tests.simulator.callers import Caller, alive
 from tests.simulator.drafts import tune, watched
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Sequence
 
-    from holdfast.abc import Change, Head, Receipt, Slice
-    from holdfast.backends.objects.protocol.state import State
+    from stowfast.abc import Change, Head, Receipt, Slice
+    from stowfast.backends.objects.protocol.state import State
     from tests.simulator.drafts import WatchedDraft
 
 __all__ = ["Run", "simulate"]
@@ -136,7 +136,7 @@ class Run:
 
     # What callers saw
 
-    def answered(self, name: str, outcome: Receipt | HoldfastError, draft: WatchedDraft | None, began: int) -> None:
+    def answered(self, name: str, outcome: Receipt | StowfastError, draft: WatchedDraft | None, began: int) -> None:
         self.judge.answered(name, outcome, draft, began)
 
     def saw(self, name: str, state: State, found: Slice, window: Window, times: tuple[int, int, int]) -> None:
@@ -212,7 +212,7 @@ def simulate(
             run.play(swept=swept)
         except KnownLimit:
             run.scheduler.counts["cut short by a known limit"] += 1
-        except HoldfastError as error:
+        except StowfastError as error:
             raise Violation(f"nobody caught {error!r}") from error
         finally:
             run.close()

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from holdfast.backends.objects.protocol.requests import ANY, All, Delete, Pause, Put
-from holdfast.errors import UnavailableError
+from stowfast.backends.objects.protocol.requests import ANY, All, Delete, Pause, Put
+from stowfast.errors import UnavailableError
 from tests.simulator.bucket import Bucket, Violation
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import json
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
-from holdfast.abc import Receipt
-from holdfast.backends.objects.protocol.requests import ABSENT, All, Delete, Get, List, Put
-from holdfast.errors import UnavailableError
+from stowfast.abc import Receipt
+from stowfast.backends.objects.protocol.requests import ABSENT, All, Delete, Get, List, Put
+from stowfast.errors import UnavailableError
 from tests.simulator.bucket import Bucket
 from tests.simulator.history import Append, History, Seen
 from tests.simulator.scheduler import CALM, SPEEDS, Scheduler, Weather

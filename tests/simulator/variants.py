@@ -6,10 +6,10 @@ from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest.mock import patch
 
-from holdfast.backends.objects.protocol import commit, draft, sweep
-from holdfast.backends.objects.protocol.keys import place_of
-from holdfast.backends.objects.protocol.requests import ABSENT, Delete, Pause, Put
-from holdfast.errors import UnavailableError
+from stowfast.backends.objects.protocol import commit, draft, sweep
+from stowfast.backends.objects.protocol.keys import place_of
+from stowfast.backends.objects.protocol.requests import ABSENT, Delete, Pause, Put
+from stowfast.errors import UnavailableError
 from tests.simulator import process
 from tests.simulator.bucket import Bucket, Stored
 from tests.simulator.drafts import Outcomes
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-    from holdfast.backends.objects.protocol.commit import Committed
-    from holdfast.backends.objects.protocol.requests import Steps
-    from holdfast.backends.objects.protocol.state import State
+    from stowfast.backends.objects.protocol.commit import Committed
+    from stowfast.backends.objects.protocol.requests import Steps
+    from stowfast.backends.objects.protocol.state import State
 
 __all__ = ["VARIANTS", "Variant", "refused"]
 

@@ -1,4 +1,4 @@
-"""The limit: one unconditional PUT of a new key, of as many bytes as Holdfast's append had, by the driver it uses.
+"""The limit: one unconditional PUT of a new key, of as many bytes as Stowfast's append had, by the driver it uses.
 
 With the driver's plain interface: a process that has used the async one may abort when it ends.
 """

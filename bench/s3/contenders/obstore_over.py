@@ -1,4 +1,4 @@
-"""The same PUT over a key that is there, as Holdfast's are: not every store does that as fast as it takes a new one."""
+"""The same PUT over a key that is there, as Stowfast's are: not every store does that as fast as it takes a new one."""
 
 from __future__ import annotations
 

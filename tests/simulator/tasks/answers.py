@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from holdfast.errors import ConflictError, NotFoundError
-from holdfast.stores.codec import from_time
+from stowfast.errors import ConflictError, NotFoundError
+from stowfast.stores.codec import from_time
 from tests.simulator.bucket import Violation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from holdfast.records import Lease, TaskState
+    from stowfast.records import Lease, TaskState
     from tests.simulator.tasks.calls import Attempt, Call
     from tests.simulator.tasks.judge import Moment, TaskJudge
     from tests.simulator.tasks.model import Task

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar
 
-from holdfast.abc import Backend, Change, Head, Listing, Receipt, Slice, Swept
-from holdfast.backends.objects.protocol.listing import heads, listing
-from holdfast.backends.objects.protocol.read import Window, read
-from holdfast.backends.objects.protocol.requests import Pause
-from holdfast.errors import HoldfastError, UnavailableError
-from holdfast.rule import check, check_name, parse_cursor
+from stowfast.abc import Backend, Change, Head, Listing, Receipt, Slice, Swept
+from stowfast.backends.objects.protocol.listing import heads, listing
+from stowfast.backends.objects.protocol.read import Window, read
+from stowfast.backends.objects.protocol.requests import Pause
+from stowfast.errors import StowfastError, UnavailableError
+from stowfast.rule import check, check_name, parse_cursor
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -59,12 +59,12 @@ class SimulatedBackend(Backend):
             self._process.speed = _STALLED
             await _Performed(_pause(random.choice((0, 1, 10, 4_000))))
         began = run.scheduler.step
-        outcome: Receipt | HoldfastError
+        outcome: Receipt | StowfastError
         outcome, draft = await _Performed(_waits(self._process.submit(stream, change)))
         if isinstance(outcome, UnavailableError):
             raise outcome
         run.answered(stream, outcome, draft, began)
-        if isinstance(outcome, HoldfastError):
+        if isinstance(outcome, StowfastError):
             raise outcome
         return outcome
 

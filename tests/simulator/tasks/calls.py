@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
 
-    from holdfast.records import Lease, Retention
+    from stowfast.records import Lease, Retention
     from tests.simulator.tasks.model import Task
 
 __all__ = ["Attempt", "Call", "Effect"]

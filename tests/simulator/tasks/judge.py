@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from holdfast.backends.objects.protocol.keys import HEADS
+from stowfast.backends.objects.protocol.keys import HEADS
 from tests.simulator.bucket import Violation
 from tests.simulator.drafts import WatchedDraft, remembered
 from tests.simulator.judge import Judge
@@ -16,7 +16,7 @@ from tests.simulator.tasks.model import Bounds, Hold, Step, Task, bounds_of, che
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from holdfast.abc import Change, Head
+    from stowfast.abc import Change, Head
     from tests.simulator.bucket import Bucket, Stored
     from tests.simulator.scheduler import Scheduler
     from tests.simulator.tasks.calls import Attempt, Call

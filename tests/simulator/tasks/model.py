@@ -23,8 +23,8 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from holdfast.abc import Head
-    from holdfast.records import Retention
+    from stowfast.abc import Head
+    from stowfast.records import Retention
     from tests.simulator.tasks.calls import Call
 
 __all__ = ["Bounds", "Hold", "Saved", "Step", "Task", "bounds_of", "check_whole", "note_of", "saved"]

@@ -7,10 +7,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from unittest.mock import patch
 
-from holdfast.backends.objects.protocol.requests import Limits
-from holdfast.records import Retention
-from holdfast.stores.tasks import history, leases, store
-from holdfast.stores.tasks.known import Memory
+from stowfast.backends.objects.protocol.requests import Limits
+from stowfast.records import Retention
+from stowfast.stores.tasks import history, leases, store
+from stowfast.stores.tasks.known import Memory
 from tests.simulator.drafts import tune
 from tests.simulator.process import Process
 from tests.simulator.run import Run, simulate

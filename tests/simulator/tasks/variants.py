@@ -10,16 +10,16 @@ from unittest.mock import patch
 
 import msgspec
 
-from holdfast.abc import Change
-from holdfast.stores.tasks import heads, ledger, versions
-from holdfast.stores.tasks.heads import Heads
-from holdfast.stores.tasks.history import begin, follow
-from holdfast.stores.tasks.known import Known
-from holdfast.stores.tasks.leases import Leases
-from holdfast.stores.tasks.ledger import Ledger
-from holdfast.stores.tasks.note import Holder, Note, lease_of
-from holdfast.stores.tasks.saving import Save
-from holdfast.stores.tasks.versions import Versions
+from stowfast.abc import Change
+from stowfast.stores.tasks import heads, ledger, versions
+from stowfast.stores.tasks.heads import Heads
+from stowfast.stores.tasks.history import begin, follow
+from stowfast.stores.tasks.known import Known
+from stowfast.stores.tasks.leases import Leases
+from stowfast.stores.tasks.ledger import Ledger
+from stowfast.stores.tasks.note import Holder, Note, lease_of
+from stowfast.stores.tasks.saving import Save
+from stowfast.stores.tasks.versions import Versions
 from tests.simulator.tasks.run import simulate_tasks
 from tests.simulator.variants import Variant
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-    from holdfast.abc import Head
+    from stowfast.abc import Head
 
 __all__ = ["TASK_VARIANTS"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from holdfast.errors import ConflictError, NotFoundError, UnavailableError
-from holdfast.records import Lease, Retention, TaskState
-from holdfast.stores.tasks import Tasks
+from stowfast.errors import ConflictError, NotFoundError, UnavailableError
+from stowfast.records import Lease, Retention, TaskState
+from stowfast.stores.tasks import Tasks
 from tests.simulator.tasks.backend import SimulatedBackend
 from tests.simulator.tasks.calls import Attempt, Call
 

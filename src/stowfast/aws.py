@@ -1,0 +1,78 @@
+"""The stores on S3, by the names people look for: each usable alone, over the object-storage engine.
+
+    async with S3MessageStore("my-bucket", prefix="agents/prod") as store:
+        await store.add_message("ctx-1", {"role": "user", "content": "hi"})
+
+`stowfast.open("s3://my-bucket/agents/prod")` gives all three together, over the same bytes. Needs `stowfast[s3]`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote
+
+from stowfast.errors import InvalidError
+from stowfast.registry import find
+from stowfast.stores import Artifacts, Messages, Tasks
+
+if TYPE_CHECKING:
+    from stowfast.abc import Backend
+
+__all__ = ["S3ArtifactStore", "S3MessageStore", "S3TaskStateStore"]
+
+
+class _InBucket:
+    """A store in a bucket of S3 or a store like it. Making one sends no request; the first call tests the bucket.
+
+    Args:
+        bucket: its name. It must be there.
+        prefix: what all keys begin with, so that several places share a bucket.
+        region: of the bucket; else the environment's or the profile's.
+        endpoint_url: of a store like S3; `http:` is fine.
+        options: as in a URL `s3://bucket?...`: `access_key_id`, `secret_access_key`, `session_token`, `profile`,
+            `path_style`, `sse_kms_key_id`, `storage_class`, `timeout`, ... What is not given comes from where the AWS
+            tools take it.
+
+    Raises:
+        InvalidError: an argument is wrong; it says which, and what there is.
+        UnsupportedError: the driver is not installed. Or, at the first call: the store ignores conditional writes.
+    """
+
+    _backend: Backend
+
+    def __init__(
+        self,
+        bucket: str,
+        *,
+        prefix: str = "",
+        region: str | None = None,
+        endpoint_url: str | None = None,
+        **options: Any,
+    ) -> None:
+        if not bucket or not bucket.isascii() or any(character in "/?#@%" for character in bucket):
+            raise InvalidError(f"{bucket!r} is no name of a bucket: give prefix= and options by themselves")
+        backend, url, _ = find(f"s3://{bucket}/{quote(prefix)}")
+        place: Backend = backend.at(url, region=region, endpoint_url=endpoint_url, **options)  # type: ignore[attr-defined]
+        super().__init__(place)  # type: ignore[call-arg]
+
+    async def close(self) -> None:
+        """Finish the writes under way and let go of the bucket. Closing twice is closing once."""
+        await self._backend.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+class S3MessageStore(_InBucket, Messages):
+    """Conversations in a bucket of S3, or of a store like it. Its arguments are those of all three; see this module."""
+
+
+class S3ArtifactStore(_InBucket, Artifacts):
+    """Artifacts in a bucket of S3, or of a store like it. Its arguments are those of all three; see this module."""
+
+
+class S3TaskStateStore(_InBucket, Tasks):
+    """Task states in a bucket of S3, or of a store like it. Its arguments are those of all three; see this module."""

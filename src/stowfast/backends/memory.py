@@ -1,0 +1,274 @@
+"""Memory: keeps everything in this process, for as long as it lives. For tests and trials, not for production."""
+
+from __future__ import annotations
+
+import threading
+import time
+from bisect import bisect_left
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Literal
+
+from stowfast.abc import (
+    OPERATIONS_REMEMBERED,
+    Backend,
+    Change,
+    Entry,
+    Head,
+    Listed,
+    Listing,
+    Receipt,
+    Slice,
+    Swept,
+)
+from stowfast.blocking import settle, wake
+from stowfast.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
+from stowfast.rule import after_cursor, apply, check, check_name, clock, living, new_id, parse_cursor, repeat
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
+
+__all__ = ["MemoryBackend"]
+
+_CHUNK = 2**18
+_UNLINKED_BLOBS_LIVE = 86_400 * 1_000_000
+_ONCE_LINKED = 0
+
+
+class _Stream:
+    def __init__(self) -> None:
+        self.head: Head | None = None
+        self.entries: list[Entry] = []
+        self.operations: dict[str, Receipt] = {}
+        self.links: dict[int, tuple[str, ...]] = {}
+        self.blobs: dict[str, tuple[int, bytes]] = {}
+
+    def remove(self, start: int, stop: int) -> int:
+        low, high = self.find(start), self.find(stop)
+        for entry in self.entries[low:high]:
+            self.links.pop(entry.position, None)
+        del self.entries[low:high]
+        self.forget()
+        return high - low
+
+    def find(self, position: int) -> int:
+        return bisect_left(self.entries, position, key=lambda entry: entry.position)
+
+    def linked(self) -> set[str]:
+        return {blob for blobs in self.links.values() for blob in blobs}
+
+    def ever_linked(self) -> set[str]:
+        return {blob for blob, (written_at, _) in self.blobs.items() if written_at == _ONCE_LINKED}
+
+    def forget(self) -> None:
+        """Keep the operations whose entries live, and the newest of the others."""
+        lowest = self.entries[0].position if self.entries else self.head.next if self.head else 0
+        gone = [op_id for op_id, known in self.operations.items() if not self._lives(known, lowest)]
+        for op_id in gone[:-OPERATIONS_REMEMBERED]:
+            del self.operations[op_id]
+
+    def _lives(self, known: Receipt, lowest: int) -> bool:
+        return self.head is not None and known.incarnation == self.head.incarnation and known.next > lowest
+
+
+class MemoryBackend(Backend):
+    """Streams and blobs in a dictionary. What goes in is copied, what comes out is a copy."""
+
+    in_place = True
+
+    def __init__(self) -> None:
+        self._streams: dict[str, _Stream] = {}
+        self._lock = threading.Lock()
+        self._waiting: dict[str, list[Future[bool]]] = {}
+        self._closed = False
+
+    @classmethod
+    async def open(cls, url: str) -> MemoryBackend:
+        """Open `memory:`, a new and empty place of its own at each call."""
+        if url != "memory:":
+            raise InvalidError("a place in memory has no name: write memory:")
+        return cls()
+
+    async def commit(self, stream: str, change: Change) -> Receipt:
+        check_name(stream)
+        check(change)
+        with self._lock:
+            self._open()
+            kept = self._streams.setdefault(stream, _Stream())
+            if change.op_id is not None and change.op_id in kept.operations:
+                return repeat(kept.operations[change.op_id], change)
+            effect = apply(stream, kept.head, change, now=clock(), incarnation=new_id)
+            ending = kept.ever_linked() if effect.fresh else set()
+            if not set(change.blobs) <= kept.blobs.keys() - ending:
+                raise ConflictError(f"{stream!r}: a blob of this change is gone, write it again")
+            if effect.fresh:
+                for blob in ending:
+                    del kept.blobs[blob]
+                kept.entries.clear()
+                kept.links.clear()
+            removed = sum(kept.remove(start, stop) for start, stop in effect.remove)
+            kept.head = effect.head and effect.head._replace(length=effect.head.length - removed)
+            for position, data in enumerate(change.entries, effect.receipt.first):
+                kept.entries.append(Entry(position, bytes(data), effect.receipt.committed_at, change.op_id))
+                if change.blobs:
+                    kept.links[position] = tuple(change.blobs)
+            for blob in change.blobs:
+                kept.blobs[blob] = (_ONCE_LINKED, kept.blobs[blob][1])
+            if change.op_id is not None:
+                kept.operations[change.op_id] = effect.receipt
+            if effect.fresh:
+                kept.forget()
+            waiting = self._waiting.pop(stream, ())
+        wake(waiting)
+        return effect.receipt
+
+    async def read(
+        self,
+        stream: str,
+        *,
+        start: int | None = None,
+        stop: int | None = None,
+        limit: int | None = None,
+        newest: bool = False,
+        max_bytes: int | None = None,
+    ) -> Slice:
+        with self._lock:
+            head = self._head(stream)
+            if head is None:
+                return Slice(None, [])
+            kept = self._streams[stream]
+            low = kept.find(head.base if start is None else start)
+            high = len(kept.entries) if stop is None else max(kept.find(stop), low)
+            window = kept.entries[low:high]
+        if newest:
+            window.reverse()
+        if max_bytes is not None:
+            size = 0
+            for taken, entry in enumerate(window, 1):
+                size += len(entry.data)
+                if size >= max_bytes:
+                    window = window[:taken]
+                    break
+        window = window if limit is None else window[:limit]
+        if newest:
+            window.reverse()
+        return Slice(head, window)
+
+    async def heads(self, streams: Sequence[str]) -> list[Head | None]:
+        with self._lock:
+            return [self._head(stream) for stream in streams]
+
+    async def streams(
+        self,
+        prefix: str,
+        *,
+        where: Mapping[str, str] | None = None,
+        order: Literal["name", "recent"] = "name",
+        after: str | None = None,
+        limit: int = 100,
+        heads: bool = False,
+    ) -> Listing:
+        last = parse_cursor(order, after)
+        with self._lock:
+            self._open()
+            found = [
+                Listed(head.name, head.updated_at, head if heads else None)
+                for head in map(self._head, self._streams)
+                if head is not None and head.name.startswith(prefix) and (where or {}).items() <= head.labels.items()
+            ]
+        if order == "name":
+            found.sort()
+            rest = [one for one in found if last is None or one.name > last.name]
+        else:
+            found.sort(key=_recency)
+            rest = [one for one in found if last is None or _recency(one) > _recency(last)]
+        page = rest[:limit]
+        return Listing(page, after_cursor(order, page[-1]) if page and len(rest) > limit else None)
+
+    async def wait(self, stream: str, *, incarnation: str | None, next: int, timeout: float) -> bool:
+        deadline = time.monotonic() + timeout
+        while True:
+            future: Future[bool] = Future()
+            with self._lock:
+                head = self._head(stream)
+                if (head.incarnation if head else None, head.next if head else 0) != (incarnation, next):
+                    return True
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return False
+                self._waiting.setdefault(stream, []).append(future)
+            try:
+                await settle(future, left)
+            finally:
+                with self._lock:
+                    waiting = self._waiting.get(stream, [])
+                    if future in waiting:
+                        waiting.remove(future)
+
+    async def write_blob(self, stream: str, chunks: AsyncIterable[bytes]) -> str:
+        check_name(stream)
+        body = b"".join([bytes(chunk) async for chunk in chunks])
+        blob = new_id()
+        with self._lock:
+            self._open()
+            self._streams.setdefault(stream, _Stream()).blobs[blob] = (clock(), body)
+        return blob
+
+    async def read_blob(
+        self, stream: str, blob: str, *, start: int = 0, stop: int | None = None
+    ) -> AsyncIterator[bytes]:
+        with self._lock:
+            kept = self._streams.get(stream)
+            if self._head(stream) is None or kept is None or blob not in kept.linked():
+                raise NotFoundError(f"{stream!r} has no blob {blob!r}")
+            body = memoryview(kept.blobs[blob][1])[start:stop]
+        for offset in range(0, len(body), _CHUNK):
+            yield bytes(body[offset : offset + _CHUNK])
+
+    async def now(self) -> int:
+        return clock()
+
+    async def sweep(self, *, dry_run: bool = False) -> Swept:
+        streams = blobs = size = 0
+        with self._lock:
+            self._open()
+            for kept in self._streams.values():
+                expired = kept.head is not None and self._head(kept.head.name) is None
+                linked, now = set() if expired else kept.linked(), clock()
+                orphans = [
+                    blob
+                    for blob, (written_at, _) in kept.blobs.items()
+                    if blob not in linked and written_at + _UNLINKED_BLOBS_LIVE < now
+                ]
+                streams, blobs = streams + expired, blobs + len(orphans)
+                size += sum(len(entry.data) for entry in kept.entries if expired)
+                size += sum(len(kept.blobs[blob][1]) for blob in orphans)
+                if dry_run:
+                    continue
+                if expired:
+                    kept.head = None
+                    kept.entries.clear()
+                    kept.links.clear()
+                for blob in orphans:
+                    del kept.blobs[blob]
+                kept.forget()
+        return Swept(streams, blobs, size)
+
+    async def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            waiting = [future for futures in self._waiting.values() for future in futures]
+        wake(waiting)
+
+    def _head(self, stream: str) -> Head | None:
+        self._open()
+        kept = self._streams.get(stream)
+        head = living(kept.head, clock()) if kept else None
+        return head and head._replace(labels=dict(head.labels))
+
+    def _open(self) -> None:
+        if self._closed:
+            raise UnavailableError("memory: this place was closed")
+
+
+def _recency(one: Listed) -> tuple[int, str]:
+    return (-one.updated_at, one.name)

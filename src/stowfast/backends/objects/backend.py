@@ -1,0 +1,325 @@
+"""Object storage as a place: S3 and every store like it, Google, Azure. No other service beside the bucket."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+
+from stowfast.abc import Backend, Change, Head, Listing, Receipt, Slice, Swept
+from stowfast.backends.objects.cache import Cache
+from stowfast.backends.objects.clock import StoreClock
+from stowfast.backends.objects.driver.examine import examine
+from stowfast.backends.objects.driver.opening import open_store
+from stowfast.backends.objects.driver.options import SCHEMES
+from stowfast.backends.objects.driver.probe import self_test
+from stowfast.backends.objects.driver.transfers import Upload, download, let_go
+from stowfast.backends.objects.lines import Lines
+from stowfast.backends.objects.protocol.directory import tidy
+from stowfast.backends.objects.protocol.draft import BLOB
+from stowfast.backends.objects.protocol.fetch import look
+from stowfast.backends.objects.protocol.keys import place_of
+from stowfast.backends.objects.protocol.listing import heads, listing
+from stowfast.backends.objects.protocol.read import Window, find_blob, read
+from stowfast.backends.objects.protocol.requests import World
+from stowfast.backends.objects.protocol.sweep import Litter, survey, sweep_stream
+from stowfast.blocking import begin, in_thread, outcome, settle
+from stowfast.errors import DamagedError, InvalidError, NotFoundError, StowfastError, UnavailableError
+from stowfast.rule import check, check_name, clock, living, new_id, parse_cursor
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterator, Mapping, Sequence
+
+    from stowfast.backends.objects.driver.examine import Finding
+    from stowfast.backends.objects.driver.store import ObjectStore
+    from stowfast.backends.objects.protocol.requests import Steps
+
+__all__ = ["ObjectBackend"]
+
+R = TypeVar("R")
+
+_THREADS: Final = 64
+_PACED_LEADERS: Final = 512
+_SWEEPERS: Final = 8
+_SHORTEST_LINK: Final = timedelta(seconds=1)
+_LONGEST_LINK: Final = timedelta(days=7)
+_FIRST_LOOK: Final = 0.05
+_LATER_LOOK: Final = 1.0
+
+
+class ObjectBackend(Backend):
+    """Streams and blobs in a bucket, for any number of processes and machines.
+
+    A commit is one conditional PUT of the stream's head, and returns once the store has acknowledged it. Concurrent
+    commits of this process to one stream go into one PUT. A read asks for the head with the token that is known: 304
+    and nothing else where it is unchanged.
+
+    The clock of whoever commits judges what has expired; the store's clock says in a listing when a stream was last
+    changed, often in whole seconds. Neither is ever asked about what is safe.
+
+    Args:
+        store: performs the requests. The first call tests whether it keeps its conditions.
+
+    Raises:
+        UnsupportedError: the store ignores conditional writes, so nothing could be promised. Nothing was stored.
+    """
+
+    in_place = True
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self._world = World(clock, new_id, random.random, pace=store.pace)
+        self._cache = Cache(store.perform)
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="stowfast-objects")
+        # Threads of their own: a commit may have to wait for its turn, and no read should wait for that.
+        self._leaders = ThreadPoolExecutor(_PACED_LEADERS if store.pace else _THREADS, "stowfast-commit")
+        self._lines = Lines(self._run, self._leaders, self._threads, self._world, store.pace)
+        self._clock = StoreClock(self._run)
+        self._tested = False
+        self._testing = threading.Lock()
+        self._closed = False
+
+    @staticmethod
+    def option_names(scheme: str) -> Sequence[str]:
+        """Return the options that a scheme has."""
+        return SCHEMES[scheme]
+
+    @classmethod
+    async def open(cls, url: str, **options: Any) -> ObjectBackend:
+        """Open `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`, and test the store."""
+        with ThreadPoolExecutor(1) as thread:
+            backend = await in_thread(thread, partial(cls.at, url, **options))
+            try:
+                await in_thread(thread, backend.test)
+            except BaseException:
+                await backend.close()
+                raise
+        return backend
+
+    @classmethod
+    def at(cls, url: str, **options: Any) -> ObjectBackend:
+        """Make the place of a URL without a request: the first call tests the store."""
+        return cls(open_store(url, **options))
+
+    async def commit(self, stream: str, change: Change) -> Receipt:
+        check_name(stream)
+        check(change)
+        self._check_open()
+        return await outcome(self._lines.submit(stream, change))
+
+    async def read(
+        self,
+        stream: str,
+        *,
+        start: int | None = None,
+        stop: int | None = None,
+        limit: int | None = None,
+        newest: bool = False,
+        max_bytes: int | None = None,
+    ) -> Slice:
+        window = Window(start, stop, limit, newest, max_bytes)
+        state, found = await self._do(read(stream, self._lines.known(stream), window, self._world))
+        self._lines.learn(stream, state)
+        return found
+
+    async def heads(self, streams: Sequence[str]) -> list[Head | None]:
+        known = {name: state for name in streams if (state := self._lines.known(name)) is not None}
+        found, whole = await self._do(heads(streams, known, self._world))
+        for state in whole:
+            self._lines.learn(state.name, state)
+        return found
+
+    async def streams(
+        self,
+        prefix: str,
+        *,
+        where: Mapping[str, str] | None = None,
+        order: Literal["name", "recent"] = "name",
+        after: str | None = None,
+        limit: int = 100,
+        heads: bool = False,
+    ) -> Listing:
+        last = parse_cursor(order, after)
+        return await self._do(listing(prefix, dict(where or {}), order, last, limit, self._world, heads=heads))
+
+    async def wait(self, stream: str, *, incarnation: str | None, next: int, timeout: float) -> bool:
+        deadline, pause = time.monotonic() + timeout, _FIRST_LOOK
+        while True:
+            self._check_open()
+            news = self._lines.subscribe(stream)
+            try:
+                state = await self._do(look(stream, self._lines.known(stream)))
+                self._lines.learn(stream, state)
+                head = living(state.head, clock())
+                if (head.incarnation if head else None, head.next if head else 0) != (incarnation, next):
+                    return True
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return False
+                # Other processes do not tell: look again, less and less often, for the price of a 304.
+                told = await settle(news, min(left, pause))
+                pause = _FIRST_LOOK if told else min(1.5 * pause, _LATER_LOOK)
+            finally:
+                self._lines.forget(stream, news)
+
+    async def write_blob(self, stream: str, chunks: AsyncIterable[bytes]) -> str:
+        check_name(stream)
+        self._check_open()
+        known = self._lines.known(stream)
+        file, size = new_id(), 0
+        upload = Upload(self._store, place_of(stream).blob(file))
+        under_way: Future[Any] = begin(self._threads, self.test)
+        try:
+            # One piece is handed to the driver while the next one is made.
+            async for chunk in chunks:
+                await outcome(under_way)
+                size += len(chunk)
+                under_way = begin(self._threads, upload.write, bytes(chunk))
+            await outcome(under_way)
+            under_way = begin(self._threads, upload.close)
+            await outcome(under_way)
+        except BaseException:
+            # After what was under way when this call was cancelled.
+            try:
+                begin(self._threads, _abort, upload, under_way)
+            except UnavailableError:  # the place was closed
+                _abort(upload, under_way)
+            raise
+        blob = f"{file}-{size}"
+        self._lines.wrote(stream, blob, known.dropped if known is not None else 0)
+        return blob
+
+    async def read_blob(
+        self, stream: str, blob: str, *, start: int = 0, stop: int | None = None
+    ) -> AsyncIterator[bytes]:
+        told = BLOB.fullmatch(blob)
+        size = int(told[1]) if told is not None else 0
+        offset, stop = start, size if stop is None else min(stop, size)
+        self._check_open()
+        # The body is asked for beside the head that says whether it may be shown: one round trip instead of two. A
+        # blob that is not there now, and never comes back, is not there for whatever head was read meanwhile either.
+        body = begin(self._threads, self._download, place_of(stream).blob(blob), start, stop)
+        try:
+            state, found = await self._do(find_blob(stream, self._lines.known(stream), blob, self._world))
+            self._lines.learn(stream, state)
+            if not found or told is None:
+                raise NotFoundError(f"{stream!r} has no blob {blob!r}")
+            pieces = await outcome(body)
+        except BaseException:
+            body.cancel()
+            body.add_done_callback(let_go)
+            raise
+        if pieces is None:
+            state, found = await self._do(find_blob(stream, self._lines.known(stream), blob, self._world))
+            if not found:
+                raise NotFoundError(f"{stream!r} has no blob {blob!r}: it was removed meanwhile")
+            raise DamagedError(f"a blob of {stream!r} is not there, though an entry refers to it")
+        # The next piece comes in while the caller has the one before. Not more of them: memory is bounded.
+        ahead = begin(self._threads, _next, pieces)
+        try:
+            while piece := await outcome(ahead):
+                ahead = begin(self._threads, _next, pieces)
+                offset += len(piece)
+                yield piece
+        finally:
+            ahead.add_done_callback(lambda _: pieces.close())  # also of who goes on no further
+        if start < stop != offset:
+            raise DamagedError(f"a blob of {stream!r} ends after {offset:,} bytes, and should have {size:,}")
+
+    async def blob_url(self, stream: str, blob: str, *, expires: timedelta) -> str:
+        if not _SHORTEST_LINK <= expires <= _LONGEST_LINK:
+            raise InvalidError(f"expires={expires!s}: a link lives from a second to seven days")
+        self._check_open()
+        url = await in_thread(self._threads, self._store.sign, place_of(stream).blob(blob), expires)
+        state, found = await self._do(find_blob(stream, self._lines.known(stream), blob, self._world))
+        self._lines.learn(stream, state)
+        if not found:
+            raise NotFoundError(f"{stream!r} has no blob {blob!r}")
+        return url
+
+    async def now(self) -> int:
+        self._check_open()
+        return await in_thread(self._threads, self._clock.now)
+
+    async def sweep(self, *, dry_run: bool = False) -> Swept:
+        litter, folders = await self._do(survey())
+
+        def sweep_one(one: Litter) -> Swept | StowfastError:
+            try:
+                return self._run(sweep_stream(one, self._world, dry_run=dry_run))
+            except StowfastError as error:
+                return error
+            finally:
+                if self._store.pace and one.place.name is not None:
+                    self._lines.note_change(one.place.name)
+
+        def sweep_all() -> Swept:
+            with ThreadPoolExecutor(_SWEEPERS, thread_name_prefix="stowfast-sweep") as threads:
+                done = list(threads.map(sweep_one, litter))
+            if not dry_run:
+                for folder in folders:
+                    self._run(tidy(folder, self._world))
+            # One stream that is damaged is no reason to leave the others unswept.
+            for failed in done:
+                if isinstance(failed, StowfastError):
+                    raise failed
+            swept = [one for one in done if isinstance(one, Swept)]
+            return Swept(*map(sum, zip((0, 0, 0), *swept, strict=True)))
+
+        return await in_thread(self._threads, sweep_all)
+
+    async def examine(self, *, race: bool) -> AsyncIterator[Finding]:
+        """Yield what `stowfast doctor` says about the store: what was looked at, whether it is right, and a detail."""
+        findings = examine(self._store, race_too=race)
+        while (finding := await in_thread(self._threads, next, findings, None)) is not None:
+            yield finding
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._lines.close()
+        with ThreadPoolExecutor(1) as thread:
+            await in_thread(thread, self._leaders.shutdown)
+            await in_thread(thread, self._threads.shutdown)
+            await in_thread(thread, self._store.close)
+
+    async def _do(self, steps: Steps[R]) -> R:
+        self._check_open()
+        return await in_thread(self._threads, self._run, steps)
+
+    def _run(self, steps: Steps[R]) -> R:
+        self.test()
+        return self._cache.run(steps)
+
+    def test(self) -> None:
+        """Find out, once, whether the store keeps its conditions. Blocking."""
+        if not self._tested:
+            with self._testing:
+                if not self._tested:
+                    self_test(self._store)
+                    self._tested = True
+
+    def _download(self, key: str, start: int, stop: int) -> Generator[bytes, None, None] | None:
+        self.test()
+        return download(self._store, key, start=start, stop=stop)
+
+    def _check_open(self) -> None:
+        # Before a thread is asked for anything: threads do not come through a fork, and would never answer.
+        self._store.check_open()
+        if self._closed:
+            raise UnavailableError(f"{self._store.place} was closed")
+
+
+def _abort(upload: Upload, under_way: Future[Any]) -> None:
+    wait_for([under_way])
+    upload.abort()
+
+
+def _next(pieces: Iterator[bytes]) -> bytes:
+    return next(pieces, b"")

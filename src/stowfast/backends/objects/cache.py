@@ -1,0 +1,101 @@
+"""A cache of segments, which never change, and of directories, for which a 304 says whether they have."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from stowfast.backends.objects.protocol.directory import DIRECTORIES
+from stowfast.backends.objects.protocol.keys import DATA, is_blob
+from stowfast.backends.objects.protocol.requests import UNCHANGED, All, Get, Object, Put, Token, drive
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stowfast.backends.objects.protocol.requests import Request, Steps
+
+__all__ = ["Cache"]
+
+R = TypeVar("R")
+
+_KEPT: Final = 2**25
+_LARGEST: Final = 2**22
+
+
+class Cache:
+    """Performs requests, and answers those for segments from memory where it can: 32 MiB of them, the newest used.
+
+    A segment that this process wrote is one: it is what the next one is merged with.
+
+    Args:
+        perform: performs a request. It is called from several threads.
+    """
+
+    def __init__(self, perform: Callable[[Request], Any]) -> None:
+        self._perform = perform
+        self._kept: OrderedDict[Get, Object] = OrderedDict()
+        self._directories: dict[str, Object] = {}
+        self._size = 0
+        self._lock = threading.Lock()
+
+    def run(self, steps: Steps[R]) -> R:
+        """Perform what the steps ask for, and return what they return."""
+        return drive(steps, self.perform)
+
+    def perform(self, request: Request) -> Any:
+        """Perform one request."""
+        if isinstance(request, All):
+            return self._all(request)
+        if isinstance(request, Get) and request.key.startswith(DIRECTORIES):
+            return self._directory(request)
+        if not isinstance(request, Get) or not _is_segment(request):
+            return self._perform(request)
+        (found,) = self._all(All([request]))
+        return found
+
+    def _directory(self, request: Get) -> Any:
+        known = self._directories.get(request.key)
+        found = self._perform(request if known is None else request._replace(unless=known.token))
+        if isinstance(found, Object):
+            self._directories[request.key] = found
+        return known if found is UNCHANGED else found
+
+    def _all(self, request: All) -> list[Any]:
+        with self._lock:
+            results = [self._find(one) for one in request.requests]
+        missing = [at for at, result in enumerate(results) if result is None]
+        if missing:
+            fetched = self._perform(All([request.requests[at] for at in missing]))
+            with self._lock:
+                for at, result in zip(missing, fetched, strict=True):
+                    results[at] = result
+                    self._keep(request.requests[at], result)
+        return results
+
+    def _find(self, request: object) -> Object | None:
+        if not isinstance(request, Get) or request.fresh or request not in self._kept:
+            return None
+        self._kept.move_to_end(request)
+        return self._kept[request]
+
+    def _keep(self, request: object, result: object) -> None:
+        if isinstance(request, Put) and isinstance(result, Token):
+            result = Object(request.body, result, len(request.body))
+            request = Get(request.key)
+        if not isinstance(request, Get) or not _is_segment(request):
+            return
+        request = request._replace(fresh=False)
+        if known := self._kept.pop(request, None):
+            self._size -= len(known.body)
+        if not isinstance(result, Object) or len(result.body) > _LARGEST:
+            return
+        self._kept[request] = result
+        self._size += len(result.body)
+        while self._size > _KEPT:
+            _, old = self._kept.popitem(last=False)
+            self._size -= len(old.body)
+
+
+def _is_segment(request: Get) -> bool:
+    return request.key.startswith(DATA) and not is_blob(request.key)

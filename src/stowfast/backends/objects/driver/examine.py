@@ -1,0 +1,58 @@
+"""What `stowfast doctor` finds out about an object store, line by line."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Final
+
+from stowfast.backends.objects.driver.probe import PROMISES, probe
+from stowfast.backends.objects.driver.race import race
+from stowfast.errors import StowfastError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from stowfast.backends.objects.driver.store import ObjectStore
+
+__all__ = ["Finding", "examine"]
+
+Finding = tuple[str, bool | None, str]
+"""What was looked at, whether it is as it should be (None: worth knowing), and what there is to say about it."""
+
+_ROUNDS: Final = 50
+_WRITERS: Final = 8
+
+
+def examine(store: ObjectStore, *, race_too: bool) -> Iterator[Finding]:
+    """Ask a store what the self-test asks, whoever has passed it before. Blocking, and leaves nothing behind.
+
+    Args:
+        store: one whose ETags are known, by `self_test`.
+        race_too: let eight writers race for one key too, a hundred times: some seconds, on Google minutes.
+    """
+    google = store.place.url.startswith("gs:")
+    try:
+        probed = store.run(probe(str(store.place), secrets.token_hex(8), strips=not google))
+    except StowfastError as error:
+        yield "keeps the conditions of a write", False, str(error)
+        return
+    for promise in PROMISES:
+        yield promise, True, ""
+    if store.bare_etags:
+        yield "compares ETags without their quotes", None, "as Ceph 16 does; Stowfast sends them so"
+    if probed.keeps_versions and not google:
+        yield "keeps old versions", None, "let a lifecycle rule expire noncurrent versions: each commit leaves one"
+    if race_too:
+        yield _race(store)
+
+
+def _race(store: ObjectStore) -> Finding:
+    sentence = f"lets exactly one of {_WRITERS} writers win, {2 * _ROUNDS} times"
+    try:
+        raced = store.run(race(secrets.token_hex(8), rounds=_ROUNDS, writers=_WRITERS, pace=store.pace))
+    except StowfastError as error:
+        return sentence, False, str(error)
+    if raced.broken:
+        return sentence, False, f"{len(raced.broken)} times not: {raced.broken[0]}"
+    lost = f"{raced.unsaid} winners were not told, and found it by reading back" if raced.unsaid else ""
+    return sentence, True, lost

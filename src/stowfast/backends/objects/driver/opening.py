@@ -1,0 +1,75 @@
+"""From a URL and options to a store: `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
+
+from stowfast.backends.objects.driver.amazon import Amazon
+from stowfast.backends.objects.driver.azure import Azure
+from stowfast.backends.objects.driver.failures import FAILURES, Place
+from stowfast.backends.objects.driver.google import Google
+from stowfast.backends.objects.driver.options import SCHEMES, Options, parse_options
+from stowfast.backends.objects.driver.store import ObjectStore
+from stowfast.errors import InvalidError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stowfast.backends.objects.driver.service import Cloud
+
+__all__ = ["open_store"]
+
+_CLOUDS: Final[dict[str, Callable[[str, str, Options], Cloud]]] = {"s3": Amazon, "gs": Google, "az": Azure}
+_BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,220}[A-Za-z0-9]")
+_LONGEST_PREFIX: Final = 256
+
+
+def open_store(url: str, **options: Any) -> ObjectStore:
+    """Make a store from a URL without query and the options beside it, which may be strings. Sends no request.
+
+    Raises:
+        InvalidError: the URL or an option is wrong. The error says what there is, and never a secret.
+        UnsupportedError: a profile was asked for, and boto3 is not installed.
+    """
+    scheme, bucket, prefix = _parse(url)
+    given = parse_options(scheme, options)
+    cloud = _CLOUDS[scheme](bucket, prefix, given)
+    address = f"{scheme}://{bucket}{f'/{prefix}' if prefix else ''}"
+    place = Place(address, cloud.endpoint, cloud.secrets, cloud.remedy)
+    pace = given.pace if given.pace is not None else cloud.pace
+    try:
+        return ObjectStore(
+            place, cloud.connect, timeout=given.timeout, storage_class=given.storage_class, pace=pace,
+            anonymous=given.anonymous,
+        )  # fmt: skip
+    except FAILURES as error:
+        ours = place.explain(error, "opening")
+    raise InvalidError(str(ours)) from ours.__cause__
+
+
+def _parse(url: str) -> tuple[str, str, str]:
+    scheme, mark, rest = url.partition("://")
+    if not mark or scheme not in SCHEMES:
+        known = ", ".join(f"{known}://bucket/prefix" for known in SCHEMES)
+        raise InvalidError(f"the URL of an object store is one of {known}")
+    if "?" in rest or "#" in rest:
+        raise InvalidError(f"{scheme}: the options of a URL stand behind its first ?, and a # has no meaning in it")
+    bucket, _, path = rest.partition("/")
+    if "@" in bucket or ":" in bucket:
+        raise InvalidError(
+            f"{scheme}: no credentials and no host stand in the URL: write {scheme}://bucket/prefix, and "
+            "endpoint_url= and the credentials as options or in the environment"
+        )
+    if not bucket:
+        raise InvalidError(f"{scheme}: the name of the bucket is missing: write {scheme}://bucket/prefix")
+    if not _BUCKET.fullmatch(bucket):
+        raise InvalidError(f"{scheme}: {bucket!r} is no name of a bucket: letters, digits and . - _ inside, 3 or more")
+    prefix = unquote(path).strip("/")
+    segments = prefix.split("/") if prefix else []
+    if any(part in ("", ".", "..") for part in segments):
+        raise InvalidError(f"{scheme}: the prefix {prefix!r} has an empty part, a . or a .. in it: leave them out")
+    if not prefix.isprintable() or "\\" in prefix or len(prefix.encode(errors="replace")) > _LONGEST_PREFIX:
+        raise InvalidError(f"{scheme}: a prefix is at most {_LONGEST_PREFIX} bytes of printable text without \\")
+    return scheme, bucket, prefix

@@ -1,0 +1,148 @@
+"""What can be said about a store beside where it is, and how it is read from a URL's query."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Final
+
+from stowfast.errors import InvalidError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["SCHEMES", "Options", "parse_options"]
+
+_COMMON: Final = (
+    "endpoint_url",
+    "anonymous",
+    "ca_bundle",
+    "storage_class",
+    "timeout",
+    "connect_timeout",
+    "pace",
+)
+
+SCHEMES: Final = {
+    "s3": (
+        "region",
+        "access_key_id",
+        "secret_access_key",
+        "session_token",
+        "profile",
+        "path_style",
+        "sse_kms_key_id",
+        *_COMMON,
+    ),
+    "gs": ("service_account", "application_credentials", *_COMMON),
+    "az": ("account_name", "account_key", "sas_token", "use_emulator", *_COMMON),
+}
+"""The options that each scheme has."""
+
+_TRUE: Final = {"true", "1", "yes", "on"}
+_FALSE: Final = {"false", "0", "no", "off"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What can be said about a store beside its URL, in the URL's query or as keyword arguments. None: not said.
+
+    What is not said comes from the environment as the cloud's own tools read it, then from the machine's role.
+
+    Every scheme:
+        endpoint_url: where the service is, if not at the cloud's own address. `http:` is fine.
+        anonymous: send requests without a signature.
+        ca_bundle: path of PEM certificates to trust beside the system's (s3: or AWS_CA_BUNDLE).
+        storage_class: of what is written once and not changed: segments and blobs. Heads stay in the bucket's own.
+        timeout: seconds until a request without an answer has failed, about. Larger on a slow line.
+        connect_timeout: seconds for making a connection.
+        pace: seconds between two commits to one object. 1.05 on Google and R2, which allow one a second; else 0.
+
+    s3:
+        region: or AWS_REGION, AWS_DEFAULT_REGION, the profile's; else us-east-1.
+        access_key_id, secret_access_key, session_token: or AWS_ACCESS_KEY_ID and so on.
+        profile: a name in ~/.aws, or AWS_PROFILE. Needs stowfast[aws].
+        path_style: address the bucket as a part of the path, not of the host. Where an `endpoint_url` is given that
+            is not Amazon's, that is the default. The endpoint comes from AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL too.
+        sse_kms_key_id: encrypt with this key of KMS.
+
+    gs:
+        service_account, application_credentials: path of a service account's key, or of other credentials. Or
+            GOOGLE_SERVICE_ACCOUNT, GOOGLE_APPLICATION_CREDENTIALS, what gcloud has stored.
+
+    az:
+        account_name: or AZURE_STORAGE_ACCOUNT_NAME.
+        account_key, sas_token: or AZURE_STORAGE_ACCOUNT_KEY, AZURE_STORAGE_SAS_TOKEN, a managed or workload identity.
+        use_emulator: of Azurite, on this machine.
+    """
+
+    endpoint_url: str | None = None
+    region: str | None = None
+    access_key_id: str | None = None
+    secret_access_key: str | None = field(default=None, repr=False)
+    session_token: str | None = field(default=None, repr=False)
+    profile: str | None = None
+    path_style: bool | None = None
+    sse_kms_key_id: str | None = None
+    service_account: str | None = None
+    application_credentials: str | None = None
+    account_name: str | None = None
+    account_key: str | None = field(default=None, repr=False)
+    sas_token: str | None = field(default=None, repr=False)
+    use_emulator: bool = False
+    anonymous: bool = False
+    ca_bundle: str | None = None
+    storage_class: str | None = None
+    timeout: float = 30.0
+    connect_timeout: float = 5.0
+    pace: float | None = None
+
+
+def parse_options(scheme: str, given: dict[str, Any]) -> Options:
+    """Read options, which may be strings.
+
+    Raises:
+        InvalidError: the scheme has no such option, or its value is wrong. A value that may be a secret is not said.
+    """
+    names = SCHEMES[scheme]
+    if unknown := sorted(given.keys() - set(names)):
+        raise InvalidError(f"{scheme}: has no option {', '.join(unknown)}; it has {', '.join(names)}")
+    kinds = {one.name: str(one.type) for one in fields(Options)}
+    parsed = {name: _PARSERS[kinds[name]](name, value) for name, value in given.items() if value is not None}
+    return Options(**parsed)
+
+
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str) or not value or not value.isprintable():
+        kind = "an empty one" if value == "" else type(value).__name__  # not the value: it may be a secret
+        raise InvalidError(f"{name}: it is a text, not {kind if kind != 'str' else 'one with control characters'}")
+    return value
+
+
+def _switch(name: str, value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    word = value.lower() if isinstance(value, str) else None
+    if word not in _TRUE | _FALSE:
+        raise InvalidError(f"{name}={value!r}: it is true or false")
+    return word in _TRUE
+
+
+def _seconds(name: str, value: Any) -> float:
+    try:
+        seconds = float(value)
+    except (ValueError, TypeError):
+        seconds = math.nan
+    least = 0.0 if name == "pace" else 0.1
+    if not least <= seconds <= 3_600:
+        raise InvalidError(f"{name}={value!r}: it is a number of seconds from {least:g} to 3600")
+    return seconds
+
+
+_PARSERS: Final[dict[str, Callable[[str, Any], Any]]] = {
+    "str | None": _text,
+    "bool": _switch,
+    "bool | None": _switch,
+    "float": _seconds,
+    "float | None": _seconds,
+}

@@ -1,0 +1,67 @@
+"""Removing keys: many in one request where the store can do that, else one by one."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING
+
+import obstore
+
+from stowfast.errors import InvalidError, NotFoundError, UnsupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Protocol, TypeVar
+
+    from obstore.store import ObjectStore as Driver
+
+    R = TypeVar("R")
+
+    class Repeat(Protocol):
+        """Calls a function until there is an answer, or the time is up."""
+
+        def __call__(self, operation: str, function: Callable[[], R]) -> R: ...
+
+
+__all__ = ["Remover"]
+
+
+class Remover:
+    """Removes keys. One that is not there is fine.
+
+    Args:
+        driver: removes many at once.
+        connect_single: makes a driver that removes them one by one. It is called once, where that is needed.
+    """
+
+    def __init__(self, driver: Driver, connect_single: Callable[[], Driver], repeat: Repeat) -> None:
+        self._bulk: Driver | None = driver
+        self._single: Driver | None = None
+        self._connect_single = connect_single
+        self._repeat = repeat
+
+    def __call__(self, keys: list[str]) -> None:
+        """Remove keys."""
+        if not keys:
+            return
+        if self._bulk is not None:
+            # A refusal may be that of a store which cannot remove many keys in one request. Any other comes again
+            # below, and is said there.
+            with suppress(InvalidError, UnsupportedError):
+                self._remove(self._bulk, keys)
+                return
+        if self._single is None:
+            self._single = self._connect_single()
+        self._remove(self._single, keys)
+        self._bulk = None
+
+    def _remove(self, driver: Driver, keys: list[str]) -> None:
+        operation = f"DELETE {keys[0]}{f' and {len(keys) - 1} more' if len(keys) > 1 else ''}"
+        try:
+            self._repeat(operation, lambda: obstore.delete(driver, keys))
+        except NotFoundError:
+            # On some stores a key that is not there is an error, with which the driver leaves the others.
+            for key in keys:
+                with suppress(NotFoundError):
+                    self._repeat(f"DELETE {key}", partial(obstore.delete, driver, [key]))

@@ -1,0 +1,304 @@
+"""Performs the requests of the protocol over obstore, blocking, from any number of threads.
+
+Never through obstore's async side: a script that has used it may abort while the interpreter exits.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+
+import obstore
+from obstore.exceptions import NotModifiedError
+
+from stowfast.backends.objects.driver.failures import FAILURES, Place, unconditional
+from stowfast.backends.objects.driver.removal import Remover
+from stowfast.backends.objects.protocol.requests import (
+    ABSENT,
+    ANY,
+    UNCHANGED,
+    All,
+    Delete,
+    Get,
+    Item,
+    Items,
+    List,
+    Object,
+    Pause,
+    Put,
+    Request,
+    Steps,
+    Token,
+    Unchanged,
+    drive,
+)
+from stowfast.errors import (
+    ConflictError,
+    InvalidError,
+    NotFoundError,
+    StowfastError,
+    UnavailableError,
+    UnsupportedError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from obstore import GetOptions, ObjectMeta, PutResult
+    from obstore.store import S3Store
+
+    from stowfast.backends.objects.driver.service import Connect
+
+__all__ = ["PART", "ObjectStore"]
+
+R = TypeVar("R")
+
+PART: Final = 8 * 2**20
+"""Bytes sent in one request where a larger object is uploaded in parts. Ten thousand parts make 80 GiB."""
+
+_SIDE_BY_SIDE: Final = 32
+_PARTS_AT_ONCE: Final = 3
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 2.0
+_PAGE: Final = 1_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_ONCE: Final = timedelta(0)
+_LONGEST_CONDITIONAL: Final = 10.0
+
+
+class ObjectStore:
+    """A bucket, or what lies below a prefix of one. Keys are relative to that.
+
+    Every method blocks and may be called from several threads at once.
+
+    Args:
+        place: where it is, for errors.
+        connect: makes a driver.
+        timeout: seconds until a request that may be repeated has failed, about. A conditional PUT has a third of it,
+            at most 10.
+        storage_class: of everything that is written once and never changed. Heads stay in the bucket's own.
+        pace: seconds between two changes of one key that this store can stand.
+        anonymous: there are no credentials.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        connect: Connect,
+        *,
+        timeout: float = 30.0,
+        storage_class: str | None = None,
+        pace: float = 0.0,
+        anonymous: bool = False,
+    ) -> None:
+        self.place = place
+        self.pace = pace
+        self.bare_etags = False
+        """This store compares ETags without their quotes (Ceph 16 does). The self-test finds out."""
+        self._attributes = {"Storage-Class": storage_class} if storage_class else None
+        self._anonymous = anonymous
+        self._timeout = timeout
+        self._connect = connect
+        patience = timedelta(seconds=timeout / 3)
+        # The driver repeats after a 5xx also what may have been done, and then its own write comes back as a conflict.
+        # So what is conditional goes through one that never repeats.
+        self._once = connect(_ONCE, min(patience, timedelta(seconds=_LONGEST_CONDITIONAL)))
+        self._patient = connect(patience, patience)
+        self._remove = Remover(self._patient, lambda: connect(patience, patience, single=True), self.repeat)
+        self._threads = ThreadPoolExecutor(_SIDE_BY_SIDE, thread_name_prefix="stowfast-object")
+        self._process = os.getpid()
+        self._closed = threading.Event()
+
+    def __repr__(self) -> str:
+        return f"<ObjectStore {self.place}>"
+
+    def run(self, steps: Steps[R]) -> R:
+        """Perform what the steps ask for, and return what they return."""
+        return drive(steps, self.perform)
+
+    def perform(self, request: Request) -> Any:
+        """Perform one request and return its result, as `requests` says for each.
+
+        Raises:
+            UnavailableError: no answer, also after trying again for `timeout` seconds; or this store was closed.
+            InvalidError: the store does not let us, or has no such bucket. Never for a condition that does not hold.
+            UnsupportedError: the store says that it cannot do that.
+        """
+        self.check_open()
+        match request:
+            case Get():
+                return self._get(request)
+            case Put(condition=condition):
+                return self._put(request) if condition is ANY else self._put_once(request)
+            case Delete():
+                return self._remove(list(request.keys))
+            case List():
+                return self.repeat(f"LIST {request.prefix}", lambda: self._list(request))
+            case Pause():
+                if self._closed.wait(request.seconds):
+                    self.check_open()
+                return None
+            case All():
+                return self._all(request)
+
+    def close(self) -> None:
+        """Finish the requests under way, and wake whoever pauses. Closing twice is closing once."""
+        self._closed.set()
+        if os.getpid() == self._process:
+            self._threads.shutdown(wait=True)
+
+    def check_open(self) -> None:
+        """Refuse what was closed, or came through a fork: the driver's threads did not, and would never answer."""
+        if os.getpid() != self._process:
+            raise InvalidError(f"{self.place} was opened before a fork: open it again in this process")
+        if self._closed.is_set():
+            raise UnavailableError(f"{self.place} was closed")
+
+    def repeat(self, operation: str, function: Callable[[], R]) -> R:
+        """Call a function of the driver that may be called again, until there is an answer or the time is up."""
+        deadline = time.monotonic() + self._timeout * 2 / 3
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                return function()
+            except UnavailableError as error:
+                ours: StowfastError = error
+            except FAILURES as error:
+                ours = unconditional(self.place.explain(error, operation))
+            if not isinstance(ours, UnavailableError) or time.monotonic() + pause > deadline:
+                # Outside of the handler, so that the driver's own text is not the context of ours.
+                raise ours
+            self._closed.wait(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def stream(self, key: str, start: int, stop: int | None) -> obstore.GetResult:
+        """Ask once for a range of a key, to be read piece by piece. Raises the driver's own errors."""
+        return obstore.get(self._patient, key, options=_options(start, stop))
+
+    def parts(self, key: str) -> obstore.WritableFile:
+        """Return the driver's writer of a large object: nothing is visible before its end. Raises its own errors."""
+        return obstore.open_writer(
+            self._patient, key, attributes=self._attributes, buffer_size=PART, max_concurrency=_PARTS_AT_ONCE
+        )
+
+    def sign(self, key: str, expires: timedelta) -> str:
+        """Return a URL with which anybody can GET a key until it expires. Asks the store for nothing.
+
+        Raises:
+            UnsupportedError: there are no credentials, or none that can sign.
+        """
+        if self._anonymous:
+            raise UnsupportedError(f"{self.place}: anonymous=true has nothing to sign a link with: give credentials")
+        try:
+            return obstore.sign(cast("S3Store", self._patient), "GET", key, expires)
+        except FAILURES as error:
+            ours, unable = self.place.explain(error, f"signing {key}"), "not supported" in str(error)
+        if unable:
+            raise UnsupportedError(f"{self.place}: these credentials cannot sign a link: {ours.__cause__}") from ours
+        raise ours
+
+    def _get(self, request: Get) -> Object | Unchanged | None:
+        options = _options(request.start, request.stop)
+        if request.unless is not None and (e_tag := self._form(request.unless.e_tag)):
+            options["if_none_match"] = e_tag
+
+        def get() -> Object | Unchanged:
+            try:
+                result = obstore.get(self._patient, request.key, options=options)
+            except NotModifiedError:
+                return UNCHANGED
+            meta = result.meta
+            try:
+                body = result.bytes().to_bytes()
+            except FAILURES as error:
+                # The driver asks for the rest of a body that broke off, and is refused where another one is there now.
+                broken = self.place.explain(error, f"GET {request.key}")
+            else:
+                return Object(body, _token(meta), meta["size"])
+            raise UnavailableError(str(broken)) from broken.__cause__
+
+        try:
+            return self.repeat(f"GET {request.key}", get)
+        except NotFoundError:
+            return None
+
+    def _put(self, request: Put) -> Token:
+        def put() -> PutResult:
+            return obstore.put(
+                self._patient,
+                request.key,
+                request.body,
+                attributes=self._attributes,
+                chunk_size=PART,
+                max_concurrency=_PARTS_AT_ONCE,
+            )
+
+        return _token(self.repeat(f"PUT {request.key}", put))
+
+    def _put_once(self, request: Put) -> Token | None:
+        condition = request.condition
+        if isinstance(condition, Token):
+            token = {"e_tag": self._form(condition.e_tag), "version": condition.version}
+            mode: Any = {name: value for name, value in token.items() if value is not None}
+            if not mode:
+                raise InvalidError(f"{self.place}: PUT {request.key}: this token is that of no content")
+        else:
+            assert condition is ABSENT
+            mode = "create"
+        try:
+            return _token(obstore.put(self._once, request.key, request.body, mode=mode))
+        except FAILURES as error:
+            ours = self.place.explain(error, f"PUT {request.key}")
+        if isinstance(ours, UnavailableError | ConflictError | NotFoundError):
+            return None
+        raise ours
+
+    def _form(self, e_tag: str | None) -> str | None:
+        return e_tag.strip('"') if e_tag is not None and self.bare_etags else e_tag
+
+    def _list(self, request: List) -> Items:
+        found: list[Item] = []
+        ascending = True
+        # A whole page at least is looked at before an end is taken for one: a store that lists in no order cannot
+        # look as if it did.
+        prefix = request.prefix.rstrip("/") or None
+        after = request.after or ""
+        before = ""
+        for page in obstore.list(self._patient, prefix, offset=request.after, chunk_size=_PAGE):
+            for meta in page:
+                key = meta["path"]
+                ascending = ascending and before < key
+                before = key
+                if key > after:  # some stores begin at the beginning, wherever they are asked to
+                    modified = (meta["last_modified"] - _EPOCH) // _MICROSECOND
+                    found.append(Item(key, meta["size"], modified, meta["e_tag"]))
+            if ascending and request.enough is not None and len(found) >= max(request.enough, _PAGE):
+                return Items(found, complete=False)
+        return Items(found if ascending else sorted(found, key=lambda one: one.key), complete=True)
+
+    def _all(self, request: All) -> list[Any]:
+        if len(request.requests) == 1:
+            return [self.perform(request.requests[0])]
+        futures = [self._threads.submit(self.perform, one) for one in request.requests]
+        wait(futures)  # all of them: whoever catches an error must not find requests of this call still under way
+        return [future.result() for future in futures]
+
+
+def _token(result: PutResult | ObjectMeta) -> Token:
+    # Of an upload in parts Ceph tells no ETag; and "null" is the version of what is in a bucket that keeps none.
+    version = result["version"]
+    return Token(result["e_tag"] or None, None if version == "null" else version)
+
+
+def _options(start: int, stop: int | None) -> GetOptions:
+    if stop is not None:
+        if not 0 <= start < stop:
+            raise InvalidError(f"no bytes lie at {start} <= offset < {stop}")
+        return {"range": (start, stop)}
+    # Without a range where all is wanted: an empty object has none, and a store would refuse it.
+    return {"range": {"offset": start}} if start else {}

@@ -1,0 +1,193 @@
+"""Large objects, piece by piece, in constant memory."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Final, Self
+
+from stowfast.backends.objects.driver.failures import FAILURES, BehindEndError, unconditional
+from stowfast.backends.objects.driver.store import PART, ObjectStore
+from stowfast.backends.objects.protocol.requests import Delete, Get, Put
+from stowfast.errors import NotFoundError, StowfastError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from concurrent.futures import Future
+    from types import TracebackType
+
+    import obstore
+
+__all__ = ["CHUNK", "Upload", "download", "let_go"]
+
+CHUNK: Final = 2**20
+"""Bytes of one piece of a download, about."""
+
+_TRIES: Final = 5
+_FREED: Final = 3 * 2**20
+
+
+class Upload:
+    """Writes one object from pieces. It is there whole once `with` is left, or after an exception not at all.
+
+    Blocking; from one thread at a time, which need not be the same. A key must be unique to its upload. What is
+    larger than one part goes up in parts of 8 MiB, three at once: those of a process that was killed cost money until
+    a lifecycle rule of the bucket removes them (`AbortIncompleteMultipartUpload`). The largest object is 80 GiB.
+
+    Raises:
+        UnavailableError: no answer. Nothing refers to the key yet: begin anew under another one.
+    """
+
+    def __init__(self, store: ObjectStore, key: str) -> None:
+        self._store = store
+        self._key = key
+        self._held = bytearray()
+        self._parts: obstore.WritableFile | None = None
+        self._size = 0
+        self._written = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self.abort()
+
+    def write(self, piece: bytes) -> None:
+        """Add a piece, of any size."""
+        self._store.check_open()
+        if self._parts is not None:
+            self._send(piece)
+            return
+        self._held += piece
+        if len(self._held) > PART:
+            self._parts = self._store.parts(self._key)
+            self._send(bytes(self._held))
+            self._held.clear()
+
+    def close(self) -> None:
+        """Write what is left, and make the object visible."""
+        if self._parts is None:
+            self._store.perform(Put(self._key, bytes(self._held)))
+            self._written = True
+            return
+        self._store.check_open()
+        try:
+            self._parts.close()
+        except FAILURES as error:
+            ours = self._failure(error)
+        else:
+            self._written = True
+            return
+        if self._is_there():
+            self._written = True
+            return
+        self.abort()
+        raise ours
+
+    def abort(self) -> None:
+        """Leave nothing visible, and as far as the store answers nothing at all, also where it was closed meanwhile."""
+        self._held.clear()
+        if self._parts is not None:
+            with suppress(*FAILURES):
+                self._parts.__exit__(UnavailableError, UnavailableError(), None)
+        if self._written:
+            with suppress(StowfastError):
+                self._store.perform(Delete((self._key,)))
+
+    def _send(self, piece: bytes) -> None:
+        assert self._parts is not None
+        try:
+            self._parts.write(piece)
+        except FAILURES as error:
+            ours = self._failure(error)
+        else:
+            self._size += len(piece)
+            return
+        raise ours
+
+    def _failure(self, error: Exception) -> StowfastError:
+        ours = unconditional(self._store.place.explain(error, f"PUT {self._key}"))
+        if not isinstance(ours, NotFoundError):
+            return ours
+        unknown = UnavailableError(f"{ours}: the store knows nothing of this upload any more: begin anew")
+        unknown.__cause__ = ours.__cause__
+        return unknown
+
+    def _is_there(self) -> bool:
+        # An answer was lost: the driver asked for the end again, and a store that has ended an upload forgets it.
+        with suppress(StowfastError):
+            found = self._store.perform(Get(self._key, stop=1))
+            return found is not None and found.size == self._size
+        return False
+
+
+def download(
+    store: ObjectStore, key: str, *, start: int = 0, stop: int | None = None
+) -> Generator[bytes, None, None] | None:
+    """Return the bytes `start <= offset < stop` of a key in pieces of about 1 MiB. None: there is no such key.
+
+    Both bounds may lie beyond the end. A connection that breaks on the way is begun anew from where it was, several
+    times as long as it comes forward. Blocking; from one thread at a time, which need not be the same.
+
+    Raises:
+        UnavailableError: no answer, at once or while the pieces are read.
+        NotFoundError: the key was removed while the pieces were read.
+    """
+    if stop is not None and start >= stop:
+        return _nothing()
+    # The driver and we take memory for each piece and free it. glibc gives it back to the system as soon as twice the
+    # largest block that was ever freed lies idle: where that is a MiB, nearly every piece is made of new pages, and to
+    # have the system clear 300 of them takes half as long as the hash of what they hold. None of these is touched.
+    bytes(_FREED)
+    try:
+        result = store.repeat(f"GET {key}", partial(store.stream, key, start, stop))
+    except NotFoundError:
+        return None
+    except BehindEndError:
+        return _nothing()
+    return _pieces(store, key, start, stop, result)
+
+
+def let_go(body: Future[Generator[bytes, None, None] | None]) -> None:
+    """Close a download that was asked for and that nobody wants, once it was begun."""
+    # Not left to whoever collects the error, and with it the answer: a connection would stay open as long.
+    if not body.cancelled() and body.exception() is None and (pieces := body.result()) is not None:
+        pieces.close()
+
+
+def _nothing() -> Generator[bytes, None, None]:
+    yield from ()
+
+
+def _pieces(
+    store: ObjectStore, key: str, start: int, stop: int | None, result: obstore.GetResult
+) -> Generator[bytes, None, None]:
+    offset = start
+    stop = result.meta["size"] if stop is None else min(stop, result.meta["size"])
+    failed = 0
+    pieces = iter(result.stream(min_chunk_size=CHUNK))
+    while offset < stop:
+        store.check_open()
+        ours = None
+        try:
+            piece = next(pieces, b"")
+        except FAILURES as error:
+            ours = store.place.explain(error, f"GET {key}")
+            piece = b""
+        if piece:
+            offset += len(piece)
+            failed = 0
+            yield piece
+            continue
+        failed += 1
+        if failed > _TRIES:
+            raise ours or UnavailableError(f"{store.place}: GET {key}: ends before its end, again and again")
+        time.sleep(0.05 * 2**failed)
+        result = store.repeat(f"GET {key}", partial(store.stream, key, offset, stop))
+        pieces = iter(result.stream(min_chunk_size=CHUNK))

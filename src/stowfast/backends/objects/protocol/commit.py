@@ -1,0 +1,201 @@
+"""The commit path: one conditional PUT of the head, and what to do when it is not known whether it was done.
+
+Source: a synthesis of how SlateDB and Apache Iceberg's icechunk read back a write id after a lost answer, simplified
+because our body carries the ids itself; the fence before a deletion is that of SlateDB's RFC 26.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from stowfast.backends.objects.protocol.draft import Draft
+from stowfast.backends.objects.protocol.fetch import VanishedError, frame_at, look, look_again
+from stowfast.backends.objects.protocol.keys import place_of
+from stowfast.backends.objects.protocol.requests import ABSENT, Delete, Pause, Put
+from stowfast.backends.objects.protocol.state import State, encode_state
+from stowfast.errors import StowfastError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from stowfast.abc import Change, Receipt
+    from stowfast.backends.objects.protocol.requests import Steps, World
+    from stowfast.backends.objects.protocol.seal import Sealed
+
+__all__ = ["Committed", "commit", "replace"]
+
+PATIENCE: Final = 60_000_000
+"""Microseconds after which a writer that loses every race, or gets no answer, gives up."""
+
+_LONGEST_PAUSE: Final = 0.12
+_LONGEST_PAUSE_OF_A_STORE_IN_TROUBLE: Final = 2.0
+
+
+class Committed(NamedTuple):
+    """What became of a batch of changes."""
+
+    state: State
+    """The head as it was written, or as it was when nothing had to be written. Read it again when in doubt."""
+    outcomes: Sequence[Receipt | StowfastError]
+    before: State
+    """The head that it was made from."""
+    refused: Sequence[Sealed]
+    """Of the segments that were given those which are not in use, and never will be."""
+
+
+def commit(
+    name: str,
+    known: State | None,
+    changes: Sequence[Change],
+    world: World,
+    *,
+    written: Mapping[str, int] = MappingProxyType({}),
+    buried: Collection[str] = frozenset(),
+    sealed: Sequence[Sealed] = (),
+    stale: bool = False,
+) -> Steps[Committed]:
+    """Make changes of one stream, all in one PUT of its head, in the order given.
+
+    Args:
+        known: the head as it was last seen; None: it was never seen.
+        written: blobs that this process has written, and `State.dropped` as it was known then.
+        buried: what of the grave is known to be deleted.
+        sealed: segments to put in the place of what they were made from, if that is still there.
+        stale: what is known is old, so that it is worth a 304 to know better.
+
+    Raises:
+        UnavailableError: it is not known whether it was done. With the same op_ids it can be repeated.
+    """
+    if known is None and changes and all(change.expect == 0 for change in changes):
+        known = State(
+            name
+        )  # a guess, which the condition of the PUT will prove: who expects a new stream has seen none
+    # Of a PUT that was refused, entries in the log tell later whether it was made. A change without any had better not
+    # be made from a head that others replaced a hundred commits ago.
+    asked = known is None or (known.token is not None and (stale or not all(change.entries for change in changes)))
+    state = known if known is not None and not asked else (yield from look(name, known))
+    began, lost, incomplete = world.now(), 0, ""
+    while True:
+        draft = Draft(state, world, written, buried, incomplete=incomplete == state.id)
+        try:
+            refused = [one for one in sealed if not draft.swap(one)]
+            outcomes = yield from draft.make(changes)
+        except VanishedError:
+            # Another head was written since; or else only those calls fail that need what is gone.
+            yield from _discard(draft)
+            incomplete = state.id
+            state, asked = (yield from look(name, state)), True
+            continue
+        if draft.unsure and not asked:
+            yield from _discard(draft)
+            state, asked = (yield from look(name, state)), True
+            continue
+        if not draft.changed:
+            yield from _discard(draft)
+            return Committed(state, outcomes, state, refused)
+        done, seen = yield from replace(state, draft.state, world)
+        if done:
+            return Committed(seen, outcomes, state, refused)
+        if done is None:
+            return Committed(seen, (yield from _repeated(seen, changes, world)), state, refused)
+        yield from _discard(draft)
+        lost += 1
+        if world.now() - began > PATIENCE:
+            raise UnavailableError(f"{name!r}: lost {lost} races against other writers and was not made: repeat it")
+        state, asked = seen, True
+        yield Pause(max(world.pace, world.random() * min(_LONGEST_PAUSE, 0.02 * 2**lost)))
+
+
+def replace(state: State, written: State, world: World) -> Steps[tuple[bool | None, State]]:
+    """Put one head in the place of another, and return the head as it is now.
+
+    True: it is done; others may have come since. False: it is not and never will be, for another head took its place.
+    None: nobody can tell, as more commits came since than a head remembers. What it refers to may be in use.
+
+    Raises:
+        UnavailableError: it may have been done, or may be yet.
+    """
+    put = Put(place_of(state.name).head, encode_state(written), ABSENT if state.token is None else state.token)
+    began, tries = world.now(), 0
+    while True:
+        try:
+            token = yield put
+            if token is not None:
+                return True, written._replace(token=token)
+            tries += 1
+            seen = yield from look(state.name, state)
+            if seen.id != state.id:
+                return (yield from _was_made(state, written, seen))
+        except StowfastError as error:
+            if not tries:
+                raise
+            # Whatever was refused or broken since, say credentials that have run out, says nothing of the first PUT.
+            raise UnavailableError(
+                f"{state.name!r}: no answer to a commit, nor to the question whether it was made: "
+                "repeat it with the same op_id"
+            ) from error
+        # It was not done, or not yet. The same bytes with the same token can be sent again: at most one of them wins.
+        if world.now() - began > PATIENCE:
+            raise UnavailableError(f"{state.name!r}: the store took none of {tries} tries of a commit: repeat it")
+        yield Pause(max(world.pace, world.random() * min(_LONGEST_PAUSE_OF_A_STORE_IN_TROUBLE, 0.05 * 2**tries)))
+
+
+def _was_made(state: State, written: State, seen: State) -> Steps[tuple[bool | None, State]]:
+    """Say whether a head was written between one that was replaced and one that is there now."""
+    while True:
+        if written.id in seen.recent:
+            return True, seen
+        if seen.commit - state.commit <= len(seen.recent):
+            return False, seen
+        if state.token is None:
+            return seen.origin == written.id, seen  # it would have been the first commit of all
+        if state.head is None or written.head is None or seen.head is None:
+            return None, seen
+        position = state.head.next
+        if {state.head.incarnation} != {written.head.incarnation, seen.head.incarnation}:
+            return None, seen
+        if written.head.next == position:
+            return None, seen
+        if seen.head.next <= position:
+            return False, seen  # nobody has added anything since, and positions are never given twice
+        try:
+            found = yield from frame_at(seen, position)
+        except VanishedError as error:
+            seen = yield from look_again(seen, error)
+            continue
+        if found is None or not found.by:
+            return None, seen
+        return found.by == written.id, seen
+
+
+def _repeated(state: State, changes: Sequence[Change], world: World) -> Steps[list[Receipt | StowfastError]]:
+    """Answer calls of which nobody can tell whether they were made: only an op_id that is known proves that one was."""
+    outcomes: list[Receipt | StowfastError] = []
+    for change in changes:
+        unknown = UnavailableError(
+            f"{state.name!r}: the answer of the store was lost, and so many commits came since that nobody can tell "
+            "whether this one was made; a call that has an op_id can be repeated"
+        )
+        try:
+            state, known = yield from _recalled(state, change.op_id, world)
+        except StowfastError as error:
+            unknown.__cause__, known = error, None
+        outcomes.append(known._replace(repeated=True) if known is not None else unknown)
+    return outcomes
+
+
+def _recalled(state: State, op_id: str | None, world: World) -> Steps[tuple[State, Receipt | None]]:
+    while op_id is not None:
+        try:
+            return state, (yield from Draft(state, world, {}).known(op_id))
+        except VanishedError as error:
+            state = yield from look_again(state, error)
+    return state, None
+
+
+def _discard(draft: Draft) -> Steps[None]:
+    if draft.uploads:
+        with suppress(StowfastError):  # the sweep finds them
+            yield Delete(tuple(draft.uploads))

@@ -1,0 +1,148 @@
+"""Directories: what the heads of one kind of streams say, in one object, so that a listing need not read each head.
+
+    "SFI" | u8 version | u32 CRC-32 of the rest | zlib stream of JSON
+
+A directory is a cache, shared by all processes. It can never be wrong: a listing tells the ETag of each head, and a
+line of a directory counts only for the head that had this ETag. So it costs writers nothing, and nobody has to keep it
+up to date: whoever lists reads the heads that are new to it, and adds them where they are many. One that is damaged or
+gone is made anew.
+
+The one thing it must not do is to bring back what was deleted. So a sweep replaces it at its end, without the heads
+that are gone. A listing reads the directory before it lists, and adds to that very directory: if it has listed what is
+deleted by now, then a sweep has replaced the directory since, and nothing is added.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from stowfast.backends.objects.protocol.frames import MALFORMED
+from stowfast.backends.objects.protocol.keys import HEADS
+from stowfast.backends.objects.protocol.requests import ABSENT, Get, List, Object, Put, Token
+from stowfast.backends.objects.protocol.state import decode_header
+from stowfast.errors import DamagedError, UnsupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from stowfast.backends.objects.protocol.requests import Item, Steps, World
+    from stowfast.backends.objects.protocol.state import State
+
+__all__ = ["DIRECTORIES", "Directory", "Line", "directory_of", "lines_of", "open_directory", "tidy"]
+
+DIRECTORIES: Final = "i/"
+
+_MAGIC: Final = b"SFI\x01"
+_START: Final = 8
+_WORTH: Final = 16
+"""So many heads that are new to a directory are worth a PUT."""
+
+_MOST: Final = 5_000
+"""Lines of a directory: those of the heads that changed last."""
+
+_LONGEST: Final = 2**12
+"""Bytes of a header in a line. Larger ones are read from their heads."""
+
+_LARGEST: Final = 2**26
+"""Bytes of a directory that are ever made of its compressed form."""
+
+
+_TRIES: Final = 10
+
+
+class Line(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What the head at a key says when it has this ETag: its header and its note, as they are."""
+
+    key: str
+    e_tag: str
+    header: bytes
+
+
+class _Lines(msgspec.Struct):
+    made: str
+    """Unique to this directory: no two have the same ETag."""
+    lines: list[Line]
+
+
+_encode: Final = msgspec.json.Encoder().encode
+_decoder: Final = msgspec.json.Decoder(_Lines)
+
+
+class Directory:
+    """The directory of one folder of heads, as it was when a listing began, and what was read since."""
+
+    def __init__(self, key: str, found: Object | None) -> None:
+        self._key = key
+        self._token = found.token if found is not None else None
+        self._lines = {line.key: line for line in lines_of(found.body)} if found is not None else {}
+        self._new = 0
+
+    def find(self, name: str, item: Item) -> State | None:
+        """Return what the head says that the listing shows; None where it is to be read."""
+        line = self._lines.get(item.key)
+        if line is None or item.e_tag is None or line.e_tag != item.e_tag:
+            return None
+        try:
+            return decode_header(name, line.header, Token(item.e_tag, None), item.size)
+        except (DamagedError, UnsupportedError):
+            return None
+
+    def learn(self, item: Item, header: bytes) -> None:
+        """Add a head that was read because the listing showed it."""
+        if item.e_tag is not None and len(header) <= _LONGEST:
+            self._lines[item.key] = Line(item.key, item.e_tag, header)
+            self._new += 1
+
+    def keep(self, items: Iterable[Item], world: World) -> Steps[None]:
+        """Write the directory, of those heads alone that were listed, where enough is new. Others may be faster."""
+        if self._new >= _WORTH:
+            yield from self.replace(items, world)
+
+    def replace(self, items: Iterable[Item], world: World) -> Steps[bool]:
+        """Write the directory in the place of the one that was read; False where there is another by now."""
+        newest = sorted(items, key=lambda item: -item.modified)[:_MOST]
+        known = [(item, self._lines[item.key]) for item in newest if item.key in self._lines]
+        lines = [line for item, line in known if line.e_tag == item.e_tag]
+        body = zlib.compress(_encode(_Lines(world.new_id(), lines)))
+        written = _MAGIC + zlib.crc32(body).to_bytes(4, "little") + body
+        token = yield Put(self._key, written, ABSENT if self._token is None else self._token)
+        return token is not None
+
+
+def directory_of(folder: str) -> str:
+    """Return the key of the directory of a folder of heads."""
+    return DIRECTORIES + folder.removeprefix(HEADS).rstrip("/")
+
+
+def open_directory(folder: str) -> Steps[Directory]:
+    """Read a directory. It has to be done before the folder is listed."""
+    key = directory_of(folder)
+    return Directory(key, (yield Get(key)))
+
+
+def tidy(folder: str, world: World) -> Steps[bool]:
+    """Replace a directory by one without the heads that are gone, or fence off those who would make the first one.
+
+    False: others have replaced it each time, and it is left to the next sweep.
+    """
+    for _ in range(_TRIES):
+        directory = yield from open_directory(folder)
+        items = (yield List(folder)).items
+        if (yield from directory.replace(items, world)):
+            return True
+    return False
+
+
+def lines_of(body: bytes) -> list[Line]:
+    """Return the lines of a directory; none where it is damaged, or of another version."""
+    packed = body[_START:]
+    if body[:4] != _MAGIC or int.from_bytes(body[4:_START], "little") != zlib.crc32(packed):
+        return []
+    try:
+        inflate = zlib.decompressobj()
+        return _decoder.decode(inflate.decompress(packed, _LARGEST)).lines
+    except (*MALFORMED, zlib.error):
+        return []

@@ -1,0 +1,300 @@
+"""A draft: the next state of a stream, while changes are made on it. The rule says what a change means."""
+
+from __future__ import annotations
+
+import re
+from itertools import chain
+from typing import TYPE_CHECKING, Final
+
+from stowfast.abc import OPERATIONS_REMEMBERED, Receipt
+from stowfast.backends.objects.protocol.fetch import VanishedError, footers, frames, linked, missing
+from stowfast.backends.objects.protocol.frames import Known, frame, trimmed
+from stowfast.backends.objects.protocol.keys import blob_file, place_of, segment_file
+from stowfast.backends.objects.protocol.requests import All, Get
+from stowfast.backends.objects.protocol.seal import limits_of, older, pack
+from stowfast.errors import ConflictError, StowfastError
+from stowfast.rule import PLAIN, apply, living, repeat
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from stowfast.abc import Change
+    from stowfast.backends.objects.protocol.frames import Frame
+    from stowfast.backends.objects.protocol.requests import Steps, World
+    from stowfast.backends.objects.protocol.seal import Sealed
+    from stowfast.backends.objects.protocol.state import SegmentRef, State
+
+__all__ = ["BLOB", "CONDEMNED_REMEMBERED", "Draft"]
+
+_COMMIT_ID: Final = 16
+"""Hexadecimal digits of the id of a commit: 64 random bits."""
+
+CONDEMNED_REMEMBERED: Final = 1_000
+"""How many orphans of a stream a head knows as condemned. A sweep condemns no more at a time."""
+
+BLOB: Final = re.compile(r"[0-9a-f]{32}-([0-9]{1,15})")
+"""The id of a blob ends with its size."""
+
+
+class Draft:
+    """What a state becomes. Nothing of it can be seen until `state` is written.
+
+    Args:
+        written: blobs of this stream that this process wrote, and `State.dropped` as it was known then.
+        buried: what of the grave is known to be deleted.
+        incomplete: the base refers to something that is not there, and no newer head was written.
+    """
+
+    def __init__(
+        self,
+        base: State,
+        world: World,
+        written: Mapping[str, int],
+        buried: Collection[str] = frozenset(),
+        *,
+        incomplete: bool = False,
+    ) -> None:
+        self._base = base
+        self._incomplete = incomplete
+        self._world = world
+        self._written = written
+        self._place = place_of(base.name)
+        id = world.new_id()[-_COMMIT_ID:]
+        self._now = base._replace(
+            commit=base.commit + 1,
+            recent=(*base.recent, id)[-world.limits.commits :],
+            origin=base.origin or id,
+            grave=tuple(key for key in base.grave if key not in buried),
+        )
+        self.uploads: list[str] = []
+        """Keys of the segments that were written for this draft, and that nothing but it refers to."""
+        self.changed = False
+        self.unsure = False
+        """Something was answered from what the base says, and nothing written would prove that it still says so."""
+
+    @property
+    def state(self) -> State:
+        """What to write."""
+        return self._now
+
+    def swap(self, sealed: Sealed) -> bool:
+        """Put segments in the place of what they were made from; False where something of that is gone."""
+        now, moved = self._now, len(sealed.moved)
+        ids = [ref.id for ref in now.segments]
+        at = ids.index(sealed.replaced[0]) if sealed.replaced and sealed.replaced[0] in ids else len(ids)
+        behind = at + len(sealed.replaced)
+        if (
+            now.head is None
+            or now.life != sealed.life
+            or any(segment_file(now.life, ref.id) in now.condemned for ref in sealed.refs)
+            or tuple(ids[at:behind]) != sealed.replaced
+            or [one.raw for one in now.tail[:moved]] != [one.raw for one in sealed.moved]
+            or (moved and behind != len(ids))
+        ):
+            return False
+        self._now = now._replace(
+            segments=(*now.segments[:at], *sealed.refs, *now.segments[behind:]), tail=now.tail[moved:]
+        )
+        self._bury(segment_file(now.life, id) for id in sealed.replaced)
+        self.changed = True
+        return True
+
+    def make(self, changes: Sequence[Change]) -> Steps[list[Receipt | StowfastError]]:
+        """Make changes one after the other. One that is refused leaves nothing, and the others are made."""
+        outcomes: list[Receipt | StowfastError] = []
+        for change in changes:
+            before, changed = self._now, self.changed
+            refusal: StowfastError
+            try:
+                outcomes.append((yield from self._make(change)))
+                continue
+            except VanishedError as error:
+                if not self._incomplete:
+                    raise
+                refusal = missing(before.name, error)
+            except StowfastError as error:
+                refusal = error
+            self._now, self.changed, self.unsure = before, changed, True
+            outcomes.append(refusal)
+        yield from self._overflow()
+        return outcomes
+
+    def _make(self, change: Change) -> Steps[Receipt]:
+        if change.op_id is not None:
+            known = yield from self.known(change.op_id)
+            if known is not None:
+                return repeat(known, change)
+        effect = apply(self._now.name, self._now.head, change, now=self._world.now(), incarnation=self._world.new_id)
+        ends = effect.fresh and self._now.head is not None
+        begins = effect.head is not None and effect.fresh
+        if (change[1:] == PLAIN and not change.entries) or (effect.head is None and not ends and change.op_id is None):
+            self.unsure = True
+            return effect.receipt
+        touched = bool(change.blobs) or bool(effect.remove) or ends
+        blobs = (yield from linked(self._now)) if touched else set()
+        for blob in change.blobs:
+            yield from self._check_blob(blob, blobs, ends=ends)
+        if ends:
+            yield from self._end(blobs)
+        if begins:
+            self._now = self._now._replace(life=self._now.life + 1)
+        removed = 0
+        for start, stop in effect.remove:
+            removed += yield from self._remove(start, stop)
+        self._now = self._now._replace(head=effect.head and effect.head._replace(length=effect.head.length - removed))
+        self._add(change, effect.receipt)
+        if effect.remove and blobs:
+            self._drop(blobs - (yield from linked(self._now)))
+        self.changed = True
+        return effect.receipt
+
+    def known(self, op_id: str) -> Steps[Receipt | None]:
+        """Return what a call got that was made under this op_id; None where no such call is remembered."""
+        for one in self._now.operations:
+            if one.op_id == op_id:
+                return _receipt(one)
+        if self._now.head is None:
+            return None
+        frame = next((one for one in self._now.tail if one.op_id == op_id), None)
+        if frame is None:
+            frame = yield from self._sealed(op_id)
+        return _receipt(frame.known(self._now.head.incarnation)) if frame is not None else None
+
+    def _sealed(self, op_id: str) -> Steps[Frame | None]:
+        refs = [ref for ref in self._now.segments if ref.calls]
+        found = yield from footers(self._now, refs)
+        hits = [ref for ref, footer in zip(refs, found, strict=True) if footer.may_know(op_id)]
+        sealed = yield from frames(self._now, hits)
+        return next((one for one in chain(*sealed) if one.op_id == op_id), None)
+
+    def _check_blob(self, blob: str, blobs: set[str], *, ends: bool) -> Steps[None]:
+        if blob in blobs and not ends:
+            return
+        gone = ConflictError(f"{self._now.name!r}: a blob of this change is gone, write it again")
+        told, file = BLOB.fullmatch(blob), blob_file(blob)
+        if told is None or blob in blobs or file in self._now.grave or file in self._now.condemned:
+            raise gone
+        # Only a head that condemns it lets anyone delete what nothing has referred to yet, and this one does not. What
+        # may have been used and dropped since, or was written elsewhere, may be gone, or never have been: look.
+        if self._written.get(blob) != self._base.dropped:
+            found = yield Get(self._place.blob(blob), stop=1 if int(told[1]) else None)
+            if found is None:
+                raise gone
+
+    def _end(self, blobs: set[str]) -> Steps[None]:
+        now = self._now
+        assert now.head is not None
+        known = {one.op_id: one.known(now.head.incarnation) for one in now.tail if one.op_id is not None}
+        for ref in reversed(now.segments):
+            if len(known) >= OPERATIONS_REMEMBERED:
+                break
+            if ref.calls:
+                (found,) = yield from frames(now, [ref])
+                known.update((one.op_id, one.known(now.head.incarnation)) for one in found if one.op_id is not None)
+        self._remember(known.values())
+        self._bury(segment_file(now.life, ref.id) for ref in now.segments)
+        self._drop(blobs)
+        self._now = self._now._replace(head=None, segments=(), tail=(), cold=False)
+
+    def _remove(self, start: int, stop: int) -> Steps[int]:
+        """Remove the entries at `start <= position < stop`, also from the bytes that are stored."""
+        now = self._now
+        tail, removed = self._cut(now.tail, start, stop)
+        refs = []
+        for ref in now.segments:
+            if ref.next <= start or ref.first >= stop:
+                refs.append(ref)
+                continue
+            self._bury([segment_file(now.life, ref.id)])
+            if start <= ref.first and ref.next <= stop and not ref.calls:
+                removed += ref.count
+                continue
+            (found,) = yield from frames(now, [ref])
+            kept, fewer = self._cut(found, start, stop)
+            removed += fewer
+            if kept:
+                refs += yield from self._write(kept)
+        self._now = self._now._replace(segments=tuple(refs), tail=tuple(tail))
+        return removed
+
+    def _cut(self, frames: Sequence[Frame], start: int, stop: int) -> tuple[list[Frame], int]:
+        assert self._now.head is not None
+        kept, removed, gone = [], 0, []
+        for one in frames:
+            left = trimmed(one, start, stop)
+            removed += len(one.sizes) - (len(left.sizes) if left else 0)
+            if left is not None:
+                kept.append(left)
+            elif one.op_id is not None:
+                gone.append(one.known(self._now.head.incarnation))
+        self._remember(gone)
+        return kept, removed
+
+    def _add(self, change: Change, receipt: Receipt) -> None:
+        commit, frames = self._now.commit, []
+        group: list[bytes] = []
+        start, size = receipt.first, 0
+        for position, entry in enumerate(change.entries, receipt.first):
+            if group and size + len(entry) > self._world.limits.block:
+                frames.append((start, group))
+                group, size, start = [], 0, position
+            group.append(entry)
+            size += len(entry)
+        if group:
+            frames.append((start, group))
+        added = (
+            frame(
+                receipt.first, receipt.next, receipt.committed_at, entries,
+                start=start, by=self._now.id, op_id=change.op_id, commit=commit, blobs=change.blobs,
+            )
+            for start, entries in frames
+        )  # fmt: skip
+        cold = change.cold if change.entries else self._now.cold
+        self._now = self._now._replace(tail=(*self._now.tail, *added), cold=cold)
+        if change.op_id is not None and not change.entries:
+            known = Known(change.op_id, receipt.incarnation, receipt.first, receipt.next, receipt.committed_at, commit)
+            self._remember([known])
+
+    def _overflow(self) -> Steps[None]:
+        """Move what a PUT of the head should not carry into segments that are written before it."""
+        limits = limits_of(self._now, self._world.limits)
+        if self._now.tail_size > limits.head:
+            moved = older(self._now.tail, limits)
+            refs = yield from self._write(moved)
+            self._now = self._now._replace(segments=(*self._now.segments, *refs), tail=self._now.tail[len(moved) :])
+
+    def _write(self, frames: Sequence[Frame]) -> Steps[list[SegmentRef]]:
+        refs, uploads = pack(self._now, frames, self._world)
+        self.uploads += (upload.key for upload in uploads)
+        yield All(uploads)
+        return refs
+
+    def _remember(self, known: Iterable[Known]) -> None:
+        operations = {one.op_id: one for one in (*self._now.operations, *known)}
+        newest = sorted(operations.values(), key=lambda one: (one.commit, one.first))[-OPERATIONS_REMEMBERED:]
+        self._now = self._now._replace(operations=tuple(newest))
+
+    def _bury(self, keys: Iterable[str]) -> None:
+        self._now = self._now._replace(grave=(*self._now.grave, *keys))
+
+    def _drop(self, blobs: Collection[str]) -> None:
+        if blobs:
+            self._bury(map(blob_file, sorted(blobs)))
+            self._now = self._now._replace(dropped=self._now.dropped + 1)
+
+    def end_expired(self) -> Steps[None]:
+        """Delete the stream where its time is up, and only then."""
+        if self._now.head is not None and living(self._now.head, self._world.now()) is None:
+            yield from self._end((yield from linked(self._now)))
+            self.changed = True
+
+    def condemn(self, files: Sequence[str]) -> None:
+        """Put into the grave what nothing refers to. Whoever wanted to refer to it has lost that race, for ever."""
+        known = [file for file in self._now.condemned if file not in files]
+        self._now = self._now._replace(condemned=(*known, *files)[-CONDEMNED_REMEMBERED:])
+        self._bury(files)
+        self.changed = True
+
+
+def _receipt(known: Known) -> Receipt:
+    return Receipt(known.incarnation, known.first, known.next, known.at)

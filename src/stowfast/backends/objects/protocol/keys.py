@@ -1,0 +1,202 @@
+"""Names and keys: every stream has keys of its own, in the order of names, whatever its name is."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from base64 import b32encode
+from typing import Final, NamedTuple
+
+from stowfast.errors import DamagedError
+
+__all__ = [
+    "DATA",
+    "HEADS",
+    "Place",
+    "Prefix",
+    "blob_file",
+    "decode",
+    "encode",
+    "is_blob",
+    "place_at",
+    "place_of",
+    "prefix_of",
+    "segment_file",
+]
+
+HEADS: Final = "h/"
+DATA: Final = "d/"
+
+_NO_KIND: Final = "+"
+_EMPTY: Final = "!"
+_LONGEST_KIND: Final = 60
+_LONGEST: Final = 200
+_KEPT_OF_A_LONG_NAME: Final = 120
+_OF_A_LONG_NAME: Final = "="
+_ALPHABET: Final = "!-.0123456789=_abcdefghijklmnopqrstuvwxyz~"
+_LAST: Final = "~~"
+"""It is in no key, and lies behind whatever else could stand in its place."""
+
+
+def _escape(byte: int) -> str:
+    # The first character of each code is in the same order as the bytes it stands for, so keys sort as names do:
+    # '!' < '-' < '.' < '0'-'9' < '_' < 'a'-'z' < '~'.
+    if byte <= 0x2C:
+        return f"!{byte:02x}"
+    if byte in (0x2E, 0x2F):
+        return f".{byte:02x}"
+    if 0x3A <= byte <= 0x60:
+        return f"_{byte:02x}"
+    if byte >= 0x7B:
+        return f"~{byte:02x}"
+    return chr(byte)
+
+
+_CODES: Final = [_escape(byte) for byte in range(256)]
+_CODE: Final = re.compile(rb"[!._~]([0-9a-f]{2})|([0-9a-z-])")
+_PLAIN: Final = re.compile(r"[0-9a-z-]+")
+
+
+def encode(text: str) -> str:
+    """Write any text with `[0-9a-z-]` and the escapes `!xx`, `.xx`, `_xx`, `~xx`. Keeps the order of code points."""
+    return text if _PLAIN.fullmatch(text) else "".join(map(_CODES.__getitem__, text.encode()))
+
+
+def decode(key: str) -> str:
+    """Read what `encode` wrote."""
+    if _PLAIN.fullmatch(key):
+        return key
+    raw, found, end = key.encode(errors="replace"), bytearray(), 0
+    for code in _CODE.finditer(raw):
+        if code.start() != end:
+            break
+        found += bytes((int(code[1], 16),)) if code[1] else code[2]
+        end = code.end()
+    try:
+        text = found.decode()
+    except UnicodeDecodeError:
+        text = ""
+    if end != len(raw) or encode(text) != key:
+        raise DamagedError(f"the key {key!r} is not one of ours")
+    return text
+
+
+def blob_file(blob: str) -> str:
+    """Return the key of a blob below its stream's folder. The id has its size behind a dash, which the key has not."""
+    return f"b/{blob.partition('-')[0]}"
+
+
+def segment_file(life: int, segment: str) -> str:
+    """Return the key of a segment below its stream's folder: what is of a past life is garbage."""
+    return f"{life:08x}/{segment}"
+
+
+def is_blob(key: str) -> bool:
+    """Say whether a key below `d/` is that of a blob; else it is that of a segment."""
+    return key.rsplit("/", 2)[-2] == "b"
+
+
+class Place(NamedTuple):
+    """Where a stream's keys lie: `h/<kind>/<rest>` and `d/<kind>/<rest>/`.
+
+    The kind is what the name has before its first slash. All that follows is one segment of the key, so that no key is
+    a folder of another: some stores cannot have both.
+    """
+
+    kind: str
+    rest: str
+
+    @property
+    def head(self) -> str:
+        """The key of the head."""
+        return f"{HEADS}{self.kind}/{self.rest}"
+
+    @property
+    def folder(self) -> str:
+        """The folder of segments and blobs."""
+        return f"{DATA}{self.kind}/{self.rest}/"
+
+    def segment(self, life: int, segment: str) -> str:
+        """The key of a segment of one life of the stream."""
+        return self.folder + segment_file(life, segment)
+
+    def blob(self, blob: str) -> str:
+        """The key of a blob."""
+        return self.folder + blob_file(blob)
+
+    @property
+    def is_orderly(self) -> bool:
+        """Say whether this key lies among others as its name does: names too long for a key lie where they begin."""
+        return len(self.rest) < _KEPT_OF_A_LONG_NAME
+
+    @property
+    def name(self) -> str | None:
+        """The name of the stream; None where it is so long that only its head tells it."""
+        if _OF_A_LONG_NAME in self.rest:
+            return None
+        rest = "" if self.rest == _EMPTY else decode(self.rest)
+        name = rest if self.kind == _NO_KIND else f"{decode(self.kind)}/{rest}"
+        if place_of(name) != self:
+            raise DamagedError(f"the key {self.head!r} is not one of ours")
+        return name
+
+
+def place_of(name: str) -> Place:
+    """Return where the keys of a stream lie. A name too long for a key is told by its hash; its head has it whole."""
+    kind, rest = _split(name)
+    encoded = encode(rest) or _EMPTY
+    if len(encoded) > _LONGEST:
+        told = b32encode(hashlib.sha256(rest.encode()).digest()).decode().rstrip("=").lower()
+        encoded = f"{encoded[:_KEPT_OF_A_LONG_NAME]}{_OF_A_LONG_NAME}{told}"
+    return Place(kind, encoded)
+
+
+def place_at(key: str) -> Place | None:
+    """Return the place whose head or data a key is; None for one that Stowfast would not write."""
+    _, _, path = key.partition("/")
+    kind, _, rest = path.partition("/")
+    place = Place(kind, rest.partition("/")[0])
+    try:
+        place.name  # noqa: B018 - what it says of a key that is none of ours is what is asked
+    except DamagedError:
+        return None
+    return place
+
+
+class Prefix(NamedTuple):
+    """Where to look for the streams whose names begin so: the keys of a folder that begin with `head`."""
+
+    folder: str
+    head: str
+    whole_kind: bool
+    """The folder is that of one kind, in which keys are in the order of names."""
+
+    @property
+    def before(self) -> str | None:
+        """A key behind which all that begin so are listed, and little else; None for all of the folder."""
+        if self.head == self.folder:
+            return None
+        sooner = _ALPHABET.index(self.head[-1]) - 1
+        return f"{self.head[:-1]}{_ALPHABET[sooner]}{_LAST}" if sooner >= 0 else self.head[:-1]
+
+    def may_hold(self, place: Place) -> bool:
+        """Say whether a stream at this place may be one of them. Only its name says that it is."""
+        told, long, _ = place.head.partition(_OF_A_LONG_NAME)
+        return told.startswith(self.head) or (bool(long) and self.head.startswith(told))
+
+
+def prefix_of(text: str) -> Prefix:
+    """Return where to look for the streams whose names begin with `text`."""
+    if "/" not in text:
+        return Prefix(HEADS, HEADS, False)
+    kind, rest = _split(text)
+    folder = f"{HEADS}{kind}/"
+    encoded = encode(rest)
+    # Names that are too long for a key are told by less of it than this: they lie before all that begin so.
+    return Prefix(folder, f"{folder}{encoded}", len(encoded) <= _KEPT_OF_A_LONG_NAME)
+
+
+def _split(name: str) -> tuple[str, str]:
+    before, slash, rest = name.partition("/")
+    kind = encode(before)
+    return (kind, rest) if slash and 0 < len(kind) <= _LONGEST_KIND else (_NO_KIND, name)

@@ -1,0 +1,205 @@
+"""Heads of many streams, and listings of their names: a LIST of a bucket tells a thousand at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+from stowfast.abc import Head, Listed, Listing
+from stowfast.backends.objects.protocol.directory import Directory, open_directory
+from stowfast.backends.objects.protocol.fetch import shown
+from stowfast.backends.objects.protocol.keys import HEADS, place_at, place_of, prefix_of
+from stowfast.backends.objects.protocol.requests import UNCHANGED, All, Get, List
+from stowfast.backends.objects.protocol.state import EXPIRING, GONE, State, decode_header, decode_state, header_of
+from stowfast.rule import after_cursor, living
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from stowfast.backends.objects.protocol.keys import Prefix
+    from stowfast.backends.objects.protocol.requests import Item, Object, Steps, World
+
+__all__ = ["heads", "listing"]
+
+_START: Final = 2**14
+"""Bytes of a head that are asked for where only the header is wanted: nearly always enough."""
+
+_TOGETHER: Final = 64
+
+
+def heads(
+    names: Sequence[str], known: Mapping[str, State], world: World
+) -> Steps[tuple[list[Head | None], list[State]]]:
+    """Read the heads of streams, side by side, and return what was read whole beside them, to be known next time."""
+    found: list[Head | None] = []
+    whole: list[State] = []
+    stop = None if len(names) == 1 else _START
+    for first in range(0, len(names), _TOGETHER):
+        group = names[first : first + _TOGETHER]
+        tokens = [known[name].token if name in known else None for name in group]
+        requests = [
+            Get(place_of(name).head, unless=token, stop=stop) for name, token in zip(group, tokens, strict=True)
+        ]
+        results = yield All(requests)
+        for name, result in zip(group, results, strict=True):
+            if result is None:
+                found.append(None)
+                continue
+            state = known[name] if result is UNCHANGED else (yield from _header(name, result, place_of(name).head))
+            found.append(shown(state, world.now()) if state is not None else None)
+            if state is not None and (result is UNCHANGED or len(result.body) == result.size):
+                whole.append(state)
+    return found, whole
+
+
+def _header(name: str | None, start: Object, key: str) -> Steps[State | None]:
+    if name is not None and len(start.body) == start.size:
+        return decode_state(name, start.body, start.token)
+    state = decode_header(name, start.body, start.token, start.size)
+    if state is not None:
+        return state
+    # Its labels and note are large. Only the size of another head than this one can be other than it says.
+    again = yield Get(key)
+    return None if again is None else decode_header(name, again.body, again.token, again.size)
+
+
+class _Candidate(NamedTuple):
+    """A key of a listing that may be one of those asked for."""
+
+    name: str
+    item: Item
+
+    @property
+    def recency(self) -> tuple[int, str]:
+        return (-self.item.modified, self.name)
+
+
+class _Query(NamedTuple):
+    """What `Backend.streams` was asked for."""
+
+    prefix: str
+    where: Mapping[str, str]
+    last: Listed | None
+    limit: int
+    world: World
+    heads: bool
+    directory: Directory | None
+
+
+def listing(
+    prefix: str,
+    where: Mapping[str, str],
+    order: Literal["name", "recent"],
+    last: Listed | None,
+    limit: int,
+    world: World,
+    *,
+    heads: bool = False,
+) -> Steps[Listing]:
+    """List streams, a page at a time.
+
+    Only where streams expire, are asked for by labels or with their heads, or have names too long for a key, more than
+    their keys is needed: that is in a directory, or else in their heads.
+    Keys are in the order of names, so a page by name reads no more of the listing than it shows; one by recency reads
+    it to its end, a request for each thousand.
+    """
+    folder = prefix_of(prefix)
+    directory = None
+    if (where or heads) and folder.folder != HEADS:
+        directory = yield from open_directory(folder.folder)
+    query = _Query(prefix, where, last, limit, world, heads, directory)
+    page = None
+    if order == "name" and folder.whole_kind:
+        page = yield from _in_order(query, folder)
+    if page is None:
+        items = (yield List(folder.folder)).items
+        found = yield from _candidates(query, folder, items)
+        if order == "name":
+            found.sort(key=lambda one: one.name)
+            found = [one for one in found if last is None or one.name > last.name]
+        else:
+            found.sort(key=lambda one: one.recency)
+            found = [one for one in found if last is None or one.recency > (-last.updated_at, last.name)]
+        page = yield from _shown(query, found, limit + 1)
+        if directory is not None:
+            yield from directory.keep(items, world)
+    more = len(page) > limit
+    page = page[:limit]
+    return Listing(page, after_cursor(order, page[-1]) if page and more else None)
+
+
+def _in_order(query: _Query, folder: Prefix) -> Steps[list[Listed] | None]:
+    """List from where the page begins on. None: there are names in it that do not lie where they belong."""
+    after = folder.before
+    if query.last is not None:
+        place = place_of(query.last.name)
+        if not place.is_orderly:
+            return None
+        after = max(after or "", place.head)
+    page: list[Listed] = []
+    while True:
+        items, complete = yield List(folder.folder, after, query.limit + 1)
+        places = [place_at(item.key) for item in items]
+        if not all(place is None or place.is_orderly for place in places):
+            return None
+        found = yield from _candidates(query, folder, items)
+        page += yield from _shown(query, found, query.limit + 1 - len(page))
+        beyond = any(item.key > folder.head and not item.key.startswith(folder.head) for item in items[-1:])
+        if len(page) > query.limit or complete or beyond:
+            return page
+        after = items[-1].key
+
+
+def _candidates(query: _Query, folder: Prefix, items: Sequence[Item]) -> Steps[list[_Candidate]]:
+    """Return those of the keys whose names begin as asked. Names that keys do not tell are read from their heads."""
+    found: list[_Candidate] = []
+    long: list[Item] = []
+    for item in items:
+        place = place_at(item.key)
+        if place is None or place.head != item.key or item.size % 4 == GONE or not folder.may_hold(place):
+            continue
+        if place.name is None:
+            long.append(item)
+        elif place.name.startswith(query.prefix):
+            found.append(_Candidate(place.name, item))
+    for first in range(0, len(long), _TOGETHER):
+        group = long[first : first + _TOGETHER]
+        starts = yield All([Get(item.key, stop=_START) for item in group])
+        for item, start in zip(group, starts, strict=True):
+            state = (yield from _header(None, start, item.key)) if start is not None else None
+            if state is not None and state.name.startswith(query.prefix):
+                found.append(_Candidate(state.name, item))
+    return found
+
+
+def _shown(query: _Query, found: Sequence[_Candidate], enough: int) -> Steps[list[Listed]]:
+    """Return those of the candidates that live and have the labels, in their order, until there are enough."""
+    shown: list[Listed] = []
+    rest = list(found)
+    while rest and len(shown) < enough:
+        group, rest = rest[:_TOGETHER], rest[_TOGETHER:]
+        asked = [one for one in group if query.where or query.heads or one.item.size % 4 == EXPIRING]
+        states = yield from _states(query, asked)
+        for one in group:
+            head = None
+            if one in asked:
+                state = states.get(one.name)
+                head = living(state.head, query.world.now()) if state is not None else None
+                if head is None or not query.where.items() <= head.labels.items():
+                    continue
+            shown.append(Listed(one.name, one.item.modified, head if query.heads else None))
+    return shown
+
+
+def _states(query: _Query, asked: Sequence[_Candidate]) -> Steps[dict[str, State]]:
+    directory = query.directory
+    known = {one.name: directory.find(one.name, one.item) for one in asked} if directory is not None else {}
+    states = {name: state for name, state in known.items() if state is not None}
+    unknown = [one for one in asked if one.name not in states]
+    starts = (yield All([Get(one.item.key, stop=_START) for one in unknown])) if unknown else []
+    for one, start in zip(unknown, starts, strict=True):
+        state = (yield from _header(one.name, start, one.item.key)) if start is not None else None
+        if state is not None:
+            states[one.name] = state
+            if directory is not None:
+                directory.learn(one.item, header_of(start.body))
+    return states

@@ -1,0 +1,167 @@
+"""Reading entries: the tail comes with the head, and segments are fetched side by side, as few as will do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from stowfast.abc import Slice
+from stowfast.backends.objects.protocol.fetch import (
+    WHOLE,
+    VanishedError,
+    blocks,
+    footers,
+    frames,
+    linked,
+    look,
+    look_again,
+    shown,
+)
+from stowfast.errors import UnavailableError
+from stowfast.rule import living
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stowfast.abc import Entry
+    from stowfast.backends.objects.protocol.frames import Frame
+    from stowfast.backends.objects.protocol.requests import Steps, World
+    from stowfast.backends.objects.protocol.segment import Block
+    from stowfast.backends.objects.protocol.state import SegmentRef, State
+
+__all__ = ["Window", "find_blob", "read"]
+
+_TRIES: Final = 20
+
+
+class Window(NamedTuple):
+    """What `Backend.read` was asked for."""
+
+    start: int | None = None
+    stop: int | None = None
+    limit: int | None = None
+    newest: bool = False
+    max_bytes: int | None = None
+
+
+def read(name: str, known: State | None, window: Window, world: World) -> Steps[tuple[State, Slice]]:
+    """Read a window of a stream, at one moment; the state comes along, to be known next time."""
+    state = yield from look(name, known)
+    for _ in range(_TRIES):
+        head = shown(state, world.now())
+        if head is None:
+            return state, Slice(None, [])
+        low = head.base if window.start is None else window.start
+        reading = _Reading(state, low, head.next if window.stop is None else window.stop, window)
+        try:
+            entries = yield from reading.run()
+        except VanishedError as error:  # merged, removed or deleted since: begin again with the head that says so
+            state = yield from look_again(state, error)
+            continue
+        return state, Slice(head, entries)
+    raise UnavailableError(f"{name!r} changed {_TRIES} times while it was read: read it again")
+
+
+def find_blob(name: str, known: State | None, blob: str, world: World) -> Steps[tuple[State, bool]]:
+    """Say whether a living entry refers to a blob."""
+    state = yield from look(name, known)
+    while True:
+        if living(state.head, world.now()) is None:
+            return state, False
+        try:
+            return state, blob in (yield from linked(state))
+        except VanishedError as error:
+            state = yield from look_again(state, error)
+
+
+class _Reading:
+    """One window of one state. Takes entries from the side where it begins until it has enough."""
+
+    def __init__(self, state: State, low: int, high: int, window: Window) -> None:
+        self._state = state
+        self._low, self._high = low, high
+        self._newest = window.newest
+        self._left = window.limit
+        self._bytes = window.max_bytes
+        self._taken: list[Entry] = []
+
+    def run(self) -> Steps[list[Entry]]:
+        refs = [ref for ref in self._state.segments if ref.next > self._low and ref.first < self._high]
+        if self._newest:
+            self._take(self._state.tail)
+            refs.reverse()
+        while refs and not self._enough():
+            if refs[0].size > WHOLE and 2 * self._wanted(refs[0]) < refs[0].count:
+                yield from self._take_part(refs.pop(0))
+                continue
+            batch = self._batch(refs)
+            del refs[: len(batch)]
+            for found in (yield from frames(self._state, batch)):
+                self._take(found)
+        if not self._newest:
+            self._take(self._state.tail)
+        if self._newest:
+            self._taken.reverse()
+        return self._taken
+
+    def _enough(self) -> bool:
+        if self._left is not None and self._left <= 0:
+            return True
+        return self._bytes is not None and self._bytes <= 0 and bool(self._taken)
+
+    def _take(self, frames: Sequence[Frame]) -> None:
+        for frame in reversed(frames) if self._newest else frames:
+            if self._enough():
+                return
+            if frame.start >= self._high or frame.stop <= self._low:
+                continue
+            entries = list(frame.entries(self._low, self._high))
+            if self._newest:
+                entries.reverse()
+            if self._left is None and self._bytes is None:
+                self._taken += entries
+                continue
+            for entry in entries:
+                if self._enough():
+                    return
+                self._taken.append(entry)
+                self._left = None if self._left is None else self._left - 1
+                self._bytes = None if self._bytes is None else self._bytes - len(entry.data)
+
+    def _batch(self, refs: Sequence[SegmentRef]) -> list[SegmentRef]:
+        """Return the next segments that are likely to be needed all: those are fetched together."""
+        batch, count, size = [], 0, 0
+        for ref in refs:
+            batch.append(ref)
+            count += self._overlap(ref)
+            size += ref.raw
+            if (self._left is not None and count >= self._left) or (self._bytes is not None and size >= self._bytes):
+                break
+        return batch
+
+    def _overlap(self, ref: SegmentRef) -> int:
+        return min(ref.count, min(ref.next, self._high) - max(ref.first, self._low))
+
+    def _take_part(self, ref: SegmentRef) -> Steps[None]:
+        (footer,) = yield from footers(self._state, [ref])
+        within = [block for block in footer.blocks if block.next > self._low and block.first < self._high]
+        while within and not self._enough():
+            neighbours = self._blocks(within, self._wanted(ref))
+            within = within[: -len(neighbours)] if self._newest else within[len(neighbours) :]
+            self._take((yield from blocks(self._state, ref, neighbours)))
+
+    def _wanted(self, ref: SegmentRef) -> int:
+        wanted = self._overlap(ref)
+        if self._left is not None:
+            wanted = min(wanted, self._left)
+        if self._bytes is not None:
+            wanted = min(wanted, max(self._bytes * ref.count // ref.raw, 1))
+        return wanted
+
+    def _blocks(self, within: Sequence[Block], wanted: int) -> Sequence[Block]:
+        """Return the next neighbouring blocks that are likely to be enough."""
+        count = 0
+        for taken, block in enumerate(reversed(within) if self._newest else within, 1):
+            count += min(block.count, min(block.next, self._high) - max(block.first, self._low))
+            if count >= wanted:
+                return within[-taken:] if self._newest else within[:taken]
+        return within

@@ -1,0 +1,213 @@
+"""What the protocol may ask of an object store, as values. Who performs them is somebody else's business.
+
+The protocol is written as generators: they yield a request and are sent its result. So the same code runs over a real
+store, over one that injects faults, and under a simulator that decides which request takes effect when.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from enum import Enum
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
+
+from stowfast.errors import StowfastError
+
+__all__ = [
+    "ABSENT",
+    "ANY",
+    "UNCHANGED",
+    "All",
+    "Condition",
+    "Delete",
+    "Get",
+    "Item",
+    "Items",
+    "Limits",
+    "List",
+    "Object",
+    "Pause",
+    "Put",
+    "Request",
+    "Steps",
+    "Token",
+    "World",
+    "drive",
+]
+
+R = TypeVar("R")
+
+
+class Token(NamedTuple):
+    """Which content of a key is meant. Stores compare the ETag; Google compares the version (its generation)."""
+
+    e_tag: str | None
+    version: str | None
+
+
+class Condition(Enum):
+    """What must be true of a key so that a PUT takes place, where it is not that it has a certain token."""
+
+    ANY = "any"
+    ABSENT = "absent"
+
+
+ANY: Final = Condition.ANY
+ABSENT: Final = Condition.ABSENT
+
+
+class Unchanged(Enum):
+    """The answer to a GET whose `unless` still holds."""
+
+    UNCHANGED = "unchanged"
+
+
+UNCHANGED: Final = Unchanged.UNCHANGED
+
+
+class Object(NamedTuple):
+    """The bytes `start <= offset < start + len(body)` of a key, as of `token`. `size` is that of the whole object."""
+
+    body: bytes
+    token: Token
+    size: int
+
+
+class Item(NamedTuple):
+    """One key of a listing. `modified` is microseconds since 1970 by the store's clock, often in whole seconds."""
+
+    key: str
+    size: int
+    modified: int
+    e_tag: str | None = None
+    """Of the content that was listed; None where the store does not tell."""
+
+
+class Items(NamedTuple):
+    """Keys of a listing. Complete: there are no more behind the last."""
+
+    items: list[Item]
+    complete: bool
+
+
+class Get(NamedTuple):
+    """Read a key, or a range of it. Result: `Object`; None where there is no such key; `UNCHANGED`.
+
+    `stop` may lie beyond the end, `start` may not. No answer is UnavailableError. With `fresh` no cache may answer.
+    """
+
+    key: str
+    unless: Token | None = None
+    start: int = 0
+    stop: int | None = None
+    fresh: bool = False
+
+
+class Put(NamedTuple):
+    """Write a key whole. Result: its new token.
+
+    With `ABSENT` or a token the request is sent once, and the result is None whenever there is no proof that it was
+    written: it was refused, or may have been, or the answer was lost. It may even be written later. Read it back.
+    With `ANY` the key is unique to this call: it is repeated until there is an answer, or UnavailableError.
+    """
+
+    key: str
+    body: bytes
+    condition: Condition | Token = ANY
+
+
+class Delete(NamedTuple):
+    """Remove keys. Result: None. A key that is not there is fine. No answer is UnavailableError."""
+
+    keys: tuple[str, ...]
+
+
+class List(NamedTuple):
+    """List the keys that begin with `prefix`, which ends with a slash, and lie behind `after`. Result: `Items`.
+
+    With `enough` the result may end early, once it has that many; then only the keys so far are known, and they are
+    in ascending order. A store that does not list in order ignores `enough`. No answer is UnavailableError.
+    """
+
+    prefix: str
+    after: str | None = None
+    enough: int | None = None
+
+
+class Pause(NamedTuple):
+    """Wait, so that others can get their turn. Result: None."""
+
+    seconds: float
+
+
+class All(NamedTuple):
+    """Do these side by side. Result: the list of their results."""
+
+    requests: Sequence[Get | Put | Delete | List]
+
+
+Request: TypeAlias = Get | Put | Delete | List | Pause | All
+
+Steps: TypeAlias = Generator[Request, Any, R]
+"""A protocol run: yields requests, is sent their results, returns an R."""
+
+
+class Limits(NamedTuple):
+    """How large things grow, in bytes as they are before compression. A simulator makes them small."""
+
+    tail: int = 64 * 2**10
+    """Of a tail: beyond this its older part is moved into a segment, behind the back of those who append."""
+    kept: int = 16 * 2**10
+    """Of what stays in a tail when the rest is moved: so much of the newest is read with the head alone."""
+    newest: int = 256 * 2**10
+    """Of the newest frame, which stays by itself where it is not larger: it is read most."""
+    head: int = 512 * 2**10
+    """Of a tail that a PUT may carry: beyond this its older part is moved first."""
+    block: int = 2**20
+    """Of one block of a segment, which is read and checked as a whole."""
+    growing: int = 2**20
+    """Of a segment that the next part is still merged into."""
+    segment: int = 16 * 2**20
+    """Of a segment that is no longer merged with others."""
+    worth: int = 24
+    """So many commits should be worth the PUT of a seal, as far as a head of half its largest size holds them."""
+    fan_in: int = 4
+    """How many full segments of one size are merged into one."""
+    cold: bool = False
+    """They are those of a stream that is seldom read."""
+    commits: int = 64
+    """How many of its newest commits a head knows by their id, for those that lost their answer."""
+
+
+class World(NamedTuple):
+    """What a protocol run may know of the world beside the store, so that a simulator can decide that too."""
+
+    now: Callable[[], int]
+    """Microseconds since 1970."""
+    new_id: Callable[[], str]
+    """Something that was never used before, at least 64 random bits as lower-case hex."""
+    random: Callable[[], float]
+    """A number from 0 up to 1, for jitter."""
+    limits: Limits = Limits()
+    pace: float = 0.0
+    """Seconds that a store wants between two changes of one object."""
+
+
+def drive(steps: Steps[R], perform: Callable[[Request], Any]) -> R:
+    """Perform what the steps ask for, one after the other, and return what they return.
+
+    Our errors are thrown into the steps, which may catch them.
+    """
+    try:
+        request = next(steps)
+        while True:
+            try:
+                result = perform(request)
+            except StowfastError as error:
+                request = steps.throw(error)
+            else:
+                request = steps.send(result)
+    except StopIteration as end:
+        value: R = end.value
+        return value
+    finally:
+        steps.close()

@@ -1,0 +1,211 @@
+"""Sealing: the older part of a tail becomes a segment. Merging: segments become few, so that few are ever needed.
+
+A new part goes into the last segment as long as that is growing; four full ones of about one size become one, up to a
+largest size. So a stream of 100 MB has at most a dozen segments, and a byte is uploaded some ten times in its life.
+Source: size-tiered compaction, as log-structured stores do it (O'Neil et al., The Log-Structured Merge-Tree, 1996).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from stowfast.backends.objects.protocol.fetch import VanishedError, segments
+from stowfast.backends.objects.protocol.keys import place_of
+from stowfast.backends.objects.protocol.requests import All, Put
+from stowfast.backends.objects.protocol.segment import Footer, build, grouped
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stowfast.backends.objects.protocol.frames import Frame
+    from stowfast.backends.objects.protocol.requests import Limits, Steps, World
+    from stowfast.backends.objects.protocol.state import SegmentRef, State
+
+__all__ = ["Sealed", "crowded", "due", "limits_of", "merge", "older", "pack", "seal"]
+
+
+_COLD: Final = 16
+"""How much sooner cold entries are moved."""
+_LARGE_ENOUGH: Final = 4
+"""How much smaller a cold segment is that is merged no more: eight of them would be more than what anybody reads."""
+_WORTH_OF_COLD: Final = 4
+"""A PUT more for so many commits, instead of uploading what nobody reads with each of them."""
+
+
+class Sealed(NamedTuple):
+    """Segments that were written, and what of a head they can be put in the place of."""
+
+    life: int
+    moved: tuple[Frame, ...]
+    replaced: tuple[str, ...]
+    """Ids of neighbours; where something was moved, of the last ones."""
+    refs: tuple[SegmentRef, ...]
+
+
+def limits_of(state: State, limits: Limits) -> Limits:
+    """Return how large things grow in a stream, whose entries may be cold.
+
+    What a head carries is uploaded again by every commit, which is worth it while it is read. Nobody reads what is
+    cold, so it is moved sooner, all of it, and what is large never gets into the head.
+    """
+    if not state.cold:
+        return limits
+    tail = max(limits.tail // _COLD, 1)
+    return limits._replace(
+        tail=tail,
+        kept=0,
+        newest=tail // 2,
+        head=limits.head // 2 // _COLD,
+        growing=tail,
+        worth=_WORTH_OF_COLD,
+        segment=limits.segment // _LARGE_ENOUGH,
+        fan_in=2 * limits.fan_in,
+        cold=True,
+    )
+
+
+def due(state: State, before: State, limits: Limits) -> bool:
+    """Say whether a commit that found one head and left another should seal.
+
+    The one that crosses the limit does, so that not every process uploads the same; beyond twice the limit anyone. What
+    is cold has one writer as a rule, who may have had another seal under way.
+    """
+    if state.head is None or not state.tail:
+        return False
+    size = state.tail_size
+    worth = limits.kept + limits.worth * size // len(state.tail)
+    limit = max(limits.tail, min(worth, limits.head // 2))
+    crosses = True
+    if not state.cold:
+        limit = max(limit, 2 * len(state.tail[-1].raw))
+        crosses = before.tail_size <= limit or size > 2 * limit
+    return size > limit and crosses and bool(older(state.tail, limits))
+
+
+def older(tail: Sequence[Frame], limits: Limits) -> tuple[Frame, ...]:
+    """Return the frames that do not stay. The newest stays where it is not too large itself: it is read most."""
+    kept = size = 0
+    for frame in reversed(tail):
+        size += len(frame.raw)
+        if size > (limits.kept if kept else limits.newest):
+            break
+        kept += 1
+    return tuple(tail[: len(tail) - kept])
+
+
+def pack(state: State, frames: Sequence[Frame], world: World) -> tuple[list[SegmentRef], list[Put]]:
+    """Make segments of frames alone: what the head will say of them, and what to write before it."""
+    refs, uploads = [], []
+    for group in grouped(frames, world.limits.segment):
+        ref, upload = _segment(state, [], group, world)
+        refs.append(ref)
+        uploads.append(upload)
+    return refs, uploads
+
+
+def seal(state: State, world: World) -> Steps[Sealed | None]:
+    """Write the older part of a tail as a segment. Nothing refers to it until `Draft.swap`.
+
+    None: another process has merged what this would have been merged with.
+    """
+    limits = limits_of(state, world.limits)
+    moved = older(state.tail, limits)
+    raw = sum(len(frame.raw) for frame in moved)
+    if raw > limits.segment:
+        refs, uploads = pack(state, moved, world)
+        yield All(uploads)
+        return Sealed(state.life, moved, (), tuple(refs))
+    first = _growing(state.segments, raw, limits)
+    return (yield from _merged(state, state.segments[first:], moved, world))
+
+
+def crowded(refs: Sequence[SegmentRef], limits: Limits) -> Sequence[SegmentRef]:
+    """Return the neighbours that should become one; none where there are few enough."""
+    first = _growing(refs, 0, limits)
+    # The next seal takes care of what is growing, unless nobody seals: large entries are written by their own commits.
+    stop = first if len(refs) - first < limits.fan_in else len(refs)
+    if not stop:
+        return ()
+    start, largest = stop - 1, limits.fan_in * limits.segment
+    raw = refs[start].raw
+    if limits.cold:
+        return _equals(refs, start, limits)
+    while raw < limits.segment:
+        run, level, held = start, _level(raw, limits), raw
+        while run and _level(refs[run - 1].raw, limits) <= level and held + refs[run - 1].raw <= largest:
+            run -= 1
+            held += refs[run].raw
+        # One that is smaller than what is behind it would never have neighbours of its own size again.
+        small = any(_level(ref.raw, limits) < level for ref in refs[run:start])
+        if start - run < limits.fan_in - 1 and not small:
+            break
+        start, raw = run, held
+    return refs[start:stop] if stop - start > 1 else ()
+
+
+def _equals(refs: Sequence[SegmentRef], last: int, limits: Limits) -> Sequence[SegmentRef]:
+    """Return what cold segments should become one: many of a size, or small ones behind which a large one has come.
+
+    A large one is not written again for the sake of small ones, as in a row that is read: a row of a few segments more
+    costs those who read all of it a few requests, and one that is written again and again costs everybody.
+    """
+    level = _level(refs[last].raw, limits)
+    start, equals, held = last, 1, refs[last].raw
+    while start and (below := _level(refs[start - 1].raw, limits)) <= level:
+        held += refs[start - 1].raw
+        if held > limits.segment:
+            break
+        start -= 1
+        equals += below == level
+    if equals >= limits.fan_in:
+        return refs[start : last + 1]
+    start, held = last, 0
+    while start and _level(refs[start - 1].raw, limits) < level:
+        held += refs[start - 1].raw
+        if held > limits.segment:
+            break
+        start -= 1
+    return refs[start:last] if last - start > 1 else ()
+
+
+def merge(state: State, refs: Sequence[SegmentRef], world: World) -> Steps[Sealed | None]:
+    """Write one segment in the place of several. Nothing refers to it until `Draft.swap`.
+
+    None: another process has merged them.
+    """
+    return (yield from _merged(state, refs, (), world))
+
+
+def _merged(state: State, old: Sequence[SegmentRef], moved: tuple[Frame, ...], world: World) -> Steps[Sealed | None]:
+    try:
+        found = yield from segments(state, old)
+    except VanishedError:
+        return None
+    ref, upload = _segment(state, found, moved, world)
+    yield All([upload])
+    return Sealed(state.life, moved, tuple(ref.id for ref in old), (ref,))
+
+
+def _segment(
+    state: State, old: Sequence[tuple[Footer, bytes]], frames: Sequence[Frame], world: World
+) -> tuple[SegmentRef, Put]:
+    assert state.head is not None
+    id = world.new_id()
+    ref, body = build(state.name, state.head.incarnation, id, old, frames, world.limits.block)
+    return ref, Put(place_of(state.name).segment(state.life, id), body)
+
+
+def _growing(refs: Sequence[SegmentRef], raw: int, limits: Limits) -> int:
+    """Return the index of the first of those at the end that are still growing, and that `raw` bytes more go into."""
+    start = len(refs)
+    while start and refs[start - 1].raw < limits.growing and raw + refs[start - 1].raw <= limits.segment:
+        start -= 1
+        raw += refs[start].raw
+    return start
+
+
+def _level(raw: int, limits: Limits) -> int:
+    level, size = 0, limits.growing
+    while raw >= size:
+        level, size = level + 1, size * limits.fan_in
+    return level

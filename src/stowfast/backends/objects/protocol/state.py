@@ -1,0 +1,278 @@
+"""The head object of a stream: how it is written, and what is known of a stream once it was read.
+
+    "SFH" | u8 version | u32 length of the header | u32 length of the note | u32 CRC-32 | header | note | frames
+
+All numbers are little-endian. The checksum is that of what is before it, and of header and note: of the lengths too,
+or a byte could change sides between header and note unnoticed. The header is JSON, with spaces behind it, so that the
+size of the object modulo 4 tells a listing, which sees no more than sizes, what it has to know: 0 a living stream, 1
+one that expires, 2 none.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Final, NamedTuple
+from zlib import crc32
+
+import msgspec
+
+from stowfast.abc import Head
+from stowfast.backends.objects.protocol.frames import MALFORMED, Count, Frame, Known, Number, parse_frames
+from stowfast.errors import DamagedError, UnsupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from stowfast.backends.objects.protocol.requests import Token
+
+__all__ = [
+    "EXPIRING",
+    "GONE",
+    "LIVING",
+    "SegmentRef",
+    "State",
+    "decode_header",
+    "decode_state",
+    "encode_state",
+    "header_of",
+]
+
+LIVING: Final = 0
+EXPIRING: Final = 1
+GONE: Final = 2
+
+_MAGIC: Final = b"SFH"
+_VERSION: Final = 1
+_LENGTHS: Final = struct.Struct("<4sII")
+_PREFIX: Final = struct.Struct("<4sIII")
+
+
+class SegmentRef(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a head says of a segment. Sizes are in bytes."""
+
+    id: str
+    first: Count
+    """The position of its first entry."""
+    next: Count
+    """The position behind its last one. Between them some may have been removed."""
+    count: Count
+    raw: Count
+    """Size of its frames."""
+    size: Count
+    """Size of the object."""
+    footer: Count
+    """Size of the footer at its end."""
+    crc: Count
+    """CRC-32 of the footer, which has those of the blocks."""
+    calls: Count
+    """How many hashes of op_ids its footer has."""
+    blobs: Count
+    """How many blobs its frames refer to."""
+
+
+class _Header(msgspec.Struct, omit_defaults=True):
+    name: str
+    life: Count
+    commit: Count
+    recent: list[str]
+    tail: Count
+    checksum: Count = 0
+    origin: str = ""
+    dropped: Count = 0
+    cold: bool = False
+    condemned: list[str] = []
+    grave: list[str] = []
+    operations: list[Known] = []
+    segments: list[SegmentRef] = []
+    incarnation: str | None = None
+    first: Count = 0
+    next: Count = 0
+    length: Count = 0
+    base: Number = 0
+    revision: Count = 0
+    labels: dict[str, str] = {}
+    created_at: Number = 0
+    updated_at: Number = 0
+    expires_at: Number | None = None
+
+
+class State(NamedTuple):
+    """All that a head object says, at one moment. Immutable, so that it can be kept and shared."""
+
+    name: str
+    token: Token | None = None
+    """None: there is no object."""
+    head: Head | None = None
+    """None: the stream was deleted, or never was."""
+    life: int = 0
+    """How many lives the stream has had, this one included. An id of a life that counts."""
+    commit: int = 0
+    """How often the head was written."""
+    recent: tuple[str, ...] = ()
+    """The ids of the newest commits, the last being that of this very head."""
+    origin: str = ""
+    """The id of the first commit of all."""
+    operations: tuple[Known, ...] = ()
+    """Calls that are remembered though their entries are gone, or never were."""
+    segments: tuple[SegmentRef, ...] = ()
+    tail: tuple[Frame, ...] = ()
+    dropped: int = 0
+    """How often blobs that were in use came into the grave."""
+    condemned: tuple[str, ...] = ()
+    """What a sweep took for an orphan, the newest last: whoever uploaded it may not refer to it any more, ever."""
+    grave: tuple[str, ...] = ()
+    """What is to be deleted, as nothing refers to it: keys below the stream's folder, as those of `condemned`."""
+    cold: bool = False
+    """What was added last is seldom read, so it is better moved out of the head soon than carried along."""
+
+    @property
+    def id(self) -> str:
+        """The id of the commit that wrote this head; empty where there is none. Two heads with one id are the same."""
+        return self.recent[-1] if self.recent else ""
+
+    @property
+    def tail_size(self) -> int:
+        """Bytes of the tail."""
+        return sum(len(frame.raw) for frame in self.tail)
+
+
+_encode: Final = msgspec.json.Encoder().encode
+_decoder: Final = msgspec.json.Decoder(_Header)
+
+
+def encode_state(state: State) -> bytes:
+    """Write a head object."""
+    head = state.head
+    header = _Header(
+        name=state.name,
+        life=state.life,
+        commit=state.commit,
+        recent=list(state.recent),
+        tail=state.tail_size,
+        checksum=_checksum(state.tail),
+        origin=state.origin,
+        dropped=state.dropped,
+        cold=state.cold,
+        condemned=list(state.condemned),
+        grave=list(state.grave),
+        operations=list(state.operations),
+        segments=list(state.segments),
+    )
+    note = b""
+    if head is not None:
+        note = head.note
+        header.incarnation, header.labels = head.incarnation, head.labels
+        header.first, header.next, header.length = head.first, head.next, head.length
+        header.base, header.revision = head.base, head.revision
+        header.created_at, header.updated_at, header.expires_at = head.created_at, head.updated_at, head.expires_at
+    written = _encode(header)
+    padding = (_kind(header) - (_PREFIX.size + len(written) + len(note) + header.tail)) % 4
+    written += b" " * padding
+    prefix = _LENGTHS.pack(_MAGIC + bytes((_VERSION,)), len(written), len(note))
+    checksum = crc32(note, crc32(written, crc32(prefix)))
+    return b"".join((prefix, checksum.to_bytes(4, "little"), written, note, *(frame.raw for frame in state.tail)))
+
+
+def decode_state(name: str, body: bytes, token: Token) -> State:
+    """Read a head object.
+
+    Raises:
+        DamagedError: it is not one, or a byte of it is wrong or missing, or it is of another stream.
+        UnsupportedError: it is of a newer version.
+    """
+    state, tail, checksum = _decode(name, body, token)
+    where = f"the head of {name!r}"
+    frames = parse_frames(memoryview(body)[len(body) - tail :] if tail else b"", where)
+    if _checksum(frames) != checksum:
+        raise DamagedError(f"{where} does not match the checksum of its tail")
+    entries = sum(len(frame.sizes) for frame in frames) + sum(segment.count for segment in state.segments)
+    if state.head is not None and entries != state.head.length:
+        raise DamagedError(f"{where}: it says {state.head.length} entries, and refers to {entries}")
+    if frames and state.head is not None:
+        low = state.segments[-1].next if state.segments else state.head.first
+        if frames[0].start < low or frames[-1].next > state.head.next:
+            raise DamagedError(f"{where}: its tail lies outside its bounds")
+    return state._replace(tail=tuple(frames))
+
+
+def header_of(start: bytes) -> bytes:
+    """Return what of a head comes before its tail, from its first bytes that `decode_header` has read."""
+    _, header, note, _ = _PREFIX.unpack_from(start)
+    return start[: _PREFIX.size + header + note]
+
+
+def decode_header(name: str | None, start: bytes, token: Token, size: int) -> State | None:
+    """Read a head of which only the first bytes are here: all but the tail; None where they are too few.
+
+    A name of None takes whatever stream it is of.
+    """
+    if len(start) < size:
+        if len(start) < _PREFIX.size:
+            return None
+        _, header, note, _ = _PREFIX.unpack_from(start)
+        if len(start) < _PREFIX.size + header + note:
+            return None
+    return _decode(name, start, token, size)[0]
+
+
+def _decode(name: str | None, body: bytes, token: Token, size: int | None = None) -> tuple[State, int, int]:
+    where = "a head" if name is None else f"the head of {name!r}"
+    size = len(body) if size is None else size
+    if body[:3] != _MAGIC or len(body) < _PREFIX.size:
+        raise DamagedError(f"{where} is not one of ours")
+    magic, written, noted, checksum = _PREFIX.unpack_from(body)
+    if magic[3] != _VERSION:
+        raise UnsupportedError(f"{where} is of version {magic[3]}, this Stowfast reads {_VERSION}: upgrade it")
+    end = _PREFIX.size + written + noted
+    view = memoryview(body)
+    if end > len(body) or crc32(view[_PREFIX.size : end], crc32(view[: _LENGTHS.size])) != checksum:
+        raise DamagedError(f"{where} does not match its checksum")
+    note = bytes(body[end - noted : end])
+    try:
+        header = _decoder.decode(view[_PREFIX.size : end - noted])
+    except MALFORMED as error:
+        raise DamagedError(f"{where} does not decode") from error
+    if end + header.tail != size:
+        raise DamagedError(f"{where} has {size:,} bytes, and says {end + header.tail:,}")
+    if name is not None and header.name != name:
+        raise DamagedError(f"{where} is that of {header.name!r}: two names have one key")
+    if not _sound(header) or size % 4 != _kind(header):
+        raise DamagedError(f"{where} contradicts itself")
+    head = None
+    if header.incarnation is not None:
+        head = Head(
+            header.name, header.incarnation, header.first, header.next, header.length, header.base, header.revision,
+            header.labels, note, header.created_at, header.updated_at, header.expires_at,
+        )  # fmt: skip
+    state = State(
+        header.name, token, head, header.life, header.commit, tuple(header.recent), header.origin,
+        tuple(header.operations), tuple(header.segments), (), header.dropped, tuple(header.condemned),
+        tuple(header.grave), header.cold,
+    )  # fmt: skip
+    return state, header.tail, header.checksum
+
+
+def _kind(header: _Header) -> int:
+    if header.incarnation is None:
+        return GONE
+    return LIVING if header.expires_at is None else EXPIRING
+
+
+def _sound(header: _Header) -> bool:
+    """Say whether the segments lie one behind the other, within the stream; a stream that is gone has none."""
+    if header.incarnation is None:
+        return not header.segments and not header.tail
+    behind = header.first
+    for ref in header.segments:
+        if ref.first < behind or not 0 < ref.count <= ref.next - ref.first or not ref.raw or ref.footer >= ref.size:
+            return False
+        behind = ref.next
+    return behind <= header.next
+
+
+def _checksum(frames: Iterable[Frame]) -> int:
+    """Bind a tail to its header, so that no frame of another head can lie among its own."""
+    checksum = 0
+    for frame in frames:
+        checksum = crc32(frame.raw, checksum)
+    return checksum

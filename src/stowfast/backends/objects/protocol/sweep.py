@@ -1,0 +1,149 @@
+"""Sweeping: removing for good what nobody can reach, without taking what somebody is about to refer to.
+
+Source: the boundary of SlateDB's RFC 26, and the garbage collection of icechunk's design document 11: fence, then
+delete.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from stowfast.abc import Swept
+from stowfast.backends.objects.protocol.commit import replace
+from stowfast.backends.objects.protocol.draft import CONDEMNED_REMEMBERED, Draft
+from stowfast.backends.objects.protocol.fetch import VanishedError, linked, look, look_again
+from stowfast.backends.objects.protocol.keys import DATA, HEADS, is_blob, place_at, place_of
+from stowfast.backends.objects.protocol.requests import Delete, Get, List, Pause
+from stowfast.backends.objects.protocol.state import EXPIRING, decode_header
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stowfast.backends.objects.protocol.keys import Place
+    from stowfast.backends.objects.protocol.requests import Item, Steps, World
+    from stowfast.backends.objects.protocol.state import State
+
+__all__ = ["Litter", "bury", "survey", "sweep_stream"]
+
+_SPARED: Final = 86_400 * 1_000_000
+_DELETED_TOGETHER: Final = 1_000
+_LIFE: Final = re.compile(r"[0-9a-f]{8,}")
+
+
+class Litter(NamedTuple):
+    """A stream that a sweep has to look at, and what lay in its folder when the bucket was listed."""
+
+    place: Place
+    items: tuple[Item, ...]
+
+
+def survey() -> Steps[tuple[list[Litter], list[str]]]:
+    """List the bucket. Return the streams that expire or have something in their folder, and the folders of heads."""
+    heads = (yield List(HEADS)).items
+    data = (yield List(DATA)).items
+    folders: dict[Place, list[Item]] = {}
+    for item in heads:
+        place = place_at(item.key)
+        if place is not None and place.head == item.key and item.size % 4 == EXPIRING:
+            folders[place] = []
+    for item in data:
+        place = place_at(item.key)
+        if place is not None:
+            folders.setdefault(place, []).append(item)
+    kinds = sorted({item.key.rpartition("/")[0] + "/" for item in heads})
+    return [Litter(place, tuple(items)) for place, items in folders.items()], kinds
+
+
+def bury(name: str, files: Sequence[str]) -> Steps[None]:
+    """Delete what lies in the grave of a head that was written, or what none refers to and none ever will."""
+    folder = place_of(name).folder
+    for first in range(0, len(files), _DELETED_TOGETHER):
+        yield Delete(tuple(folder + file for file in files[first : first + _DELETED_TOGETHER]))
+
+
+def sweep_stream(litter: Litter, world: World, *, dry_run: bool = False) -> Steps[Swept]:
+    """Remove what nobody can reach of one stream. The bucket was listed before, so what is new is not in the list.
+
+    1. An expired stream is deleted.
+    2. Segments of past lives go at once: a life that is over never comes back.
+    3. What the head does not refer to and is a day old is condemned, in the head: whoever wanted to refer to it has to
+       replace that head, has lost the race, and will see it there. It goes into the grave.
+    4. What is in the grave is deleted, and then taken out of it.
+
+    Where another writer is faster, the rest is left to the next sweep. A dry run only reads.
+    """
+    name = yield from _name(litter.place)
+    if name is None:
+        return Swept(0, 0)
+    state = yield from look(name)
+    referred: set[str] = set()
+    while True:
+        draft = Draft(state, world, {})
+        try:
+            yield from draft.end_expired()
+            if any(is_blob(item.key) for item in litter.items):
+                referred = yield from linked(draft.state)
+            break
+        except VanishedError as error:
+            state = yield from look_again(state, error)
+    expired = draft.changed
+    place = litter.place
+    kept = {place.blob(blob) for blob in referred}
+    kept.update(place.segment(state.life, ref.id) for ref in draft.state.segments)
+    kept.update(place.folder + file for file in draft.state.grave)
+    _, orphans = _sort(litter, state, kept, world.now() - _SPARED)
+    if orphans:
+        draft.condemn(orphans)
+    if dry_run:
+        state = draft.state
+    elif draft.changed:
+        yield Pause(world.pace)  # whoever has just written this head was not asked for the pace
+        done, state = yield from replace(state, draft.state, world)
+        if not done:
+            return Swept(0, 0)
+    past, _ = _sort(litter, state, kept, 0)
+    doomed = {place.folder + file for file in (*past, *state.grave)}
+    gone = [item for item in litter.items if item.key in doomed]
+    swept = Swept(int(expired), sum(is_blob(item.key) for item in gone), sum(item.size for item in gone))
+    if dry_run:
+        return swept
+    yield from bury(name, past)
+    if state.grave:
+        yield from bury(name, state.grave)
+        draft = Draft(state, world, {}, buried=state.grave)
+        yield Pause(world.pace)
+        yield from replace(state, draft.state, world)
+    return swept
+
+
+def _name(place: Place) -> Steps[str | None]:
+    """Return the name of a stream. None: it is too long for its key, and has no head that would tell it."""
+    if place.name is not None:
+        return place.name
+    head = yield Get(place.head)
+    state = decode_header(None, head.body, head.token, head.size) if head is not None else None
+    return state.name if state is not None and place_of(state.name) == place else None
+
+
+def _sort(litter: Litter, state: State, kept: set[str], spared: int) -> tuple[list[str], list[str]]:
+    """Return what is of a past life, and what else is not kept and was there before `spared`."""
+    past, orphans = [], []
+    folder = litter.place.folder
+    for item in litter.items:
+        if item.key in kept:
+            continue
+        file = item.key.removeprefix(folder)
+        if _is_past(file, state):
+            past.append(file)
+        elif item.modified < spared:
+            orphans.append(file)
+    return past, orphans[:CONDEMNED_REMEMBERED]
+
+
+def _is_past(file: str, state: State) -> bool:
+    life = file.partition("/")[0]
+    if not _LIFE.fullmatch(life):
+        return False
+    # A life that has not begun yet may already have segments: they are written before the head that refers to them.
+    return int(life, 16) < state.life or (state.head is None and int(life, 16) == state.life)

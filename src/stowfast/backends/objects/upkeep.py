@@ -1,0 +1,183 @@
+"""Upkeep: what is done for a stream behind the back of those who commit to it. Sealing, merging, deleting."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from concurrent.futures import Future, wait
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from stowfast.backends.objects.protocol.keys import segment_file
+from stowfast.backends.objects.protocol.seal import crowded, due, limits_of, merge, seal
+from stowfast.backends.objects.protocol.sweep import bury
+from stowfast.errors import StowfastError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from concurrent.futures import Executor
+    from typing import Any
+
+    from stowfast.backends.objects.protocol.commit import Committed
+    from stowfast.backends.objects.protocol.requests import Steps, World
+    from stowfast.backends.objects.protocol.seal import Sealed
+    from stowfast.backends.objects.protocol.state import State
+
+__all__ = ["Upkeep", "Work"]
+
+_log = logging.getLogger(__name__)
+
+_ROOM: Final = 1.0
+"""Seconds that a commit waits for a seal. Beyond that it writes a segment of its own, which makes the seal void."""
+
+_REST: Final = 10.0
+"""Seconds without another seal or merge after one that failed."""
+
+
+class Work(NamedTuple):
+    """What upkeep works with."""
+
+    run: Callable[[Steps[Any]], Any]
+    """Performs the protocol."""
+    helpers: Executor
+    world: World
+
+
+class Upkeep:
+    """The upkeep of one stream: one seal and one merge at a time. Nobody waits for it, except who would outrun it.
+
+    Args:
+        put_to_use: called when there are segments for a commit.
+    """
+
+    def __init__(self, name: str, work: Work, put_to_use: Callable[[], None]) -> None:
+        self._name = name
+        self._work = work
+        self._put_to_use = put_to_use
+        self._lock = threading.Lock()
+        self._sealing: Future[None] | None = None
+        self._merging = False
+        self._sealed: list[Sealed] = []
+        self._buried: set[str] = set()
+        self._burying: set[str] = set()
+        self._rests_until = float("-inf")
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is under way."""
+        return not (self._sealing or self._merging or self._sealed or self._burying)
+
+    @property
+    def pending(self) -> bool:
+        """Segments wait for a commit that puts them to use."""
+        return bool(self._sealed)
+
+    def take(self) -> tuple[list[Sealed], frozenset[str]]:
+        """Return what the next commit is to put to use, and what it need not name in the grave any more."""
+        with self._lock:
+            sealed, self._sealed = self._sealed, []
+            return sealed, frozenset(self._buried)
+
+    def wait_for_room(self, state: State | None) -> None:
+        """Let a seal come in that is under way, where the tail is nearly full: the next commit would make it void."""
+        with self._lock:
+            sealing = self._sealing
+        if sealing is None or state is None:
+            return
+        if state.cold or state.tail_size > self._work.world.limits.head * 3 // 4:
+            wait([sealing], _ROOM)
+
+    def follow(self, done: Committed) -> None:
+        """Begin what a commit has made due."""
+        state = done.state
+        limits = limits_of(state, self._work.world.limits)
+        seals = due(state, done.before, limits)
+        # Asked once for each new row of segments: what cannot be merged, say as it is damaged, is not tried for ever.
+        crowd = crowded(state.segments, limits) if state.segments != done.before.segments else ()
+        with self._lock:
+            free = not self._sealed and time.monotonic() >= self._rests_until
+            if seals := seals and free and self._sealing is None:
+                self._sealing = Future()
+            if merges := bool(crowd) and free and not self._merging:
+                self._merging = True
+            self._buried.intersection_update(state.grave)
+            doomed = [file for file in state.grave if file not in self._buried and file not in self._burying]
+            self._burying.update(doomed)
+        if seals:
+            self._begin(self._seal, state)
+        if merges:
+            self._begin(self._merge, merge(state, crowd, self._work.world))
+        if doomed:
+            self._begin(self._bury, doomed)
+        for refused in done.refused:
+            files = [segment_file(refused.life, ref.id) for ref in refused.refs]
+            self._begin(self._work.run, bury(self._name, files))
+
+    def _seal(self, state: State) -> None:
+        ended = self._sealing
+        sealed = None
+        try:
+            sealed = self._work.run(seal(state, self._work.world))
+        except BaseException:
+            self._rest()
+            raise
+        finally:
+            with self._lock:
+                self._sealing = None
+                self._sealed += [sealed] if sealed is not None else []
+            if ended is not None:
+                ended.set_result(None)
+        if sealed is not None:
+            self._put_to_use()
+
+    def _merge(self, steps: Steps[Sealed | None]) -> None:
+        merged = None
+        try:
+            merged = self._work.run(steps)
+        except BaseException:
+            self._rest()
+            raise
+        finally:
+            with self._lock:
+                self._merging = False
+                self._sealed += [merged] if merged is not None else []
+        if merged is not None:
+            self._put_to_use()
+
+    def _rest(self) -> None:
+        self._rests_until = time.monotonic() + _REST
+
+    def _bury(self, files: Sequence[str]) -> None:
+        try:
+            self._work.run(bury(self._name, files))
+            with self._lock:
+                self._buried.update(files)
+        finally:
+            with self._lock:
+                self._burying.difference_update(files)
+
+    def _begin(self, work: Callable[..., None], *args: Any) -> None:
+        once = _Once(work, args)
+        try:
+            self._work.helpers.submit(once)
+        except RuntimeError:  # the place is being closed; or no thread can be made, but what was queued may still run
+            once()
+
+
+class _Once:
+    """Calls a function once, however often it is called itself. What fails is said in the log, and not raised."""
+
+    def __init__(self, function: Callable[..., None], args: tuple[Any, ...]) -> None:
+        self._function = function
+        self._args = args
+        self._first = threading.Lock()
+
+    def __call__(self) -> None:
+        if not self._first.acquire(blocking=False):
+            return
+        try:
+            self._function(*self._args)
+        except StowfastError as error:
+            _log.info("left to the next commit or to a sweep: %s", error)
+        except Exception:  # noqa: BLE001 - nobody waits for it, and whoever commits must not be harmed
+            _log.exception("the upkeep of a stream failed")

@@ -1,0 +1,70 @@
+"""Every error Stowfast raises, drawn as a tree by what the caller does next.
+
+    StowfastError
+    ├── NotFoundError    (LookupError)          not there             -> create it, or report it
+    ├── ConflictError                           someone was first     -> read again, then decide
+    ├── InvalidError     (ValueError)           the call is wrong     -> fix the code; nothing was stored
+    ├── UnsupportedError (NotImplementedError)  this place never can  -> choose another place
+    ├── UnavailableError                        no answer             -> repeat with the same op_id: it may be done
+    └── DamagedError                            bytes do not decode   -> call an operator; never wrong data
+
+The driver's own error is always the `__cause__`. Absence is an answer, not a failure: an unknown conversation is an
+empty list, an unknown artifact or task is None.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+__all__ = [
+    "ConflictError",
+    "DamagedError",
+    "InvalidError",
+    "NotFoundError",
+    "StowfastError",
+    "UnavailableError",
+    "UnsupportedError",
+]
+
+
+class StowfastError(Exception):
+    """Anything Stowfast raises on purpose. Catch a subclass to act on it."""
+
+
+class NotFoundError(StowfastError, LookupError):
+    """A thing that the call needs is not there. Create it, or report it."""
+
+
+class ConflictError(StowfastError):
+    """Someone was first, and nothing of this call was stored. Read again, then decide.
+
+    `current` is what an `expect=` was compared with, where one was given: the position or version that comes next.
+    `owner` and `until` say who has the lease of a task and when it ends, where that is in the way.
+    """
+
+    def __init__(
+        self, message: str, *, current: int | None = None, owner: str | None = None, until: datetime | None = None
+    ) -> None:
+        super().__init__(message)
+        self.current = current
+        self.owner = owner
+        self.until = until
+
+
+class InvalidError(StowfastError, ValueError):
+    """The call itself is wrong, and nothing was stored. Fix the code."""
+
+
+class UnsupportedError(StowfastError, NotImplementedError):
+    """This place can never do that. Choose another place."""
+
+
+class UnavailableError(StowfastError):
+    """The place gave no answer. A write may have been done: repeat the call with the same `op_id` to be sure."""
+
+
+class DamagedError(StowfastError):
+    """Stored bytes do not decode or do not match their checksum. Call an operator; wrong data is never returned."""

@@ -1,0 +1,111 @@
+"""Which place a URL means: one line per scheme. Other packages add theirs as entry points of `stowfast.backends`."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qsl
+
+from stowfast.errors import InvalidError, UnsupportedError
+
+if TYPE_CHECKING:
+    from stowfast.abc import Backend
+
+__all__ = ["BACKENDS", "connect", "find"]
+
+BACKENDS: Final = {
+    "memory": "stowfast.backends.memory:MemoryBackend",
+    "sqlite": "stowfast.backends.sqlite:SQLiteBackend",
+    "s3": "stowfast.backends.objects.backend:ObjectBackend",
+    "gs": "stowfast.backends.objects.backend:ObjectBackend",
+    "az": "stowfast.backends.objects.backend:ObjectBackend",
+}
+
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
+
+EXTRAS: Final = {"s3": "s3", "gs": "s3", "az": "s3"}
+"""The extra that a scheme's driver comes with, where it needs one."""
+
+
+def find(url: str) -> tuple[type[Backend], str, dict[str, Any]]:
+    """Return the backend class of a URL, the URL without its query, and the query as keyword arguments.
+
+    Of the URL behind its scheme nothing but the names of its options is ever in an error: it may hold a password.
+
+    Raises:
+        InvalidError: the scheme or an option is unknown. The error lists the known ones.
+        UnsupportedError: the scheme's driver is not installed. The error names what to install.
+    """
+    if not isinstance(url, str):
+        raise InvalidError(f"a URL is a str such as 'sqlite:///agent.db', not {type(url).__name__}")
+    address, _, query = url.partition("?")
+    scheme, colon, _ = address.partition(":")
+    if not colon or not _SCHEME.fullmatch(scheme):
+        known = ", ".join(f"{known}:" for known in _known())
+        raise InvalidError(f"a URL begins with one of {known}; a file is sqlite:///agent.db")
+    scheme = scheme.lower()  # https://www.rfc-editor.org/rfc/rfc3986#section-3.1
+    address = f"{scheme}:{address.partition(':')[2]}"
+    backend = _load(scheme)
+    pairs = parse_qsl(query, keep_blank_values=True)
+    options = dict(pairs)
+    _check_options(scheme, backend, options)
+    if len(options) < len(pairs):
+        raise InvalidError(f"{scheme}: an option comes twice in the URL: give it once")
+    return backend, address, options
+
+
+async def connect(url: str, **options: Any) -> Backend:
+    """Open the place that a URL means, by `open(url, **options)` of its backend class.
+
+    Raises:
+        InvalidError: as `find` does; or an option is unknown, or is in the URL too.
+    """
+    backend, address, from_url = find(url)
+    scheme = address.partition(":")[0]
+    _check_options(scheme, backend, options)
+    if twice := sorted(options.keys() & from_url.keys()):
+        raise InvalidError(f"{scheme}: {', '.join(twice)} is in the URL and beside it: give it once")
+    opened: Backend = await backend.open(address, **from_url, **options)  # type: ignore[attr-defined]
+    return opened
+
+
+def _check_options(scheme: str, backend: type[Backend], options: dict[str, Any]) -> None:
+    named = getattr(backend, "option_names", None)  # where one class serves several schemes, whose options differ
+    parameters = inspect.signature(backend.open).parameters  # type: ignore[attr-defined]
+    known = list(named(scheme)) if named is not None else [name for name in parameters if name != "url"]
+    if unknown := sorted(options.keys() - set(known)):
+        # What is no name may be the rest of a password that has a question mark.
+        named = ", ".join(name if name.isidentifier() else "..." for name in unknown)
+        raise InvalidError(f"{scheme}: has no option {named}; it has {', '.join(known) or 'none'}")
+
+
+def _load(scheme: str) -> type[Backend]:
+    target = BACKENDS.get(scheme)
+    try:
+        if target is not None:
+            module, _, name = target.partition(":")
+            found: type[Backend] = getattr(import_module(module), name)
+            return found
+        for point in _entry_points():
+            if point.name == scheme:
+                loaded: type[Backend] = point.load()
+                return loaded
+    except ImportError as error:
+        if error.name is None or error.name.partition(".")[0] == "stowfast":
+            raise
+        extra = EXTRAS.get(scheme)
+        fix = f"pip install 'stowfast[{extra}]'" if extra else f"install {error.name}"
+        raise UnsupportedError(f"{scheme}: needs {error.name}: {fix}") from error
+    raise InvalidError(f"no place is called {scheme}: there are {', '.join(f'{known}:' for known in _known())}")
+
+
+def _known() -> list[str]:
+    return sorted({*BACKENDS, *(point.name for point in _entry_points())})
+
+
+def _entry_points() -> Any:
+    from importlib.metadata import entry_points
+
+    return entry_points(group="stowfast.backends")

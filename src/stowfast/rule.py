@@ -1,0 +1,222 @@
+"""The rule: what a `Change` means, as a pure function from one head to the next. Every place calls it.
+
+A backend loads the head (and the receipt that its op_id left, if any), calls `apply` or `repeat`, and stores the
+effect atomically. That is the whole commit path; what is left to a backend is where the bytes go.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from stowfast.abc import KEEP, MAX_ENTRY_BYTES, MAX_HEAD_BYTES, MAX_NAME_BYTES, Change, Head, Listed, Receipt
+from stowfast.errors import ConflictError, InvalidError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+__all__ = [
+    "PLAIN",
+    "Effect",
+    "after_cursor",
+    "apply",
+    "check",
+    "check_name",
+    "clock",
+    "living",
+    "new_id",
+    "parse_cursor",
+    "repeat",
+]
+
+
+PLAIN: Final = Change()[1:]
+"""All but the entries of a change that only appends: most changes are, so they take a shorter way through `apply`."""
+
+
+_LARGEST: Final = 2**62
+
+
+class Effect(NamedTuple):
+    """What a backend has to store: first remove, then add the entries at `receipt.first`, then set the head."""
+
+    head: Head | None
+    """The head to store, its `length` still including removed entries; None: the stream is gone."""
+    receipt: Receipt
+    fresh: bool
+    """Everything that was stored before goes: the stream was deleted, or expired, or never was."""
+    remove: tuple[tuple[int, int], ...]
+    """Positions to remove, as `start <= position < stop`. Subtract what was really there from `head.length`."""
+
+
+def clock() -> int:
+    """Return what this machine's clock shows: microseconds since 1970, UTC."""
+    return time.time_ns() // 1_000
+
+
+def new_id() -> str:
+    """Return an id that was never used before, for an incarnation or a blob: 128 random bits."""
+    return os.urandom(16).hex()
+
+
+def living(head: Head | None, now: int) -> Head | None:
+    """Return the head unless it has expired."""
+    if head is None or (head.expires_at is not None and head.expires_at <= now):
+        return None
+    return head
+
+
+def check_name(name: str, what: str = "a name") -> None:
+    """Refuse a stream name that some place could not keep: empty, too long, with NUL, or not Unicode text."""
+    try:
+        if not isinstance(name, str):
+            raise InvalidError(f"{what} must be text, not {type(name).__name__}")
+        size = len(name) if name.isascii() else len(name.encode())
+    except UnicodeEncodeError:
+        raise InvalidError(f"{what} must be text without lone surrogates") from None
+    if not 0 < size <= MAX_NAME_BYTES:
+        raise InvalidError(f"{what} must have 1 to {MAX_NAME_BYTES} bytes of UTF-8, this one has {size}")
+    if "\0" in name:
+        raise InvalidError(f"{what} must not contain NUL")
+
+
+def check(change: Change) -> None:
+    """Refuse a change outside its bounds, before anything is stored."""
+    for entry in change.entries:
+        if not isinstance(entry, bytes):
+            raise InvalidError(f"an entry is bytes, not {type(entry).__name__}")
+        if len(entry) > MAX_ENTRY_BYTES:
+            raise InvalidError(
+                f"an entry of {len(entry):,} bytes is over the limit of {MAX_ENTRY_BYTES:,}: store it as an artifact"
+            )
+    if change[1:] != PLAIN:
+        _check_conditions(change)
+        _check_head(change)
+
+
+def _check_conditions(change: Change) -> None:
+    if change.op_id is not None:
+        check_name(change.op_id, "an op_id")
+    for name in ("expect", "revision", "base", "expires_at", "drop_before", "cut_from"):
+        number = getattr(change, name)
+        if number is not None and (not isinstance(number, int) or abs(number) > _LARGEST):
+            raise InvalidError(f"{name}={number!r}: it must be an integer of at most 62 bits")
+    for blob in change.blobs:
+        check_name(blob, "the id of a blob")
+
+
+def _check_head(change: Change) -> None:
+    if not isinstance(change.note or b"", bytes):
+        raise InvalidError(f"a note is bytes, not {type(change.note).__name__}")
+    if change.labels or change.note:
+        try:
+            size = sum(len(key.encode()) + len(value.encode()) for key, value in (change.labels or {}).items())
+        except (UnicodeEncodeError, AttributeError):
+            raise InvalidError("labels must be text without lone surrogates") from None
+        for what, length in (("labels", size), ("a note", len(change.note or b""))):
+            if length > MAX_HEAD_BYTES:
+                raise InvalidError(f"{what} of {length:,} bytes: the limit is {MAX_HEAD_BYTES:,}")
+
+
+def repeat(known: Receipt, change: Change) -> Receipt:
+    """Answer a call whose op_id is known: what the first one got.
+
+    Raises:
+        InvalidError: the op_id belongs to another call, one with another number of entries.
+    """
+    # A call that begins a stream may be made from what has grown since the first time, as a fork is.
+    if change.expect != 0 and known.next - known.first != len(change.entries):
+        raise InvalidError(
+            f"op_id {change.op_id!r} already named a call with {known.next - known.first} entries, "
+            f"this one has {len(change.entries)}: use a new op_id for a new call"
+        )
+    return known._replace(repeated=True)
+
+
+def apply(name: str, stored: Head | None, change: Change, *, now: int, incarnation: Callable[[], str]) -> Effect:
+    """Return the effect of a change on a stream.
+
+    Args:
+        stored: the head as it is stored, expired or not.
+        now: microseconds since 1970. Time never goes back along a stream, whatever the clock does.
+        incarnation: makes one that was never used before, for a stream that begins now.
+
+    Raises:
+        ConflictError: a condition does not hold.
+    """
+    head = living(stored, now)
+    if head is not None and change[1:] == PLAIN:
+        now = max(now, head.updated_at)
+        after = head.next + len(change.entries)
+        grown = Head._make((*head[:3], after, head.length + len(change.entries), *head[5:10], now, head.expires_at))
+        return Effect(grown, Receipt(head.incarnation, head.next, after, now), False, ())
+    _meet(name, head, change)
+    fresh = head is None or change.delete
+    if head is not None:
+        now = max(now, head.updated_at)
+    adds = bool(change.entries) or bool(change.labels) or bool(change.note) or change.expires_at not in (KEEP, None)
+    if fresh and not adds:
+        return Effect(None, Receipt(head.incarnation if head else "", 0, 0, now), True, ())
+    if head is None or fresh:
+        head = Head(name, incarnation(), 0, 0, 0, 0, 0, {}, b"", now, now, None)
+
+    first, after = head.next, head.next + len(change.entries)
+    remove: tuple[tuple[int, int], ...] = ()
+    kept = head.first
+    if change.drop_before is not None and min(change.drop_before, first) > kept:
+        kept = min(change.drop_before, first)
+        remove = ((head.first, kept),)
+    if change.cut_from is not None and change.cut_from < first:
+        remove += ((max(change.cut_from, kept), first),)
+    plain = not remove and change.labels is None and change.note is None
+    plain = plain and change.base is None and change.expires_at == KEEP
+    head = Head(
+        name,
+        head.incarnation,
+        kept,
+        after,
+        head.length + len(change.entries),
+        head.base if change.base is None else change.base,
+        head.revision if plain else head.revision + 1,
+        head.labels if change.labels is None else dict(change.labels),
+        head.note if change.note is None else change.note,
+        head.created_at,
+        now,
+        head.expires_at if change.expires_at == KEEP else change.expires_at,
+    )
+    return Effect(head, Receipt(head.incarnation, first, after, now), fresh, remove)
+
+
+def _meet(name: str, head: Head | None, change: Change) -> None:
+    following = head.next if head else 0
+    if change.incarnation is not None and (head is None or head.incarnation != change.incarnation):
+        raise ConflictError(f"{name!r} was deleted meanwhile", current=following)
+    if change.expect is not None and change.expect != following:
+        raise ConflictError(f"{name!r} is at {following}, not at {change.expect}", current=following)
+    if change.revision is not None and change.revision != (head.revision if head else 0):
+        raise ConflictError(f"{name!r} was changed meanwhile", current=following)
+
+
+def after_cursor(order: str, last: Listed) -> str:
+    """Return the `Listing.after` behind `last`: its name, with the time before it in a listing by recency."""
+    return last.name if order == "name" else f"{last.updated_at} {last.name}"
+
+
+def parse_cursor(order: str, after: str | None) -> Listed | None:
+    """Read what `after_cursor` wrote.
+
+    Raises:
+        InvalidError: it is not the cursor of a listing in this order.
+    """
+    if after is None:
+        return None
+    if not isinstance(after, str):
+        raise InvalidError(f"after={after!r}: pass the `next` of the page before")
+    if order == "name":
+        return Listed(after, 0)
+    time, _, name = after.partition(" ")
+    if not (time.isascii() and time.isdecimal() and name):
+        raise InvalidError(f"after={after!r} is not from a listing by recency: pass the `next` of the page before")
+    return Listed(name, int(time))

@@ -1,0 +1,45 @@
+"""The stores, each written once over any backend, and the three of them together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from stowfast.stores.artifacts import Artifacts
+from stowfast.stores.messages import Messages
+from stowfast.stores.tasks import Tasks
+
+if TYPE_CHECKING:
+    from stowfast.abc import Backend, Swept
+
+__all__ = ["Artifacts", "Messages", "Stores", "Tasks"]
+
+
+class Stores:
+    """Messages, artifacts and task states in one place."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.messages = Messages(backend)
+        self.artifacts = Artifacts(backend)
+        self.tasks = Tasks(backend)
+
+    async def sweep(self, *, dry_run: bool = False) -> Swept:
+        """Remove for good what has expired or was left over, and say how much.
+
+        Nothing that a read could still show is touched, and other processes may go on. A SQLite file is swept
+        whenever it is opened; a service that runs for long calls this now and then.
+
+        Args:
+            dry_run: only say what would be removed. Nothing is written and nothing removed.
+        """
+        return await self.backend.sweep(dry_run=dry_run)
+
+    async def close(self) -> None:
+        """Finish the writes under way and let go of the place. Closing twice is closing once."""
+        await self.backend.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()

@@ -1,0 +1,72 @@
+"""Which bodies an artifact has: what its head remembers of them, so that the same bytes are stored once.
+
+An update learns from the head, which it has anyway, whether its bytes are there, however many versions there are.
+Before they are linked they are read: a body that was damaged meanwhile must not become that of another version, or an
+acknowledged update would be lost with it, and storing the same bytes again would never mend anything.
+"""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Final
+
+from stowfast.abc import MAX_HEAD_BYTES
+from stowfast.errors import DamagedError, NotFoundError
+from stowfast.stores.artifacts.records import Digest
+from stowfast.stores.codec import decode, encode, encode_head
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Mapping
+
+    from stowfast.abc import Backend, Head
+
+__all__ = ["bodies_of", "is_whole", "note_of"]
+
+_KEY: Final = "bodies"
+_REMEMBERED: Final = 64
+"""The newest different contents of which the head says where they are: 7 KiB of it at most."""
+
+
+def bodies_of(head: Head | None) -> dict[str, str]:
+    """Return the blobs that a head remembers, by the SHA-256 of their content. Some may be gone, or damaged."""
+    if head is None or not head.note:
+        return {}
+    note = decode(head.note, head.name)
+    found: dict[str, str] = note.get(_KEY, {}) if isinstance(note, dict) else {}
+    return found
+
+
+def note_of(known: Mapping[str, Any], bodies: Mapping[str, str], what: str) -> bytes:
+    """Return the note for the head: what is known of the newest version, and as many bodies as there is room for.
+
+    Args:
+        bodies: those the head has remembered, and then that of the newest version.
+
+    Raises:
+        InvalidError: what is known has no room.
+    """
+    note = encode_head(known, what)
+    kept = dict(list(bodies.items())[-_REMEMBERED:])
+    while kept:
+        with_them = encode({**known, _KEY: kept}, what)
+        if len(with_them) <= MAX_HEAD_BYTES:
+            return with_them
+        del kept[next(iter(kept))]
+    return note
+
+
+async def is_whole(backend: Backend, stream: str, blob: str, digest: Digest) -> bool:
+    """Whether a blob is there and has the bytes that were digested. Reads all of them."""
+    found = Digest()
+    try:
+        async with aclosing(_pieces(backend, stream, blob, digest.size)) as pieces:
+            async for piece in pieces:
+                found.update(piece)
+    except (NotFoundError, DamagedError):
+        return False
+    return (found.size, found.sha256) == (digest.size, digest.sha256)
+
+
+async def _pieces(backend: Backend, stream: str, blob: str, stop: int) -> AsyncGenerator[bytes, None]:
+    async for piece in backend.read_blob(stream, blob, stop=stop):
+        yield piece

@@ -1,0 +1,62 @@
+"""The columns of a dataset: what each row must be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from stowfast.errors import InvalidError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Columns"]
+
+_TYPES: Final[dict[str, frozenset[type]]] = {
+    "string": frozenset({str}),
+    "integer": frozenset({int}),
+    "number": frozenset({int, float}),
+    "boolean": frozenset({bool}),
+    "object": frozenset({dict}),
+    "array": frozenset({list}),
+    "any": frozenset({str, int, float, bool, dict, list, type(None)}),
+}
+
+
+class Columns:
+    """What was declared of a dataset's rows.
+
+    Raises:
+        InvalidError: these are no columns.
+    """
+
+    def __init__(self, declared: dict[str, str]) -> None:
+        given: Any = declared
+        if not isinstance(given, dict):
+            raise InvalidError(f"columns must be a dict of names and types, not {type(given).__name__}")
+        for name, kind in given.items():
+            if not isinstance(name, str) or not isinstance(kind, str) or kind.removesuffix("?") not in _TYPES:
+                raise InvalidError(f"column {name!r}: {kind!r} is none of {', '.join(_TYPES)}, with or without a ?")
+        self.declared = dict(declared)
+        self._types = {
+            name: _TYPES[kind.removesuffix("?")] | ({type(None)} if kind.endswith("?") else frozenset())
+            for name, kind in declared.items()
+        }
+
+    def grown_from(self, earlier: Columns | None) -> bool:
+        """Whether rows that fit the earlier columns fit these: new ones may be null."""
+        if earlier is None:
+            return False
+        added = self.declared.keys() - earlier.declared.keys()
+        kept = earlier.declared.items() <= self.declared.items()
+        return kept and all(self.declared[name].endswith("?") for name in added)
+
+    def check(self, rows: Sequence[dict[str, Any]], first: int) -> None:
+        """Refuse rows that do not fit, by the number of the first, counted from 0, and the column."""
+        names, types = self._types.keys(), self._types.items()
+        for number, row in enumerate(rows, first):
+            if not row.keys() <= names:
+                raise InvalidError(f"row {number:,} has {min(row.keys() - names, key=str)!r}, which is no column")
+            for name, allowed in types:
+                if type(row.get(name)) not in allowed:
+                    found = f"is {type(row[name]).__name__}" if name in row else "is missing"
+                    raise InvalidError(f"row {number:,}: column {name!r} {found}, not {self.declared[name]}")

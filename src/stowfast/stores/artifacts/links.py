@@ -1,0 +1,99 @@
+"""Links: a URL with which anybody can read one version, for as long as it was made for.
+
+A large content is linked as it is. One that is kept in its version has no object of its own, and is copied into one
+beside the stream `links/<artifact_id>`, whose entries say which version each copy is of, and until when it is needed.
+The stream expires with the last of them, and is swept with the copies.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from stowfast.abc import Change
+from stowfast.errors import ConflictError, NotFoundError, UnavailableError
+from stowfast.stores.codec import decode, encode, stream_name
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from stowfast.abc import Backend, Entry, Head
+    from stowfast.stores.artifacts.records import Version
+
+__all__ = ["link", "unlink"]
+
+_KIND: Final = "links"
+_LATER: Final = timedelta(hours=1)
+"""How much longer a copy lives than its link: the clocks of a place, of a reader and our own may differ."""
+
+_TRIES: Final = 20
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+async def link(backend: Backend, stream: str, version: Version, expires: timedelta) -> str:
+    """Return a URL of a version, as `Artifacts.url` says."""
+    if version.blob is not None:
+        return await backend.blob_url(stream, version.blob, expires=expires)
+    copies = _stream_of(version.info.artifact_id)
+    # A place that has no links, or not for so long, says so before anything is written.
+    with suppress(NotFoundError):
+        await backend.blob_url(copies, "", expires=expires)
+    for _ in range(_TRIES):
+        head, entries = await backend.read(copies, start=0)
+        known = [(entry, _record(entry)) for entry in entries]
+        now = time.time_ns() // 1_000
+        needed = now + (expires + _LATER) // _MICROSECOND
+        of = {"incarnation": version.info.incarnation, "version": version.info.version}
+        same = [record for _, record in known if of.items() <= record.items()]
+        if not any(record["until"] >= needed for record in same):
+            blob = same[-1]["blob"] if same else await backend.write_blob(copies, _once(version.content))
+            # For longer than this link needs: one that is asked for soon again finds it.
+            record = {**of, "blob": blob, "until": needed + expires // _MICROSECOND}
+            living = next((entry.position for entry, one in known if one["until"] > now), None)
+            try:
+                await backend.commit(copies, _change(record, head, living))
+            except ConflictError:
+                continue  # somebody else made a link: perhaps of the same
+            same = [record]
+        # Who deletes an artifact looks for copies afterwards, who makes one looks for the artifact: one sees the other.
+        (now_there,) = await backend.heads([stream])
+        if now_there is None or now_there.incarnation != version.info.incarnation:
+            await unlink(backend, version.info.artifact_id)
+            raise NotFoundError(f"{version.where}: it was removed meanwhile")
+        return await backend.blob_url(copies, same[-1]["blob"], expires=expires)
+    raise UnavailableError(f"{version.where}: {_TRIES} others made links of it meanwhile: ask again")
+
+
+async def unlink(backend: Backend, artifact_id: str) -> None:
+    """Remove the copies of an artifact that was deleted, so that their links end with it."""
+    copies = _stream_of(artifact_id)
+    (head,) = await backend.heads([copies])
+    if head is not None:
+        await backend.commit(copies, Change(delete=True))
+
+
+def _change(record: dict[str, Any], head: Head | None, living: int | None) -> Change:
+    change = Change(entries=(encode(record, "a link"),), blobs=(record["blob"],), expires_at=record["until"], expect=0)
+    if head is None:
+        return change
+    return change._replace(
+        expect=head.next,
+        incarnation=head.incarnation,
+        expires_at=max(record["until"], head.expires_at or 0),
+        drop_before=head.next if living is None else living,
+    )
+
+
+def _record(entry: Entry) -> dict[str, Any]:
+    record: dict[str, Any] = decode(entry.data, "a link")
+    return record
+
+
+def _stream_of(artifact_id: str) -> str:
+    return stream_name(_KIND, "artifact_id", artifact_id)
+
+
+async def _once(content: bytes) -> AsyncIterator[bytes]:
+    yield content

@@ -1,0 +1,176 @@
+r"""How a version of an artifact is stored: one line of JSON that describes it, then its content, or the blob that is.
+
+    {"mime_type": ..., "size": ..., "sha256": ..., "encoding": ..., "blob": ..., "checksums": ...} \n content
+
+A blob's bytes are those of the content, so that others can read them too. `checksums` is the base64 of one CRC-32,
+little-endian, for each MiB of a blob, so that a part of it can be checked without the rest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64decode, b64encode
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from zlib import crc32
+
+from stowfast.errors import DamagedError
+from stowfast.records import ArtifactInfo
+from stowfast.stores.codec import decode, encode, encode_head, stream_name, to_time
+
+if TYPE_CHECKING:
+    from stowfast.abc import Entry, Head, Receipt
+
+__all__ = [
+    "CHUNK",
+    "DESCRIBES",
+    "INLINE_BYTES",
+    "KIND",
+    "Digest",
+    "Version",
+    "announcement",
+    "blob_record",
+    "content_of",
+    "info_of",
+    "newest_of",
+    "note_after",
+    "stream_of",
+]
+
+KIND: Final = "artifacts"
+
+INLINE_BYTES: Final = 32 * 2**10
+"""The largest content that is kept in the version itself; anything larger is a blob beside it."""
+
+CHUNK: Final = 2**20
+"""Bytes of a blob that have a checksum of their own."""
+
+DESCRIBES: Final = ("context_id", "task_id", "name", "description", "mime_type", "metadata", "schema")
+
+_KINDS: Final = {"bytes": "file", "text": "file", "json": "data", "rows": "dataset"}
+
+
+class Digest:
+    """The size and the checksums of content, while its pieces come by. The pieces may be of any size."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._sha256 = hashlib.sha256()
+        self._crcs = bytearray()
+        self._crc = 0
+
+    def update(self, piece: bytes) -> None:
+        """Take the next piece in."""
+        self._sha256.update(piece)
+        view = memoryview(piece)
+        while view:
+            part = view[: CHUNK - self.size % CHUNK]
+            self._crc = crc32(part, self._crc)
+            self.size += len(part)
+            view = view[len(part) :]
+            if self.size % CHUNK == 0:
+                self._end_chunk()
+
+    @property
+    def sha256(self) -> str:
+        """Of all that came, in lower-case hexadecimal."""
+        return self._sha256.hexdigest()
+
+    @property
+    def checksums(self) -> bytes:
+        """One CRC-32 for each MiB, and one for the rest."""
+        rest = self._crc.to_bytes(4, "little") if self.size % CHUNK else b""
+        return bytes(self._crcs) + rest
+
+    def _end_chunk(self) -> None:
+        self._crcs += self._crc.to_bytes(4, "little")
+        self._crc = 0
+
+
+class Version(NamedTuple):
+    """One version as it is stored."""
+
+    info: ArtifactInfo
+    encoding: str
+    blob: str | None
+    """None: the content is here."""
+    checksums: bytes
+    content: bytes
+
+    @classmethod
+    def read(cls, artifact_id: str, of: Head | Receipt, entry: Entry) -> Version:
+        """Read an entry.
+
+        Raises:
+            DamagedError: it is no version of an artifact.
+        """
+        where = f"artifact {artifact_id!r}, version {entry.position + 1}"
+        line, _, content = entry.data.partition(b"\n")  # JSON never has a line break of its own
+        record = decode(line, where)
+        if not isinstance(record, dict) or not {"size", "sha256", "encoding"} <= record.keys():
+            raise DamagedError(f"{where}: this is not an artifact")
+        info = info_of(artifact_id, record, of, entry.position, entry.created_at)
+        try:
+            checksums = b64decode(record.get("checksums", ""), validate=True)
+        except (ValueError, TypeError) as error:
+            raise DamagedError(f"{where}: its checksums do not decode") from error
+        return cls(info, record["encoding"], record.get("blob"), checksums, content)
+
+    @property
+    def where(self) -> str:
+        """What to call it in an error."""
+        return f"artifact {self.info.artifact_id!r}, version {self.info.version}"
+
+
+def stream_of(artifact_id: str) -> str:
+    """Return the stream of an artifact, its id checked."""
+    return stream_name(KIND, "artifact_id", artifact_id)
+
+
+def blob_record(blob: str, digest: Digest) -> dict[str, Any]:
+    """Return what a version says of a blob."""
+    return {"blob": blob, "checksums": b64encode(digest.checksums).decode()}
+
+
+def info_of(
+    artifact_id: str, record: dict[str, Any], of: Head | Receipt, position: int, created_at: int
+) -> ArtifactInfo:
+    """Return what can be said of a version without its content."""
+    given: dict[str, Any] = {key: record.get(key) for key in (*DESCRIBES, "size", "sha256")}
+    return ArtifactInfo(
+        artifact_id=artifact_id,
+        **given,
+        kind=_KINDS.get(record["encoding"], "file"),
+        rows=record.get("rows"),
+        version=position + 1,
+        created_at=to_time(created_at),
+        incarnation=of.incarnation,
+    )
+
+
+def announcement(record: dict[str, Any]) -> bytes:
+    """Return the note of an artifact that has no version yet, for `newest_of` to read."""
+    return encode_head({**record, "encoding": "bytes", "size": 0, "sha256": ""}, "what describes an artifact")
+
+
+def newest_of(head: Head) -> ArtifactInfo:
+    """Return what the head of an artifact says of its newest version."""
+    artifact_id = head.name.removeprefix(f"{KIND}/")
+    record = decode(head.note, f"artifact {artifact_id!r}")
+    return info_of(artifact_id, record, head, head.next - 1, record.get("created_at", head.updated_at))
+
+
+def note_after(head: Head) -> bytes:
+    """Return the note for a change that adds no version: the newest one keeps its time, which else is the change's."""
+    record = decode(head.note, head.name)
+    return encode({"created_at": head.updated_at, **record}, "what describes an artifact")
+
+
+def content_of(version: Version, body: bytes) -> Any:
+    """Return content as it was given, once its bytes were checked."""
+    if version.encoding in {"bytes", "rows"}:
+        return body
+    if version.encoding == "text":
+        return body.decode()
+    if version.encoding == "json":
+        return decode(body, version.where)
+    raise DamagedError(f"{version.where}: unknown encoding {version.encoding!r}")

@@ -1,0 +1,248 @@
+"""JSON and ids, checked before anything is stored: what goes in comes back exactly, or is refused."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import msgspec
+
+from stowfast.abc import MAX_ENTRY_BYTES, MAX_HEAD_BYTES
+from stowfast.errors import DamagedError, InvalidError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_ID_BYTES",
+    "check_counts",
+    "check_integers",
+    "decode",
+    "decode_lines",
+    "decode_many",
+    "encode",
+    "encode_head",
+    "encode_lines",
+    "from_duration",
+    "from_time",
+    "labels_of",
+    "stream_name",
+    "to_time",
+]
+
+MAX_DEPTH: Final = 200
+"""The deepest nesting of lists and objects."""
+
+MAX_ID_BYTES: Final = 1_024
+"""The longest id, as UTF-8."""
+
+T = TypeVar("T")
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_encoder = msgspec.json.Encoder()
+_encode = _encoder.encode
+_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
+
+
+def encode(value: Any, what: str) -> bytes:
+    """Return the JSON of a value as UTF-8, key order kept.
+
+    Raises:
+        InvalidError: JSON cannot carry the value so that it comes back the same: a NaN, an infinity, a tuple, a key
+            that is not text, a lone surrogate, an integer of over 4,300 digits, an object of a class, over 200 levels
+            deep, or over 64 MiB.
+    """
+    _check(value, what)
+    try:
+        data = _encode(value)
+    except (ValueError, OverflowError, TypeError, RecursionError) as error:
+        raise InvalidError(f"{what} does not fit JSON: {error}") from error
+    if len(data) > MAX_ENTRY_BYTES:
+        raise InvalidError(
+            f"{what} has {len(data):,} bytes as JSON, the limit is {MAX_ENTRY_BYTES:,}: store it as an artifact"
+        )
+    return data
+
+
+def encode_head(value: Any, what: str) -> bytes:
+    """Encode what is kept in the head of a stream, which is small.
+
+    Raises:
+        InvalidError: as `encode` does, or it is over 64 KiB.
+    """
+    data = encode(value, what)
+    if len(data) > MAX_HEAD_BYTES:
+        raise InvalidError(
+            f"{what} has {len(data):,} bytes as JSON, the limit is {MAX_HEAD_BYTES:,}: shorten it, "
+            "and keep what is large as a message or an artifact"
+        )
+    return data
+
+
+def encode_lines(values: list[Any], first: int, what: str) -> bytes:
+    """Encode each value into a line of its own, as `encode` does, but faster.
+
+    Raises:
+        InvalidError: as `encode` does, with the number of the value, where the first has the number `first`.
+    """
+    try:
+        _check(values, what)
+        data = _encoder.encode_lines(values)
+        if len(data) <= MAX_ENTRY_BYTES:
+            return data
+    except (ValueError, OverflowError, TypeError, RecursionError):
+        pass
+    # One of them cannot be kept; or they only look so, together one level deeper and larger than each of them.
+    return b"".join(encode(value, f"{what} {number:,}") + b"\n" for number, value in enumerate(values, first))
+
+
+def _check(value: Any, what: str) -> None:
+    # The encoder writes NaN as null, tuples as lists and numbers as keys without a word, so every value is looked at.
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH + 1):
+        below: list[Any] = []
+        for one in level:
+            kind = type(one)
+            if kind is str or kind is int or one is None or kind is bool:
+                continue
+            if kind is dict:
+                for key in one:
+                    if type(key) is not str:
+                        raise InvalidError(f"{what} has the key {key!r}: JSON keys are text")
+                below.extend(one.values())
+            elif kind is list:
+                below.extend(one)
+            elif kind is not float:
+                raise InvalidError(
+                    f"{what} holds a {kind.__name__}: JSON has dict, list, str, int, float, bool and None"
+                )
+            elif one - one != 0.0:
+                raise InvalidError(f"{what} holds {one!r}: JSON has no such number")
+        if not below:
+            return
+        level = below
+    raise InvalidError(f"{what} is nested over {MAX_DEPTH} levels deep, or holds itself")
+
+
+def decode(data: bytes, where: str) -> Any:
+    """Read what `encode` wrote.
+
+    Raises:
+        DamagedError: it is not JSON.
+    """
+    try:
+        return _decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, TypeError) as error:
+        raise DamagedError(f"{where}: what is stored is not JSON: {error}") from error
+
+
+def decode_many(data: Sequence[bytes], where: str) -> list[Any]:
+    """Read many at once, which is faster than one by one."""
+    try:
+        values: list[Any] = _decoder.decode(b"[%b]" % b",".join(data))
+    except (msgspec.MsgspecError, UnicodeDecodeError, TypeError):
+        values = []
+    if len(values) != len(data):  # find the one, for its error; and "1,2" is one damaged entry, not two
+        values = [decode(one, where) for one in data]
+    return values
+
+
+def decode_lines(data: bytes, where: str) -> list[Any]:
+    """Read what `encode_lines` wrote.
+
+    Raises:
+        DamagedError: it is not lines of JSON.
+    """
+    try:
+        return _decoder.decode_lines(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, TypeError) as error:
+        raise DamagedError(f"{where}: what is stored is not lines of JSON: {error}") from error
+
+
+def stream_name(kind: str, name: str, value: str) -> str:
+    """Return the stream of an id, checked. Two ids never share a stream, whatever characters they have.
+
+    Raises:
+        InvalidError: the id is not text, empty, over 1,024 bytes of UTF-8, or has NUL or a lone surrogate.
+    """
+    if not isinstance(value, str):
+        raise InvalidError(f"{name} must be a str, not {type(value).__name__}")
+    try:
+        size = len(value) if value.isascii() else len(value.encode())
+    except UnicodeEncodeError:
+        raise InvalidError(f"{name} has a lone surrogate: it is not Unicode text") from None
+    if not 0 < size <= MAX_ID_BYTES:
+        raise InvalidError(f"{name} must have 1 to {MAX_ID_BYTES:,} bytes of UTF-8, this one has {size:,}")
+    if "\0" in value:
+        raise InvalidError(f"{name} must not contain NUL")
+    return f"{kind}/{value}"
+
+
+def labels_of(names: Sequence[str], values: Mapping[str, Any]) -> dict[str, str]:
+    """Return those of the named values that there are, for a listing to filter by.
+
+    Raises:
+        InvalidError: one is not text.
+    """
+    labels = {name: values[name] for name in names if values[name] is not None}
+    for name, value in labels.items():
+        if not isinstance(value, str):
+            raise InvalidError(f"{name} must be a str, not {type(value).__name__}")
+    return labels
+
+
+def check_integers(**values: int | None) -> None:
+    """Refuse what is no integer, by its name.
+
+    Raises:
+        InvalidError: one of the values is neither an integer nor None.
+    """
+    for name, value in values.items():
+        if value is not None and not isinstance(value, int):
+            raise InvalidError(f"{name} must be an int, not {type(value).__name__}")
+
+
+def check_counts(**counts: int | None) -> None:
+    """Refuse to count to less than nothing.
+
+    Raises:
+        InvalidError: one of the counts is negative, or no integer.
+    """
+    check_integers(**counts)
+    for name, value in counts.items():
+        if value is not None and value < 0:
+            raise InvalidError(f"{name}={value}: it must be 0 or more")
+
+
+def to_time(microseconds: int) -> datetime:
+    """Return the moment as a timezone-aware datetime, exactly."""
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def from_duration(duration: object, what: str) -> int:
+    """Return microseconds.
+
+    Raises:
+        InvalidError: it is no timedelta, or a negative one.
+    """
+    if not isinstance(duration, timedelta):
+        raise InvalidError(f"{what}={duration!r}: it must be a timedelta, such as timedelta(minutes=1)")
+    if duration < timedelta(0):
+        raise InvalidError(f"{what}={duration!s}: it must not be negative")
+    return duration // timedelta(microseconds=1)
+
+
+def from_time(moment: object, what: str) -> int:
+    """Return microseconds since 1970.
+
+    Raises:
+        InvalidError: it is no datetime, or one without a timezone, so that nobody knows which moment it means,
+            or one that is outside the years 1 to 9999 in UTC, so that it could not be given back.
+    """
+    if not isinstance(moment, datetime) or moment.utcoffset() is None:
+        raise InvalidError(f"{what} must be a datetime with a timezone, such as datetime.now(UTC) + timedelta(days=30)")
+    try:
+        return (moment.astimezone(UTC) - _EPOCH) // timedelta(microseconds=1)
+    except OverflowError:
+        raise InvalidError(f"{what} is outside the years 1 to 9999 in UTC: for no end at all pass None") from None

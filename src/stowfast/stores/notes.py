@@ -1,0 +1,67 @@
+"""The note of a conversation: its metadata and its summary, kept in the head of the stream."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from stowfast.errors import DamagedError, InvalidError
+from stowfast.stores.codec import decode, encode, encode_head
+
+if TYPE_CHECKING:
+    from stowfast.abc import Head
+
+__all__ = ["Note"]
+
+_LONGEST_LABEL: Final = 500
+
+
+class Note(NamedTuple):
+    """Metadata as it was given, and the message that stands for everything below `Head.base`."""
+
+    metadata: dict[str, Any]
+    summary: dict[str, Any] | None
+    base: int = 0
+
+    @classmethod
+    def read(cls, head: Head | None) -> Note:
+        """Read what `write` left in a head; an empty note where there is none."""
+        if head is None or not head.note:
+            return cls({}, None)
+        found = decode(head.note, head.name)
+        try:
+            return cls(found["metadata"], found["summary"], head.base)
+        except (KeyError, TypeError) as error:
+            raise DamagedError(f"{head.name}: the note is not one of a conversation") from error
+
+    def write(self) -> bytes:
+        """Return the bytes for `Change.note`.
+
+        Raises:
+            InvalidError: they are over 64 KiB.
+        """
+        if not self.metadata and self.summary is None:
+            return b""
+        return encode_head({"metadata": self.metadata, "summary": self.summary}, "metadata with the summary")
+
+    def standing_for(self, start: int | None, stop: int | None) -> list[dict[str, Any]]:
+        """Return the summary, if the window reaches into what it stands for."""
+        reaches = (start or 0) < self.base and (stop is None or stop > 0)
+        return [self.summary] if self.summary is not None and reaches else []
+
+    @staticmethod
+    def labels(metadata: dict[str, Any], *, strict: bool = False) -> dict[str, str]:
+        """Return what a listing can filter by: every short scalar, as its JSON.
+
+        Raises:
+            InvalidError: with `strict`, for a value that no listing can filter by.
+        """
+        found = {}
+        for key, value in metadata.items():
+            if not isinstance(value, dict | list):
+                label = encode({key: value}, "metadata")
+                if len(label) <= _LONGEST_LABEL:
+                    found[key] = encode(value, "metadata").decode()
+                    continue
+            if strict:
+                raise InvalidError(f"where: {key!r} is not a short text, a number, a boolean or None")
+        return found

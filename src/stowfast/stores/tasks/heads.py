@@ -1,0 +1,135 @@
+"""Changes to the head of a task alone: no version is added, and what changed meanwhile is looked at again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from stowfast.abc import Change
+from stowfast.errors import ConflictError, InvalidError, NotFoundError, StowfastError
+from stowfast.records import Lease
+from stowfast.stores.codec import stream_name
+from stowfast.stores.tasks.known import Known, Memory
+from stowfast.stores.tasks.note import KIND, Note, lease_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from stowfast.abc import Backend, Head
+
+__all__ = ["TURNS", "Heads", "check_kind", "check_lease", "passed_on", "too_busy"]
+
+TURNS: Final = 1_000
+"""How often a change is tried against racing ones. Each lost turn is somebody else's progress."""
+
+R = TypeVar("R")
+
+
+class Heads:
+    """The heads of the tasks of a place, and what this process knows of them."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._memory = Memory()
+
+    async def _seen(self, stream: str) -> Known:
+        """Return a task as it is now, with what was known of its versions before."""
+        (head,) = await self._backend.heads([stream])
+        known = self._memory.get(stream)
+        same = known is not None and known.head is not None and head is not None
+        same = same and known.head.incarnation == head.incarnation  # type: ignore[union-attr]
+        seen = Known(head, known.span if same and known is not None else None)
+        if head is not None:
+            self._memory.put(stream, seen)
+        return seen
+
+    async def _change(
+        self,
+        task_id: str,
+        decide: Callable[[Head, Note], Awaitable[tuple[Note | None, R]]],
+        seen: Head | None = None,
+        *,
+        at_rest: bool = False,
+    ) -> R:
+        """Change the note of a task: `decide` returns the next one, or None for no change, and what to return.
+
+        It is asked again whenever the task was changed meanwhile. What it refuses, it refuses of the task as it is.
+
+        Args:
+            seen: the head as a listing showed it.
+            at_rest: a version that is saved meanwhile counts as a change, too.
+
+        Raises:
+            NotFoundError: the task is not there.
+        """
+        stream = stream_name(KIND, "task_id", task_id)
+        known = self._memory.get(stream) or _UNKNOWN
+        if seen is not None:
+            known = Known(seen, known.span)
+        for _ in range(TURNS):
+            fresh = known.head is None
+            known = await self._seen(stream) if fresh else known
+            head = known.head
+            if head is None:
+                raise NotFoundError(f"task {task_id!r} is not there: save it first")
+            try:
+                note, result = await decide(head, Note.read(head))
+            except StowfastError:
+                if fresh:
+                    raise
+                known = _UNKNOWN
+                continue
+            if note is None:
+                if fresh:
+                    return result
+                known = _UNKNOWN
+                continue
+            expect = head.next if at_rest else None
+            change = Change(note=note.write(), expect=expect, incarnation=head.incarnation, revision=head.revision)
+            try:
+                receipt = await self._backend.commit(stream, change)
+            except ConflictError:
+                known = _UNKNOWN
+                continue
+            self._memory.put(stream, known.after(stream, change, receipt, known.span))
+            return result
+        raise too_busy(task_id)
+
+
+_UNKNOWN: Final = Known(None, None)
+
+
+def too_busy(task_id: str) -> ConflictError:
+    """Return what to tell whoever lost every race."""
+    return ConflictError(f"task {task_id!r} was changed {TURNS:,} times meanwhile: try again")
+
+
+def check_kind(lease: object) -> None:
+    """Refuse what is no lease.
+
+    Raises:
+        InvalidError: it is something else.
+    """
+    if not isinstance(lease, Lease):
+        raise InvalidError(f"lease must be what `claim` returned, not {type(lease).__name__}")
+
+
+def check_lease(head: Head, note: Note, lease: Lease) -> None:
+    """Refuse a lease that somebody else has got since.
+
+    Raises:
+        ConflictError: it has passed on, or was released.
+    """
+    holder = note.holder
+    if head.incarnation != lease.incarnation or holder is None or holder.token != lease.token:
+        raise passed_on(head, note, lease)
+
+
+def passed_on(head: Head | None, note: Note, lease: Lease) -> ConflictError:
+    """Return what to tell whoever acts under a lease that is another's now."""
+    now = lease_of(head, note) if head is not None else None
+    whose = f"{now.owner!r} has it until {now.expires_at:%F %T} UTC" if now is not None else "nobody has it"
+    return ConflictError(
+        f"task {lease.task_id!r}: the lease of {lease.owner!r} is over, {whose}: stop, or claim it again",
+        owner=now.owner if now is not None else None,
+        until=now.expires_at if now is not None else None,
+    )

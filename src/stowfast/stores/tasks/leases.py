@@ -1,0 +1,201 @@
+"""Leases: one owner of a task at a time, and whoever was owner before can no longer save.
+
+A lease holds until somebody else has claimed the task, not until its time is up: time only decides when others may. So
+clocks that differ can pass a task on too early, or too late, but never let two owners save.
+Source: fencing tokens, as in Gray and Cheriton, Leases (1989), and Kleppmann, How to do distributed locking (2016).
+"""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from stowfast.errors import ConflictError, DamagedError, InvalidError, NotFoundError
+from stowfast.rule import check_name
+from stowfast.stores.codec import from_duration, labels_of
+from stowfast.stores.tasks.heads import Heads, check_kind, check_lease
+from stowfast.stores.tasks.note import KIND, Holder, Note, id_of, lease_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from stowfast.abc import Head
+    from stowfast.records import Lease
+
+__all__ = ["LABELS", "Leases"]
+
+LABELS: Final = ("context_id", "agent_id", "parent_task_id", "status")
+_LONGEST: Final = timedelta(days=366)
+_PAGE: Final = 100
+
+
+class Leases(Heads):
+    """Who goes on with which task."""
+
+    async def claim(self, task_id: str, owner: str, ttl: timedelta, *, op_id: str | None = None) -> Lease:
+        """Become the one owner of a task. Of those who claim at once, one does.
+
+        A task that nobody holds, or whose lease is over by the clock of the place, can be claimed; its last version is
+        where to go on from.
+
+        Args:
+            owner: who claims, for people to read. Two claims under one name are two owners.
+            ttl: after so long without a `renew` others may claim it; at most 366 days.
+            op_id: names this claim: a repeat after a lost answer returns the lease that the first one got, unless
+                somebody else has the task by then.
+
+        Raises:
+            ConflictError: somebody has it: `owner`, `until`. Wait until then, or take another task.
+            NotFoundError: there is no such task. Save it first.
+            UnavailableError: it may be yours. Repeat the call with the same op_id.
+        """
+        return await self._claim(task_id, owner, ttl, op_id=op_id)
+
+    async def claim_next(
+        self,
+        owner: str,
+        ttl: timedelta,
+        *,
+        status: str = "working",
+        context_id: str | None = None,
+        agent_id: str | None = None,
+        parent_task_id: str | None = None,
+        idle: timedelta = timedelta(0),
+    ) -> Lease | None:
+        """Claim some task that nobody holds, or whose lease is over; None where there is none.
+
+        Each task goes to one of the workers that ask at once. Which comes first is not said: workers that took the
+        oldest would all try the same.
+
+        Args:
+            status: only tasks of this status, as of the others that are given.
+            idle: only tasks that were not changed for so long: those that workers save without a lease, too.
+
+        Raises:
+            UnavailableError: a task may be yours. It is anybody's again once its time is up.
+        """
+        wanted = {"context_id": context_id, "agent_id": agent_id, "parent_task_id": parent_task_id, "status": status}
+        where, after = labels_of(LABELS, wanted), None
+        _ttl(ttl)
+        check_name(owner, "owner")
+        spared = from_duration(idle, "idle")
+        while True:
+            listed, after = await self._backend.streams(f"{KIND}/", where=where, after=after, limit=_PAGE, heads=True)
+            now = await self._backend.now()
+            free = [
+                one.head
+                for one in listed
+                if one.head is not None and one.head.updated_at + spared <= now and _free(one.head, now)
+            ]
+            random.shuffle(free)
+            for head in free:
+                try:
+                    return await self._claim(id_of(head), owner, ttl, where=where, seen=head, idle=spared)
+                except (ConflictError, NotFoundError):
+                    continue
+            if after is None:
+                return None
+
+    async def _claim(
+        self,
+        task_id: str,
+        owner: str,
+        ttl: timedelta,
+        *,
+        op_id: str | None = None,
+        where: Mapping[str, str] | None = None,
+        seen: Head | None = None,
+        idle: int = 0,
+    ) -> Lease:
+        check_name(owner, "owner")
+        if op_id is not None:
+            check_name(op_id, "an op_id")
+        length = _ttl(ttl)
+
+        async def decide(head: Head, note: Note) -> tuple[Note | None, Lease]:
+            # After the head was read: in the next life of a task it is later than in the last.
+            holder, now = note.holder, await self._backend.now()
+            if holder is not None and op_id is not None and (holder.op_id, holder.owner) == (op_id, owner):
+                return None, _lease(head, note)
+            if holder is not None and holder.until > now:
+                raise _held(head, note)
+            if where is not None and not (where.items() <= head.labels.items() and _idle(head, idle, now)):
+                raise ConflictError(f"task {task_id!r} was changed meanwhile")
+            # A task that was deleted and begun again goes on above its old tokens, as the time of the place does.
+            token = max(note.token + 1, now)
+            note = msgspec.structs.replace(note, token=token, holder=Holder(owner, token, now + length, op_id))
+            return note, _lease(head, note)
+
+        return await self._change(task_id, decide, seen, at_rest=idle > 0)
+
+    async def renew(self, lease: Lease, ttl: timedelta) -> Lease:
+        """Hold a task for `ttl` from now on, under the same token; also when its time was up and nobody has claimed it.
+
+        Raises:
+            ConflictError: it has passed on, or was released. Stop: what you save is refused too.
+            NotFoundError: the task is gone.
+        """
+        check_kind(lease)
+        length = _ttl(ttl)
+
+        async def decide(head: Head, note: Note) -> tuple[Note, Lease]:
+            check_lease(head, note, lease)
+            assert note.holder is not None
+            now = await self._backend.now()
+            note = msgspec.structs.replace(note, holder=msgspec.structs.replace(note.holder, until=now + length))
+            return note, _lease(head, note)
+
+        return await self._change(lease.task_id, decide)
+
+    async def release(self, lease: Lease) -> None:
+        """Let others claim a task at once. One that is gone, or is another's by now, stays as it is."""
+        check_kind(lease)
+
+        async def decide(head: Head, note: Note) -> tuple[Note | None, None]:
+            try:
+                check_lease(head, note, lease)
+            except ConflictError:
+                return None, None
+            return msgspec.structs.replace(note, holder=None), None
+
+        try:
+            await self._change(lease.task_id, decide)
+        except NotFoundError:
+            return
+
+
+def _free(head: Head, now: int) -> bool:
+    try:
+        holder: Holder | None = Note.read(head).holder
+    except DamagedError:
+        return False  # one damaged task keeps nobody from the others
+    return holder is None or holder.until <= now
+
+
+def _idle(head: Head, spared: int, now: int) -> bool:
+    return not spared or head.updated_at + spared <= now  # else no clock is asked, as that of who saves may differ
+
+
+def _lease(head: Head, note: Note) -> Lease:
+    lease = lease_of(head, note)
+    assert lease is not None
+    return lease
+
+
+def _held(head: Head, note: Note) -> ConflictError:
+    lease = _lease(head, note)
+    return ConflictError(
+        f"task {lease.task_id!r}: {lease.owner!r} has it until {lease.expires_at:%F %T} UTC: wait, or take another",
+        owner=lease.owner,
+        until=lease.expires_at,
+    )
+
+
+def _ttl(ttl: timedelta) -> int:
+    length = from_duration(ttl, "ttl")
+    if not timedelta(0) < ttl <= _LONGEST:
+        raise InvalidError(f"ttl={ttl!s}: it must be above 0, and at most {_LONGEST.days} days")
+    return length

@@ -1,0 +1,109 @@
+"""The note of a task, kept in the head of its stream: who holds it, the ledger of steps, and how long versions stay."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from stowfast.errors import DamagedError, InvalidError
+from stowfast.records import Lease
+from stowfast.stores.codec import decode, to_time
+
+if TYPE_CHECKING:
+    from stowfast.abc import Head
+
+__all__ = ["KIND", "Holder", "Keep", "Note", "id_of", "lease_of"]
+
+KIND: Final = "tasks"
+_MAX_STEPS_BYTES: Final = 48 * 2**10
+"""A note may have 64 KiB. So there is room for who claims, whatever the names, and a task can always go on."""
+
+
+class Holder(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Whose task it is, until when."""
+
+    owner: str
+    token: int
+    until: int
+    """Microseconds since 1970, by the clock of the place."""
+    op_id: str | None = None
+    """Names the claim, so that its repeat is known."""
+
+
+class Keep(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`Retention`, as it is stored."""
+
+    versions: int | None = None
+    age: int | None = None
+    """Microseconds."""
+
+
+class Note(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is known of a task beside its versions."""
+
+    token: int = 0
+    """The greatest that was ever given; it stays when the lease is released."""
+    holder: Holder | None = None
+    steps: dict[str, msgspec.Raw] = {}
+    """Results by step key, as JSON."""
+    keep: Keep | None = None
+
+    @classmethod
+    def read(cls, head: Head | None) -> Note:
+        """Read what `write` left in a head; an empty note where there is none.
+
+        Raises:
+            DamagedError: it is not the note of a task.
+        """
+        if head is None or not head.note:
+            return _EMPTY
+        try:
+            return _decoder.decode(head.note)
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+            raise DamagedError(f"{head.name}: the note is not one of a task") from error
+
+    def write(self) -> bytes:
+        """Return the bytes for `Change.note`."""
+        return b"" if self == _EMPTY else _encode(self)
+
+    def with_step(self, key: str, result: bytes) -> Note:
+        """Return the note with one more result, as JSON.
+
+        Raises:
+            InvalidError: the results would have over 48 KiB.
+        """
+        steps = {**self.steps, key: msgspec.Raw(result)}
+        size = len(_encode(steps))
+        if size > _MAX_STEPS_BYTES:
+            raise InvalidError(
+                f"the steps recorded since the last save have {size:,} bytes, the limit is {_MAX_STEPS_BYTES:,}: "
+                "save the task, which covers them; or keep a large result as an artifact, and record its id"
+            )
+        return msgspec.structs.replace(self, steps=steps)
+
+    def encoded(self) -> dict[str, bytes]:
+        """Return the ledger as JSON."""
+        return {key: bytes(result) for key, result in self.steps.items()}
+
+    def results(self, where: str) -> dict[str, Any]:
+        """Return the ledger, decoded."""
+        return {key: decode(bytes(result), f"{where}, step {key!r}") for key, result in self.steps.items()}
+
+
+def id_of(head: Head) -> str:
+    """Return the id of the task whose stream this is."""
+    return head.name.removeprefix(f"{KIND}/")
+
+
+def lease_of(head: Head, note: Note) -> Lease | None:
+    """Return the lease that nobody has released, expired or not."""
+    holder = note.holder
+    if holder is None:
+        return None
+    return Lease(id_of(head), holder.owner, holder.token, to_time(holder.until), head.incarnation)
+
+
+_EMPTY: Final = Note()
+_encode: Final = msgspec.json.Encoder().encode
+_decoder: Final = msgspec.json.Decoder(Note)

@@ -1,0 +1,250 @@
+"""Versions of a task: loads any of them in at most two reads of the place, compares them, and ends old ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from stowfast.abc import Change
+from stowfast.errors import ConflictError, DamagedError, InvalidError, NotFoundError, UnsupportedError
+from stowfast.records import Retention, TaskState
+from stowfast.stores.codec import check_counts, check_integers, decode, from_duration, stream_name, to_time
+from stowfast.stores.tasks.heads import TURNS, Heads, too_busy
+from stowfast.stores.tasks.history import Span, chain_of, parse, rebuild
+from stowfast.stores.tasks.known import Known
+from stowfast.stores.tasks.leases import LABELS
+from stowfast.stores.tasks.note import KIND, Keep, Note, id_of, lease_of
+from stowfast.stores.tasks.saving import keep_of, kept_by
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from stowfast.abc import Entry, Head
+    from stowfast.stores.tasks.history import Stored
+
+__all__ = ["Versions"]
+
+
+class Versions(Heads):
+    """What a task was like."""
+
+    retention: Retention
+
+    async def load(self, task_id: str, *, version: int | None = None) -> TaskState | None:
+        """Return the newest state of a task, or one of its versions; None where there is none, or no longer.
+
+        The newest comes with the `steps` that were recorded since, at the same moment. Takes two reads of the place at
+        most, of which this process saves the second where it has the newest version already.
+        """
+        stream = stream_name(KIND, "task_id", task_id)
+        check_integers(version=version)
+        if version is not None and version < 1:
+            raise InvalidError(f"version={version}: versions begin at 1")
+        return await self._version(stream, None if version is None else version - 1)
+
+    async def history(self, task_id: str, *, before: int | None = None, limit: int = 100) -> list[TaskState]:
+        """Return the states that a task has had, the newest first, at most `limit`, below the version `before`."""
+        stream = stream_name(KIND, "task_id", task_id)
+        check_counts(limit=limit)
+        check_integers(before=before)
+        stop = None if before is None else max(before - 1, 0)
+        for _ in range(TURNS):
+            head, entries = await self._backend.read(stream, start=0, stop=stop, limit=limit, newest=True)
+            entries = await self._shown(head, entries)
+            if head is None or not entries:
+                return []
+            stored = {one.position: parse(one.data, one.position, _where(head, one.position)) for one in entries}
+            more = await self._below(head, entries[0].position, stored)
+            if more is None:
+                continue
+            texts: dict[int, bytes] = {}
+            for one in entries:
+                texts[one.position] = rebuild(one.position, more, _where(head, one.position), texts)
+            return [self._told(head, one, texts[one.position]) for one in reversed(entries)]
+        raise too_busy(task_id)
+
+    async def diff(self, task_id: str, a: int, b: int) -> list[dict[str, Any]]:
+        """Return how the data of version `a` became that of version `b`, as a JSON Patch (RFC 6902).
+
+        Raises:
+            NotFoundError: one of the versions is not there.
+            UnsupportedError: `jsonpatch` is not installed: `pip install 'stowfast[diff]'`.
+        """
+        try:
+            import jsonpatch
+        except ImportError as error:
+            raise UnsupportedError("diff needs jsonpatch: pip install 'stowfast[diff]'") from error
+        states = []
+        check_integers(a=a, b=b)
+        if min(a, b) < 1:
+            raise InvalidError(f"diff of {a} and {b}: versions begin at 1")
+        for version in (a, b):
+            state = await self.load(task_id, version=version)
+            if state is None:
+                raise NotFoundError(f"task {task_id!r} has no version {version}")
+            states.append(state.data)
+        patch: list[dict[str, Any]] = jsonpatch.make_patch(*states).patch
+        return patch
+
+    async def prune(self, task_id: str, *, keep: int | None = None, older_than: timedelta | None = None) -> int:
+        """End all versions but the newest `keep`, or those older than this, and return how many went. Numbers stay.
+
+        What went is not shown any more. Its bytes go now as far as nothing that stays is made from them, and else with
+        one of the saves that follow; a save with `Retention(versions=1)` removes all of them at once. The newest
+        version always stays. Pruning an unknown task is fine.
+
+        Args:
+            keep: so many of the newest stay, 1 or more.
+            older_than: versions saved before this time go.
+        """
+        stream = stream_name(KIND, "task_id", task_id)
+        check_integers(keep=keep)
+        if (keep is None) == (older_than is None) or (keep is not None and keep < 1):
+            raise InvalidError("prune takes keep=, 1 or more, or older_than=")
+        if older_than is not None:
+            from_duration(older_than, "older_than")
+        bounds = keep_of(Retention(keep, older_than))
+        for _ in range(TURNS):
+            (head,) = await self._backend.heads([stream])
+            if head is None:
+                return 0
+            low = await self._bound(head, bounds)
+            gone = low - max(head.base, head.first)
+            if gone <= 0:
+                return 0
+            now, entries = await self._backend.read(stream, start=low, limit=1)
+            if now is None or now.revision != head.revision or not entries:
+                continue
+            floor = parse(entries[0].data, low, _where(head, low)).whole
+            change = Change(incarnation=head.incarnation, revision=head.revision, base=low, drop_before=floor)
+            try:
+                await self._backend.commit(stream, change)
+            except ConflictError:
+                continue
+            finally:
+                self._memory.forget(stream)
+            return gone
+        raise too_busy(task_id)
+
+    async def _version(self, stream: str, position: int | None) -> TaskState | None:
+        """Return the version at a position, or the newest."""
+        for _ in range(TURNS):
+            if position is None:
+                head, entries = await self._backend.read(stream, limit=1, newest=True)
+            else:
+                head, entries = await self._backend.read(stream, start=position, stop=position + 1)
+            entries = await self._shown(head, entries)
+            if head is None or not entries:
+                return None
+            known = await self._known(stream, head, entries[0])
+            if known is not None and known.span is not None:
+                return self._told(head, entries[0], known.span.text)
+        raise too_busy(stream.removeprefix(f"{KIND}/"))
+
+    def _told(self, head: Head, entry: Entry, text: bytes) -> TaskState:
+        """Return a version as its caller gets it, and remember which steps that shows."""
+        state = _state(head, entry, text)
+        if state.steps:
+            self._memory.show(head.name, head.incarnation, Note.read(head).encoded())
+        return state
+
+    async def _newest(self, stream: str) -> Known:
+        """Return what the next save needs to know. A newest version that does not decode stands in nobody's way."""
+        for _ in range(TURNS):
+            head, entries = await self._backend.read(stream, limit=1, newest=True)
+            if head is None or not entries:
+                return Known(head, None)
+            try:
+                known = await self._known(stream, head, entries[0])
+            except DamagedError:
+                return Known(head, None)
+            if known is not None:
+                return known
+        raise too_busy(stream.removeprefix(f"{KIND}/"))
+
+    async def _known(self, stream: str, head: Head, entry: Entry) -> Known | None:
+        """Return a version with what it is made from; None where that was removed meanwhile."""
+        position = entry.position
+        before = self._memory.get(stream) or Known(None, None)
+        same = before.head is not None and before.head.incarnation == head.incarnation
+        if same and before.span is not None and before.span.position == position:
+            known = Known(head, before.span)
+            if position == head.next - 1:
+                # What others have recorded since is known now, and covered by the next save.
+                self._memory.put(stream, known)
+            return known
+        stored = {position: parse(entry.data, position, _where(head, position))}
+        more = await self._below(head, position, stored)
+        if more is None:
+            return None
+        where = _where(head, position)
+        known = Known(head, Span(position, rebuild(position, more, where), chain_of(position, more, where)))
+        if position == head.next - 1:
+            self._memory.put(stream, known)
+        return known
+
+    async def _below(self, head: Head, position: int, stored: dict[int, Stored]) -> dict[int, Stored] | None:
+        """Add what a version is made from; None where that was removed meanwhile."""
+        whole = stored[position].whole
+        if stored[position].base == position:
+            return stored
+        if whole < head.first:  # at the very moment at which the version was there
+            raise DamagedError(f"{_where(head, position)}: version {whole + 1}, from which it is made, is missing")
+        now, entries = await self._backend.read(head.name, start=whole, stop=position)
+        if now is None or now.incarnation != head.incarnation or now.first > whole:
+            return None
+        return stored | {one.position: parse(one.data, one.position, _where(head, one.position)) for one in entries}
+
+    async def _shown(self, head: Head | None, entries: list[Entry]) -> list[Entry]:
+        """Leave out what is out of the bounds of the task's retention."""
+        if head is None or not entries:
+            return []
+        low = max(head.base, await self._first(head, entries, kept_by(Note.read(head).keep, self.retention)))
+        return [one for one in entries if one.position >= low]
+
+    async def _bound(self, head: Head, bounds: Keep) -> int:
+        """Return the lowest position within the bounds, from the head and as few versions as it takes to find it."""
+        low = await self._first(head, [], bounds)
+        if bounds.age is None:
+            return low
+        low, high = max(low, head.base, head.first), head.next - 1
+        while low < high:
+            middle = (low + high) // 2
+            _, found = await self._backend.read(head.name, start=middle, limit=1)
+            if found and await self._first(head, found, bounds) > middle:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    async def _first(self, head: Head, entries: list[Entry], bounds: Keep) -> int:
+        """Return the lowest position within the bounds; that of the newest version always is."""
+        low = 0 if bounds.versions is None else max(head.next - bounds.versions, 0)
+        if bounds.age is not None:
+            since = await self._backend.now() - bounds.age
+            old = [one.position + 1 for one in entries if one.created_at < since]
+            low = max(low, *old) if old else low
+        return min(low, head.next - 1)
+
+
+def _where(head: Head, position: int) -> str:
+    return f"task {id_of(head)!r}, version {position + 1}"
+
+
+def _state(head: Head, entry: Entry, text: bytes) -> TaskState:
+    where = _where(head, entry.position)
+    record: dict[str, Any] = decode(text, where)
+    note = Note.read(head) if entry.position == head.next - 1 else Note()
+    try:
+        return TaskState(
+            task_id=id_of(head),
+            **{key: record[key] for key in LABELS if key in record},
+            version=entry.position + 1,
+            updated_at=to_time(entry.created_at),
+            expires_at=None if head.expires_at is None else to_time(head.expires_at),
+            lease=lease_of(head, note),
+            incarnation=head.incarnation,
+            data=record["data"],
+            steps=note.results(where),
+        )
+    except (KeyError, TypeError) as error:
+        raise DamagedError(f"{where}: this is not a task state") from error

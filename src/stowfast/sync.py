@@ -1,0 +1,326 @@
+"""The same stores without await: from any thread, also inside a running event loop.
+
+    with stowfast.sync.open("sqlite:///agent.db") as stores:
+        stores.messages.add_message("ctx-1", {"role": "user", "content": "hi"})
+
+Every method is the async one, run to its end: in the calling thread where the place allows that, else on one event
+loop in a thread of its own. A writer works on while its caller does something else, so it has such a loop in any case,
+for as long as its block lasts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
+
+from stowfast import stores
+from stowfast.blocking import run_in_place
+from stowfast.errors import InvalidError, UnavailableError
+from stowfast.registry import connect, find
+from stowfast.stores.artifacts import dataset, live_writer, writer
+from stowfast.stores.artifacts.file import ArtifactFile
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
+
+    from stowfast.records import ArtifactInfo, Retention
+    from stowfast.stores.artifacts.reader import ArtifactReader
+
+__all__ = ["ArtifactWriter", "Artifacts", "DatasetWriter", "LiveWriter", "Messages", "Stores", "Tasks", "open"]
+
+S = TypeVar("S")
+R = TypeVar("R")
+F = TypeVar("F")
+P = ParamSpec("P")
+
+_END = object()
+
+
+class Portal(Protocol):
+    """Runs a coroutine to its end for a caller who does not await."""
+
+    def run(self, coroutine: Coroutine[Any, Any, R]) -> R:
+        """Return what the coroutine returns, or raise what it raises."""
+        ...
+
+    def close(self) -> None:
+        """End what the portal runs on."""
+        ...
+
+
+class _InPlace:
+    run = staticmethod(run_in_place)
+
+    def close(self) -> None:
+        pass
+
+
+class _LoopThread:
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="stowfast-portal", daemon=True)
+        self._thread.start()
+
+    def run(self, coroutine: Coroutine[Any, Any, R]) -> R:
+        if threading.current_thread() is self._thread:
+            coroutine.close()
+            raise InvalidError("a function that a store calls cannot call it again without await")
+        if self._loop.is_closed():
+            coroutine.close()
+            raise UnavailableError("this place was closed")
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+class _Face:
+    """One async store, and the portal to it."""
+
+    def __init__(self, store: Any, portal: Portal) -> None:
+        self._store = store
+        self._portal = portal
+
+
+def _call(
+    method: Callable[Concatenate[S, P], Coroutine[Any, Any, R]],
+) -> Callable[Concatenate[Any, P], R]:
+    @functools.wraps(method)
+    def call(self: _Face, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self._portal.run(method(self._store, *args, **kwargs))
+
+    return call
+
+
+def _iterate(
+    method: Callable[Concatenate[S, P], AsyncIterator[R]],
+) -> Callable[Concatenate[Any, P], Iterator[R]]:
+    @functools.wraps(method)
+    def iterate(self: _Face, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[R]:
+        iterator: Any = method(self._store, *args, **kwargs)
+        try:
+            while (one := self._portal.run(_next(iterator))) is not _END:
+                yield one
+        finally:
+            self._portal.run(iterator.aclose())
+
+    return iterate
+
+
+async def _next(iterator: AsyncIterator[Any]) -> Any:
+    return await anext(iterator, _END)
+
+
+def _open(
+    method: Callable[Concatenate[S, P], AbstractAsyncContextManager[R]],
+    face: Callable[[R, Portal], AbstractContextManager[F]],
+    *,
+    on_a_loop: bool,
+) -> Callable[Concatenate[Any, P], AbstractContextManager[F]]:
+    """Enter what the async store opens, and give a face of it.
+
+    Args:
+        on_a_loop: it has a task of its own, which only runs on an event loop.
+    """
+
+    @functools.wraps(method)
+    @contextmanager
+    def opened(self: _Face, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[F]:
+        own = _LoopThread() if on_a_loop and isinstance(self._portal, _InPlace) else None
+        portal = own or self._portal
+        try:
+            entered = method(self._store, *args, **kwargs)
+            one = portal.run(entered.__aenter__())
+            try:
+                with face(one, portal) as shown:
+                    yield shown
+            except BaseException as error:
+                if not portal.run(entered.__aexit__(type(error), error, error.__traceback__)):
+                    raise
+            else:
+                portal.run(entered.__aexit__(None, None, None))
+        finally:
+            if own is not None:
+                own.close()
+
+    return opened
+
+
+class _Writer(_Face):
+    @property
+    def info(self) -> ArtifactInfo | None:
+        """What was stored, once it is."""
+        found: ArtifactInfo | None = self._store.info
+        return found
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass  # how the block ended is for the async writer, which knows it
+
+
+class ArtifactWriter(_Writer):
+    """What `open_writer` gives, without await."""
+
+    write = _call(writer.ArtifactWriter.write)
+    close = _call(writer.ArtifactWriter.close)
+    abort = _call(writer.ArtifactWriter.abort)
+
+    @property
+    def size(self) -> int:
+        """Bytes taken so far."""
+        return int(self._store.size)
+
+
+class LiveWriter(_Writer):
+    """What `open_live` gives, without await."""
+
+    write = _call(live_writer.LiveWriter.write)
+    flush = _call(live_writer.LiveWriter.flush)
+    close = _call(live_writer.LiveWriter.close)
+    abort = _call(live_writer.LiveWriter.abort)
+
+    @property
+    def size(self) -> int:
+        """Bytes taken so far."""
+        return int(self._store.size)
+
+
+class DatasetWriter(_Writer):
+    """What `open_dataset` gives, without await."""
+
+    append = _call(dataset.DatasetWriter.append)
+    close = _call(dataset.DatasetWriter.close)
+    abort = _call(dataset.DatasetWriter.abort)
+
+    @property
+    def rows(self) -> int:
+        """Rows taken so far, those of the version before included where rows are appended to it."""
+        return int(self._store.rows)
+
+
+def _file(reader: ArtifactReader, portal: Portal) -> ArtifactFile:
+    return ArtifactFile(reader, portal.run)
+
+
+class Messages(_Face):
+    """`stowfast.Messages` without await."""
+
+    add_message = _call(stores.Messages.add_message)
+    add_messages = _call(stores.Messages.add_messages)
+    get_messages = _call(stores.Messages.get_messages)
+    entries = _iterate(stores.Messages.entries)
+    watch = _iterate(stores.Messages.watch)
+    count = _call(stores.Messages.count)
+    pop_message = _call(stores.Messages.pop_message)
+    fork = _call(stores.Messages.fork)
+    compact = _call(stores.Messages.compact)
+    delete = _call(stores.Messages.delete)
+    contexts = _call(stores.Messages.contexts)
+    info = _call(stores.Messages.info)
+    set_metadata = _call(stores.Messages.set_metadata)
+    set_expiry = _call(stores.Messages.set_expiry)
+
+
+class Artifacts(_Face):
+    """`stowfast.Artifacts` without await. What `open_reader` gives is a seekable file object that has an `info`."""
+
+    create = _call(stores.Artifacts.create)
+    update = _call(stores.Artifacts.update)
+    open_writer = _open(stores.Artifacts.open_writer, ArtifactWriter, on_a_loop=True)
+    open_live = _open(stores.Artifacts.open_live, LiveWriter, on_a_loop=True)
+    open_dataset = _open(stores.Artifacts.open_dataset, DatasetWriter, on_a_loop=True)
+    get = _call(stores.Artifacts.get)
+    info = _call(stores.Artifacts.info)
+    open_reader = _open(stores.Artifacts.open_reader, _file, on_a_loop=False)
+    open_file = _call(stores.Artifacts.open_file)
+    url = _call(stores.Artifacts.url)
+    follow = _iterate(stores.Artifacts.follow)
+    rows = _iterate(stores.Artifacts.rows)
+    to_arrow = _call(stores.Artifacts.to_arrow)
+    to_pandas = _call(stores.Artifacts.to_pandas)
+    to_parquet = _call(stores.Artifacts.to_parquet)
+    versions = _call(stores.Artifacts.versions)
+    list = _call(stores.Artifacts.list)
+    prune = _call(stores.Artifacts.prune)
+    delete = _call(stores.Artifacts.delete)
+
+
+class Tasks(_Face):
+    """`stowfast.Tasks` without await."""
+
+    save = _call(stores.Tasks.save)
+    update = _call(stores.Tasks.update)
+    load = _call(stores.Tasks.load)
+    history = _call(stores.Tasks.history)
+    diff = _call(stores.Tasks.diff)
+    rewind = _call(stores.Tasks.rewind)
+    prune = _call(stores.Tasks.prune)
+    claim = _call(stores.Tasks.claim)
+    claim_next = _call(stores.Tasks.claim_next)
+    renew = _call(stores.Tasks.renew)
+    release = _call(stores.Tasks.release)
+    record = _call(stores.Tasks.record)
+    steps = _call(stores.Tasks.steps)
+    info = _call(stores.Tasks.info)
+    list = _call(stores.Tasks.list)
+    set_expiry = _call(stores.Tasks.set_expiry)
+    delete = _call(stores.Tasks.delete)
+
+    @property
+    def retention(self) -> Retention:
+        """How many versions are kept of tasks that were saved without a retention of their own."""
+        found: Retention = self._store.retention
+        return found
+
+    @retention.setter
+    def retention(self, retention: Retention) -> None:
+        self._store.retention = retention
+
+
+class Stores(_Face):
+    """`stowfast.Stores` without await."""
+
+    def __init__(self, store: stores.Stores, portal: Portal) -> None:
+        super().__init__(store, portal)
+        self._closed = False
+        self.messages = Messages(store.messages, portal)
+        self.artifacts = Artifacts(store.artifacts, portal)
+        self.tasks = Tasks(store.tasks, portal)
+
+    sweep = _call(stores.Stores.sweep)
+
+    def close(self) -> None:
+        """Finish the writes under way and let go of the place. Closing twice is closing once."""
+        if not self._closed:
+            self._portal.run(self._store.close())
+            self._portal.close()
+            self._closed = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open(url: str, **options: Any) -> Stores:
+    """Open the place that a URL means, as `stowfast.open` does, without await.
+
+    Raises:
+        As `stowfast.open`.
+    """
+    backend, _, _ = find(url)
+    portal: Portal = _InPlace() if backend.in_place else _LoopThread()
+    try:
+        return Stores(stores.Stores(portal.run(connect(url, **options))), portal)
+    except BaseException:
+        portal.close()
+        raise

@@ -1,0 +1,75 @@
+"""The proof, shipped: every sentence of the contract as a function that a place passes or fails. Needs no test runner.
+
+    results = await run(BACKEND, make)
+
+asks a backend; `make()` opens the same place again, as an async context manager. A clause is a plain function, so any
+test runner can ask them one by one:
+
+    @pytest.mark.parametrize("clause", BACKEND)
+    async def test_my_place(clause):
+        await clause(make)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from stowfast.testing import (
+    artifacts,
+    messages,
+    protocols,
+    tasks,
+    waist_blobs,
+    waist_calls,
+    waist_heads,
+    waist_lives,
+    waist_log,
+    waist_names,
+    waist_place,
+    waist_reads,
+)
+from stowfast.testing.clause import Clause, Make, Result, run
+from stowfast.testing.faults import LosesAnswers, Prefixed, Shared
+
+if TYPE_CHECKING:
+    from stowfast.abc import ArtifactStore, Backend, MessageStore, TaskStateStore
+    from stowfast.stores import Stores
+
+__all__ = [
+    "ARTIFACT_STORE",
+    "BACKEND",
+    "MESSAGE_STORE",
+    "STORES",
+    "TASK_STATE_STORE",
+    "Clause",
+    "LosesAnswers",
+    "Make",
+    "Prefixed",
+    "Result",
+    "Shared",
+    "run",
+]
+
+BACKEND: Final[tuple[Clause[Backend], ...]] = (
+    *waist_log.CLAUSES,
+    *waist_reads.CLAUSES,
+    *waist_calls.CLAUSES,
+    *waist_heads.CLAUSES,
+    *waist_lives.CLAUSES,
+    *waist_names.CLAUSES,
+    *waist_blobs.CLAUSES,
+    *waist_place.CLAUSES,
+)
+"""What every place promises: all of `stowfast.abc.Backend`."""
+
+MESSAGE_STORE: Final[tuple[Clause[MessageStore], ...]] = protocols.MESSAGES
+"""What everything that takes a message store relies on, of any class with the two methods."""
+
+ARTIFACT_STORE: Final[tuple[Clause[ArtifactStore], ...]] = protocols.ARTIFACTS
+"""The same of an artifact store."""
+
+TASK_STATE_STORE: Final[tuple[Clause[TaskStateStore], ...]] = protocols.TASK_STATES
+"""The same of a task state store."""
+
+STORES: Final[tuple[Clause[Stores], ...]] = (*messages.MESSAGES, *artifacts.ARTIFACTS, *tasks.TASKS)
+"""What `stowfast.Stores` promises over any place: every sentence of the three stores."""

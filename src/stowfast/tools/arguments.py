@@ -1,0 +1,24 @@
+"""The arguments and options that several commands have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+__all__ = ["URL", "Json", "Prefix", "readable"]
+
+URL: TypeAlias = Annotated[str, typer.Argument(metavar="URL", help="Where: sqlite:///agent.db, memory:, ...")]
+Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
+Prefix: TypeAlias = Annotated[str, typer.Option(help="Only conversations whose id begins with this.")]
+
+
+def readable(path: Path | None) -> Path | None:
+    """Refuse a path that cannot be read from.
+
+    A pipe is fine, as in `stowfast import URL <(zcat backup.jsonl.gz)`; so is a dash, which is stdin.
+    """
+    if path is None or str(path) == "-" or (path.exists() and not path.is_dir()):
+        return path
+    raise typer.BadParameter(f"there is no file {path}")
