@@ -9,7 +9,7 @@ from bench.history.contenders import STUDIES
 from bench.history.deltas import Deltas, Rule, Stowfast
 from bench.history.measure import measure
 from bench.history.workloads import WORKLOADS, agent, blob, small
-from stowfast.stores.tasks import history
+from stowfast import deltas as history
 
 
 @pytest.mark.parametrize("encoding", STUDIES["encodings"])

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from stowfast.stores.tasks import history
+from stowfast import deltas as history
 
 if sys.version_info >= (3, 14):
     from compression import zstd

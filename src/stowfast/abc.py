@@ -170,7 +170,7 @@ class Backend(ABC):
     """A place where streams and blobs live. Ten methods, all required, and `blob_url` where there are links.
 
     The promise: **a commit that was acknowledged is never lost, doubled or reordered**, under concurrent writers in
-    many processes, crashes and lost answers. `stowfast.rule.apply` is the meaning of a `Change`, as a pure function:
+    many processes, crashes and lost answers. `stowfast.semantics.apply` is the meaning of a `Change`, as a pure function:
     a backend loads a head, calls it, and stores its effect atomically.
 
     An expired stream (`expires_at` has passed, by the place's clock) is a deleted one that was not swept yet: no

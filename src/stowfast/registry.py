@@ -17,7 +17,7 @@ __all__ = ["BACKENDS", "connect", "find"]
 
 BACKENDS: Final = {
     "memory": "stowfast.backends.memory:MemoryBackend",
-    "sqlite": "stowfast.backends.sqlite:SQLiteBackend",
+    "sqlite": "stowfast.backends.sqlite.backend:SQLiteBackend",
     "s3": "stowfast.backends.objects.backend:ObjectBackend",
     "gs": "stowfast.backends.objects.backend:ObjectBackend",
     "az": "stowfast.backends.objects.backend:ObjectBackend",

@@ -20,15 +20,17 @@ from stowfast import stores
 from stowfast.blocking import run_in_place
 from stowfast.errors import InvalidError, UnavailableError
 from stowfast.registry import connect, find
-from stowfast.stores.artifacts import dataset, live_writer, writer
-from stowfast.stores.artifacts.file import ArtifactFile
+from stowfast.stores.artifacts.datasets import dataset
+from stowfast.stores.artifacts.live import writer as live_writer
+from stowfast.stores.artifacts.reading.file import ArtifactFile
+from stowfast.stores.artifacts.writing import writer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
     from stowfast.records import ArtifactInfo, Retention
-    from stowfast.stores.artifacts.reader import ArtifactReader
+    from stowfast.stores.artifacts.reading.reader import ArtifactReader
 
 __all__ = ["ArtifactWriter", "Artifacts", "DatasetWriter", "LiveWriter", "Messages", "Stores", "Tasks", "open"]
 

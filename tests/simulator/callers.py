@@ -9,7 +9,7 @@ from stowfast.backends.objects.protocol.listing import heads, listing
 from stowfast.backends.objects.protocol.read import Window, read
 from stowfast.backends.objects.protocol.requests import Pause
 from stowfast.errors import UnavailableError
-from stowfast.rule import living
+from stowfast.semantics import living
 from tests.simulator.bucket import Violation
 from tests.simulator.history import Append, Removal, Seen
 

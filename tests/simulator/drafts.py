@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from stowfast.backends.objects.protocol import commit, directory, draft, fetch, read, sweep
+from stowfast.backends.objects.protocol import commit, draft, index, load, read, sweep
 from stowfast.backends.objects.protocol.draft import Draft
 from stowfast.errors import StowfastError
 from tests.simulator.model import Made
@@ -77,9 +77,9 @@ _TUNED: Any = (
     (commit, "Draft"),
     (sweep, "Draft"),
     (draft, "OPERATIONS_REMEMBERED"),
-    (fetch, "WHOLE"),
+    (load, "WHOLE"),
     (read, "WHOLE"),
-    (directory, "_WORTH"),
+    (index, "_WORTH"),
 )
 
 

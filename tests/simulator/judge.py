@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stowfast.abc import Receipt
-from stowfast.backends.objects.protocol.directory import DIRECTORIES, lines_of
-from stowfast.backends.objects.protocol.fetch import frames_of
+from stowfast.backends.objects.protocol.index import DIRECTORIES, lines_of
 from stowfast.backends.objects.protocol.keys import HEADS, place_of
+from stowfast.backends.objects.protocol.load import frames_of
 from stowfast.backends.objects.protocol.segment import parse_segment
 from stowfast.backends.objects.protocol.state import State, decode_state
 from stowfast.errors import ConflictError, StowfastError

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from stowfast.backends.objects.protocol.keys import blob_file
 from stowfast.errors import ConflictError, DamagedError, InvalidError, UnavailableError
-from stowfast.rule import PLAIN, apply
+from stowfast.semantics import PLAIN, apply
 from tests.simulator.bucket import Violation
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from stowfast.abc import Change, Head, Receipt
     from stowfast.errors import StowfastError
-    from stowfast.rule import Effect
+    from stowfast.semantics import Effect
 
 __all__ = ["Call", "Kept", "Made", "Snapshot", "made"]
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stowfast.backends.objects.protocol.commit import Committed, commit
-from stowfast.backends.objects.protocol.directory import tidy
+from stowfast.backends.objects.protocol.index import tidy
 from stowfast.backends.objects.protocol.keys import place_of, segment_file
 from stowfast.backends.objects.protocol.read import find_blob
 from stowfast.backends.objects.protocol.requests import Get, Limits, Pause, Put, World

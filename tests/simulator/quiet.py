@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from stowfast.backends.objects.protocol.directory import DIRECTORIES, lines_of
+from stowfast.backends.objects.protocol.index import DIRECTORIES, lines_of
 from stowfast.backends.objects.protocol.keys import is_blob, place_at, place_of
 from tests.simulator.bucket import Violation
 

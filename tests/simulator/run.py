@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from stowfast.backends.objects.protocol.read import Window, read
 from stowfast.backends.objects.protocol.requests import Limits
 from stowfast.errors import StowfastError
-from stowfast.rule import living
+from stowfast.semantics import living
 from tests.simulator.bucket import Bucket, KnownLimit, Violation
 from tests.simulator.callers import Caller, alive
 from tests.simulator.drafts import tune, watched

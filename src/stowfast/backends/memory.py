@@ -22,7 +22,7 @@ from stowfast.abc import (
 )
 from stowfast.blocking import settle, wake
 from stowfast.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
-from stowfast.rule import after_cursor, apply, check, check_name, clock, living, new_id, parse_cursor, repeat
+from stowfast.semantics import after_cursor, apply, check, check_name, clock, living, new_id, parse_cursor, repeat
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from stowfast.stores.artifacts import Artifacts
-from stowfast.stores.messages import Messages
+from stowfast.stores.messages.store import Messages
 from stowfast.stores.tasks import Tasks
 
 if TYPE_CHECKING:

@@ -14,22 +14,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from stowfast.testing import (
-    artifacts,
-    messages,
-    protocols,
-    tasks,
-    waist_blobs,
-    waist_calls,
-    waist_heads,
-    waist_lives,
-    waist_log,
-    waist_names,
-    waist_place,
-    waist_reads,
-)
+from stowfast.testing import protocols
+from stowfast.testing.artifacts import ARTIFACTS
+from stowfast.testing.backend import BACKEND_CLAUSES
 from stowfast.testing.clause import Clause, Make, Result, run
 from stowfast.testing.faults import LosesAnswers, Prefixed, Shared
+from stowfast.testing.messages import MESSAGES
+from stowfast.testing.tasks import TASKS
 
 if TYPE_CHECKING:
     from stowfast.abc import ArtifactStore, Backend, MessageStore, TaskStateStore
@@ -50,16 +41,7 @@ __all__ = [
     "run",
 ]
 
-BACKEND: Final[tuple[Clause[Backend], ...]] = (
-    *waist_log.CLAUSES,
-    *waist_reads.CLAUSES,
-    *waist_calls.CLAUSES,
-    *waist_heads.CLAUSES,
-    *waist_lives.CLAUSES,
-    *waist_names.CLAUSES,
-    *waist_blobs.CLAUSES,
-    *waist_place.CLAUSES,
-)
+BACKEND: Final[tuple[Clause[Backend], ...]] = BACKEND_CLAUSES
 """What every place promises: all of `stowfast.abc.Backend`."""
 
 MESSAGE_STORE: Final[tuple[Clause[MessageStore], ...]] = protocols.MESSAGES
@@ -71,5 +53,5 @@ ARTIFACT_STORE: Final[tuple[Clause[ArtifactStore], ...]] = protocols.ARTIFACTS
 TASK_STATE_STORE: Final[tuple[Clause[TaskStateStore], ...]] = protocols.TASK_STATES
 """The same of a task state store."""
 
-STORES: Final[tuple[Clause[Stores], ...]] = (*messages.MESSAGES, *artifacts.ARTIFACTS, *tasks.TASKS)
+STORES: Final[tuple[Clause[Stores], ...]] = (*MESSAGES, *ARTIFACTS, *TASKS)
 """What `stowfast.Stores` promises over any place: every sentence of the three stores."""

@@ -12,7 +12,7 @@ from stowfast.backends.objects.protocol.listing import heads, listing
 from stowfast.backends.objects.protocol.read import Window, read
 from stowfast.backends.objects.protocol.requests import Pause
 from stowfast.errors import StowfastError, UnavailableError
-from stowfast.rule import check, check_name, parse_cursor
+from stowfast.semantics import check, check_name, parse_cursor
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence

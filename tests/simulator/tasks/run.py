@@ -7,10 +7,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from unittest.mock import patch
 
+from stowfast import deltas
 from stowfast.backends.objects.protocol.requests import Limits
 from stowfast.records import Retention
-from stowfast.stores.tasks import history, leases, store
-from stowfast.stores.tasks.known import Memory
+from stowfast.stores.tasks import leases, store
+from stowfast.stores.tasks.cache import Memory
 from tests.simulator.drafts import tune
 from tests.simulator.process import Process
 from tests.simulator.run import Run, simulate
@@ -128,8 +129,8 @@ class TaskRun(Run):
 
 def _tune(radix: int, polite: int, page: int, short: int) -> None:
     """Make small what the store counts to, so that short histories get there."""
-    history._RADIX, history._LONGEST, history._EARLIER = radix, radix**3, 4  # type: ignore[misc]
-    history._SHORT, store._POLITE, leases._PAGE = short, polite, page  # type: ignore[misc]
+    deltas._RADIX, deltas._LONGEST, deltas._EARLIER = radix, radix**3, 4  # type: ignore[misc]
+    deltas._SHORT, store._POLITE, leases._PAGE = short, polite, page  # type: ignore[misc]
 
 
 @contextmanager
@@ -137,7 +138,7 @@ def _tuned() -> Iterator[None]:
     """Leave everything as it was."""
     with (
         patch.multiple(
-            history, _RADIX=history._RADIX, _LONGEST=history._LONGEST, _EARLIER=history._EARLIER, _SHORT=history._SHORT
+            deltas, _RADIX=deltas._RADIX, _LONGEST=deltas._LONGEST, _EARLIER=deltas._EARLIER, _SHORT=deltas._SHORT
         ),
         patch.object(store, "_POLITE", store._POLITE),
         patch.object(leases, "_PAGE", leases._PAGE),

@@ -11,14 +11,15 @@ from unittest.mock import patch
 import msgspec
 
 from stowfast.abc import Change
-from stowfast.stores.tasks import heads, ledger, versions
+from stowfast.deltas import begin, follow
+from stowfast.stores.tasks import heads, versions
+from stowfast.stores.tasks import steps as ledger
+from stowfast.stores.tasks.cache import Known
+from stowfast.stores.tasks.head_note import Holder, Note, lease_of
 from stowfast.stores.tasks.heads import Heads
-from stowfast.stores.tasks.history import begin, follow
-from stowfast.stores.tasks.known import Known
 from stowfast.stores.tasks.leases import Leases
-from stowfast.stores.tasks.ledger import Ledger
-from stowfast.stores.tasks.note import Holder, Note, lease_of
-from stowfast.stores.tasks.saving import Save
+from stowfast.stores.tasks.save import Save
+from stowfast.stores.tasks.steps import Ledger
 from stowfast.stores.tasks.versions import Versions
 from tests.simulator.tasks.run import simulate_tasks
 from tests.simulator.variants import Variant

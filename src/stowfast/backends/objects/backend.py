@@ -14,23 +14,23 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 from stowfast.abc import Backend, Change, Head, Listing, Receipt, Slice, Swept
 from stowfast.backends.objects.cache import Cache
 from stowfast.backends.objects.clock import StoreClock
+from stowfast.backends.objects.commit_queue import Lines
 from stowfast.backends.objects.driver.examine import examine
 from stowfast.backends.objects.driver.opening import open_store
 from stowfast.backends.objects.driver.options import SCHEMES
 from stowfast.backends.objects.driver.probe import self_test
 from stowfast.backends.objects.driver.transfers import Upload, download, let_go
-from stowfast.backends.objects.lines import Lines
-from stowfast.backends.objects.protocol.directory import tidy
 from stowfast.backends.objects.protocol.draft import BLOB
-from stowfast.backends.objects.protocol.fetch import look
+from stowfast.backends.objects.protocol.index import tidy
 from stowfast.backends.objects.protocol.keys import place_of
 from stowfast.backends.objects.protocol.listing import heads, listing
+from stowfast.backends.objects.protocol.load import look
 from stowfast.backends.objects.protocol.read import Window, find_blob, read
 from stowfast.backends.objects.protocol.requests import World
 from stowfast.backends.objects.protocol.sweep import Litter, survey, sweep_stream
 from stowfast.blocking import begin, in_thread, outcome, settle
 from stowfast.errors import DamagedError, InvalidError, NotFoundError, StowfastError, UnavailableError
-from stowfast.rule import check, check_name, clock, living, new_id, parse_cursor
+from stowfast.semantics import check, check_name, clock, living, new_id, parse_cursor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterator, Mapping, Sequence

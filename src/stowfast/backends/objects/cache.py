@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from stowfast.backends.objects.protocol.directory import DIRECTORIES
+from stowfast.backends.objects.protocol.index import DIRECTORIES
 from stowfast.backends.objects.protocol.keys import DATA, is_blob
 from stowfast.backends.objects.protocol.requests import UNCHANGED, All, Get, Object, Put, Token, drive
 

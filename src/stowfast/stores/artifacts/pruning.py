@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from stowfast.abc import MAX_HEAD_BYTES, Change
 from stowfast.errors import ConflictError
-from stowfast.stores.artifacts.find import find_head
+from stowfast.stores.artifacts.lookup import find_head
 from stowfast.stores.artifacts.records import note_after
 
 if TYPE_CHECKING:

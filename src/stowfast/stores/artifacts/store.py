@@ -13,18 +13,18 @@ from stowfast.abc import Change
 from stowfast.blocking import run_in_place
 from stowfast.errors import DamagedError, InvalidError, NotFoundError
 from stowfast.records import Artifact, ArtifactInfo, Page
-from stowfast.stores.artifacts.add import add
-from stowfast.stores.artifacts.build import live_stream_of
-from stowfast.stores.artifacts.content import Content, source_of
-from stowfast.stores.artifacts.dataset import Datasets
-from stowfast.stores.artifacts.file import ArtifactFile
-from stowfast.stores.artifacts.find import find_head, find_version, must_find_version
-from stowfast.stores.artifacts.follow import listed, newest_info
+from stowfast.stores.artifacts.datasets.dataset import Datasets
 from stowfast.stores.artifacts.links import link, unlink
+from stowfast.stores.artifacts.live.build import live_stream_of
+from stowfast.stores.artifacts.live.follower import listed, newest_info
+from stowfast.stores.artifacts.lookup import find_head, find_version, must_find_version
 from stowfast.stores.artifacts.pruning import prune
-from stowfast.stores.artifacts.reader import ArtifactReader
+from stowfast.stores.artifacts.reading.file import ArtifactFile
+from stowfast.stores.artifacts.reading.reader import ArtifactReader
 from stowfast.stores.artifacts.records import KIND, Version, content_of, stream_of
-from stowfast.stores.artifacts.writer import ArtifactWriter
+from stowfast.stores.artifacts.writing.commit import add
+from stowfast.stores.artifacts.writing.content import Content, source_of
+from stowfast.stores.artifacts.writing.writer import ArtifactWriter
 from stowfast.stores.codec import check_counts, check_integers
 
 if TYPE_CHECKING:

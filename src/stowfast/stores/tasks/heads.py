@@ -8,8 +8,8 @@ from stowfast.abc import Change
 from stowfast.errors import ConflictError, InvalidError, NotFoundError, StowfastError
 from stowfast.records import Lease
 from stowfast.stores.codec import stream_name
-from stowfast.stores.tasks.known import Known, Memory
-from stowfast.stores.tasks.note import KIND, Note, lease_of
+from stowfast.stores.tasks.cache import Known, Memory
+from stowfast.stores.tasks.head_note import KIND, Note, lease_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from stowfast.errors import ConflictError, DamagedError, InvalidError, NotFoundError
-from stowfast.rule import check_name
+from stowfast.semantics import check_name
 from stowfast.stores.codec import from_duration, labels_of
+from stowfast.stores.tasks.head_note import KIND, Holder, Note, id_of, lease_of
 from stowfast.stores.tasks.heads import Heads, check_kind, check_lease
-from stowfast.stores.tasks.note import KIND, Holder, Note, id_of, lease_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from stowfast.abc import Change
 from stowfast.errors import ConflictError, InvalidError, NotFoundError
 from stowfast.records import Page, Retention, TaskInfo, TaskState
-from stowfast.rule import check_name
+from stowfast.semantics import check_name
 from stowfast.stores.codec import (
     check_counts,
     check_integers,
@@ -20,12 +20,12 @@ from stowfast.stores.codec import (
     stream_name,
     to_time,
 )
+from stowfast.stores.tasks.cache import Known
+from stowfast.stores.tasks.head_note import KIND, Note, id_of, lease_of
 from stowfast.stores.tasks.heads import TURNS, check_kind, too_busy
-from stowfast.stores.tasks.known import Known
 from stowfast.stores.tasks.leases import LABELS, Leases
-from stowfast.stores.tasks.ledger import Ledger
-from stowfast.stores.tasks.note import KIND, Note, id_of, lease_of
-from stowfast.stores.tasks.saving import Save, keep_of
+from stowfast.stores.tasks.save import Save, keep_of
+from stowfast.stores.tasks.steps import Ledger
 from stowfast.stores.tasks.versions import Versions
 
 if TYPE_CHECKING:

@@ -5,21 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stowfast.abc import Change
+from stowfast.deltas import Span, chain_of, parse, rebuild
 from stowfast.errors import ConflictError, DamagedError, InvalidError, NotFoundError, UnsupportedError
 from stowfast.records import Retention, TaskState
 from stowfast.stores.codec import check_counts, check_integers, decode, from_duration, stream_name, to_time
+from stowfast.stores.tasks.cache import Known
+from stowfast.stores.tasks.head_note import KIND, Keep, Note, id_of, lease_of
 from stowfast.stores.tasks.heads import TURNS, Heads, too_busy
-from stowfast.stores.tasks.history import Span, chain_of, parse, rebuild
-from stowfast.stores.tasks.known import Known
 from stowfast.stores.tasks.leases import LABELS
-from stowfast.stores.tasks.note import KIND, Keep, Note, id_of, lease_of
-from stowfast.stores.tasks.saving import keep_of, kept_by
+from stowfast.stores.tasks.save import keep_of, kept_by
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
     from stowfast.abc import Entry, Head
-    from stowfast.stores.tasks.history import Stored
+    from stowfast.deltas import Stored
 
 __all__ = ["Versions"]
 

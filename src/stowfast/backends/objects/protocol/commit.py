@@ -11,8 +11,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stowfast.backends.objects.protocol.draft import Draft
-from stowfast.backends.objects.protocol.fetch import VanishedError, frame_at, look, look_again
 from stowfast.backends.objects.protocol.keys import place_of
+from stowfast.backends.objects.protocol.load import VanishedError, frame_at, look, look_again
 from stowfast.backends.objects.protocol.requests import ABSENT, Delete, Pause, Put
 from stowfast.backends.objects.protocol.state import State, encode_state
 from stowfast.errors import StowfastError, UnavailableError

@@ -7,13 +7,13 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from stowfast.abc import OPERATIONS_REMEMBERED, Receipt
-from stowfast.backends.objects.protocol.fetch import VanishedError, footers, frames, linked, missing
 from stowfast.backends.objects.protocol.frames import Known, frame, trimmed
 from stowfast.backends.objects.protocol.keys import blob_file, place_of, segment_file
+from stowfast.backends.objects.protocol.load import VanishedError, footers, frames, linked, missing
 from stowfast.backends.objects.protocol.requests import All, Get
 from stowfast.backends.objects.protocol.seal import limits_of, older, pack
 from stowfast.errors import ConflictError, StowfastError
-from stowfast.rule import PLAIN, apply, living, repeat
+from stowfast.semantics import PLAIN, apply, living, repeat
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence

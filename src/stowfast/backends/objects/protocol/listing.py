@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from stowfast.abc import Head, Listed, Listing
-from stowfast.backends.objects.protocol.directory import Directory, open_directory
-from stowfast.backends.objects.protocol.fetch import shown
+from stowfast.backends.objects.protocol.index import Directory, open_directory
 from stowfast.backends.objects.protocol.keys import HEADS, place_at, place_of, prefix_of
+from stowfast.backends.objects.protocol.load import shown
 from stowfast.backends.objects.protocol.requests import UNCHANGED, All, Get, List
 from stowfast.backends.objects.protocol.state import EXPIRING, GONE, State, decode_header, decode_state, header_of
-from stowfast.rule import after_cursor, living
+from stowfast.semantics import after_cursor, living
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stowfast.abc import Slice
-from stowfast.backends.objects.protocol.fetch import (
+from stowfast.backends.objects.protocol.load import (
     WHOLE,
     VanishedError,
     blocks,
@@ -17,7 +17,7 @@ from stowfast.backends.objects.protocol.fetch import (
     shown,
 )
 from stowfast.errors import UnavailableError
-from stowfast.rule import living
+from stowfast.semantics import living
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

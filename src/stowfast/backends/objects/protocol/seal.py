@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from stowfast.backends.objects.protocol.fetch import VanishedError, segments
 from stowfast.backends.objects.protocol.keys import place_of
+from stowfast.backends.objects.protocol.load import VanishedError, segments
 from stowfast.backends.objects.protocol.requests import All, Put
 from stowfast.backends.objects.protocol.segment import Footer, build, grouped
 

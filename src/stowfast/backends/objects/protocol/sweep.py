@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from stowfast.abc import Swept
 from stowfast.backends.objects.protocol.commit import replace
 from stowfast.backends.objects.protocol.draft import CONDEMNED_REMEMBERED, Draft
-from stowfast.backends.objects.protocol.fetch import VanishedError, linked, look, look_again
 from stowfast.backends.objects.protocol.keys import DATA, HEADS, is_blob, place_at, place_of
+from stowfast.backends.objects.protocol.load import VanishedError, linked, look, look_again
 from stowfast.backends.objects.protocol.requests import Delete, Get, List, Pause
 from stowfast.backends.objects.protocol.state import EXPIRING, decode_header
 

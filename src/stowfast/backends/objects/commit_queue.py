@@ -1,0 +1,251 @@
+"""Lines: who waits to commit to a stream in this process, and what is known of its head. One commit at a time each."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict, deque
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from stowfast.backends.objects.maintenance import Upkeep, Work
+from stowfast.backends.objects.protocol.commit import Committed, commit
+from stowfast.blocking import interrupted, wake
+from stowfast.errors import StowfastError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from concurrent.futures import Executor
+    from typing import Any, TypeVar
+
+    from stowfast.abc import Change, Receipt
+    from stowfast.backends.objects.protocol.requests import Steps, World
+    from stowfast.backends.objects.protocol.state import State
+
+    R = TypeVar("R")
+
+__all__ = ["Lines"]
+
+_KNOWN: Final = 1_024
+_WARM: Final = 60.0
+"""Seconds for which a head that was seen is good enough to be replaced without another look."""
+
+_TOGETHER: Final = 2**23
+_GATHERING: Final = 0.05
+
+
+class _Job(NamedTuple):
+    change: Change
+    answer: Future[Receipt]
+
+
+class _Line:
+    """One stream."""
+
+    def __init__(self, name: str, work: Work, put_to_use: Callable[[_Line], None]) -> None:
+        self.name = name
+        self.state: State | None = None
+        self.jobs: deque[_Job] = deque()
+        self.waiting: list[Future[bool]] = []
+        self.led = self.leading = False
+        self.upkeep = Upkeep(name, work, lambda: put_to_use(self))
+        self.committed_at = self.seen_at = float("-inf")
+
+    @property
+    def idle(self) -> bool:
+        return not (self.jobs or self.waiting or self.led) and self.upkeep.idle
+
+
+class Lines:
+    """The streams that this process has to do with.
+
+    Concurrent commits to one stream are made together: one thread leads, and takes along whoever has come
+    meanwhile. An object store takes 15 changes of one object a second, Google one; so messages a second are what a
+    batch holds, times that.
+    """
+
+    def __init__(
+        self, run: Callable[[Steps[Any]], Any], leaders: Executor, helpers: Executor, world: World, pace: float
+    ) -> None:
+        self._run = run
+        self._leaders = leaders
+        self._work = Work(run, helpers, world)
+        self._world = world
+        self._pace = pace
+        self._lines: OrderedDict[str, _Line] = OrderedDict()
+        self._lock = threading.Lock()
+        self._came = threading.Condition(self._lock)
+        self._written: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._closed = False
+
+    def known(self, name: str) -> State | None:
+        """Return the head of a stream as it was last seen."""
+        with self._lock:
+            line = self._lines.get(name)
+            return line.state if line is not None else None
+
+    def learn(self, name: str, state: State) -> None:
+        """Keep a head that was read, for the next who asks."""
+        with self._lock:
+            self._learn(self._line(name), state)
+
+    def submit(self, name: str, change: Change) -> Future[Receipt]:
+        """Queue a change, and return its answer to come. Cancelled before its batch began, it is not made at all."""
+        job = _Job(change, Future())
+        with self._lock:
+            if self._closed:
+                raise UnavailableError("this place was closed")
+            line = self._line(name)
+            line.jobs.append(job)
+            self._came.notify_all()
+            if not line.led:
+                # Not in the thread of the caller: an interrupt there would leave the line without a leader for ever.
+                try:
+                    self._leaders.submit(self._lead, line)
+                except RuntimeError as error:
+                    line.jobs.remove(job)
+                    raise UnavailableError(f"nothing was stored: no thread can be made: {error}") from error
+                line.led = True
+        return job.answer
+
+    def subscribe(self, name: str) -> Future[bool]:
+        """Return what is set with the next commit to the stream in this process."""
+        news: Future[bool] = Future()
+        with self._lock:
+            if self._closed:
+                raise UnavailableError("this place was closed")
+            self._line(name).waiting.append(news)
+        return news
+
+    def forget(self, name: str, news: Future[bool]) -> None:
+        """Wait no longer."""
+        with self._lock, suppress(ValueError, KeyError):
+            self._lines[name].waiting.remove(news)
+
+    def note_change(self, name: str) -> None:
+        """Remember that a head was written past its line, so that the next commit keeps its distance."""
+        with self._lock:
+            self._line(name).committed_at = time.monotonic()
+
+    def wrote(self, name: str, blob: str, dropped: int) -> None:
+        """Remember a blob that is there, and `State.dropped` as it was known then, so that its commit need not look."""
+        with self._lock:
+            self._written[name, blob] = dropped
+            while len(self._written) > _KNOWN:
+                self._written.popitem(last=False)
+
+    def close(self) -> None:
+        """Take no more changes. What is queued is still made."""
+        with self._lock:
+            self._closed = True
+            lines = list(self._lines.values())
+            waiting = [news for line in lines for news in line.waiting]
+        wake(waiting)
+        for line in lines:
+            if line.upkeep.pending:
+                self._put_to_use(line)
+
+    def _line(self, name: str) -> _Line:
+        line = self._lines.get(name)
+        if line is None:
+            line = self._lines[name] = _Line(name, self._work, self._put_to_use)
+            if len(self._lines) > _KNOWN:
+                for other in list(self._lines.values())[: _KNOWN // 8]:
+                    if other.idle and other is not line:
+                        del self._lines[other.name]
+        self._lines.move_to_end(name)
+        return line
+
+    @staticmethod
+    def _learn(line: _Line, state: State) -> None:
+        known = line.state
+        if known is None or state.token is None or known.token is None or state.commit >= known.commit:
+            line.state = state
+            line.seen_at = time.monotonic()
+
+    def _lead(self, line: _Line) -> None:
+        with self._lock:
+            if line.leading:  # an executor may run what it said it could not
+                return
+            line.led = line.leading = True
+        while True:
+            self._keep_pace(line)
+            line.upkeep.wait_for_room(line.state)
+            with self._lock:
+                jobs = self._take(line)
+                if not jobs and not (self._closed and line.upkeep.pending):
+                    line.led = line.leading = False
+                    return
+                sealed, buried = line.upkeep.take()
+                known = line.state
+                asked = {(line.name, blob) for job in jobs for blob in job.change.blobs} & self._written.keys()
+                written = {blob: self._written[name, blob] for name, blob in asked}
+                stale = time.monotonic() - line.seen_at > _WARM
+            steps = commit(
+                line.name, known, [job.change for job in jobs], self._world,
+                written=written, buried=buried, sealed=sealed, stale=stale,
+            )  # fmt: skip
+            began = time.monotonic()
+            try:
+                self._settle(line, self._run(steps), jobs)
+            except BaseException as error:  # noqa: BLE001 - it is raised in every caller of this batch
+                # The segments that were to be swapped in may be in use or not: they are left to the sweep.
+                with self._lock:
+                    line.state = None
+                self._answer(line, jobs, [interrupted(error)] * len(jobs))
+            line.committed_at = time.monotonic()
+            self._gather(line, len(jobs), line.committed_at - began)
+
+    def _take(self, line: _Line) -> list[_Job]:
+        jobs, size = [], 0
+        while line.jobs and size < _TOGETHER:
+            job = line.jobs.popleft()
+            if job.answer.set_running_or_notify_cancel():
+                jobs.append(job)
+                size += sum(map(len, job.change.entries))
+        return jobs
+
+    def _settle(self, line: _Line, done: Committed, jobs: Sequence[_Job]) -> None:
+        with self._lock:
+            self._learn(line, done.state)
+        self._answer(line, jobs, done.outcomes)
+        line.upkeep.follow(done)
+
+    def _answer(self, line: _Line, jobs: Sequence[_Job], outcomes: Sequence[Receipt | StowfastError]) -> None:
+        with self._lock:
+            waiting, line.waiting = line.waiting, []
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            if job.answer.done():
+                continue
+            if isinstance(outcome, StowfastError):
+                job.answer.set_exception(outcome)
+            else:
+                job.answer.set_result(outcome)
+        wake(waiting)
+
+    def _put_to_use(self, line: _Line) -> None:
+        """Leave new segments to the next commit, for which they cost nothing; at the end make one of their own."""
+        with self._lock:
+            if line.led or not self._closed:
+                return
+            line.led = True
+        try:
+            self._leaders.submit(self._lead, line)
+        except RuntimeError:
+            self._lead(line)
+
+    def _gather(self, line: _Line, answered: int, took: float) -> None:
+        """Let those who were answered ask again, where others wait already: or two halves of a crowd would take turns.
+
+        Nobody waits for it longer than a twentieth of a commit, and who is alone not at all.
+        """
+        with self._lock:
+            if line.jobs:
+                crowd = len(line.jobs) + answered
+                self._came.wait_for(lambda: len(line.jobs) >= crowd, _GATHERING * took)
+
+    def _keep_pace(self, line: _Line) -> None:
+        left = line.committed_at + self._pace - time.monotonic()
+        if left > 0:
+            time.sleep(left)

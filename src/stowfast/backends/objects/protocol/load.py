@@ -1,0 +1,197 @@
+"""Reading what a head refers to: the head itself, segments and their parts."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from stowfast.backends.objects.protocol.keys import place_of
+from stowfast.backends.objects.protocol.requests import UNCHANGED, All, Get
+from stowfast.backends.objects.protocol.segment import check, parse_footer, parse_segment, unpack
+from stowfast.backends.objects.protocol.state import State, decode_state
+from stowfast.errors import DamagedError, UnsupportedError
+from stowfast.semantics import living
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from stowfast.abc import Head
+    from stowfast.backends.objects.protocol.frames import Frame
+    from stowfast.backends.objects.protocol.requests import Steps
+    from stowfast.backends.objects.protocol.segment import Block, Footer
+    from stowfast.backends.objects.protocol.state import SegmentRef
+
+__all__ = [
+    "WHOLE",
+    "VanishedError",
+    "blocks",
+    "footers",
+    "frame_at",
+    "frames",
+    "frames_of",
+    "linked",
+    "look",
+    "look_again",
+    "missing",
+    "segments",
+    "shown",
+]
+
+R = TypeVar("R")
+
+WHOLE: Final = 2**20
+"""Bytes up to which a segment is fetched whole, because another request would cost more than the bytes."""
+
+
+class VanishedError(Exception):
+    """Something that a head refers to is not there: another head was written since, or the store is damaged."""
+
+
+def look(name: str, known: State | None = None) -> Steps[State]:
+    """Read the head of a stream. What is known already costs a 304.
+
+    Raises:
+        DamagedError: its bytes are wrong, or it is older than what is known: the store has lost a write.
+    """
+    token = known.token if known is not None else None
+    found = yield Get(place_of(name).head, unless=token)
+    if found is UNCHANGED:
+        assert known is not None
+        return known
+    if found is None:
+        if token is not None:
+            raise DamagedError(
+                f"the head of {name!r} is gone, and heads are never deleted: the store has lost it, or was emptied "
+                "behind our back; if it was meant to be, open it again"
+            )
+        return State(name)
+    state = decode_state(name, found.body, found.token)
+    if known is not None and state.commit < known.commit:
+        raise DamagedError(
+            f"the head of {name!r} went back from commit {known.commit} to {state.commit}: "
+            "the store has lost what it acknowledged, or was restored from a copy"
+        )
+    return state
+
+
+def shown(state: State, now: int) -> Head | None:
+    """Return the head as a caller may have it: not expired, and a copy of what could be changed."""
+    head = living(state.head, now)
+    return head and head._replace(labels=dict(head.labels))
+
+
+def look_again(before: State, cause: VanishedError) -> Steps[State]:
+    """Read the head that was written since something of the one before had vanished.
+
+    Raises:
+        DamagedError: there is no newer one, so that nobody can have removed it.
+    """
+    state = yield from look(before.name, before)
+    if state.id == before.id:
+        raise missing(before.name, cause)
+    return state
+
+
+def missing(name: str, cause: VanishedError) -> DamagedError:
+    """Return the error for what is gone though the newest head refers to it."""
+    error = DamagedError(f"{name!r} refers to {cause}, which is not there")
+    error.__cause__ = cause
+    return error
+
+
+def frames(state: State, refs: Sequence[SegmentRef]) -> Steps[list[list[Frame]]]:
+    """Fetch whole segments, side by side, and return the frames of each."""
+    return (yield from _read([(_whole(state, ref), _frames, ref) for ref in refs], state.name))
+
+
+def segments(state: State, refs: Sequence[SegmentRef]) -> Steps[list[tuple[Footer, bytes]]]:
+    """Fetch whole segments, side by side, as they are, and hold each block against its checksum.
+
+    What is merged without a look would keep for ever what went wrong on the way.
+    """
+    return (yield from _read([(_whole(state, ref), _checked, ref) for ref in refs], state.name))
+
+
+def footers(state: State, refs: Sequence[SegmentRef]) -> Steps[list[Footer]]:
+    """Fetch the footers of segments, side by side; small segments whole, as that is what will be asked for next."""
+    wanted = [
+        (_whole(state, ref), parse_segment, ref)
+        if ref.size <= WHOLE
+        else (_whole(state, ref)._replace(start=ref.size - ref.footer, stop=ref.size), parse_footer, ref)
+        for ref in refs
+    ]
+    return (yield from _read(wanted, state.name))
+
+
+def blocks(state: State, ref: SegmentRef, wanted: Sequence[Block]) -> Steps[list[Frame]]:
+    """Fetch neighbouring blocks of a segment with one range, and return their frames."""
+    start, stop = wanted[0].offset, wanted[-1].offset + wanted[-1].size
+
+    def parse(name: str, _: SegmentRef, part: bytes) -> list[Frame]:
+        return _unpacked(name, wanted, part, start)
+
+    (found,) = yield from _read([(_whole(state, ref)._replace(start=start, stop=stop), parse, ref)], state.name)
+    return found
+
+
+def _whole(state: State, ref: SegmentRef) -> Get:
+    return Get(place_of(state.name).segment(state.life, ref.id))
+
+
+def _read(wanted: Sequence[tuple[Get, Callable[[str, SegmentRef, bytes], R], SegmentRef]], name: str) -> Steps[list[R]]:
+    found = (yield All([request for request, _, _ in wanted])) if wanted else []
+    results = []
+    for (request, parse, ref), one in zip(wanted, found, strict=True):
+        if one is None:
+            raise VanishedError(request.key)
+        try:
+            results.append(parse(name, ref, one.body))
+        except (DamagedError, UnsupportedError):
+            # It may be whole in the store, and have been damaged on the way, or since it was cached.
+            again = yield request._replace(fresh=True)
+            if again is None:
+                raise VanishedError(request.key) from None
+            results.append(parse(name, ref, again.body))
+    return results
+
+
+def _frames(name: str, ref: SegmentRef, body: bytes) -> list[Frame]:
+    return frames_of(name, (parse_segment(name, ref, body), body))
+
+
+def _checked(name: str, ref: SegmentRef, body: bytes) -> tuple[Footer, bytes]:
+    footer = parse_segment(name, ref, body)
+    view = memoryview(body)
+    for block in footer.blocks:
+        check(name, block, view[block.offset : block.offset + block.size])
+    return footer, body
+
+
+def frames_of(name: str, segment: tuple[Footer, bytes]) -> list[Frame]:
+    """Read all frames of a segment."""
+    footer, body = segment
+    return _unpacked(name, footer.blocks, body, 0)
+
+
+def _unpacked(name: str, within: Sequence[Block], part: bytes, start: int) -> list[Frame]:
+    view = memoryview(part)
+    return [
+        frame
+        for block in within
+        for frame in unpack(name, block, view[block.offset - start : block.offset - start + block.size])
+    ]
+
+
+def linked(state: State) -> Steps[set[str]]:
+    """Return the blobs that living entries refer to."""
+    blobs = {blob for frame in state.tail for blob in frame.blobs}
+    for footer in (yield from footers(state, [ref for ref in state.segments if ref.blobs])):
+        blobs.update(link.blob for link in footer.links)
+    return blobs
+
+
+def frame_at(state: State, position: int) -> Steps[Frame | None]:
+    """Return the frame that holds the entry at a position; None where that was removed."""
+    refs = [ref for ref in state.segments if ref.first <= position < ref.next]
+    sealed = yield from frames(state, refs)
+    return next((frame for frame in chain(state.tail, *sealed) if frame.start <= position < frame.stop), None)

@@ -1,0 +1,297 @@
+"""SQLite: keeps everything in one local file, for one machine and any number of its processes. The embedded default."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_args
+from urllib.parse import unquote
+
+from stowfast.abc import Backend, Change, Head, Listing, Receipt, Slice, Swept
+from stowfast.backends.sqlite.file import Durability, SQLiteFile
+from stowfast.backends.sqlite.notify import News
+from stowfast.backends.sqlite.read import END, Window, anything_to_sweep, heads, listing, read, read_chunks, would_sweep
+from stowfast.backends.sqlite.transaction import Transaction
+from stowfast.blocking import GroupCommit, begin, in_thread, outcome, settle
+from stowfast.errors import InvalidError, StowfastError, UnavailableError
+from stowfast.semantics import check, check_name, clock, new_id, parse_cursor
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
+    from concurrent.futures import Future
+
+    _Work = Callable[[Transaction], Any]
+
+__all__ = ["SQLiteBackend"]
+
+R = TypeVar("R")
+
+_CHUNK = 2**20
+_WRITTEN_TOGETHER = 2**22
+_READ_TOGETHER = 2**21
+_READ_AHEAD = 2
+_PAGES_PER_CHECKPOINT = 1_000
+_LOOK_EVERY = 1_000_000
+
+
+class SQLiteBackend(Backend):
+    """Streams and blobs in one SQLite file, in WAL mode.
+
+    A commit returns once the operating system says that the log is on the disk (`durability="full"`): it outlives a
+    killed process and a power cut. With `durability="relaxed"` it outlives a killed process, and a power cut may
+    take the last commits; the file stays whole, and the order of what remains is right.
+
+    Args:
+        path: of the file. Made where it is not there; its folder must be.
+        durability: "full" or "relaxed".
+        timeout: seconds a call waits for another process that is writing, before UnavailableError.
+
+    Raises:
+        InvalidError: the file is not one of ours; it was left untouched.
+        UnsupportedError: the file is of a newer version, or on a file system without shared memory.
+    """
+
+    in_place = True
+
+    def __init__(self, path: str, *, durability: Durability = "full", timeout: float = 60.0) -> None:
+        self._file = SQLiteFile(path, durability=durability, timeout=timeout)
+        self._group: GroupCommit[_Work, Any] = GroupCommit(self._run)
+        self._threads = ThreadPoolExecutor(4, thread_name_prefix="stowfast-read")
+        self._uploads = ThreadPoolExecutor(1, thread_name_prefix="stowfast-upload")
+        # One for all: each thread that makes MiBs keeps some of them, and one is faster than whoever checks a hash.
+        self._downloads = ThreadPoolExecutor(1, thread_name_prefix="stowfast-download")
+        self._news = News(self._file)
+        self._transaction = Transaction(self._file.writer)
+        self._looked_at = clock()
+        self._closed = False
+
+    @classmethod
+    async def open(
+        cls, url: str, *, durability: str = "full", timeout: str | float = 60, sweep: str | bool = True
+    ) -> SQLiteBackend:
+        """Open `sqlite:///relative.db` or `sqlite:////absolute/path.db`, off the event loop, and sweep it."""
+        path = unquote(url.removeprefix("sqlite:").removeprefix("///"))
+        if path in ("", "//", ":memory:"):
+            raise InvalidError(
+                "sqlite: without a path: for a place in memory write memory:, for a file sqlite:///agent.db"
+            )
+        if not url.startswith("sqlite:///"):
+            raise InvalidError("sqlite: has no host: write sqlite:///agent.db, or sqlite:////var/lib/agent.db")
+        if "\0" in path:
+            raise InvalidError("sqlite: a path must not contain NUL")
+        if durability not in get_args(Durability):
+            raise InvalidError(f"durability={durability!r}: it is one of {', '.join(get_args(Durability))}")
+        try:
+            seconds = float(timeout)
+        except (ValueError, TypeError):
+            seconds = math.nan
+        if not 0 <= seconds < math.inf:
+            raise InvalidError(f"timeout={timeout!r}: it is a number of seconds, 0 or more")
+        if str(sweep).lower() not in {"true", "false"}:
+            raise InvalidError(f"sweep={sweep!r}: it is true or false")
+        with ThreadPoolExecutor(1) as thread:
+            backend = await in_thread(
+                thread, partial(cls, path, durability=cast("Durability", durability), timeout=seconds)
+            )
+        if str(sweep).lower() == "true":
+            with suppress(UnavailableError):  # another process is busy: whoever opens the file next sweeps it
+                await backend.sweep()
+        return backend
+
+    async def commit(self, stream: str, change: Change) -> Receipt:
+        check_name(stream)
+        check(change)
+        self._check_open()
+        receipt: Receipt = await self._group.submit(lambda transaction: transaction.commit(stream, change))
+        return receipt
+
+    async def read(
+        self,
+        stream: str,
+        *,
+        start: int | None = None,
+        stop: int | None = None,
+        limit: int | None = None,
+        newest: bool = False,
+        max_bytes: int | None = None,
+    ) -> Slice:
+        self._check_open()
+        window = Window(start, stop, limit, newest, max_bytes)
+        return await in_thread(self._threads, self._look, partial(read, stream=stream, window=window))
+
+    async def heads(self, streams: Sequence[str]) -> list[Head | None]:
+        self._check_open()
+        return await in_thread(self._threads, self._look, partial(heads, streams=streams))
+
+    async def streams(
+        self,
+        prefix: str,
+        *,
+        where: Mapping[str, str] | None = None,
+        order: Literal["name", "recent"] = "name",
+        after: str | None = None,
+        limit: int = 100,
+        heads: bool = False,
+    ) -> Listing:
+        self._check_open()
+        last = parse_cursor(order, after)
+        query = partial(
+            listing, prefix=prefix, where=dict(where or {}), order=order, last=last, limit=limit, whole=heads
+        )
+        return await in_thread(self._threads, self._look, query)
+
+    async def wait(self, stream: str, *, incarnation: str | None, next: int, timeout: float) -> bool:
+        deadline = time.monotonic() + timeout
+        while True:
+            self._check_open()
+            news = self._news.subscribe()
+            try:
+                head = (await self.heads([stream]))[0]
+                if (head.incarnation if head else None, head.next if head else 0) != (incarnation, next):
+                    return True
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return False
+                await settle(news, left)
+            finally:
+                news.cancel()  # so that the watch forgets it, and rests where nobody waits
+
+    async def write_blob(self, stream: str, chunks: AsyncIterable[bytes]) -> str:
+        check_name(stream)
+        self._check_open()
+        name = new_id()
+        blob = await self._group.submit(partial(Transaction.begin_blob, name=stream, blob=name))
+        held: list[bytes] = []
+        start = size = 0
+        # One batch is committed while the next is gathered, in a thread that does nothing else: no more than two are
+        # in memory, and no reader waits for a thread behind an upload.
+        under_way: Future[None] | None = None
+        async for chunk in chunks:
+            held.append(bytes(chunk))
+            size += len(chunk)
+            if size >= _WRITTEN_TOGETHER:
+                under_way = await self._write_chunks(under_way, blob, name, start, held)
+                start, held, size = start + size, [], 0
+        await outcome(await self._write_chunks(under_way, blob, name, start, held, last=True))
+        return name
+
+    async def read_blob(
+        self, stream: str, blob: str, *, start: int = 0, stop: int | None = None
+    ) -> AsyncIterator[bytes]:
+        self._check_open()
+        stop = END if stop is None else min(stop, END)
+        # The next few MiB are read while the caller has those before.
+        ahead: deque[Future[list[bytes]]] = deque()
+        more = True  # also who asks for nothing is told where there is no such blob
+        while True:
+            while more and len(ahead) < _READ_AHEAD:
+                self._check_open()
+                until = min(start + _READ_TOGETHER, max(start, stop))
+                ahead.append(begin(self._downloads, self._read_chunks, stream, blob, start, until))
+                start, more = until, until < stop
+            if not ahead or not (read := await outcome(ahead.popleft())):
+                return
+            for chunk in read:
+                yield chunk
+
+    async def now(self) -> int:
+        return clock()
+
+    async def sweep(self, *, dry_run: bool = False) -> Swept:
+        self._check_open()
+        if dry_run:
+            return await in_thread(self._threads, self._look, would_sweep)
+        streams = blobs = size = 0
+        more = await in_thread(self._threads, self._look, anything_to_sweep)
+        while more:
+            swept, more = await self._group.submit(Transaction.sweep)
+            streams, blobs, size = streams + swept.streams, blobs + swept.blobs, size + swept.bytes
+        await in_thread(self._threads, self._empty_log)
+        return Swept(streams, blobs, size)
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        await in_thread(self._threads, self._uploads.shutdown)
+        await in_thread(self._threads, self._group.close)
+        self._news.close()
+        await in_thread(self._threads, self._file.close)
+        self._downloads.shutdown(wait=False)
+        self._threads.shutdown(wait=False)
+
+    def _check_open(self) -> None:
+        # Before a thread is asked for anything: threads do not come through a fork, and would never answer.
+        self._file.check_process()
+        if self._closed:
+            raise UnavailableError(f"{self._file.path} was closed")
+
+    def _run(self, works: Sequence[_Work], wait: bool) -> list[Any] | None:
+        if self._transaction.pages > _PAGES_PER_CHECKPOINT:
+            # Folding the log back into the file costs milliseconds: never on an event loop.
+            if not wait:
+                return None
+            self._file.checkpoint()
+            self._transaction.pages = 0
+        now = clock()
+        if now - self._looked_at > _LOOK_EVERY:
+            self._file.check_place()
+            self._looked_at = now
+        outcomes: list[Any] = []
+        if self._file.writer.in_transaction:  # an interrupt came before its end: what it remembers was never committed
+            self._transaction.forget()
+        try:
+            if not self._file.begin(wait=wait):
+                return None
+            self._transaction.now = now
+            for work in works:
+                try:
+                    outcomes.append(work(self._transaction))
+                except StowfastError as error:
+                    outcomes.append(error)
+            self._file.commit()
+        except BaseException as error:
+            self._transaction.forget()
+            self._file.roll_back(error)
+            raise
+        self._news.announce()
+        return outcomes
+
+    async def _write_chunks(
+        self, before: Future[None] | None, blob: int, name: str, start: int, held: list[bytes], *, last: bool = False
+    ) -> Future[None]:
+        if before is not None:
+            await outcome(before)
+        self._check_open()
+        return begin(self._uploads, self._group.commit_here, partial(_write, blob, name, start, held, last))
+
+    def _read_chunks(self, stream: str, blob: str, offset: int, stop: int) -> list[bytes]:
+        self._check_open()
+        return self._look(partial(read_chunks, stream=stream, blob=blob, offset=offset, stop=stop))
+
+    def _look(self, query: Callable[[sqlite3.Connection, int], R]) -> R:
+        with self._file.snapshot() as connection:
+            return query(connection, clock())
+
+    def _empty_log(self) -> None:
+        # What was deleted is overwritten in the file (secure_delete); an older copy may still be in the log.
+        with self._file.errors():
+            connection = self._file.connect()
+            try:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            finally:
+                connection.close()
+
+
+def _write(blob: int, name: str, start: int, held: list[bytes], last: bool, transaction: Transaction) -> None:
+    if all(len(piece) == _CHUNK for piece in held):
+        transaction.write_chunks(blob, name, start, held, last=last)
+        return
+    whole = memoryview(b"".join(held))
+    chunks = [whole[offset : offset + _CHUNK] for offset in range(0, len(whole), _CHUNK)]
+    transaction.write_chunks(blob, name, start, chunks, last=last)

@@ -1,0 +1,255 @@
+"""The SQLite file: its schema, its connections, and what to refuse before a byte of it is touched."""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from stowfast.backends.sqlite.locks import AFTER_A_FORK, OPENING, Claim, is_claimed
+from stowfast.backends.sqlite.schema import APPLICATION_ID, MIGRATIONS, statements
+from stowfast.errors import DamagedError, InvalidError, StowfastError, UnavailableError, UnsupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["Durability", "SQLiteFile"]
+
+Durability = Literal["full", "relaxed"]
+
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_LONGEST_PAUSE = 0.005
+
+
+class SQLiteFile:
+    """One file of ours. Hands out connections, begins write transactions, and turns the driver's errors into ours."""
+
+    def __init__(self, path: str, *, durability: Durability = "full", timeout: float = 60.0) -> None:
+        self.path = str(Path(path).absolute())  # a later chdir must not lead later connections elsewhere
+        self._synchronous = {"full": "FULL", "relaxed": "NORMAL"}[durability]
+        self._timeout = timeout
+        self._process = os.getpid()
+        self._idle: list[sqlite3.Connection] = []
+        self._closed = False
+        self._claim: Claim | None = None
+        with OPENING:
+            if not is_claimed(self.path):
+                self._refuse_foreign()
+            with self.errors():
+                self.writer = self.connect()
+            self._claim = Claim(self.path)
+        try:
+            with self.errors():
+                self._migrate()
+        except BaseException:
+            self.close()
+            raise
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Raise ours for the driver's, with the driver's as the cause."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise self._ours(error) from error
+        except UnicodeDecodeError as error:
+            raise self._damaged(error) from error
+
+    def checkpoint(self) -> None:
+        """Fold the log back into the file as far as no reader needs it, so that it is written from its start again."""
+        with self.errors():
+            self.writer.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def connect(self) -> sqlite3.Connection:
+        """Return a new connection, with every setting that this file needs."""
+        if self._claim is not None:
+            self._claim.check()
+        # Only the first connection may make the file: a later one would make another in the place of one removed.
+        connection = sqlite3.connect(
+            f"{Path(self.path).as_uri()}?mode={'rwc' if self._claim is None else 'rw'}",
+            uri=True,
+            timeout=0,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=64,
+        )
+        try:
+            # Patiently: this pragma looks into the file, and is refused while another process turns it to WAL.
+            self.patiently(lambda: connection.execute(f"PRAGMA synchronous={self._synchronous}"))  # takes no parameters
+        except BaseException:
+            connection.close()
+            raise
+        connection.execute("PRAGMA trusted_schema=OFF")
+        connection.execute("PRAGMA secure_delete=ON")
+        connection.execute("PRAGMA wal_autocheckpoint=0")
+        connection.execute("PRAGMA journal_size_limit=16777216")
+        connection.execute("PRAGMA cache_size=-8192")  # KiB: a long conversation is read from the file only once
+        return connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """Lend a connection on which all reads see one moment."""
+        with self.errors():
+            connection = self._idle.pop() if self._idle else self.connect()
+            try:
+                self.patiently(lambda: connection.execute("BEGIN"))
+                yield connection
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                self._idle.append(connection)
+                if self._closed:
+                    self._close_idle()
+
+    def begin(self, *, wait: bool) -> bool:
+        """Begin a write transaction on `writer`. With `wait=False`: False where another process is writing."""
+        if self.writer.in_transaction:  # an interrupt came between a transaction and its end
+            self.writer.execute("ROLLBACK")
+        try:
+            self.writer.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            if not _is_busy(error):
+                raise self._ours(error) from error
+            if not wait:
+                return False
+            with self.errors():
+                self.patiently(lambda: self.writer.execute("BEGIN IMMEDIATE"))
+        return True
+
+    def check_place(self) -> None:
+        """Refuse to write to a file that was removed or replaced since it was opened."""
+        if self._claim is not None:
+            self._claim.check()
+
+    def commit(self) -> None:
+        """Commit the write transaction: once this returns, it outlives what the durability says."""
+        self.writer.execute("COMMIT")
+
+    def roll_back(self, error: BaseException) -> None:
+        """Undo the write transaction, and raise ours if it was the driver that failed."""
+        with self.errors():
+            if self.writer.in_transaction:  # a full disk has already rolled back
+                self.writer.execute("ROLLBACK")
+            if isinstance(error, sqlite3.Error):
+                raise error
+
+    def patiently(self, action: Callable[[], object]) -> None:
+        """Repeat an action while another process holds the lock, with short random pauses so that everyone gets a turn.
+
+        SQLite's own busy handler is not asked for some locks (recovery, the switch to WAL), and its fixed steps
+        starve whoever came last.
+        """
+        deadline = time.monotonic() + self._timeout
+        pause = 0.0002
+        while True:
+            try:
+                action()
+            except sqlite3.OperationalError as error:
+                if not _is_busy(error):
+                    raise
+                if time.monotonic() > deadline:
+                    raise UnavailableError(
+                        f"{self.path}: another process held the lock for {self._timeout:g} s; nothing was stored"
+                    ) from error
+                time.sleep(random.uniform(0.2, 1.0) * pause)  # noqa: S311 - not a secret
+                pause = min(pause * 2, _LONGEST_PAUSE)
+            else:
+                return
+
+    def check_process(self) -> None:
+        """Refuse a connection that came through a fork: SQLite's locks did not come with it."""
+        if os.getpid() != self._process:
+            raise InvalidError(f"{self.path} was opened before a fork: {AFTER_A_FORK}")
+
+    def close(self) -> None:
+        """Close every connection. The last one in any process folds the log back into the file."""
+        self._closed = True
+        self._close_idle()
+        self.writer.close()
+        if self._claim is not None:
+            self._claim.release()
+            self._claim = None
+
+    def _close_idle(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
+
+    def _ours(self, error: sqlite3.Error) -> StowfastError:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        # Our statements are right: one that does not fit the tables, or text that is none, is the file's fault.
+        misfits = isinstance(error, sqlite3.OperationalError) and code in (0, sqlite3.SQLITE_ERROR)
+        if code in _DAMAGED or misfits:
+            return self._damaged(error)
+        return UnavailableError(f"{self.path}: {error}")
+
+    def _damaged(self, error: Exception) -> DamagedError:
+        return DamagedError(f"{self.path}: {error}: restore it from a backup, or see `sqlite3 FILE .recover`")
+
+    def _refuse_foreign(self) -> None:
+        # Read as plain bytes: opening a foreign file with SQLite may already roll back or checkpoint it.
+        folder = Path(self.path).parent
+        if not folder.is_dir():
+            raise InvalidError(f"{self.path}: the folder {folder} does not exist: create it first")
+        if Path(self.path).exists() and not Path(self.path).is_file():
+            raise InvalidError(f"{self.path} is a folder or a device: name a file")
+        try:
+            with Path(self.path).open("rb") as file:
+                header = file.read(100)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise UnavailableError(f"{self.path}: {error.strerror}") from error
+        if not header:
+            return
+        if not header.startswith(b"SQLite format 3\0") or int.from_bytes(header[68:72]) != APPLICATION_ID:
+            raise InvalidError(f"{self.path} is not a Stowfast file, and was left untouched: choose another name")
+        self._refuse_newer(int.from_bytes(header[60:64]))
+
+    def _refuse_newer(self, version: int) -> None:
+        if version > len(MIGRATIONS):
+            raise UnsupportedError(
+                f"{self.path} has format {version}, this Stowfast knows up to {len(MIGRATIONS)}; "
+                "it was left untouched: pip install --upgrade stowfast"
+            )
+
+    def _migrate(self) -> None:
+        # The first step is done in SQLite's rollback mode, so that the application id is in the file's header, where
+        # `_refuse_foreign` reads it, before any other process can see a table.
+        version = self._version()
+        if version < len(MIGRATIONS):
+            self.patiently(lambda: self.writer.execute("BEGIN EXCLUSIVE"))
+            try:
+                version = self._version()
+                for step in MIGRATIONS[version:]:
+                    for statement in statements(step):
+                        self.writer.execute(statement)
+                self.writer.execute(f"PRAGMA application_id={APPLICATION_ID:d}")
+                self.writer.execute(f"PRAGMA user_version={max(version, len(MIGRATIONS)):d}")
+                self.writer.execute("COMMIT")
+            except BaseException:
+                if self.writer.in_transaction:
+                    self.writer.execute("ROLLBACK")
+                raise
+        self._refuse_newer(version)
+        self.patiently(self._use_wal)
+
+    def _version(self) -> int:
+        found: list[int] = []
+        self.patiently(lambda: found.extend(self.writer.execute("PRAGMA user_version").fetchone()))
+        return found[0]
+
+    def _use_wal(self) -> None:
+        mode = self.writer.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        if mode != "wal":
+            raise UnsupportedError(
+                f"{self.path}: this file system has no shared memory for SQLite's log: use a local disk"
+            )
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY

@@ -1,0 +1,90 @@
+"""News of a SQLite file: tells waiters that some process has committed."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Final
+
+from stowfast.blocking import wake
+from stowfast.errors import StowfastError
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from stowfast.backends.sqlite.file import SQLiteFile
+
+__all__ = ["News"]
+
+_POLL_SECONDS: Final = 0.01
+_POLLS_IDLE: Final = 100
+
+
+class News:
+    """Polls one number that SQLite keeps for this, in a thread that lives while somebody waits.
+
+    https://www.sqlite.org/pragma.html#pragma_data_version
+    """
+
+    def __init__(self, file: SQLiteFile) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+        self._bell = threading.Event()
+        self._waiting: list[Future[bool]] = []
+        self._connection: sqlite3.Connection | None = None
+        self._thread: threading.Thread | None = None
+        self._seen = 0
+
+    def subscribe(self) -> Future[bool]:
+        """Return a future that is done after the next commit. Look at the file only then: nothing is missed."""
+        future: Future[bool] = Future()
+        with self._lock:
+            self._waiting.append(future)
+            if self._thread is None:
+                self._seen = self._version()
+                self._thread = threading.Thread(target=self._poll, name="stowfast-watch", daemon=True)
+                self._thread.start()
+        return future
+
+    def announce(self) -> None:
+        """Say that this process has committed, so that its own waiters need not wait for the next poll."""
+        if self._waiting:
+            self._bell.set()
+
+    def close(self) -> None:
+        with self._lock:
+            thread, self._thread = self._thread, None
+            waiting, self._waiting = self._waiting, []
+        wake(waiting)
+        self._bell.set()
+        if thread is not None:
+            thread.join()
+        if self._connection is not None:
+            self._connection.close()
+
+    def _version(self) -> int:
+        with self._file.errors():
+            self._connection = self._connection or self._file.connect()
+            version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
+            return version
+
+    def _poll(self) -> None:
+        idle = 0
+        while True:
+            self._bell.wait(_POLL_SECONDS)
+            self._bell.clear()
+            with self._lock:
+                self._waiting = [future for future in self._waiting if not future.done()]
+                idle = 0 if self._waiting else idle + 1
+                if self._thread is not threading.current_thread() or idle > _POLLS_IDLE:
+                    self._thread = None if self._thread is threading.current_thread() else self._thread
+                    return
+                try:
+                    version = self._version()
+                except StowfastError:  # whoever waits looks at the file next, and gets the error there
+                    version = self._seen - 1
+                if version == self._seen:
+                    continue
+                self._seen = version
+                waiting, self._waiting = self._waiting, []
+            wake(waiting)

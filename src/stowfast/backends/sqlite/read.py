@@ -1,0 +1,166 @@
+"""What is read from a snapshot of the SQLite file: entries, heads, listings, pieces of blobs."""
+
+from __future__ import annotations
+
+from itertools import starmap
+from typing import TYPE_CHECKING, NamedTuple
+
+from stowfast.abc import Entry, Head, Listed, Listing, Slice, Swept
+from stowfast.backends.sqlite.transaction import BURIED, EXPIRED, HEAD, ORPHANED, head_from, sweep_times
+from stowfast.errors import NotFoundError
+from stowfast.semantics import after_cursor
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+__all__ = ["END", "Window", "anything_to_sweep", "heads", "listing", "read", "read_chunks", "would_sweep"]
+
+_LIVING = "AND incarnation IS NOT NULL AND (expires_at IS NULL OR expires_at > ?)"
+_HEAD = f"{HEAD} {_LIVING}"
+_LISTED = (
+    "SELECT name, max(updated_at, coalesce((SELECT created_at FROM entries WHERE stream = streams.id"
+    " ORDER BY position DESC LIMIT 1), 0)) AS updated FROM streams WHERE name >= ?"
+)
+_FORWARD = (
+    "SELECT position, data, created_at, op_id FROM entries"
+    " WHERE stream = ? AND position >= ? AND position < ? ORDER BY position LIMIT ?"
+)
+_BACKWARD = _FORWARD.replace("ORDER BY position", "ORDER BY position DESC")
+_ID = 12
+_LINKED = "SELECT id FROM blobs WHERE name = ? AND stream = ? AND EXISTS (SELECT 1 FROM links WHERE blob = blobs.id)"
+_WOULD_EXPIRE = (
+    "SELECT count(*), coalesce(sum((SELECT sum(length(data)) FROM entries WHERE stream = streams.id)), 0)"
+    " FROM streams WHERE expires_at <= :now"
+)
+# What only an expired stream refers to is an orphan as soon as that was swept.
+_WOULD_ORPHAN = (
+    "SELECT count(*), coalesce(sum((SELECT sum(length(data)) FROM chunks WHERE blob = blobs.id)), 0)"
+    " FROM blobs WHERE written_at < :day_ago AND NOT EXISTS (SELECT 1 FROM links JOIN streams"
+    " ON streams.id = links.stream WHERE links.blob = blobs.id AND (expires_at IS NULL OR expires_at > :now))"
+)
+_CHUNKS = (
+    "SELECT start, data FROM chunks WHERE blob = ? AND start >= coalesce("
+    "(SELECT max(start) FROM chunks WHERE blob = ? AND start <= ?), 0) AND start < ? ORDER BY start"
+)
+END = 2**62
+"""Past the end of everything, and still one of SQLite's integers."""
+
+_LAST_CHARACTER, _FIRST_SURROGATE, _AFTER_SURROGATES = 0x10FFFF, 0xD800, 0xE000
+
+
+class Window(NamedTuple):
+    """Which entries of a stream: the arguments of `Backend.read`."""
+
+    start: int | None
+    stop: int | None
+    limit: int | None
+    newest: bool
+    max_bytes: int | None
+
+
+def read(connection: sqlite3.Connection, now: int, *, stream: str, window: Window) -> Slice:
+    """Read entries and their head."""
+    row = connection.execute(_HEAD, (stream, now)).fetchone()
+    if row is None:
+        return Slice(None, [])
+    # SQLite's integers end at 63 bits, a caller's do not: what is past every end is the end.
+    head = head_from(row)
+    start = head.base if window.start is None else min(window.start, END)
+    stop = END if window.stop is None else min(window.stop, END)
+    limit = END if window.limit is None else min(window.limit, END)
+    rows = connection.execute(_BACKWARD if window.newest else _FORWARD, (row[_ID], start, stop, limit))
+    if window.max_bytes is None:
+        entries = list(starmap(Entry, rows))
+    else:
+        entries, size = [], 0
+        for entry in starmap(Entry, rows):
+            entries.append(entry)
+            size += len(entry.data)
+            if size >= window.max_bytes:
+                break
+        rows.close()
+    if window.newest:
+        entries.reverse()
+    return Slice(head, entries)
+
+
+def heads(connection: sqlite3.Connection, now: int, *, streams: Sequence[str]) -> list[Head | None]:
+    """Read the heads of streams."""
+    rows = [connection.execute(_HEAD, (stream, now)).fetchone() for stream in streams]
+    return [None if row is None else head_from(row) for row in rows]
+
+
+def listing(
+    connection: sqlite3.Connection,
+    now: int,
+    *,
+    prefix: str,
+    where: dict[str, str],
+    order: str,
+    last: Listed | None,
+    limit: int,
+    whole: bool,
+) -> Listing:
+    """Read a page of names, and with `whole` their heads.
+
+    The query is put together from constants; whatever a caller gave is a parameter.
+    """
+    query = [_LISTED, _LIVING]
+    values: list[object] = [prefix, now]
+    if (beyond := _beyond(prefix)) is not None:
+        query.append("AND name < ?")
+        values.append(beyond)
+    for pair in where.items():
+        query.append("AND id IN (SELECT stream FROM labels WHERE key = ? AND value = ?)")
+        values += pair
+    if last is not None and order == "name":
+        query.append("AND name > ?")
+        values.append(last.name)
+    elif last is not None:
+        query.append("AND (updated < ? OR (updated = ? AND name > ?))")
+        values += [last.updated_at, last.updated_at, last.name]
+    query.append("ORDER BY name LIMIT ?" if order == "name" else "ORDER BY updated DESC, name LIMIT ?")
+    rows = connection.execute(" ".join(query), [*values, min(limit, END) + 1]).fetchall()
+    page = [Listed(*row) for row in rows[:limit]]
+    if whole:
+        found = heads(connection, now, streams=[one.name for one in page])
+        page = [one._replace(head=head) for one, head in zip(page, found, strict=True)]
+    return Listing(page, after_cursor(order, page[-1]) if page and len(rows) > limit else None)
+
+
+def read_chunks(
+    connection: sqlite3.Connection, now: int, *, stream: str, blob: str, offset: int, stop: int
+) -> list[bytes]:
+    """Read the bytes `offset <= position < stop` of a blob, in the pieces in which they are stored."""
+    head = connection.execute(_HEAD, (stream, now)).fetchone()
+    found = head and connection.execute(_LINKED, (blob, head[_ID])).fetchone()
+    if not found:
+        raise NotFoundError(f"{stream!r} has no blob {blob!r}")
+    rows = connection.execute(_CHUNKS, (found[0], found[0], min(offset, END), stop))
+    cut = (data[max(offset - start, 0) : stop - start] for start, data in rows)
+    return [chunk for chunk in cut if chunk]
+
+
+def anything_to_sweep(connection: sqlite3.Connection, now: int) -> bool:
+    """Say whether a sweep would find something."""
+    times = sweep_times(now)
+    return any(connection.execute(query, times).fetchone() for query in (EXPIRED, BURIED, ORPHANED))
+
+
+def would_sweep(connection: sqlite3.Connection, now: int) -> Swept:
+    """Say what a sweep would remove."""
+    times = sweep_times(now)
+    streams, entries = connection.execute(_WOULD_EXPIRE, times).fetchone()
+    blobs, chunks = connection.execute(_WOULD_ORPHAN, times).fetchone()
+    return Swept(streams, blobs, entries + chunks)
+
+
+def _beyond(prefix: str) -> str | None:
+    """Return the least text after everything that begins with `prefix`; None: there is none."""
+    while prefix:
+        last = ord(prefix[-1]) + 1
+        if last <= _LAST_CHARACTER:
+            return prefix[:-1] + chr(_AFTER_SURROGATES if last == _FIRST_SURROGATE else last)
+        prefix = prefix[:-1]
+    return None

@@ -1,0 +1,162 @@
+"""The commands for artifacts, and for what is left over of them: get, put, gc."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, Any, TypeAlias
+
+import typer
+from rich.text import Text
+
+import stowfast
+from stowfast.cli import artifact_files
+from stowfast.cli.arguments import URL, Json, readable
+from stowfast.cli.terminal import console, emit, many, plain, progress, size
+from stowfast.cli.transfer import reading
+from stowfast.cli.urls import existing, shown
+
+if TYPE_CHECKING:
+    from stowfast import ArtifactInfo
+    from stowfast.abc import Swept
+
+__all__ = ["register"]
+
+Id: TypeAlias = Annotated[str, typer.Argument(metavar="ID", help="The id of the artifact.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the others."""
+    app.command(
+        short_help="Write an artifact into a file.", epilog="Example: stowfast get sqlite:///agent.db report.pdf"
+    )(get)
+    app.command(
+        short_help="Store a file as an artifact.",
+        epilog="Example: stowfast put s3://bucket/agents report.pdf ./report.pdf",
+    )(put)
+    app.command(short_help="Remove what nobody can reach.", epilog="Example: stowfast gc s3://bucket/agents --yes")(gc)
+
+
+def get(
+    url: URL,
+    artifact: Id,
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="FILE", help="Replaced once all is there; - is stdout. Else: a new file called so."),
+    ] = None,
+    version: Annotated[int | None, typer.Option(min=1, help="Not the newest version, but this one.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write an artifact into a file, checked by its SHA-256.
+
+    The file appears when it is whole; until then what came is in FILE.part, and the command, given again after
+    whatever has stopped it, goes on from there.
+    """
+    to_stdout = str(file) == "-"
+    if to_stdout and as_json:
+        raise typer.BadParameter("--json needs a FILE: stdout has the content")
+    path = None if to_stdout else artifact_files.target(artifact, file)
+    info, resumed = asyncio.run(_get(url, artifact, version, path))
+    if as_json:
+        emit({**asdict(info), "file": str(path), "resumed_from": resumed})
+    elif path is not None:
+        _say(info, f"in {path.name}" + (f", of which {size(resumed)} were there" if resumed else ""))
+
+
+async def _get(url: str, artifact_id: str, version: int | None, path: Path | None) -> tuple[ArtifactInfo, int]:
+    async with existing(url) as stores, stores.artifacts.open_reader(artifact_id, version=version) as reader:
+        with progress(artifact_id, reader.info.size, of_bytes=True) as advance:
+            return reader.info, await artifact_files.save(reader, path, advance)
+
+
+def put(
+    *,
+    url: URL,
+    artifact: Id,
+    file: Annotated[Path, typer.Argument(metavar="FILE", callback=readable, help="Without it, or with -: stdin.")] = (
+        Path("-")
+    ),
+    name: Annotated[str | None, typer.Option(help="A name for people. Else: that of the file.")] = None,
+    mime_type: Annotated[str | None, typer.Option(help="What it is. Else: guessed from its name.")] = None,
+    context: Annotated[str | None, typer.Option(metavar="ID", help="The conversation that it belongs to.")] = None,
+    metadata: Annotated[str | None, typer.Option(metavar="JSON", help="Kept beside it: a JSON object.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Store a file as the next version of an artifact, its first where there is none.
+
+    It is streamed, whatever its size, and can be seen once all of it is stored.
+    """
+    described: dict[str, Any] = {
+        "name": name or (file.name if file.is_file() else None),
+        "mime_type": mime_type,
+        "context_id": context,
+        "metadata": _object(metadata),
+    }
+    total = file.stat().st_size if file.is_file() else None
+    with reading(file) as opened, progress(artifact, total, of_bytes=True) as advance:
+        info = asyncio.run(_put(url, artifact, opened, described, advance))
+    if as_json:
+        emit(asdict(info))
+    else:
+        _say(info, info.mime_type or "")
+
+
+async def _put(
+    url: str, artifact_id: str, file: IO[bytes], described: dict[str, Any], advance: Callable[[int], None]
+) -> ArtifactInfo:
+    async with stowfast.open(url) as stores:
+        return await artifact_files.load(stores, artifact_id, file, described, advance)
+
+
+def gc(
+    url: URL,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove it. Else: only say what would be removed.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Say what nobody can reach, and remove it with --yes: expired streams, and what crashes left behind.
+
+    Safe at any time, beside whoever works there. What was uploaded within a day is spared: it may be about to be used.
+    """
+    with progress("removing" if yes else "looking", None):
+        swept = asyncio.run(_gc(url, dry_run=not yes))
+    if as_json:
+        emit({"place": shown(url), "removed": yes, **swept._asdict()})
+        return
+    what = f"{size(swept.bytes)}: {many(swept.streams, 'stream')}, {many(swept.blobs, 'blob')}"
+    if not any(swept):
+        print("nothing to remove")
+    elif yes:
+        print(f"freed {what}")
+    else:
+        print(f"would free {what}\nnothing was removed: give --yes")
+
+
+async def _gc(url: str, *, dry_run: bool) -> Swept:
+    address, _, query = url.partition("?")
+    # Whoever opens a SQLite file sweeps it: a dry run must not, and else it would not be counted.
+    spared = {"sweep": False} if address.startswith("sqlite:") and "sweep=" not in query else {}
+    async with existing(url, **spared) as stores:
+        return await stores.sweep(dry_run=dry_run)
+
+
+def _object(text: str | None) -> dict[str, Any] | None:
+    if text is None:
+        return None
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"--metadata is no JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise typer.BadParameter("""--metadata is a JSON object: '{"key": "value"}'""")
+    return value
+
+
+def _say(info: ArtifactInfo, more: str) -> None:
+    say = partial(console().print, overflow="fold")
+    said = f"{info.artifact_id}: version {info.version}, {size(info.size)}, {more}".removesuffix(", ")
+    say(Text(plain(said)))
+    say(Text(f"sha256 {info.sha256}", style="dim"))

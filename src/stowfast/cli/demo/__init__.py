@@ -1,0 +1,1 @@
+"""The demonstration: an agent that is killed again and again, and loses nothing."""

@@ -1,0 +1,160 @@
+"""The agent of the demonstration, a process that gets killed: `python -m stowfast.cli.demo.agent FOLDER PAUSE`.
+
+A loop as every agent has it, with a script where others have a model: look at the history, decide what comes next, run
+a tool or say something, store it, save where the run stands. It tells on stdout what it has done, a JSON object a line,
+each only after Stowfast has acknowledged it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import stowfast
+from stowfast import TaskState
+from stowfast.cli.demo.tools import LARGEST, Workbench
+from stowfast.cli.urls import sqlite_url
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["CONTEXT", "FILE", "STEPS", "TASK", "digest"]
+
+FILE: Final = "agent.db"
+CONTEXT: Final = "demo"
+TASK: Final = "demo-run"
+
+Message = dict[str, Any]
+Results = list[dict[str, Any]]
+Calls = list[tuple[str, dict[str, Any]]]
+
+
+class Turn(NamedTuple):
+    """What the user asks, which tools the agent calls for it, and what it answers from all results so far."""
+
+    ask: str
+    calls: Callable[[Results], Calls]
+    answer: Callable[[Results], str]
+    how_many: int = 1
+    """How many calls that is."""
+
+
+_DENSEST: Final = (
+    "SELECT module, lines / functions AS lines_a_function FROM measures WHERE functions > 0 ORDER BY 2 DESC, 1 LIMIT 1"
+)
+_TWICE: Final = "SELECT count(*) AS measures, count(DISTINCT module) AS modules FROM measures"
+_SYSTEM: Final = "You keep the inventory of a Python installation. Use your tools; never guess a number."
+_SCRIPT: Final = (
+    Turn(
+        "Which Python is this, and what is in its standard library?",
+        lambda _: [("list_modules", {})],
+        lambda done: (
+            f"Python {done[0]['python']}: {done[0]['modules']:,} modules, {done[0]['bytes'] / 1e6:.1f} MB of source. "
+            f"The largest is {done[0]['largest'][0]}."
+        ),
+    ),
+    Turn(
+        f"Measure the {LARGEST} largest: lines, functions, classes.",
+        lambda done: [("measure", {"module": module}) for module in done[0]["largest"]],
+        lambda done: f"Measured: {sum(one['lines'] for one in done[1 : 1 + LARGEST]):,} lines in {LARGEST} modules.",
+        LARGEST,
+    ),
+    Turn(
+        "Which of them has the longest functions?",
+        lambda _: [("query", {"sql": _DENSEST})],
+        lambda done: f"{done[-1]['rows'][0][0]}, with {done[-1]['rows'][0][1]} lines for each function.",
+    ),
+    Turn(
+        "Keep the whole inventory as a file.",
+        lambda _: [("save_artifact", {"name": "inventory.csv"})],
+        lambda done: f"Kept as inventory.csv, {done[-1]['size']:,} bytes, SHA-256 {done[-1]['sha256'][:12]}…",
+    ),
+    Turn(
+        "And write me a short report.",
+        lambda _: [("save_artifact", {"name": "report.md"})],
+        lambda done: f"Written: report.md, {done[-1]['size']:,} bytes, SHA-256 {done[-1]['sha256'][:12]}…",
+    ),
+    Turn(
+        "Was anything measured twice?",
+        lambda _: [("query", {"sql": _TWICE})],
+        lambda done: "No: {} measurements of {} modules.".format(*done[-1]["rows"][0]),
+    ),
+)
+STEPS: Final = 1 + sum(3 + turn.how_many for turn in _SCRIPT)
+"""Messages of the whole run: the system's, and for each turn a question, its calls, their results, an answer."""
+
+
+def digest(message: Message) -> str:
+    """Return the SHA-256 by which both processes know a message again."""
+    return hashlib.sha256(json.dumps(message, sort_keys=True).encode()).hexdigest()
+
+
+def decide(history: list[Message]) -> Message:
+    """Return what comes next: the whole of this agent's mind. A result still to come has the call as its content."""
+    if not history:
+        return {"role": "system", "content": _SYSTEM}
+    calls = [call for message in history for call in message.get("tool_calls", ())]
+    results: Results = [json.loads(message["content"]) for message in history if message["role"] == "tool"]
+    if len(results) < len(calls):
+        call = calls[len(results)]
+        arguments = json.loads(call["function"]["arguments"])
+        return {"role": "tool", "tool_call_id": call["id"], "name": call["function"]["name"], "content": arguments}
+    turn = sum(message["role"] == "user" for message in history)
+    if history[-1]["role"] == "user":
+        wanted = _SCRIPT[turn - 1].calls(results)
+        return {"role": "assistant", "content": None, "tool_calls": _tool_calls(wanted, len(calls))}
+    if history[-1]["role"] == "tool":
+        return {"role": "assistant", "content": _SCRIPT[turn - 1].answer(results)}
+    return {"role": "user", "content": _SCRIPT[turn].ask}
+
+
+def _tool_calls(wanted: Calls, first: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": f"call_{number:03}",
+            "type": "function",
+            "function": {"name": name, "arguments": json.dumps(arguments)},
+        }
+        for number, (name, arguments) in enumerate(wanted, first)
+    ]
+
+
+async def run(folder: Path, pause: float) -> None:
+    """Go on from where the task stands, to its end."""
+    async with stowfast.open(sqlite_url(folder / FILE)) as stores:
+        bench = Workbench(stores, folder, CONTEXT)
+        state = await stores.tasks.load(TASK) or TaskState(task_id=TASK, context_id=CONTEXT, data={"step": 0})
+        _tell("begins", step=state.data["step"])
+        for step in range(state.data["step"], STEPS):
+            op_id = f"{TASK}-step-{step}"  # the same whenever this step is tried
+            history = await stores.messages.get_messages(CONTEXT)
+            if len(history) == step:
+                await asyncio.sleep(pause)  # what a model would take
+                message = decide(history)
+                if message["role"] == "tool":
+                    result, again = await bench.call(message["name"], message["content"], op_id)
+                    message["content"] = json.dumps(result)
+                    _tell("ran", step=step, tool=message["name"], again=again)
+                    await asyncio.sleep(2 * pause)  # the moment that matters most: done, and not yet written down
+                position = await stores.messages.add_message(CONTEXT, message, op_id=op_id)
+            else:
+                # Stored, and then killed before the task state said so: the message is there, so the tool has run.
+                position, message = step, history[step]
+            _tell("stored", step=step, position=position, sha256=digest(message), message=message)
+            await asyncio.sleep(pause)
+            state.status = "completed" if step + 1 == STEPS else "working"
+            state.data = {"step": step + 1}
+            await stores.tasks.save(state, op_id=op_id)
+            _tell("saved", step=step + 1)
+
+
+def _tell(event: str, **facts: Any) -> None:
+    print(json.dumps({"event": event, **facts}), flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(run(Path(sys.argv[1]), float(sys.argv[2])))

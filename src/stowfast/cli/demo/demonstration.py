@@ -1,0 +1,175 @@
+"""`stowfast demo`: an agent at work, killed again and again, and a look afterwards at whether anything was lost."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import stowfast
+from stowfast.cli.demo.agent import CONTEXT, FILE, STEPS, TASK, digest
+from stowfast.cli.demo.tools import LARGEST
+from stowfast.cli.urls import sqlite_url
+from stowfast.errors import StowfastError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Outcome", "Run", "demonstrate", "verify"]
+
+PAUSE: Final = 0.02
+"""Seconds the agent rests at each point of a step: what a model takes, and what a kill may hit."""
+_SECONDS: Final = 120.0
+_KILLED: Final = -9
+
+
+@dataclass
+class Outcome:
+    """What was acknowledged, and what was found afterwards."""
+
+    folder: str
+    url: str
+    kills: int = 0
+    acknowledged: int = 0
+    found: int = 0
+    lost: int = 0
+    doubled: int = 0
+    misplaced: int = 0
+    effects: int = 0
+    effects_doubled: int = 0
+    effects_answered: int = 0
+    """Calls that were repeated after a kill, and answered from their op_id instead of being done again."""
+    task_status: str = ""
+    artifacts: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing was lost, doubled, moved or changed."""
+        faults = (self.lost, self.doubled, self.misplaced, self.effects_doubled)
+        whole = self.task_status == "completed" and self.found == STEPS and self.effects == LARGEST + 2
+        return not any(faults) and whole and all(artifact["intact"] for artifact in self.artifacts)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for `--json`."""
+        return {"passed": self.passed, **asdict(self)}
+
+
+class Run:
+    """The agent's processes, one after the other, and everything they said."""
+
+    def __init__(self, folder: Path, watch: Callable[[dict[str, Any]], None]) -> None:
+        self._folder = folder
+        self._watch = watch
+        self.said: list[dict[str, Any]] = []
+
+    def once(self, kill_after: int | None, delay: float) -> bool:
+        """Run the agent, and kill it so long after it has acknowledged a step. Returns whether the kill struck."""
+        command = [sys.executable, "-m", "stowfast.cli.demo.agent", str(self._folder), str(PAUSE)]
+        with subprocess.Popen(  # noqa: S603 - this very Python
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+        ) as agent:
+            assert agent.stdout is not None
+            assert agent.stderr is not None
+            patience = threading.Timer(_SECONDS, agent.kill)
+            patience.start()
+            struck = False
+            try:
+                for line in agent.stdout:
+                    if not line.endswith("\n"):
+                        break  # cut off in the middle: it was not said, and counts for nothing
+                    event = {**json.loads(line), "pid": agent.pid}
+                    self.said.append(event)
+                    self._watch(event)
+                    acknowledged = event["step"] if event["event"] == "stored" else -1
+                    if kill_after is not None and not struck and acknowledged >= kill_after:
+                        time.sleep(delay)
+                        agent.kill()
+                        struck = True  # what it said until then is still in the pipe, and was acknowledged
+                complaint = agent.stderr.read().strip()
+            finally:
+                patience.cancel()
+                agent.kill()
+        if struck and agent.returncode == _KILLED:
+            self._watch({"event": "killed", "pid": agent.pid, "last": self.said[-1]})
+        elif agent.returncode == _KILLED:
+            raise StowfastError(f"the agent had not finished after {_SECONDS:.0f} seconds")
+        elif agent.returncode != 0:
+            raise StowfastError(f"the agent ended with {agent.returncode}: {complaint.rpartition(chr(10))[2]}")
+        return agent.returncode == _KILLED
+
+
+async def demonstrate(
+    folder: Path, *, kills: int, seed: int | None, watch: Callable[[dict[str, Any]], None]
+) -> Outcome:
+    """Let the agent work in a folder, kill it so often, let it finish, and look."""
+    began = time.monotonic()
+    chance = random.Random(seed)  # noqa: S311 - it picks moments, not secrets
+    folder = folder.resolve()  # noqa: ASYNC240 - nothing else runs here
+    run = Run(folder, watch)
+    outcome = Outcome(str(folder), sqlite_url(folder / FILE))
+    for turn in range(kills):
+        # One in each stretch of the run, so that the kills do not crowd together; each anywhere within a step.
+        stretch = (STEPS - 2) / kills
+        step = 1 + int(chance.uniform(turn, turn + 1) * stretch)
+        outcome.kills += run.once(step, chance.uniform(0, 6 * PAUSE))
+    run.once(None, 0)
+    await verify(folder, run.said, outcome)
+    outcome.seconds = round(time.monotonic() - began, 3)
+    return outcome
+
+
+async def verify(folder: Path, said: list[dict[str, Any]], outcome: Outcome) -> None:
+    """Open the file as anybody would, and compare it with what the agent was told is stored."""
+    stored = [event for event in said if event["event"] == "stored"]
+    acknowledged = {event["position"]: event["sha256"] for event in stored}
+    async with stowfast.open(outcome.url) as stores:
+        entries = {entry.position: digest(entry.message) async for entry in stores.messages.entries(CONTEXT)}
+        state = await stores.tasks.load(TASK)
+        versions = 0
+        for name in _artifacts(stored):
+            artifact = await stores.artifacts.get(name)
+            if artifact is not None:
+                path = folder / name
+                path.write_text(artifact.content, encoding="utf-8", newline="")
+                found = hashlib.sha256(path.read_bytes()).hexdigest()
+                intact = found == _artifacts(stored)[name]
+                outcome.artifacts.append({"path": str(path), "size": artifact.size, "sha256": found, "intact": intact})
+                versions += len(await stores.artifacts.versions(name))
+    digests = list(entries.values())
+    outcome.acknowledged = len(acknowledged)
+    outcome.found = len(entries)
+    outcome.lost = sum(one not in digests for one in acknowledged.values())
+    outcome.doubled = len(digests) - len(set(digests))
+    outcome.misplaced = sum(one in digests and entries.get(at) != one for at, one in acknowledged.items())
+    outcome.task_status = state.status if state is not None else "lost"
+    with closing(sqlite3.connect(folder / "workbench.db")) as database:
+        measures, modules = database.execute("SELECT count(*), count(DISTINCT module) FROM measures").fetchone()
+    outcome.effects = measures + versions
+    outcome.effects_doubled = measures - modules + versions - len(outcome.artifacts) + _repeated(said)
+    outcome.effects_answered = sum(event.get("again", False) for event in said)
+
+
+def _artifacts(stored: list[dict[str, Any]]) -> dict[str, str]:
+    results = [json.loads(event["message"]["content"]) for event in stored if event["message"]["role"] == "tool"]
+    return {result["artifact_id"]: result["sha256"] for result in results if "artifact_id" in result}
+
+
+def _repeated(said: list[dict[str, Any]]) -> int:
+    """Count the tools that ran once more although their result had been acknowledged."""
+    done: set[int] = set()
+    repeated = 0
+    for event in said:
+        if event["event"] == "stored":
+            done.add(event["step"])
+        repeated += event["event"] == "ran" and event["step"] in done
+    return repeated

@@ -1,0 +1,122 @@
+"""`stowfast doctor`: opens a place, looks at what it stands on, and says so line by line."""
+
+from __future__ import annotations
+
+import secrets
+import warnings
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
+
+from rich.table import Table
+from rich.text import Text
+
+from stowfast.abc import Change
+from stowfast.cli.terminal import brief
+from stowfast.cli.urls import existing, scrub
+from stowfast.errors import StowfastError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from rich.console import Console
+
+    from stowfast.abc import Backend
+
+__all__ = ["Examined", "Finding", "look", "print_finding"]
+
+_LONGEST = 600
+_ROOM = 9
+
+
+class Finding(NamedTuple):
+    """One line of the report."""
+
+    sentence: str
+    """What was looked at, as a sentence about the place without its subject."""
+    passed: bool | None
+    """None: neither right nor wrong, and worth knowing."""
+    detail: str = ""
+    """Why it failed, or what there is to say."""
+    seconds: float | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for `--json`."""
+        milliseconds = None if self.seconds is None else round(self.seconds * 1000, 3)
+        return {"what": self.sentence, "passed": self.passed, "detail": self.detail, "milliseconds": milliseconds}
+
+
+class Examined(Protocol):
+    """What a backend may have beside the ten methods: more to say about what it stands on."""
+
+    def examine(self, *, race: bool) -> AsyncIterator[tuple[str, bool | None, str]]:
+        """Yield what was looked at, whether it is as it should be (None: a remark), and a detail or "".
+
+        With `race` let many writers run for one thing too, which takes its time.
+        """
+        ...
+
+
+async def look(url: str, *, race: bool, show: Callable[[Finding], None]) -> list[Finding]:
+    """Open a place, look at it, and return what was found, each shown as it is found. Removes what it wrote.
+
+    An error of the place is the last finding.
+    """
+    findings: list[Finding] = []
+
+    def found(finding: Finding) -> None:
+        findings.append(finding)
+        show(finding)
+
+    began = perf_counter()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what a place warns of when it is opened it says again when examined
+            stores = await existing(url)
+        found(_since(began, "opens"))
+        try:
+            async for finding in _examine(stores.backend, race=race):
+                found(finding)
+        finally:
+            await stores.close()
+    except StowfastError as error:
+        found(Finding("answers", False, scrub(str(error), [url])))
+    return findings
+
+
+async def _examine(backend: Backend, *, race: bool) -> AsyncIterator[Finding]:
+    yield Finding(f"is served by {type(backend).__name__}", None, (type(backend).__doc__ or "").partition("\n")[0])
+    if hasattr(backend, "examine"):
+        async for sentence, passed, detail in cast("Examined", backend).examine(race=race):
+            yield Finding(sentence, passed, detail)
+    elif race:
+        yield Finding("has no races to run", None, "--race is for object storage")
+    stream = f"stowfast-doctor-{secrets.token_hex(8)}"
+    entry = secrets.token_bytes(1_000)
+    began = perf_counter()
+    await backend.commit(stream, Change(entries=[entry], expect=0))
+    yield _since(began, "commits")
+    began = perf_counter()
+    found = await backend.read(stream)
+    yield _since(began, "gives back what was committed", [one.data for one in found.entries] == [entry])
+    began = perf_counter()
+    await backend.commit(stream, Change(delete=True))
+    yield _since(began, "forgets what was deleted", await backend.heads([stream]) == [None])
+
+
+def _since(began: float, sentence: str, passed: bool = True) -> Finding:
+    return Finding(sentence, passed, "", perf_counter() - began)
+
+
+def print_finding(screen: Console, finding: Finding) -> None:
+    """Print one line, and below it what there is to say."""
+    marks = {True: Text("ok", "green"), False: Text("FAILED", "bold red"), None: Text("note", "yellow")}
+    table = Table.grid(expand=True, padding=(0, 1))
+    table.add_column(width=6)
+    table.add_column(ratio=1, overflow="fold")
+    table.add_column(justify="right", style="dim", no_wrap=True, min_width=_ROOM)
+    time = "" if finding.seconds is None else f"{finding.seconds * 1000:,.0f} ms"
+    table.add_row(marks[finding.passed], Text(brief(finding.sentence, _LONGEST)), time)
+    if finding.detail:
+        style = "red" if finding.passed is False else "dim"
+        table.add_row("", Text(brief(finding.detail, _LONGEST), style=style), "")
+    screen.print(table)

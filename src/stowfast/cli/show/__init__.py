@@ -1,0 +1,1 @@
+"""Stored things as text for a terminal."""

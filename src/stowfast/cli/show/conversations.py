@@ -1,0 +1,148 @@
+"""Conversations for a person to read: who said what, which tools were called, and what they answered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from rich.table import Table
+from rich.text import Text
+
+from stowfast.cli.terminal import brief, compact, many, plain, time
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from stowfast import ContextInfo, MessageEntry, Messages
+
+__all__ = ["newest_entries", "print_conversation", "print_message"]
+
+_STYLES: Final = {
+    "system": "magenta",
+    "developer": "magenta",
+    "user": "bold cyan",
+    "assistant": "bold green",
+    "agent": "bold green",
+    "model": "bold green",
+    "tool": "yellow",
+}
+_LINES: Final = 8
+_CHARACTERS: Final = 600
+_TOOL_CHARACTERS: Final = 200
+_SPOKEN: Final = ("text", "input_text", "output_text", "content", "parts")
+"""Where the frameworks put what was said, inside a part of a message."""
+
+
+async def newest_entries(messages: Messages, info: ContextInfo, last: int | None, start: int) -> list[MessageEntry]:
+    """Return the newest so many entries from `start` on, or all, without reading what is older."""
+    if last == 0:
+        return []
+    span = info.next_position if last is None else last
+    while True:
+        begin = max(info.next_position - span, start)
+        found = [entry async for entry in messages.entries(info.context_id, after=begin - 1)]
+        if last is None or len(found) >= last or begin == start:
+            return found if last is None else found[-last:]
+        span *= 2  # popped messages leave gaps
+
+
+def print_conversation(
+    screen: Console, info: ContextInfo, summary: dict[str, Any] | None, entries: list[MessageEntry], *, full: bool
+) -> None:
+    """Print the head of a conversation, then its messages."""
+    screen.print(Text(plain(info.context_id), style="bold"))
+    facts = [many(info.count, "message"), f"begun {time(info.created_at)}", f"last {time(info.updated_at)}"]
+    screen.print(Text(" · ".join(facts), style="dim"))
+    if info.expires_at is not None:
+        screen.print(Text(f"expires {time(info.expires_at)}", style="dim"))
+    for key, value in info.metadata.items():
+        line = f"{key}: {value if isinstance(value, str) else compact(value)}"
+        screen.print(Text(plain(line) if full else brief(line, screen.width), style="dim", overflow="fold"))
+    if summary is not None:
+        screen.print()
+        screen.print(Text(f"the summary of everything before #{info.compacted}", style="italic"))
+        _print_body(screen, summary, full=full)
+    for before, entry in zip([None, *entries], entries, strict=False):
+        screen.print()
+        print_message(screen, entry, before, full=full)
+
+
+def print_message(screen: Console, entry: MessageEntry, before: MessageEntry | None = None, *, full: bool) -> None:
+    """Print one message: a line that says which one it is, then what it says."""
+    role = entry.message.get("role", entry.message.get("type", "message"))
+    role = role if isinstance(role, str) else "message"
+    header = Table.grid(expand=True, padding=(0, 1))
+    header.add_column(ratio=1)
+    header.add_column(justify="right", style="dim", no_wrap=True)
+    who = Text.assemble((f"#{entry.position} ", "dim"), (brief(role, 40), _STYLES.get(role, "bold")))
+    if isinstance(name := entry.message.get("name"), str):
+        who.append(f" {brief(name, 60)}", style=_STYLES.get(role, "bold"))
+    now, earlier = time(entry.created_at), time(before.created_at) if before else ""
+    # The day is news only where it is another day than that of the message above.
+    header.add_row(who, now.partition(" ")[2] if now[:10] == earlier[:10] else now)
+    screen.print(header)
+    _print_body(screen, entry.message, full=full)
+
+
+def _print_body(screen: Console, message: dict[str, Any], *, full: bool) -> None:
+    is_tool = message.get("role") == "tool"
+    if text := _said(message):
+        _print_indented(screen, Text(_cut(text, full=full, short=is_tool), style="dim" if is_tool else ""))
+    calls = message.get("tool_calls")
+    for call in calls if isinstance(calls, list) else []:
+        function = call.get("function") if isinstance(call, dict) else None
+        function = function if isinstance(function, dict) else {}
+        arguments = function.get("arguments", "")
+        arguments = arguments if isinstance(arguments, str) else compact(arguments)
+        line = Text("→ ", style="yellow")
+        line.append(plain(str(function.get("name", "a call"))), style="yellow")
+        line.append(" " + _cut(arguments if function else compact(call), full=full, short=True), style="dim")
+        _print_indented(screen, line)
+    if not text and not calls:
+        rest = {key: value for key, value in message.items() if key not in {"role", "name"}}
+        _print_indented(screen, Text(_cut(compact(rest), full=full, short=True), style="dim"))
+
+
+def _print_indented(screen: Console, text: Text) -> None:
+    # Line by line: a padding would fill each line up with spaces, which then end up in what people copy.
+    for line in text.wrap(screen, max(screen.width - 2, 1), overflow="fold"):
+        line.rstrip()
+        screen.print(Text("  ").append_text(line) if line else "")
+
+
+def _said(value: Any) -> str:
+    # A content is a text, or a list of parts; what is no text is named, so that nobody takes it for nothing.
+    content = value.get("content", value.get("parts", value.get("text")))
+    if isinstance(content, str) or content is None:
+        return content or ""
+    if isinstance(content, list):
+        return "\n".join(filter(None, map(_part, content)))
+    return compact(content)
+
+
+def _part(part: Any) -> str:
+    if isinstance(part, str):
+        return part
+    if isinstance(part, dict):
+        for key in _SPOKEN:
+            if isinstance(part.get(key), str):
+                return str(part[key])
+    return compact(part)
+
+
+def _cut(text: str, *, full: bool, short: bool) -> str:
+    text = plain(text.strip("\n"))
+    if full:
+        return text
+    if short:
+        return _shorter(" ".join(text.split()), _TOOL_CHARACTERS)
+    lines = text.split("\n")
+    kept = "\n".join(lines[:_LINES])
+    if len(lines) > _LINES and len(kept) <= _CHARACTERS:
+        return f"{kept}\n… {many(len(lines) - _LINES, 'more line')}"
+    return _shorter(text, _CHARACTERS)
+
+
+def _shorter(text: str, length: int) -> str:
+    if len(text) <= length + 40:  # to cut off less than the words that say so would help nobody
+        return text
+    return f"{text[:length].rstrip()} … {many(len(text) - length, 'more character')}"

@@ -1,0 +1,121 @@
+"""What a place holds, as a list: conversations, tasks, artifacts."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+from rich.cells import cell_len
+from rich.table import Table
+from rich.text import Text
+
+from stowfast.cli.show.tasks import held_until
+from stowfast.cli.terminal import compact, many, plain, size, time
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+    from rich.console import Console
+
+    from stowfast import ArtifactInfo, ContextInfo, Page, Stores, TaskInfo
+
+__all__ = ["artifacts_rows", "contexts_rows", "count", "list_contexts", "others", "print_list", "tasks_rows"]
+
+Row: TypeAlias = tuple[str, ...]
+
+_COUNTED: Final = 1_000
+_GAP: Final = 2
+_LEAST: Final = 14
+"""The narrowest that a column gets for what people write into it."""
+_WIDE: Final = 100
+_WHOLE: Final = 3
+"""So many columns are never cut off."""
+
+
+async def list_contexts(
+    stores: Stores, *, prefix: str, after: str | None, limit: int, order: Literal["recent", "id"]
+) -> tuple[list[ContextInfo], str | None]:
+    """Return a page of conversations with what is known of each, and the cursor of the next page."""
+    page = await stores.messages.contexts(prefix=prefix, after=after, limit=limit, order=order)
+    infos = await asyncio.gather(*(stores.messages.info(ref.context_id) for ref in page))
+    return [info for info in infos if info is not None], page.next
+
+
+async def count(list_page: Callable[..., Awaitable[Page[Any]]]) -> tuple[int, bool]:
+    """Count tasks or artifacts, up to a thousand, and say whether that was all."""
+    page = await list_page(limit=_COUNTED)
+    return len(page), page.next is None
+
+
+def contexts_rows(infos: Sequence[ContextInfo]) -> list[Row]:
+    """Return a row for each conversation, below the names of its columns."""
+    rows: list[Row] = [("conversation", "messages", "updated", "metadata")]
+    for info in infos:
+        metadata = compact(info.metadata) if info.metadata else ""
+        rows.append((info.context_id, f"{info.count:,}", time(info.updated_at), metadata))
+    return rows
+
+
+def tasks_rows(infos: Iterable[TaskInfo], width: int) -> list[Row]:
+    """Return a row for each task. On a narrow screen who holds it is more to the point than its conversation."""
+    rows: list[Row] = [("task", "version", "updated", "status", "held until", "conversation")]
+    for info in infos:
+        when, version, held = time(info.updated_at), f"{info.version:,}", held_until(info.lease)
+        rows.append((info.task_id, version, when, info.status, held, info.context_id or ""))
+    return rows if width >= _WIDE or not any(row[4] for row in rows[1:]) else [row[:5] for row in rows]
+
+
+def artifacts_rows(infos: Iterable[ArtifactInfo]) -> list[Row]:
+    """Return a row for each artifact."""
+    rows: list[Row] = [("artifact", "size", "updated", "version", "conversation", "type")]
+    for info in infos:
+        kind = (info.mime_type or "").partition(";")[0]
+        # One that is being written, or never was finished, has no version yet.
+        when, version = time(info.created_at), f"{info.version:,}" if info.version else info.state
+        rows.append((info.artifact_id, size(info.size), when, version, info.context_id or "", kind))
+    return rows
+
+
+def print_list(screen: Console, rows: list[Row], what: str, after: str | None) -> None:
+    """Print a list, or that there is nothing, and how to see what comes after it."""
+    if len(rows) > 1:
+        _print_rows(screen, rows)
+    else:
+        screen.print(f"no {what}", style="dim")
+    if after is not None:
+        quoted = "'" + plain(after).replace("'", "'\\''") + "'"
+        screen.print(Text(f"more: the same with --after {quoted}", style="dim", overflow="fold"))
+
+
+def others(counted: dict[str, tuple[int, bool]]) -> str:
+    """Say what else is in the place: `1 task, 2 artifacts`."""
+    return ", ".join(
+        many(number, noun) if whole else f"over {many(number, noun)}"
+        for noun, (number, whole) in counted.items()
+        if number
+    )
+
+
+def _print_rows(screen: Console, rows: list[Row]) -> None:
+    # Laid out here and not by the library, which would narrow the columns one by one until nothing can be read: the
+    # id is what one copies to the next command and is never cut off, numbers and times are whole, the rest gets what
+    # is left.
+    columns = [index for index in range(len(rows[0])) if index < _WHOLE or any(row[index] for row in rows[1:])]
+    texts = [[" ".join(plain(row[index]).split(" ")).replace("\n", "␊") for index in columns] for row in rows]
+    widest = [max(cell_len(row[index]) for row in texts) for index in range(len(columns))]
+    room = screen.width - _GAP * (len(columns) - 1) - sum(widest[1:_WHOLE])
+    first = max(min(widest[0], room - sum(min(width, _LEAST) for width in widest[_WHOLE:])), _LEAST)
+    room -= first
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim")
+    for index, width in enumerate(widest):
+        if index == 0:
+            table.add_column(texts[0][0], overflow="fold", width=first, style="bold")
+        elif index < _WHOLE:
+            table.add_column(texts[0][index], no_wrap=True, width=width, justify="right" if index == 1 else "left")
+        else:
+            share = max(min(width, room if index == len(widest) - 1 else room // 2), 1)
+            room -= share
+            table.add_column(texts[0][index], no_wrap=True, overflow="ellipsis", width=share, style="dim")
+    for row in texts[1:]:
+        table.add_row(*map(Text, row))
+    screen.print(table)

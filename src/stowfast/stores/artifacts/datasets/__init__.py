@@ -1,0 +1,1 @@
+"""Datasets: artifacts made of rows."""

@@ -1,0 +1,1 @@
+"""Live artifacts: written piece by piece while others follow."""

@@ -1,0 +1,68 @@
+"""Finding a version of an artifact."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stowfast.abc import Change
+from stowfast.errors import ConflictError, InvalidError, NotFoundError
+from stowfast.stores.artifacts.live.build import live_stream_of
+from stowfast.stores.artifacts.records import Version, stream_of
+from stowfast.stores.codec import check_integers
+
+if TYPE_CHECKING:
+    from stowfast.abc import Backend, Head
+
+__all__ = ["find_call", "find_head", "find_version", "must_find_version"]
+
+
+async def find_head(backend: Backend, artifact_id: str) -> Head | None:
+    """Return the head of an artifact; None where there is none, or it is only announced and has no version yet."""
+    (head,) = await backend.heads([stream_of(artifact_id)])
+    return head if head is not None and head.next else None
+
+
+async def find_call(backend: Backend, artifact_id: str, op_id: str) -> Version | None:
+    """Return the version that a call under this op_id has stored; None where it is not known, or is gone."""
+    stream = stream_of(artifact_id)
+    try:
+        # No artifact is ever at this position: whatever the place does not remember is refused, and stores nothing.
+        receipt = await backend.commit(stream, Change(entries=(b"",), op_id=op_id, expect=-1))
+    except ConflictError:
+        return None
+    head, entries = await backend.read(stream, start=receipt.first, stop=receipt.next)
+    if head is None or head.incarnation != receipt.incarnation or not entries:
+        return None
+    return Version.read(artifact_id, receipt, entries[0])
+
+
+async def find_version(backend: Backend, artifact_id: str, version: int | None) -> Version | None:
+    """Return a version, the newest where none is asked for; None where there is none."""
+    stream = stream_of(artifact_id)
+    check_integers(version=version)
+    if version is None:
+        head, entries = await backend.read(stream, limit=1, newest=True)
+    elif version < 1:
+        raise InvalidError(f"version={version}: versions begin at 1")
+    else:
+        head, entries = await backend.read(stream, start=version - 1, stop=version)
+    return Version.read(artifact_id, head, entries[0]) if head is not None and entries else None
+
+
+async def must_find_version(backend: Backend, artifact_id: str, version: int | None) -> Version:
+    """Return a version, the newest where none is asked for.
+
+    Raises:
+        NotFoundError: there is no such artifact, or no such version.
+    """
+    found = await find_version(backend, artifact_id, version)
+    if found is not None:
+        return found
+    if version is not None and await find_head(backend, artifact_id) is not None:
+        raise NotFoundError(f"artifact {artifact_id!r} has no version {version}")
+    (live,) = await backend.heads([live_stream_of(artifact_id)])
+    raise NotFoundError(
+        f"there is no artifact {artifact_id!r}"
+        if live is None
+        else f"artifact {artifact_id!r} has no version yet, only what `follow` gives: its live build is not finished"
+    )

@@ -1,0 +1,67 @@
+"""A version as a file object, for whoever reads files."""
+
+from __future__ import annotations
+
+import errno
+import io
+from typing import TYPE_CHECKING, Any
+
+from stowfast.errors import InvalidError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from stowfast.stores.artifacts.reading.reader import ArtifactReader
+
+__all__ = ["ArtifactFile"]
+
+
+class ArtifactFile(io.RawIOBase):
+    """A reader as a file object, for whoever reads files: zipfile, PIL, pyarrow. Blocking.
+
+    Args:
+        run: runs a coroutine of the reader to its end.
+    """
+
+    def __init__(self, reader: ArtifactReader, run: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
+        self._reader = reader
+        self._run = run
+        self.info = reader.info
+        """The version that is read."""
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Yes."""
+        return True
+
+    def tell(self) -> int:
+        """Return where the next read begins."""
+        return self._reader.tell()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Move to an offset, without a request."""
+        try:
+            return self._reader.seek(offset, whence)
+        except InvalidError as error:
+            raise OSError(errno.EINVAL, str(error)) from error  # what those who read files expect of a file
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Fill a buffer, wholly but at the end."""
+        view = memoryview(buffer).cast("B")
+        data: bytes = self._run(self._reader.read(len(view)))
+        view[: len(data)] = data
+        return len(data)
+
+    def readall(self) -> bytes:
+        """Return all that is left, in one read."""
+        data: bytes = self._run(self._reader.read())
+        return data
+
+    def close(self) -> None:
+        """Let go of what is under way."""
+        if not self.closed:
+            self._run(self._reader.close())
+        super().close()

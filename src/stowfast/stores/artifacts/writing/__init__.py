@@ -1,0 +1,1 @@
+"""Writing an artifact: content, its upload, and the version that names it."""

@@ -1,0 +1,176 @@
+"""Adding a version: what describes it, what it is made of, and what a conflict means."""
+
+from __future__ import annotations
+
+import mimetypes
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+from stowfast.errors import ConflictError, InvalidError, NotFoundError
+from stowfast.stores.artifacts.lookup import find_call
+from stowfast.stores.artifacts.records import DESCRIBES, Version, info_of, newest_of, stream_of
+from stowfast.stores.artifacts.schema import check_schema
+from stowfast.stores.artifacts.writing.dedup import bodies_of, note_of
+from stowfast.stores.artifacts.writing.upload import store_content
+from stowfast.stores.codec import encode, encode_head, labels_of
+
+if TYPE_CHECKING:
+    from stowfast.abc import Backend, Change, Head, Receipt
+    from stowfast.records import ArtifactInfo
+    from stowfast.stores.artifacts.writing.content import Content
+
+__all__ = ["add", "described"]
+
+_TEXTS: Final = ("name", "description", "mime_type")
+_MIME_TYPES: Final = {
+    "bytes": "application/octet-stream",
+    "text": "text/plain; charset=utf-8",
+    "json": "application/json",
+    "rows": "application/x-ndjson",
+}
+
+
+async def add(
+    backend: Backend,
+    artifact: ArtifactInfo,
+    content: Content,
+    change: Change,
+    head: Head | None = None,
+    *,
+    repeated: bool = True,
+) -> ArtifactInfo:
+    """Store content as the next version of an artifact.
+
+    Args:
+        change: its conditions.
+        head: what was there when the call began. None: nothing.
+        repeated: the call may have been made before, under its op_id: ask before a body is uploaded.
+    """
+    artifact_id, stream = artifact.artifact_id, stream_of(artifact.artifact_id)
+    record, labels = described(artifact, head)
+    if record["schema"] is None and head is not None and head.note:
+        newest = newest_of(head)
+        # The columns of a dataset say nothing about data, nor a JSON Schema about rows.
+        if (newest.kind == "dataset") == (content.encoding == "rows"):
+            record["schema"] = newest.schema
+    encode_head(record, _describes(artifact_id))
+    check_schema(record["schema"], content, f"artifact {artifact_id!r}")
+    try:
+        change = change._replace(labels=labels)
+        receipt, known = await _store(backend, artifact, content, change, record, bodies_of(head), repeated=repeated)
+    except _RepeatedError as error:
+        return error.version.info
+    if receipt.repeated:
+        # What is there is what the first call stored, whatever this one was given.
+        now, entries = await backend.read(stream, start=receipt.first, stop=receipt.next)
+        if now is not None and now.incarnation == receipt.incarnation and entries:
+            return Version.read(artifact_id, receipt, entries[0]).info
+    return info_of(artifact_id, known, receipt, receipt.first, receipt.committed_at)
+
+
+def described(artifact: ArtifactInfo, head: Head | None) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the record and the labels that describe an artifact: as given, or as its head has them.
+
+    Raises:
+        InvalidError: they cannot be kept.
+    """
+    record = {key: getattr(artifact, key) for key in DESCRIBES}
+    labels_of(_TEXTS, record)  # refuses what is no text
+    for key in ("context_id", "task_id"):
+        if record[key] is None and head is not None:
+            record[key] = head.labels.get(key)
+    labels = labels_of(("context_id", "task_id"), record)
+    if not isinstance(artifact.metadata, dict):
+        raise InvalidError(f"metadata must be a dict, not {type(artifact.metadata).__name__}")
+    encode_head(record, _describes(artifact.artifact_id))  # refused before anything is stored
+    return record, labels
+
+
+class _RepeatedError(Exception):
+    """The call is known, and this is what it has stored: ends a repeat before it uploads anything."""
+
+    def __init__(self, version: Version) -> None:
+        super().__init__()
+        self.version = version
+
+
+async def _store(
+    backend: Backend,
+    artifact: ArtifactInfo,
+    content: Content,
+    change: Change,
+    record: dict[str, Any],
+    bodies: dict[str, str],
+    *,
+    repeated: bool,
+) -> tuple[Receipt, dict[str, Any]]:
+    artifact_id, stream = artifact.artifact_id, stream_of(artifact.artifact_id)
+
+    async def look_first() -> None:
+        if repeated and change.op_id is not None:
+            known = await find_call(backend, artifact_id, change.op_id)
+            if known is not None:
+                raise _RepeatedError(known)
+
+    while True:
+        told, body, blobs = await store_content(backend, stream, content, bodies=bodies, before_upload=look_first)
+        record["mime_type"] = record["mime_type"] or _guessed(artifact, told["encoding"])
+        known = record | {key: value for key, value in told.items() if key not in {"blob", "checksums"}}
+        linked = bodies.get(told["sha256"]) in blobs
+        remembered = bodies
+        if blobs:  # it stands last, as the newest
+            remembered = {digest: blob for digest, blob in bodies.items() if digest != told["sha256"]}
+            remembered[told["sha256"]] = blobs[0]
+        change = change._replace(
+            entries=(encode(record | told, "an artifact") + b"\n" + body,),
+            note=note_of(known, remembered, _describes(artifact_id)),
+            blobs=blobs,
+            expires_at=None,  # what announces an artifact that is being built passes; a version stays
+        )
+        try:
+            return await backend.commit(stream, change), known
+        except ConflictError as error:
+            if not blobs or not await _fits(backend, stream, change):
+                raise _conflict(artifact_id, change, error) from error
+            # Not the artifact but the blob is another: the version that brought it was pruned meanwhile.
+            if not linked or not content.begin_again():
+                says = f"the bytes of artifact {artifact_id!r} were removed with an older version: write them again"
+                raise ConflictError(says, current=error.current) from error
+            bodies = {digest: blob for digest, blob in bodies.items() if blob not in blobs}
+
+
+def _describes(artifact_id: str) -> str:
+    return f"what describes artifact {artifact_id!r}, its metadata included,"
+
+
+async def _fits(backend: Backend, stream: str, change: Change) -> bool:
+    """Whether an artifact is what a change expects."""
+    (head,) = await backend.heads([stream])
+    if change.incarnation is not None and (head is None or head.incarnation != change.incarnation):
+        return False
+    return change.expect is None or change.expect == (0 if head is None else head.next)
+
+
+def _conflict(artifact_id: str, change: Change, error: ConflictError) -> ConflictError | NotFoundError:
+    if change.expect == 0:
+        says = f"artifact {artifact_id!r} exists: update it, or choose another id"
+    elif change.expect is None:
+        if change.incarnation is None:
+            return error
+        return NotFoundError(f"artifact {artifact_id!r} was deleted meanwhile: create it")
+    elif error.current == change.expect:
+        says = f"artifact {artifact_id!r} was deleted and created again: get it again"
+    else:
+        says = f"artifact {artifact_id!r} is at version {error.current}, not at {change.expect}: get it again"
+    return ConflictError(says, current=error.current)
+
+
+def _guessed(artifact: ArtifactInfo, encoding: str) -> str:
+    if encoding in {"bytes", "text"}:
+        content = getattr(artifact, "content", None)
+        path = os.fspath(content) if isinstance(content, os.PathLike) else None
+        for name in (artifact.name, path, artifact.artifact_id):
+            guessed, packed = mimetypes.guess_type(name) if isinstance(name, str) else (None, None)
+            if guessed is not None and packed is None:
+                return guessed
+    return _MIME_TYPES[encoding]

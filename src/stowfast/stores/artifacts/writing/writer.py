@@ -1,0 +1,142 @@
+"""A writer of one version, piece by piece."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Any, Self
+
+from stowfast.errors import InvalidError
+from stowfast.stores.artifacts.records import CHUNK
+from stowfast.stores.artifacts.writing.content import Content, piece_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Coroutine
+    from types import TracebackType
+
+    from stowfast.records import ArtifactInfo
+
+__all__ = ["ArtifactWriter"]
+
+
+class ArtifactWriter:
+    """Takes a version piece by piece. It can be seen once the writer was closed, and after an exception never.
+
+    What `write` took is handed on a MiB at a time; it waits where the place is slower than the caller.
+
+    Raises:
+        ConflictError: from `close`: the artifact is not what was expected. Nothing was stored.
+        UnavailableError: nothing can be seen of it, or, from `close`, it may have been stored: with an op_id, write
+            it again.
+    """
+
+    def __init__(self, store: Callable[[Content], Coroutine[Any, Any, ArtifactInfo]], encoding: str = "") -> None:
+        self.info: ArtifactInfo | None = None
+        """What was stored, once it is."""
+        self.size = 0
+        """Bytes taken so far."""
+        self.content = Content(encoding, self._pieces())
+        self._store = store
+        self._whole: deque[bytes | memoryview] = deque()
+        """Pieces of a MiB that were taken, and not yet handed on."""
+        self._held = bytearray()
+        """What was taken after those."""
+        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(1)
+        self._putting = 0
+        self._task: asyncio.Task[ArtifactInfo] | None = None
+        self._closed = self._ended = self._given_up = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None or self._given_up:
+            await self.abort()
+            return
+        try:
+            await self.close()
+        except BaseException:
+            await self.abort()
+            raise
+
+    async def write(self, piece: bytes | bytearray | memoryview | str) -> None:
+        """Take a piece of any size: bytes, or text, but not both in one artifact. Cancelled, it was taken."""
+        if self._closed:
+            raise InvalidError("this writer was closed")
+        self.content.encoding, data = piece_of(piece, self.content.encoding)
+        self._take(data)
+        while self._whole:
+            await self._hand_on(bytes(self._whole.popleft()))
+
+    async def close(self) -> ArtifactInfo:
+        """Store what was written, and return what it is. Closing twice is closing once."""
+        self._closed = True
+        if not (self._ended or self._given_up):
+            if self._held:
+                self._whole.append(bytes(self._held))
+                self._held.clear()
+            while self._whole:
+                await self._hand_on(bytes(self._whole.popleft()))
+            await self._hand_on(None)
+            self._ended = True  # not before: a close that was cancelled can be called again
+        if self._task is None:
+            raise InvalidError("this writer was given up")
+        self.info = await self._task
+        return self.info
+
+    async def abort(self) -> None:
+        """Store nothing. Whoever was told what was stored keeps it."""
+        self._closed = self._given_up = True
+        self._whole.clear()
+        self._held.clear()
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    def _take(self, data: bytes) -> None:
+        # What is large is cut into views: of a piece that is a MiB, as many are, nothing is copied.
+        self.size += len(data)
+        if len(data) == CHUNK and not self._held:
+            self._whole.append(data)
+            return
+        view = memoryview(data)
+        if self._held:
+            missing = CHUNK - len(self._held)
+            self._held += view[:missing]
+            view = view[missing:]
+            if len(self._held) == CHUNK:
+                self._whole.append(bytes(self._held))
+                self._held.clear()
+        while len(view) >= CHUNK:
+            self._whole.append(view[:CHUNK])
+            view = view[CHUNK:]
+        self._held += view
+
+    async def _hand_on(self, piece: bytes | None) -> None:
+        if self._task is None:
+            self._task = asyncio.create_task(self._store(self.content))
+        if self._task.done() and self._task.exception() is None:
+            return  # the call was made before, and what it has stored is known: whatever comes now is not needed
+        if not (self._queue.full() or self._putting or self._task.done()):
+            self._queue.put_nowait(piece)  # and never past one who waits to put theirs
+            return
+        putting = asyncio.ensure_future(self._queue.put(piece))
+        self._putting += 1
+        try:
+            await asyncio.wait({putting, self._task}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._putting -= 1
+            if not putting.done():
+                putting.cancel()
+                if piece:  # whoever was cancelled may go on: no bytes are lost in between
+                    self._whole.appendleft(piece)
+        if self._task.done() and self._task.exception() is not None:
+            self._closed = True
+            self._task.result()
+
+    async def _pieces(self) -> AsyncGenerator[bytes, None]:
+        while (piece := await self._queue.get()) is not None:
+            yield piece

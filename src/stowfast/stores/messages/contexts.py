@@ -1,0 +1,132 @@
+"""Conversations as wholes: lists them, describes them, ends them. Their messages are next door."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from stowfast.abc import Change
+from stowfast.errors import ConflictError, InvalidError, NotFoundError
+from stowfast.records import ContextInfo, ContextRef, Page
+from stowfast.stores.codec import check_counts, encode, from_time, stream_name, to_time
+from stowfast.stores.messages.head_note import Note
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from stowfast.abc import Backend
+
+__all__ = ["KIND", "TURNS", "Contexts"]
+
+KIND: Final = "messages"
+TURNS: Final = 1_000
+"""How often a change is tried against racing ones. Each lost turn is somebody else's progress."""
+
+
+class Contexts:
+    """What can be done to a conversation without looking at its messages."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    async def delete(self, context_id: str) -> None:
+        """Remove a conversation: nothing of it can be read again. Deleting an unknown one is fine.
+
+        A later message begins it afresh at position 0. A writer that was stalled since before brings nothing back:
+        its repeated op_id is answered with what it got then, and its `expect` or its page of `entries` conflicts.
+        """
+        await self._backend.commit(stream_name(KIND, "context_id", context_id), Change(delete=True))
+
+    async def contexts(
+        self,
+        *,
+        prefix: str = "",
+        after: str | None = None,
+        limit: int = 100,
+        order: Literal["recent", "id"] = "recent",
+        where: dict[str, Any] | None = None,
+    ) -> Page[ContextRef]:
+        """List conversations, a page at a time, the last changed first or by id (in code points).
+
+        While conversations change, a page by recency may miss or repeat one that has moved meanwhile; pages by id
+        show every one that was there throughout.
+
+        Args:
+            prefix: only ids that begin with this.
+            after: the `next` of the page before.
+            where: only conversations whose metadata holds all of these: text of at most 500 bytes, numbers, booleans
+                or None.
+        """
+        if order not in ("recent", "id"):
+            raise InvalidError(f"order={order!r}: it is recent or id")
+        if where is not None and not isinstance(where, dict):
+            raise InvalidError(f"where must be a dict, not {type(where).__name__}")
+        check_counts(limit=limit)
+        if prefix:
+            stream_name(KIND, "prefix", prefix)  # what no id can be, no id begins with either
+        before = f"{KIND}/"
+        found, following = await self._backend.streams(
+            before + prefix,
+            where=Note.labels(where or {}, strict=True),
+            order="name" if order == "id" else "recent",
+            after=after,
+            limit=limit,
+        )
+        contexts = [ContextRef(one.name.removeprefix(before), to_time(one.updated_at)) for one in found]
+        return Page(contexts, following)  # a cursor is the place's own: only it knows what is in there
+
+    async def info(self, context_id: str) -> ContextInfo | None:
+        """Return what is known of a conversation without reading its messages; None where there is none."""
+        head = (await self._backend.heads([stream_name(KIND, "context_id", context_id)]))[0]
+        if head is None:
+            return None
+        return ContextInfo(
+            context_id=context_id,
+            count=head.length,
+            next_position=head.next,
+            compacted=head.base,
+            metadata=Note.read(head).metadata,
+            created_at=to_time(head.created_at),
+            updated_at=to_time(head.updated_at),
+            expires_at=None if head.expires_at is None else to_time(head.expires_at),
+            incarnation=head.incarnation,
+        )
+
+    async def set_metadata(self, context_id: str, metadata: dict[str, Any]) -> None:
+        """Replace the metadata of a conversation: a JSON object, returned by `info`.
+
+        May come before the first message. `contexts(where=...)` finds its texts, numbers, booleans and None.
+
+        Raises:
+            InvalidError: it is not a JSON object, or has over 64 KiB together with the summary of a compaction.
+        """
+        stream = stream_name(KIND, "context_id", context_id)
+        if not isinstance(metadata, dict):
+            raise InvalidError(f"metadata must be a dict, not {type(metadata).__name__}")
+        encode(metadata, "metadata")
+        for _ in range(TURNS):
+            head = (await self._backend.heads([stream]))[0]
+            change = Change(
+                note=Note.read(head)._replace(metadata=metadata).write(),
+                labels=Note.labels(metadata),
+                revision=head.revision if head else 0,
+                incarnation=head.incarnation if head else None,
+            )
+            try:
+                await self._backend.commit(stream, change)
+            except ConflictError:
+                continue
+            return
+        raise ConflictError(f"{context_id!r}: others changed it {TURNS:,} times meanwhile, and nothing was set")
+
+    async def set_expiry(self, context_id: str, expires_at: datetime | None) -> None:
+        """Let a conversation end at a moment, or with None never. From then on it is gone for every reader.
+
+        Raises:
+            NotFoundError: there is no such conversation.
+        """
+        stream = stream_name(KIND, "context_id", context_id)
+        moment = None if expires_at is None else from_time(expires_at, "expires_at")
+        head = (await self._backend.heads([stream]))[0]
+        if head is None:
+            raise NotFoundError(f"there is no conversation {context_id!r}")
+        await self._backend.commit(stream, Change(expires_at=moment, incarnation=head.incarnation))

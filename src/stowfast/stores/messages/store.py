@@ -1,0 +1,329 @@
+"""Messages: keeps conversations, message by message, in order and exactly as given. A stream of messages each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from stowfast.abc import Change, Entry
+from stowfast.errors import ConflictError, InvalidError, NotFoundError
+from stowfast.records import MessageEntry
+from stowfast.stores.codec import check_counts, check_integers, decode, decode_many, encode, stream_name, to_time
+from stowfast.stores.messages.compaction import keep_together, newest_that_fit, summarize
+from stowfast.stores.messages.contexts import KIND, TURNS, Contexts
+from stowfast.stores.messages.head_note import Note
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+
+    Message = dict[str, Any]
+    Summary = Message | Callable[[list[Message]], Message | Awaitable[Message]]
+
+__all__ = ["Messages"]
+
+_PAGE_BYTES: Final = 2**20
+_WAIT_SECONDS: Final = 30.0
+
+
+class Messages(Contexts):
+    """The conversations of a place.
+
+    A message is any JSON object. Positions count from 0 in each conversation and are never given twice, so that they
+    may have gaps where messages were popped; a deleted conversation that is begun again begins at 0.
+    """
+
+    async def add_message(self, context_id: str, message: Message, *, op_id: str | None = None) -> int:
+        """Add a message at the end and return its position.
+
+        Once this returns the message is stored: it is read by everyone, once, in its place, also after a crash.
+        Cancelled or without an answer, it is stored wholly or not at all.
+
+        Args:
+            op_id: names this call within the conversation. A repeat adds nothing and returns what the first
+                returned. It is remembered as long as the message is there, and the newest 64 beyond that.
+
+        Raises:
+            InvalidError: the message is not a JSON object, or the id is none. Nothing was stored.
+            UnavailableError: it may have been stored. Repeat the call with the same op_id to be sure.
+        """
+        stream = stream_name(KIND, "context_id", context_id)
+        receipt = await self._backend.commit(stream, Change(entries=(_encode(message),), op_id=op_id))
+        return receipt.first
+
+    async def add_messages(
+        self, context_id: str, messages: Sequence[Message], *, op_id: str | None = None, expect: int | None = None
+    ) -> range:
+        """Add messages at the end, all or none, one behind the other, and return their positions.
+
+        Args:
+            op_id: as in `add_message`.
+            expect: the position that the first of them must get, as in `info(...).next_position`.
+
+        Raises:
+            ConflictError: another position comes next, its `current`. Nothing was stored.
+            InvalidError: one of the messages is not a JSON object. None was stored.
+            UnavailableError: they may have been stored, all of them. Repeat the call with the same op_id.
+        """
+        stream = stream_name(KIND, "context_id", context_id)
+        check_integers(expect=expect)
+        try:
+            entries = [_encode(message) for message in messages]
+        except TypeError as error:
+            raise InvalidError(f"messages must be a list of dicts, not {type(messages).__name__}") from error
+        receipt = await self._backend.commit(stream, Change(entries=entries, op_id=op_id, expect=expect))
+        return range(receipt.first, receipt.next)
+
+    async def get_messages(
+        self,
+        context_id: str,
+        *,
+        last: int | None = None,
+        after: int | None = None,
+        before: int | None = None,
+        limit: int | None = None,
+        max_tokens: int | None = None,
+        count_tokens: Callable[[Message], int] | None = None,
+        originals: bool = False,
+    ) -> list[Message]:
+        """Return messages, oldest first, exactly as they were given. An unknown conversation is an empty list.
+
+        Where the conversation was compacted, the summary comes first and stands for the messages it sums up.
+
+        Args:
+            last: only the newest so many.
+            after: only messages at positions greater than this.
+            before: only messages at positions less than this.
+            limit: at most so many, counted from the oldest.
+            max_tokens: whole messages from the newest back, as long as their tokens fit. The summary is counted
+                first. A result is left out where the call it answers does not fit, with all before it: the budget never
+                tears a tool call from its results. `last` and `after` cut where they say.
+            count_tokens: counts the tokens of a message. Without it: one for every 4 bytes of its JSON, plus one.
+            originals: the messages themselves, as far as they were kept, instead of the summary.
+        """
+        stream = stream_name(KIND, "context_id", context_id)
+        check_counts(last=last, limit=limit, max_tokens=max_tokens)
+        check_integers(after=after, before=before)
+        if limit is not None and (last is not None or max_tokens is not None):
+            raise InvalidError("limit counts from the oldest, last and max_tokens from the newest: give one of them")
+        start = 0 if originals else None
+        start = start if after is None else max(after + 1, 0)
+        stop = None if before is None else max(before, 0)
+        if max_tokens is not None:
+            return await newest_that_fit(
+                self._backend,
+                stream,
+                start,
+                stop,
+                max_tokens=max_tokens,
+                count_tokens=count_tokens,
+                last=last,
+                originals=originals,
+            )
+        count, newest = (limit, False) if last is None else (last, True)
+        head, entries = await self._backend.read(stream, start=start, stop=stop, limit=count, newest=newest)
+        if head is not None and limit is not None and start is not None and not originals and start < head.base:
+            # What `limit` counted is what the summary stands for: count from behind it.
+            head, entries = await self._backend.read(stream, stop=stop, limit=limit)
+        if head is None:
+            return []
+        if originals or not head.note:
+            return decode_many([entry.data for entry in entries], context_id)
+        entries = [entry for entry in entries if entry.position >= head.base]
+        summary = Note.read(head).standing_for(start, stop)
+        messages = summary + decode_many([entry.data for entry in entries], context_id)
+        if last is not None:
+            return messages[max(len(messages) - last, 0) :]
+        return messages[:limit]
+
+    async def entries(
+        self, context_id: str, *, after: int | None = None, before: int | None = None
+    ) -> AsyncGenerator[MessageEntry, None]:
+        """Stream what is stored, oldest first, in constant memory, compacted messages that were kept included.
+
+        Args:
+            after, before: as in `get_messages`.
+
+        Raises:
+            ConflictError: the conversation was deleted while it was read.
+        """
+        stream = stream_name(KIND, "context_id", context_id)
+        start = 0 if after is None else max(after + 1, 0)
+        incarnation = None
+        while True:
+            head, entries = await self._backend.read(stream, start=start, stop=before, max_bytes=_PAGE_BYTES)
+            if incarnation is not None and (head is None or head.incarnation != incarnation):
+                raise ConflictError(f"{context_id!r} was deleted while it was read")
+            if head is None or not entries:
+                return
+            incarnation = head.incarnation
+            for entry in entries:
+                yield _record(context_id, entry)
+            start = entries[-1].position + 1
+
+    async def watch(self, context_id: str, *, after: int | None = None) -> AsyncGenerator[MessageEntry, None]:
+        """Yield messages as they come, from every process, once each and in order. Ends only when you stop it.
+
+        A conversation that is deleted and begun again is followed from its new beginning, at position 0.
+
+        Args:
+            after: begin behind this position; -1 for all there are. Without it: with the next that comes once this
+                is iterated.
+        """
+        stream = stream_name(KIND, "context_id", context_id)
+        if after is None:
+            head = (await self._backend.heads([stream]))[0]
+            start, incarnation = (head.next, head.incarnation) if head else (0, None)
+        else:
+            start, incarnation = max(after + 1, 0), None
+        while True:
+            head, entries = await self._backend.read(stream, start=start, max_bytes=_PAGE_BYTES)
+            if head is not None and incarnation not in (None, head.incarnation):
+                start, incarnation = 0, head.incarnation
+                continue
+            if head is not None:
+                incarnation = head.incarnation
+            else:
+                start = 0  # what begins here from now on is new, wherever an earlier life had come to
+            for entry in entries:
+                yield _record(context_id, entry)
+            if entries:
+                start = entries[-1].position + 1
+            else:
+                await self._backend.wait(
+                    stream,
+                    incarnation=head.incarnation if head else None,
+                    next=head.next if head else 0,
+                    timeout=_WAIT_SECONDS,
+                )
+
+    async def count(self, context_id: str) -> int:
+        """Return how many messages can be read, compacted ones that were kept included."""
+        head = (await self._backend.heads([stream_name(KIND, "context_id", context_id)]))[0]
+        return head.length if head else 0
+
+    async def pop_message(self, context_id: str) -> Message | None:
+        """Remove the newest message and return it; None where there is none. Two callers never get the same one.
+
+        A summary is not popped, nor what it stands for. The position is not given again.
+
+        Raises:
+            UnavailableError: it may have been removed.
+        """
+        stream = stream_name(KIND, "context_id", context_id)
+        for _ in range(TURNS):
+            head, entries = await self._backend.read(stream, limit=1, newest=True)
+            if head is None or not entries:
+                return None
+            change = Change(
+                cut_from=entries[0].position,
+                expect=head.next,
+                revision=head.revision,
+                incarnation=head.incarnation,
+            )
+            try:
+                await self._backend.commit(stream, change)
+            except ConflictError:
+                continue
+            message: Message = decode(entries[0].data, context_id)
+            return message
+        raise ConflictError(f"{context_id!r}: others changed it {TURNS:,} times meanwhile, and nothing was popped")
+
+    async def fork(
+        self, context_id: str, new_context_id: str, *, at: int | None = None, op_id: str | None = None
+    ) -> int:
+        """Begin a new conversation with the messages of another, and return how many.
+
+        All or none, in one commit, so the messages pass through memory once. They get positions from 0 and the time
+        of the fork. Metadata and summary come along, the moment of expiry does not. What is added to either one
+        later does not show in the other.
+
+        Args:
+            at: only messages at positions less than this; below `info().compacted` without the summary, as far as kept.
+            op_id: names this fork within the new conversation: a repeat returns what the first returned.
+
+        Raises:
+            NotFoundError: there is nothing to fork.
+            ConflictError: the new conversation exists.
+        """
+        stream = stream_name(KIND, "context_id", context_id)
+        new_stream = stream_name(KIND, "new_context_id", new_context_id)
+        check_integers(at=at)
+        head, entries = await self._backend.read(stream, start=0, stop=at)
+        if head is None:
+            raise NotFoundError(f"there is no conversation {context_id!r}")
+        note = Note.read(head)
+        if at is not None and at < head.base:
+            note = note._replace(summary=None)
+        change = Change(
+            entries=[entry.data for entry in entries],
+            op_id=op_id,
+            expect=0,
+            revision=0,
+            note=note.write(),
+            base=sum(entry.position < head.base for entry in entries) if note.summary else 0,
+            labels=head.labels,
+        )
+        try:
+            receipt = await self._backend.commit(new_stream, change)
+        except ConflictError as error:
+            raise ConflictError(f"{new_context_id!r} exists: choose another id, or delete it first") from error
+        return receipt.next - receipt.first
+
+    async def compact(self, context_id: str, *, keep_last: int, summary: Summary, drop: bool = False) -> int:
+        """Let a summary stand for all but the newest messages, and return the position of the first that is not in it.
+
+        `get_messages` then begins with the summary. Messages that others add meanwhile come behind it, none is lost.
+        A tool call is not torn from its results: where they would be, more messages are kept.
+
+        Args:
+            keep_last: how many of the newest messages stay themselves.
+            summary: the message, or a function (plain or async) that makes it from the older messages, an earlier
+                summary first.
+            drop: remove the older messages for good. Without it they stay, and `originals=True` reads them.
+
+        Raises:
+            NotFoundError: there is no such conversation.
+            InvalidError: the summary is not a JSON object, or has over 64 KiB together with the metadata.
+            ConflictError: it was deleted, or compacted by somebody else, meanwhile. Read again.
+        """
+        stream = stream_name(KIND, "context_id", context_id)
+        check_counts(keep_last=keep_last)
+        head, base = await keep_together(self._backend, stream, keep_last)
+        if head is None:
+            raise NotFoundError(f"there is no conversation {context_id!r}")
+        message: Message | None
+        if base > head.base:
+            message = await summarize(self._backend, stream, head, base, summary)
+            _encode(message)
+        elif drop and head.first < head.base:
+            # Nothing new to sum up, but what was summed up before was kept, and is not wanted any more.
+            base, message = head.base, Note.read(head).summary
+        else:
+            return head.base
+        for _ in range(TURNS):
+            change = Change(
+                note=Note.read(head)._replace(summary=message).write(),
+                base=base,
+                drop_before=base if drop else None,
+                revision=head.revision,
+                incarnation=head.incarnation,
+            )
+            try:
+                await self._backend.commit(stream, change)
+            except ConflictError:
+                read = head
+                head = (await self._backend.heads([stream]))[0]
+                if head is None or (head.incarnation, head.base) != (read.incarnation, read.base):
+                    raise ConflictError(f"{context_id!r} was deleted or compacted meanwhile: read it again") from None
+                continue
+            return base
+        raise ConflictError(f"{context_id!r}: others changed it {TURNS:,} times meanwhile, and nothing was compacted")
+
+
+def _encode(message: Message) -> bytes:
+    if type(message) is not dict:
+        raise InvalidError(f"a message is a JSON object, a dict, not {type(message).__name__}")
+    return encode(message, "the message")
+
+
+def _record(context_id: str, entry: Entry) -> MessageEntry:
+    return MessageEntry(entry.position, decode(entry.data, context_id), to_time(entry.created_at), entry.op_id)

@@ -1,0 +1,137 @@
+"""What this process knows of tasks: their heads, and what the next save is made from. A cache that nothing rests on.
+
+Every commit says which head it was made for, so what is out of date costs one more read and is never stored.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from stowfast.errors import ConflictError
+from stowfast.semantics import apply
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from stowfast.abc import Change, Head, Receipt
+    from stowfast.deltas import Span
+
+__all__ = ["Known", "Memory"]
+
+_MOST: Final = 64 * 2**20
+_OVERHEAD: Final = 2_000
+"""Bytes of what is known of a task without its texts and its head, about."""
+_MOST_SHOWN: Final = 16 * 2**20
+
+
+class Known(NamedTuple):
+    """A task as it was seen last."""
+
+    head: Head | None
+    """None: it is not there."""
+    span: Span | None
+    """None: it was not read, or does not decode."""
+
+    def after(self, stream: str, change: Change, receipt: Receipt, span: Span | None) -> Known:
+        """Return what is known once a change was made for this head, but for what others have saved meanwhile.
+
+        A save of the same labels changes no revision: nothing but what there is then, and that the receipt tells.
+        """
+        head = self.head
+        if head is not None and receipt.incarnation == head.incarnation:
+            head = head._replace(next=receipt.first, length=head.length + receipt.first - head.next)
+        try:
+            effect = apply(stream, head, change, now=receipt.committed_at, incarnation=lambda: receipt.incarnation)
+        except ConflictError:  # it ends before it was changed last, as a clock went back: what was done is done
+            return Known(None, None)
+        return Known(effect.head, span)
+
+
+class Memory:
+    """The tasks that were used last, up to 64 MiB of them. For several threads."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, tuple[Known, int]] = OrderedDict()
+        self._size = 0
+        self._shown: OrderedDict[str, tuple[str, dict[str, bytes]]] = OrderedDict()
+        self._shown_size = 0
+        self._lock = threading.Lock()
+
+    def get(self, stream: str) -> Known | None:
+        """Return what is known of a task."""
+        with self._lock:
+            found = self._known.get(stream)
+            if found is None:
+                return None
+            self._known.move_to_end(stream)
+            return found[0]
+
+    def put(self, stream: str, known: Known) -> None:
+        """Know this of a task from now on, unless something later is known: answers may come in another order."""
+        size = _OVERHEAD + (known.span.memory if known.span is not None else 0)
+        if known.head is not None:
+            size += len(known.head.note) + sum(len(key) + len(value) for key, value in known.head.labels.items())
+        with self._lock:
+            found = self._known.get(stream)
+            if found is not None and _before(known.head, found[0].head):
+                return
+            self._drop(stream)
+            if size > _MOST:
+                return
+            self._known[stream] = (known, size)
+            self._size += size
+            while self._size > _MOST:
+                self._size -= self._known.popitem(last=False)[1][1]
+
+    def forget(self, stream: str) -> None:
+        """Know nothing of a task."""
+        with self._lock:
+            self._drop(stream)
+
+    def show(self, stream: str, incarnation: str, steps: Mapping[str, bytes]) -> None:
+        """Remember results of steps that a caller was told, so that the next save covers these, and no others.
+
+        Apart from the head: that may be read anew at any time, with steps that nobody here has seen.
+        """
+        if not steps:
+            return
+        with self._lock:
+            life, before = self._shown.pop(stream, (incarnation, {}))
+            self._shown_size -= _size(before)
+            now = {**before, **steps} if life == incarnation else dict(steps)
+            self._shown[stream] = (incarnation, now)
+            self._shown_size += _size(now)
+            while self._shown_size > _MOST_SHOWN:
+                self._shown_size -= _size(self._shown.popitem(last=False)[1][1])
+
+    def shown(self, stream: str, incarnation: str) -> dict[str, bytes]:
+        """Return what callers were told in this life of a task; what was forgotten is left to a later save."""
+        with self._lock:
+            life, steps = self._shown.get(stream, ("", {}))
+            return dict(steps) if life == incarnation else {}
+
+    def covered(self, stream: str, gone: Mapping[str, bytes]) -> None:
+        """Forget results of steps that a save has taken out of the ledger, but not what was recorded since."""
+        with self._lock:
+            life, before = self._shown.pop(stream, ("", {}))
+            self._shown_size -= _size(before)
+            if left := {key: result for key, result in before.items() if gone.get(key) != result}:
+                self._shown[stream] = (life, left)
+                self._shown_size += _size(left)
+
+    def _drop(self, stream: str) -> None:
+        found = self._known.pop(stream, None)
+        if found is not None:
+            self._size -= found[1]
+
+
+def _size(steps: Mapping[str, bytes]) -> int:
+    return sum(len(key) + len(result) for key, result in steps.items())
+
+
+def _before(head: Head | None, other: Head | None) -> bool:
+    if head is None or other is None or head.incarnation != other.incarnation:
+        return False
+    return head.next <= other.next and head.revision <= other.revision and head != other

@@ -1,0 +1,19 @@
+"""Clauses of the artifact store."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from stowfast.testing.artifacts import content, datasets, links, live, reads, requests, sharing, versions, writers
+
+ARTIFACTS: Final = (
+    *content.CLAUSES,
+    *versions.CLAUSES,
+    *sharing.CLAUSES,
+    *writers.CLAUSES,
+    *reads.CLAUSES,
+    *requests.CLAUSES,
+    *live.CLAUSES,
+    *datasets.CLAUSES,
+    *links.CLAUSES,
+)

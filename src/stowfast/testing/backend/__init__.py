@@ -1,0 +1,18 @@
+"""Clauses of the backend interface."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from stowfast.testing.backend import blobs, heads, idempotency, incarnations, lifecycle, log, names, reads
+
+BACKEND_CLAUSES: Final = (
+    *log.CLAUSES,
+    *reads.CLAUSES,
+    *idempotency.CLAUSES,
+    *heads.CLAUSES,
+    *incarnations.CLAUSES,
+    *names.CLAUSES,
+    *blobs.CLAUSES,
+    *lifecycle.CLAUSES,
+)

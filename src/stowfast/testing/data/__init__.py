@@ -1,0 +1,1 @@
+"""Values that clauses store."""

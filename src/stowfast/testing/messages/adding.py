@@ -1,0 +1,236 @@
+"""Messages: adding them, reading them all, repeating a call, popping, deleting."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from stowfast.errors import ConflictError, InvalidError, UnavailableError
+from stowfast.testing.clause import clauses, either, holds, raises, same, unique
+from stowfast.testing.data.messages import MESSAGES as SHAPES
+from stowfast.testing.data.messages import exactly, refused, say
+from stowfast.testing.faults import Forwards, LosesAnswers
+
+if TYPE_CHECKING:
+    from stowfast.abc import Slice
+    from stowfast.records import MessageEntry
+    from stowfast.stores import Messages, Stores
+    from stowfast.testing.clause import Make
+
+_PAGE_BYTES: Final = 2**20
+_LARGE: Final = {"text": "x" * 300_000}
+
+
+async def a_message_of_any_maker_comes_back_exactly(make: Make[Stores]) -> None:
+    """A message is any JSON object and comes back exactly: keys nobody knows, their order, nulls, numbers, nesting."""
+    one, other = unique("context"), unique("context")
+    async with make() as stores:
+        for message in SHAPES:
+            await stores.messages.add_message(one, message)
+        await stores.messages.add_messages(other, SHAPES)
+    async with make() as stores:
+        for context in (one, other):
+            exactly(await stores.messages.get_messages(context), list(SHAPES), "messages after reopening")
+            streamed = [entry.message for entry in await _entries(stores.messages, context)]
+            exactly(streamed, list(SHAPES), "messages streamed")
+        for message in reversed(SHAPES):
+            exactly(await stores.messages.pop_message(one), message, "a message popped")
+
+
+async def what_json_cannot_carry_is_refused(make: Make[Stores]) -> None:
+    """What would not come back the same is an InvalidError, alone or among others, and nothing is stored."""
+    async with make() as stores:
+        context = unique("context")
+        for what, value in refused():
+            message = {"content": [{"of": value}]}
+            await raises(InvalidError, stores.messages.add_message(context, message), what)
+            await raises(InvalidError, stores.messages.add_messages(context, [say(1), message, say(2)]), what)
+            await raises(InvalidError, stores.messages.set_metadata(context, message), f"{what} in metadata")
+            same(await stores.messages.count(context), 0, f"messages after {what}")
+        same(await stores.messages.info(context), None, "a conversation in which nothing was stored")
+
+
+async def a_message_is_a_json_object(make: Make[Stores]) -> None:
+    """Anything but a dict is refused as a message: a list, a text, a number, None."""
+    async with make() as stores:
+        context = unique("context")
+        wrong: tuple[Any, ...] = ([], [say(1)], "text", "", 1, None, True, b"{}", [("role", "user")])
+        for message in wrong:
+            await raises(InvalidError, stores.messages.add_message(context, message), repr(message))
+            await raises(InvalidError, stores.messages.add_messages(context, [say(1), message]), repr(message))
+        same(await stores.messages.get_messages(context), [], "messages after refusals")
+
+
+async def a_message_gets_the_next_position(make: Make[Stores]) -> None:
+    """Positions count from 0, and adding returns them; adding no messages adds none."""
+    async with make() as stores:
+        context = unique("context")
+        same(await stores.messages.add_message(context, say(0)), 0, "the first position")
+        same(await stores.messages.add_messages(context, [say(1), say(2)]), range(1, 3), "positions of a batch")
+        same(len(await stores.messages.add_messages(context, [])), 0, "positions of no messages")
+        same(await stores.messages.add_message(context, say(3)), 3, "the position after")
+        same([entry.position for entry in await _entries(stores.messages, context)], [0, 1, 2, 3], "positions read")
+
+
+async def messages_added_together_stay_together(make: Make[Stores]) -> None:
+    """A batch stands one behind the other, also when batches race, and each is told its own places."""
+    async with make() as one, make() as other:
+        context = unique("context")
+        batches = [[{"batch": batch, "n": number} for number in range(4)] for batch in range(16)]
+        added = await asyncio.gather(
+            *((one, other)[n % 2].messages.add_messages(context, batch) for n, batch in enumerate(batches))
+        )
+        found = await one.messages.get_messages(context)
+        same(len(found), 64, "messages")
+        for places, batch in zip(added, batches, strict=True):
+            exactly(found[places.start : places.stop], batch, "a batch where it was said to be")
+
+
+async def an_expected_position_is_held_to(make: Make[Stores]) -> None:
+    """With `expect` a batch gets that position or is a ConflictError with the `current` one and nothing stored."""
+    async with make() as stores:
+        context = unique("context")
+        same(await stores.messages.add_messages(context, [say(0)], expect=0), range(1), "as expected, the first")
+        same(await stores.messages.add_messages(context, [say(1)], expect=1), range(1, 2), "as expected, the next")
+        for wrong in (0, 1, 3):
+            call = stores.messages.add_messages(context, [say("late")], expect=wrong)
+            same((await raises(ConflictError, call, f"expect={wrong}")).current, 2, "the error's current")
+        same(await stores.messages.count(context), 2, "messages after conflicts")
+
+
+async def of_racers_that_expect_the_same_one_wins(make: Make[Stores]) -> None:
+    """Of racing batches that expect one position exactly one is stored, though all carry the same bytes."""
+    async with make() as one, make() as other:
+        for _ in range(5):
+            context = unique("context")
+            racing = (
+                either((one, other)[n % 2].messages.add_messages(context, [say("same")], expect=0), ConflictError)
+                for n in range(8)
+            )
+            lost = sum(isinstance(result, ConflictError) for result in await asyncio.gather(*racing))
+            same((lost, await one.messages.count(context)), (7, 1), "racers that lost, and messages stored")
+
+
+async def a_repeated_op_id_adds_no_message(make: Make[Stores]) -> None:
+    """A repeat with the same op_id adds nothing and returns what the first did, as long as its messages are there."""
+    context = unique("context")
+    async with make() as stores:
+        same(await stores.messages.add_message(context, say("a"), op_id="one"), 0, "the first call")
+        same(await stores.messages.add_messages(context, [say("b")] * 2, op_id="two"), range(1, 3), "another call")
+        for number in range(100):
+            await stores.messages.add_message(context, say("same"), op_id=f"more-{number}")
+    async with make() as stores:
+        for _ in range(2):
+            same(await stores.messages.add_message(context, say("a"), op_id="one"), 0, "a repeat")
+            again = await stores.messages.add_messages(context, [say("b")] * 2, op_id="two", expect=1)
+            same(again, range(1, 3), "a repeated batch")
+        same(await stores.messages.count(context), 103, "messages after repeats")
+        same(await stores.messages.add_message(unique("context"), say("a"), op_id="one"), 0, "in another conversation")
+        same(await stores.messages.add_message(context, say("a")), 103, "the same message without an op_id")
+
+
+async def a_lost_answer_doubles_no_message(make: Make[Stores]) -> None:
+    """After an UnavailableError the same call with the same op_id is done once, whether the first was done or not."""
+    async with make() as stores:
+        loses = LosesAnswers(stores.backend, 1)
+        messages = type(stores)(loses).messages
+        one, two = unique("context"), unique("context")
+        await raises(UnavailableError, messages.add_message(one, say(0), op_id="op"), "a lost answer")
+        same(await messages.add_message(one, say(0), op_id="op"), 0, "the repeat")
+        loses.lose = 2
+        for _ in range(2):
+            call = messages.add_messages(one, [say(1), say(2)], op_id="batch", expect=1)
+            await raises(UnavailableError, call, "an answer lost twice")
+        same(await messages.add_messages(one, [say(1), say(2)], op_id="batch", expect=1), range(1, 3), "the repeat")
+        exactly(await messages.get_messages(one), [say(0), say(1), say(2)], "messages after lost answers")
+        loses.lose = 1
+        await raises(UnavailableError, messages.fork(one, two, op_id="fork"), "a lost fork")
+        same(await messages.fork(one, two, op_id="fork"), 3, "the repeated fork")
+        same(await messages.count(two), 3, "messages of the fork")
+
+
+async def entries_say_where_when_and_by_which_call(make: Make[Stores]) -> None:
+    """Entries stream in order with position, message, time in UTC and op_id, between two positions."""
+    async with make() as stores:
+        context = unique("context")
+        for number in range(6):
+            await stores.messages.add_message(context, say(number), op_id=None if number % 2 else f"op-{number}")
+        found = await _entries(stores.messages, context)
+        same([entry.position for entry in found], list(range(6)), "positions")
+        exactly([entry.message for entry in found], list(map(say, range(6))), "messages")
+        same([entry.op_id for entry in found], ["op-0", None, "op-2", None, "op-4", None], "op_ids")
+        times = [entry.created_at for entry in found]
+        holds(all(time.utcoffset() == timedelta(0) and time.tzinfo is UTC for time in times), "times are in UTC")
+        holds(times == sorted(times), "times do not go back")
+        same(await _entries(stores.messages, context, after=1, before=4), found[2:4], "entries between")
+        same(await _entries(stores.messages, context, after=5), [], "entries behind the last")
+        same(await _entries(stores.messages, unique("context")), [], "entries of an unknown conversation")
+
+
+async def entries_stream_in_constant_memory(make: Make[Stores]) -> None:
+    """However long a conversation is, no more of it than a page is held at once, and none is missed or repeated."""
+    async with make() as stores:
+        context, reads = unique("context"), _SizesOfReads(stores.backend)
+        for _ in range(12):
+            await stores.messages.add_message(context, _LARGE)
+        found = [entry.position for entry in await _entries(type(stores)(reads).messages, context)]
+        same(found, list(range(12)), "positions over several pages")
+        holds(max(reads.sizes) <= _PAGE_BYTES + 300_100, f"a read held {max(reads.sizes):,} bytes")
+
+
+async def a_conversation_deleted_while_it_is_read_conflicts(make: Make[Stores]) -> None:
+    """A stream of entries never goes on in the successor of a deleted conversation: it ends with a ConflictError."""
+    async with make() as stores:
+        for begun_again in (False, True):
+            context = unique("context")
+            await stores.messages.add_messages(context, [_LARGE] * 8)
+            reading = stores.messages.entries(context)
+            await anext(reading)
+            await stores.messages.delete(context)
+            if begun_again:
+                await stores.messages.add_messages(context, [_LARGE] * 8)
+            await raises(ConflictError, _drain(reading), "a stream of a deleted conversation")
+
+
+async def what_messages_give_out_are_copies(make: Make[Stores]) -> None:
+    """Changing metadata, a summary or an entry after it was given or returned changes nothing that is stored."""
+    async with make() as stores:
+        context, metadata, summary = unique("context"), {"tags": ["a"]}, {"parts": ["sum"]}
+        await stores.messages.add_messages(context, [say(0), {"parts": ["one"]}])
+        await stores.messages.set_metadata(context, metadata)
+        await stores.messages.compact(context, keep_last=1, summary=summary)
+        metadata["tags"].append("changed")
+        summary["parts"].append("changed")
+        for _ in range(2):
+            info = await stores.messages.info(context)
+            found = await stores.messages.get_messages(context)
+            entries = await _entries(stores.messages, context)
+            exactly(info and info.metadata, {"tags": ["a"]}, "metadata")
+            exactly(found, [{"parts": ["sum"]}, {"parts": ["one"]}], "messages")
+            exactly(entries[1].message, {"parts": ["one"]}, "an entry")
+            if info is not None:
+                info.metadata["tags"].append("changed")
+            found[0]["parts"].append("changed")
+            entries[1].message["parts"].append("changed")
+
+
+CLAUSES = clauses(__name__)
+
+
+class _SizesOfReads(Forwards):
+    sizes: tuple[int, ...] = ()
+
+    async def read(self, *args: Any, **options: Any) -> Slice:
+        found = await super().read(*args, **options)
+        self.sizes += (sum(len(entry.data) for entry in found.entries),)
+        return found
+
+
+async def _entries(messages: Messages, context_id: str, **window: int) -> list[MessageEntry]:
+    return [entry async for entry in messages.entries(context_id, **window)]
+
+
+async def _drain(reading: Any) -> None:
+    async for _ in reading:
+        pass

@@ -1,0 +1,253 @@
+"""Messages: the conversations themselves. What is known of them, listing them, forking them."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from stowfast.errors import ConflictError, InvalidError, NotFoundError
+from stowfast.testing.clause import clauses, either, holds, raises, same, tick, unique
+from stowfast.testing.data.messages import exactly, say
+from stowfast.testing.protocols import AS_GIVEN, LOOK_ALIKES
+
+if TYPE_CHECKING:
+    from stowfast.stores import Messages, Stores
+    from stowfast.testing.clause import Make
+
+_SUM = {"role": "system", "content": "in short"}
+
+
+async def count_says_how_many_can_be_read(make: Make[Stores]) -> None:
+    """A count is of what can be read: 0 for an unknown conversation, less after a pop, kept originals included."""
+    async with make() as stores:
+        context = unique("context")
+        same(await stores.messages.count(context), 0, "an unknown conversation")
+        await stores.messages.add_messages(context, list(map(say, range(8))))
+        same(await stores.messages.count(context), 8, "after eight")
+        await stores.messages.pop_message(context)
+        same(await stores.messages.count(context), 7, "after a pop")
+        await stores.messages.compact(context, keep_last=2, summary=_SUM)
+        same(await stores.messages.count(context), 7, "after a compaction")
+        await stores.messages.compact(context, keep_last=1, summary=_SUM, drop=True)
+        same(await stores.messages.count(context), 1, "after one that drops")
+
+
+async def info_says_what_is_known(make: Make[Stores]) -> None:
+    """`info` tells count, next position, times and the life of a conversation; None of an unknown one."""
+    async with make() as stores:
+        context = unique("context")
+        same(await stores.messages.info(context), None, "an unknown conversation")
+        lives = set()
+        for _ in range(2):
+            await stores.messages.add_messages(context, [say(0), say(1), say(2)])
+            await stores.messages.pop_message(context)
+            info = await stores.messages.info(context)
+            if info is None:
+                raise AssertionError("a conversation is there and has no info")
+            found = (info.context_id, info.count, info.next_position, info.compacted, info.metadata, info.expires_at)
+            same(found, (context, 2, 3, 0, {}, None), "what is known")
+            holds(info.created_at <= info.updated_at and info.updated_at.tzinfo is UTC, "times in UTC, in order")
+            position = await stores.messages.add_messages(context, [say(3)], expect=info.next_position)
+            same(position, range(3, 4), "expect=info.next_position")
+            later = await stores.messages.info(context)
+            same(later and (later.created_at, later.incarnation), (info.created_at, info.incarnation), "the same life")
+            holds(later and later.updated_at >= info.updated_at, "updated_at does not go back")
+            lives.add(info.incarnation)
+            await stores.messages.delete(context)
+        same(len(lives), 2, "lives of a conversation that was deleted and begun again")
+
+
+async def metadata_is_replaced_and_returned_exactly(make: Make[Stores]) -> None:
+    """Metadata is any JSON object, may come first, is replaced whole, and leaves messages and summary as they are."""
+    context = unique("context")
+    async with make() as stores:
+        await stores.messages.set_metadata(context, AS_GIVEN)
+        same(await stores.messages.get_messages(context), [], "messages of a conversation with metadata only")
+        same(await stores.messages.add_message(context, say(0)), 0, "the first position behind metadata")
+    async with make() as stores:
+        await _metadata(stores.messages, context, AS_GIVEN)
+        await stores.messages.add_messages(context, [say(1), say(2)])
+        await stores.messages.compact(context, keep_last=1, summary=_SUM)
+        await _metadata(stores.messages, context, AS_GIVEN)
+        for metadata in ({"only": 1}, {}, {"z": 1, "a": 2}):
+            await stores.messages.set_metadata(context, metadata)
+            await _metadata(stores.messages, context, metadata)
+        exactly(await stores.messages.get_messages(context), [_SUM, say(2)], "messages after new metadata")
+        await asyncio.gather(*(stores.messages.set_metadata(context, {"n": n, "m": [n] * 99}) for n in range(8)))
+        info = await stores.messages.info(context)
+        holds(info and info.metadata["m"] == [info.metadata["n"]] * 99, "racing metadata is one of them, whole")
+
+
+async def metadata_that_cannot_be_kept_is_refused(make: Make[Stores]) -> None:
+    """Metadata of over 64 KiB or that is no JSON object is an InvalidError, and what was there stays."""
+    async with make() as stores:
+        context = unique("context")
+        await stores.messages.set_metadata(context, {"k": "x" * 60_000})
+        wrong: tuple[Any, ...] = ({"k": "x" * 65_600}, {"k": (1,)}, [], "text", None)
+        for metadata in wrong:
+            await raises(InvalidError, stores.messages.set_metadata(context, metadata), "metadata that cannot be kept")
+        await _metadata(stores.messages, context, {"k": "x" * 60_000})
+
+
+async def contexts_are_listed_by_id(make: Make[Stores]) -> None:
+    """By id, in code points, every conversation below a prefix is on one page and on one only; the last says so."""
+    async with make() as stores:
+        prefix = unique("context")
+        ids = sorted(f"{prefix}{name}" for name in LOOK_ALIKES)
+        for context in (*reversed(ids), unique("context")):
+            await stores.messages.add_message(context, say(context))
+        for limit in (1, 4, len(ids), 100):
+            same(await _listed(stores.messages, prefix=prefix, order="id", limit=limit), ids, f"ids by {limit}")
+        page = await stores.messages.contexts(prefix=prefix, order="id", limit=len(ids))
+        same((len(page), page.next), (len(ids), None), "a page that holds all")
+        same([one.context_id for one in page], ids, "ids")
+        same(await _listed(stores.messages, prefix=ids[3], order="id"), [ids[3], *_below(ids, ids[3])], "a prefix")
+
+
+async def contexts_are_listed_the_last_changed_first(make: Make[Stores]) -> None:
+    """By recency, which is what is meant without `order`, the last changed comes first, page by page."""
+    async with make() as stores:
+        prefix = unique("context")
+        ids = [f"{prefix}{number}" for number in range(7)]
+        for context in (*ids, ids[2]):
+            await stores.messages.add_message(context, say(context))
+            await tick(stores.backend)
+        wanted = [ids[2], *(context for context in reversed(ids) if context != ids[2])]
+        for limit in (1, 3, 7, 100):
+            same(
+                await _listed(stores.messages, prefix=prefix, limit=limit),
+                wanted,
+                f"the last changed first, by {limit}",
+            )
+        page = await stores.messages.contexts(prefix=prefix, order="recent")
+        times = [one.updated_at for one in page]
+        holds(times == sorted(times, reverse=True) and times[0].tzinfo is UTC, "times in UTC, the latest first")
+
+
+async def contexts_are_found_by_metadata(make: Make[Stores]) -> None:
+    """`where` finds the conversations whose metadata holds all of these texts, numbers, booleans or None, exactly."""
+    async with make() as stores:
+        prefix = unique("context")
+        kept: dict[str, dict[str, Any]] = {
+            "a": {"user": "u1", "n": 1, "f": 1.5, "b": True, "none": None, "": "empty"},
+            "b": {"user": "u1", "n": "1", "f": 2, "b": False, "é": "\U0001f600"},
+            "c": {"user": "u2", "n": 1, "b": "true", "none": "null", "list": ["u1"], "object": {"user": "u1"}},
+            "d": {"User": "u1", "long": "x" * 480},
+        }
+        for name, metadata in kept.items():
+            await stores.messages.set_metadata(prefix + name, metadata)
+        cases: tuple[tuple[dict[str, Any], str], ...] = (
+            ({}, "abcd"), ({"user": "u1"}, "ab"), ({"user": "u1", "n": 1}, "a"), ({"n": 1}, "ac"), ({"n": "1"}, "b"),
+            ({"f": 1.5}, "a"), ({"b": True}, "a"), ({"b": "true"}, "c"), ({"none": None}, "a"), ({"none": "null"}, "c"),
+            ({"é": "\U0001f600"}, "b"), ({"": "empty"}, "a"), ({"user": "u3"}, ""), ({"nowhere": None}, ""),
+            ({"long": "x" * 480}, "d"), ({"user": "u1' OR '1'='1"}, ""),
+        )  # fmt: skip
+        for where, names in cases:
+            found = await _listed(stores.messages, prefix=prefix, where=where, limit=2, order="id")
+            same(found, [prefix + name for name in names], f"conversations where {where}")
+        await stores.messages.set_metadata(f"{prefix}a", {"user": "u9"})
+        same(await _listed(stores.messages, prefix=prefix, where={"user": "u1"}), [f"{prefix}b"], "after a change")
+        same(await _listed(stores.messages, prefix=prefix, where={"user": "u9"}), [f"{prefix}a"], "the new value")
+
+
+async def a_listing_that_means_nothing_is_refused(make: Make[Stores]) -> None:
+    """An unknown order, the cursor of another order, and what no metadata is found by are InvalidErrors."""
+    async with make() as stores:
+        wrong: tuple[dict[str, Any], ...] = (
+            {"order": "name"}, {"order": ""}, {"after": "not a cursor"}, {"where": {"k": [1]}}, {"where": {"k": {}}},
+            {"where": {"k": "x" * 501}}, {"where": {"k": float("nan")}}, {"where": {1: "k"}},
+        )  # fmt: skip
+        for options in wrong:
+            await raises(InvalidError, stores.messages.contexts(**options), str(options))
+
+
+async def a_fork_begins_with_what_was_there(make: Make[Stores]) -> None:
+    """A fork holds the messages at positions from 0, metadata and summary, not the expiry, and goes its own way."""
+    source, fork = unique("context"), unique("context")
+    async with make() as stores:
+        await stores.messages.add_messages(source, list(map(say, range(7))))
+        await stores.messages.pop_message(source)
+        await stores.messages.add_message(source, say(7))
+        await stores.messages.set_metadata(source, {"user": source})
+        await stores.messages.compact(source, keep_last=3, summary=_SUM)
+        await stores.messages.set_expiry(source, datetime(2999, 1, 1, tzinfo=UTC))
+        same(await stores.messages.fork(source, fork), 7, "messages forked")
+        await stores.messages.add_message(source, say("source"))
+        await stores.messages.set_metadata(source, {"user": "changed"})
+    async with make() as stores:
+        same(await stores.messages.add_message(fork, say("fork")), 7, "the next position of the fork")
+        originals = [*map(say, (0, 1, 2, 3, 4, 5, 7)), say("fork")]
+        exactly(await stores.messages.get_messages(fork, originals=True), originals, "originals of the fork")
+        exactly(await stores.messages.get_messages(fork), [_SUM, *originals[4:]], "messages of the fork")
+        info = await stores.messages.info(fork)
+        same(info and (info.compacted, info.metadata, info.expires_at), (4, {"user": source}, None), "what came along")
+        same(await _listed(stores.messages, where={"user": source}), [fork], "found by its metadata")
+        await stores.messages.delete(source)
+        exactly(await stores.messages.get_messages(fork, originals=True), originals, "after the source was deleted")
+
+
+async def a_fork_may_end_before_a_position(make: Make[Stores]) -> None:
+    """With `at` only messages below it come along, and the summary only where all that it stands for do."""
+    async with make() as stores:
+        source = unique("context")
+        await stores.messages.add_messages(source, list(map(say, range(6))))
+        await stores.messages.compact(source, keep_last=2, summary=_SUM)
+        for at, wanted in ((0, []), (2, [0, 1]), (4, [_SUM]), (5, [_SUM, 4]), (99, [_SUM, 4, 5])):
+            fork = unique("context")
+            same(await stores.messages.fork(source, fork, at=at), min(at, 6), "messages forked")
+            messages = [say(one) if isinstance(one, int) else one for one in wanted]
+            exactly(await stores.messages.get_messages(fork), messages, f"messages of a fork at {at}")
+
+
+async def a_fork_needs_a_source_and_a_free_id(make: Make[Stores]) -> None:
+    """An unknown source is a NotFoundError, a target that exists a ConflictError; of racing forks one wins."""
+    async with make() as one, make() as other:
+        source, taken, known = unique("context"), unique("context"), unique("context")
+        await raises(NotFoundError, one.messages.fork(source, unique("context")), "an unknown source")
+        await one.messages.add_message(source, say(0))
+        await one.messages.add_message(taken, say("taken"))
+        await one.messages.set_metadata(known, {"k": "v"})
+        for target in (taken, known, source):
+            await raises(ConflictError, one.messages.fork(source, target), "a target that exists")
+        exactly(await one.messages.get_messages(taken), [say("taken")], "the target after a conflict")
+        target = unique("context")
+        racing = (either((one, other)[n % 2].messages.fork(source, target), ConflictError) for n in range(6))
+        lost = sum(isinstance(result, ConflictError) for result in await asyncio.gather(*racing))
+        same((lost, await one.messages.count(target)), (5, 1), "racing forks that lost, and messages of the one")
+
+
+async def a_repeated_fork_forks_nothing(make: Make[Stores]) -> None:
+    """A repeat with the same op_id forks nothing and returns what the first did, also once the fork went on."""
+    async with make() as stores:
+        source, fork = unique("context"), unique("context")
+        await stores.messages.add_messages(source, [say(0), say(1)])
+        same(await stores.messages.fork(source, fork, op_id="op"), 2, "the first call")
+        same(await stores.messages.fork(source, fork, op_id="op"), 2, "a repeat")
+        await stores.messages.add_message(fork, say("fork"))
+        same(await stores.messages.fork(source, fork, op_id="op"), 2, "a repeat once the fork went on")
+        exactly(await stores.messages.get_messages(fork), [say(0), say(1), say("fork")], "messages of the fork")
+
+
+CLAUSES = clauses(__name__)
+
+
+def _below(ids: list[str], prefix: str) -> list[str]:
+    return [one for one in ids if one != prefix and one.startswith(prefix)]
+
+
+async def _metadata(messages: Messages, context_id: str, wanted: object) -> None:
+    info = await messages.info(context_id)
+    exactly(info and info.metadata, wanted, "metadata")
+
+
+async def _listed(messages: Messages, **options: Any) -> list[str]:
+    found: list[str] = []
+    after = None
+    for _ in range(100):
+        page = await messages.contexts(**options, after=after)
+        found += [one.context_id for one in page]
+        after = page.next
+        if after is None:
+            return found
+    raise AssertionError("a listing of a few conversations does not end after 100 pages")

@@ -1,0 +1,147 @@
+"""Messages: how they end. Popped, deleted, expired: gone for every reader at once, and never back."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta, timezone
+from typing import TYPE_CHECKING
+
+from stowfast.errors import ConflictError, InvalidError, NotFoundError
+from stowfast.testing.clause import clauses, holds, raises, same, unique
+from stowfast.testing.data.messages import exactly, say
+
+if TYPE_CHECKING:
+    from stowfast.stores import Stores
+    from stowfast.testing.clause import Make
+
+
+async def a_pop_removes_the_newest_message(make: Make[Stores]) -> None:
+    """A pop returns the newest message and removes it; its position is not given again; None where there is none."""
+    context = unique("context")
+    async with make() as stores:
+        same(await stores.messages.pop_message(context), None, "a pop of an unknown conversation")
+        await stores.messages.add_messages(context, [say(0), say(1)])
+        exactly(await stores.messages.pop_message(context), say(1), "a pop")
+        same(await stores.messages.count(context), 1, "messages after a pop")
+        same(await stores.messages.add_message(context, say(2)), 2, "the position after a pop")
+    async with make() as stores:
+        exactly(await stores.messages.get_messages(context), [say(0), say(2)], "messages after a pop")
+        popped = [await stores.messages.pop_message(context) for _ in range(3)]
+        exactly(popped, [say(2), say(0), None], "pops to the end")
+
+
+async def two_callers_never_pop_the_same_message(make: Make[Stores]) -> None:
+    """However many pop at once, through whichever opening, each message is popped once."""
+    async with make() as one, make() as other:
+        context = unique("context")
+        await one.messages.add_messages(context, [say(number) for number in range(20)])
+        popped = await asyncio.gather(*((one, other)[n % 2].messages.pop_message(context) for n in range(24)))
+        found = sorted(int(message["content"]) for message in popped if message is not None)
+        same(found, list(range(20)), "messages popped")
+        same(await other.messages.get_messages(context), [], "messages left")
+
+
+async def a_deleted_conversation_leaves_nothing(make: Make[Stores]) -> None:
+    """Nothing of a deleted conversation can be read again; the next message begins afresh at 0; unknown is fine."""
+    context = unique("context")
+    async with make() as stores:
+        await stores.messages.delete(context)
+        await stores.messages.set_metadata(context, {"k": "v"})
+        await stores.messages.add_messages(context, [say(number) for number in range(5)])
+        await stores.messages.compact(context, keep_last=2, summary=say("sum"))
+        for _ in range(2):
+            await stores.messages.delete(context)
+            same(await stores.messages.get_messages(context), [], "messages of a deleted conversation")
+            same(await stores.messages.get_messages(context, originals=True), [], "originals of a deleted one")
+            same([entry async for entry in stores.messages.entries(context)], [], "entries of a deleted one")
+            same(await stores.messages.count(context), 0, "its count")
+            same(await stores.messages.info(context), None, "its info")
+            same(list(await stores.messages.contexts(prefix=context)), [], "listed")
+            same(await stores.messages.pop_message(context), None, "popped from it")
+    async with make() as stores:
+        same(await stores.messages.add_message(context, say("new")), 0, "the first position after a deletion")
+        exactly(await stores.messages.get_messages(context), [say("new")], "messages after a new beginning")
+        info = await stores.messages.info(context)
+        same(info and (info.metadata, info.compacted, info.count), ({}, 0, 1), "what is known after a new beginning")
+
+
+async def a_stalled_writer_brings_nothing_back(make: Make[Stores]) -> None:
+    """After a deletion a repeated op_id is told what it got then and adds nothing, and an old `expect` conflicts."""
+    context = unique("context")
+    async with make() as stalled, make() as stores:
+        await stalled.messages.add_message(context, say(0))
+        same(await stalled.messages.add_message(context, say("old"), op_id="stalled"), 1, "before the deletion")
+        await stores.messages.delete(context)
+        same(await stalled.messages.add_message(context, say("old"), op_id="stalled"), 1, "repeated after it")
+        same(await stores.messages.get_messages(context), [], "messages after the repeat")
+        await raises(ConflictError, stalled.messages.add_messages(context, [say("old")], expect=2), "an old expect")
+        await stores.messages.add_message(context, say("new"))
+        same(await stalled.messages.add_message(context, say("old"), op_id="stalled"), 1, "repeated once more")
+        exactly(await stores.messages.get_messages(context), [say("new")], "messages of the new conversation")
+
+
+async def an_expired_conversation_is_gone_at_once(make: Make[Stores]) -> None:
+    """From the moment of expiry on nobody reads a conversation, swept or not, and the next message is at 0."""
+    context = unique("context")
+    async with make() as stores, make() as other:
+        await stores.messages.add_messages(context, [say(0), say(1)])
+        await stores.messages.set_metadata(context, {"k": context})
+        await stores.messages.set_expiry(context, datetime.now(UTC) - timedelta(seconds=1))
+        for reader in (stores, other):
+            same(await reader.messages.get_messages(context), [], "messages of an expired conversation")
+            same([entry async for entry in reader.messages.entries(context)], [], "its entries")
+            same(await reader.messages.count(context), 0, "its count")
+            same(await reader.messages.info(context), None, "its info")
+            same(await reader.messages.pop_message(context), None, "popped from it")
+            same(list(await reader.messages.contexts(prefix=context)), [], "listed by id")
+            same(list(await reader.messages.contexts(where={"k": context})), [], "listed by its metadata")
+            await raises(NotFoundError, reader.messages.fork(context, unique("context")), "a fork of it")
+        same(await other.messages.add_message(context, say("new")), 0, "the first position after expiry")
+        exactly(await stores.messages.get_messages(context), [say("new")], "messages after a new beginning")
+        info = await stores.messages.info(context)
+        same(info and (info.metadata, info.expires_at), ({}, None), "what is known after a new beginning")
+
+
+async def a_sweep_removes_what_has_expired(make: Make[Stores]) -> None:
+    """A sweep removes expired conversations for good, says how many, and touches nothing that can be read."""
+    async with make() as stores:
+        living, dead = unique("context"), [unique("context") for _ in range(3)]
+        for context in (living, *dead):
+            await stores.messages.add_message(context, say(context))
+        await stores.messages.set_expiry(living, datetime.now(UTC) + timedelta(days=1))
+        for context in dead:
+            await stores.messages.set_expiry(context, datetime(2020, 1, 1, tzinfo=UTC))
+        swept = await stores.sweep()
+        holds(swept.streams >= 3, f"three conversations had expired, {swept.streams} were swept")
+        exactly(await stores.messages.get_messages(living), [say(living)], "a living conversation after a sweep")
+        for context in dead:
+            same(await stores.messages.info(context), None, "an expired conversation after a sweep")
+
+
+async def a_moment_of_expiry_is_exact_and_can_be_taken_back(make: Make[Stores]) -> None:
+    """`info` returns the moment of expiry exactly, in UTC; another replaces it; None takes it back."""
+    async with make() as stores:
+        context = unique("context")
+        await stores.messages.add_message(context, say(0))
+        moment = datetime(2999, 12, 31, 23, 59, 59, 999_999, tzinfo=timezone(timedelta(hours=-7)))
+        for expires_at in (moment, moment + timedelta(days=1), None):
+            await stores.messages.set_expiry(context, expires_at)
+            info = await stores.messages.info(context)
+            same(info and info.expires_at, expires_at, "the moment of expiry")
+            holds(info and (info.expires_at is None or info.expires_at.tzinfo is UTC), "it is in UTC")
+        await stores.messages.add_message(context, say(1))
+        exactly(await stores.messages.get_messages(context), [say(0), say(1)], "messages that never expire")
+
+
+async def an_expiry_that_means_nothing_is_refused(make: Make[Stores]) -> None:
+    """A datetime without a timezone is an InvalidError, an unknown conversation a NotFoundError; nothing changes."""
+    async with make() as stores:
+        context, moment = unique("context"), datetime(2020, 1, 1, tzinfo=UTC)
+        await raises(NotFoundError, stores.messages.set_expiry(context, moment), "an unknown conversation")
+        await stores.messages.add_message(context, say(0))
+        call = stores.messages.set_expiry(context, moment.replace(tzinfo=None))
+        await raises(InvalidError, call, "a datetime without a timezone")
+        same(await stores.messages.count(context), 1, "messages after a refusal")
+
+
+CLAUSES = clauses(__name__)

@@ -1,0 +1,31 @@
+"""Clauses of the task state store."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from stowfast.testing.tasks import (
+    changes,
+    damage,
+    history,
+    leases,
+    lists,
+    races,
+    retention,
+    saving,
+    steps,
+    workers,
+)
+
+TASKS: Final = (
+    *saving.CLAUSES,
+    *history.CLAUSES,
+    *changes.CLAUSES,
+    *leases.CLAUSES,
+    *workers.CLAUSES,
+    *steps.CLAUSES,
+    *retention.CLAUSES,
+    *lists.CLAUSES,
+    *damage.CLAUSES,
+    *races.CLAUSES,
+)

@@ -1,0 +1,133 @@
+"""Damage to a task: it is noticed, whichever byte it is, and stands in nobody's way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from stowfast.abc import Change, Slice
+from stowfast.errors import DamagedError
+from stowfast.records import Retention
+from stowfast.testing.clause import clauses, either, raises, same, unique
+from stowfast.testing.data.messages import exactly
+from stowfast.testing.faults import Forwards
+from stowfast.testing.tasks.states import loads, noise, save_all, saved
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stowfast.abc import Backend, Receipt
+    from stowfast.stores import Stores
+    from stowfast.testing.clause import Make
+
+_STATES: Final[dict[str, list[Any]]] = {
+    "small": [{"n": n, "text": "an answer"} for n in range(3)],
+    "large": [{"n": n, "large": noise(900), "to": [n]} for n in range(4)],
+    "new each time": [noise(300, n) for n in range(3)],
+}
+_DAMAGE: Final[tuple[Callable[[int], int], ...]] = (
+    lambda byte: byte ^ 1,
+    lambda byte: byte ^ 0x80,
+    lambda byte: byte + 1 & 0xFF,
+)
+
+
+async def a_damaged_byte_is_never_a_wrong_state(make: Make[Stores]) -> None:
+    """With any byte of what is stored of a version damaged, what is loaded is right, or a DamagedError."""
+    async with make() as stores:
+        for what, datas in _STATES.items():
+            task = unique("task")
+            await save_all(stores.tasks, task, datas)
+            place = _Damages(stores.backend)
+            _, entries = await place.read(f"tasks/{task}")
+            for entry in entries:
+                for offset in range(len(entry.data)):
+                    for damage in _DAMAGE if len(entry.data) < 100 else _DAMAGE[:1]:
+                        damaged = bytearray(entry.data)
+                        damaged[offset] = damage(damaged[offset])
+                        place.stored[entry.position] = bytes(damaged)
+                        await _right_or_refused(stores, place, task, datas, f"{what}, byte {offset} of {entry}")
+                for cut in (entry.data[:-1], entry.data + b"\0", entry.data[:9], b"", entry.data * 2):
+                    place.stored[entry.position] = cut
+                    await _right_or_refused(stores, place, task, datas, f"{what}, another length of {entry}")
+                del place.stored[entry.position]
+
+
+async def _right_or_refused(stores: Stores, place: Backend, task: str, datas: list[Any], what: str) -> None:
+    tasks = type(stores)(place).tasks
+    for version, data in enumerate(datas, 1):
+        found = await either(tasks.load(task, version=version), DamagedError)
+        if not isinstance(found, DamagedError):
+            exactly(found and found.data, data, f"{what}: version {version}")
+    states = await either(tasks.history(task), DamagedError)
+    if not isinstance(states, DamagedError):
+        exactly([state.data for state in states], datas[::-1], f"{what}: the history")
+
+
+async def a_damaged_version_stands_in_nobody_s_way(make: Make[Stores]) -> None:
+    """Where a version is damaged, those that are not made from it are loaded, and saves go on behind it."""
+    for damaged in (1, 3, 5):
+        async with make() as stores:
+            task, datas = unique("task"), [{"n": n, "large": noise(3_000)} for n in range(5)]
+            await save_all(stores.tasks, task, datas)
+            place = _Damages(stores.backend)
+            place.stored[damaged - 1] = b"damaged"
+            tasks = type(stores)(place).tasks
+            await raises(DamagedError, tasks.load(task), "the newest, damaged or made from what is damaged")
+            await raises(DamagedError, tasks.load(task, version=damaged), "a damaged version")
+            for version in range(1, damaged):
+                await loads(tasks, task, version, datas[version - 1], "what was before the damage")
+            for version in (6, 7, 8):
+                same((await saved(tasks, task, {"n": version})).version, version, "a save behind the damage")
+                await loads(type(stores)(place).tasks, task, None, {"n": version}, "what was saved behind the damage")
+            await raises(DamagedError, tasks.history(task), "a history with a damaged version")
+            same(len(await tasks.history(task, limit=3)), 3, "the history behind the damage")
+
+
+async def a_damaged_version_is_no_reason_to_end_others(make: Make[Stores]) -> None:
+    """No damage to what is stored of a version makes a save remove another one."""
+    async with make() as stores:
+        task, datas = unique("task"), [noise(300, n) for n in range(4)]
+        await save_all(stores.tasks, task, datas)
+        _, entries = await stores.backend.read(f"tasks/{task}")
+        newest = entries[-1].data
+        # What says how it was made is before its body and behind it.
+        for offset in (*range(24), *range(24, len(newest), 20), *range(len(newest) - 24, len(newest))):
+            copy = unique("task")
+            damaged = bytearray(newest)
+            damaged[offset] ^= 0x40
+            await stores.backend.commit(
+                f"tasks/{copy}", Change(entries=[*[entry.data for entry in entries[:-1]], bytes(damaged)])
+            )
+            keeps_three = type(stores.tasks)(stores.backend, retention=Retention(versions=3))
+            await saved(keeps_three, copy, noise(300, "new"))
+            await saved(keeps_three, copy, noise(300, "newer"))
+            left = [entry.position for entry in (await stores.backend.read(f"tasks/{copy}", start=0)).entries]
+            same(left[-3:], [3, 4, 5], f"the last versions of a task in which byte {offset} of one was damaged")
+
+
+class _Damages(Forwards):
+    """Gives some entries out as they are not."""
+
+    def __init__(self, backend: Backend) -> None:
+        super().__init__(backend)
+        self.stored: dict[int, bytes] = {}
+        self._known: dict[str, Slice] = {}
+
+    async def commit(self, stream: str, change: Change) -> Receipt:
+        self._known.clear()
+        return await super().commit(stream, change)
+
+    async def read(self, *args: Any, **options: Any) -> Slice:
+        asked = repr((args, options))
+        if asked not in self._known:  # once is enough of what stays as it is
+            self._known[asked] = await super().read(*args, **options)
+        head, entries = self._known[asked]
+        found = [(entry, self.stored.get(entry.position)) for entry in entries]
+        return Slice(head, [one if data is None else type(one)(*_fields(one, data)) for one, data in found])
+
+
+def _fields(entry: Any, data: bytes) -> tuple[Any, ...]:
+    return (entry.position, data, entry.created_at, entry.op_id)
+
+
+CLAUSES: Final = clauses(__name__)

@@ -1,0 +1,128 @@
+"""Tasks beside one another: parents and children, what changed last, and how a task ends without being saved."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from stowfast.errors import InvalidError, NotFoundError
+from stowfast.records import TaskInfo
+from stowfast.testing.clause import clauses, raises, same, tick, unique
+from stowfast.testing.tasks.leases import HOUR
+from stowfast.testing.tasks.states import Tells, listed, loads, saved
+
+if TYPE_CHECKING:
+    from stowfast.stores import Stores
+    from stowfast.testing.clause import Make
+
+_PAST: Final = datetime(2020, 1, 1, tzinfo=UTC)
+_FUTURE: Final = datetime(2999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+
+
+async def children_are_listed_by_their_parent(make: Make[Stores]) -> None:
+    """Tasks are listed by the task of which they are a part, with every other condition, page by page."""
+    async with make() as stores:
+        parent, context = unique("task"), unique("context")
+        await saved(stores.tasks, parent, context_id=context)
+        names = [f"{parent}/{number}" for number in range(5)]
+        for number, name in enumerate(names):
+            status, agent = ("working", "done")[number % 2], f"a{number // 2}"
+            state = await saved(
+                stores.tasks, name, number, context_id=context, parent_task_id=parent, status=status, agent_id=agent
+            )
+            same(state.parent_task_id, parent, "the parent that a save returned")
+            found = await loads(stores.tasks, name, None, number, "a child")
+            same((found.parent_task_id, found.agent_id), (parent, agent), "its parent and agent")
+            await tick(stores.backend)
+        await saved(stores.tasks, unique("task"), context_id=context, parent_task_id=names[0])
+        cases: tuple[tuple[dict[str, Any], list[int]], ...] = (
+            ({}, [4, 3, 2, 1, 0]), ({"status": "done"}, [3, 1]), ({"agent_id": "a1"}, [3, 2]),
+            ({"status": "working", "agent_id": "a1"}, [2]), ({"context_id": unique("context")}, []),
+            ({"context_id": context}, [4, 3, 2, 1, 0]),
+        )  # fmt: skip
+        for where, numbers in cases:
+            for limit in (1, 2, 100):
+                found_all = await listed(stores.tasks, parent_task_id=parent, limit=limit, **where)
+                same([one.task_id for one in found_all], [names[n] for n in numbers], f"children where {where}")
+        same(len(await listed(stores.tasks, context_id=context)), 7, "tasks of the context")
+        await saved(stores.tasks, names[4], context_id=context)
+        left = [one.task_id for one in await listed(stores.tasks, parent_task_id=parent)]
+        same(left, [names[n] for n in (3, 2, 1, 0)], "children after one was saved without a parent")
+
+
+async def what_is_known_of_a_task_is_one_request(make: Make[Stores]) -> None:
+    """What a list shows of a task is had for that task alone with one request, and a list of many with one."""
+    async with make() as stores:
+        context = unique("context")
+        fields: dict[str, Any] = {"context_id": context, "agent_id": "a", "expires_at": _FUTURE}
+        state, *_ = [await saved(stores.tasks, unique("task"), [number], **fields) for number in range(5)]
+        lease = await stores.tasks.claim(state.task_id, "w", HOUR)
+        tells = Tells(stores.backend)
+        tasks = type(stores)(tells).tasks
+        info = await tasks.info(state.task_id)
+        same(tells.asked, 1, "requests for what is known of a task")
+        page = await tasks.list(context_id=context)
+        same((tells.asked, len(page.items)), (2, 5), "requests and lines of a list")
+        same(info, next(one for one in page if one.task_id == state.task_id), "a task, and its line in a list")
+        same(type(info), TaskInfo, "what is known of a task has no data")
+        if info is not None:
+            same((info.version, info.agent_id, info.expires_at, info.lease), (1, "a", _FUTURE, lease), "what is known")
+        same(await tasks.info(unique("task")), None, "what is known of an unknown task")
+
+
+async def what_changes_a_task_moves_it_to_the_front(make: Make[Stores]) -> None:
+    """A claim, a step and a release are changes of a task as a save is: a list has it first; its version stays."""
+    async with make() as stores:
+        context = unique("context")
+        names = [unique("task") for _ in range(3)]
+        for name in names:
+            await saved(stores.tasks, name, context_id=context)
+        lease = None
+        for what in ("claim", "record", "renew", "release", "save"):
+            for name in names:
+                await tick(stores.backend)
+                if what == "claim":
+                    await stores.tasks.claim(name, "w", HOUR)
+                elif what == "record":
+                    await stores.tasks.record(name, "step", 1)
+                elif what == "save":
+                    await saved(stores.tasks, name, context_id=context)
+                elif lease := (await loads(stores.tasks, name, None, None, "a claimed task")).lease:
+                    await (stores.tasks.renew(lease, 2 * HOUR) if what == "renew" else stores.tasks.release(lease))
+                found = await listed(stores.tasks, context_id=context)
+                same(found[0].task_id, name, f"the first in a list after a {what}")
+                same({one.version for one in found} <= {1, 2}, True, "versions")
+                same(found[0].version, 2 if what == "save" else 1, f"its version after a {what}")
+
+
+async def the_end_of_a_task_is_set_without_a_version(make: Make[Stores]) -> None:
+    """A moment of expiry is set and taken back without a version; with one that is past the task is gone at once."""
+    async with make() as one, make() as other:
+        task, context = unique("task"), unique("context")
+        await saved(one.tasks, task, "first", context_id=context)
+        await saved(one.tasks, task, "second", context_id=context)
+        lease = await one.tasks.claim(task, "w", HOUR)
+        await one.tasks.record(task, "step", 1)
+        for moment in (_FUTURE, _FUTURE - timedelta(days=1), None, _FUTURE):
+            await other.tasks.set_expiry(task, moment)
+            for reader in (one, other):
+                found = await loads(reader.tasks, task, None, "second", "a task that will end")
+                shown = (found.expires_at, found.version, found.lease, found.steps)
+                same(shown, (moment, 2, lease, {"step": 1}), "its end, version, lease and steps")
+                same([line.expires_at for line in await reader.tasks.list(context_id=context)], [moment], "in a list")
+        await raises(InvalidError, one.tasks.set_expiry(task, _FUTURE.replace(tzinfo=None)), "without a timezone")
+        await raises(NotFoundError, one.tasks.set_expiry(unique("task"), _FUTURE), "the end of an unknown task")
+        await other.tasks.set_expiry(task, _PAST)
+        for reader in (one, other):
+            same(await reader.tasks.load(task), None, "a task that has ended")
+            same(await reader.tasks.load(task, version=1), None, "its first version")
+            same((await reader.tasks.history(task), await reader.tasks.info(task)), ([], None), "what is left of it")
+            same(await listed(reader.tasks, context_id=context), [], "in a list")
+            same((await reader.tasks.steps(task), await reader.tasks.prune(task, keep=1)), ({}, 0), "steps, pruned")
+        await raises(NotFoundError, one.tasks.set_expiry(task, None), "an end that is taken back too late")
+        await raises(NotFoundError, one.tasks.rewind(task, 1), "rewinding what has ended")
+        again = await saved(one.tasks, task, "next")
+        same((again.version, again.lease, again.steps, again.expires_at), (1, None, {}, None), "the next")
+
+
+CLAUSES: Final = clauses(__name__)

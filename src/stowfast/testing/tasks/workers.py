@@ -1,0 +1,149 @@
+"""Workers: each task goes to one of them, and only such tasks as they ask for."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from stowfast.errors import InvalidError
+from stowfast.records import Lease, TaskState
+from stowfast.testing.clause import clauses, holds, raises, same, unique
+from stowfast.testing.faults import Forwards
+from stowfast.testing.tasks.leases import HOUR, MOMENT
+from stowfast.testing.tasks.states import At, Meanwhile, both, loads, saved, when
+
+if TYPE_CHECKING:
+    from stowfast.abc import Listing
+    from stowfast.stores import Stores, Tasks
+    from stowfast.testing.clause import Make
+
+
+async def each_task_goes_to_one_worker(make: Make[Stores]) -> None:
+    """Of many workers that ask at once each gets tasks of its own, until all are given out; then it is None."""
+    async with make() as one, make() as other:
+        context = unique("context")
+        names = {unique("task") for _ in range(24)}
+        for name in names:
+            await saved(one.tasks, name, context_id=context)
+
+        async def work(tasks: Tasks) -> list[Lease]:
+            taken = list[Lease]()
+            for _ in range(len(names) + 1):
+                lease = await tasks.claim_next("same", HOUR, context_id=context)
+                if lease is None:
+                    return taken
+                taken.append(lease)
+            raise AssertionError("a worker got more tasks than there are")
+
+        tasks = both(one, other)
+        taken = await asyncio.gather(*(work(tasks[number % 2]) for number in range(6)))
+        given = [lease.task_id for leases in taken for lease in leases]
+        same(sorted(given), sorted(names), "tasks that were given out")
+        for leases in taken:
+            for lease in leases:
+                found = await loads(other.tasks, lease.task_id, None, None, "a task that was given out")
+                same(found.lease, lease, "its lease")
+        left = taken[0][0] if taken[0] else taken[1][0]
+        await one.tasks.release(left)
+        again = await other.tasks.claim_next("next", HOUR, context_id=context)
+        same(again and again.task_id, left.task_id, "the task that was released")
+        holds(again and again.token > left.token, "its token is greater")
+        same((await other.tasks.save(TaskState(task_id=left.task_id), lease=again)).version, 2, "a save of who got it")
+
+
+async def workers_get_what_they_ask_for(make: Make[Stores]) -> None:
+    """A worker gets a task of the status, context, agent and parent it asks for, which nobody holds any more."""
+    async with make() as stores:
+        context, tasks = unique("context"), stores.tasks
+        fields: dict[str, dict[str, Any]] = {
+            "plain": {}, "done": {"status": "done"}, "agent": {"agent_id": "a"}, "child": {"parent_task_id": "p"},
+            "held": {"agent_id": "h"}, "expired": {"agent_id": "e"}, "gone": {"agent_id": "g"},
+        }  # fmt: skip
+        names = {key: unique("task") for key in fields}
+        for key, own in fields.items():
+            await saved(tasks, names[key], context_id=context, **own)
+        await tasks.claim(names["held"], "other", HOUR)
+        await tasks.claim(names["expired"], "other", MOMENT)
+        await tasks.delete(names["gone"])
+        cases: tuple[tuple[dict[str, Any], str | None], ...] = (
+            ({"status": "no"}, None), ({"agent_id": "no"}, None), ({"parent_task_id": "no"}, None),
+            ({"agent_id": "h"}, None), ({"agent_id": "g"}, None), ({"agent_id": "a", "status": "done"}, None),
+            ({"agent_id": "a"}, "agent"), ({"agent_id": "a"}, None), ({"agent_id": "e"}, "expired"),
+            ({"parent_task_id": "p"}, "child"), ({"status": "done"}, "done"), ({}, "plain"), ({}, None),
+        )  # fmt: skip
+        for where, wanted in cases:
+            lease = await tasks.claim_next("w", HOUR, context_id=context, **where)
+            same(lease and lease.task_id, None if wanted is None else names[wanted], f"what was got where {where}")
+        same(await tasks.claim_next("w", HOUR, context_id=unique("context")), None, "what was got of another context")
+        await raises(InvalidError, tasks.claim_next("w", timedelta(0), context_id=context), "a claim for no time")
+
+
+async def workers_leave_alone_what_was_changed_of_late(make: Make[Stores]) -> None:
+    """With `idle` a worker gets only what was not changed for so long, so that who saves without a lease keeps it."""
+    async with make() as stores:
+        task, context = unique("task"), unique("context")
+        state = await saved(stores.tasks, task, context_id=context)
+        at = At(stores.backend, when(state) + HOUR - MOMENT)
+        tasks = type(stores)(at).tasks
+        same(await tasks.claim_next("w", HOUR, context_id=context, idle=HOUR), None, "what was saved within the hour")
+        at.moment = when(state) + HOUR
+        place = Meanwhile(at, lambda: stores.tasks.record(task, "step", 1))
+        got = await type(stores)(place).tasks.claim_next("w", HOUR, context_id=context, idle=HOUR)
+        place.done()
+        same(got, None, "what was changed while a worker was about to get it")
+        at.moment = when(await stores.tasks.info(task)) + HOUR
+        got = await tasks.claim_next("w", HOUR, context_id=context, idle=HOUR)
+        same(got and got.task_id, task, "what was idle for an hour")
+
+
+async def workers_find_what_is_behind_many_pages(make: Make[Stores]) -> None:
+    """However many tasks others hold, a worker finds the one that is free."""
+    async with make() as stores:
+        context = unique("context")
+        names = [f"{context}-{number}" for number in range(9)]
+        for name in names:
+            await saved(stores.tasks, name, context_id=context)
+        for free in (names[0], names[4], names[8]):
+            tasks = type(stores)(_SmallPages(stores.backend)).tasks
+            for name in names:
+                if name != free:
+                    await tasks.claim(name, "other", HOUR)
+            lease = await tasks.claim_next("w", HOUR, context_id=context)
+            same(lease and lease.task_id, free, "the one that is free")
+            same(await tasks.claim_next("w", HOUR, context_id=context), None, "what is left")
+            for name in names:
+                found = await loads(tasks, name, None, None, "a task")
+                if found.lease is not None:
+                    await tasks.release(found.lease)
+
+
+async def a_worker_never_gets_what_was_finished_meanwhile(make: Make[Stores]) -> None:
+    """A task that is finished, claimed or deleted while a worker is about to get it is not given to that worker."""
+    async with make() as stores, make() as other:
+        for how in ("finished", "claimed", "deleted", "begun again"):
+            task, context = unique("task"), unique("context")
+            await saved(stores.tasks, task, context_id=context)
+
+            async def meanwhile(how: str = how, task: str = task, context: str = context) -> None:
+                if how == "finished":
+                    await saved(other.tasks, task, context_id=context, status="completed")
+                elif how == "claimed":
+                    await other.tasks.claim(task, "w", HOUR)
+                else:
+                    await other.tasks.delete(task)
+                    if how == "begun again":
+                        await saved(other.tasks, task, context_id=context, status="completed")
+
+            place = Meanwhile(stores.backend, meanwhile)
+            got = await type(stores)(place).tasks.claim_next("w", HOUR, context_id=context)
+            place.done()
+            same(got, None, f"what a worker got where the task was {how} meanwhile")
+
+
+class _SmallPages(Forwards):
+    async def streams(self, prefix: str, *, limit: int = 100, **options: Any) -> Listing:
+        return await super().streams(prefix, limit=min(limit, 2), **options)
+
+
+CLAUSES: Final = clauses(__name__)

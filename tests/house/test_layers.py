@@ -1,0 +1,169 @@
+"""The layers of the house, held by reading every import: who may know whom, and that nobody knows in a circle."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SOURCE = Path(__file__).parents[2] / "src" / "stowfast"
+MODULES = sorted(SOURCE.rglob("*.py"))
+FACE = "__init__"
+
+BELOW = "errors records abc semantics blocking"
+
+MAY_IMPORT = {
+    # layer: what of ours it may import, its own folder aside. `__init__` is the face, `import stowfast`.
+    "errors": "",
+    "records": "errors",
+    "abc": "errors records",
+    "semantics": "errors abc",
+    "blocking": "errors",
+    "deltas": "errors abc",
+    "stores": f"{BELOW} deltas",
+    "backends": BELOW,
+    "adapters": f"{BELOW} deltas",
+    "registry": BELOW,
+    "memory": f"{BELOW} stores backends.memory",
+    "aws": f"{BELOW} registry stores",
+    "__init__": "errors records abc blocking registry stores memory",
+    "sync": "errors records abc blocking registry stores memory",
+    "testing": f"{BELOW} stores sync",
+    # The whole public surface is the face to a tool; backends it reaches by URL alone.
+    "__main__": "cli",
+    "cli": "__init__ errors records abc sync testing",
+}
+
+MAY_IMPORT_OUTSIDE = {
+    # layer: the libraries beside Python's own. A missing row means none.
+    "abc": "msgspec",  # an entry is a struct: as a named tuple it costs a read of 10,000 a quarter more
+    # compression, backports: Zstandard, Python's own from 3.14 on. All but these and msgspec where they are asked for.
+    "deltas": "msgspec compression backports",
+    "stores": "msgspec jsonpatch jsonschema referencing pyarrow pandas",
+    "backends": "msgspec obstore boto3 botocore",  # boto3 only for a profile: see the test at the end
+    "testing": "msgspec jsonpatch",  # jsonpatch where a patch is applied
+    "cli": "msgspec typer click rich",
+}
+
+PERFORMS_NOTHING = "backends.objects.protocol"
+"""The simulator decides what happens under it, and when: so it has no clock, no thread, no socket and no file."""
+PURE = "__future__ array base64 collections contextlib enum hashlib itertools re struct sys types typing urllib zlib"
+PURE_OURS = f"{PERFORMS_NOTHING} errors abc semantics"
+
+SAYS_NOTHING = {"utils", "util", "common", "helpers", "types", "misc"}
+LONGEST = 330
+
+
+class Import(NamedTuple):
+    """One import statement's target. `name` is relative to the package where it is ours."""
+
+    name: str
+    ours: bool
+    line: int
+    runs: bool
+    """False under `if TYPE_CHECKING:`, where a circle does no harm."""
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == FACE and len(parts) > 1 else parts)
+
+
+NAMES = {name_of(path) for path in MODULES}
+
+
+def imports_of(path: Path) -> Iterator[Import]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    typing_only = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for statement in node.body
+        for inner in ast.walk(statement)
+    }
+    for node in ast.walk(tree):
+        runs = id(node) not in typing_only
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield resolved(alias.name, "", node.lineno, runs)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: write the import with its full name"
+            for alias in node.names:
+                yield resolved(node.module or "", alias.name, node.lineno, runs)
+
+
+def resolved(module: str, member: str, line: int, runs: bool) -> Import:
+    root, _, rest = module.partition(".")
+    if root != "stowfast":
+        return Import(root, False, line, runs)
+    inner = f"{rest}.{member}".strip(".")
+    return Import(inner if inner in NAMES else rest or FACE, True, line, runs)
+
+
+def layer_of(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def within(name: str, allowed: str) -> bool:
+    return any(name == entry or name.startswith(f"{entry}.") for entry in allowed.split())
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_imports_only_what_its_layer_may(path: Path) -> None:
+    layer = layer_of(name_of(path))
+    assert layer in MAY_IMPORT, f"{path.name} is in no layer: give it a row in MAY_IMPORT, and a reason"
+    for found in imports_of(path):
+        if found.ours:
+            allowed = within(found.name, f"{MAY_IMPORT[layer]} {'' if layer == FACE else layer}")
+            what = f"stowfast.{found.name}"
+        else:
+            allowed = found.name in sys.stdlib_module_names or within(found.name, MAY_IMPORT_OUTSIDE.get(layer, ""))
+            what = found.name
+        assert allowed, f"{path}:{found.line}: {layer} may not import {what}"
+
+
+@pytest.mark.parametrize("name", sorted(name for name in NAMES if within(name, PERFORMS_NOTHING)))
+def test_the_protocol_performs_nothing_itself(name: str) -> None:
+    path = next(path for path in MODULES if name_of(path) == name)
+    for found in imports_of(path):
+        allowed = within(found.name, PURE_OURS if found.ours else f"{PURE} msgspec")
+        assert allowed, f"{path}:{found.line}: the protocol may not import {found.name}"
+
+
+def test_nobody_imports_in_a_circle() -> None:
+    graph = {name_of(path): {found.name for found in imports_of(path) if found.ours and found.runs} for path in MODULES}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail("an import circle: " + " -> ".join(error.args[1]))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_module_can_be_read_whole(path: Path) -> None:
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert lines <= LONGEST, f"{path} has {lines} lines: a file that outgrows {LONGEST} is two ideas"
+    assert path.stem not in SAYS_NOTHING, f"{path}: a thing lives where its noun lives"
+
+
+def test_importing_stowfast_loads_no_driver_and_nothing_optional() -> None:
+    kept_out = {"typer", "rich", "click", "sqlite3", "hypothesis", "pytest", "obstore", "boto3", "botocore"}
+    kept_out |= {"jsonschema", "referencing", "pyarrow", "pandas"}
+    script = f"import stowfast, sys; print(*sorted({kept_out} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []
+
+
+def test_an_object_store_s_backend_loads_no_boto3_before_a_profile_needs_it() -> None:
+    script = "import stowfast.backends.objects.backend, sys; print(*sorted({'boto3', 'botocore'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []

@@ -1,0 +1,45 @@
+"""What is committed belongs to everybody: no address of one machine or one package index is in it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
+# Written so that this file does not hold what it looks for.
+FOREIGN = {
+    "the address of a package index": re.compile(r"://[^/\s\"']*p[y]p|://[^/\s\"']*p[y]thonhosted|://registry[.]"),
+    "a folder of one machine": re.compile(r"(?<![\w.~$}/-])/(?:root|work|Users)/[\w.]"),
+}
+
+
+def committed() -> list[Path]:
+    # safe.directory: whoever made the clone need not be who runs the tests.
+    command = ["git", "-c", "safe.directory=*", "ls-files", "-z"]
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("not a git checkout: nothing says which files are committed")
+    return [ROOT / name for name in done.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_no_file_names_one_machine_or_one_index() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {what}"
+        for path in committed()
+        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1)
+        for what, pattern in FOREIGN.items()
+        if pattern.search(line) or (what.startswith("a folder") and f"{ROOT}/" in line)
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
+def test_a_lock_holds_names_versions_and_hashes_alone(lock: Path) -> None:
+    pinned = re.compile(r"[a-z0-9.-]+==[\w.+!]+( ; [^\\]+)? \\|    --hash=sha256:[0-9a-f]{64}( \\)?")
+    lines = [line for line in lock.read_text(encoding="utf-8").splitlines() if not line.lstrip().startswith("#")]
+    assert [line for line in lines if not pinned.fullmatch(line)] == []

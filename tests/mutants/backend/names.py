@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import unicodedata
+from fnmatch import fnmatchcase
+from urllib.parse import unquote
+
+from stowfast.abc import Listing
+from stowfast.backends.memory import MemoryBackend
+from stowfast.errors import InvalidError
+from stowfast.testing.backend import names as waist_names
+from tests.mutants import breaks
+
+_ALL = 1_000_000
+
+
+class _Renames(MemoryBackend):
+    def rename(self, name):
+        return name
+
+    async def commit(self, stream, change):
+        return await super().commit(self.rename(stream), change)
+
+    async def read(self, stream, **window):
+        return await super().read(self.rename(stream), **window)
+
+    async def heads(self, streams):
+        return await super().heads([self.rename(stream) for stream in streams])
+
+    async def write_blob(self, stream, chunks):
+        return await super().write_blob(self.rename(stream), chunks)
+
+
+@breaks(waist_names.a_name_outside_its_bounds_is_refused)
+class TakesAnyName(_Renames):
+    def rename(self, name):
+        return ascii(name)[:100]
+
+
+@breaks(waist_names.a_name_outside_its_bounds_is_refused)
+class ChecksNamesOfCommitsOnly(MemoryBackend):
+    async def write_blob(self, stream, chunks):
+        return await super().write_blob("a name", chunks)
+
+
+@breaks(waist_names.a_long_name_is_a_name)
+class FileNamesOf255(_Renames):
+    def rename(self, name):
+        return name if len(name) > 1_200 or "\0" in name else name[:255]
+
+
+@breaks(waist_names.no_two_names_are_taken_for_one)
+class IgnoresCase(_Renames):
+    def rename(self, name):
+        return name.lower()
+
+
+@breaks(waist_names.no_two_names_are_taken_for_one)
+class NormalisesUnicode(_Renames):
+    def rename(self, name):
+        return unicodedata.normalize("NFC", name)
+
+
+@breaks(waist_names.no_two_names_are_taken_for_one)
+class NoSlashes(_Renames):
+    def rename(self, name):
+        return name.replace("/", "_")
+
+
+@breaks(waist_names.no_two_names_are_taken_for_one)
+class UnquotesNames(_Renames):
+    def rename(self, name):
+        return unquote(name).replace("\0", "%00")
+
+
+@breaks(waist_names.no_two_names_are_taken_for_one)
+class StripsNames(_Renames):
+    def rename(self, name):
+        return name.rstrip(" .")
+
+
+@breaks(waist_names.a_listing_is_in_the_order_of_code_points)
+class OrdersAsUTF16(MemoryBackend):
+    async def streams(self, prefix, **asked):
+        page = await super().streams(prefix, **asked)
+        return Listing(sorted(page.streams, key=lambda one: one.name.encode("utf-16-be")), page.after)
+
+
+@breaks(waist_names.a_listing_is_in_the_order_of_code_points)
+class OrdersAsPeopleDo(MemoryBackend):
+    async def streams(self, prefix, **asked):
+        page = await super().streams(prefix, **asked)
+        return Listing(sorted(page.streams, key=lambda one: one.name.casefold()), page.after)
+
+
+@breaks(waist_names.a_listing_holds_exactly_what_begins_so)
+class PrefixesArePatterns(MemoryBackend):
+    async def streams(self, prefix, **asked):
+        page = await super().streams("", limit=_ALL)
+        return Listing([one for one in page.streams if fnmatchcase(one.name, f"{prefix}*")], None)
+
+
+@breaks(waist_names.a_listing_holds_exactly_what_begins_so)
+class PrefixesEndAtTheLastCharacter(MemoryBackend):
+    async def streams(self, prefix, **asked):
+        page = await super().streams("", limit=_ALL)
+        return Listing([one for one in page.streams if prefix <= one.name < f"{prefix}\U0010ffff"], None)
+
+
+@breaks(waist_names.a_listing_by_recency_shows_the_last_changed_first)
+class KnowsNoRecency(MemoryBackend):
+    async def streams(self, prefix, *, order="name", **asked):
+        return await super().streams(prefix, **asked)
+
+
+@breaks(waist_names.a_listing_by_recency_shows_the_last_changed_first)
+class OnlyAppendsAreRecent(MemoryBackend):
+    async def commit(self, stream, change):
+        before = (await self.heads([stream]))[0]
+        receipt = await super().commit(stream, change)
+        kept = self._streams[stream]
+        if before and kept.head and not change.entries:
+            kept.head = kept.head._replace(updated_at=before.updated_at)
+        return receipt
+
+
+@breaks(waist_names.pages_hold_every_stream_once)
+class PagesLoseTheirLast(MemoryBackend):
+    async def streams(self, prefix, **asked):
+        page = await super().streams(prefix, **asked)
+        return Listing(page.streams[:-1], page.after) if page.after else page
+
+
+@breaks(waist_names.pages_hold_every_stream_once)
+class PagesHaveNoLast(MemoryBackend):
+    async def streams(self, prefix, **asked):
+        page = await super().streams(prefix, **asked)
+        return page if page.after else Listing(page.streams, asked.get("after") or f"{2**62} a")
+
+
+@breaks(waist_names.pages_by_name_hold_what_was_there_throughout)
+class PagesByOffset(MemoryBackend):
+    async def streams(self, prefix, *, after=None, limit=100, **asked):
+        streams = (await super().streams(prefix, limit=_ALL, **asked)).streams
+        end = int(after or 0) + limit
+        return Listing(streams[end - limit : end], str(end) if end < len(streams) else None)
+
+
+@breaks(waist_names.a_listing_holds_to_every_label_asked)
+class HoldsToTheFirstLabel(MemoryBackend):
+    async def streams(self, prefix, *, where=None, **asked):
+        return await super().streams(prefix, where=dict(list((where or {}).items())[:1]), **asked)
+
+
+@breaks(waist_names.a_listing_holds_to_every_label_asked)
+class FiltersThePage(MemoryBackend):
+    async def streams(self, prefix, *, where=None, limit=100, **asked):
+        page = await super().streams(prefix, limit=limit, **asked)
+        found = await super().streams(prefix, where=where, limit=_ALL)
+        names = {one.name for one in found.streams}
+        left = [one for one in page.streams if one.name in names]
+        return Listing(left, page.after if left else None)
+
+
+@breaks(waist_names.a_cursor_of_another_order_is_refused)
+class BeginsAgainWithABadCursor(MemoryBackend):
+    async def streams(self, prefix, *, after=None, **asked):
+        try:
+            return await super().streams(prefix, after=after, **asked)
+        except InvalidError:
+            return await super().streams(prefix, **asked)
+
+
+@breaks(waist_names.a_listing_has_the_heads_that_are_asked_for)
+class AlwaysHasHeads(MemoryBackend):
+    async def streams(self, prefix, *, heads=False, **asked):
+        return await super().streams(prefix, heads=True, **asked)
+
+
+@breaks(waist_names.a_listing_has_the_heads_that_are_asked_for)
+class HasTheHeadsOfTheFirstTime(MemoryBackend):
+    def __init__(self):
+        super().__init__()
+        self.seen = {}
+
+    async def streams(self, prefix, *, heads=False, **asked):
+        page = await super().streams(prefix, heads=heads, **asked)
+        lines = [one._replace(head=self.seen.setdefault(one.name, one.head)) if heads else one for one in page.streams]
+        return Listing(lines, page.after)

@@ -1,0 +1,177 @@
+"""Broken stores, one or more for every clause. Here what breaks all three at once; the three are next door."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from stowfast import Artifacts, ConflictError, Messages, Stores, Tasks
+from stowfast.abc import KEEP, Backend, Change, Receipt, Swept
+from stowfast.testing.artifacts import content, versions, writers
+from stowfast.testing.faults import Forwards
+from stowfast.testing.messages import adding, compaction, contexts, deletion
+from stowfast.testing.tasks import saving
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stowfast.testing import Clause
+
+M = TypeVar("M", bound=type)
+
+MUTANTS: dict[Clause[Stores], list[type]] = {}
+
+
+def breaks(*clauses: Clause[Stores]) -> Callable[[M], M]:
+    """Say which clauses a broken class must fail."""
+
+    def register(mutant: M) -> M:
+        for clause in clauses:
+            MUTANTS.setdefault(clause, []).append(mutant)
+        return mutant
+
+    return register
+
+
+def broken(mutant: Any) -> type[Stores]:
+    """Return stores with one of their parts, or the backend below them, replaced by a broken one."""
+
+    class Broken(Stores):
+        def __init__(self, backend: Backend) -> None:
+            super().__init__(mutant(backend) if issubclass(mutant, Backend) else backend)
+            for part, kind in (("messages", Messages), ("artifacts", Artifacts), ("tasks", Tasks)):
+                if issubclass(mutant, kind):
+                    setattr(self, part, mutant(backend))
+
+    return mutant if issubclass(mutant, Stores) else Broken
+
+
+class Alters(Forwards):
+    def altered(self, change: Change) -> Change:
+        raise NotImplementedError
+
+    async def commit(self, stream: str, change: Change) -> Receipt:
+        return await super().commit(stream, self.altered(change))
+
+
+@breaks(
+    adding.a_repeated_op_id_adds_no_message,
+    adding.a_lost_answer_doubles_no_message,
+    deletion.a_stalled_writer_brings_nothing_back,
+    contexts.a_repeated_fork_forks_nothing,
+    content.a_repeated_op_id_makes_no_version,
+    writers.a_writer_that_was_repeated_is_one_version,
+    saving.a_repeated_op_id_saves_nothing,
+)
+class ForgetsOpIds(Alters):
+    def altered(self, change):
+        return change._replace(op_id=None)
+
+
+@breaks(
+    adding.an_expected_position_is_held_to,
+    adding.of_racers_that_expect_the_same_one_wins,
+    deletion.a_stalled_writer_brings_nothing_back,
+    content.an_artifact_that_exists_is_not_created_again,
+    versions.an_update_follows_the_version_it_expects,
+    writers.a_writer_follows_the_version_it_expects,
+    writers.writers_at_once_never_overwrite_one_another,
+    saving.a_save_replaces_the_version_it_expects,
+    saving.of_racing_saves_that_expect_the_same_one_wins,
+)
+class IgnoresExpect(Alters):
+    def altered(self, change):
+        return change._replace(expect=None)
+
+
+@breaks(
+    adding.an_expected_position_is_held_to,
+    versions.an_update_follows_the_version_it_expects,
+    writers.a_writer_follows_the_version_it_expects,
+)
+class HidesTheCurrent(Forwards):
+    async def commit(self, stream, change):
+        try:
+            return await super().commit(stream, change)
+        except ConflictError as error:
+            raise ConflictError(str(error)) from error
+
+
+@breaks(
+    adding.of_racers_that_expect_the_same_one_wins,
+    contexts.a_fork_needs_a_source_and_a_free_id,
+    content.an_artifact_that_exists_is_not_created_again,
+    versions.an_update_follows_the_version_it_expects,
+    writers.writers_at_once_never_overwrite_one_another,
+    saving.of_racing_saves_that_expect_the_same_one_wins,
+)
+class LooksAndThenWrites(Forwards):
+    async def commit(self, stream, change):
+        (head,) = await self.heads([stream])
+        if change.expect is not None and change.expect != (head.next if head else 0):
+            raise ConflictError("somebody else was first", current=head.next if head else 0)
+        await asyncio.sleep(0)
+        return await super().commit(stream, change._replace(expect=None, revision=None))
+
+
+@breaks(
+    compaction.a_compaction_never_reaches_a_successor,
+    versions.what_was_deleted_is_not_updated,
+    saving.a_deleted_task_leaves_nothing,
+)
+class MixesLives(Alters):
+    def altered(self, change):
+        return change._replace(incarnation=None, revision=None)
+
+
+@breaks(
+    deletion.a_deleted_conversation_leaves_nothing,
+    content.a_deleted_artifact_leaves_nothing,
+    saving.a_deleted_task_leaves_nothing,
+)
+class CutsInsteadOfDeleting(Alters):
+    def altered(self, change):
+        return change._replace(delete=False, cut_from=0) if change.delete else change
+
+
+@breaks(deletion.an_expired_conversation_is_gone_at_once, saving.an_expired_task_is_gone_at_once)
+class ExpiresLate(Alters):
+    def altered(self, change):
+        late = change.expires_at not in (KEEP, None)
+        return change._replace(expires_at=change.expires_at + 10**15) if late else change
+
+
+@breaks(deletion.a_moment_of_expiry_is_exact_and_can_be_taken_back, saving.an_expired_task_is_gone_at_once)
+class RoundsMoments(Alters):
+    def altered(self, change):
+        late = change.expires_at not in (KEEP, None)
+        return change._replace(expires_at=change.expires_at // 10**6 * 10**6) if late else change
+
+
+@breaks(deletion.a_sweep_removes_what_has_expired, saving.an_expired_task_is_gone_at_once)
+class NeverSweeps(Forwards):
+    async def sweep(self, *, dry_run=False):
+        return Swept(0, 0)
+
+
+@breaks(versions.artifacts_are_listed_the_last_changed_first, saving.a_list_shows_the_newest_state_alone)
+class KeepsTheFirstLabels(Forwards):
+    async def commit(self, stream, change):
+        (head,) = await self.heads([stream])
+        return await super().commit(stream, change._replace(labels=head.labels) if head and change.labels else change)
+
+
+@breaks(
+    contexts.contexts_are_listed_the_last_changed_first,
+    versions.artifacts_are_listed_the_last_changed_first,
+    saving.a_list_shows_the_newest_state_alone,
+)
+class ListsByName(Forwards):
+    async def streams(self, prefix, *, order="name", **options):
+        return await super().streams(prefix, order="name", **options)
+
+
+@breaks(contexts.contexts_are_found_by_metadata)  # tasks and artifacts are held against their labels once more
+class ListsAll(Forwards):
+    async def streams(self, prefix, *, where=None, **options):
+        return await super().streams(prefix, **options)

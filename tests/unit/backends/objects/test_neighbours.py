@@ -1,0 +1,116 @@
+"""What is damaged harms only who needs it: not the other conversations of a sweep, not the other calls of a batch."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+import stowfast
+from tests.services.faulty_s3.server import Fault, FaultyS3
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractAsyncContextManager
+
+STREAMS = 30
+TWO_DAYS = 2 * 86_400
+LARGE = "x" * 200_000
+BLOB = "a" * 32
+
+
+@pytest.fixture
+def server() -> Iterator[FaultyS3]:
+    """A server whose clock is two days behind, so that a sweep takes everything it lists for old."""
+    with FaultyS3(clock=lambda: time.time() - TWO_DAYS) as server:
+        yield server
+
+
+def stores_of(server: FaultyS3) -> AbstractAsyncContextManager[stowfast.Stores]:
+    return stowfast.open(f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true&timeout=2")
+
+
+def litter(name: str) -> str:
+    """The key of a blob that nobody refers to."""
+    return f"d/artifacts/{name}/b/{BLOB}"
+
+
+@pytest.mark.parametrize("damaged", [0, STREAMS // 2, STREAMS - 1], ids=["first", "middle", "last"])
+@pytest.mark.parametrize("on_the_way", [False, True], ids=["stored", "on the way"])
+async def test_a_damaged_head_does_not_stop_the_sweep_of_others(
+    server: FaultyS3, damaged: int, on_the_way: bool
+) -> None:
+    names = [f"a-{number:02}" for number in range(STREAMS)]
+    async with stores_of(server) as stores:
+        for name in names:
+            await stores.artifacts.create(stowfast.Artifact(artifact_id=name, content=b"kept"))
+            server.put(litter(name), b"nobody's")
+    head = f"h/artifacts/{names[damaged]}"
+    body = server.objects[head]
+    if not on_the_way:
+        server.put(head, body[:-1] + bytes((body[-1] ^ 1,)))
+    async with stores_of(server) as stores:
+        await stores.messages.count("first")
+        if on_the_way:
+            server.fail(Fault.FLIP, operation="GET", key=head, where=0.99, times=None)
+        with pytest.raises(stowfast.DamagedError, match=names[damaged]):
+            await stores.sweep()
+    assert [name for name in names if litter(name) in server.objects] == [names[damaged]]
+    server.heal()
+    server.put(head, body)
+    async with stores_of(server) as stores:
+        await stores.sweep()
+        assert [key for key in server.objects if BLOB in key] == []
+        for name in names:
+            found = await stores.artifacts.get(name)
+            assert found is not None
+            assert found.content == b"kept"
+
+
+async def test_a_sweep_that_is_told_no_by_one_goes_on_with_the_others(server: FaultyS3) -> None:
+    names = [f"a-{number:02}" for number in range(STREAMS)]
+    async with stores_of(server) as stores:
+        for name in names:
+            await stores.artifacts.create(stowfast.Artifact(artifact_id=name, content=b"kept"))
+            server.put(litter(name), b"nobody's")
+        outage = server.fail(Fault.INTERNAL, key=litter(names[3]), operation="DELETE", times=None)
+        with pytest.raises(stowfast.UnavailableError):
+            await stores.sweep()
+        assert [name for name in names if litter(name) in server.objects] == [names[3]]
+        outage.times = 0
+        await stores.sweep()
+        assert [key for key in server.objects if BLOB in key] == []
+
+
+async def test_one_lost_segment_fails_only_the_calls_that_need_it(server: FaultyS3) -> None:
+    async with stores_of(server) as stores:
+        for number in range(8):
+            await stores.messages.add_message("c", {"n": number, "text": LARGE}, op_id=f"op-{number}")
+    segments = [key for key in server.objects if key.startswith("d/")]
+    assert segments
+    async with stores_of(server) as stores:
+        assert await stores.messages.add_message("c", {"n": 8}) == 8
+        for key in segments:
+            server.delete(key)
+        held = server.fail(Fault.HOLD, operation="PUT", key="h/messages/c")
+        first = asyncio.create_task(stores.messages.add_message("c", {"n": 9}))
+        await asyncio.to_thread(held.wait)
+        batch = [
+            asyncio.create_task(stores.messages.add_message("c", {"n": number}, op_id=op_id))
+            for number, op_id in [(10, None), (99, "never used"), (11, None)]
+        ]
+        await asyncio.sleep(0)  # each task runs up to where it is queued
+        with server.counted() as made:
+            server.release()
+            assert await first == 9
+            ended = await asyncio.gather(*batch, return_exceptions=True)
+        assert isinstance(ended[1], stowfast.DamagedError)
+        assert [ended[0], ended[2]] == [10, 11]
+        assert sum(record.key == "h/messages/c" and record.operation == "PUT" for record in made) == 1, (
+            "they were not in one batch"
+        )
+        assert [message["n"] for message in await stores.messages.get_messages("c", last=4)] == [8, 9, 10, 11]
+        with pytest.raises(stowfast.DamagedError):
+            await stores.messages.get_messages("c")
