@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from stowfast.records import Artifact, TaskState
 
 __all__ = [
-    "KEEP", "MAX_ENTRY_BYTES", "MAX_HEAD_BYTES", "MAX_NAME_BYTES", "OPERATIONS_REMEMBERED", "ArtifactStore", "Backend",
-    "Change", "Entry", "Head", "Listed", "Listing", "MessageStore", "Receipt", "Slice", "Swept", "TaskStateStore",
+    "ALL", "KEEP", "MAX_ENTRY_BYTES", "MAX_HEAD_BYTES", "MAX_NAME_BYTES", "OPERATIONS_REMEMBERED", "ArtifactStore",
+    "Backend", "Change", "Entry", "Head", "Listed", "Listing", "MessageStore", "Query", "Receipt", "Slice", "Swept",
+    "TaskStateStore", "Window",
 ]  # fmt: skip
 
 KEEP: Final = -1
@@ -77,6 +78,39 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     data: bytes
     created_at: int
     op_id: str | None
+
+
+class Window(NamedTuple):
+    """The entries that a read returns: those at `start <= position < stop`.
+
+    At most `limit` of them, and none after the entry with which `max_bytes` of data is reached: so at least one comes,
+    whatever its size. Counted from the front, or with `newest` from the end; always returned in ascending order.
+    """
+
+    start: int | None = None
+    """None: `Head.base`."""
+    stop: int | None = None
+    limit: int | None = None
+    newest: bool = False
+    max_bytes: int | None = None
+
+
+ALL: Final = Window()
+"""Every entry from `Head.base` on."""
+
+
+class Query(NamedTuple):
+    """The streams of a listing: their name begins with `prefix`, and their labels hold every pair of `where`."""
+
+    prefix: str
+    where: Mapping[str, str] | None = None
+    order: Literal["name", "recent"] = "name"
+    """By name (code points), or the last changed first."""
+    after: str | None = None
+    """`Listing.after` of the page before; None: the first page."""
+    limit: int = 100
+    heads: bool = False
+    """Return the head of each stream too, for less than one request each."""
 
 
 class Slice(NamedTuple):
@@ -170,8 +204,8 @@ class Backend(ABC):
     """A place where streams and blobs live. Ten methods, all required, and `blob_url` where there are links.
 
     The promise: **a commit that was acknowledged is never lost, doubled or reordered**, under concurrent writers in
-    many processes, crashes and lost answers. `stowfast.semantics.apply` is the meaning of a `Change`, as a pure function:
-    a backend loads a head, calls it, and stores its effect atomically.
+    many processes, crashes and lost answers. `stowfast.semantics.apply` is the meaning of a `Change`, as a pure
+    function: a backend loads a head, calls it, and stores its effect atomically.
 
     An expired stream (`expires_at` has passed, by the place's clock) is a deleted one that was not swept yet: no
     method shows it, and a commit begins a new incarnation.
@@ -199,21 +233,10 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    async def read(
-        self,
-        stream: str,
-        *,
-        start: int | None = None,
-        stop: int | None = None,
-        limit: int | None = None,
-        newest: bool = False,
-        max_bytes: int | None = None,
-    ) -> Slice:
-        """Read entries at `start <= position < stop`, with the head, at one moment. No start: from `Head.base`.
+    async def read(self, stream: str, window: Window = ALL) -> Slice:
+        """Read the entries of a window and the head, at one moment. Entries outside the window are not read.
 
-        Takes at most `limit` entries, and stops after the one with which `max_bytes` is reached (so at least one comes,
-        whatever its size): from the front, or from the end with `newest`. The rest is not touched. Sees every commit
-        that was acknowledged before the call. A position past the end is an empty slice.
+        Sees every commit that was acknowledged before the call. A window past the end is an empty slice.
         """
 
     @abstractmethod
@@ -221,24 +244,14 @@ class Backend(ABC):
         """Return the head of each stream, None for one that is not there, in the order asked."""
 
     @abstractmethod
-    async def streams(
-        self,
-        prefix: str,
-        *,
-        where: Mapping[str, str] | None = None,
-        order: Literal["name", "recent"] = "name",
-        after: str | None = None,
-        limit: int = 100,
-        heads: bool = False,
-    ) -> Listing:
-        """List streams whose name begins with `prefix` and whose labels hold every pair of `where`, a page at a time.
+    async def streams(self, query: Query) -> Listing:
+        """List streams, one page at a time.
 
-        By name (code points), or the last changed first. `after` is the `Listing.after` of the page before. With
-        `heads` each line has its head, for less than it costs to ask for them one by one. While streams change, paging
-        by name shows every stream that was there throughout; by recency it may miss or repeat one that changed.
+        While streams change, paging by name shows every stream that existed throughout; paging by recency may miss or
+        repeat a stream that changed.
 
         Raises:
-            InvalidError: `after` is not from a listing by recency, where one is asked for.
+            InvalidError: `after` is not the cursor of a listing in this order.
         """
 
     @abstractmethod

@@ -167,11 +167,11 @@ class KeepsTheFirstLabels(Forwards):
     saving.a_list_shows_the_newest_state_alone,
 )
 class ListsByName(Forwards):
-    async def streams(self, prefix, *, order="name", **options):
-        return await super().streams(prefix, order="name", **options)
+    async def streams(self, query):
+        return await super().streams(query._replace(order="name"))
 
 
 @breaks(contexts.contexts_are_found_by_metadata)  # tasks and artifacts are held against their labels once more
 class ListsAll(Forwards):
-    async def streams(self, prefix, *, where=None, **options):
-        return await super().streams(prefix, **options)
+    async def streams(self, query):
+        return await super().streams(query._replace(where=None))

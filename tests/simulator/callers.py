@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from stowfast.abc import Change, Head, Receipt
+from stowfast.abc import Change, Head, Query, Receipt, Window
 from stowfast.backends.objects.protocol.listing import heads, listing
-from stowfast.backends.objects.protocol.read import Window, read
+from stowfast.backends.objects.protocol.read import read
 from stowfast.backends.objects.protocol.requests import Pause
 from stowfast.errors import UnavailableError
 from stowfast.semantics import living
@@ -221,7 +221,7 @@ class Caller:
         began, process = self._run.scheduler.step, self.process
         order: Literal["name", "recent"] = "name" if self._random.random() < 0.5 else "recent"
         heads, expired = self._random.random() < 0.6, process.now()
-        found = yield from listing("s/", {}, order, None, 100, process.world, heads=heads)
+        found = yield from listing(Query("s/", order=order, heads=heads), None, process.world)
         self._run.saw_names([one.name for one in found.streams], began)
         for one in found.streams if heads else ():
             self._run.saw_head(one.name, one.head, (began, expired, process.now()))

@@ -6,7 +6,8 @@ from itertools import count
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
-from stowfast.backends.objects.protocol.read import Window, read
+from stowfast.abc import Window
+from stowfast.backends.objects.protocol.read import read
 from stowfast.backends.objects.protocol.requests import Limits
 from stowfast.errors import StowfastError
 from stowfast.semantics import living

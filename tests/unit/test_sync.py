@@ -23,6 +23,7 @@ from stowfast import (
     UnavailableError,
     registry,
 )
+from stowfast.abc import ALL, Query, Window
 from stowfast.backends.memory import MemoryBackend
 from stowfast.testing.data.messages import MESSAGES, exactly, say
 from stowfast.testing.faults import Forwards
@@ -68,17 +69,17 @@ class OnALoop(Forwards):
         await self.here()
         return await super().commit(*args, **options)
 
-    async def read(self, *args: Any, **options: Any) -> Any:
+    async def read(self, stream: str, window: Window = ALL) -> Any:
         await self.here()
-        return await super().read(*args, **options)
+        return await super().read(stream, window)
 
     async def heads(self, *args: Any, **options: Any) -> Any:
         await self.here()
         return await super().heads(*args, **options)
 
-    async def streams(self, *args: Any, **options: Any) -> Any:
+    async def streams(self, query: Query) -> Any:
         await self.here()
-        return await super().streams(*args, **options)
+        return await super().streams(query)
 
     async def sweep(self, *, dry_run: bool = False) -> Any:
         await self.here()

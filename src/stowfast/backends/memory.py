@@ -6,9 +6,10 @@ import threading
 import time
 from bisect import bisect_left
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from stowfast.abc import (
+    ALL,
     OPERATIONS_REMEMBERED,
     Backend,
     Change,
@@ -16,16 +17,18 @@ from stowfast.abc import (
     Head,
     Listed,
     Listing,
+    Query,
     Receipt,
     Slice,
     Swept,
+    Window,
 )
 from stowfast.blocking import settle, wake
 from stowfast.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
 from stowfast.semantics import after_cursor, apply, check, check_name, clock, living, new_id, parse_cursor, repeat
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterable, AsyncIterator, Sequence
 
 __all__ = ["MemoryBackend"]
 
@@ -121,68 +124,52 @@ class MemoryBackend(Backend):
         wake(waiting)
         return effect.receipt
 
-    async def read(
-        self,
-        stream: str,
-        *,
-        start: int | None = None,
-        stop: int | None = None,
-        limit: int | None = None,
-        newest: bool = False,
-        max_bytes: int | None = None,
-    ) -> Slice:
+    async def read(self, stream: str, window: Window = ALL) -> Slice:
         with self._lock:
             head = self._head(stream)
             if head is None:
                 return Slice(None, [])
             kept = self._streams[stream]
-            low = kept.find(head.base if start is None else start)
-            high = len(kept.entries) if stop is None else max(kept.find(stop), low)
-            window = kept.entries[low:high]
-        if newest:
-            window.reverse()
-        if max_bytes is not None:
+            low = kept.find(head.base if window.start is None else window.start)
+            high = len(kept.entries) if window.stop is None else max(kept.find(window.stop), low)
+            entries = kept.entries[low:high]
+        if window.newest:
+            entries.reverse()
+        if window.max_bytes is not None:
             size = 0
-            for taken, entry in enumerate(window, 1):
+            for taken, entry in enumerate(entries, 1):
                 size += len(entry.data)
-                if size >= max_bytes:
-                    window = window[:taken]
+                if size >= window.max_bytes:
+                    entries = entries[:taken]
                     break
-        window = window if limit is None else window[:limit]
-        if newest:
-            window.reverse()
-        return Slice(head, window)
+        entries = entries if window.limit is None else entries[: window.limit]
+        if window.newest:
+            entries.reverse()
+        return Slice(head, entries)
 
     async def heads(self, streams: Sequence[str]) -> list[Head | None]:
         with self._lock:
             return [self._head(stream) for stream in streams]
 
-    async def streams(
-        self,
-        prefix: str,
-        *,
-        where: Mapping[str, str] | None = None,
-        order: Literal["name", "recent"] = "name",
-        after: str | None = None,
-        limit: int = 100,
-        heads: bool = False,
-    ) -> Listing:
-        last = parse_cursor(order, after)
+    async def streams(self, query: Query) -> Listing:
+        last = parse_cursor(query.order, query.after)
         with self._lock:
             self._open()
             found = [
-                Listed(head.name, head.updated_at, head if heads else None)
+                Listed(head.name, head.updated_at, head if query.heads else None)
                 for head in map(self._head, self._streams)
-                if head is not None and head.name.startswith(prefix) and (where or {}).items() <= head.labels.items()
+                if head is not None
+                and head.name.startswith(query.prefix)
+                and (query.where or {}).items() <= head.labels.items()
             ]
-        if order == "name":
+        if query.order == "name":
             found.sort()
             rest = [one for one in found if last is None or one.name > last.name]
         else:
             found.sort(key=_recency)
             rest = [one for one in found if last is None or _recency(one) > _recency(last)]
-        page = rest[:limit]
-        return Listing(page, after_cursor(order, page[-1]) if page and len(rest) > limit else None)
+        page = rest[: query.limit]
+        return Listing(page, after_cursor(query.order, page[-1]) if page and len(rest) > query.limit else None)
 
     async def wait(self, stream: str, *, incarnation: str | None, next: int, timeout: float) -> bool:
         deadline = time.monotonic() + timeout

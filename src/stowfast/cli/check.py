@@ -12,7 +12,7 @@ from rich.text import Text
 
 import stowfast
 from stowfast import Stores, testing
-from stowfast.abc import Change
+from stowfast.abc import Change, Query
 from stowfast.cli.terminal import brief, many, plain
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _maker(
 async def _clean(backend: Backend, prefix: str) -> int:
     removed = 0
     while True:
-        page = await backend.streams(prefix, limit=_PAGE)
+        page = await backend.streams(Query(prefix, limit=_PAGE))
         for stream in page.streams:
             await backend.commit(stream.name, Change(delete=True))
         removed += len(page.streams)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar
 
-from stowfast.abc import Change
+from stowfast.abc import Change, Query
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable
@@ -126,7 +126,7 @@ async def tick(place: Backend) -> None:
     while len(times) < 2:
         holds(time.monotonic() < deadline, f"the clock of the place moves within {_PATIENCE:g} s")
         await append(place, stream, b"x")
-        times.add((await place.streams(stream, order="recent")).streams[0].updated_at)
+        times.add((await place.streams(Query(stream, order="recent"))).streams[0].updated_at)
 
 
 async def stored(place: Backend, stream: str) -> list[bytes]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from stowfast.abc import Backend, Listed, Listing, Slice
+from stowfast.abc import ALL, Backend, Listed, Listing, Query, Slice, Window
 from stowfast.errors import InvalidError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterable, AsyncIterator, Sequence
     from datetime import timedelta
 
     from stowfast.abc import Change, Head, Receipt, Swept
@@ -31,35 +31,17 @@ class Forwards(Backend):
         """Forward."""
         return await self.backend.commit(stream, change)
 
-    async def read(
-        self,
-        stream: str,
-        *,
-        start: int | None = None,
-        stop: int | None = None,
-        limit: int | None = None,
-        newest: bool = False,
-        max_bytes: int | None = None,
-    ) -> Slice:
+    async def read(self, stream: str, window: Window = ALL) -> Slice:
         """Forward."""
-        return await self.backend.read(stream, start=start, stop=stop, limit=limit, newest=newest, max_bytes=max_bytes)
+        return await self.backend.read(stream, window)
 
     async def heads(self, streams: Sequence[str]) -> list[Head | None]:
         """Forward."""
         return await self.backend.heads(streams)
 
-    async def streams(
-        self,
-        prefix: str,
-        *,
-        where: Mapping[str, str] | None = None,
-        order: Literal["name", "recent"] = "name",
-        after: str | None = None,
-        limit: int = 100,
-        heads: bool = False,
-    ) -> Listing:
+    async def streams(self, query: Query) -> Listing:
         """Forward."""
-        return await self.backend.streams(prefix, where=where, order=order, after=after, limit=limit, heads=heads)
+        return await self.backend.streams(query)
 
     async def wait(self, stream: str, *, incarnation: str | None, next: int, timeout: float) -> bool:
         """Forward."""
@@ -122,39 +104,18 @@ class Prefixed(Forwards):
         """Forward, below the prefix."""
         return await self.backend.commit(self._below(stream), change)
 
-    async def read(
-        self,
-        stream: str,
-        *,
-        start: int | None = None,
-        stop: int | None = None,
-        limit: int | None = None,
-        newest: bool = False,
-        max_bytes: int | None = None,
-    ) -> Slice:
+    async def read(self, stream: str, window: Window = ALL) -> Slice:
         """Forward, below the prefix."""
-        head, entries = await self.backend.read(
-            self._below(stream), start=start, stop=stop, limit=limit, newest=newest, max_bytes=max_bytes
-        )
+        head, entries = await self.backend.read(self._below(stream), window)
         return Slice(self._bare(head), entries)
 
     async def heads(self, streams: Sequence[str]) -> list[Head | None]:
         """Forward, below the prefix."""
         return [self._bare(head) for head in await self.backend.heads([self._below(stream) for stream in streams])]
 
-    async def streams(
-        self,
-        prefix: str,
-        *,
-        where: Mapping[str, str] | None = None,
-        order: Literal["name", "recent"] = "name",
-        after: str | None = None,
-        limit: int = 100,
-        heads: bool = False,
-    ) -> Listing:
+    async def streams(self, query: Query) -> Listing:
         """Forward, below the prefix. Cursors are the backend's own: nobody reads them but the place that wrote them."""
-        below = self.prefix + prefix
-        page = await self.backend.streams(below, where=where, order=order, after=after, limit=limit, heads=heads)
+        page = await self.backend.streams(query._replace(prefix=self.prefix + query.prefix))
         bare = [
             Listed(one.name.removeprefix(self.prefix), one.updated_at, self._bare(one.head)) for one in page.streams
         ]

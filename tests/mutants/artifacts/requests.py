@@ -7,7 +7,7 @@ import json
 from contextlib import asynccontextmanager
 
 from stowfast import Artifacts, ConflictError
-from stowfast.abc import Change
+from stowfast.abc import Change, Window
 from stowfast.stores.artifacts.reading.reader import ArtifactReader
 from stowfast.stores.artifacts.records import stream_of
 from stowfast.testing.artifacts import requests
@@ -36,7 +36,7 @@ class LinksUnread(Artifacts):
     async def update(self, artifact, **options):
         body = artifact.content if isinstance(artifact.content, bytes) else artifact.content.getvalue()
         stream, digest = stream_of(artifact.artifact_id), hashlib.sha256(body).hexdigest()
-        head, entries = await self._backend.read(stream, start=0)
+        head, entries = await self._backend.read(stream, Window(start=0))
         for entry in entries:
             record = json.loads(entry.data.partition(b"\n")[0])
             assert head is not None

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from stowfast.abc import KEEP, MAX_HEAD_BYTES, Change, Receipt, Slice, Swept
+from stowfast.abc import ALL, KEEP, MAX_HEAD_BYTES, Change, Receipt, Slice, Swept, Window
 from stowfast.backends.memory import MemoryBackend
 from stowfast.errors import NotFoundError
 from stowfast.testing.backend import heads as waist_heads
@@ -173,7 +173,7 @@ class IgnoresIncarnation(MemoryBackend):
 @breaks(incarnations.appends_that_race_a_delete_are_before_or_after_it)
 class DeletesWhatItSaw(MemoryBackend):
     async def commit(self, stream, change):
-        seen = (await self.read(stream, start=0)).entries
+        seen = (await self.read(stream, Window(start=0))).entries
         await asyncio.sleep(0)
         receipt = await super().commit(stream, change._replace(delete=False))
         if change.delete:
@@ -228,6 +228,6 @@ class SweepsWhatWillExpire(MemoryBackend):
 
 @breaks(incarnations.an_expired_stream_is_gone_at_once)
 class ListsTheExpired(MemoryBackend):
-    async def read(self, stream, **window):
+    async def read(self, stream, window=ALL):
         kept = self._streams.get(stream)
         return Slice(kept.head, list(kept.entries)) if kept and kept.head else Slice(None, [])

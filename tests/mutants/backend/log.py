@@ -4,7 +4,7 @@ import asyncio
 
 from msgspec.structs import replace
 
-from stowfast.abc import MAX_ENTRY_BYTES, Change, Receipt, Slice
+from stowfast.abc import ALL, MAX_ENTRY_BYTES, Change, Receipt, Slice, Window
 from stowfast.backends.memory import MemoryBackend
 from stowfast.errors import ConflictError
 from stowfast.semantics import apply
@@ -30,8 +30,8 @@ class ForgetsWhenClosed(MemoryBackend):
         self.written[stream] = change
         return receipt
 
-    async def read(self, stream, **window):
-        return await super().read(stream, **window) if stream in self.written else Slice(None, [])
+    async def read(self, stream, window=ALL):
+        return await super().read(stream, window) if stream in self.written else Slice(None, [])
 
 
 @breaks(log.an_acknowledged_commit_is_seen_by_every_opening)
@@ -40,9 +40,9 @@ class ReadsFromACache(MemoryBackend):
         super().__init__()
         self.cache = {}
 
-    async def read(self, stream, **window):
+    async def read(self, stream, window=ALL):
         if stream not in self.cache:
-            self.cache[stream] = await super().read(stream, **window)
+            self.cache[stream] = await super().read(stream, window)
         return self.cache[stream]
 
 
@@ -68,15 +68,15 @@ class BeginsWithNothing(MemoryBackend):
 
 @breaks(log.an_entry_says_when_and_by_which_call_it_came)
 class ForgetsWhoCalled(MemoryBackend):
-    async def read(self, stream, **window):
-        head, entries = await super().read(stream, **window)
+    async def read(self, stream, window=ALL):
+        head, entries = await super().read(stream, window)
         return Slice(head, [replace(entry, op_id=None) for entry in entries])
 
 
 @breaks(log.time_never_goes_back_along_a_stream)
 class TrustsTwoClocks(MemoryBackend):
-    async def read(self, stream, **window):
-        head, entries = await super().read(stream, **window)
+    async def read(self, stream, window=ALL):
+        head, entries = await super().read(stream, window)
         late = 5_000_000
         return Slice(
             head, [replace(entry, created_at=entry.created_at - entry.position % 2 * late) for entry in entries]
@@ -116,7 +116,7 @@ class TakesEqualBytesForARepeat(MemoryBackend):
         try:
             return await super().commit(stream, change)
         except ConflictError:
-            _, entries = await self.read(stream, start=change.expect or 0, limit=len(change.entries))
+            _, entries = await self.read(stream, Window(start=change.expect or 0, limit=len(change.entries)))
             if change.entries and [entry.data for entry in entries] == list(change.entries):
                 return Receipt("", entries[0].position, entries[-1].position + 1, 0)
             raise
@@ -125,7 +125,7 @@ class TakesEqualBytesForARepeat(MemoryBackend):
 @breaks(log.concurrent_appends_are_all_there_once)
 class ReadsAddsWritesBack(MemoryBackend):
     async def commit(self, stream, change):
-        _, entries = await self.read(stream, start=0)
+        _, entries = await self.read(stream, Window(start=0))
         await asyncio.sleep(0)
         both = [*(entry.data for entry in entries), *change.entries]
         receipt = await super().commit(stream, change._replace(entries=both, delete=True))
@@ -163,8 +163,8 @@ class DropsNothing(MemoryBackend):
 
 @breaks(log.a_drop_takes_the_front)
 class CountsFromTheFirst(MemoryBackend):
-    async def read(self, stream, **window):
-        head, entries = await super().read(stream, **window)
+    async def read(self, stream, window=ALL):
+        head, entries = await super().read(stream, window)
         return Slice(head, [replace(entry, position=number) for number, entry in enumerate(entries)])
 
 
@@ -190,8 +190,8 @@ class StoresOneByOne(MemoryBackend):
 
 @breaks(reads.a_stream_that_is_not_there_reads_as_empty)
 class BeginsWhatItReads(MemoryBackend):
-    async def read(self, stream, **window):
-        found = await super().read(stream, **window)
+    async def read(self, stream, window=ALL):
+        found = await super().read(stream, window)
         if found.head is None:
             await self.commit(stream, Change(note=b"read"))
         return found
@@ -199,33 +199,34 @@ class BeginsWhatItReads(MemoryBackend):
 
 @breaks(reads.a_read_takes_its_window)
 class StopsOneLater(MemoryBackend):
-    async def read(self, stream, *, stop=None, **window):
-        return await super().read(stream, stop=None if stop is None else stop + 1, **window)
+    async def read(self, stream, window=ALL):
+        later = None if window.stop is None else window.stop + 1
+        return await super().read(stream, window._replace(stop=later))
 
 
 @breaks(reads.a_read_takes_its_window, reads.a_read_ends_with_the_entry_that_fills_it)
 class NewestFirst(MemoryBackend):
-    async def read(self, stream, *, newest=False, **window):
-        head, entries = await super().read(stream, newest=newest, **window)
-        return Slice(head, entries[::-1] if newest else entries)
+    async def read(self, stream, window=ALL):
+        head, entries = await super().read(stream, window)
+        return Slice(head, entries[::-1] if window.newest else entries)
 
 
 @breaks(reads.a_read_without_a_start_begins_at_the_base)
 class IgnoresTheBase(MemoryBackend):
-    async def read(self, stream, *, start=None, **window):
-        return await super().read(stream, start=start or 0, **window)
+    async def read(self, stream, window=ALL):
+        return await super().read(stream, window._replace(start=window.start or 0))
 
 
 @breaks(reads.a_read_without_a_start_begins_at_the_base)
 class TakesZeroForNoStart(MemoryBackend):
-    async def read(self, stream, *, start=None, **window):
-        return await super().read(stream, start=start or None, **window)
+    async def read(self, stream, window=ALL):
+        return await super().read(stream, window._replace(start=window.start or None))
 
 
 @breaks(reads.a_read_ends_with_the_entry_that_fills_it)
 class NeverOverTheBytesAsked(MemoryBackend):
-    async def read(self, stream, *, max_bytes=None, **window):
-        head, entries = await super().read(stream, **window)
-        while max_bytes is not None and sum(len(entry.data) for entry in entries) > max_bytes:
+    async def read(self, stream, window=ALL):
+        head, entries = await super().read(stream, window._replace(max_bytes=None))
+        while window.max_bytes is not None and sum(len(entry.data) for entry in entries) > window.max_bytes:
             entries.pop()
         return Slice(head, entries)

@@ -4,7 +4,7 @@ import unicodedata
 from fnmatch import fnmatchcase
 from urllib.parse import unquote
 
-from stowfast.abc import Listing
+from stowfast.abc import ALL, Listing, Query
 from stowfast.backends.memory import MemoryBackend
 from stowfast.errors import InvalidError
 from stowfast.testing.backend import names as waist_names
@@ -20,8 +20,8 @@ class _Renames(MemoryBackend):
     async def commit(self, stream, change):
         return await super().commit(self.rename(stream), change)
 
-    async def read(self, stream, **window):
-        return await super().read(self.rename(stream), **window)
+    async def read(self, stream, window=ALL):
+        return await super().read(self.rename(stream), window)
 
     async def heads(self, streams):
         return await super().heads([self.rename(stream) for stream in streams])
@@ -80,36 +80,36 @@ class StripsNames(_Renames):
 
 @breaks(waist_names.a_listing_is_in_the_order_of_code_points)
 class OrdersAsUTF16(MemoryBackend):
-    async def streams(self, prefix, **asked):
-        page = await super().streams(prefix, **asked)
+    async def streams(self, query):
+        page = await super().streams(query)
         return Listing(sorted(page.streams, key=lambda one: one.name.encode("utf-16-be")), page.after)
 
 
 @breaks(waist_names.a_listing_is_in_the_order_of_code_points)
 class OrdersAsPeopleDo(MemoryBackend):
-    async def streams(self, prefix, **asked):
-        page = await super().streams(prefix, **asked)
+    async def streams(self, query):
+        page = await super().streams(query)
         return Listing(sorted(page.streams, key=lambda one: one.name.casefold()), page.after)
 
 
 @breaks(waist_names.a_listing_holds_exactly_what_begins_so)
 class PrefixesArePatterns(MemoryBackend):
-    async def streams(self, prefix, **asked):
-        page = await super().streams("", limit=_ALL)
-        return Listing([one for one in page.streams if fnmatchcase(one.name, f"{prefix}*")], None)
+    async def streams(self, query):
+        page = await super().streams(Query("", limit=_ALL))
+        return Listing([one for one in page.streams if fnmatchcase(one.name, f"{query.prefix}*")], None)
 
 
 @breaks(waist_names.a_listing_holds_exactly_what_begins_so)
 class PrefixesEndAtTheLastCharacter(MemoryBackend):
-    async def streams(self, prefix, **asked):
-        page = await super().streams("", limit=_ALL)
-        return Listing([one for one in page.streams if prefix <= one.name < f"{prefix}\U0010ffff"], None)
+    async def streams(self, query):
+        page = await super().streams(Query("", limit=_ALL))
+        return Listing([one for one in page.streams if query.prefix <= one.name < f"{query.prefix}\U0010ffff"], None)
 
 
 @breaks(waist_names.a_listing_by_recency_shows_the_last_changed_first)
 class KnowsNoRecency(MemoryBackend):
-    async def streams(self, prefix, *, order="name", **asked):
-        return await super().streams(prefix, **asked)
+    async def streams(self, query):
+        return await super().streams(query._replace(order="name"))
 
 
 @breaks(waist_names.a_listing_by_recency_shows_the_last_changed_first)
@@ -125,37 +125,37 @@ class OnlyAppendsAreRecent(MemoryBackend):
 
 @breaks(waist_names.pages_hold_every_stream_once)
 class PagesLoseTheirLast(MemoryBackend):
-    async def streams(self, prefix, **asked):
-        page = await super().streams(prefix, **asked)
+    async def streams(self, query):
+        page = await super().streams(query)
         return Listing(page.streams[:-1], page.after) if page.after else page
 
 
 @breaks(waist_names.pages_hold_every_stream_once)
 class PagesHaveNoLast(MemoryBackend):
-    async def streams(self, prefix, **asked):
-        page = await super().streams(prefix, **asked)
-        return page if page.after else Listing(page.streams, asked.get("after") or f"{2**62} a")
+    async def streams(self, query):
+        page = await super().streams(query)
+        return page if page.after else Listing(page.streams, query.after or f"{2**62} a")
 
 
 @breaks(waist_names.pages_by_name_hold_what_was_there_throughout)
 class PagesByOffset(MemoryBackend):
-    async def streams(self, prefix, *, after=None, limit=100, **asked):
-        streams = (await super().streams(prefix, limit=_ALL, **asked)).streams
-        end = int(after or 0) + limit
-        return Listing(streams[end - limit : end], str(end) if end < len(streams) else None)
+    async def streams(self, query):
+        streams = (await super().streams(query._replace(after=None, limit=_ALL))).streams
+        end = int(query.after or 0) + query.limit
+        return Listing(streams[end - query.limit : end], str(end) if end < len(streams) else None)
 
 
 @breaks(waist_names.a_listing_holds_to_every_label_asked)
 class HoldsToTheFirstLabel(MemoryBackend):
-    async def streams(self, prefix, *, where=None, **asked):
-        return await super().streams(prefix, where=dict(list((where or {}).items())[:1]), **asked)
+    async def streams(self, query):
+        return await super().streams(query._replace(where=dict(list((query.where or {}).items())[:1])))
 
 
 @breaks(waist_names.a_listing_holds_to_every_label_asked)
 class FiltersThePage(MemoryBackend):
-    async def streams(self, prefix, *, where=None, limit=100, **asked):
-        page = await super().streams(prefix, limit=limit, **asked)
-        found = await super().streams(prefix, where=where, limit=_ALL)
+    async def streams(self, query):
+        page = await super().streams(query._replace(where=None))
+        found = await super().streams(Query(query.prefix, where=query.where, limit=_ALL))
         names = {one.name for one in found.streams}
         left = [one for one in page.streams if one.name in names]
         return Listing(left, page.after if left else None)
@@ -163,17 +163,17 @@ class FiltersThePage(MemoryBackend):
 
 @breaks(waist_names.a_cursor_of_another_order_is_refused)
 class BeginsAgainWithABadCursor(MemoryBackend):
-    async def streams(self, prefix, *, after=None, **asked):
+    async def streams(self, query):
         try:
-            return await super().streams(prefix, after=after, **asked)
+            return await super().streams(query)
         except InvalidError:
-            return await super().streams(prefix, **asked)
+            return await super().streams(query._replace(after=None))
 
 
 @breaks(waist_names.a_listing_has_the_heads_that_are_asked_for)
 class AlwaysHasHeads(MemoryBackend):
-    async def streams(self, prefix, *, heads=False, **asked):
-        return await super().streams(prefix, heads=True, **asked)
+    async def streams(self, query):
+        return await super().streams(query._replace(heads=True))
 
 
 @breaks(waist_names.a_listing_has_the_heads_that_are_asked_for)
@@ -182,7 +182,9 @@ class HasTheHeadsOfTheFirstTime(MemoryBackend):
         super().__init__()
         self.seen = {}
 
-    async def streams(self, prefix, *, heads=False, **asked):
-        page = await super().streams(prefix, heads=heads, **asked)
-        lines = [one._replace(head=self.seen.setdefault(one.name, one.head)) if heads else one for one in page.streams]
+    async def streams(self, query):
+        page = await super().streams(query)
+        lines = [
+            one._replace(head=self.seen.setdefault(one.name, one.head)) if query.heads else one for one in page.streams
+        ]
         return Listing(lines, page.after)

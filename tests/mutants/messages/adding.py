@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from stowfast import InvalidError, MessageEntry, Messages
+from stowfast.abc import ALL, Window
 from stowfast.stores.codec import decode, to_time
 from stowfast.testing.faults import Forwards
 from stowfast.testing.messages import adding as messages
@@ -147,15 +148,15 @@ class EntriesToTheEnd(Messages):
 
 @breaks(messages.entries_stream_in_constant_memory)
 class ReadsAllAtOnce(Forwards):
-    async def read(self, stream, *, max_bytes=None, **window):
-        return await super().read(stream, **window)
+    async def read(self, stream, window=ALL):
+        return await super().read(stream, window._replace(max_bytes=None))
 
 
 @breaks(messages.a_conversation_deleted_while_it_is_read_conflicts)
 class GoesOnWithWhatComes(Messages):
     async def entries(self, context_id, **window):
         stream, position = f"messages/{context_id}", -1
-        while (found := await self._backend.read(stream, start=position + 1, limit=1)).entries:
+        while (found := await self._backend.read(stream, Window(start=position + 1, limit=1))).entries:
             for entry in found.entries:
                 position = entry.position
                 yield MessageEntry(position, decode(entry.data, stream), to_time(entry.created_at), entry.op_id)

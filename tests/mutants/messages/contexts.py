@@ -8,7 +8,7 @@ from datetime import UTC
 from typing import Any
 
 from stowfast import ContextRef, Messages, Page
-from stowfast.abc import Change
+from stowfast.abc import Change, Query, Window
 from stowfast.stores.codec import decode
 from stowfast.stores.messages.head_note import Note
 from stowfast.testing.faults import Forwards
@@ -85,8 +85,8 @@ class TakesTextForNumbers(Forwards):
     async def commit(self, stream, change):
         return await super().commit(stream, change._replace(labels=bare(change.labels)))
 
-    async def streams(self, prefix, *, where=None, **options):
-        return await super().streams(prefix, where=bare(where), **options)
+    async def streams(self, query):
+        return await super().streams(query._replace(where=bare(query.where)))
 
 
 def bare(labels: Any) -> Any:
@@ -146,7 +146,7 @@ class GivesPositionsAgain(Messages):
 @breaks(deletion.two_callers_never_pop_the_same_message)
 class PopsBlindly(Messages):
     async def pop_message(self, context_id):
-        _, entries = await self._backend.read(f"messages/{context_id}", limit=1, newest=True)
+        _, entries = await self._backend.read(f"messages/{context_id}", Window(limit=1, newest=True))
         await asyncio.sleep(0)
         if not entries:
             return None
@@ -157,7 +157,7 @@ class PopsBlindly(Messages):
 @breaks(deletion.a_sweep_removes_what_has_expired)
 class SweepsTheLiving(Forwards):
     async def sweep(self, *, dry_run=False):
-        for one in (await self.streams("messages/check/")).streams:
+        for one in (await self.streams(Query("messages/check/"))).streams:
             await self.commit(one.name, Change(delete=True))
         return (await super().sweep(dry_run=dry_run))._replace(streams=3)
 

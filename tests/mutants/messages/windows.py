@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from stowfast import Messages, NotFoundError
-from stowfast.abc import Change
+from stowfast.abc import Change, Window
 from stowfast.stores.codec import decode, encode, stream_name
 from stowfast.stores.messages.head_note import Note
 from stowfast.stores.messages.tool_calls import tool_calls, tool_results
@@ -201,7 +201,7 @@ class WritesTheConversationAnew(Messages):
 class PopsWhatIsSummedUp(Messages):
     async def pop_message(self, context_id):
         stream = stream_name("messages", "context_id", context_id)
-        _, entries = await self._backend.read(stream, start=0, limit=1, newest=True)
+        _, entries = await self._backend.read(stream, Window(start=0, limit=1, newest=True))
         for entry in entries:
             await self._backend.commit(stream, Change(cut_from=entry.position))
             return decode(entry.data, stream)

@@ -8,7 +8,7 @@ from datetime import timedelta
 import msgspec
 
 from stowfast import ConflictError, InvalidError, NotFoundError, Page, Retention, Tasks, TaskState
-from stowfast.abc import Change, Listing
+from stowfast.abc import Change, Listing, Window
 from stowfast.deltas import parse
 from stowfast.semantics import clock
 from stowfast.stores.codec import to_time
@@ -196,8 +196,8 @@ class LooksOnceHowIdleItIs(Tasks):
 
 @breaks(workers.workers_find_what_is_behind_many_pages)
 class LooksAtOnePage(Forwards):
-    async def streams(self, prefix, **options):
-        return Listing((await super().streams(prefix, **options)).streams, None)
+    async def streams(self, query):
+        return Listing((await super().streams(query)).streams, None)
 
 
 @breaks(workers.a_worker_never_gets_what_was_finished_meanwhile)
@@ -360,7 +360,7 @@ class ClearsTheNote(Alters):
 @breaks(retention.a_pruned_version_is_none_while_it_is_loaded)
 class TakesAnEndForDamage(Tasks):
     async def _below(self, head, position, stored):
-        _, entries = await self._backend.read(head.name, start=stored[position].whole, stop=position)
+        _, entries = await self._backend.read(head.name, Window(start=stored[position].whole, stop=position))
         return stored | {one.position: parse(one.data, one.position, "here") for one in entries}
 
 

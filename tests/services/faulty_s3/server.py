@@ -2,7 +2,7 @@
 
 It speaks what obstore and boto3 need, path style; it checks no signature. It answers as Amazon's does, unless `quirks`
 say otherwise, and remembers each request and each body it was ever sent. As a process of its own it remembers nothing
-and prints its endpoint: `python -m tests.services.faulty_s3.server PORT [--latency SECONDS] [--chaos SEED PROBABILITY]`.
+and prints its endpoint: `python -m tests.services.faulty_s3.server PORT --chaos SEED PROBABILITY`.
 """
 
 from __future__ import annotations

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar
 
-from stowfast.abc import Backend, Change, Head, Listing, Receipt, Slice, Swept
+from stowfast.abc import ALL, Backend, Change, Head, Listing, Query, Receipt, Slice, Swept, Window
 from stowfast.backends.objects.protocol.listing import heads, listing
-from stowfast.backends.objects.protocol.read import Window, read
+from stowfast.backends.objects.protocol.read import read
 from stowfast.backends.objects.protocol.requests import Pause
 from stowfast.errors import StowfastError, UnavailableError
 from stowfast.semantics import check, check_name, parse_cursor
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Generator, Sequence
 
     from tests.simulator.process import Process
     from tests.simulator.scheduler import Answer
@@ -68,17 +68,8 @@ class SimulatedBackend(Backend):
             raise outcome
         return outcome
 
-    async def read(
-        self,
-        stream: str,
-        *,
-        start: int | None = None,
-        stop: int | None = None,
-        limit: int | None = None,
-        newest: bool = False,
-        max_bytes: int | None = None,
-    ) -> Slice:
-        process, window = self._process, Window(start, stop, limit, newest, max_bytes)
+    async def read(self, stream: str, window: Window = ALL) -> Slice:
+        process = self._process
         began, then = self._run.scheduler.step, process.now()
         state, found = await _Performed(read(stream, process.known(stream), window, process.world))
         process.learn(stream, state)
@@ -96,21 +87,11 @@ class SimulatedBackend(Backend):
             process.learn(state.name, state)
         return found
 
-    async def streams(
-        self,
-        prefix: str,
-        *,
-        where: Mapping[str, str] | None = None,
-        order: Any = "name",
-        after: str | None = None,
-        limit: int = 100,
-        heads: bool = False,
-    ) -> Listing:
-        process, last = self._process, parse_cursor(order, after)
+    async def streams(self, query: Query) -> Listing:
+        process, last = self._process, parse_cursor(query.order, query.after)
         began, then = self._run.scheduler.step, process.now()
-        steps = listing(prefix, dict(where or {}), order, last, limit, process.world, heads=heads)
-        found = await _Performed(steps)
-        for one in found.streams if heads else ():
+        found = await _Performed(listing(query, last, process.world))
+        for one in found.streams if query.heads else ():
             self._run.saw_head(one.name, one.head, (began, then, process.now()))
         return found
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from stowfast.abc import KEEP, Backend, Change, Receipt
+from stowfast.abc import KEEP, Backend, Change, Query, Receipt, Window
 from stowfast.backends.memory import MemoryBackend
 from stowfast.backends.sqlite.backend import SQLiteBackend
 from stowfast.blocking import run_in_place
@@ -240,7 +240,7 @@ class Places(RuleBasedStateMachine):
             full = asked["max_bytes"] is not None and sum(len(data) for _, data in window) >= asked["max_bytes"]
             if start <= position < stop and len(window) < limit and not (full and window):
                 window.append((position, life.rows[position][0]))
-        found = self.run(self.place.read(stream, newest=newest, **asked))
+        found = self.run(self.place.read(stream, Window(newest=newest, **asked)))
         assert [(entry.position, entry.data) for entry in found.entries] == (window[::-1] if newest else window)
         assert (found.head is not None) == (stream in self.lives)
 
@@ -250,12 +250,12 @@ class Places(RuleBasedStateMachine):
         limit=st.integers(1, 4),
         order=st.sampled_from(("name", "recent")),
     )
-    def list(self, prefix: str, where: dict[str, str] | None, limit: int, order: str) -> None:
+    def list(self, prefix: str, where: dict[str, str] | None, limit: int, order: Literal["name", "recent"]) -> None:
         held = [(name, life.labels) for name, life in self.lives.items() if name.startswith(prefix)]
         wanted = sorted(name for name, labels in held if (where or {}).items() <= labels.items())
         found, after = [], None
         for _ in range(9):
-            page = self.run(self.place.streams(prefix, where=where, order=order, after=after, limit=limit))
+            page = self.run(self.place.streams(Query(prefix, where=where, order=order, after=after, limit=limit)))
             found += page.streams
             after = page.after
             if after is None:
@@ -286,7 +286,7 @@ class Places(RuleBasedStateMachine):
         if not hasattr(self, "place"):
             return
         for name, head in zip(NAMES, self.run(self.place.heads(NAMES)), strict=True):
-            found = self.run(self.place.read(name, start=0))
+            found = self.run(self.place.read(name, Window(start=0)))
             assert found.head == head
             life = self.lives.get(name)
             if life is None:

@@ -9,9 +9,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from stowfast.abc import Backend, Change, Head, Listing, Receipt, Slice, Swept
+from stowfast.abc import ALL, Backend, Change, Head, Listing, Query, Receipt, Slice, Swept, Window
 from stowfast.backends.objects.cache import Cache
 from stowfast.backends.objects.clock import StoreClock
 from stowfast.backends.objects.commit_queue import Lines
@@ -25,7 +25,7 @@ from stowfast.backends.objects.protocol.index import tidy
 from stowfast.backends.objects.protocol.keys import place_of
 from stowfast.backends.objects.protocol.listing import heads, listing
 from stowfast.backends.objects.protocol.load import look
-from stowfast.backends.objects.protocol.read import Window, find_blob, read
+from stowfast.backends.objects.protocol.read import find_blob, read
 from stowfast.backends.objects.protocol.requests import World
 from stowfast.backends.objects.protocol.sweep import Litter, survey, sweep_stream
 from stowfast.blocking import begin, in_thread, outcome, settle
@@ -33,7 +33,7 @@ from stowfast.errors import DamagedError, InvalidError, NotFoundError, StowfastE
 from stowfast.semantics import check, check_name, clock, living, new_id, parse_cursor
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterator, Sequence
 
     from stowfast.backends.objects.driver.examine import Finding
     from stowfast.backends.objects.driver.store import ObjectStore
@@ -112,17 +112,7 @@ class ObjectBackend(Backend):
         self._check_open()
         return await outcome(self._lines.submit(stream, change))
 
-    async def read(
-        self,
-        stream: str,
-        *,
-        start: int | None = None,
-        stop: int | None = None,
-        limit: int | None = None,
-        newest: bool = False,
-        max_bytes: int | None = None,
-    ) -> Slice:
-        window = Window(start, stop, limit, newest, max_bytes)
+    async def read(self, stream: str, window: Window = ALL) -> Slice:
         state, found = await self._do(read(stream, self._lines.known(stream), window, self._world))
         self._lines.learn(stream, state)
         return found
@@ -134,18 +124,8 @@ class ObjectBackend(Backend):
             self._lines.learn(state.name, state)
         return found
 
-    async def streams(
-        self,
-        prefix: str,
-        *,
-        where: Mapping[str, str] | None = None,
-        order: Literal["name", "recent"] = "name",
-        after: str | None = None,
-        limit: int = 100,
-        heads: bool = False,
-    ) -> Listing:
-        last = parse_cursor(order, after)
-        return await self._do(listing(prefix, dict(where or {}), order, last, limit, self._world, heads=heads))
+    async def streams(self, query: Query) -> Listing:
+        return await self._do(listing(query, parse_cursor(query.order, query.after), self._world))
 
     async def wait(self, stream: str, *, incarnation: str | None, next: int, timeout: float) -> bool:
         deadline, pause = time.monotonic() + timeout, _FIRST_LOOK

@@ -8,13 +8,13 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 from urllib.parse import unquote
 
-from stowfast.abc import Backend, Change, Head, Listing, Receipt, Slice, Swept
+from stowfast.abc import ALL, Backend, Change, Head, Listing, Query, Receipt, Slice, Swept, Window
 from stowfast.backends.sqlite.file import Durability, SQLiteFile
 from stowfast.backends.sqlite.notify import News
-from stowfast.backends.sqlite.read import END, Window, anything_to_sweep, heads, listing, read, read_chunks, would_sweep
+from stowfast.backends.sqlite.read import END, anything_to_sweep, heads, listing, read, read_chunks, would_sweep
 from stowfast.backends.sqlite.transaction import Transaction
 from stowfast.blocking import GroupCommit, begin, in_thread, outcome, settle
 from stowfast.errors import InvalidError, StowfastError, UnavailableError
@@ -22,7 +22,7 @@ from stowfast.semantics import check, check_name, clock, new_id, parse_cursor
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
     from concurrent.futures import Future
 
     _Work = Callable[[Transaction], Any]
@@ -110,40 +110,18 @@ class SQLiteBackend(Backend):
         receipt: Receipt = await self._group.submit(lambda transaction: transaction.commit(stream, change))
         return receipt
 
-    async def read(
-        self,
-        stream: str,
-        *,
-        start: int | None = None,
-        stop: int | None = None,
-        limit: int | None = None,
-        newest: bool = False,
-        max_bytes: int | None = None,
-    ) -> Slice:
+    async def read(self, stream: str, window: Window = ALL) -> Slice:
         self._check_open()
-        window = Window(start, stop, limit, newest, max_bytes)
         return await in_thread(self._threads, self._look, partial(read, stream=stream, window=window))
 
     async def heads(self, streams: Sequence[str]) -> list[Head | None]:
         self._check_open()
         return await in_thread(self._threads, self._look, partial(heads, streams=streams))
 
-    async def streams(
-        self,
-        prefix: str,
-        *,
-        where: Mapping[str, str] | None = None,
-        order: Literal["name", "recent"] = "name",
-        after: str | None = None,
-        limit: int = 100,
-        heads: bool = False,
-    ) -> Listing:
+    async def streams(self, query: Query) -> Listing:
         self._check_open()
-        last = parse_cursor(order, after)
-        query = partial(
-            listing, prefix=prefix, where=dict(where or {}), order=order, last=last, limit=limit, whole=heads
-        )
-        return await in_thread(self._threads, self._look, query)
+        last = parse_cursor(query.order, query.after)
+        return await in_thread(self._threads, self._look, partial(listing, query=query, last=last))
 
     async def wait(self, stream: str, *, incarnation: str | None, next: int, timeout: float) -> bool:
         deadline = time.monotonic() + timeout

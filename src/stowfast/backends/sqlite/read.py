@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from itertools import starmap
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from stowfast.abc import Entry, Head, Listed, Listing, Slice, Swept
+from stowfast.abc import Entry, Head, Listed, Listing, Query, Slice, Swept, Window
 from stowfast.backends.sqlite.transaction import BURIED, EXPIRED, HEAD, ORPHANED, head_from, sweep_times
 from stowfast.errors import NotFoundError
 from stowfast.semantics import after_cursor
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-__all__ = ["END", "Window", "anything_to_sweep", "heads", "listing", "read", "read_chunks", "would_sweep"]
+__all__ = ["END", "anything_to_sweep", "heads", "listing", "read", "read_chunks", "would_sweep"]
 
 _LIVING = "AND incarnation IS NOT NULL AND (expires_at IS NULL OR expires_at > ?)"
 _HEAD = f"{HEAD} {_LIVING}"
@@ -49,16 +49,6 @@ END = 2**62
 _LAST_CHARACTER, _FIRST_SURROGATE, _AFTER_SURROGATES = 0x10FFFF, 0xD800, 0xE000
 
 
-class Window(NamedTuple):
-    """Which entries of a stream: the arguments of `Backend.read`."""
-
-    start: int | None
-    stop: int | None
-    limit: int | None
-    newest: bool
-    max_bytes: int | None
-
-
 def read(connection: sqlite3.Connection, now: int, *, stream: str, window: Window) -> Slice:
     """Read entries and their head."""
     row = connection.execute(_HEAD, (stream, now)).fetchone()
@@ -91,42 +81,32 @@ def heads(connection: sqlite3.Connection, now: int, *, streams: Sequence[str]) -
     return [None if row is None else head_from(row) for row in rows]
 
 
-def listing(
-    connection: sqlite3.Connection,
-    now: int,
-    *,
-    prefix: str,
-    where: dict[str, str],
-    order: str,
-    last: Listed | None,
-    limit: int,
-    whole: bool,
-) -> Listing:
-    """Read a page of names, and with `whole` their heads.
+def listing(connection: sqlite3.Connection, now: int, *, query: Query, last: Listed | None) -> Listing:
+    """Read a page of names, and their heads where the query asks for them.
 
     The query is put together from constants; whatever a caller gave is a parameter.
     """
-    query = [_LISTED, _LIVING]
-    values: list[object] = [prefix, now]
-    if (beyond := _beyond(prefix)) is not None:
-        query.append("AND name < ?")
+    sql = [_LISTED, _LIVING]
+    values: list[object] = [query.prefix, now]
+    if (beyond := _beyond(query.prefix)) is not None:
+        sql.append("AND name < ?")
         values.append(beyond)
-    for pair in where.items():
-        query.append("AND id IN (SELECT stream FROM labels WHERE key = ? AND value = ?)")
+    for pair in (query.where or {}).items():
+        sql.append("AND id IN (SELECT stream FROM labels WHERE key = ? AND value = ?)")
         values += pair
-    if last is not None and order == "name":
-        query.append("AND name > ?")
+    if last is not None and query.order == "name":
+        sql.append("AND name > ?")
         values.append(last.name)
     elif last is not None:
-        query.append("AND (updated < ? OR (updated = ? AND name > ?))")
+        sql.append("AND (updated < ? OR (updated = ? AND name > ?))")
         values += [last.updated_at, last.updated_at, last.name]
-    query.append("ORDER BY name LIMIT ?" if order == "name" else "ORDER BY updated DESC, name LIMIT ?")
-    rows = connection.execute(" ".join(query), [*values, min(limit, END) + 1]).fetchall()
-    page = [Listed(*row) for row in rows[:limit]]
-    if whole:
+    sql.append("ORDER BY name LIMIT ?" if query.order == "name" else "ORDER BY updated DESC, name LIMIT ?")
+    rows = connection.execute(" ".join(sql), [*values, min(query.limit, END) + 1]).fetchall()
+    page = [Listed(*row) for row in rows[: query.limit]]
+    if query.heads:
         found = heads(connection, now, streams=[one.name for one in page])
         page = [one._replace(head=head) for one, head in zip(page, found, strict=True)]
-    return Listing(page, after_cursor(order, page[-1]) if page and len(rows) > limit else None)
+    return Listing(page, after_cursor(query.order, page[-1]) if page and len(rows) > query.limit else None)
 
 
 def read_chunks(

@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from stowfast.abc import Change
+from stowfast.abc import Change, Window
 from stowfast.errors import ConflictError, NotFoundError, UnavailableError
 from stowfast.stores.codec import decode, encode, stream_name
 
@@ -41,7 +41,7 @@ async def link(backend: Backend, stream: str, version: Version, expires: timedel
     with suppress(NotFoundError):
         await backend.blob_url(copies, "", expires=expires)
     for _ in range(_TRIES):
-        head, entries = await backend.read(copies, start=0)
+        head, entries = await backend.read(copies, Window(start=0))
         known = [(entry, _record(entry)) for entry in entries]
         now = time.time_ns() // 1_000
         needed = now + (expires + _LATER) // _MICROSECOND

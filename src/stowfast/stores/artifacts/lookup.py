@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stowfast.abc import Change
+from stowfast.abc import Change, Window
 from stowfast.errors import ConflictError, InvalidError, NotFoundError
 from stowfast.stores.artifacts.live.build import live_stream_of
 from stowfast.stores.artifacts.records import Version, stream_of
@@ -30,7 +30,7 @@ async def find_call(backend: Backend, artifact_id: str, op_id: str) -> Version |
         receipt = await backend.commit(stream, Change(entries=(b"",), op_id=op_id, expect=-1))
     except ConflictError:
         return None
-    head, entries = await backend.read(stream, start=receipt.first, stop=receipt.next)
+    head, entries = await backend.read(stream, Window(start=receipt.first, stop=receipt.next))
     if head is None or head.incarnation != receipt.incarnation or not entries:
         return None
     return Version.read(artifact_id, receipt, entries[0])
@@ -41,11 +41,11 @@ async def find_version(backend: Backend, artifact_id: str, version: int | None) 
     stream = stream_of(artifact_id)
     check_integers(version=version)
     if version is None:
-        head, entries = await backend.read(stream, limit=1, newest=True)
+        head, entries = await backend.read(stream, Window(limit=1, newest=True))
     elif version < 1:
         raise InvalidError(f"version={version}: versions begin at 1")
     else:
-        head, entries = await backend.read(stream, start=version - 1, stop=version)
+        head, entries = await backend.read(stream, Window(start=version - 1, stop=version))
     return Version.read(artifact_id, head, entries[0]) if head is not None and entries else None
 
 

@@ -9,7 +9,7 @@ from dataclasses import fields
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from stowfast.abc import Change
+from stowfast.abc import Change, Query, Window
 from stowfast.blocking import run_in_place
 from stowfast.errors import DamagedError, InvalidError, NotFoundError
 from stowfast.records import Artifact, ArtifactInfo, Page
@@ -213,7 +213,7 @@ class Artifacts(Datasets):
         found: list[ArtifactInfo] = []
         incarnation, position = None, 0
         while True:
-            head, entries = await self._backend.read(stream, start=position, max_bytes=_PAGE_BYTES)
+            head, entries = await self._backend.read(stream, Window(start=position, max_bytes=_PAGE_BYTES))
             if head is None or not entries or head.incarnation != (incarnation or head.incarnation):
                 return found
             incarnation = head.incarnation
@@ -239,7 +239,7 @@ class Artifacts(Datasets):
         wanted = {"context_id": context_id, "task_id": task_id}
         where = {key: value for key, value in wanted.items() if value is not None}
         found, following = await self._backend.streams(
-            f"{KIND}/", where=where, order="recent", after=after, limit=limit, heads=True
+            Query(f"{KIND}/", where=where, order="recent", after=after, limit=limit, heads=True)
         )
         return Page(await listed(self._backend, [one.head for one in found if one.head is not None]), following)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Final
 
+from stowfast.abc import Window
 from stowfast.errors import ConflictError
 from stowfast.stores.codec import decode, decode_many, encode
 from stowfast.stores.messages.head_note import Note
@@ -63,7 +64,7 @@ async def newest_that_fit(
 
 async def keep_together(backend: Backend, stream: str, keep_last: int) -> tuple[Head | None, int]:
     """Return the head, and the position from which at least `keep_last` messages stay, no result without its call."""
-    head, entries = await backend.read(stream, limit=keep_last, newest=True)
+    head, entries = await backend.read(stream, Window(limit=keep_last, newest=True))
     if head is None:
         return None, 0
     base = entries[0].position if entries else head.next
@@ -75,10 +76,10 @@ async def keep_together(backend: Backend, stream: str, keep_last: int) -> tuple[
         if not calls:
             break
         first = min(calls.values())
-        _, older = await backend.read(stream, start=first, stop=base)
+        _, older = await backend.read(stream, Window(start=first, stop=base))
         kept = decode_many([entry.data for entry in older], stream) + kept
         base = first
-    _, older = await backend.read(stream, stop=base, limit=1)
+    _, older = await backend.read(stream, Window(stop=base, limit=1))
     return head, base if older else head.base
 
 
@@ -86,7 +87,7 @@ async def summarize(backend: Backend, stream: str, head: Head, base: int, summar
     """Return the summary of everything below `base`, an earlier summary included."""
     if not callable(summary):
         return summary
-    now, entries = await backend.read(stream, start=head.base, stop=base)
+    now, entries = await backend.read(stream, Window(start=head.base, stop=base))
     if now is None or now.incarnation != head.incarnation:
         raise ConflictError(f"{stream!r} was deleted meanwhile")
     older = Note.read(head).standing_for(None, None) + decode_many([entry.data for entry in entries], stream)
@@ -100,7 +101,7 @@ async def _backwards(
     """Yield entries from the newest back, each with the head, and once None at the end."""
     incarnation = None
     while True:
-        head, entries = await backend.read(stream, start=start, stop=stop, newest=True, max_bytes=_PAGE_BYTES)
+        head, entries = await backend.read(stream, Window(start=start, stop=stop, newest=True, max_bytes=_PAGE_BYTES))
         if head is None or head.incarnation != (incarnation or head.incarnation):
             return  # deleted: what was read so far was true when it was read
         incarnation = head.incarnation

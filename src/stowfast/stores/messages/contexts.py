@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from stowfast.abc import Change
+from stowfast.abc import Change, Query
 from stowfast.errors import ConflictError, InvalidError, NotFoundError
 from stowfast.records import ContextInfo, ContextRef, Page
 from stowfast.stores.codec import check_counts, encode, from_time, stream_name, to_time
@@ -65,11 +65,13 @@ class Contexts:
             stream_name(KIND, "prefix", prefix)  # what no id can be, no id begins with either
         before = f"{KIND}/"
         found, following = await self._backend.streams(
-            before + prefix,
-            where=Note.labels(where or {}, strict=True),
-            order="name" if order == "id" else "recent",
-            after=after,
-            limit=limit,
+            Query(
+                before + prefix,
+                where=Note.labels(where or {}, strict=True),
+                order="name" if order == "id" else "recent",
+                after=after,
+                limit=limit,
+            ),
         )
         contexts = [ContextRef(one.name.removeprefix(before), to_time(one.updated_at)) for one in found]
         return Page(contexts, following)  # a cursor is the place's own: only it knows what is in there

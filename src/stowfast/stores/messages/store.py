@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from stowfast.abc import Change, Entry
+from stowfast.abc import Change, Entry, Window
 from stowfast.errors import ConflictError, InvalidError, NotFoundError
 from stowfast.records import MessageEntry
 from stowfast.stores.codec import check_counts, check_integers, decode, decode_many, encode, stream_name, to_time
@@ -119,10 +119,10 @@ class Messages(Contexts):
                 originals=originals,
             )
         count, newest = (limit, False) if last is None else (last, True)
-        head, entries = await self._backend.read(stream, start=start, stop=stop, limit=count, newest=newest)
+        head, entries = await self._backend.read(stream, Window(start=start, stop=stop, limit=count, newest=newest))
         if head is not None and limit is not None and start is not None and not originals and start < head.base:
             # What `limit` counted is what the summary stands for: count from behind it.
-            head, entries = await self._backend.read(stream, stop=stop, limit=limit)
+            head, entries = await self._backend.read(stream, Window(stop=stop, limit=limit))
         if head is None:
             return []
         if originals or not head.note:
@@ -149,7 +149,7 @@ class Messages(Contexts):
         start = 0 if after is None else max(after + 1, 0)
         incarnation = None
         while True:
-            head, entries = await self._backend.read(stream, start=start, stop=before, max_bytes=_PAGE_BYTES)
+            head, entries = await self._backend.read(stream, Window(start=start, stop=before, max_bytes=_PAGE_BYTES))
             if incarnation is not None and (head is None or head.incarnation != incarnation):
                 raise ConflictError(f"{context_id!r} was deleted while it was read")
             if head is None or not entries:
@@ -175,7 +175,7 @@ class Messages(Contexts):
         else:
             start, incarnation = max(after + 1, 0), None
         while True:
-            head, entries = await self._backend.read(stream, start=start, max_bytes=_PAGE_BYTES)
+            head, entries = await self._backend.read(stream, Window(start=start, max_bytes=_PAGE_BYTES))
             if head is not None and incarnation not in (None, head.incarnation):
                 start, incarnation = 0, head.incarnation
                 continue
@@ -210,7 +210,7 @@ class Messages(Contexts):
         """
         stream = stream_name(KIND, "context_id", context_id)
         for _ in range(TURNS):
-            head, entries = await self._backend.read(stream, limit=1, newest=True)
+            head, entries = await self._backend.read(stream, Window(limit=1, newest=True))
             if head is None or not entries:
                 return None
             change = Change(
@@ -247,7 +247,7 @@ class Messages(Contexts):
         stream = stream_name(KIND, "context_id", context_id)
         new_stream = stream_name(KIND, "new_context_id", new_context_id)
         check_integers(at=at)
-        head, entries = await self._backend.read(stream, start=0, stop=at)
+        head, entries = await self._backend.read(stream, Window(start=0, stop=at))
         if head is None:
             raise NotFoundError(f"there is no conversation {context_id!r}")
         note = Note.read(head)

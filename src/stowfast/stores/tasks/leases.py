@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from stowfast.abc import Query
 from stowfast.errors import ConflictError, DamagedError, InvalidError, NotFoundError
 from stowfast.semantics import check_name
 from stowfast.stores.codec import from_duration, labels_of
@@ -83,7 +84,9 @@ class Leases(Heads):
         check_name(owner, "owner")
         spared = from_duration(idle, "idle")
         while True:
-            listed, after = await self._backend.streams(f"{KIND}/", where=where, after=after, limit=_PAGE, heads=True)
+            listed, after = await self._backend.streams(
+                Query(f"{KIND}/", where=where, after=after, limit=_PAGE, heads=True)
+            )
             now = await self._backend.now()
             free = [
                 one.head

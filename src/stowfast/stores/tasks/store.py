@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from stowfast.abc import Change
+from stowfast.abc import Change, Query
 from stowfast.errors import ConflictError, InvalidError, NotFoundError
 from stowfast.records import Page, Retention, TaskInfo, TaskState
 from stowfast.semantics import check_name
@@ -241,7 +241,7 @@ class Tasks(Versions, Leases, Ledger):
         wanted = {"context_id": context_id, "agent_id": agent_id, "parent_task_id": parent_task_id, "status": status}
         since = None if updated_after is None else from_time(updated_after, "updated_after")
         found, following = await self._backend.streams(
-            f"{KIND}/", where=labels_of(LABELS, wanted), order="recent", after=after, limit=limit, heads=True
+            Query(f"{KIND}/", where=labels_of(LABELS, wanted), order="recent", after=after, limit=limit, heads=True)
         )
         # A listing has the times of the place's clock, a head those of whoever saved it: the head decides.
         late = [one for one in found if since is None or one.updated_at > since - _CLOCKS_DIFFER]

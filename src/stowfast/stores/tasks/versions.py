@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stowfast.abc import Change
+from stowfast.abc import Change, Window
 from stowfast.deltas import Span, chain_of, parse, rebuild
 from stowfast.errors import ConflictError, DamagedError, InvalidError, NotFoundError, UnsupportedError
 from stowfast.records import Retention, TaskState
@@ -48,7 +48,7 @@ class Versions(Heads):
         check_integers(before=before)
         stop = None if before is None else max(before - 1, 0)
         for _ in range(TURNS):
-            head, entries = await self._backend.read(stream, start=0, stop=stop, limit=limit, newest=True)
+            head, entries = await self._backend.read(stream, Window(start=0, stop=stop, limit=limit, newest=True))
             entries = await self._shown(head, entries)
             if head is None or not entries:
                 return []
@@ -111,7 +111,7 @@ class Versions(Heads):
             gone = low - max(head.base, head.first)
             if gone <= 0:
                 return 0
-            now, entries = await self._backend.read(stream, start=low, limit=1)
+            now, entries = await self._backend.read(stream, Window(start=low, limit=1))
             if now is None or now.revision != head.revision or not entries:
                 continue
             floor = parse(entries[0].data, low, _where(head, low)).whole
@@ -129,9 +129,9 @@ class Versions(Heads):
         """Return the version at a position, or the newest."""
         for _ in range(TURNS):
             if position is None:
-                head, entries = await self._backend.read(stream, limit=1, newest=True)
+                head, entries = await self._backend.read(stream, Window(limit=1, newest=True))
             else:
-                head, entries = await self._backend.read(stream, start=position, stop=position + 1)
+                head, entries = await self._backend.read(stream, Window(start=position, stop=position + 1))
             entries = await self._shown(head, entries)
             if head is None or not entries:
                 return None
@@ -150,7 +150,7 @@ class Versions(Heads):
     async def _newest(self, stream: str) -> Known:
         """Return what the next save needs to know. A newest version that does not decode stands in nobody's way."""
         for _ in range(TURNS):
-            head, entries = await self._backend.read(stream, limit=1, newest=True)
+            head, entries = await self._backend.read(stream, Window(limit=1, newest=True))
             if head is None or not entries:
                 return Known(head, None)
             try:
@@ -189,7 +189,7 @@ class Versions(Heads):
             return stored
         if whole < head.first:  # at the very moment at which the version was there
             raise DamagedError(f"{_where(head, position)}: version {whole + 1}, from which it is made, is missing")
-        now, entries = await self._backend.read(head.name, start=whole, stop=position)
+        now, entries = await self._backend.read(head.name, Window(start=whole, stop=position))
         if now is None or now.incarnation != head.incarnation or now.first > whole:
             return None
         return stored | {one.position: parse(one.data, one.position, _where(head, one.position)) for one in entries}
@@ -209,7 +209,7 @@ class Versions(Heads):
         low, high = max(low, head.base, head.first), head.next - 1
         while low < high:
             middle = (low + high) // 2
-            _, found = await self._backend.read(head.name, start=middle, limit=1)
+            _, found = await self._backend.read(head.name, Window(start=middle, limit=1))
             if found and await self._first(head, found, bounds) > middle:
                 low = middle + 1
             else:

@@ -9,7 +9,7 @@ from copy import deepcopy
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final
 
-from stowfast.abc import Entry, Slice
+from stowfast.abc import ALL, Entry, Slice, Window
 from stowfast.errors import ConflictError, DamagedError, InvalidError, UnavailableError
 from stowfast.records import Artifact, ArtifactInfo
 from stowfast.testing.artifacts.versions import new, without_content
@@ -214,8 +214,8 @@ class _DeletesBehindReads(Forwards):
         super().__init__(backend)
         self._delete = (artifacts, artifact_id)
 
-    async def read(self, *args: Any, **options: Any) -> Slice:
-        found = await super().read(*args, **options)
+    async def read(self, stream: str, window: Window = ALL) -> Slice:
+        found = await super().read(stream, window)
         artifacts, artifact_id = self._delete
         await artifacts.delete(artifact_id)
         return found
@@ -228,8 +228,8 @@ class _Damages(Forwards):
         super().__init__(backend)
         self._damage = damage
 
-    async def read(self, *args: Any, **options: Any) -> Slice:
-        head, entries = await super().read(*args, **options)
+    async def read(self, stream: str, window: Window = ALL) -> Slice:
+        head, entries = await super().read(stream, window)
         (entry,) = entries
         record = json.loads(entry.data.partition(b"\n")[0])
         whole = self._damage is not _flip and self._damage is not _shorten and self._damage is not _lengthen

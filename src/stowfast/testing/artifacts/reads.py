@@ -10,7 +10,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
-from stowfast.abc import Slice
+from stowfast.abc import ALL, Slice, Window
 from stowfast.errors import DamagedError, InvalidError, NotFoundError
 from stowfast.records import Artifact
 from stowfast.testing.artifacts.bodies import BODY, KB, MB
@@ -241,9 +241,9 @@ class _Flips(Forwards):
         flipped = self._body[self._at] ^ 1
         return self._body[: self._at] + bytes([flipped]) + self._body[self._at + 1 :]
 
-    async def read(self, *args: Any, **options: Any) -> Slice:
+    async def read(self, stream: str, window: Window = ALL) -> Slice:
         """Forward, and damage what is kept in the entry."""
-        head, entries = await super().read(*args, **options)
+        head, entries = await super().read(stream, window)
         changed = []
         for entry in entries:
             line, _, body = entry.data.partition(b"\n")

@@ -6,6 +6,7 @@ import asyncio
 import io
 from typing import TYPE_CHECKING, Any
 
+from stowfast.abc import ALL, Query, Window
 from stowfast.errors import DamagedError
 from stowfast.records import Artifact
 from stowfast.testing.artifacts.bodies import BODY, KB, MB, cut, each, write
@@ -176,15 +177,15 @@ class _Counts(Forwards):
         self.calls += 1
         return await super().heads(streams)
 
-    async def streams(self, *args: Any, **options: Any) -> Listing:
+    async def streams(self, query: Query) -> Listing:
         """Forward."""
         self.calls += 1
-        return await super().streams(*args, **options)
+        return await super().streams(query)
 
-    async def read(self, *args: Any, **options: Any) -> Slice:
+    async def read(self, stream: str, window: Window = ALL) -> Slice:
         """Forward."""
         self.calls += 1
-        found = await super().read(*args, **options)
+        found = await super().read(stream, window)
         self.entries += sum(len(entry.data) for entry in found.entries)
         return found
 

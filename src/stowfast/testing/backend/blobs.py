@@ -6,7 +6,7 @@ import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from stowfast.abc import Change, Slice
+from stowfast.abc import Change, Query, Slice
 from stowfast.errors import ConflictError, InvalidError, NotFoundError, StowfastError, UnsupportedError
 from stowfast.testing.artifacts.bodies import fetch
 from stowfast.testing.clause import append, clauses, either, holds, raises, same, stored, told, unique
@@ -65,7 +65,7 @@ async def a_blob_is_invisible_until_it_is_linked(make: Make[Backend]) -> None:
         stream = unique("blob")
         blob = await place.write_blob(stream, _each([b"body"]))
         same(await place.read(stream), Slice(None, []), "a stream that has only a blob")
-        same((await place.streams(stream)).streams, [], "the listing of a stream that has only a blob")
+        same((await place.streams(Query(stream))).streams, [], "the listing of a stream that has only a blob")
         await raises(NotFoundError, _body(place, stream, blob), "a blob of a stream that is not begun")
         await append(place, stream, b"0")
         await raises(NotFoundError, _body(place, stream, blob), "a blob that no entry refers to")

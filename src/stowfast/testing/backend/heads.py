@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from stowfast.abc import MAX_HEAD_BYTES, Change, Slice
+from stowfast.abc import MAX_HEAD_BYTES, Change, Query, Slice
 from stowfast.errors import ConflictError, InvalidError
 from stowfast.testing.clause import append, clauses, either, holds, numbered, raises, same, stored, told, unique
 
@@ -124,7 +124,9 @@ async def a_condition_that_fails_stores_nothing(make: Make[Backend]) -> None:
             for change in (much._replace(**condition), Change(delete=True)._replace(**condition)):
                 await raises(ConflictError, place.commit(stream, change), f"a change with {condition}")
                 same(await place.read(stream), before, f"the stream after a conflict of {condition}")
-        same((await place.streams(stream, where={"k": "v"})).streams != [], True, "it is still found by its label")
+        same(
+            (await place.streams(Query(stream, where={"k": "v"}))).streams != [], True, "it is still found by its label"
+        )
 
 
 async def heads_come_in_the_order_asked(make: Make[Backend]) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
-from stowfast.abc import Change, Slice
+from stowfast.abc import Change, Query, Slice
 from stowfast.errors import ConflictError
 from stowfast.testing.clause import append, clauses, holds, numbered, positions, raises, same, told, unique
 
@@ -57,7 +57,9 @@ async def a_stream_begun_again_is_another(make: Make[Backend]) -> None:
             head = await _head(place, stream)
             same((receipt.first, head.first, head.next, head.length, head.base), (0, 0, 1, 1, 0), "where it begins")
             same((head.labels, head.note, head.expires_at), ({}, b"", None), "what it inherits")
-            same((await place.streams(stream, where={"k": "v"})).streams, [], "found by a label of its past life")
+            same(
+                (await place.streams(Query(stream, where={"k": "v"}))).streams, [], "found by a label of its past life"
+            )
             await place.commit(stream, Change(delete=True))
         same(len(lives), 6, "incarnations of six lives")
 
@@ -177,7 +179,7 @@ async def a_sweep_removes_the_expired_and_spares_the_living(make: Make[Backend])
         holds((await place.sweep()).streams >= 1, "a sweep counts the expired stream it removed")
         await place.sweep()
         same([await place.read(stream) for stream in (living, begun)], before, "the living after a sweep")
-        same(len((await place.streams(living, where={"k": "v"})).streams), 1, "found by a label after a sweep")
+        same(len((await place.streams(Query(living, where={"k": "v"}))).streams), 1, "found by a label after a sweep")
         await _nothing(place, gone)
 
 
@@ -220,9 +222,9 @@ async def _head(place: Backend, stream: str) -> Head:
 async def _nothing(place: Backend, stream: str) -> None:
     same(await place.read(stream), Slice(None, []), "what is read of a stream that is gone")
     same(await place.heads([stream]), [None], "the head of a stream that is gone")
-    same((await place.streams(stream)).streams, [], "a stream that is gone, listed by name")
-    same((await place.streams(stream, order="recent")).streams, [], "a stream that is gone, listed by recency")
-    same((await place.streams(stream, where={"k": "v"})).streams, [], "a stream that is gone, found by a label")
+    same((await place.streams(Query(stream))).streams, [], "a stream that is gone, listed by name")
+    same((await place.streams(Query(stream, order="recent"))).streams, [], "a stream that is gone, listed by recency")
+    same((await place.streams(Query(stream, where={"k": "v"}))).streams, [], "a stream that is gone, found by a label")
 
 
 def _now() -> int:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from stowfast.abc import Change
+from stowfast.abc import Change, Query
 from stowfast.errors import UnavailableError
 from stowfast.testing.clause import append, clauses, either, holds, numbered, raises, same, stored, unique
 
@@ -151,7 +151,7 @@ async def a_closed_place_gives_no_answer(make: Make[Backend]) -> None:
             "commit": lambda: append(place, stream, b"x"),
             "read": lambda: place.read(stream),
             "heads": lambda: place.heads([stream]),
-            "streams": lambda: place.streams(stream),
+            "streams": lambda: place.streams(Query(stream)),
             "wait": lambda: place.wait(stream, incarnation=None, next=0, timeout=0),
             "write_blob": lambda: place.write_blob(stream, chunks()),
             "read_blob": read_blob,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from stowfast.abc import MAX_ENTRY_BYTES, Change, Entry, Slice
+from stowfast.abc import MAX_ENTRY_BYTES, Change, Entry, Slice, Window
 from stowfast.errors import ConflictError, InvalidError
 from stowfast.testing.clause import append, clauses, either, holds, numbered, positions, raises, same, stored, unique
 
@@ -205,7 +205,11 @@ async def a_drop_takes_the_front(make: Make[Backend]) -> None:
     async with make() as place:
         await place.commit(stream, Change(drop_before=1))
         same(await positions(place, stream), [2, 3, 4, 5, 6], "positions after a drop of what is gone")
-        same([e.position for e in (await place.read(stream, limit=2)).entries], [2, 3], "the first two that are left")
+        same(
+            [e.position for e in (await place.read(stream, Window(limit=2))).entries],
+            [2, 3],
+            "the first two that are left",
+        )
 
 
 async def a_removal_beyond_the_end_stops_there(make: Make[Backend]) -> None:

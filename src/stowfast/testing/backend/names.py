@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from stowfast.abc import MAX_NAME_BYTES, Change, Listed
+from stowfast.abc import MAX_NAME_BYTES, Change, Listed, Query
 from stowfast.errors import InvalidError
 from stowfast.testing.clause import append, clauses, holds, raises, same, stored, told, unique
 
@@ -41,7 +41,7 @@ async def a_name_outside_its_bounds_is_refused(make: Make[Backend]) -> None:
         for name in ("", token + "\0", token + "\ud800", token + "x" * MAX_NAME_BYTES, token + "é" * 600):
             await raises(InvalidError, append(place, name, b"x"), f"a commit to a name of {len(name)} characters")
             await raises(InvalidError, place.write_blob(name, chunks()), f"a blob of a name of {len(name)} characters")
-        same((await place.streams(token)).streams, [], "streams that refused names left")
+        same((await place.streams(Query(token))).streams, [], "streams that refused names left")
 
 
 async def a_long_name_is_a_name(make: Make[Backend]) -> None:
@@ -53,7 +53,7 @@ async def a_long_name_is_a_name(make: Make[Backend]) -> None:
             await append(place, longest + last, last.encode())
         for last in "ab":
             same(await stored(place, longest + last), [last.encode()], f"entries of the name that ends with {last}")
-        listed = (await place.streams(longest)).streams
+        listed = (await place.streams(Query(longest))).streams
         same([one.name for one in listed], [longest + "a", longest + "b"], "long names in a listing")
 
 
@@ -71,7 +71,7 @@ async def no_two_names_are_taken_for_one(make: Make[Backend]) -> None:
         for name in ("a/b", "é", "A/B"):
             await place.commit(f"{token}/{name}", Change(delete=True))
         left = {name for name in HOSTILE if name not in ("a/b", "é", "A/B")}
-        listed = (await place.streams(f"{token}/", limit=len(HOSTILE))).streams
+        listed = (await place.streams(Query(f"{token}/", limit=len(HOSTILE)))).streams
         same({one.name.removeprefix(f"{token}/") for one in listed}, left, "names listed after three were deleted")
 
 
@@ -81,7 +81,7 @@ async def a_listing_is_in_the_order_of_code_points(make: Make[Backend]) -> None:
         token = unique()
         for name in HOSTILE:
             await append(place, f"{token}/{name}", b"x")
-        listed = (await place.streams(f"{token}/", limit=len(HOSTILE))).streams
+        listed = (await place.streams(Query(f"{token}/", limit=len(HOSTILE)))).streams
         same([one.name.removeprefix(f"{token}/") for one in listed], sorted(HOSTILE), "names in order")
 
 
@@ -96,7 +96,7 @@ async def a_listing_holds_exactly_what_begins_so(make: Make[Backend]) -> None:
         prefixes = ["", "a", "a_", "a%", "a*", "a?", "a[", "a\\", "A", "b", "c", "ae", "a\U0010ffff", "a\ud7ff",
                     "a\U0010ffff\U0010ffff", "a\U0010ffff\U0010ffff\U0010ffff", "ab\0"]  # fmt: skip
         for prefix in prefixes:
-            listed = (await place.streams(token + prefix)).streams
+            listed = (await place.streams(Query(token + prefix))).streams
             wanted = sorted(name for name in names if name.startswith(prefix))
             same([one.name.removeprefix(token) for one in listed], wanted, f"streams that begin with {prefix!r}")
 
@@ -112,7 +112,7 @@ async def a_listing_by_recency_shows_the_last_changed_first(make: Make[Backend])
             listed = await _told_apart(place, token, name, change)
             ordered = sorted(listed, key=lambda one: (-one.updated_at, one.name))
             same(listed, ordered, "streams by recency, and those of one time by name")
-        names = [one.name for one in (await place.streams(token, order="recent")).streams]
+        names = [one.name for one in (await place.streams(Query(token, order="recent"))).streams]
         same(names, [third, first, second], "the last changed first")
 
 
@@ -182,12 +182,12 @@ async def a_listing_has_the_heads_that_are_asked_for(make: Make[Backend]) -> Non
             await other.commit(changed, Change([b"y"], note=b"changed", labels={"half": "0"}))
             for order in orders:
                 for where in ({}, {"half": "0"}):
-                    asked: dict[str, Any] = {"where": where, "order": order}
-                    listed = (await place.streams(f"{token}/", heads=True, **asked)).streams
+                    query = Query(f"{token}/", where=where, order=order)
+                    listed = (await place.streams(query._replace(heads=True))).streams
                     heads = await other.heads([one.name for one in listed])
                     same([one.head for one in listed], heads, f"heads of a listing by {order} where {where}")
                     holds(changed in [one.name for one in listed], "what was changed is listed")
-                    bare = (await place.streams(f"{token}/", **asked)).streams
+                    bare = (await place.streams(query)).streams
                     same([one.head for one in bare], [None] * len(listed), "heads that nobody asked for")
 
 
@@ -197,10 +197,10 @@ async def a_cursor_of_another_order_is_refused(make: Make[Backend]) -> None:
         token = unique()
         await append(place, f"{token}a", b"x")
         await append(place, f"{token}b", b"x")
-        cursor = (await place.streams(token, limit=1)).after
+        cursor = (await place.streams(Query(token, limit=1))).after
         holds(cursor is not None, "a first page of two has a cursor")
         for after in (cursor, "nonsense", "", "12", "-1 a", "\u0661 a"):
-            await raises(InvalidError, place.streams(token, order="recent", after=after), f"after={after!r}")
+            await raises(InvalidError, place.streams(Query(token, order="recent", after=after)), f"after={after!r}")
 
 
 async def _told_apart(place: Backend, token: str, name: str, change: Change) -> list[Listed]:
@@ -208,7 +208,7 @@ async def _told_apart(place: Backend, token: str, name: str, change: Change) -> 
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         await place.commit(name, change)
-        listed = (await place.streams(token, order="recent")).streams
+        listed = (await place.streams(Query(token, order="recent"))).streams
         times = {one.name: one.updated_at for one in listed}
         if all(times[name] > times[other] for other in times.keys() - {name}):
             return listed
@@ -218,7 +218,7 @@ async def _told_apart(place: Backend, token: str, name: str, change: Change) -> 
 async def _paged(place: Backend, prefix: str, *, limit: int, **asked: Any) -> AsyncIterator[str]:
     after = None
     for _ in range(100):
-        page = await place.streams(prefix, after=after, limit=limit, **asked)
+        page = await place.streams(Query(prefix, after=after, limit=limit, **asked))
         holds(len(page.streams) <= limit, f"a page of {limit} has {len(page.streams)}")
         for one in page.streams:
             yield one.name

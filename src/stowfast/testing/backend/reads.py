@@ -6,7 +6,7 @@ import asyncio
 from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 
-from stowfast.abc import Change, Slice
+from stowfast.abc import Change, Query, Slice, Window
 from stowfast.testing.clause import append, clauses, numbered, positions, same, stored, unique
 
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ async def a_stream_that_is_not_there_reads_as_empty(make: Make[Backend]) -> None
     async with make() as place:
         stream = unique()
         for _ in range(2):
-            same(await place.read(stream, limit=3, newest=True), Slice(None, []), "an unknown stream")
+            same(await place.read(stream, Window(limit=3, newest=True)), Slice(None, []), "an unknown stream")
             same(await place.heads([stream]), [None], "the head of an unknown stream")
-        same((await place.streams(stream)).streams, [], "the listing of an unknown stream")
+        same((await place.streams(Query(stream))).streams, [], "the listing of an unknown stream")
 
 
 async def a_read_takes_its_window(make: Make[Backend]) -> None:
@@ -61,7 +61,7 @@ async def a_read_takes_its_window(make: Make[Backend]) -> None:
             window: list[int] = list(range(7))[start:stop]
             if limit is not None:
                 window = window[max(0, len(window) - limit) :] if newest else window[:limit]
-            head, entries = await place.read(stream, start=start, stop=stop, limit=limit, newest=newest)
+            head, entries = await place.read(stream, Window(start=start, stop=stop, limit=limit, newest=newest))
             asked = f"read(start={start}, stop={stop}, limit={limit}, newest={newest})"
             same([entry.position for entry in entries], window, asked)
             same(head and head.next, 7, f"the head of {asked}")
@@ -86,7 +86,7 @@ async def a_read_without_a_start_begins_at_the_base(make: Make[Backend]) -> None
             ({"start": 0, "limit": 6, "newest": True}, [2, 3, 4, 5, 6, 7]),
         )
         for asked, wanted in cases:
-            head, entries = await place.read(stream, **asked)
+            head, entries = await place.read(stream, Window(**asked))
             same([entry.position for entry in entries], wanted, f"read with {asked} and base 4")
             same(head and (head.base, head.first, head.length), (4, 0, 8), "base, first and length")
         await place.commit(stream, Change(base=0))
@@ -112,7 +112,7 @@ async def a_read_ends_with_the_entry_that_fills_it(make: Make[Backend]) -> None:
             ({"max_bytes": 4, "newest": True, "stop": 4}, [1, 2, 3]),
         )
         for asked, wanted in cases:
-            entries = (await place.read(stream, **asked)).entries
+            entries = (await place.read(stream, Window(**asked))).entries
             same([entry.position for entry in entries], wanted, f"read with {asked}")
 
 

@@ -6,6 +6,7 @@ import asyncio
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from stowfast.abc import ALL, Window
 from stowfast.errors import ConflictError, InvalidError, UnavailableError
 from stowfast.testing.clause import clauses, either, holds, raises, same, unique
 from stowfast.testing.data.messages import MESSAGES as SHAPES
@@ -221,8 +222,8 @@ CLAUSES = clauses(__name__)
 class _SizesOfReads(Forwards):
     sizes: tuple[int, ...] = ()
 
-    async def read(self, *args: Any, **options: Any) -> Slice:
-        found = await super().read(*args, **options)
+    async def read(self, stream: str, window: Window = ALL) -> Slice:
+        found = await super().read(stream, window)
         self.sizes += (sum(len(entry.data) for entry in found.entries),)
         return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from stowfast.abc import Change, Slice
+from stowfast.abc import ALL, Change, Slice, Window
 from stowfast.errors import DamagedError
 from stowfast.records import Retention
 from stowfast.testing.clause import clauses, either, raises, same, unique
@@ -101,7 +101,7 @@ async def a_damaged_version_is_no_reason_to_end_others(make: Make[Stores]) -> No
             keeps_three = type(stores.tasks)(stores.backend, retention=Retention(versions=3))
             await saved(keeps_three, copy, noise(300, "new"))
             await saved(keeps_three, copy, noise(300, "newer"))
-            left = [entry.position for entry in (await stores.backend.read(f"tasks/{copy}", start=0)).entries]
+            left = [entry.position for entry in (await stores.backend.read(f"tasks/{copy}", Window(start=0))).entries]
             same(left[-3:], [3, 4, 5], f"the last versions of a task in which byte {offset} of one was damaged")
 
 
@@ -117,10 +117,10 @@ class _Damages(Forwards):
         self._known.clear()
         return await super().commit(stream, change)
 
-    async def read(self, *args: Any, **options: Any) -> Slice:
-        asked = repr((args, options))
+    async def read(self, stream: str, window: Window = ALL) -> Slice:
+        asked = repr((stream, window))
         if asked not in self._known:  # once is enough of what stays as it is
-            self._known[asked] = await super().read(*args, **options)
+            self._known[asked] = await super().read(stream, window)
         head, entries = self._known[asked]
         found = [(entry, self.stored.get(entry.position)) for entry in entries]
         return Slice(head, [one if data is None else type(one)(*_fields(one, data)) for one, data in found])

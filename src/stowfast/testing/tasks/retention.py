@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
+from stowfast.abc import ALL, Window
 from stowfast.errors import InvalidError, NotFoundError
 from stowfast.records import Retention, TaskState
 from stowfast.testing.clause import clauses, holds, raises, same, tick, unique
@@ -121,7 +122,7 @@ async def old_versions_take_no_room(make: Make[Stores]) -> None:
             for number in range(90):
                 await stores.tasks.save(TaskState(task_id=task, data=shape(number)), retention=retention)
                 if number in (29, 89) or retention.versions == 1:
-                    _, entries = await stores.backend.read(f"tasks/{task}", start=0)
+                    _, entries = await stores.backend.read(f"tasks/{task}", Window(start=0))
                     sizes.append(sum(len(entry.data) for entry in entries))
                     holds(retention.versions != 1 or len(entries) == 1, f"{len(entries)} stored where one is kept")
             holds(sizes[-1] <= 3 * sizes[0], f"a task that keeps {retention} grew to {sizes[-1]:,} bytes")
@@ -235,12 +236,12 @@ class _BetweenReads(Forwards):
     act: Any = None
     reads = 0
 
-    async def read(self, *args: Any, **options: Any) -> Slice:
+    async def read(self, stream: str, window: Window = ALL) -> Slice:
         self.reads += 1
         if self.reads == 2 and self.act is not None:
             act, self.act = self.act, None
             await act()
-        return await super().read(*args, **options)
+        return await super().read(stream, window)
 
 
 CLAUSES: Final = clauses(__name__)

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
+from stowfast.abc import ALL, Query, Window
 from stowfast.records import TaskState
 from stowfast.stores.codec import from_time
 from stowfast.testing.clause import holds, same
@@ -138,20 +139,20 @@ class Tells(Forwards):
         self.changes.append(change)
         return receipt
 
-    async def read(self, *args: Any, **options: Any) -> Slice:
+    async def read(self, stream: str, window: Window = ALL) -> Slice:
         """Forward, and count."""
         self.asked += 1
-        return await super().read(*args, **options)
+        return await super().read(stream, window)
 
     async def heads(self, streams: Sequence[str]) -> list[Head | None]:
         """Forward, and count."""
         self.asked += 1
         return await super().heads(streams)
 
-    async def streams(self, *args: Any, **options: Any) -> Listing:
+    async def streams(self, query: Query) -> Listing:
         """Forward, and count."""
         self.asked += 1
-        return await super().streams(*args, **options)
+        return await super().streams(query)
 
 
 class LetsOthers(Forwards):
@@ -173,20 +174,20 @@ class LetsOthers(Forwards):
         await self._wait()
         return receipt
 
-    async def read(self, *args: Any, **options: Any) -> Slice:
+    async def read(self, stream: str, window: Window = ALL) -> Slice:
         """Forward, after others."""
         await self._wait()
-        return await super().read(*args, **options)
+        return await super().read(stream, window)
 
     async def heads(self, streams: Sequence[str]) -> list[Head | None]:
         """Forward, after others."""
         await self._wait()
         return await super().heads(streams)
 
-    async def streams(self, *args: Any, **options: Any) -> Listing:
+    async def streams(self, query: Query) -> Listing:
         """Forward, after others."""
         await self._wait()
-        return await super().streams(*args, **options)
+        return await super().streams(query)
 
 
 class Meanwhile(Forwards):

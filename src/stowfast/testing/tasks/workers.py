@@ -14,7 +14,7 @@ from stowfast.testing.tasks.leases import HOUR, MOMENT
 from stowfast.testing.tasks.states import At, Meanwhile, both, loads, saved, when
 
 if TYPE_CHECKING:
-    from stowfast.abc import Listing
+    from stowfast.abc import Listing, Query
     from stowfast.stores import Stores, Tasks
     from stowfast.testing.clause import Make
 
@@ -142,8 +142,8 @@ async def a_worker_never_gets_what_was_finished_meanwhile(make: Make[Stores]) ->
 
 
 class _SmallPages(Forwards):
-    async def streams(self, prefix: str, *, limit: int = 100, **options: Any) -> Listing:
-        return await super().streams(prefix, limit=min(limit, 2), **options)
+    async def streams(self, query: Query) -> Listing:
+        return await super().streams(query._replace(limit=min(query.limit, 2)))
 
 
 CLAUSES: Final = clauses(__name__)

@@ -6,7 +6,7 @@ import pytest
 
 import stowfast
 from stowfast import ConflictError
-from stowfast.abc import Slice
+from stowfast.abc import ALL, Slice
 from stowfast.backends.memory import MemoryBackend
 from stowfast.testing import Shared
 from stowfast.testing.faults import Forwards
@@ -20,8 +20,8 @@ class WrittenBySlowClocks(Forwards):
     async def heads(self, streams):
         return [head and head._replace(updated_at=head.updated_at - HOUR) for head in await super().heads(streams)]
 
-    async def read(self, *args, **options):
-        head, entries = await super().read(*args, **options)
+    async def read(self, stream, window=ALL):
+        head, entries = await super().read(stream, window)
         return Slice(head and head._replace(updated_at=head.updated_at - HOUR), entries)
 
 

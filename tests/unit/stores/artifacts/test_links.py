@@ -14,7 +14,7 @@ import pytest
 
 import stowfast
 from stowfast import Artifact, InvalidError, NotFoundError, UnsupportedError
-from stowfast.abc import Backend, Change
+from stowfast.abc import Backend, Change, Query, Window
 from stowfast.backends.memory import MemoryBackend
 from stowfast.backends.objects.backend import ObjectBackend
 from stowfast.testing.faults import Forwards, Prefixed
@@ -112,7 +112,7 @@ async def test_copies_of_versions_go_one_by_one(monkeypatch: pytest.MonkeyPatch)
                 monkeypatch.setattr(time, "time_ns", lambda days=days: clock() + days * DAY * 1_000)
                 await stores.artifacts.update(Artifact(artifact_id="a", content=b"%d" % days))
                 await stores.artifacts.url("a", expires=timedelta(days=1))
-            _, entries = await stores.backend.read("links/a", start=0)
+            _, entries = await stores.backend.read("links/a", Window(start=0))
             assert len(entries) == 3  # two days and an hour each
 
 
@@ -122,7 +122,7 @@ async def test_many_who_ask_at_once_are_all_answered() -> None:
             await stores.artifacts.create(Artifact(artifact_id="a", content=SMALL))
             urls = await asyncio.gather(*(one.artifacts.url("a") for one in (stores, others) for _ in range(5)))
             assert [await fetch(url) for url in urls] == [SMALL] * 10
-            _, entries = await stores.backend.read("links/a", start=0)
+            _, entries = await stores.backend.read("links/a", Window(start=0))
             assert len(entries) == 1
 
 
@@ -170,7 +170,7 @@ async def test_what_has_no_links_says_so_and_writes_nothing(content: bytes, tmp_
                 await stores.artifacts.create(Artifact(artifact_id="a", content=content))
                 with pytest.raises(UnsupportedError, match=reason):
                     await stores.artifacts.url("a")
-                assert (await stores.backend.streams("links/")).streams == []
+                assert (await stores.backend.streams(Query("links/"))).streams == []
                 with pytest.raises(NotFoundError, match="there is no artifact 'none'"):
                     await stores.artifacts.url("none")
         assert len([key for key in server.objects if "/b/" in key]) == (content is LARGE)

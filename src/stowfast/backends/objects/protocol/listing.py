@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from stowfast.abc import Head, Listed, Listing
+from stowfast.abc import Head, Listed, Listing, Query
 from stowfast.backends.objects.protocol.index import Directory, open_directory
 from stowfast.backends.objects.protocol.keys import HEADS, place_at, place_of, prefix_of
 from stowfast.backends.objects.protocol.load import shown
@@ -73,28 +73,16 @@ class _Candidate(NamedTuple):
         return (-self.item.modified, self.name)
 
 
-class _Query(NamedTuple):
-    """What `Backend.streams` was asked for."""
+class _Search(NamedTuple):
+    """A query, its parsed cursor, and the index that answers it where there is one."""
 
-    prefix: str
-    where: Mapping[str, str]
+    query: Query
     last: Listed | None
-    limit: int
     world: World
-    heads: bool
     directory: Directory | None
 
 
-def listing(
-    prefix: str,
-    where: Mapping[str, str],
-    order: Literal["name", "recent"],
-    last: Listed | None,
-    limit: int,
-    world: World,
-    *,
-    heads: bool = False,
-) -> Steps[Listing]:
+def listing(query: Query, last: Listed | None, world: World) -> Steps[Listing]:
     """List streams, a page at a time.
 
     Only where streams expire, are asked for by labels or with their heads, or have names too long for a key, more than
@@ -102,54 +90,54 @@ def listing(
     Keys are in the order of names, so a page by name reads no more of the listing than it shows; one by recency reads
     it to its end, a request for each thousand.
     """
-    folder = prefix_of(prefix)
+    folder = prefix_of(query.prefix)
     directory = None
-    if (where or heads) and folder.folder != HEADS:
+    if (query.where or query.heads) and folder.folder != HEADS:
         directory = yield from open_directory(folder.folder)
-    query = _Query(prefix, where, last, limit, world, heads, directory)
+    search = _Search(query, last, world, directory)
     page = None
-    if order == "name" and folder.whole_kind:
-        page = yield from _in_order(query, folder)
+    if query.order == "name" and folder.whole_kind:
+        page = yield from _in_order(search, folder)
     if page is None:
         items = (yield List(folder.folder)).items
         found = yield from _candidates(query, folder, items)
-        if order == "name":
+        if query.order == "name":
             found.sort(key=lambda one: one.name)
             found = [one for one in found if last is None or one.name > last.name]
         else:
             found.sort(key=lambda one: one.recency)
             found = [one for one in found if last is None or one.recency > (-last.updated_at, last.name)]
-        page = yield from _shown(query, found, limit + 1)
+        page = yield from _shown(search, found, query.limit + 1)
         if directory is not None:
             yield from directory.keep(items, world)
-    more = len(page) > limit
-    page = page[:limit]
-    return Listing(page, after_cursor(order, page[-1]) if page and more else None)
+    more = len(page) > query.limit
+    page = page[: query.limit]
+    return Listing(page, after_cursor(query.order, page[-1]) if page and more else None)
 
 
-def _in_order(query: _Query, folder: Prefix) -> Steps[list[Listed] | None]:
+def _in_order(search: _Search, folder: Prefix) -> Steps[list[Listed] | None]:
     """List from where the page begins on. None: there are names in it that do not lie where they belong."""
     after = folder.before
-    if query.last is not None:
-        place = place_of(query.last.name)
+    if search.last is not None:
+        place = place_of(search.last.name)
         if not place.is_orderly:
             return None
         after = max(after or "", place.head)
     page: list[Listed] = []
     while True:
-        items, complete = yield List(folder.folder, after, query.limit + 1)
+        items, complete = yield List(folder.folder, after, search.query.limit + 1)
         places = [place_at(item.key) for item in items]
         if not all(place is None or place.is_orderly for place in places):
             return None
-        found = yield from _candidates(query, folder, items)
-        page += yield from _shown(query, found, query.limit + 1 - len(page))
+        found = yield from _candidates(search.query, folder, items)
+        page += yield from _shown(search, found, search.query.limit + 1 - len(page))
         beyond = any(item.key > folder.head and not item.key.startswith(folder.head) for item in items[-1:])
-        if len(page) > query.limit or complete or beyond:
+        if len(page) > search.query.limit or complete or beyond:
             return page
         after = items[-1].key
 
 
-def _candidates(query: _Query, folder: Prefix, items: Sequence[Item]) -> Steps[list[_Candidate]]:
+def _candidates(query: Query, folder: Prefix, items: Sequence[Item]) -> Steps[list[_Candidate]]:
     """Return those of the keys whose names begin as asked. Names that keys do not tell are read from their heads."""
     found: list[_Candidate] = []
     long: list[Item] = []
@@ -171,27 +159,27 @@ def _candidates(query: _Query, folder: Prefix, items: Sequence[Item]) -> Steps[l
     return found
 
 
-def _shown(query: _Query, found: Sequence[_Candidate], enough: int) -> Steps[list[Listed]]:
+def _shown(search: _Search, found: Sequence[_Candidate], enough: int) -> Steps[list[Listed]]:
     """Return those of the candidates that live and have the labels, in their order, until there are enough."""
-    shown: list[Listed] = []
+    query, shown = search.query, list[Listed]()
     rest = list(found)
     while rest and len(shown) < enough:
         group, rest = rest[:_TOGETHER], rest[_TOGETHER:]
         asked = [one for one in group if query.where or query.heads or one.item.size % 4 == EXPIRING]
-        states = yield from _states(query, asked)
+        states = yield from _states(search, asked)
         for one in group:
             head = None
             if one in asked:
                 state = states.get(one.name)
-                head = living(state.head, query.world.now()) if state is not None else None
-                if head is None or not query.where.items() <= head.labels.items():
+                head = living(state.head, search.world.now()) if state is not None else None
+                if head is None or not (query.where or {}).items() <= head.labels.items():
                     continue
             shown.append(Listed(one.name, one.item.modified, head if query.heads else None))
     return shown
 
 
-def _states(query: _Query, asked: Sequence[_Candidate]) -> Steps[dict[str, State]]:
-    directory = query.directory
+def _states(search: _Search, asked: Sequence[_Candidate]) -> Steps[dict[str, State]]:
+    directory = search.directory
     known = {one.name: directory.find(one.name, one.item) for one in asked} if directory is not None else {}
     states = {name: state for name, state in known.items() if state is not None}
     unknown = [one for one in asked if one.name not in states]

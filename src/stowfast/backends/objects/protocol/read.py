@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
-from stowfast.abc import Slice
+from stowfast.abc import Slice, Window
 from stowfast.backends.objects.protocol.load import (
     WHOLE,
     VanishedError,
@@ -28,19 +28,9 @@ if TYPE_CHECKING:
     from stowfast.backends.objects.protocol.segment import Block
     from stowfast.backends.objects.protocol.state import SegmentRef, State
 
-__all__ = ["Window", "find_blob", "read"]
+__all__ = ["find_blob", "read"]
 
 _TRIES: Final = 20
-
-
-class Window(NamedTuple):
-    """What `Backend.read` was asked for."""
-
-    start: int | None = None
-    stop: int | None = None
-    limit: int | None = None
-    newest: bool = False
-    max_bytes: int | None = None
 
 
 def read(name: str, known: State | None, window: Window, world: World) -> Steps[tuple[State, Slice]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from stowfast.abc import Window
 from stowfast.errors import NotFoundError
 from stowfast.stores.artifacts.live.build import Build, live_stream_of
 from stowfast.stores.artifacts.lookup import find_version
@@ -47,7 +48,7 @@ async def _written(backend: Backend, begun: Head) -> AsyncGenerator[bytes, None]
     """Yield what a live build holds, as it comes, until it is gone or has failed."""
     position = 0
     while True:
-        head, entries = await backend.read(begun.name, start=position, max_bytes=_PAGE_BYTES)
+        head, entries = await backend.read(begun.name, Window(start=position, max_bytes=_PAGE_BYTES))
         if head is None or head.incarnation != begun.incarnation:
             return
         for entry in entries:
@@ -75,7 +76,7 @@ async def newest_info(backend: Backend, artifact_id: str) -> ArtifactInfo | None
     """Return what is known of the newest version; where there is none yet, of the live build; None for neither."""
     stream = stream_of(artifact_id)
     for _ in range(2):  # a build that is gone at the second look was finished, or collected, between the two
-        head, entries = await backend.read(stream, limit=1, newest=True)
+        head, entries = await backend.read(stream, Window(limit=1, newest=True))
         if head is None or head.next:
             return Version.read(artifact_id, head, entries[0]).info if head is not None and entries else None
         (live,) = await backend.heads([live_stream_of(artifact_id)])
@@ -107,7 +108,7 @@ async def _finished(backend: Backend, artifact_id: str, build: Build) -> Version
     for start in dict.fromkeys((build.after, 0)):
         position = start
         while True:
-            head, entries = await backend.read(stream_of(artifact_id), start=position, max_bytes=_PAGE_BYTES)
+            head, entries = await backend.read(stream_of(artifact_id), Window(start=position, max_bytes=_PAGE_BYTES))
             if head is None or not entries:
                 break
             for entry in entries:

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
-from stowfast.abc import Change
+from stowfast.abc import Change, Window
 from stowfast.errors import ConflictError, InvalidError, StowfastError, UnavailableError
 from stowfast.semantics import new_id
 from stowfast.stores.artifacts.live.build import REMAINS, SIGN_OF_LIFE, SILENCE, Build, later, live_stream_of
@@ -258,7 +258,7 @@ class LiveWriter:
     async def _written(self) -> AsyncGenerator[bytes, None]:
         position = 0
         while position < self._pieces:
-            head, entries = await self._backend.read(self._live, start=position, max_bytes=CHUNK)
+            head, entries = await self._backend.read(self._live, Window(start=position, max_bytes=CHUNK))
             if head is None or head.incarnation != self._incarnation or not entries:
                 raise self._gone()
             for entry in entries:

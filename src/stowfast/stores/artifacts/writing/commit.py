@@ -6,6 +6,7 @@ import mimetypes
 import os
 from typing import TYPE_CHECKING, Any, Final
 
+from stowfast.abc import Window
 from stowfast.errors import ConflictError, InvalidError, NotFoundError
 from stowfast.stores.artifacts.lookup import find_call
 from stowfast.stores.artifacts.records import DESCRIBES, Version, info_of, newest_of, stream_of
@@ -62,7 +63,7 @@ async def add(
         return error.version.info
     if receipt.repeated:
         # What is there is what the first call stored, whatever this one was given.
-        now, entries = await backend.read(stream, start=receipt.first, stop=receipt.next)
+        now, entries = await backend.read(stream, Window(start=receipt.first, stop=receipt.next))
         if now is not None and now.incarnation == receipt.incarnation and entries:
             return Version.read(artifact_id, receipt, entries[0]).info
     return info_of(artifact_id, known, receipt, receipt.first, receipt.committed_at)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import stowfast
-from stowfast.abc import Change
+from stowfast.abc import Change, Query
 from stowfast.backends.objects.protocol import index
 from stowfast.backends.objects.protocol.commit import commit
 from stowfast.backends.objects.protocol.index import DIRECTORIES, lines_of
@@ -115,7 +115,7 @@ class Stepped:
 
     def __init__(self, bucket: Bucket, world: World) -> None:
         self._bucket = bucket
-        self._steps = listing("s/", {}, "recent", None, 100, world, heads=True)
+        self._steps = listing(Query("s/", order="recent", heads=True), None, world)
         self.put = next(self._steps)
         while not isinstance(self.put, Put):
             self.put = self._steps.send(perform(bucket, self.put))
