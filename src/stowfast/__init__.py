@@ -9,7 +9,8 @@ crashes, and answers lost on the way.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.errors import (
     ConflictError,
@@ -38,6 +39,11 @@ from stowfast.stores import Artifacts, Messages, Stores, Tasks
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from types import ModuleType
+
+    from stowfast import aws as aws
+    from stowfast import sync as sync
+    from stowfast import testing as testing
 
 __all__ = [
     "Artifact",
@@ -70,22 +76,47 @@ __all__ = [
 
 __version__ = "0.1.0"
 
+_LOADED_AT_FIRST_USE: Final = frozenset({"aws", "sync", "testing"})
+
+
+if not TYPE_CHECKING:  # a type checker that sees a module's __getattr__ accepts every misspelt name
+
+    def __getattr__(name: str) -> ModuleType:
+        if name in _LOADED_AT_FIRST_USE:
+            return import_module(f"stowfast.{name}")
+        raise AttributeError(f"module 'stowfast' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LOADED_AT_FIRST_USE})
+
 
 def open(url: str, **options: Any) -> Opening:
-    """Open the place that a URL means.
+    """Open the three stores on the backend that a URL names.
 
         async with stowfast.open("sqlite:///agent.db") as stores: ...
 
-    or `stores = await stowfast.open(url)` and `await stores.close()` later.
+    or `stores = await stowfast.open(url)` and `await stores.close()` later. The scheme names the backend:
+
+    | scheme | example | backend |
+    |---|---|---|
+    | `memory` | `memory:` | this process, for tests |
+    | `sqlite` | `sqlite:///agent.db`, `sqlite:////var/lib/agent.db` | a file: a relative path, an absolute path |
+    | `s3` | `s3://bucket/prefix` | Amazon S3 and compatible stores |
+    | `gs` | `gs://bucket/prefix` | Google Cloud Storage |
+    | `az` | `az://container/prefix` | Azure Blob Storage |
+
+    `s3`, `gs` and `az` need `pip install 'stowfast[s3]'`. Other packages add schemes as entry points of the group
+    `stowfast.backends`.
 
     Args:
-        url: `memory:`, `sqlite:///relative.db`, `sqlite:////absolute/path.db`. What follows a `?` are options.
+        url: the scheme, the address, and options of the backend after a `?`.
         options: the same options as keyword arguments.
 
     Raises:
-        InvalidError: the URL or an option is wrong. The error says what there is.
-        UnsupportedError: the place cannot do what Stowfast needs, or its driver is not installed.
-        UnavailableError: the place gives no answer.
+        InvalidError: the URL or an option is wrong. The error lists the valid ones.
+        UnsupportedError: the backend lacks a feature that Stowfast needs, or its driver is not installed.
+        UnavailableError: the backend does not answer.
     """
     return Opening(url, options)
 
