@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+OLD_NAME = "hold" + "fast"  # in two parts, so that this file does not hold it
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 # Written so that this file does not hold what it looks for.
 FOREIGN = {
@@ -34,6 +35,15 @@ def test_no_file_names_one_machine_or_one_index() -> None:
         for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1)
         for what, pattern in FOREIGN.items()
         if pattern.search(line) or (what.startswith("a folder") and f"{ROOT}/" in line)
+    ]
+    assert found == []
+
+
+def test_the_old_name_stands_nowhere() -> None:
+    found = [
+        str(path.relative_to(ROOT))
+        for path in committed()
+        if OLD_NAME in str(path.relative_to(ROOT)).lower() or OLD_NAME.encode() in path.read_bytes().lower()
     ]
     assert found == []
 
