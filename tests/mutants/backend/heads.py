@@ -5,7 +5,7 @@ import time
 
 from stowfast.abc import ALL, KEEP, MAX_HEAD_BYTES, Change, Receipt, Slice, Swept, Window
 from stowfast.backends.memory import MemoryBackend
-from stowfast.errors import NotFoundError
+from stowfast.errors import ConflictError, NotFoundError
 from stowfast.testing.backend import heads as waist_heads
 from stowfast.testing.backend import incarnations, lifecycle
 from tests.mutants import breaks
@@ -30,6 +30,28 @@ class NotesAreText(MemoryBackend):
     async def commit(self, stream, change):
         note = change.note and change.note.decode(errors="replace").encode()
         return await super().commit(stream, change._replace(note=note))
+
+
+@breaks(waist_heads.revision_0_is_that_of_a_stream_that_does_not_exist)
+class RefusesRevision0OfANewStream(MemoryBackend):
+    async def commit(self, stream, change):
+        if change.revision is not None and (await self.heads([stream]))[0] is None:
+            raise ConflictError(f"{stream!r} is not there", current=0)
+        return await super().commit(stream, change)
+
+
+@breaks(waist_heads.revision_0_is_that_of_a_stream_that_does_not_exist)
+class TakesAnyRevisionForANewStream(MemoryBackend):
+    async def commit(self, stream, change):
+        there = (await self.heads([stream]))[0] is not None
+        return await super().commit(stream, change if there else change._replace(revision=None))
+
+
+@breaks(waist_heads.a_removal_of_nothing_leaves_the_revision)
+class CountsEveryRemoval(MemoryBackend):
+    async def commit(self, stream, change):
+        removes = change.cut_from is not None or change.drop_before is not None
+        return await super().commit(stream, change._replace(note=b"") if removes and change.note is None else change)
 
 
 @breaks(waist_heads.a_head_alone_begins_a_stream)

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from stowfast.abc import ALL, MAX_ENTRY_BYTES, Change, Receipt, Slice, Window
 from stowfast.backends.memory import MemoryBackend
-from stowfast.errors import ConflictError
+from stowfast.errors import ConflictError, InvalidError
 from stowfast.semantics import apply
 from stowfast.testing.backend import heads as waist_heads
 from stowfast.testing.backend import lifecycle, log, reads
@@ -57,6 +57,21 @@ class StoresText(MemoryBackend):
 class CutsLargeEntriesShort(MemoryBackend):
     async def commit(self, stream, change):
         entries = [entry[:MAX_ENTRY_BYTES] for entry in change.entries]
+        return await super().commit(stream, change._replace(entries=entries))
+
+
+@breaks(log.an_entry_of_the_largest_size_is_stored)
+class RefusesTheLargestEntry(MemoryBackend):
+    async def commit(self, stream, change):
+        if any(len(entry) >= MAX_ENTRY_BYTES for entry in change.entries):
+            raise InvalidError("an entry is over the limit")
+        return await super().commit(stream, change)
+
+
+@breaks(log.an_entry_that_is_not_bytes_is_refused)
+class TakesOtherBuffers(MemoryBackend):
+    async def commit(self, stream, change):
+        entries = [bytes(entry) if isinstance(entry, bytearray | memoryview) else entry for entry in change.entries]
         return await super().commit(stream, change._replace(entries=entries))
 
 

@@ -99,6 +99,34 @@ async def a_revision_counts_all_but_plain_appends(make: Make[Backend]) -> None:
             holds(after.revision > before.revision, f"revision goes up with {told(change)}")
 
 
+async def revision_0_is_that_of_a_stream_that_does_not_exist(make: Make[Backend]) -> None:
+    """`revision=0` begins a stream; any other revision is a ConflictError there, and nothing is stored."""
+    async with make() as place:
+        stream = unique()
+        for wrong in (1, -1):
+            change = Change([b"x"], labels={"k": "v"}, revision=wrong)
+            error = await raises(ConflictError, place.commit(stream, change), f"revision={wrong} of a new stream")
+            same(error.current, 0, "`current` of the error")
+            same(await place.heads([stream]), [None], "the head after a conflict")
+        for begun in ("new", "deleted"):
+            await place.commit(stream, Change([b"x"], labels={"k": "v"}, revision=0))
+            same((await _head(place, stream)).length, 1, f"length of a {begun} stream begun with revision=0")
+            await place.commit(stream, Change(delete=True))
+
+
+async def a_removal_of_nothing_leaves_the_revision(make: Make[Backend]) -> None:
+    """A cut at the end or beyond it, and a drop of positions already gone, change neither entries nor `revision`."""
+    async with make() as place:
+        stream = unique()
+        await append(place, stream, *numbered(4))
+        await place.commit(stream, Change(drop_before=1))
+        before = await _head(place, stream)
+        for change in (Change(cut_from=4), Change(cut_from=99), Change(drop_before=1), Change(drop_before=0)):
+            await place.commit(stream, change)
+            after = await _head(place, stream)
+            same((after.revision, after.next, after.length), (before.revision, 4, 3), f"the head after {told(change)}")
+
+
 async def of_racing_changes_under_one_revision_one_wins(make: Make[Backend]) -> None:
     """Of racing changes of labels under the same `revision` exactly one is made, and appends are not in its way."""
     async with make() as one, make() as other:

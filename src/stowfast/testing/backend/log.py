@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.abc import MAX_ENTRY_BYTES, Change, Entry, Slice, Window
 from stowfast.errors import ConflictError, InvalidError
@@ -66,6 +66,25 @@ async def an_entry_over_its_bound_is_refused(make: Make[Backend]) -> None:
         change = Change([b"small", bytes(MAX_ENTRY_BYTES + 1)], labels={"k": "v"})
         await raises(InvalidError, place.commit(stream, change), "an entry over the bound")
         same(await place.read(stream), Slice(None, []), "what a refused change left")
+
+
+async def an_entry_of_the_largest_size_is_stored(make: Make[Backend]) -> None:
+    """An entry of exactly `MAX_ENTRY_BYTES` is stored and comes back whole."""
+    async with make() as place:
+        stream, largest = unique(), b"\0\1" * (MAX_ENTRY_BYTES // 2)
+        await append(place, stream, largest)
+        holds(await stored(place, stream) == [largest], "the largest entry comes back as it was given")
+        await place.commit(stream, Change(delete=True))
+
+
+async def an_entry_that_is_not_bytes_is_refused(make: Make[Backend]) -> None:
+    """An entry of another type than `bytes` is an InvalidError, and nothing of its batch is stored."""
+    wrong: tuple[Any, ...] = ("text", bytearray(b"array"), memoryview(b"view"), 7, None)
+    async with make() as place:
+        for entry in wrong:
+            stream = unique()
+            await raises(InvalidError, place.commit(stream, Change([b"bytes", entry])), f"the entry {entry!r}")
+            same(await place.read(stream), Slice(None, []), "what a refused change left")
 
 
 async def a_change_of_nothing_begins_nothing(make: Make[Backend]) -> None:
