@@ -199,6 +199,11 @@ class Change(NamedTuple):
     blobs: Sequence[str] = ()
     cold: bool = False
 
+    @property
+    def is_plain(self) -> bool:
+        """The change only appends entries: no condition, no op_id, no removal, no other addition."""
+        return self == Change(self.entries)
+
 
 class Backend(ABC):
     """A place where streams and blobs live. Ten methods, all required, and `blob_url` where there are links.
@@ -217,6 +222,28 @@ class Backend(ABC):
     in_place: ClassVar[bool] = False
     """Every await in this backend goes through `stowfast.blocking`, so that the sync face may run it in the calling
     thread instead of handing it to an event loop."""
+
+    @classmethod
+    async def open(cls, *args: Any, **options: Any) -> Backend:
+        """Open the backend of a URL: `open(url, **options)`. `stowfast.open` calls it for the schemes of this class.
+
+        A backend that has a scheme overrides this and names its options as keyword parameters, each of which also
+        takes text, since a URL's query has text only. An entry point of the group `stowfast.backends` maps a scheme
+        to the class: `myscheme = "mypackage.backend:MyBackend"`. A wrapper has no scheme and leaves this as it is.
+
+        Raises:
+            InvalidError: the URL or an option is wrong.
+            UnsupportedError: this class has no URL.
+            UnavailableError: the backend gives no answer.
+        """
+        raise UnsupportedError(f"{cls.__name__} has no URL: make it in Python")
+
+    @classmethod
+    def option_names(cls, scheme: str) -> Sequence[str]:
+        """Return the names of the options that `open` takes for a scheme: its keyword parameters, if not overridden."""
+        import inspect
+
+        return [name for name in inspect.signature(cls.open).parameters if name != "url"]
 
     @abstractmethod
     async def commit(self, stream: str, change: Change) -> Receipt:

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import quote
 
 from stowfast.errors import InvalidError
@@ -17,6 +17,7 @@ from stowfast.stores import Artifacts, Messages, Tasks
 
 if TYPE_CHECKING:
     from stowfast.abc import Backend
+    from stowfast.backends.objects.backend import ObjectBackend
 
 __all__ = ["S3ArtifactStore", "S3MessageStore", "S3TaskStateStore"]
 
@@ -52,7 +53,7 @@ class _InBucket:
         if not bucket or not bucket.isascii() or any(character in "/?#@%" for character in bucket):
             raise InvalidError(f"{bucket!r} is no name of a bucket: give prefix= and options by themselves")
         backend, url, _ = find(f"s3://{bucket}/{quote(prefix)}")
-        place: Backend = backend.at(url, region=region, endpoint_url=endpoint_url, **options)  # type: ignore[attr-defined]
+        place = cast("type[ObjectBackend]", backend).at(url, region=region, endpoint_url=endpoint_url, **options)
         super().__init__(place)  # type: ignore[call-arg]
 
     async def close(self) -> None:

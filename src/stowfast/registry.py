@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
@@ -67,14 +66,11 @@ async def connect(url: str, **options: Any) -> Backend:
     _check_options(scheme, backend, options)
     if twice := sorted(options.keys() & from_url.keys()):
         raise InvalidError(f"{scheme}: {', '.join(twice)} is in the URL and beside it: give it once")
-    opened: Backend = await backend.open(address, **from_url, **options)  # type: ignore[attr-defined]
-    return opened
+    return await backend.open(address, **from_url, **options)
 
 
 def _check_options(scheme: str, backend: type[Backend], options: dict[str, Any]) -> None:
-    named = getattr(backend, "option_names", None)  # where one class serves several schemes, whose options differ
-    parameters = inspect.signature(backend.open).parameters  # type: ignore[attr-defined]
-    known = list(named(scheme)) if named is not None else [name for name in parameters if name != "url"]
+    known = backend.option_names(scheme)
     if unknown := sorted(options.keys() - set(known)):
         # What is no name may be the rest of a password that has a question mark.
         named = ", ".join(name if name.isidentifier() else "..." for name in unknown)

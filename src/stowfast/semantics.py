@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 
 __all__ = [
-    "PLAIN",
     "Effect",
     "after_cursor",
     "apply",
@@ -30,10 +29,6 @@ __all__ = [
     "parse_cursor",
     "repeat",
 ]
-
-
-PLAIN: Final = Change()[1:]
-"""All but the entries of a change that only appends: most changes are, so they take a shorter way through `apply`."""
 
 
 _LARGEST: Final = 2**62
@@ -91,7 +86,7 @@ def check(change: Change) -> None:
             raise InvalidError(
                 f"an entry of {len(entry):,} bytes is over the limit of {MAX_ENTRY_BYTES:,}: store it as an artifact"
             )
-    if change[1:] != PLAIN:
+    if not change.is_plain:
         _check_conditions(change)
         _check_head(change)
 
@@ -147,10 +142,10 @@ def apply(name: str, stored: Head | None, change: Change, *, now: int, incarnati
         ConflictError: a condition does not hold.
     """
     head = living(stored, now)
-    if head is not None and change[1:] == PLAIN:
+    if head is not None and change.is_plain:  # most changes are: the short way
         now = max(now, head.updated_at)
         after = head.next + len(change.entries)
-        grown = Head._make((*head[:3], after, head.length + len(change.entries), *head[5:10], now, head.expires_at))
+        grown = head._replace(next=after, length=head.length + len(change.entries), updated_at=now)
         return Effect(grown, Receipt(head.incarnation, head.next, after, now), False, ())
     _meet(name, head, change)
     fresh = head is None or change.delete

@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "adapters": f"{BELOW} deltas",
     "registry": BELOW,
     "memory": f"{BELOW} stores backends.memory",
-    "aws": f"{BELOW} registry stores",
+    "aws": f"{BELOW} registry stores backends.objects",
     # aws, sync and testing at their first use only; type checkers see them from the start
     "__init__": "errors records abc blocking registry stores memory aws sync testing",
     "sync": "errors records abc blocking registry stores memory",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from stowfast.backends.objects.protocol.keys import blob_file
 from stowfast.errors import ConflictError, DamagedError, InvalidError, UnavailableError
-from stowfast.semantics import PLAIN, apply
+from stowfast.semantics import apply
 from tests.simulator.bucket import Violation
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def made(before: Snapshot, one: Made, commit: int, window: int) -> Snapshot:
         return before
     if outcome != effect.receipt:
         raise Violation(f"{change} got {outcome}, and should get {effect.receipt}")
-    if (change[1:] == PLAIN and not change.entries) or (effect.head is None and not before.head and not change.op_id):
+    if (change.is_plain and not change.entries) or (effect.head is None and not before.head and not change.op_id):
         return before
     return _stored(before, change, effect, commit)
 

@@ -84,9 +84,8 @@ class ObjectBackend(Backend):
         self._testing = threading.Lock()
         self._closed = False
 
-    @staticmethod
-    def option_names(scheme: str) -> Sequence[str]:
-        """Return the options that a scheme has."""
+    @classmethod
+    def option_names(cls, scheme: str) -> Sequence[str]:
         return SCHEMES[scheme]
 
     @classmethod

@@ -6,7 +6,8 @@ from itertools import starmap
 from typing import TYPE_CHECKING
 
 from stowfast.abc import Entry, Head, Listed, Listing, Query, Slice, Swept, Window
-from stowfast.backends.sqlite.transaction import BURIED, EXPIRED, HEAD, ORPHANED, head_from, sweep_times
+from stowfast.backends.sqlite.rows import HEAD, StreamRow
+from stowfast.backends.sqlite.transaction import BURIED, EXPIRED, ORPHANED, sweep_times
 from stowfast.errors import NotFoundError
 from stowfast.semantics import after_cursor
 
@@ -27,7 +28,6 @@ _FORWARD = (
     " WHERE stream = ? AND position >= ? AND position < ? ORDER BY position LIMIT ?"
 )
 _BACKWARD = _FORWARD.replace("ORDER BY position", "ORDER BY position DESC")
-_ID = 12
 _LINKED = "SELECT id FROM blobs WHERE name = ? AND stream = ? AND EXISTS (SELECT 1 FROM links WHERE blob = blobs.id)"
 _WOULD_EXPIRE = (
     "SELECT count(*), coalesce(sum((SELECT sum(length(data)) FROM entries WHERE stream = streams.id)), 0)"
@@ -51,15 +51,16 @@ _LAST_CHARACTER, _FIRST_SURROGATE, _AFTER_SURROGATES = 0x10FFFF, 0xD800, 0xE000
 
 def read(connection: sqlite3.Connection, now: int, *, stream: str, window: Window) -> Slice:
     """Read entries and their head."""
-    row = connection.execute(_HEAD, (stream, now)).fetchone()
-    if row is None:
+    found = connection.execute(_HEAD, (stream, now)).fetchone()
+    if found is None:
         return Slice(None, [])
+    row = StreamRow._make(found)
     # SQLite's integers end at 63 bits, a caller's do not: what is past every end is the end.
-    head = head_from(row)
-    start = head.base if window.start is None else min(window.start, END)
+    head = row.head()
+    start = row.base if window.start is None else min(window.start, END)
     stop = END if window.stop is None else min(window.stop, END)
     limit = END if window.limit is None else min(window.limit, END)
-    rows = connection.execute(_BACKWARD if window.newest else _FORWARD, (row[_ID], start, stop, limit))
+    rows = connection.execute(_BACKWARD if window.newest else _FORWARD, (row.id, start, stop, limit))
     if window.max_bytes is None:
         entries = list(starmap(Entry, rows))
     else:
@@ -78,7 +79,7 @@ def read(connection: sqlite3.Connection, now: int, *, stream: str, window: Windo
 def heads(connection: sqlite3.Connection, now: int, *, streams: Sequence[str]) -> list[Head | None]:
     """Read the heads of streams."""
     rows = [connection.execute(_HEAD, (stream, now)).fetchone() for stream in streams]
-    return [None if row is None else head_from(row) for row in rows]
+    return [None if row is None else StreamRow._make(row).head() for row in rows]
 
 
 def listing(connection: sqlite3.Connection, now: int, *, query: Query, last: Listed | None) -> Listing:
@@ -113,8 +114,8 @@ def read_chunks(
     connection: sqlite3.Connection, now: int, *, stream: str, blob: str, offset: int, stop: int
 ) -> list[bytes]:
     """Read the bytes `offset <= position < stop` of a blob, in the pieces in which they are stored."""
-    head = connection.execute(_HEAD, (stream, now)).fetchone()
-    found = head and connection.execute(_LINKED, (blob, head[_ID])).fetchone()
+    row = connection.execute(_HEAD, (stream, now)).fetchone()
+    found = row and connection.execute(_LINKED, (blob, StreamRow._make(row).id)).fetchone()
     if not found:
         raise NotFoundError(f"{stream!r} has no blob {blob!r}")
     rows = connection.execute(_CHUNKS, (found[0], found[0], min(offset, END), stop))

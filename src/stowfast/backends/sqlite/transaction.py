@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from stowfast.abc import OPERATIONS_REMEMBERED, Change, Head, Receipt, Swept
+from stowfast.backends.sqlite.rows import HEAD, StreamRow
 from stowfast.errors import ConflictError
-from stowfast.semantics import PLAIN, apply, living, new_id, repeat
+from stowfast.semantics import apply, living, new_id, repeat
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-__all__ = ["BURIED", "EXPIRED", "HEAD", "ORPHANED", "Transaction", "head_from", "sweep_times"]
-
-HEAD: Final = (
-    "SELECT name, incarnation, first, next, length, base, revision, labels, note, streams.created_at, updated_at,"
-    " expires_at, streams.id, last.position, last.created_at FROM streams"
-    " LEFT JOIN entries AS last ON last.stream = streams.id"
-    " AND last.position = (SELECT max(position) FROM entries WHERE stream = streams.id)"
-    " WHERE name = ?"
-)
-"""A row of `streams` says how things stood after the last change that was no plain append: a plain append writes its
-entry and nothing else, half the pages. What came since is seen by the last entry, because it is without a gap."""
+__all__ = ["BURIED", "EXPIRED", "ORPHANED", "Transaction", "sweep_times"]
 
 DAY: Final = 86_400 * 1_000_000
 _TOMBSTONES_LIVE: Final = 7 * DAY
@@ -62,18 +53,6 @@ def sweep_times(now: int) -> dict[str, int]:
     return {"now": now, "week_ago": now - _TOMBSTONES_LIVE, "day_ago": now - _UNLINKED_BLOBS_LIVE}
 
 
-def head_from(row: Sequence[Any]) -> Head:
-    """Build a head from a row of `HEAD`."""
-    *begin, following, length, base, revision, labels, note, created_at, updated_at, expires_at, _, last, last_at = row
-    labels = {} if labels == "{}" else msgspec.json.decode(labels, type=dict[str, str])
-    if last is not None and last >= following:
-        length += last + 1 - following
-        following = last + 1
-        updated_at = max(updated_at, last_at)
-    told = (following, length, base, revision, labels, note, created_at, updated_at, expires_at)
-    return Head._make((*begin, *told))
-
-
 class Transaction:
     """What is done between `BEGIN` and `COMMIT`, which are the caller's, one transaction after the other."""
 
@@ -88,10 +67,11 @@ class Transaction:
 
     def commit(self, name: str, change: Change) -> Receipt:
         """Make one change. Our errors come before anything is written, so others in the group are not harmed."""
-        if len(change.entries) == 1 and change[1:] == PLAIN and (receipt := self._append(name, change)) is not None:
+        if len(change.entries) == 1 and change.is_plain and (receipt := self._append(name, change)) is not None:
             return receipt
-        row = self._execute(HEAD, (name,)).fetchone()
-        stream = None if row is None else row[12]
+        found = self._execute(HEAD, (name,)).fetchone()
+        row = None if found is None else StreamRow._make(found)
+        stream = None if row is None else row.id
         if change.op_id is not None and stream is not None:
             known = self._execute(
                 "SELECT incarnation, first, next, committed_at FROM operations WHERE stream = ? AND op_id = ?",
@@ -99,11 +79,11 @@ class Transaction:
             ).fetchone()
             if known is not None:
                 return repeat(Receipt(*known), change)
-        stored = None if row is None or row[1] is None else head_from(row)
+        stored = None if row is None else row.head()
         now = self.now
         if row is not None and living(stored, now) is None:
             # A new life begins after the old one ended, whatever the clock does: op_ids are remembered by time.
-            now = max(now, (stored.updated_at if stored else row[10]) + 1)
+            now = max(now, (stored.updated_at if stored else row.updated_at) + 1)
         effect = apply(name, stored, change, now=now, incarnation=new_id)
         head, receipt = effect.head, effect.receipt
         blobs = self._find_blobs(name, stream, change, fresh=effect.fresh) if change.blobs else ()
@@ -289,14 +269,10 @@ class Transaction:
         if stored is not None and not fresh and head.revision == stored.revision:
             return  # the entries say it all
         self._execute(
-            "UPDATE streams SET incarnation = ?, first = ?, next = ?, length = ?, base = ?, revision = ?,"
-            " labels = ?, note = ?, created_at = ?, updated_at = ?, expires_at = ? WHERE id = ?",
-            (
-                *head[1:7],
-                msgspec.json.encode(head.labels).decode(),
-                *head[8:12],
-                stream,
-            ),
+            "UPDATE streams SET incarnation = :incarnation, first = :first, next = :next, length = :length,"
+            " base = :base, revision = :revision, labels = :labels, note = :note, created_at = :created_at,"
+            " updated_at = :updated_at, expires_at = :expires_at WHERE id = :id",
+            {**head._asdict(), "labels": msgspec.json.encode(head.labels).decode(), "id": stream},
         )
         if fresh or stored is None or head.labels != stored.labels:
             self._execute("DELETE FROM labels WHERE stream = ?", (stream,))

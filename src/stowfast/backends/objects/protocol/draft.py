@@ -13,7 +13,7 @@ from stowfast.backends.objects.protocol.load import VanishedError, footers, fram
 from stowfast.backends.objects.protocol.requests import All, Get
 from stowfast.backends.objects.protocol.seal import limits_of, older, pack
 from stowfast.errors import ConflictError, StowfastError
-from stowfast.semantics import PLAIN, apply, living, repeat
+from stowfast.semantics import apply, living, repeat
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -127,7 +127,7 @@ class Draft:
         effect = apply(self._now.name, self._now.head, change, now=self._world.now(), incarnation=self._world.new_id)
         ends = effect.fresh and self._now.head is not None
         begins = effect.head is not None and effect.fresh
-        if (change[1:] == PLAIN and not change.entries) or (effect.head is None and not ends and change.op_id is None):
+        if (change.is_plain and not change.entries) or (effect.head is None and not ends and change.op_id is None):
             self.unsure = True
             return effect.receipt
         touched = bool(change.blobs) or bool(effect.remove) or ends
