@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import IO, Annotated, Any
 
@@ -16,18 +15,16 @@ import typer
 import stowfast
 from stowfast.cli import transfer
 from stowfast.cli.arguments import URL, Json, Prefix, readable
-from stowfast.cli.check import check as check_place
-from stowfast.cli.check import groups, print_report
 from stowfast.cli.commands import artifacts as artifact_commands
+from stowfast.cli.commands import proof as proof_commands
 from stowfast.cli.commands import tasks as task_commands
 from stowfast.cli.demo.agent import FILE
 from stowfast.cli.demo.demonstration import demonstrate
 from stowfast.cli.demo.screen import Screen, print_commands, print_outcome
-from stowfast.cli.doctor import look, print_finding
 from stowfast.cli.show import listing
 from stowfast.cli.show.conversations import newest_entries, print_conversation
 from stowfast.cli.terminal import complain, console, emit, many, progress, write
-from stowfast.cli.urls import existing, shown
+from stowfast.cli.urls import existing
 from stowfast.errors import InvalidError, NotFoundError
 
 __all__ = ["app"]
@@ -285,43 +282,4 @@ async def _export(url: str, prefix: str, put: Any) -> dict[str, int]:
 
 artifact_commands.register(app)
 task_commands.register(app)
-
-
-@app.command(
-    short_help="Ask a place whether it keeps its promises.", epilog="Example: stowfast check sqlite:///agent.db"
-)
-def check(url: URL, as_json: Json = False) -> int:
-    """Ask a place every sentence of the contract, and report which it keeps.
-
-    Runs beside whatever the place holds, below a random prefix, and removes what it wrote. Exits with 1 when a
-    sentence is not kept.
-    """
-    total = sum(len(clauses) for clauses, _ in groups())
-    with progress("checking", total) as advance:
-        report = asyncio.run(check_place(url, lambda name: advance(1, name.replace("_", " "))))
-    if as_json:
-        emit({"place": shown(url), **report.as_json()})
-    else:
-        print_report(console(), shown(url), report)
-    return 1 if report.failed else 0
-
-
-@app.command(short_help="Look at what a place stands on.", epilog="Example: stowfast doctor s3://bucket/agents --race")
-def doctor(
-    url: URL,
-    race: Annotated[
-        bool, typer.Option("--race", help="Let many writers run for one key of an object store too: some seconds.")
-    ] = False,
-    as_json: Json = False,
-) -> int:
-    """Open a place, look at what it stands on, and say so line by line.
-
-    An object store is asked whether it keeps the conditions that everything rests on. Exits with 1 when something is
-    not as it should be. Whether the place keeps the whole contract is for `stowfast check`.
-    """
-    show = (lambda _: None) if as_json else partial(print_finding, console())
-    findings = asyncio.run(look(url, race=race, show=show))
-    passed = all(finding.passed is not False for finding in findings)
-    if as_json:
-        emit({"place": shown(url), "passed": passed, "findings": [finding.as_json() for finding in findings]})
-    return 0 if passed else 1
+proof_commands.register(app)

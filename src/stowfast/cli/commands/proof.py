@@ -1,0 +1,64 @@
+"""The commands that test a backend: check, doctor."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from stowfast.cli.arguments import URL, Json
+from stowfast.cli.check import check as run_clauses
+from stowfast.cli.check import groups, print_report
+from stowfast.cli.doctor import look, print_finding
+from stowfast.cli.terminal import console, emit, progress
+from stowfast.cli.urls import shown
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the others."""
+    app.command(short_help="Test a backend against the contract.", epilog="Example: stowfast check sqlite:///agent.db")(
+        check
+    )
+    app.command(
+        short_help="Report the state of a backend.", epilog="Example: stowfast doctor s3://bucket/agents --race"
+    )(doctor)
+
+
+def check(url: URL, as_json: Json = False) -> int:
+    """Test a backend against every clause of the contract, and report the clauses that it keeps.
+
+    The test runs beside the data that is there, below a random prefix, and removes everything it wrote. The exit code
+    is 1 when a clause fails.
+    """
+    total = sum(len(clauses) for clauses, _ in groups())
+    with progress("checking", total) as advance:
+        report = asyncio.run(run_clauses(url, lambda name: advance(1, name.replace("_", " "))))
+    if as_json:
+        emit({"place": shown(url), **report.as_json()})
+    else:
+        print_report(console(), shown(url), report)
+    return 1 if report.failed else 0
+
+
+def doctor(
+    url: URL,
+    race: Annotated[
+        bool, typer.Option("--race", help="Also race many writers for one key of a bucket; takes seconds.")
+    ] = False,
+    as_json: Json = False,
+) -> int:
+    """Open a backend and report the state of its file or bucket, line by line.
+
+    A bucket is tested for conditional writes, on which every promise rests. The exit code is 1 when a finding is bad.
+    For the whole contract run `stowfast check`.
+    """
+    show = (lambda _: None) if as_json else partial(print_finding, console())
+    findings = asyncio.run(look(url, race=race, show=show))
+    passed = all(finding.passed is not False for finding in findings)
+    if as_json:
+        emit({"place": shown(url), "passed": passed, "findings": [finding.as_json() for finding in findings]})
+    return 0 if passed else 1
