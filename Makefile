@@ -5,7 +5,7 @@ MAKEFLAGS += --no-print-directory
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test soak bench docs format lock clean
+.PHONY: help demo check test soak lint bench docs format lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,17 +13,27 @@ help: ## show this list
 demo: .venv/run ## see what Stowfast does, in a minute
 	@$(BIN)/stowfast demo
 
+check: .venv/test lint ## lint, types and the quick tests, without a server: before each commit
+	$(BIN)/pytest -n 2 -m "not slow and not service"
+
 # The docs site is part of the proof: it costs one second, and eight more to install once.
-test: .venv/test docs ## prove it: docs, lint, format, types, then every test
+test: .venv/test docs lint ## prove it: the docs site, lint, types and all tests but the soak
+	$(BIN)/python -m tests.services.s3 install
+	$(BIN)/pytest -n 2 -m "not soak"
+
+# HISTORIES=1000000 adds so many simulated histories, and a fifth as many of tasks.
+soak: .venv/test ## the long tests alone: many kills, storms and histories; HISTORIES=1000000 adds more of these
+	$(BIN)/python -m tests.services.s3 install
+	$(BIN)/pytest -n 2 -m soak
+ifdef HISTORIES
+	$(BIN)/python -m tests.simulator --jobs 2 --seeds $(HISTORIES)
+	$(BIN)/python -m tests.simulator --jobs 2 --seeds $$(( $(HISTORIES) / 5 )) --tasks
+endif
+
+lint: .venv/test
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/python -m tests.services.s3 install
-	$(BIN)/pytest -n 2
-
-soak: .venv/test ## a million histories of the object-storage protocol, and 200,000 of tasks over it, simulated
-	$(BIN)/python -m tests.simulator --seeds 1000000 --jobs 2
-	$(BIN)/python -m tests.simulator --seeds 200000 --jobs 2 --tasks
 
 bench: .venv/test ## measure it
 	$(BIN)/python -m bench

@@ -19,11 +19,20 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 
+SLOW_FOLDERS = {"chaos", "crash", "simulator"}
+
 pytest_plugins = ["tests.services.fixtures"]
 
 # A machine that is busy is no reason to fail; in CI, hypothesis's own profile (no random seeds) stays the base.
 settings.register_profile("house", settings.default, deadline=None)
 settings.load_profile("house")
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if SLOW_FOLDERS.intersection(item.path.relative_to(ROOT).parts) or item.get_closest_marker("soak"):
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="session")

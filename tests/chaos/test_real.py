@@ -153,6 +153,7 @@ async def test_the_gateway_is_killed_while_eight_processes_write(s3_gateway: S3G
     check(texts, said)
 
 
+@pytest.mark.soak
 async def test_writers_are_killed_a_hundred_times(s3_server: S3Server) -> None:
     url = s3_server.url()
     said: dict[str, int] = {}

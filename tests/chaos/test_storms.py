@@ -178,6 +178,7 @@ class Storm:
             await stores.sweep()
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("probability", [0.15, 0.3])
 async def test_a_storm_loses_doubles_and_reorders_nothing(probability: float) -> None:
     storms = [Storm(seed, KINDS[seed % len(KINDS)]()) for seed in range(SEEDS)]

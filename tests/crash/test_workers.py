@@ -203,6 +203,7 @@ class Crew:
         self.counts["effects found, not done again"] += sum(writers[key] != who for key, who in said.sent.items())
 
 
+@pytest.mark.soak
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
 def test_every_effect_once_though_workers_are_killed_a_hundred_times(tmp_path: Path) -> None:
     crew = Crew(f"sqlite:///{tmp_path}/tasks.db", tmp_path, ttl=0.4, kills=KILLS, seed=0)

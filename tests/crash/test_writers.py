@@ -22,7 +22,7 @@ from stowfast.backends.sqlite.backend import SQLiteBackend
 if TYPE_CHECKING:
     from pathlib import Path
 
-KILLS, FILES = 200, 2
+FEW_KILLS, MANY_KILLS, FILES = 20, 200, 2
 MODES = ("single", "gather", "named", "stores")
 STREAMS = {mode: f"crash/{mode}" for mode in MODES[:3]}
 
@@ -145,16 +145,17 @@ class Acknowledged:
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
-def test_what_was_acknowledged_outlives_kill_minus_nine(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [FEW_KILLS, pytest.param(MANY_KILLS, marks=pytest.mark.soak)])
+def test_what_was_acknowledged_outlives_kill_minus_nine(tmp_path: Path, kills: int) -> None:
     files = [Acknowledged(tmp_path / f"crash-{number}.db", seed=number) for number in range(FILES)]
     with ThreadPoolExecutor(FILES) as threads:
-        list(threads.map(lambda file: file.kill_often(KILLS // FILES), files))
+        list(threads.map(lambda file: file.kill_often(kills // FILES), files))
     for file in files:
         connection = sqlite3.connect(file.path)
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         connection.close()
     total = sum((file.counts for file in files), Counter())
     print(", ".join(f"{what}: {count:,}" for what, count in total.items()))
-    assert total["kills"] == KILLS
-    assert total["acknowledged"] > KILLS
+    assert total["kills"] == kills
+    assert total["acknowledged"] > kills
     assert total["found"] >= sum(len(said) for file in files for said in file.said.values())

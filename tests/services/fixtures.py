@@ -18,7 +18,6 @@ def pytest_configure(config: pytest.Config) -> None:
     stack = ExitStack()
     stack.enter_context(shared.run())
     config.add_cleanup(stack.close)
-    config.addinivalue_line("markers", "needs(fixture): the service that it asks for by name, when it runs")
 
 
 def pytest_report_header() -> str:
@@ -29,10 +28,21 @@ def pytest_report_header() -> str:
     return f"S3: {s3.LEFT_OUT if kind == 'moto' else kind}"
 
 
+def fixtures_of(item: pytest.Item) -> set[str]:
+    """Return the names of the fixtures that a test uses, or asks for by name."""
+    return {*getattr(item, "fixturenames", ()), *(name for mark in item.iter_markers("needs") for name in mark.args)}
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if fixtures_of(item) & {"s3_server", "azure_server"}:
+            item.add_marker("service")
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     # It comes up while the first tests run, and an installation is not held to the time-out of a test.
-    used = {name for item in session.items for name in getattr(item, "fixturenames", ())}
-    used |= {name for item in session.items for mark in item.iter_markers("needs") for name in mark.args}
+    used = set().union(*map(fixtures_of, session.items))
     if not session.config.option.collectonly:
         if "s3_server" in used:
             s3.prepare()

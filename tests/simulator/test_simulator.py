@@ -12,11 +12,16 @@ from tests.simulator.tasks.run import simulate_tasks
 from tests.simulator.tasks.variants import TASK_VARIANTS
 from tests.simulator.variants import VARIANTS, refused
 
-HISTORIES = 20_000
-CHUNK = 500
-TASK_HISTORIES = 4_000
-TASK_CHUNK = 250
+CHUNK, QUICK, HISTORIES = 500, 2_000, 20_000
+TASK_CHUNK, TASK_QUICK, TASK_HISTORIES = 250, 500, 4_000
 ALL_VARIANTS = VARIANTS | TASK_VARIANTS
+
+
+def chunks(size, quick, histories):
+    """Return the first seed of each chunk; those from `quick` on are left to the soak."""
+    return [
+        pytest.param(first, marks=[pytest.mark.soak] if first >= quick else []) for first in range(0, histories, size)
+    ]
 
 
 def play(kind, seeds, option=""):
@@ -31,7 +36,7 @@ def play(kind, seeds, option=""):
     return done
 
 
-@pytest.mark.parametrize("first", range(0, HISTORIES, CHUNK))
+@pytest.mark.parametrize("first", chunks(CHUNK, QUICK, HISTORIES))
 def test_no_history_breaks_a_promise(first):
     done = play(simulate, range(first, first + CHUNK))
     # A history in which nothing goes wrong, or nobody succeeds, proves little.
@@ -39,7 +44,7 @@ def test_no_history_breaks_a_promise(first):
         assert done[what] >= CHUNK // 50, what
 
 
-@pytest.mark.parametrize("first", range(0, TASK_HISTORIES, TASK_CHUNK))
+@pytest.mark.parametrize("first", chunks(TASK_CHUNK, TASK_QUICK, TASK_HISTORIES))
 def test_no_history_breaks_a_promise_of_tasks(first):
     done = play(simulate_tasks, range(first, first + TASK_CHUNK), "--tasks ")
     for what in (
