@@ -10,7 +10,8 @@ import pytest
 from stowfast.backends.memory import MemoryBackend
 from stowfast.backends.sqlite.backend import SQLiteBackend
 from stowfast.registry import connect
-from stowfast.testing import BACKEND, Prefixed, Shared, run
+from stowfast.testing import BACKEND, run
+from stowfast.wrappers import Prefixed, Shared, Wrapper
 from tests.conformance.places import PREFIX
 from tests.mutants import in_memory
 from tests.services.faulty_s3.server import FaultyS3, Quirks
@@ -37,6 +38,16 @@ def shared(_: Path) -> Make[Backend]:
         opening = Shared(Prefixed(place, "below/"))
         yield opening
         await opening.close()
+
+    return make
+
+
+def wrapped(_: Path) -> Make[Backend]:
+    place = MemoryBackend()
+
+    @asynccontextmanager
+    async def make() -> AsyncIterator[Backend]:
+        yield Shared(Wrapper(place))
 
     return make
 
@@ -81,7 +92,7 @@ def plain_s3() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("clause", BACKEND, ids=lambda clause: clause.__name__)
-@pytest.mark.parametrize("place", [memory, shared, sqlite_full, sqlite_relaxed])
+@pytest.mark.parametrize("place", [memory, shared, wrapped, sqlite_full, sqlite_relaxed])
 async def test_place(place, clause: Clause[Backend], tmp_path: Path) -> None:
     await clause(place(tmp_path))
 

@@ -178,9 +178,9 @@ async def test_writing_is_one_upload_and_one_commit(server: FaultyS3) -> None:
 WRITER = """
 import asyncio, sys
 import stowfast
-from stowfast.testing.faults import Forwards
+from stowfast.wrappers import Wrapper
 
-class Stops(Forwards):
+class Stops(Wrapper):
     async def commit(self, stream, change):
         if change.blobs:
             await stop()

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from stowfast import Artifacts, ConflictError, Messages, Stores, Tasks
 from stowfast.abc import KEEP, Backend, Change, Receipt, Swept
 from stowfast.testing.artifacts import content, versions, writers
-from stowfast.testing.faults import Forwards
 from stowfast.testing.messages import adding, compaction, contexts, deletion
 from stowfast.testing.tasks import saving
+from stowfast.wrappers import Wrapper
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +46,7 @@ def broken(mutant: Any) -> type[Stores]:
     return mutant if issubclass(mutant, Stores) else Broken
 
 
-class Alters(Forwards):
+class Alters(Wrapper):
     def altered(self, change: Change) -> Change:
         raise NotImplementedError
 
@@ -89,7 +89,7 @@ class IgnoresExpect(Alters):
     versions.an_update_follows_the_version_it_expects,
     writers.a_writer_follows_the_version_it_expects,
 )
-class HidesTheCurrent(Forwards):
+class HidesTheCurrent(Wrapper):
     async def commit(self, stream, change):
         try:
             return await super().commit(stream, change)
@@ -105,7 +105,7 @@ class HidesTheCurrent(Forwards):
     writers.writers_at_once_never_overwrite_one_another,
     saving.of_racing_saves_that_expect_the_same_one_wins,
 )
-class LooksAndThenWrites(Forwards):
+class LooksAndThenWrites(Wrapper):
     async def commit(self, stream, change):
         (head,) = await self.heads([stream])
         if change.expect is not None and change.expect != (head.next if head else 0):
@@ -149,13 +149,13 @@ class RoundsMoments(Alters):
 
 
 @breaks(deletion.a_sweep_removes_what_has_expired, saving.an_expired_task_is_gone_at_once)
-class NeverSweeps(Forwards):
+class NeverSweeps(Wrapper):
     async def sweep(self, *, dry_run=False):
         return Swept(0, 0)
 
 
 @breaks(versions.artifacts_are_listed_the_last_changed_first, saving.a_list_shows_the_newest_state_alone)
-class KeepsTheFirstLabels(Forwards):
+class KeepsTheFirstLabels(Wrapper):
     async def commit(self, stream, change):
         (head,) = await self.heads([stream])
         return await super().commit(stream, change._replace(labels=head.labels) if head and change.labels else change)
@@ -166,12 +166,12 @@ class KeepsTheFirstLabels(Forwards):
     versions.artifacts_are_listed_the_last_changed_first,
     saving.a_list_shows_the_newest_state_alone,
 )
-class ListsByName(Forwards):
+class ListsByName(Wrapper):
     async def streams(self, query):
         return await super().streams(query._replace(order="name"))
 
 
 @breaks(contexts.contexts_are_found_by_metadata)  # tasks and artifacts are held against their labels once more
-class ListsAll(Forwards):
+class ListsAll(Wrapper):
     async def streams(self, query):
         return await super().streams(query._replace(where=None))

@@ -26,7 +26,7 @@ from stowfast import (
 from stowfast.abc import ALL, Query, Window
 from stowfast.backends.memory import MemoryBackend
 from stowfast.testing.data.messages import MESSAGES, exactly, say
-from stowfast.testing.faults import Forwards
+from stowfast.wrappers import Wrapper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,7 +43,7 @@ FACES = {
 }
 
 
-class OnALoop(Forwards):
+class OnALoop(Wrapper):
     """A place that really waits for an event loop at every call, always the same one, as a network driver does."""
 
     opened: list[OnALoop] = []  # noqa: RUF012 - the last is the one that a test has just opened

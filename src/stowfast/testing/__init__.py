@@ -18,9 +18,10 @@ from stowfast.testing import protocols
 from stowfast.testing.artifacts import ARTIFACTS
 from stowfast.testing.backend import BACKEND_CLAUSES
 from stowfast.testing.clause import Clause, Make, Result, run
-from stowfast.testing.faults import LosesAnswers, Prefixed, Shared
+from stowfast.testing.faults import LosesAnswers
 from stowfast.testing.messages import MESSAGES
 from stowfast.testing.tasks import TASKS
+from stowfast.wrappers import Prefixed, Shared
 
 if TYPE_CHECKING:
     from stowfast.abc import ArtifactStore, Backend, MessageStore, TaskStateStore

@@ -20,8 +20,8 @@ from stowfast import (
 from stowfast.testing.artifacts import content as artifacts
 from stowfast.testing.artifacts import versions as artifacts_versions
 from stowfast.testing.artifacts import writers
-from stowfast.testing.faults import Forwards
 from stowfast.testing.tasks import saving
+from stowfast.wrappers import Wrapper
 from tests.mutants.stores import breaks
 
 
@@ -37,7 +37,7 @@ class GivesTextAsBytes(Artifacts):
     artifacts.a_repeated_op_id_makes_no_version,
     writers.what_a_writer_takes_is_seen_whole_once_it_closes,
 )
-class LosesTheEndOfBlobs(Forwards):
+class LosesTheEndOfBlobs(Wrapper):
     async def write_blob(self, stream, chunks):
         async def all_but_the_last_byte():
             async for chunk in chunks:

@@ -12,7 +12,7 @@ from stowfast.stores.artifacts.live.build import live_stream_of
 from stowfast.stores.artifacts.live.writer import LiveWriter
 from stowfast.stores.artifacts.records import stream_of
 from stowfast.testing.artifacts import live
-from stowfast.testing.faults import Forwards
+from stowfast.wrappers import Wrapper
 from tests.mutants.stores import ForgetsOpIds, IgnoresExpect, breaks
 
 breaks(live.lost_answers_double_nothing_that_is_written_live)(ForgetsOpIds)
@@ -36,13 +36,13 @@ class YieldsTheLastAgain(Artifacts):
 
 
 @breaks(live.what_is_written_live_is_followed_meanwhile)
-class HasNoNews(Forwards):
+class HasNoNews(Wrapper):
     async def wait(self, stream, **known):
         await asyncio.Event().wait()
 
 
 @breaks(live.what_is_written_live_is_followed_meanwhile, live.who_follows_late_gets_all_of_it)
-class EndsWhereItIs(Forwards):
+class EndsWhereItIs(Wrapper):
     async def wait(self, stream, **known):
         raise NotFoundError("nothing came")
 
@@ -144,7 +144,7 @@ class TakesAFailureForTheEnd(Artifacts):
 
 
 @breaks(live.what_fails_live_is_no_version)
-class FailsInSilence(Forwards):
+class FailsInSilence(Wrapper):
     async def commit(self, stream, change):
         if b'"failed":""' not in (change.note or b'"failed":""'):
             raise ConflictError("not now")
@@ -214,7 +214,7 @@ class WaitsForAFullBatch(Artifacts):
 
 
 @breaks(live.lost_answers_double_nothing_that_is_written_live)
-class RepeatsBatches(Forwards):
+class RepeatsBatches(Wrapper):
     async def commit(self, stream, change):
         change = change._replace(op_id=None) if stream.startswith("live/") and change.entries else change
         return await super().commit(stream, change)

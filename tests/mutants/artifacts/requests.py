@@ -12,13 +12,13 @@ from stowfast.stores.artifacts.reading.reader import ArtifactReader
 from stowfast.stores.artifacts.records import stream_of
 from stowfast.testing.artifacts import requests
 from stowfast.testing.artifacts.bodies import each
-from stowfast.testing.faults import Forwards
+from stowfast.wrappers import Wrapper
 from tests.mutants.artifacts.reads import ReadsWith
 from tests.mutants.stores import breaks
 
 
 @breaks(requests.a_repeat_sends_no_body)
-class SendsItAndSees(Forwards):
+class SendsItAndSees(Wrapper):
     async def commit(self, stream, change):
         if change.expect == -1:
             raise ConflictError("unknown")
@@ -48,7 +48,7 @@ class LinksUnread(Artifacts):
 
 
 @breaks(requests.bytes_that_were_damaged_are_stored_anew, requests.an_update_reads_no_more_for_many_versions)
-class StoresAnewEachTime(Forwards):
+class StoresAnewEachTime(Wrapper):
     async def commit(self, stream, change):
         note = json.loads(change.note) if change.note else {}
         note.pop("bodies", None)

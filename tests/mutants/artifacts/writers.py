@@ -15,7 +15,7 @@ from stowfast.stores.artifacts.writing.writer import ArtifactWriter
 from stowfast.testing.artifacts import sharing as content
 from stowfast.testing.artifacts import writers as streams
 from stowfast.testing.artifacts.bodies import each
-from stowfast.testing.faults import Forwards
+from stowfast.wrappers import Wrapper
 from tests.mutants.stores import breaks
 
 
@@ -133,7 +133,7 @@ class StoresThemAgain(Artifacts):
 
 
 @breaks(content.identical_bytes_of_an_artifact_are_stored_once)
-class LinksABlobOnce(Forwards):
+class LinksABlobOnce(Wrapper):
     def __init__(self, backend):
         super().__init__(backend)
         self.linked = set()
@@ -182,19 +182,19 @@ class PrunesWhatItSaw(Artifacts):
 
 
 @breaks(content.pruning_beside_updates_loses_none)
-class TellsOfTheOneBefore(Forwards):
+class TellsOfTheOneBefore(Wrapper):
     async def commit(self, stream, change):
         return await super().commit(stream, change._replace(revision=None) if change.drop_before else change)
 
 
 @breaks(content.pruning_leaves_the_newest_versions)
-class TellsTheTimeOfThePrune(Forwards):
+class TellsTheTimeOfThePrune(Wrapper):
     async def commit(self, stream, change):
         return await super().commit(stream, change._replace(note=None) if change.drop_before else change)
 
 
 @breaks(content.pruning_beside_updates_loses_none)
-class CutsTheEnd(Forwards):
+class CutsTheEnd(Wrapper):
     async def commit(self, stream, change):
         if change.drop_before:
             change = change._replace(cut_from=change.drop_before + 1, revision=None)

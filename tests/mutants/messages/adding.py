@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from stowfast import InvalidError, MessageEntry, Messages
 from stowfast.abc import ALL, Window
 from stowfast.stores.codec import decode, to_time
-from stowfast.testing.faults import Forwards
 from stowfast.testing.messages import adding as messages
 from stowfast.testing.messages import contexts
+from stowfast.wrappers import Wrapper
 from tests.mutants.stores import breaks
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class TellsNoRange(Messages):
 
 
 @breaks(messages.a_repeated_op_id_adds_no_message)
-class RemembersFewOpIds(Forwards):
+class RemembersFewOpIds(Wrapper):
     seen: dict[str, list[str]] = {}  # noqa: RUF012 - shared by all openings
 
     async def commit(self, stream, change):
@@ -113,7 +113,7 @@ class RemembersFewOpIds(Forwards):
 
 
 @breaks(messages.a_repeated_op_id_adds_no_message)
-class SharesOpIdsBetweenConversations(Forwards):
+class SharesOpIdsBetweenConversations(Wrapper):
     seen: dict[str, Receipt] = {}  # noqa: RUF012 - shared by all openings
 
     async def commit(self, stream, change):
@@ -147,7 +147,7 @@ class EntriesToTheEnd(Messages):
 
 
 @breaks(messages.entries_stream_in_constant_memory)
-class ReadsAllAtOnce(Forwards):
+class ReadsAllAtOnce(Wrapper):
     async def read(self, stream, window=ALL):
         return await super().read(stream, window._replace(max_bytes=None))
 

@@ -11,9 +11,9 @@ from stowfast import ContextRef, Messages, Page
 from stowfast.abc import Change, Query, Window
 from stowfast.stores.codec import decode
 from stowfast.stores.messages.head_note import Note
-from stowfast.testing.faults import Forwards
 from stowfast.testing.messages import compaction, contexts, deletion
 from stowfast.testing.messages import watch as messages_watch
+from stowfast.wrappers import Wrapper
 from tests.mutants.stores import breaks
 
 
@@ -81,7 +81,7 @@ class TellsNoTime(Messages):
 
 
 @breaks(contexts.contexts_are_found_by_metadata)
-class TakesTextForNumbers(Forwards):
+class TakesTextForNumbers(Wrapper):
     async def commit(self, stream, change):
         return await super().commit(stream, change._replace(labels=bare(change.labels)))
 
@@ -155,7 +155,7 @@ class PopsBlindly(Messages):
 
 
 @breaks(deletion.a_sweep_removes_what_has_expired)
-class SweepsTheLiving(Forwards):
+class SweepsTheLiving(Wrapper):
     async def sweep(self, *, dry_run=False):
         for one in (await self.streams(Query("messages/check/"))).streams:
             await self.commit(one.name, Change(delete=True))
@@ -176,7 +176,7 @@ class NeverTakesExpiryBack(Messages):
 
 
 @breaks(messages_watch.a_watch_yields_messages_as_they_come)
-class HearsNothing(Forwards):
+class HearsNothing(Wrapper):
     async def wait(self, *args, **options):
         return await asyncio.Event().wait()
 

@@ -13,8 +13,8 @@ from stowfast.deltas import parse
 from stowfast.semantics import clock
 from stowfast.stores.codec import to_time
 from stowfast.stores.tasks.head_note import Note
-from stowfast.testing.faults import Forwards
 from stowfast.testing.tasks import leases, lists, races, retention, steps, workers
+from stowfast.wrappers import Wrapper
 from tests.mutants.stores import Alters, LooksAndThenWrites, breaks
 
 HOUR = timedelta(hours=1)
@@ -116,7 +116,7 @@ class CountsInEachLife(Tasks):
 
 
 @breaks(leases.tokens_only_grow)
-class ForgetsTokens(Forwards):
+class ForgetsTokens(Wrapper):
     async def commit(self, stream, change):
         if change.note and b'"holder"' not in change.note:
             change = change._replace(note=b"")
@@ -195,7 +195,7 @@ class LooksOnceHowIdleItIs(Tasks):
 
 
 @breaks(workers.workers_find_what_is_behind_many_pages)
-class LooksAtOnePage(Forwards):
+class LooksAtOnePage(Wrapper):
     async def streams(self, query):
         return Listing((await super().streams(query)).streams, None)
 
@@ -259,7 +259,7 @@ class KnowsWhatItRecordedAlone(Tasks):
 
 
 @breaks(steps.a_full_ledger_keeps_nobody_from_the_task)
-class NeedsRoom(Forwards):
+class NeedsRoom(Wrapper):
     async def commit(self, stream, change):
         if len(change.note or b"") > 48 * 2**10:
             raise InvalidError("there is no room")
@@ -313,7 +313,7 @@ class KeepsTheFirstRetention(Tasks):
 
 
 @breaks(retention.versions_go_when_they_are_old, retention.pruning_by_age_ends_what_is_older)
-class AsksItsOwnClock(Forwards):
+class AsksItsOwnClock(Wrapper):
     async def now(self):
         return clock()
 
@@ -410,7 +410,7 @@ class StepsAreVersions(Tasks):
 
 
 @breaks(steps.steps_recorded_meanwhile_are_kept)
-class CoversWhatCameLate(Forwards):
+class CoversWhatCameLate(Wrapper):
     async def commit(self, stream, change):
         try:
             return await super().commit(stream, change)

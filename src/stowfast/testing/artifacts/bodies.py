@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 from urllib.request import urlopen
 
-from stowfast.testing.faults import Forwards
+from stowfast.wrappers import Wrapper
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
@@ -63,7 +63,7 @@ async def fetch(url: str) -> bytes:
         raise AssertionError(f"nobody can GET the URL: {type(error).__name__}") from error
 
 
-class CountsBlobs(Forwards):
+class CountsBlobs(Wrapper):
     """Counts the blobs that were written whole."""
 
     written = 0

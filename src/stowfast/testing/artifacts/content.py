@@ -15,8 +15,9 @@ from stowfast.records import Artifact, ArtifactInfo
 from stowfast.testing.artifacts.versions import new, without_content
 from stowfast.testing.clause import clauses, either, holds, raises, same, unique
 from stowfast.testing.data.messages import exactly, refused
-from stowfast.testing.faults import Forwards, LosesAnswers
+from stowfast.testing.faults import LosesAnswers
 from stowfast.testing.protocols import AS_GIVEN
+from stowfast.wrappers import Wrapper
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -209,7 +210,7 @@ async def what_artifacts_give_out_are_copies(make: Make[Stores]) -> None:
 CLAUSES = clauses(__name__)
 
 
-class _DeletesBehindReads(Forwards):
+class _DeletesBehindReads(Wrapper):
     def __init__(self, backend: Any, artifacts: Artifacts, artifact_id: str) -> None:
         super().__init__(backend)
         self._delete = (artifacts, artifact_id)
@@ -221,7 +222,7 @@ class _DeletesBehindReads(Forwards):
         return found
 
 
-class _Damages(Forwards):
+class _Damages(Wrapper):
     """Returns a changed body: of a blob, or of the only entry of a stream where there is none."""
 
     def __init__(self, backend: Any, damage: Any) -> None:

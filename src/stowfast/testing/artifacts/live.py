@@ -11,8 +11,9 @@ from stowfast.records import Artifact
 from stowfast.testing.artifacts.bodies import BODY, KB, MB, cut
 from stowfast.testing.artifacts.followers import all_of, failed, following, write_live
 from stowfast.testing.clause import clauses, either, holds, raises, same, unique
-from stowfast.testing.faults import Forwards, LosesAnswers
+from stowfast.testing.faults import LosesAnswers
 from stowfast.testing.protocols import AS_GIVEN
+from stowfast.wrappers import Wrapper
 
 if TYPE_CHECKING:
     from stowfast.abc import Change, Receipt
@@ -289,7 +290,7 @@ def _told(info: ArtifactInfo | None) -> Any:
     return info and (info.state, info.size, info.version, info.context_id, info.description)
 
 
-class _Counts(Forwards):
+class _Counts(Wrapper):
     commits = 0
 
     async def commit(self, stream: str, change: Change) -> Receipt:

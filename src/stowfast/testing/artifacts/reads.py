@@ -16,7 +16,7 @@ from stowfast.records import Artifact
 from stowfast.testing.artifacts.bodies import BODY, KB, MB
 from stowfast.testing.artifacts.versions import new
 from stowfast.testing.clause import clauses, holds, raises, same
-from stowfast.testing.faults import Forwards
+from stowfast.wrappers import Wrapper
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -228,7 +228,7 @@ async def _prune(artifacts: Artifacts, artifact: Artifact) -> None:
     await artifacts.prune(artifact.artifact_id, keep=1)
 
 
-class _Flips(Forwards):
+class _Flips(Wrapper):
     """Returns one byte of a content as another, wherever it is kept."""
 
     def __init__(self, backend: Backend, body: bytes, at: int) -> None:

@@ -13,7 +13,7 @@ from stowfast.testing.artifacts.bodies import BODY, KB, MB, cut, each, write
 from stowfast.testing.artifacts.followers import write_live
 from stowfast.testing.artifacts.versions import new
 from stowfast.testing.clause import clauses, holds, raises, same, unique
-from stowfast.testing.faults import Forwards
+from stowfast.wrappers import Wrapper
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator
@@ -153,7 +153,7 @@ def _in_pieces(file: io.BufferedReader) -> bytes:
         return b"".join(iter(lambda: file.read(_PIECE), b""))
 
 
-class _Counts(Forwards):
+class _Counts(Wrapper):
     """Counts what is asked of a place."""
 
     commits = bodies = sent = entries = calls = 0
@@ -206,7 +206,7 @@ class _Counts(Forwards):
         return super().read_blob(stream, blob, start=start, stop=stop)
 
 
-class _Spoils(Forwards):
+class _Spoils(Wrapper):
     """Gives out some blobs with one byte changed."""
 
     def __init__(self, backend: Backend) -> None:

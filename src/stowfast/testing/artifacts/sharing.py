@@ -15,8 +15,8 @@ from stowfast.testing.artifacts.bodies import BODY, MB, CountsBlobs, cut, each, 
 from stowfast.testing.artifacts.versions import new, without_content
 from stowfast.testing.clause import clauses, either, holds, raises, same, unique
 from stowfast.testing.data.messages import exactly
-from stowfast.testing.faults import Forwards
 from stowfast.testing.protocols import AS_GIVEN
+from stowfast.wrappers import Wrapper
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -214,7 +214,7 @@ async def whatever_tells_of_a_version_tells_the_same(make: Make[Stores]) -> None
 CLAUSES = clauses(__name__)
 
 
-class _Before(Forwards):
+class _Before(Wrapper):
     """Does something else just before the first commit of a kind."""
 
     def __init__(self, backend: Any, kind: Callable[[Change], bool], act: Callable[[], Awaitable[None]]) -> None:

@@ -15,8 +15,9 @@ from stowfast.records import Artifact
 from stowfast.testing.artifacts.bodies import BODY, KB, MB, CountsBlobs, cut, each, write
 from stowfast.testing.artifacts.versions import new
 from stowfast.testing.clause import clauses, either, holds, raises, same, unique
-from stowfast.testing.faults import Forwards, LosesAnswers
+from stowfast.testing.faults import LosesAnswers
 from stowfast.testing.protocols import AS_GIVEN
+from stowfast.wrappers import Wrapper
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Iterator
@@ -238,7 +239,7 @@ async def _cancelled(call: Any, began: asyncio.Event) -> None:
         raise AssertionError("a writer that was cancelled went on")
 
 
-class _Hangs(Forwards):
+class _Hangs(Wrapper):
     def __init__(self, backend: Any) -> None:
         super().__init__(backend)
         self.reached = asyncio.Event()
@@ -250,7 +251,7 @@ class _Hangs(Forwards):
         return await super().commit(stream, change)
 
 
-class _Breaks(Forwards):
+class _Breaks(Wrapper):
     async def write_blob(self, stream: str, chunks: AsyncIterable[bytes]) -> str:
         async def some() -> AsyncIterator[bytes]:
             async for chunk in chunks:

@@ -11,7 +11,8 @@ from stowfast.errors import ConflictError, InvalidError, UnavailableError
 from stowfast.testing.clause import clauses, either, holds, raises, same, unique
 from stowfast.testing.data.messages import MESSAGES as SHAPES
 from stowfast.testing.data.messages import exactly, refused, say
-from stowfast.testing.faults import Forwards, LosesAnswers
+from stowfast.testing.faults import LosesAnswers
+from stowfast.wrappers import Wrapper
 
 if TYPE_CHECKING:
     from stowfast.abc import Slice
@@ -219,7 +220,7 @@ async def what_messages_give_out_are_copies(make: Make[Stores]) -> None:
 CLAUSES = clauses(__name__)
 
 
-class _SizesOfReads(Forwards):
+class _SizesOfReads(Wrapper):
     sizes: tuple[int, ...] = ()
 
     async def read(self, stream: str, window: Window = ALL) -> Slice:

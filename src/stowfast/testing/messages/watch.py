@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.testing.clause import clauses, same, unique
 from stowfast.testing.data.messages import exactly, say
-from stowfast.testing.faults import Forwards
+from stowfast.wrappers import Wrapper
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -95,7 +95,7 @@ async def a_watch_may_begin_before_its_conversation(make: Make[Stores]) -> None:
 CLAUSES = clauses(__name__)
 
 
-class _SaysThatItWaits(Forwards):
+class _SaysThatItWaits(Wrapper):
     """Sets `waiting` once somebody waits for news: then what came before has been looked at."""
 
     def __init__(self, backend: Backend) -> None:

@@ -9,8 +9,8 @@ from stowfast.errors import DamagedError
 from stowfast.records import Retention
 from stowfast.testing.clause import clauses, either, raises, same, unique
 from stowfast.testing.data.messages import exactly
-from stowfast.testing.faults import Forwards
 from stowfast.testing.tasks.states import loads, noise, save_all, saved
+from stowfast.wrappers import Wrapper
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,7 +105,7 @@ async def a_damaged_version_is_no_reason_to_end_others(make: Make[Stores]) -> No
             same(left[-3:], [3, 4, 5], f"the last versions of a task in which byte {offset} of one was damaged")
 
 
-class _Damages(Forwards):
+class _Damages(Wrapper):
     """Gives some entries out as they are not."""
 
     def __init__(self, backend: Backend) -> None:

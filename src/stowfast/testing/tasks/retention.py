@@ -9,9 +9,9 @@ from stowfast.abc import ALL, Window
 from stowfast.errors import InvalidError, NotFoundError
 from stowfast.records import Retention, TaskState
 from stowfast.testing.clause import clauses, holds, raises, same, tick, unique
-from stowfast.testing.faults import Forwards
 from stowfast.testing.tasks.leases import HOUR, MOMENT
 from stowfast.testing.tasks.states import SHAPES, At, everything, loads, noise, save_all, saved, when
+from stowfast.wrappers import Wrapper
 
 if TYPE_CHECKING:
     from stowfast.abc import Slice
@@ -232,7 +232,7 @@ async def a_pruned_version_is_none_while_it_is_loaded(make: Make[Stores]) -> Non
                 holds((found and found.data) in allowed, f"{found} of a task that was {how} while it was loaded")
 
 
-class _BetweenReads(Forwards):
+class _BetweenReads(Wrapper):
     act: Any = None
     reads = 0
 

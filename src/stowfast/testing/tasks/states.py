@@ -11,8 +11,8 @@ from stowfast.records import TaskState
 from stowfast.stores.codec import from_time
 from stowfast.testing.clause import holds, same
 from stowfast.testing.data.messages import exactly, say
-from stowfast.testing.faults import Forwards
 from stowfast.testing.protocols import AS_GIVEN
+from stowfast.wrappers import Wrapper
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -120,7 +120,7 @@ async def listed(tasks: Tasks, **options: Any) -> list[TaskInfo]:
     raise AssertionError("a list of a few tasks does not end after 100 pages")
 
 
-class Tells(Forwards):
+class Tells(Wrapper):
     """Says how often it was asked, and what was written."""
 
     def __init__(self, backend: Backend) -> None:
@@ -155,7 +155,7 @@ class Tells(Forwards):
         return await super().streams(query)
 
 
-class LetsOthers(Forwards):
+class LetsOthers(Wrapper):
     """Lets others go first, now and then: some places answer at once, and nobody would ever come between."""
 
     def __init__(self, backend: Backend, *seed: int) -> None:
@@ -190,7 +190,7 @@ class LetsOthers(Forwards):
         return await super().streams(query)
 
 
-class Meanwhile(Forwards):
+class Meanwhile(Wrapper):
     """Lets others act right before a commit is made: the worst moment, of whatever the call rests on."""
 
     def __init__(self, backend: Backend, *acts: Callable[[], Awaitable[object]]) -> None:
@@ -208,7 +208,7 @@ class Meanwhile(Forwards):
         holds(not self.acts, "the call made no commit that others could have come before")
 
 
-class At(Forwards):
+class At(Wrapper):
     """A place whose clock shows a moment of ours."""
 
     def __init__(self, backend: Backend, moment: datetime) -> None:

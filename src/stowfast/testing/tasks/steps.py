@@ -10,10 +10,11 @@ from stowfast.errors import ConflictError, InvalidError, NotFoundError, Unavaila
 from stowfast.records import TaskState
 from stowfast.testing.clause import clauses, holds, raises, same, unique
 from stowfast.testing.data.messages import exactly, refused
-from stowfast.testing.faults import Forwards, LosesAnswers
+from stowfast.testing.faults import LosesAnswers
 from stowfast.testing.protocols import AS_GIVEN
 from stowfast.testing.tasks.leases import HOUR, MOMENT
 from stowfast.testing.tasks.states import Meanwhile, Tells, both, loads, saved
+from stowfast.wrappers import Wrapper
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -247,7 +248,7 @@ async def steps_end_with_their_task(make: Make[Stores]) -> None:
         same(await one.tasks.record(task, "step", "new"), "new", "the first result in the next")
 
 
-class _Looks(Forwards):
+class _Looks(Wrapper):
     """Looks behind each commit."""
 
     def __init__(self, backend: Backend, look: Callable[[], Awaitable[None]]) -> None:

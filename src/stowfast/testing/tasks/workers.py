@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 from stowfast.errors import InvalidError
 from stowfast.records import Lease, TaskState
 from stowfast.testing.clause import clauses, holds, raises, same, unique
-from stowfast.testing.faults import Forwards
 from stowfast.testing.tasks.leases import HOUR, MOMENT
 from stowfast.testing.tasks.states import At, Meanwhile, both, loads, saved, when
+from stowfast.wrappers import Wrapper
 
 if TYPE_CHECKING:
     from stowfast.abc import Listing, Query
@@ -141,7 +141,7 @@ async def a_worker_never_gets_what_was_finished_meanwhile(make: Make[Stores]) ->
             same(got, None, f"what a worker got where the task was {how} meanwhile")
 
 
-class _SmallPages(Forwards):
+class _SmallPages(Wrapper):
     async def streams(self, query: Query) -> Listing:
         return await super().streams(query._replace(limit=min(query.limit, 2)))
 

@@ -9,12 +9,12 @@ from stowfast import ConflictError
 from stowfast.abc import ALL, Slice
 from stowfast.backends.memory import MemoryBackend
 from stowfast.testing import Shared
-from stowfast.testing.faults import Forwards
+from stowfast.wrappers import Wrapper
 
 HOUR = 3_600 * 1_000_000
 
 
-class WrittenBySlowClocks(Forwards):
+class WrittenBySlowClocks(Wrapper):
     """Object storage as one sees it whose clock is an hour ahead of a writer's: heads tell the writer's time."""
 
     async def heads(self, streams):
@@ -25,7 +25,7 @@ class WrittenBySlowClocks(Forwards):
         return Slice(head and head._replace(updated_at=head.updated_at - HOUR), entries)
 
 
-class Later(Forwards):
+class Later(Wrapper):
     """A place some seconds later."""
 
     def __init__(self, backend, seconds):

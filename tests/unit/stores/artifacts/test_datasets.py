@@ -20,7 +20,8 @@ import stowfast
 from stowfast import Artifact, ConflictError, InvalidError, NotFoundError, UnsupportedError
 from stowfast.backends.memory import MemoryBackend
 from stowfast.testing.data.messages import exactly
-from stowfast.testing.faults import Forwards, LosesAnswers
+from stowfast.testing.faults import LosesAnswers
+from stowfast.wrappers import Wrapper
 from tests.conformance.places import memory, sqlite
 from tests.services.faulty_s3.server import FaultyS3
 
@@ -402,7 +403,7 @@ async def test_a_million_rows_in_constant_memory(tmp_path: Path):
     assert measured["growth"] < MEBIBYTES < measured["size"] * 3 / 2**20  # as rows in memory they are ten times that
 
 
-class Slow(Forwards):
+class Slow(Wrapper):
     """A place that takes its time for each piece of a blob."""
 
     async def write_blob(self, stream: str, chunks: AsyncIterable[bytes]) -> str:

@@ -17,7 +17,7 @@ from stowfast import Artifact, InvalidError, NotFoundError, UnsupportedError
 from stowfast.abc import Backend, Change, Query, Window
 from stowfast.backends.memory import MemoryBackend
 from stowfast.backends.objects.backend import ObjectBackend
-from stowfast.testing.faults import Forwards, Prefixed
+from stowfast.wrappers import Prefixed, Wrapper
 from tests.services.faulty_s3.server import FaultyS3
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ async def test_many_who_ask_at_once_are_all_answered() -> None:
             assert len(entries) == 1
 
 
-class DeletesInBetween(Forwards):
+class DeletesInBetween(Wrapper):
     """The artifact is deleted while a link of it is made."""
 
     async def commit(self, stream: str, change: Change) -> Any:
@@ -191,7 +191,7 @@ async def test_a_token_that_cannot_sign_is_named_and_not_told(monkeypatch: pytes
 async def test_a_wrapper_forwards_links() -> None:
     with FaultyS3() as server:
         async with keyed(server) as stores:
-            for backend in (Forwards(stores.backend), Prefixed(stores.backend, "below/")):
+            for backend in (Wrapper(stores.backend), Prefixed(stores.backend, "below/")):
                 wrapped = stowfast.Stores(backend)
                 await wrapped.artifacts.create(Artifact(artifact_id="wrapped", content=LARGE))
                 assert await fetch(await wrapped.artifacts.url("wrapped")) == LARGE

@@ -21,7 +21,8 @@ from stowfast.backends.memory import MemoryBackend
 from stowfast.semantics import clock
 from stowfast.stores.artifacts.live import build
 from stowfast.stores.artifacts.live import writer as live_writer
-from stowfast.testing.faults import Forwards, LosesAnswers
+from stowfast.testing.faults import LosesAnswers
+from stowfast.wrappers import Wrapper
 from tests.conformance.places import memory, sqlite
 from tests.services.faulty_s3.server import Fault, FaultyS3
 
@@ -64,7 +65,7 @@ def soon_silent(monkeypatch) -> None:
     monkeypatch.setattr(build, "SILENCE", 0.5)
 
 
-class Counts(Forwards):
+class Counts(Wrapper):
     """Counts commits by the kind of stream."""
 
     def __init__(self, backend: Backend) -> None:
@@ -463,7 +464,7 @@ async def test_a_place_that_is_gone_for_longer_is_told_to_the_writer(monkeypatch
 async def test_what_cannot_be_deleted_any_more_is_finished_all_the_same(monkeypatch, soon_silent):
     monkeypatch.setattr(live_writer, "_PATIENCE", 0.1)
 
-    class NeverDeletes(Forwards):
+    class NeverDeletes(Wrapper):
         async def commit(self, stream: str, change: Change) -> Receipt:
             if change.delete:
                 raise UnavailableError("no answer")
@@ -563,7 +564,7 @@ async def test_faults_of_the_network_are_made_up_for(fault):
 
 
 async def test_a_write_that_ran_out_of_time_can_be_repeated():
-    class Slow(Forwards):
+    class Slow(Wrapper):
         async def commit(self, stream: str, change: Change) -> Receipt:
             await asyncio.sleep(0.02)
             return await super().commit(stream, change)

@@ -15,7 +15,7 @@ import stowfast
 from stowfast import Artifact, InvalidError, StowfastError, UnavailableError
 from stowfast.backends.memory import MemoryBackend
 from stowfast.testing import LosesAnswers, Shared
-from stowfast.testing.faults import Forwards
+from stowfast.wrappers import Wrapper
 from tests.services.faulty_s3.server import Fault, FaultyS3
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ async def test_a_failing_end_is_repeated_without_another_upload(server: FaultyS3
         assert server.uploads == []
 
 
-class Slow(Forwards):
+class Slow(Wrapper):
     """Takes nothing of a blob until it is let."""
 
     def __init__(self) -> None:

@@ -11,12 +11,12 @@ from stowfast.backends import memory
 from stowfast.backends.memory import MemoryBackend
 from stowfast.semantics import clock
 from stowfast.stores.codec import to_time
-from stowfast.testing.faults import Forwards
+from stowfast.wrappers import Wrapper
 
 HOUR = timedelta(hours=1)
 
 
-class OneClock(Forwards):
+class OneClock(Wrapper):
     """The clock of the place, whatever that of each machine shows."""
 
     async def now(self) -> int:
