@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 
-SLOW_FOLDERS = {"chaos", "crash", "simulator"}
+SLOW = {"chaos", "crash", "simulator", "test_bytes.py", "test_datasets.py", "test_demo.py", "test_docs.py"}
+SLOW |= {"test_pace.py", "test_requests.py", "test_segments.py", "test_state_machine.py"}
+"""The folders and files whose tests are marked slow. A single test has the marker itself."""
 
 pytest_plugins = ["tests.services.fixtures"]
 
@@ -31,7 +33,7 @@ settings.load_profile("house")
 @pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if SLOW_FOLDERS.intersection(item.path.relative_to(ROOT).parts) or item.get_closest_marker("soak"):
+        if SLOW.intersection(item.path.relative_to(ROOT).parts) or item.get_closest_marker("soak"):
             item.add_marker("slow")
 
 

@@ -1,4 +1,4 @@
-"""The bucket: on a Ceph of our own where it can be had, else on moto, else wherever it is told."""
+"""The bucket: on a Ceph of our own where it can be had, else on the stand-in of the tests, else wherever it is told."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ import tempfile
 import uuid
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import boto3
 
 from bench.peers import HOME
 from tests.services.ceph import Ceph
-from tests.services.process import HOST, ServiceError, answers, free_port, wait_until
+from tests.services.process import ServiceError
+from tests.services.stand_in import StandIn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["Server", "server"]
-
-PATIENCE: Final = 30
 
 
 class Server(NamedTuple):
@@ -44,8 +43,8 @@ def server(endpoint: str | None = None) -> Iterator[Server]:
             try:
                 here = stack.enter_context(_ceph(bucket))
             except ServiceError as error:
-                print(f"no Ceph, so moto answers: {str(error).splitlines()[0]}", file=sys.stderr)
-                here = stack.enter_context(_moto(bucket))
+                print(f"no Ceph, so the stand-in of the tests answers: {str(error).splitlines()[0]}", file=sys.stderr)
+                here = stack.enter_context(_stand_in(bucket))
         s3 = boto3.resource(
             "s3",
             endpoint_url=here.endpoint,
@@ -81,14 +80,12 @@ def _ceph(bucket: str) -> Iterator[Server]:
 
 
 @contextmanager
-def _moto(bucket: str) -> Iterator[Server]:
-    port = free_port()
-    command = [sys.executable, "-m", "moto.server", "-H", HOST, "-p", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def _stand_in(bucket: str) -> Iterator[Server]:
+    stand_in = StandIn(Path(tempfile.mkdtemp(dir=HOME, prefix="stand-in-")))
     try:
-        if not wait_until(lambda: answers(port), PATIENCE):
-            raise ServiceError(f"moto does not answer after {PATIENCE} s")
-        yield Server("moto, not a real server", f"http://{HOST}:{port}", _credentials("moto", "moto"), bucket)
+        stand_in.start()
+        yield Server(
+            "a stand-in in memory, not a real server", stand_in.endpoint, _credentials("key", "secret"), bucket
+        )
     finally:
-        process.terminate()
-        process.wait()
+        stand_in.remove()

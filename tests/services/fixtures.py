@@ -25,7 +25,7 @@ def pytest_report_header() -> str:
         kind = s3.choice()
     except ServiceError as error:
         return f"S3: {error}"
-    return f"S3: {s3.LEFT_OUT if kind == 'moto' else kind}"
+    return f"S3: {s3.LEFT_OUT if kind == 'faulty' else kind}"
 
 
 def fixtures_of(item: pytest.Item) -> set[str]:
@@ -62,7 +62,7 @@ def s3_server() -> Iterator[s3.S3Server]:
 def s3_gateway(s3_server: s3.S3Server) -> Iterator[s3.S3Gateway]:
     """The same server by a gateway of this test's own, which it may `kill()` and `restart()`."""
     if s3_server.kind != "ceph":
-        pytest.skip(f"only Ceph's gateway can be killed and started again; this is {s3_server.kind}")
+        pytest.skip(f"only Ceph's gateway can be killed and started again; the S3 server is {s3_server.kind}")
     with s3.connect_alone(s3_server) as gateway:
         yield gateway
 

@@ -4,7 +4,7 @@
 
 - `STOWFAST_TEST_S3_URL=s3://bucket/prefix?endpoint_url=...` names one, with credentials as AWS's tools read them.
 - Ceph runs wherever its packages are; as root on Debian or Ubuntu they are installed.
-- `STOWFAST_TEST_S3=moto` chooses the stand-in, for a quick run.
+- `STOWFAST_TEST_S3=faulty` chooses the stand-in, `faulty_s3` without faults, for a quick run.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ FORCED = "STOWFAST_TEST_S3"
 BUCKET = "stowfast"
 # Whatever else the machine says about AWS would speak of another server.
 OTHER = ("AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
-LEFT_OUT = "moto stands in for S3: not tested are a real server's races, and its gateway killed and started again"
+LEFT_OUT = "a stand-in in memory; left out: a real server, and its gateway killed and started again"
 
 
 def choice() -> str:
-    """Which kind it will be: named, ceph or moto. Starts nothing."""
+    """Which kind it will be: named, ceph or faulty. Starts nothing."""
     if os.environ.get(NAMED):
         return "named"
     # A green run that left the real server out would prove less than it seems to.
     in_ci = os.environ.get("CI", "").lower() in {"true", "1"}
     if forced := os.environ.get(FORCED):
-        if forced not in ({"ceph"} if in_ci else {"ceph", "moto"}):
-            raise ServiceError(f"{FORCED} is ceph or, except in CI, moto: not {forced}")
+        if forced not in ({"ceph"} if in_ci else {"ceph", "faulty"}):
+            raise ServiceError(f"{FORCED} is ceph or, except in CI, faulty: not {forced}")
         return forced
     if ceph.installed() or ceph.can_install():
         return "ceph"
     if in_ci:
         raise ServiceError(f"CI tests against Ceph: apt-get install {' '.join(ceph.PACKAGES)}, or set {NAMED}")
-    return "moto"
+    return "faulty"
 
 
 def install() -> None:
@@ -72,11 +72,6 @@ class S3Server:
     @property
     def endpoint(self) -> str | None:
         return dict(self.options).get("endpoint_url")
-
-    @property
-    def atomic(self) -> bool:
-        """Whether one wins of those who write on the same condition at the same moment. moto looks, then writes."""
-        return self.kind != "moto"
 
     @property
     def environment(self) -> dict[str, str | None]:

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from tests.services.azurite import Azurite
 from tests.services.ceph import Ceph
-from tests.services.moto import Moto
 from tests.services.process import ServiceError, detach, tail, wait_until
+from tests.services.stand_in import StandIn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,7 +38,7 @@ class Service(Protocol):
     def remove(self) -> None: ...
 
 
-SERVICES: dict[str, Callable[[Path], Service]] = {"ceph": Ceph, "moto": Moto, "azurite": Azurite}
+SERVICES: dict[str, Callable[[Path], Service]] = {"ceph": Ceph, "faulty": StandIn, "azurite": Azurite}
 
 
 @contextmanager

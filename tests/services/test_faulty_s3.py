@@ -6,7 +6,11 @@ import os
 import subprocess
 import sys
 import threading
+import time
+import urllib.error
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import obstore
@@ -238,6 +242,20 @@ def test_a_versioned_bucket_forgets_nothing(server: FaultyS3, store: S3Store, bo
     obstore.put(store, "k", b"again", mode="create")
     boto.delete_object(**place, VersionId=first["version"])
     assert (server.objects, server.holding(b"secret")) == ({"k": b"again"}, [])
+
+
+def test_a_link_that_has_expired_is_refused() -> None:
+    now = time.time()
+    with FaultyS3(clock=lambda: now) as server:
+        put(obstore_of(server), "k", b"1")
+        url = obstore.sign(obstore_of(server), "GET", "k", timedelta(seconds=5))
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            assert answer.read() == b"1"
+        now += 7
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(url, timeout=10)
+        refused.value.close()
+        assert refused.value.code == 403
 
 
 def test_it_runs_as_a_process() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -27,7 +27,17 @@ def perform(buckets: dict[str, Bucket], request: Request, new_bucket: Callable[[
         return Answer(200, headers={"location": f"/{request.bucket}"}, wrote=True)
     if (bucket := buckets.get(request.bucket)) is None:
         return error(404, "NoSuchBucket")
+    if _expired(bucket, request):
+        return error(403, "AccessDenied")
     return _OPERATIONS.get(request.operation, _other)(bucket, request)
+
+
+def _expired(bucket: Bucket, request: Request) -> bool:
+    """Whether it was made by a presigned link whose time is over. No signature is checked."""
+    if "X-Amz-Expires" not in request.query:
+        return False
+    signed = datetime.strptime(request.query["X-Amz-Date"], "%Y%m%dT%H%M%S%z")
+    return bucket.clock() > (signed + timedelta(seconds=int(request.query["X-Amz-Expires"]))).timestamp()
 
 
 def _other(_: Bucket, __: Request) -> Answer:

@@ -1,8 +1,9 @@
 """An S3 server in memory that fails on order, for tests: `with FaultyS3() as server`.
 
-It speaks what obstore and boto3 need, path style; it checks no signature. It answers as Amazon's does, unless `quirks`
-say otherwise, and remembers each request and each body it was ever sent. As a process of its own it remembers nothing
-and prints its endpoint: `python -m tests.services.faulty_s3.server PORT --chaos SEED PROBABILITY`.
+It speaks as much of S3 as obstore and boto3 need, path style. It checks no signature, but refuses an expired link. It
+answers as Amazon's does, unless `quirks` say otherwise, and remembers each request and each body that it was sent. As a
+process of its own it remembers nothing and prints its endpoint:
+`python -m tests.services.faulty_s3.server PORT --chaos SEED PROBABILITY`.
 """
 
 from __future__ import annotations

@@ -517,6 +517,7 @@ def test_a_reader_who_leaves_ends_it_without_a_word(command: list[str], tmp_path
 # --- check
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)  # every clause there is, on a machine that may be busy
 @pytest.mark.parametrize("place", ["memory:", "sqlite:///agent.db"])
 def test_check_reports_and_leaves_nothing_behind(place: str, url: str, call: Call) -> None:

@@ -356,6 +356,7 @@ async def holds(tasks: Tasks, model: Model, keep: int | None, chance: random.Ran
     assert [written(one.data) for one in states] == [written(model.versions[number - 1]) for number in wanted]
 
 
+@pytest.mark.slow
 async def test_hundreds_of_edits_of_a_large_state_are_exact() -> None:
     chance, stores = random.Random(8), Stores(MemoryBackend())
     value: Any = {
