@@ -6,12 +6,11 @@ effect atomically. That is the whole commit path; what is left to a backend is w
 
 from __future__ import annotations
 
-import os
-import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from stowfast.abc import KEEP, MAX_ENTRY_BYTES, MAX_HEAD_BYTES, MAX_NAME_BYTES, Change, Head, Listed, Receipt
+from stowfast.abc import KEEP, MAX_ENTRY_BYTES, MAX_HEAD_BYTES, Change, Head, Receipt
 from stowfast.errors import ConflictError, InvalidError
+from stowfast.names import check_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,14 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Effect",
-    "after_cursor",
     "apply",
     "check",
-    "check_name",
-    "clock",
     "living",
-    "new_id",
-    "parse_cursor",
     "repeat",
 ]
 
@@ -46,35 +40,11 @@ class Effect(NamedTuple):
     """Positions to remove, as `start <= position < stop`. Subtract what was really there from `head.length`."""
 
 
-def clock() -> int:
-    """Return what this machine's clock shows: microseconds since 1970, UTC."""
-    return time.time_ns() // 1_000
-
-
-def new_id() -> str:
-    """Return an id that was never used before, for an incarnation or a blob: 128 random bits."""
-    return os.urandom(16).hex()
-
-
 def living(head: Head | None, now: int) -> Head | None:
     """Return the head unless it has expired."""
     if head is None or (head.expires_at is not None and head.expires_at <= now):
         return None
     return head
-
-
-def check_name(name: str, what: str = "a name") -> None:
-    """Refuse a stream name that some place could not keep: empty, too long, with NUL, or not Unicode text."""
-    try:
-        if not isinstance(name, str):
-            raise InvalidError(f"{what} must be text, not {type(name).__name__}")
-        size = len(name) if name.isascii() else len(name.encode())
-    except UnicodeEncodeError:
-        raise InvalidError(f"{what} must be text without lone surrogates") from None
-    if not 0 < size <= MAX_NAME_BYTES:
-        raise InvalidError(f"{what} must have 1 to {MAX_NAME_BYTES} bytes of UTF-8, this one has {size}")
-    if "\0" in name:
-        raise InvalidError(f"{what} must not contain NUL")
 
 
 def check(change: Change) -> None:
@@ -192,26 +162,3 @@ def _meet(name: str, head: Head | None, change: Change) -> None:
         raise ConflictError(f"{name!r} is at {following}, not at {change.expect}", current=following)
     if change.revision is not None and change.revision != (head.revision if head else 0):
         raise ConflictError(f"{name!r} was changed meanwhile", current=following)
-
-
-def after_cursor(order: str, last: Listed) -> str:
-    """Return the `Listing.after` behind `last`: its name, with the time before it in a listing by recency."""
-    return last.name if order == "name" else f"{last.updated_at} {last.name}"
-
-
-def parse_cursor(order: str, after: str | None) -> Listed | None:
-    """Read what `after_cursor` wrote.
-
-    Raises:
-        InvalidError: it is not the cursor of a listing in this order.
-    """
-    if after is None:
-        return None
-    if not isinstance(after, str):
-        raise InvalidError(f"after={after!r}: pass the `next` of the page before")
-    if order == "name":
-        return Listed(after, 0)
-    time, _, name = after.partition(" ")
-    if not (time.isascii() and time.isdecimal() and name):
-        raise InvalidError(f"after={after!r} is not from a listing by recency: pass the `next` of the page before")
-    return Listed(name, int(time))

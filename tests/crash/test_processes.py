@@ -26,7 +26,7 @@ from stowfast.errors import (
     UnavailableError,
     UnsupportedError,
 )
-from stowfast.semantics import clock
+from stowfast.names import clock
 
 if TYPE_CHECKING:
     from pathlib import Path

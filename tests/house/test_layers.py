@@ -18,15 +18,18 @@ SOURCE = Path(__file__).parents[2] / "src" / "stowfast"
 MODULES = sorted(SOURCE.rglob("*.py"))
 FACE = "__init__"
 
-BELOW = "errors records abc semantics blocking"
+BELOW = "errors records abc names cursors semantics blocking group_commit"
 
 MAY_IMPORT = {
     # layer: what of ours it may import, its own folder aside. `__init__` is the face, `import stowfast`.
     "errors": "",
     "records": "errors",
     "abc": "errors records",
-    "semantics": "errors abc",
+    "names": "errors abc",
+    "cursors": "errors abc",
+    "semantics": "errors abc names",
     "blocking": "errors",
+    "group_commit": "errors blocking",
     "wrappers": "errors abc",
     "deltas": "errors abc",
     "stores": f"{BELOW} deltas",
@@ -58,7 +61,7 @@ MAY_IMPORT_OUTSIDE = {
 PERFORMS_NOTHING = "backends.objects.protocol"
 """The simulator decides what happens under it, and when: so it has no clock, no thread, no socket and no file."""
 PURE = "__future__ array base64 collections contextlib enum hashlib itertools re struct sys types typing urllib zlib"
-PURE_OURS = f"{PERFORMS_NOTHING} errors abc semantics"
+PURE_OURS = f"{PERFORMS_NOTHING} errors abc names cursors semantics"
 
 SAYS_NOTHING = {"utils", "util", "common", "helpers", "types", "misc"}
 MOST_CODE_LINES = 250

@@ -24,8 +24,10 @@ from stowfast.abc import (
     Window,
 )
 from stowfast.blocking import settle, wake
+from stowfast.cursors import after_cursor, parse_cursor
 from stowfast.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
-from stowfast.semantics import after_cursor, apply, check, check_name, clock, living, new_id, parse_cursor, repeat
+from stowfast.names import check_name, clock, new_id
+from stowfast.semantics import apply, check, living, repeat
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Sequence

@@ -10,7 +10,7 @@ import msgspec
 from stowfast import ConflictError, InvalidError, NotFoundError, Page, Retention, Tasks, TaskState
 from stowfast.abc import Change, Listing, Window
 from stowfast.deltas import parse
-from stowfast.semantics import clock
+from stowfast.names import clock
 from stowfast.stores.codec import to_time
 from stowfast.stores.tasks.head_note import Note
 from stowfast.testing.tasks import leases, lists, races, retention, steps, workers

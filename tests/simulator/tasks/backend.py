@@ -11,8 +11,10 @@ from stowfast.abc import ALL, Backend, Change, Head, Listing, Query, Receipt, Sl
 from stowfast.backends.objects.protocol.listing import heads, listing
 from stowfast.backends.objects.protocol.read import read
 from stowfast.backends.objects.protocol.requests import Pause
+from stowfast.cursors import parse_cursor
 from stowfast.errors import StowfastError, UnavailableError
-from stowfast.semantics import check, check_name, parse_cursor
+from stowfast.names import check_name
+from stowfast.semantics import check
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence

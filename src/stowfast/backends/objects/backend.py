@@ -29,8 +29,10 @@ from stowfast.backends.objects.protocol.read import find_blob, read
 from stowfast.backends.objects.protocol.requests import World
 from stowfast.backends.objects.protocol.sweep import Litter, survey, sweep_stream
 from stowfast.blocking import begin, in_thread, outcome, settle
+from stowfast.cursors import parse_cursor
 from stowfast.errors import DamagedError, InvalidError, NotFoundError, StowfastError, UnavailableError
-from stowfast.semantics import check, check_name, clock, living, new_id, parse_cursor
+from stowfast.names import check_name, clock, new_id
+from stowfast.semantics import check, living
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterator, Sequence

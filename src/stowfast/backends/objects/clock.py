@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from stowfast.backends.objects.protocol.requests import Delete, List, Put
-from stowfast.semantics import clock, new_id
+from stowfast.names import clock, new_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable

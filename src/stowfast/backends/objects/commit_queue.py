@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stowfast.backends.objects.maintenance import Upkeep, Work
 from stowfast.backends.objects.protocol.commit import Committed, commit
-from stowfast.blocking import interrupted, wake
+from stowfast.blocking import wake
 from stowfast.errors import StowfastError, UnavailableError
+from stowfast.group_commit import interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

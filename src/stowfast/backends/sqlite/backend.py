@@ -16,9 +16,12 @@ from stowfast.backends.sqlite.file import Durability, SQLiteFile
 from stowfast.backends.sqlite.notify import News
 from stowfast.backends.sqlite.read import END, anything_to_sweep, heads, listing, read, read_chunks, would_sweep
 from stowfast.backends.sqlite.transaction import Transaction
-from stowfast.blocking import GroupCommit, begin, in_thread, outcome, settle
+from stowfast.blocking import begin, in_thread, outcome, settle
+from stowfast.cursors import parse_cursor
 from stowfast.errors import InvalidError, StowfastError, UnavailableError
-from stowfast.semantics import check, check_name, clock, new_id, parse_cursor
+from stowfast.group_commit import GroupCommit
+from stowfast.names import check_name, clock, new_id
+from stowfast.semantics import check
 
 if TYPE_CHECKING:
     import sqlite3

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from stowfast.abc import Entry, Head, Listed, Listing, Query, Slice, Swept, Window
 from stowfast.backends.sqlite.rows import HEAD, StreamRow
 from stowfast.backends.sqlite.transaction import BURIED, EXPIRED, ORPHANED, sweep_times
+from stowfast.cursors import after_cursor
 from stowfast.errors import NotFoundError
-from stowfast.semantics import after_cursor
 
 if TYPE_CHECKING:
     import sqlite3

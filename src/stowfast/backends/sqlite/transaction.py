@@ -9,7 +9,8 @@ import msgspec
 from stowfast.abc import OPERATIONS_REMEMBERED, Change, Head, Receipt, Swept
 from stowfast.backends.sqlite.rows import HEAD, StreamRow
 from stowfast.errors import ConflictError
-from stowfast.semantics import apply, living, new_id, repeat
+from stowfast.names import new_id
+from stowfast.semantics import apply, living, repeat
 
 if TYPE_CHECKING:
     import sqlite3

@@ -15,7 +15,7 @@ import msgspec
 
 from stowfast.abc import Query
 from stowfast.errors import ConflictError, DamagedError, InvalidError, NotFoundError
-from stowfast.semantics import check_name
+from stowfast.names import check_name
 from stowfast.stores.codec import from_duration, labels_of
 from stowfast.stores.tasks.head_note import KIND, Holder, Note, id_of, lease_of
 from stowfast.stores.tasks.heads import Heads, check_kind, check_lease

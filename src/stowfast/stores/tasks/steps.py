@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stowfast.semantics import check_name
+from stowfast.names import check_name
 from stowfast.stores.codec import decode, encode, stream_name
 from stowfast.stores.tasks.head_note import KIND, Note
 from stowfast.stores.tasks.heads import Heads, check_kind, check_lease

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from stowfast.abc import Change, Query
 from stowfast.errors import ConflictError, InvalidError, NotFoundError
+from stowfast.names import check_name
 from stowfast.records import Page, Retention, TaskInfo, TaskState
-from stowfast.semantics import check_name
 from stowfast.stores.codec import (
     check_counts,
     check_integers,

@@ -18,7 +18,7 @@ import pytest
 import stowfast
 from stowfast import Artifact, ConflictError, InvalidError, NotFoundError, UnavailableError
 from stowfast.backends.memory import MemoryBackend
-from stowfast.semantics import clock
+from stowfast.names import clock
 from stowfast.stores.artifacts.live import build
 from stowfast.stores.artifacts.live import writer as live_writer
 from stowfast.testing.faults import LosesAnswers

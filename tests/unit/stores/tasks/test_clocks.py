@@ -9,7 +9,7 @@ import pytest
 from stowfast import ConflictError, Stores, Tasks, TaskState
 from stowfast.backends import memory
 from stowfast.backends.memory import MemoryBackend
-from stowfast.semantics import clock
+from stowfast.names import clock
 from stowfast.stores.codec import to_time
 from stowfast.wrappers import Wrapper
 

@@ -10,7 +10,8 @@ from stowfast.backends.objects.protocol.keys import HEADS, place_at, place_of, p
 from stowfast.backends.objects.protocol.load import shown
 from stowfast.backends.objects.protocol.requests import UNCHANGED, All, Get, List
 from stowfast.backends.objects.protocol.state import EXPIRING, GONE, State, decode_header, decode_state, header_of
-from stowfast.semantics import after_cursor, living
+from stowfast.cursors import after_cursor
+from stowfast.semantics import living
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.blocking import in_thread
 from stowfast.errors import InvalidError, UnsupportedError
-from stowfast.semantics import new_id
+from stowfast.names import new_id
 from stowfast.stores.codec import decode_lines, encode
 
 if TYPE_CHECKING:

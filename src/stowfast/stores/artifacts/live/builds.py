@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from stowfast.abc import Change
 from stowfast.errors import InvalidError
+from stowfast.names import check_name
 from stowfast.records import Artifact
-from stowfast.semantics import check_name
 from stowfast.stores.artifacts.live.follower import follow
 from stowfast.stores.artifacts.live.writer import LiveWriter
 from stowfast.stores.codec import check_integers

@@ -1,0 +1,205 @@
+"""Group commit: one transaction for the changes that wait at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from stowfast.blocking import runs_in_place
+from stowfast.errors import StowfastError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+__all__ = ["GroupCommit", "interrupted"]
+
+W = TypeVar("W")
+R = TypeVar("R")
+
+
+class GroupCommit(Generic[W, R]):
+    """Commits what concurrent callers ask for together, in the order they asked.
+
+    `run(works, wait)` commits a batch and returns the result, or our error, of each. With `wait=False` it must not
+    block on another process, and may return None: nothing was done, ask again in a thread.
+
+    A switch to a thread and back costs as much as a commit on a fast disk. So as long as a commit takes less than
+    `inline_below` seconds, a batch is committed on the event loop itself: the loop never waits twice for a slow disk,
+    nor for another process at all. A caller who is alone commits at once; who is not waits for the end of this turn of
+    the loop, by when every task that is ready to write has queued its work.
+    """
+
+    def __init__(
+        self, run: Callable[[Sequence[W], bool], list[R | StowfastError] | None], *, inline_below: float = 250e-6
+    ) -> None:
+        self._run = run
+        self._inline_below = inline_below
+        self._queue: deque[_Job[W, R]] = deque()
+        self._lock = threading.Lock()
+        self._fast = self._alone = self._turning = False
+        self._flushing: set[asyncio.AbstractEventLoop] = set()
+        self._work = threading.Semaphore(0)
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+        self._closed = False
+
+    async def submit(self, work: W) -> R:
+        """Commit `work` with whatever else is waiting. Cancelled before its batch began, it is not done at all."""
+        if runs_in_place():
+            return self.commit_here(work)
+        if self._alone and not self._turning and not self._queue and self._lock.acquire(blocking=False):
+            self._turning = True
+            try:
+                try:
+                    outcomes = self._commit((work,), wait=False)
+                finally:
+                    self._lock.release()
+                if outcomes is not None:
+                    await asyncio.sleep(0)  # or a task that writes in a loop would never let another one run
+                    return _unwrap(outcomes[0])
+            finally:
+                self._turning = False
+        if self._closed:
+            raise UnavailableError("this place was closed")
+        loop = asyncio.get_running_loop()
+        job: _Job[W, R] = _Job(work, loop)
+        self._queue.append(job)
+        if loop not in self._flushing:
+            self._flushing.add(loop)
+            loop.call_soon(self._flush, loop)
+        return await job.future
+
+    def close(self) -> None:
+        """Commit what is queued and end the thread."""
+        self._lead()
+        self._closed = True
+        with self._starting:
+            thread, self._thread = self._thread, None
+        if thread is not None:
+            self._work.release()
+            thread.join()
+
+    def commit_here(self, work: W) -> R:
+        """Commit `work` in this thread, after whatever else is waiting."""
+        # `with`, and no try after an acquire: an interrupt between the two would leave the lock held for ever.
+        with self._lock:
+            self._commit_queue(wait=True)
+            outcomes = self._run((work,), True)
+        assert outcomes is not None
+        return _unwrap(outcomes[0])
+
+    def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._flushing.discard(loop)
+        if self._fast and self._lock.acquire(blocking=False):
+            try:
+                committed = self._commit_queue(wait=False)
+            finally:
+                self._lock.release()
+            if committed:
+                return
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._serve, name="stowfast-commit", daemon=True)
+                self._thread.start()
+        self._work.release()
+
+    def _serve(self) -> None:
+        while True:
+            self._work.acquire()
+            self._lead()
+            if self._closed:
+                with self._starting:
+                    if self._thread is threading.current_thread():
+                        self._thread = None  # whoever was too late for the close gets a thread that tells them so
+                return
+
+    def _lead(self) -> None:
+        with self._lock:
+            self._commit_queue(wait=True)
+
+    def _commit_queue(self, *, wait: bool) -> bool:
+        batch: list[_Job[W, R]] = []
+        while self._queue:
+            job = self._queue.popleft()
+            if not job.future.cancelled():
+                batch.append(job)
+        if not batch:
+            return True
+        outcomes: list[R | StowfastError] | None
+        try:
+            outcomes = self._commit([job.work for job in batch], wait=wait)
+            if outcomes is None:
+                self._queue.extendleft(reversed(batch))
+                return False
+        except Exception as error:  # noqa: BLE001 - it is raised, in every caller that waits for this batch
+            outcomes = [interrupted(error)] * len(batch)
+        except BaseException as error:  # an interrupt is for this thread; the others must not wait for ever
+            self._deliver(batch, [interrupted(error)] * len(batch))
+            raise
+        self._deliver(batch, outcomes)
+        return True
+
+    def _commit(self, works: Sequence[W], *, wait: bool) -> list[R | StowfastError] | None:
+        began = time.perf_counter()
+        outcomes = self._run(works, wait)
+        self._fast = time.perf_counter() - began < self._inline_below
+        self._alone = self._fast and len(works) == 1
+        return outcomes
+
+    @staticmethod
+    def _deliver(batch: Sequence[_Job[W, R]], outcomes: Sequence[R | StowfastError]) -> None:
+        here = asyncio._get_running_loop()  # noqa: SLF001 - the public one raises where there is none, at ten times the cost
+        elsewhere: dict[asyncio.AbstractEventLoop, list[_Job[W, R]]] = {}
+        for job, outcome in zip(batch, outcomes, strict=True):
+            job.outcome = outcome
+            if job.loop is here:
+                job.answer()
+            else:
+                elsewhere.setdefault(job.loop, []).append(job)
+        for loop, jobs in elsewhere.items():
+            with suppress(RuntimeError):  # that loop was closed while its work was committed: nobody waits for it
+                loop.call_soon_threadsafe(_answer, jobs)
+
+
+class _Job(Generic[W, R]):
+    """One caller's work in a batch, and what became of it."""
+
+    __slots__ = ("future", "loop", "outcome", "work")
+
+    def __init__(self, work: W, loop: asyncio.AbstractEventLoop) -> None:
+        self.work = work
+        self.loop = loop
+        self.future: asyncio.Future[R] = loop.create_future()
+        self.outcome: Any = None
+
+    def answer(self) -> None:
+        if self.future.done():
+            return
+        if isinstance(self.outcome, StowfastError):
+            self.future.set_exception(self.outcome)
+        else:
+            self.future.set_result(self.outcome)
+
+
+def _answer(jobs: Iterable[_Job[Any, Any]]) -> None:
+    for job in jobs:
+        job.answer()
+
+
+def interrupted(error: BaseException) -> StowfastError:
+    """Return what to tell callers whose commit ended with an error that may not be one of ours."""
+    if isinstance(error, StowfastError):
+        return error
+    ours = UnavailableError(f"the commit was interrupted by {error!r}: repeat it with the same op_id")
+    ours.__cause__ = error
+    return ours
+
+
+def _unwrap(outcome: R | StowfastError) -> R:
+    if isinstance(outcome, StowfastError):
+        raise outcome
+    return outcome
