@@ -1,12 +1,12 @@
-"""The interfaces, read in one sitting: what a place must do, and the two methods of each store.
+"""The interfaces: `Backend`, and the two methods of each store.
 
-`Backend` is the waist. Stores (messages, artifacts, tasks) are written once above it, places (memory, SQLite, ...)
-once below it. Implement `Backend` to bring a new place; implement `MessageStore`, `ArtifactStore` or `TaskStateStore`
-to bring a store of your own, written from scratch.
+The stores (messages, artifacts, tasks) are written once, above `Backend`. The backends (memory, SQLite, object storage)
+are written below it. Implement `Backend` to add a backend. Implement `MessageStore`, `ArtifactStore` or
+`TaskStateStore` to bring a store of your own.
 
-A *stream* is a named row of immutable entries that grows at the end, with a small head that says what it holds.
-A conversation is a stream of messages, a task a stream of revisions whose newest is its state, an artifact a stream
-of versions whose large bodies are *blobs* beside it. Backends see bytes and never know what they mean.
+A *stream* is a named sequence of immutable entries that grows at the end. Its small *head* describes it. A conversation
+is a stream of messages. A task is a stream of versions, the newest of which is its state. An artifact is a stream of
+versions, with large content in *blobs* beside it. Backends store bytes and do not interpret them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = [
 ]  # fmt: skip
 
 KEEP: Final = -1
-"""`Change.expires_at` as it stands: the moment of expiry stays what it was."""
+"""For `Change.expires_at`: the time of expiry stays as it is."""
 
 MAX_NAME_BYTES: Final = 1_200
 """The longest stream name, as UTF-8."""
@@ -40,32 +40,32 @@ MAX_ENTRY_BYTES: Final = 64 * 2**20
 """The largest entry. Anything larger is an artifact."""
 
 MAX_HEAD_BYTES: Final = 64 * 2**10
-"""The largest note, and the largest sum of labels: a head is written anew with every commit on object storage."""
+"""The largest note, and the largest sum of labels. On object storage every commit writes the head anew."""
 
 OPERATIONS_REMEMBERED: Final = 64
-"""How many of its newest op_ids a stream still knows once their entries are gone."""
+"""The number of newest op_ids that a stream remembers after their entries are gone."""
 
 
 class Head(NamedTuple):
-    """What a stream holds, without its entries. Times are microseconds since 1970, UTC."""
+    """A stream without its entries. Times are microseconds since 1970, UTC."""
 
     name: str
     incarnation: str
-    """One life of the stream. A deleted or expired stream that is begun again has another one."""
+    """The id of this life of the stream. A stream begun again after a delete or expiry has another one."""
     first: int
     """The lowest position that was not dropped."""
     next: int
-    """The position that the next entry gets. Never goes back within an incarnation."""
+    """The position of the next entry. Never goes back within an incarnation."""
     length: int
-    """How many entries can be read. Less than `next - first` once entries were cut off the end."""
+    """The number of readable entries. Less than `next - first` after entries were cut off the end."""
     base: int
-    """Where a read that names no start begins: the note stands for what is below."""
+    """The start of a read without `start`. The note replaces the entries below."""
     revision: int
-    """Goes up with every change that is not a plain append: the token that guards labels, note, cuts and drops."""
+    """Grows with every change that is not a plain append. Guards labels, note, cuts and drops."""
     labels: dict[str, str]
-    """What `streams(where=...)` filters by."""
+    """Text pairs for `Query.where`."""
     note: bytes
-    """A small document the store keeps beside the entries."""
+    """The store's small document in the head."""
     created_at: int
     updated_at: int
     expires_at: int | None
@@ -121,13 +121,13 @@ class Slice(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """One line of a listing: what every place knows without another request for each stream."""
+    """One stream of a listing."""
 
     name: str
     updated_at: int
-    """When it was last changed, by the clock of the place: object storage has its own, which may count in seconds."""
+    """The time of the last change, by the backend's clock. A bucket's clock may count whole seconds."""
     head: Head | None = None
-    """Where heads were asked for: the head, as it was at some moment of the call."""
+    """The head at some moment of the call, for a query with `heads`."""
 
 
 class Listing(NamedTuple):
@@ -138,50 +138,51 @@ class Listing(NamedTuple):
 
 
 class Receipt(NamedTuple):
-    """What a commit did. Its entries got the positions `first` to `next - 1`, in the order given."""
+    """The result of a commit. Its entries have the positions `first` to `next - 1`, in the order given."""
 
     incarnation: str
     first: int
     next: int
     committed_at: int
     repeated: bool = False
-    """The op_id was known: nothing was added now, and this is what the first call got."""
+    """The op_id was known: nothing was added, and this is the receipt of the first call."""
 
 
 class Swept(NamedTuple):
-    """What a sweep removed for good. Of a dry run: what it would have removed."""
+    """The amounts that a sweep removed, or that a dry run would remove."""
 
     streams: int
     blobs: int
     bytes: int = 0
-    """What these and the leftovers of other calls took, about. 0 where the place does not know."""
+    """Their size and that of other leftovers, about. 0: unknown to this backend."""
 
 
 class Change(NamedTuple):
-    """One atomic change of a stream: conditions, then what to remove, then what to add. All of it happens, or nothing.
+    """One atomic change of a stream: conditions, then removals, then additions. All of it happens, or nothing.
 
-    Conditions (each None: not asked). A condition that does not hold is a ConflictError:
-        expect: the position that comes next; 0 for a stream that has no entries yet.
-        incarnation: the life of the stream, so that a reader of a deleted one cannot write to its successor.
-        revision: `Head.revision`, so that two changes of labels, two cuts or two drops never both win.
+    Conditions (None: no condition). A condition that fails is a ConflictError:
+        expect: the position of the next entry; 0 for a stream without entries.
+        incarnation: `Head.incarnation`, so that a reader of a deleted stream cannot write to its successor.
+        revision: `Head.revision`, so that of two changes of labels, two cuts or two drops only one wins; 0 for a
+            stream that does not exist.
 
     Removals:
-        delete: everything goes, and what is added begins a new incarnation at position 0.
-        drop_before: entries below this position go (retention).
-        cut_from: entries from this position on go (undo). Their positions are not given again.
+        delete: removes everything; additions begin a new incarnation at position 0.
+        drop_before: removes entries below this position (retention).
+        cut_from: removes entries from this position on (undo). Their positions are not used again.
 
     Additions:
         entries: appended in order, at consecutive positions.
-        blobs: ids of `write_blob` that the entries refer to. They live as long as one of these entries.
+        blobs: ids from `write_blob`. A blob lives as long as one of these entries.
         labels: replaces all labels. None keeps them.
         note: replaces the note. None keeps it.
         base: moves `Head.base`. None keeps it.
-        expires_at: replaces the moment of expiry; None removes it, `KEEP` keeps it.
-        cold: the entries are seldom read: a place may keep them where they cost least. Nothing else depends on it.
+        expires_at: replaces the time of expiry; None removes it, `KEEP` keeps it.
+        cold: a hint that the entries are seldom read, so that a backend may store them at less cost.
 
-    `op_id` names the call, within its stream. A repeat adds nothing, is not held to its conditions, and returns what
-    the first returned. A repeat with another number of entries is another call under the same name, and refused;
-    except that one with `expect=0`, which begins a stream, may have grown with what it is made from.
+    `op_id` is the idempotency key of the call within its stream. A repeat adds nothing, ignores its conditions, and
+    returns the receipt of the first call. A repeat with another number of entries is an InvalidError; only a change
+    with `expect=0`, which begins a stream, may have more entries than the first time.
     """
 
     entries: Sequence[bytes] = ()
@@ -206,22 +207,21 @@ class Change(NamedTuple):
 
 
 class Backend(ABC):
-    """A place where streams and blobs live. Ten methods, all required, and `blob_url` where there are links.
+    """Stores streams and blobs. Ten methods, all required, and `blob_url` for backends with links.
 
     The promise: **a commit that was acknowledged is never lost, doubled or reordered**, under concurrent writers in
     many processes, crashes and lost answers. `stowfast.semantics.apply` is the meaning of a `Change`, as a pure
     function: a backend loads a head, calls it, and stores its effect atomically.
 
-    An expired stream (`expires_at` has passed, by the place's clock) is a deleted one that was not swept yet: no
-    method shows it, and a commit begins a new incarnation.
+    An expired stream (`expires_at` has passed, by the backend's clock) is a deleted stream before its sweep: no method
+    shows it, and a commit begins a new incarnation.
 
-    Every method raises UnavailableError when the place gives no answer, and DamagedError when what is stored does not
-    decode. Methods may be called from several tasks at once. A cancelled call is wholly done, or not at all.
+    Every method raises UnavailableError when the backend gives no answer, and DamagedError when stored bytes do not
+    decode. Methods may be called from several tasks at once. A cancelled call has its whole effect or none.
     """
 
     in_place: ClassVar[bool] = False
-    """Every await in this backend goes through `stowfast.blocking`, so that the sync face may run it in the calling
-    thread instead of handing it to an event loop."""
+    """True: every await goes through `stowfast.blocking`, so the sync face runs this backend in the calling thread."""
 
     @classmethod
     async def open(cls, *args: Any, **options: Any) -> Backend:
@@ -249,14 +249,14 @@ class Backend(ABC):
     async def commit(self, stream: str, change: Change) -> Receipt:
         """Make one change, durably, before returning.
 
-        Concurrent commits to a stream happen one after the other; a later one sees all of an earlier one. The place
-        remembers an op_id as long as its entries are in the stream, and the newest `OPERATIONS_REMEMBERED` beyond
-        that, also when the stream was deleted: a stalled writer that repeats its call brings nothing back.
+        Concurrent commits to a stream happen one after the other; a later one sees all of an earlier one. The backend
+        remembers an op_id while its entries are in the stream, and the newest `OPERATIONS_REMEMBERED` after that, also
+        of a deleted stream: a stalled writer that repeats its call adds nothing.
 
         Raises:
-            ConflictError: a condition does not hold, or a blob was collected meanwhile; nothing was stored.
+            ConflictError: a condition fails, or a blob was collected meanwhile; nothing was stored.
             InvalidError: the name or the change is outside its bounds; nothing was stored.
-            UnavailableError: it may have been done. Repeat it with the same op_id.
+            UnavailableError: the change may be stored. Repeat the call with the same op_id.
         """
 
     @abstractmethod
@@ -268,7 +268,7 @@ class Backend(ABC):
 
     @abstractmethod
     async def heads(self, streams: Sequence[str]) -> list[Head | None]:
-        """Return the head of each stream, None for one that is not there, in the order asked."""
+        """Return the head of each stream in the given order; None for a stream that does not exist."""
 
     @abstractmethod
     async def streams(self, query: Query) -> Listing:
@@ -283,17 +283,18 @@ class Backend(ABC):
 
     @abstractmethod
     async def wait(self, stream: str, *, incarnation: str | None, next: int, timeout: float) -> bool:
-        """Wait until the stream has another incarnation or `next` than these; `timeout` seconds at most. True: it has.
+        """Wait until the incarnation or `next` of the stream differs from these, for `timeout` seconds at most.
 
-        Returns at once where it already has. Never misses a change made before or during the call, in any process.
+        Returns True when they differ, at once if they already do. Never misses a change made before or during the call,
+        in any process.
         """
 
     @abstractmethod
     async def write_blob(self, stream: str, chunks: AsyncIterable[bytes]) -> str:
         """Store the chunks as one immutable blob beside the stream and return its id, in constant memory.
 
-        Nothing refers to it until a commit names it in `Change.blobs`. Until then, and after an exception, a
-        cancellation or a crash, it is an orphan that `sweep` may remove, and to name it then is a ConflictError.
+        The blob is invisible until a commit names it in `Change.blobs`. Until then, also after an exception, a
+        cancellation or a crash, it is an orphan that `sweep` may remove. A commit of a removed blob is a ConflictError.
         """
 
     @abstractmethod
@@ -301,45 +302,45 @@ class Backend(ABC):
         """Stream the bytes `start <= offset < stop` of a committed blob, in constant memory.
 
         Raises:
-            NotFoundError: no living entry of this stream refers to such a blob.
+            NotFoundError: no entry of this stream refers to the blob.
         """
 
     async def blob_url(self, stream: str, blob: str, *, expires: timedelta) -> str:
-        """Return a URL with which anybody can GET a committed blob until it, or who signed it, expires.
+        """Return a URL from which anyone can GET a committed blob, until `expires` or the end of the signing credentials.
 
         Raises:
-            UnsupportedError: this place has no links, or nothing to sign them with. Here: always.
+            UnsupportedError: this backend has no links or no credentials to sign them. The default: always.
             InvalidError: `expires` is not from a second to seven days.
-            NotFoundError: no living entry of this stream refers to such a blob.
+            NotFoundError: no entry of this stream refers to the blob.
         """
-        raise UnsupportedError("this place has no links: read the content, or keep it on object storage")
+        raise UnsupportedError("this backend has no links: read the content, or store it on object storage")
 
     @abstractmethod
     async def now(self) -> int:
-        """Return the time by the clock of the place, or of this machine where it has none: microseconds since 1970."""
+        """Return the time by the backend's clock, or by this machine's if it has none: microseconds since 1970."""
 
     @abstractmethod
     async def sweep(self, *, dry_run: bool = False) -> Swept:
-        """Remove for good what nobody can reach: expired streams, blobs without an entry. Safe beside every other call.
+        """Remove expired streams and orphaned blobs for good. Safe beside every other call.
 
-        An unlinked blob is spared for a day, so that an upload under way has its time; nothing depends on that day. A
-        dry run changes nothing, and says what a sweep would remove.
+        An orphan stays for a day, so that a running upload can finish; no promise depends on that day. A dry run
+        changes nothing and returns the amounts that a sweep would remove.
         """
 
     @abstractmethod
     async def close(self) -> None:
-        """Finish the commits under way, then let go of everything. Closing twice is closing once."""
+        """Finish the running commits, then release all resources. A second close does nothing."""
 
 
 @runtime_checkable
 class MessageStore(Protocol):
-    """A conversation history in two methods. Write these, and everything that takes a message store takes yours."""
+    """A conversation history in two methods: all that a class needs to be used as a message store."""
 
     async def get_messages(self, context_id: str) -> list[dict[str, Any]]:
-        """Return all messages of a conversation, oldest first, exactly as given. An unknown one is an empty list."""
+        """Return all messages of a conversation, oldest first, exactly as given; [] for an unknown conversation."""
 
     async def add_message(self, context_id: str, message: dict[str, Any]) -> object:
-        """Add a message at the end. Once this returns, every later `get_messages` has it, once, in its place."""
+        """Add a message at the end. After the return, every `get_messages` has it once, in its place."""
 
 
 @runtime_checkable
@@ -350,19 +351,19 @@ class ArtifactStore(Protocol):
         """Store an artifact under a new id.
 
         Raises:
-            ConflictError: the id is taken; what is there stays as it was.
+            ConflictError: the id is taken; the stored artifact is unchanged.
         """
 
     async def get(self, artifact_id: str) -> Artifact | None:
-        """Return the artifact with its content as given, or None."""
+        """Return the artifact with its content as given; None for an unknown id."""
 
 
 @runtime_checkable
 class TaskStateStore(Protocol):
-    """Where a run stood, in two methods."""
+    """States of runs, in two methods."""
 
     async def save(self, state: TaskState) -> object:
         """Store the state as the newest of its task. The last writer wins."""
 
     async def load(self, task_id: str) -> TaskState | None:
-        """Return the newest state that was saved, or None."""
+        """Return the newest saved state; None for an unknown task."""

@@ -1,7 +1,7 @@
 """Blocking work under the one async core: in a thread for async callers, in the calling thread for the sync face.
 
-A backend whose driver blocks awaits nothing but `in_thread`, `settle` and `GroupCommit.submit`. Its coroutines then
-run to their end in one step when `run_in_place` drives them: the sync face pays for no event loop and no thread.
+A backend with a blocking driver awaits only `in_thread`, `outcome`, `settle` and `GroupCommit.submit`. `run_in_place`
+then runs its coroutines to their end in one step, so the sync face needs no event loop and no second thread.
 """
 
 from __future__ import annotations
@@ -33,7 +33,11 @@ def runs_in_place() -> bool:
 
 
 def run_in_place(coroutine: Coroutine[Any, Any, R]) -> R:
-    """Run a coroutine that never really suspends to its end, in this thread, also inside a running event loop."""
+    """Run a coroutine that never suspends to its end, in this thread, also inside a running event loop.
+
+    Raises:
+        InvalidError: the coroutine suspended, for example in an async function of the caller.
+    """
     outer, _here.driving = runs_in_place(), True
     try:
         coroutine.send(None)
@@ -47,7 +51,7 @@ def run_in_place(coroutine: Coroutine[Any, Any, R]) -> R:
 
 
 async def in_thread(executor: Executor, function: Callable[[*Ts], R], *args: *Ts) -> R:
-    """Call a blocking function without blocking the event loop. Under `run_in_place` it is called as it stands.
+    """Call a blocking function in a thread. Under `run_in_place` it is called in this thread.
 
     Cancellation does not reach the function: it runs to its end in its thread.
 
@@ -60,7 +64,7 @@ async def in_thread(executor: Executor, function: Callable[[*Ts], R], *args: *Ts
 
 
 def begin(executor: Executor, function: Callable[[*Ts], R], *args: *Ts) -> Future[R]:
-    """Begin a blocking function in a thread, and return what it will return. Under `run_in_place` it is called now."""
+    """Start a blocking function in a thread and return its future. Under `run_in_place` it is called now."""
     if not runs_in_place():
         return _submit(executor, function, *args)
     future: Future[R] = Future()
@@ -79,7 +83,7 @@ def _submit(executor: Executor, function: Callable[[*Ts], R], *args: *Ts) -> Fut
 
 
 async def outcome(future: Future[R]) -> R:
-    """Wait for a thread's future, however long it takes. Cancelled, it is cancelled too if it had not begun."""
+    """Wait for a thread's future, without a time limit. A cancelled wait cancels a function that has not started."""
     return future.result() if runs_in_place() else await asyncio.wrap_future(future)
 
 
@@ -95,7 +99,7 @@ async def settle(future: Future[R], timeout: float) -> R | None:
 
 
 def wake(futures: Iterable[Future[bool]]) -> None:
-    """Set futures that others wait for, or have stopped waiting for."""
+    """Resolve futures, and skip the cancelled ones."""
     for future in futures:
         with suppress(InvalidStateError):
             future.set_result(True)

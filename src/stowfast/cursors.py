@@ -14,7 +14,7 @@ def after_cursor(order: str, last: Listed) -> str:
 
 
 def parse_cursor(order: str, after: str | None) -> Listed | None:
-    """Read what `after_cursor` wrote.
+    """Parse a cursor that `after_cursor` wrote.
 
     Raises:
         InvalidError: it is not the cursor of a listing in this order.

@@ -4,8 +4,8 @@
     ├── NotFoundError    (LookupError)          not there             -> create it, or report it
     ├── ConflictError                           someone was first     -> read again, then decide
     ├── InvalidError     (ValueError)           the call is wrong     -> fix the code; nothing was stored
-    ├── UnsupportedError (NotImplementedError)  this place never can  -> choose another place
-    ├── UnavailableError                        no answer             -> repeat with the same op_id: it may be done
+    ├── UnsupportedError (NotImplementedError)  no such ability here  -> choose another backend
+    ├── UnavailableError                        no answer             -> repeat with the same op_id: it may be stored
     └── DamagedError                            bytes do not decode   -> call an operator; never wrong data
 
 The driver's own error is always the `__cause__`. Absence is an answer, not a failure: an unknown conversation is an
@@ -31,18 +31,18 @@ __all__ = [
 
 
 class StowfastError(Exception):
-    """Anything Stowfast raises on purpose. Catch a subclass to act on it."""
+    """The base of all errors that Stowfast raises. Catch a subclass to act on it."""
 
 
 class NotFoundError(StowfastError, LookupError):
-    """A thing that the call needs is not there. Create it, or report it."""
+    """The call needs something that does not exist. Create it, or report it."""
 
 
 class ConflictError(StowfastError):
-    """Someone was first, and nothing of this call was stored. Read again, then decide.
+    """Another writer was first, and nothing of this call was stored. Read again, then decide.
 
-    `current` is what an `expect=` was compared with, where one was given: the position or version that comes next.
-    `owner` and `until` say who has the lease of a task and when it ends, where that is in the way.
+    `current` is the position or version that comes next, for a call with `expect=`. `owner` and `until` name the owner
+    of the task's lease and the end of the lease, for a call that the lease refused.
     """
 
     def __init__(
@@ -55,15 +55,15 @@ class ConflictError(StowfastError):
 
 
 class InvalidError(StowfastError, ValueError):
-    """The call itself is wrong, and nothing was stored. Fix the code."""
+    """The call is wrong, and nothing was stored. Fix the code."""
 
 
 class UnsupportedError(StowfastError, NotImplementedError):
-    """This place can never do that. Choose another place."""
+    """This backend cannot do that. Choose another backend, or install the extra that the message names."""
 
 
 class UnavailableError(StowfastError):
-    """The place gave no answer. A write may have been done: repeat the call with the same `op_id` to be sure."""
+    """The backend gave no answer. A write may have been stored: repeat the call with the same `op_id` to be sure."""
 
 
 class DamagedError(StowfastError):

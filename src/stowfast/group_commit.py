@@ -22,15 +22,15 @@ R = TypeVar("R")
 
 
 class GroupCommit(Generic[W, R]):
-    """Commits what concurrent callers ask for together, in the order they asked.
+    """Commits the work of concurrent callers together, in the order of their calls.
 
-    `run(works, wait)` commits a batch and returns the result, or our error, of each. With `wait=False` it must not
-    block on another process, and may return None: nothing was done, ask again in a thread.
+    `run(works, wait)` commits a batch and returns the result, or the StowfastError, of each work. With `wait=False` it
+    must not block on another process and may return None: nothing was done, and a thread tries again.
 
-    A switch to a thread and back costs as much as a commit on a fast disk. So as long as a commit takes less than
-    `inline_below` seconds, a batch is committed on the event loop itself: the loop never waits twice for a slow disk,
-    nor for another process at all. A caller who is alone commits at once; who is not waits for the end of this turn of
-    the loop, by when every task that is ready to write has queued its work.
+    A switch to a thread and back costs as much as a commit on a fast disk. While a commit takes less than
+    `inline_below` seconds, a batch is committed on the event loop itself. The loop therefore never waits twice for a
+    slow disk, and never for another process. A single caller commits at once. Several callers wait for the end of the
+    current turn of the loop, until every task that is ready to write has queued its work.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class GroupCommit(Generic[W, R]):
         self._closed = False
 
     async def submit(self, work: W) -> R:
-        """Commit `work` with whatever else is waiting. Cancelled before its batch began, it is not done at all."""
+        """Commit `work` together with the queued work. A call cancelled before its batch began commits nothing."""
         if runs_in_place():
             return self.commit_here(work)
         if self._alone and not self._turning and not self._queue and self._lock.acquire(blocking=False):
@@ -74,7 +74,7 @@ class GroupCommit(Generic[W, R]):
         return await job.future
 
     def close(self) -> None:
-        """Commit what is queued and end the thread."""
+        """Commit the queued work and end the thread."""
         self._lead()
         self._closed = True
         with self._starting:
@@ -84,7 +84,7 @@ class GroupCommit(Generic[W, R]):
             thread.join()
 
     def commit_here(self, work: W) -> R:
-        """Commit `work` in this thread, after whatever else is waiting."""
+        """Commit `work` in this thread, after the queued work."""
         # `with`, and no try after an acquire: an interrupt between the two would leave the lock held for ever.
         with self._lock:
             self._commit_queue(wait=True)
@@ -166,7 +166,7 @@ class GroupCommit(Generic[W, R]):
 
 
 class _Job(Generic[W, R]):
-    """One caller's work in a batch, and what became of it."""
+    """One caller's work in a batch, and its outcome."""
 
     __slots__ = ("future", "loop", "outcome", "work")
 
@@ -191,7 +191,7 @@ def _answer(jobs: Iterable[_Job[Any, Any]]) -> None:
 
 
 def interrupted(error: BaseException) -> StowfastError:
-    """Return what to tell callers whose commit ended with an error that may not be one of ours."""
+    """Return the StowfastError for callers whose commit ended with any error."""
     if isinstance(error, StowfastError):
         return error
     ours = UnavailableError(f"the commit was interrupted by {error!r}: repeat it with the same op_id")

@@ -12,7 +12,7 @@ __all__ = ["check_name", "clock", "new_id"]
 
 
 def clock() -> int:
-    """Return what this machine's clock shows: microseconds since 1970, UTC."""
+    """Return this machine's time: microseconds since 1970, UTC."""
     return time.time_ns() // 1_000
 
 
@@ -22,7 +22,7 @@ def new_id() -> str:
 
 
 def check_name(name: str, what: str = "a name") -> None:
-    """Refuse a stream name that some place could not keep: empty, too long, with NUL, or not Unicode text."""
+    """Refuse a name that some backend could not store: empty, over `MAX_NAME_BYTES`, with NUL, or not Unicode text."""
     try:
         if not isinstance(name, str):
             raise InvalidError(f"{what} must be text, not {type(name).__name__}")

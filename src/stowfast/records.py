@@ -1,6 +1,6 @@
-"""The records people hold in their hands: messages as stored, artifacts, task states, and pages of lists.
+"""The records that calls take and return: messages, artifacts, task states, and pages of lists.
 
-All are copies: changing one changes nothing that is stored. Times are timezone-aware, in UTC.
+All are copies: a change of a record changes nothing that is stored. Times are timezone-aware, in UTC.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Page(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class MessageEntry:
-    """A message as it is stored: where it stands, when it came, and the op_id of the call that added it."""
+    """A stored message: its position, its time, and the op_id of the call that added it."""
 
     position: int
     message: dict[str, Any]
@@ -57,7 +57,7 @@ class MessageEntry:
 
 @dataclass(frozen=True, slots=True)
 class ContextRef:
-    """One line of `contexts()`: what every place knows without a request for each conversation."""
+    """One conversation in a list: its id and the time of its last change."""
 
     context_id: str
     updated_at: datetime
@@ -65,21 +65,21 @@ class ContextRef:
 
 @dataclass(frozen=True, slots=True)
 class ContextInfo:
-    """What is known of a conversation without reading its messages."""
+    """A conversation without its messages."""
 
     context_id: str
     count: int
-    """How many messages can be read, the compacted ones that were kept included."""
+    """The number of readable messages, including compacted ones that were kept."""
     next_position: int
-    """The position that the next message gets: what `add_messages(expect=...)` is compared with."""
+    """The position of the next message: the value for `add_messages(expect=...)`."""
     compacted: int
-    """Messages below this position are stood for by a summary; 0 where there is none."""
+    """A summary replaces the messages below this position; 0: there is no summary."""
     metadata: dict[str, Any]
     created_at: datetime
     updated_at: datetime
     expires_at: datetime | None
     incarnation: str
-    """One life of the conversation: a deleted one that is begun again has another."""
+    """The id of this life of the conversation. After a delete, the next message begins another one."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -92,67 +92,67 @@ class ArtifactInfo:
     name: str | None = None
     description: str | None = None
     mime_type: str | None = None
-    """Guessed from the name, the id or the content where it is not given."""
+    """Guessed from the name, the id or the content if not given."""
     metadata: dict[str, Any] = field(default_factory=dict)
     version: int = 0
     """1 for the first. Set by the store."""
     size: int = 0
-    """Of the content, in bytes. Set by the store."""
+    """Size of the content in bytes. Set by the store."""
     sha256: str = ""
-    """Of the content's bytes, in lower-case hexadecimal. Set by the store, checked on every whole read."""
+    """SHA-256 of the content, in lower-case hexadecimal. Set by the store, checked on every whole read."""
     kind: str = "file"
     """"file" (bytes or text), "data" (a JSON value) or "dataset" (rows). Set by the store."""
     rows: int | None = None
-    """Of a dataset. Set by the store."""
+    """Number of rows of a dataset. Set by the store."""
     state: str = "complete"
-    """"building" while a live artifact is written that has no version yet, "failed" where its writer did not finish
-    it, else "complete". Set by the store."""
+    """"building" while a live artifact without a version is being written, "failed" after its writer ended early,
+    else "complete". Set by the store."""
     schema: dict[str, Any] | None = None
-    """Of data a JSON Schema that it is held to; of a dataset its columns. An update that gives none keeps it."""
+    """The JSON Schema that data must match, or the columns of a dataset. An update without a schema keeps it."""
     created_at: datetime | None = None
-    """When this version was stored. Set by the store."""
+    """The time of this version. Set by the store."""
     incarnation: str = field(default="", repr=False)
-    """The life of the artifact this version belongs to, so that an update of a deleted one is refused."""
+    """The id of this life of the artifact, so that an update after a delete is refused."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Artifact(ArtifactInfo):
-    """A file, a text or a JSON value that an agent made. `bytes`, `str` and JSON come back as what they were."""
+    """A file, a text or a JSON value that an agent made. `bytes`, `str` and JSON are returned with their type."""
 
     content: Any = b""
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to go on with a task, until somebody else has it."""
+    """The right to work on a task, until another worker claims it."""
 
     task_id: str
     owner: str
     token: int
-    """Greater than that of every lease before. Hand it to whatever the task changes outside, to be fenced there too."""
+    """A fencing token, greater than the token of every earlier lease. Pass it to the systems that the task changes."""
     expires_at: datetime
-    """From this moment on others may claim the task. Until one does, the lease still holds."""
+    """After this time others may claim the task. Until one does, the lease is still valid."""
     incarnation: str = field(default="", repr=False)
-    """The life of the task that was claimed."""
+    """The id of this life of the task."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How many versions of a task are kept, besides the newest: those that are within both bounds.
+    """The versions of a task that are kept: the newest, and those within both bounds.
 
-    `Retention(versions=1)` keeps no history. What is out of bounds is not shown any more; its bytes go whenever a save
-    stores a whole version, with all that no version within the bounds is made from.
+    `Retention(versions=1)` keeps no history. A version out of bounds is no longer shown. Its bytes are removed by a
+    later save, once no version within the bounds is stored as a difference to it.
     """
 
     versions: int | None = None
-    """So many of the newest; None: all."""
+    """Number of newest versions to keep; None: all."""
     age: timedelta | None = None
-    """Those saved within this time; None: all."""
+    """Maximum age of a version; None: any."""
 
 
 @dataclass(slots=True, kw_only=True)
 class TaskInfo:
-    """A task as a list shows it, without its data."""
+    """A task without its data."""
 
     task_id: str
     context_id: str | None = None
@@ -160,22 +160,22 @@ class TaskInfo:
     parent_task_id: str | None = None
     status: str = "working"
     version: int = 0
-    """1 after the first save. Set by the store; pass it as `expect=` to save only over what was loaded."""
+    """1 after the first save. Set by the store; pass it as `expect=` to save only over the loaded version."""
     updated_at: datetime | None = None
-    """When this version was saved. Set by the store. In a list: when the task was changed last, by a claim too."""
+    """The time of this version. In a list: the time of the last change, including claims. Set by the store."""
     expires_at: datetime | None = None
-    """From this moment on the task is gone."""
+    """After this time the task is gone."""
     lease: Lease | None = None
-    """Who claimed the task last and has not released it. Set by the store; a save does not look at it."""
+    """The lease of the last claim that was not released. Set by the store; a save ignores it."""
     incarnation: str = field(default="", repr=False)
-    """The life of the task this state was loaded from: an `expect=` of a deleted one never fits its successor."""
+    """The id of this life of the task. `expect=` of a deleted task never matches its successor."""
 
 
 @dataclass(slots=True, kw_only=True)
 class TaskState(TaskInfo):
-    """Where a run stood: `data` is any JSON value, returned exactly as given."""
+    """The state of a run. `data` is any JSON value, returned exactly as given."""
 
     data: Any = field(default_factory=dict)
     steps: dict[str, Any] = field(default_factory=dict)
-    """What was recorded after this version and is not covered by it, by step key. Set by the store, of the newest
-    version; a save does not look at it."""
+    """Results of steps recorded after this version, by step key; of the newest version only. Set by the store; a save
+    ignores it."""

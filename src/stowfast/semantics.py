@@ -1,7 +1,7 @@
-"""The rule: what a `Change` means, as a pure function from one head to the next. Every place calls it.
+"""Semantics of a `Change`: a pure function from one head to the next. Every backend calls it.
 
-A backend loads the head (and the receipt that its op_id left, if any), calls `apply` or `repeat`, and stores the
-effect atomically. That is the whole commit path; what is left to a backend is where the bytes go.
+A backend loads the head, and the receipt of the op_id if the stream has one. It calls `apply` or `repeat` and stores
+the effect atomically. This is the whole commit path; a backend only decides where the bytes go.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ _LARGEST: Final = 2**62
 
 
 class Effect(NamedTuple):
-    """What a backend has to store: first remove, then add the entries at `receipt.first`, then set the head."""
+    """The effect of a change: a backend first removes, then adds the entries at `receipt.first`, then sets the head."""
 
     head: Head | None
-    """The head to store, its `length` still including removed entries; None: the stream is gone."""
+    """The head to store; None: the stream is gone. Its `length` still includes the removed entries."""
     receipt: Receipt
     fresh: bool
-    """Everything that was stored before goes: the stream was deleted, or expired, or never was."""
+    """Everything stored before is removed: the stream was deleted, had expired, or did not exist."""
     remove: tuple[tuple[int, int], ...]
-    """Positions to remove, as `start <= position < stop`. Subtract what was really there from `head.length`."""
+    """Ranges `start <= position < stop` to remove. Subtract the number of entries found there from `head.length`."""
 
 
 def living(head: Head | None, now: int) -> Head | None:
@@ -86,12 +86,12 @@ def _check_head(change: Change) -> None:
 
 
 def repeat(known: Receipt, change: Change) -> Receipt:
-    """Answer a call whose op_id is known: what the first one got.
+    """Return the receipt of the first call for a repeated op_id (the idempotency key).
 
     Raises:
-        InvalidError: the op_id belongs to another call, one with another number of entries.
+        InvalidError: the op_id belongs to a call with another number of entries. Use a new op_id for a new call.
     """
-    # A call that begins a stream may be made from what has grown since the first time, as a fork is.
+    # A repeated fork may carry more entries than the first: its source has grown meanwhile.
     if change.expect != 0 and known.next - known.first != len(change.entries):
         raise InvalidError(
             f"op_id {change.op_id!r} already named a call with {known.next - known.first} entries, "
