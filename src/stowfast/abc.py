@@ -306,7 +306,7 @@ class Backend(ABC):
         """
 
     async def blob_url(self, stream: str, blob: str, *, expires: timedelta) -> str:
-        """Return a URL from which anyone can GET a committed blob, until `expires` or the end of the signing credentials.
+        """Return a URL from which anyone can GET a committed blob, until `expires` or the credentials end.
 
         Raises:
             UnsupportedError: this backend has no links or no credentials to sign them. The default: always.

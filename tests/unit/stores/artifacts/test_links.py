@@ -162,8 +162,8 @@ async def test_what_has_no_links_says_so_and_writes_nothing(content: bytes, tmp_
     with FaultyS3() as server:
         anonymous = f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true"
         for url, reason in (
-            ("memory:", "this place has no links: read the content, or keep it on object storage"),
-            (f"sqlite:///{tmp_path}/a.db", "this place has no links"),
+            ("memory:", "this backend has no links: read the content, or store it on object storage"),
+            (f"sqlite:///{tmp_path}/a.db", "this backend has no links"),
             (anonymous, "anonymous=true has nothing to sign a link with: give credentials"),
         ):
             async with stowfast.open(url) as stores:
