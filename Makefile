@@ -5,7 +5,7 @@ MAKEFLAGS += --no-print-directory
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo check test soak lint bench docs format lock clean
+.PHONY: help demo check test soak lint bench docs format lock sbom clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ lock: .venv/lock ## renew requirements/*.txt from pyproject.toml
 			--generate-hashes --no-emit-index-url --no-emit-find-links --output-file requirements/$$group.txt \
 			|| exit; \
 	done
+
+sbom: .venv/test ## write an SBOM for each extra into dist/sbom/
+	$(BIN)/python -m release.sbom dist/sbom
 
 clean: ## remove everything that make made
 	rm -rf .venv site build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
