@@ -122,7 +122,7 @@ def open(url: str, **options: Any) -> Opening:
 
 
 class Opening:
-    """What `open` returns: await it, or enter it with `async with`."""
+    """The result of `open`: await it, or enter it with `async with`."""
 
     def __init__(self, url: str, options: dict[str, Any]) -> None:
         self._url = url

@@ -23,20 +23,20 @@ __all__ = ["S3ArtifactStore", "S3MessageStore", "S3TaskStateStore"]
 
 
 class _InBucket:
-    """A store in a bucket of S3 or a store like it. Making one sends no request; the first call tests the bucket.
+    """A store in a bucket of S3 or a compatible service. The first call tests the bucket.
 
     Args:
-        bucket: its name. It must be there.
-        prefix: what all keys begin with, so that several places share a bucket.
-        region: of the bucket; else the environment's or the profile's.
-        endpoint_url: of a store like S3; `http:` is fine.
+        bucket: the name of an existing bucket.
+        prefix: the start of all keys, so that several applications can share a bucket.
+        region: the region of the bucket; default: that of the environment or the profile.
+        endpoint_url: the address of a service compatible with S3; `http:` is allowed.
         options: as in a URL `s3://bucket?...`: `access_key_id`, `secret_access_key`, `session_token`, `profile`,
-            `path_style`, `sse_kms_key_id`, `storage_class`, `timeout`, ... What is not given comes from where the AWS
-            tools take it.
+            `path_style`, `sse_kms_key_id`, `storage_class`, `timeout`, ... Defaults come from the same places as those
+            of the AWS tools.
 
     Raises:
-        InvalidError: an argument is wrong; it says which, and what there is.
-        UnsupportedError: the driver is not installed. Or, at the first call: the store ignores conditional writes.
+        InvalidError: an argument is wrong; the message names it and the valid ones.
+        UnsupportedError: the driver is not installed; or, at the first call, the service ignores conditional writes.
     """
 
     _backend: Backend

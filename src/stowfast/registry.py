@@ -1,4 +1,4 @@
-"""Which place a URL means: one line per scheme. Other packages add theirs as entry points of `stowfast.backends`."""
+"""The backend of a URL, by its scheme. Other packages add schemes as entry points of the group `stowfast.backends`."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ BACKENDS: Final = {
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 
 EXTRAS: Final = {"s3": "s3", "gs": "s3", "az": "s3"}
-"""The extra that a scheme's driver comes with, where it needs one."""
+"""The extra with the driver of a scheme."""
 
 
 def find(url: str) -> tuple[type[Backend], str, dict[str, Any]]:
     """Return the backend class of a URL, the URL without its query, and the query as keyword arguments.
 
-    Of the URL behind its scheme nothing but the names of its options is ever in an error: it may hold a password.
+    Errors show the scheme and the option names only, since the rest of the URL may hold a password.
 
     Raises:
         InvalidError: the scheme or an option is unknown. The error lists the known ones.
-        UnsupportedError: the scheme's driver is not installed. The error names what to install.
+        UnsupportedError: the scheme's driver is not installed. The error names the extra to install.
     """
     if not isinstance(url, str):
         raise InvalidError(f"a URL is a str such as 'sqlite:///agent.db', not {type(url).__name__}")
@@ -56,7 +56,7 @@ def find(url: str) -> tuple[type[Backend], str, dict[str, Any]]:
 
 
 async def connect(url: str, **options: Any) -> Backend:
-    """Open the place that a URL means, by `open(url, **options)` of its backend class.
+    """Open the backend of a URL, by `open(url, **options)` of its class.
 
     Raises:
         InvalidError: as `find` does; or an option is unknown, or is in the URL too.

@@ -3,9 +3,8 @@
     with stowfast.sync.open("sqlite:///agent.db") as stores:
         stores.messages.add_message("ctx-1", {"role": "user", "content": "hi"})
 
-Every method is the async one, run to its end: in the calling thread where the place allows that, else on one event
-loop in a thread of its own. A writer works on while its caller does something else, so it has such a loop in any case,
-for as long as its block lasts.
+Every method runs the async method to its end: in the calling thread if the backend allows it, else on an event loop in
+a thread of its own. A writer works in the background, so it always has such a loop, until its block ends.
 """
 
 from __future__ import annotations
@@ -43,14 +42,14 @@ _END = object()
 
 
 class Portal(Protocol):
-    """Runs a coroutine to its end for a caller who does not await."""
+    """Runs a coroutine to its end for a sync caller."""
 
     def run(self, coroutine: Coroutine[Any, Any, R]) -> R:
-        """Return what the coroutine returns, or raise what it raises."""
+        """Return the result of the coroutine, or raise its error."""
         ...
 
     def close(self) -> None:
-        """End what the portal runs on."""
+        """End the thread and the event loop of the portal."""
         ...
 
 
@@ -125,10 +124,10 @@ def _open(
     *,
     on_a_loop: bool,
 ) -> Callable[Concatenate[Any, P], AbstractContextManager[F]]:
-    """Enter what the async store opens, and give a face of it.
+    """Enter a context manager of the async store, and yield its sync face.
 
     Args:
-        on_a_loop: it has a task of its own, which only runs on an event loop.
+        on_a_loop: it starts a task, and so needs an event loop.
     """
 
     @functools.wraps(method)
@@ -157,7 +156,7 @@ def _open(
 class _Writer(_Face):
     @property
     def info(self) -> ArtifactInfo | None:
-        """What was stored, once it is."""
+        """The stored version, after the block ended."""
         found: ArtifactInfo | None = self._store.info
         return found
 
@@ -169,7 +168,7 @@ class _Writer(_Face):
 
 
 class ArtifactWriter(_Writer):
-    """What `open_writer` gives, without await."""
+    """The writer of `open_writer`, without await."""
 
     write = _call(writer.ArtifactWriter.write)
     close = _call(writer.ArtifactWriter.close)
@@ -182,7 +181,7 @@ class ArtifactWriter(_Writer):
 
 
 class LiveWriter(_Writer):
-    """What `open_live` gives, without await."""
+    """The writer of `open_live`, without await."""
 
     write = _call(live_writer.LiveWriter.write)
     flush = _call(live_writer.LiveWriter.flush)
@@ -196,7 +195,7 @@ class LiveWriter(_Writer):
 
 
 class DatasetWriter(_Writer):
-    """What `open_dataset` gives, without await."""
+    """The writer of `open_dataset`, without await."""
 
     append = _call(dataset.DatasetWriter.append)
     close = _call(dataset.DatasetWriter.close)
@@ -232,7 +231,7 @@ class Messages(_Face):
 
 
 class Artifacts(_Face):
-    """`stowfast.Artifacts` without await. What `open_reader` gives is a seekable file object that has an `info`."""
+    """`stowfast.Artifacts` without await. `open_reader` yields a seekable file object with an `info`."""
 
     create = _call(stores.Artifacts.create)
     update = _call(stores.Artifacts.update)
@@ -278,7 +277,7 @@ class Tasks(_Face):
 
     @property
     def retention(self) -> Retention:
-        """How many versions are kept of tasks that were saved without a retention of their own."""
+        """The retention of tasks saved without one."""
         found: Retention = self._store.retention
         return found
 
@@ -314,7 +313,7 @@ class Stores(_Face):
 
 
 def open(url: str, **options: Any) -> Stores:
-    """Open the place that a URL means, as `stowfast.open` does, without await.
+    """Open the three stores on the backend of a URL, as `stowfast.open` does, without await.
 
     Raises:
         As `stowfast.open`.

@@ -1,1 +1,1 @@
-"""The places, one file each."""
+"""The backends: memory, SQLite, object storage."""

@@ -65,7 +65,7 @@ class _Stream:
         return {blob for blob, (written_at, _) in self.blobs.items() if written_at == _ONCE_LINKED}
 
     def forget(self) -> None:
-        """Keep the operations whose entries live, and the newest of the others."""
+        """Keep the operations of stored entries, and the newest of the others."""
         lowest = self.entries[0].position if self.entries else self.head.next if self.head else 0
         gone = [op_id for op_id, known in self.operations.items() if not self._lives(known, lowest)]
         for op_id in gone[:-OPERATIONS_REMEMBERED]:
@@ -76,7 +76,7 @@ class _Stream:
 
 
 class MemoryBackend(Backend):
-    """Streams and blobs in a dictionary. What goes in is copied, what comes out is a copy."""
+    """Streams and blobs in a dictionary. Every value is copied on its way in and out."""
 
     in_place = True
 

@@ -45,18 +45,18 @@ _LOOK_EVERY = 1_000_000
 class SQLiteBackend(Backend):
     """Streams and blobs in one SQLite file, in WAL mode.
 
-    A commit returns once the operating system says that the log is on the disk (`durability="full"`): it outlives a
-    killed process and a power cut. With `durability="relaxed"` it outlives a killed process, and a power cut may
-    take the last commits; the file stays whole, and the order of what remains is right.
+    With `durability="full"` a commit returns after the operating system reports the log on disk: it survives a killed
+    process and a power cut. With `durability="relaxed"` it survives a killed process; a power cut may lose the last
+    commits, and the file stays whole, with the other commits in order.
 
     Args:
-        path: of the file. Made where it is not there; its folder must be.
+        path: the file. Created if missing, in an existing folder.
         durability: "full" or "relaxed".
-        timeout: seconds a call waits for another process that is writing, before UnavailableError.
+        timeout: seconds to wait for the write lock of another process, before UnavailableError.
 
     Raises:
-        InvalidError: the file is not one of ours; it was left untouched.
-        UnsupportedError: the file is of a newer version, or on a file system without shared memory.
+        InvalidError: the file belongs to another program; it was left untouched.
+        UnsupportedError: the file has a newer version, or its file system has no shared memory.
     """
 
     in_place = True

@@ -1,4 +1,4 @@
-"""The SQLite file: its schema, its connections, and what to refuse before a byte of it is touched."""
+"""The SQLite file: its schema, its connections, and the checks before the first write."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ class SQLiteFile:
             raise self._damaged(error) from error
 
     def checkpoint(self) -> None:
-        """Fold the log back into the file as far as no reader needs it, so that it is written from its start again."""
+        """Copy the log into the file, except the part that readers need, so that the log starts over."""
         with self.errors():
             self.writer.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def connect(self) -> sqlite3.Connection:
-        """Return a new connection, with every setting that this file needs."""
+        """Return a new connection with all settings of this file."""
         if self._claim is not None:
             self._claim.check()
         # Only the first connection may make the file: a later one would make another in the place of one removed.
@@ -93,7 +93,7 @@ class SQLiteFile:
 
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
-        """Lend a connection on which all reads see one moment."""
+        """Lend a connection whose reads all see the same moment."""
         with self.errors():
             connection = self._idle.pop() if self._idle else self.connect()
             try:
@@ -122,16 +122,16 @@ class SQLiteFile:
         return True
 
     def check_place(self) -> None:
-        """Refuse to write to a file that was removed or replaced since it was opened."""
+        """Raise if the file was removed or replaced after it was opened."""
         if self._claim is not None:
             self._claim.check()
 
     def commit(self) -> None:
-        """Commit the write transaction: once this returns, it outlives what the durability says."""
+        """Commit the write transaction, as durably as `durability` promises."""
         self.writer.execute("COMMIT")
 
     def roll_back(self, error: BaseException) -> None:
-        """Undo the write transaction, and raise ours if it was the driver that failed."""
+        """Roll back the write transaction, and raise a StowfastError for an error of the driver."""
         with self.errors():
             if self.writer.in_transaction:  # a full disk has already rolled back
                 self.writer.execute("ROLLBACK")
@@ -139,10 +139,10 @@ class SQLiteFile:
                 raise error
 
     def patiently(self, action: Callable[[], object]) -> None:
-        """Repeat an action while another process holds the lock, with short random pauses so that everyone gets a turn.
+        """Repeat an action while another process holds the lock, with short random pauses for fairness.
 
-        SQLite's own busy handler is not asked for some locks (recovery, the switch to WAL), and its fixed steps
-        starve whoever came last.
+        SQLite skips its own busy handler for some locks (recovery, the switch to WAL), and the fixed steps of the
+        handler starve the last process in line.
         """
         deadline = time.monotonic() + self._timeout
         pause = 0.0002
@@ -162,7 +162,7 @@ class SQLiteFile:
                 return
 
     def check_process(self) -> None:
-        """Refuse a connection that came through a fork: SQLite's locks did not come with it."""
+        """Raise in a forked process: a fork copies the connection without SQLite's locks."""
         if os.getpid() != self._process:
             raise InvalidError(f"{self.path} was opened before a fork: {AFTER_A_FORK}")
 

@@ -1,4 +1,4 @@
-"""Which SQLite files this process has open, because POSIX locks belong to a process and not to a connection.
+"""The SQLite files that this process has open: POSIX locks belong to a process, not to a connection.
 
 https://www.sqlite.org/howtocorrupt.html, "file locking problems": closing any descriptor of a file drops the locks that
 SQLite holds on it in this process, and a fork copies SQLite's belief in locks that the child does not have. In either
@@ -26,7 +26,7 @@ _inherited: set[tuple[int, int]] = set()
 
 
 class Claim:
-    """Says that this process has a file open, and remembers which file that is, whatever becomes of its name."""
+    """Registers a file as open in this process, by its device and inode."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -36,23 +36,23 @@ class Claim:
             _open[self._identity] += 1
 
     def check(self) -> None:
-        """Refuse to go on with a file that the name does not mean any more.
+        """Raise if the path names another file now.
 
         Raises:
-            UnavailableError: the file was removed or replaced: what is written to it would be gone.
+            UnavailableError: the file was removed or replaced, so writes to it would be lost.
         """
         if _identity(self._path) != self._identity:
             raise UnavailableError(f"{self._path} was removed or replaced since it was opened: open it again")
 
     def release(self) -> None:
-        """Say that this opening is closed."""
+        """Remove this opening from the register."""
         if self._identity is not None and self._process == os.getpid():
             with OPENING:
                 _open[self._identity] -= 1
 
 
 def is_claimed(path: str) -> bool:
-    """Say whether this process has the file open, so that its bytes must not be looked at beside SQLite.
+    """Return True if this process has the file open. Its bytes must then be read through SQLite only.
 
     Raises:
         InvalidError: it was open when this process was forked.

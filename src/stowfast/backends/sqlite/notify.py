@@ -1,4 +1,4 @@
-"""News of a SQLite file: tells waiters that some process has committed."""
+"""Notification of waiters after a commit of any process to the SQLite file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _POLLS_IDLE: Final = 100
 
 
 class News:
-    """Polls one number that SQLite keeps for this, in a thread that lives while somebody waits.
+    """Polls SQLite's `data_version` in a thread that runs while there are waiters.
 
     https://www.sqlite.org/pragma.html#pragma_data_version
     """
@@ -36,7 +36,7 @@ class News:
         self._seen = 0
 
     def subscribe(self) -> Future[bool]:
-        """Return a future that is done after the next commit. Look at the file only then: nothing is missed."""
+        """Return a future that resolves after the next commit. Read the file after this call: no commit is missed."""
         future: Future[bool] = Future()
         with self._lock:
             self._waiting.append(future)
@@ -47,7 +47,7 @@ class News:
         return future
 
     def announce(self) -> None:
-        """Say that this process has committed, so that its own waiters need not wait for the next poll."""
+        """Wake the waiters of this process at once after its own commit."""
         if self._waiting:
             self._bell.set()
 

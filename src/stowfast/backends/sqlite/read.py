@@ -1,4 +1,4 @@
-"""What is read from a snapshot of the SQLite file: entries, heads, listings, pieces of blobs."""
+"""Reads from a snapshot of the SQLite file: entries, heads, listings, parts of blobs."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def heads(connection: sqlite3.Connection, now: int, *, streams: Sequence[str]) -
 def listing(connection: sqlite3.Connection, now: int, *, query: Query, last: Listed | None) -> Listing:
     """Read a page of names, and their heads where the query asks for them.
 
-    The query is put together from constants; whatever a caller gave is a parameter.
+    The SQL is joined from constants; every value of the caller is a parameter.
     """
     sql = [_LISTED, _LIVING]
     values: list[object] = [query.prefix, now]
@@ -113,7 +113,7 @@ def listing(connection: sqlite3.Connection, now: int, *, query: Query, last: Lis
 def read_chunks(
     connection: sqlite3.Connection, now: int, *, stream: str, blob: str, offset: int, stop: int
 ) -> list[bytes]:
-    """Read the bytes `offset <= position < stop` of a blob, in the pieces in which they are stored."""
+    """Read the bytes `offset <= position < stop` of a blob, in their stored chunks."""
     row = connection.execute(_HEAD, (stream, now)).fetchone()
     found = row and connection.execute(_LINKED, (blob, StreamRow._make(row).id)).fetchone()
     if not found:
@@ -130,7 +130,7 @@ def anything_to_sweep(connection: sqlite3.Connection, now: int) -> bool:
 
 
 def would_sweep(connection: sqlite3.Connection, now: int) -> Swept:
-    """Say what a sweep would remove."""
+    """Return the amounts that a sweep would remove."""
     times = sweep_times(now)
     streams, entries = connection.execute(_WOULD_EXPIRE, times).fetchone()
     blobs, chunks = connection.execute(_WOULD_ORPHAN, times).fetchone()
@@ -138,7 +138,7 @@ def would_sweep(connection: sqlite3.Connection, now: int) -> Swept:
 
 
 def _beyond(prefix: str) -> str | None:
-    """Return the least text after everything that begins with `prefix`; None: there is none."""
+    """Return the least text above all texts with this prefix; None: there is none."""
     while prefix:
         last = ord(prefix[-1]) + 1
         if last <= _LAST_CHARACTER:

@@ -25,7 +25,7 @@ state after the last change of another kind. The last entry holds the rest, sinc
 
 
 class StreamRow(NamedTuple):
-    """One row that `HEAD` selects, in the order of its columns."""
+    """One row of the `HEAD` query, in the order of its columns."""
 
     name: str
     incarnation: str | None

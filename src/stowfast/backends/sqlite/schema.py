@@ -87,7 +87,7 @@ MIGRATIONS: Final = (
 
 
 def statements(script: str) -> Iterator[str]:
-    """Yield the statements of a script, each of which ends with its line."""
+    """Yield the statements of a script. Each statement ends with its line."""
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line

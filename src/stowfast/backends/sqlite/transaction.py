@@ -1,4 +1,4 @@
-"""One write transaction on the SQLite file: what a change, a piece of a blob, or a sweep does to its tables."""
+"""One write transaction on the SQLite file: a change, a chunk of a blob, or a part of a sweep."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ ORPHANED: Final = (
 
 
 def sweep_times(now: int) -> dict[str, int]:
-    """Return the moments that the sweep's queries compare with."""
+    """Return the times for the queries of a sweep."""
     return {"now": now, "week_ago": now - _TOMBSTONES_LIVE, "day_ago": now - _UNLINKED_BLOBS_LIVE}
 
 
 class Transaction:
-    """What is done between `BEGIN` and `COMMIT`, which are the caller's, one transaction after the other."""
+    """The work between `BEGIN` and `COMMIT`, one transaction after the other. The caller begins and commits."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._execute = connection.execute
@@ -110,7 +110,7 @@ class Transaction:
         return receipt
 
     def forget(self) -> None:
-        """Forget the heads that were remembered: the transaction they were of was rolled back."""
+        """Forget the cached heads after a rollback."""
         self._heads.clear()
 
     def _append(self, name: str, change: Change) -> Receipt | None:
@@ -154,7 +154,7 @@ class Transaction:
             self._heads[name] = (stream, head)
 
     def begin_blob(self, name: str, blob: str) -> int:
-        """Make room for a blob beside a stream that may not be there yet, and return its row."""
+        """Insert an empty blob beside a stream, which need not exist yet, and return the id of its row."""
         row = self._execute("SELECT id FROM streams WHERE name = ?", (name,)).fetchone()
         stream = row[0] if row else self._insert(name, None)
         cursor = self._execute(
@@ -180,7 +180,7 @@ class Transaction:
             self.pages += 1 + len(chunk) // 3_000
 
     def sweep(self) -> tuple[Swept, bool]:
-        """Remove some of what nobody can reach; True: there may be more."""
+        """Remove a part of the garbage; True: there may be more."""
         times = sweep_times(self.now)
         expired = [row[0] for row in self._execute(EXPIRED, times)]
         size = 0
