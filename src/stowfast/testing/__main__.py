@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from stowfast.testing import Clause
 
 PARTS: tuple[tuple[str, str, tuple[Clause[Any], ...]], ...] = (
-    ("The three stores", "What `stowfast.open(url)` gives, in every place.", STORES),
-    ("A place", "What every backend below them promises.", BACKEND),
+    ("The three stores", "Promises of the stores that `stowfast.open(url)` returns, on every backend.", STORES),
+    ("A backend", "Promises of every backend.", BACKEND),
     ("A message store", "Any class with `add_message` and `get_messages`.", MESSAGE_STORE),
     ("An artifact store", "Any class with `create` and `get`.", ARTIFACT_STORE),
     ("A task state store", "Any class with `save` and `load`.", TASK_STATE_STORE),
@@ -25,18 +25,18 @@ def page() -> Iterator[str]:
     """Yield the lines of the page."""
     yield "# The contract"
     yield ""
-    yield "Every sentence here is the docstring of a *clause*, a function in `stowfast.testing` that a place passes or"
-    yield "fails. Each has been seen to say no: the tests hold a broken place or store against it that fails it."
-    yield "This page is made from them by `python -m stowfast.testing`. To ask a place of yours: `stowfast check URL`."
-    for title, what, clauses in PARTS:
+    yield "Each sentence is the docstring of a *clause*: a function of `stowfast.testing` that a backend or store passes or"
+    yield "fails. For each clause the tests have a backend or store that is broken on purpose and fails it."
+    yield "`python -m stowfast.testing` generates this page. To check a backend of yours: `stowfast check URL`."
+    for title, intro, clauses in PARTS:
         yield ""
         yield f"## {title}"
         yield ""
-        yield what
+        yield intro
         yield ""
         for clause in clauses:
             yield f"- {' '.join((inspect.getdoc(clause) or '').split())} `{clause.__name__}`"
 
 
 if __name__ == "__main__":
-    print("\n".join(page()))  # noqa: T201 - printing is what it is for
+    print("\n".join(page()))  # noqa: T201 - the page goes to stdout

@@ -22,7 +22,7 @@ MEGABYTE: Final = 2**20
 
 
 async def a_blob_comes_back_as_written(make: Make[Backend]) -> None:
-    """A blob is the bytes of its chunks, whatever their number and sizes: none, empty ones, single bytes, megabytes."""
+    """A blob is the bytes of its chunks, of any number and size: none, empty, single bytes, megabytes."""
     all_bytes = bytes(range(256))
     bodies: list[list[bytes]] = [
         [],
@@ -48,7 +48,7 @@ async def a_blob_comes_back_as_written(make: Make[Backend]) -> None:
 
 
 async def a_blob_is_read_by_range(make: Make[Backend]) -> None:
-    """A read of a blob gives the bytes at `start <= offset < stop`; beyond the end there are none."""
+    """A read of a blob returns the bytes at `start <= offset < stop`; beyond the end there are none."""
     async with make() as place:
         body = bytes(range(256)) * 4096 + b"the end"
         stream, blob = await _linked(place, body)
@@ -60,7 +60,7 @@ async def a_blob_is_read_by_range(make: Make[Backend]) -> None:
 
 
 async def a_blob_is_invisible_until_it_is_linked(make: Make[Backend]) -> None:
-    """A blob that no commit has named cannot be read, and neither is its stream begun by it."""
+    """A blob that no commit has linked cannot be read, and does not begin its stream."""
     async with make() as place:
         stream = unique("blob")
         blob = await place.write_blob(stream, _each([b"body"]))
@@ -76,7 +76,7 @@ async def a_blob_is_invisible_until_it_is_linked(make: Make[Backend]) -> None:
 
 
 async def one_change_links_many_blobs(make: Make[Backend]) -> None:
-    """All blobs of a change are linked with it, and each is its own."""
+    """A change links all its blobs, and each blob keeps its own bytes."""
     async with make() as place:
         stream = unique("blob")
         bodies = [b"%d" % number for number in range(5)]
@@ -87,7 +87,7 @@ async def one_change_links_many_blobs(make: Make[Backend]) -> None:
 
 
 async def an_unknown_blob_is_a_conflict(make: Make[Backend]) -> None:
-    """A commit that names a blob which is not there is a ConflictError, and nothing of it is stored."""
+    """A commit that names an unknown blob is a ConflictError; nothing of it is stored."""
     async with make() as place:
         stream = unique("blob")
         blob = await place.write_blob(stream, _each([b"body"]))
@@ -103,7 +103,7 @@ async def an_unknown_blob_is_a_conflict(make: Make[Backend]) -> None:
 
 
 async def a_blob_belongs_to_its_stream(make: Make[Backend]) -> None:
-    """A blob can be linked and read only beside the stream it was written to."""
+    """A blob can be linked and read only in the stream it was written to."""
     async with make() as place:
         stream, blob = await _linked(place, b"secret")
         other = unique("blob")
@@ -115,7 +115,7 @@ async def a_blob_belongs_to_its_stream(make: Make[Backend]) -> None:
 
 
 async def a_blob_goes_with_its_entry(make: Make[Backend]) -> None:
-    """When its entry is cut, dropped, deleted or expires, a blob cannot be read, at once, and after a sweep."""
+    """A blob cannot be read once its entry is cut, dropped, deleted or expired, at once and after a sweep."""
     for gone in (Change(cut_from=0), Change(drop_before=1), Change(delete=True), Change(expires_at=LONG_AGO)):
         async with make() as place, make() as other:
             stream, blob = await _linked(place, b"body")
@@ -131,7 +131,7 @@ async def a_blob_goes_with_its_entry(make: Make[Backend]) -> None:
 
 
 async def a_blob_of_a_past_life_stays_gone(make: Make[Backend]) -> None:
-    """A blob that went with a deleted or expired stream cannot be linked in its next life."""
+    """A blob of a deleted or expired stream cannot be linked in the next incarnation."""
     async with make() as place:
         undo = Change([b"instead"], cut_from=0)
         for ends in ((Change(delete=True),), (Change(expires_at=LONG_AGO),), (undo, Change(delete=True))):
@@ -149,7 +149,7 @@ async def a_blob_of_a_past_life_stays_gone(make: Make[Backend]) -> None:
 
 
 async def a_shared_blob_lives_until_its_last_entry_goes(make: Make[Backend]) -> None:
-    """A blob that several entries refer to is there until the last of them is gone, through every sweep."""
+    """A blob of several entries exists until the last of them is gone, through every sweep."""
     async with make() as place:
         stream, blob = await _linked(place, b"body")
         await append(place, stream, b"1")
@@ -165,7 +165,7 @@ async def a_shared_blob_lives_until_its_last_entry_goes(make: Make[Backend]) -> 
 
 
 async def a_life_may_begin_with_a_blob(make: Make[Backend]) -> None:
-    """A blob written before a stream began, or was deleted and begun in one change, is linked by that change."""
+    """A change that begins a stream, or deletes and begins it, links a blob that was written before."""
     async with make() as place:
         stream, old = await _linked(place, b"old")
         new = await place.write_blob(stream, _each([b"new"]))
@@ -175,7 +175,7 @@ async def a_life_may_begin_with_a_blob(make: Make[Backend]) -> None:
 
 
 async def a_sweep_spares_blobs_that_are_needed(make: Make[Backend]) -> None:
-    """A sweep leaves linked blobs and fresh uploads alone, also one that is under way."""
+    """A sweep leaves linked blobs, fresh uploads and uploads under way."""
     async with make() as place, make() as other:
         stream, linked = await _linked(place, b"linked")
         fresh = await place.write_blob(stream, _each([b"fresh"]))
@@ -193,7 +193,7 @@ async def a_sweep_spares_blobs_that_are_needed(make: Make[Backend]) -> None:
 
 
 async def an_upload_is_in_nobodys_way(make: Make[Backend]) -> None:
-    """While a blob is written, its stream and others can be read, changed and uploaded to."""
+    """During a blob's upload, its stream and others can be read, changed and uploaded to."""
     async with make() as place, make() as other:
         stream = unique("blob")
 
@@ -212,7 +212,7 @@ async def an_upload_is_in_nobodys_way(make: Make[Backend]) -> None:
 
 
 async def an_interrupted_upload_leaves_nothing(make: Make[Backend]) -> None:
-    """After an exception or a cancellation within an upload nothing can be seen of it, and the place works."""
+    """After an exception or a cancellation in an upload nothing of it is visible, and the backend works."""
     async with make() as place:
         stream, begun = unique("blob"), asyncio.Event()
         await append(place, stream, b"0")
@@ -242,7 +242,7 @@ async def an_interrupted_upload_leaves_nothing(make: Make[Backend]) -> None:
 
 
 async def a_blob_has_a_url_or_the_place_has_none(make: Make[Backend]) -> None:
-    """A committed blob has a URL that gives its bytes, or else UnsupportedError; an unknown one NotFoundError."""
+    """A committed blob has a URL that returns its bytes, or UnsupportedError; an unknown blob is a NotFoundError."""
     hour = timedelta(hours=1)
     async with make() as place, make() as other:
         stream, blob = await _linked(place, b"body")

@@ -19,7 +19,7 @@ HOUR: Final = 3_600 * 1_000_000
 
 
 async def labels_are_replaced_or_kept(make: Make[Backend]) -> None:
-    """Labels replace all labels that were there; None keeps them."""
+    """New labels replace all earlier labels; None keeps them."""
     stream = unique()
     async with make() as place:
         await place.commit(stream, Change([b"0"], labels={"a": "1", "b": "2"}))
@@ -35,7 +35,7 @@ async def labels_are_replaced_or_kept(make: Make[Backend]) -> None:
 
 
 async def a_note_is_replaced_or_kept(make: Make[Backend]) -> None:
-    """A note is any bytes and replaces the note that was there; None keeps it."""
+    """A note is any bytes and replaces the earlier note; None keeps it."""
     stream, note = unique(), bytes(range(256))
     async with make() as place:
         await place.commit(stream, Change([b"0"], note=note))
@@ -48,7 +48,7 @@ async def a_note_is_replaced_or_kept(make: Make[Backend]) -> None:
 
 
 async def a_head_alone_begins_a_stream(make: Make[Backend]) -> None:
-    """Labels, a note or a moment of expiry begin a stream that has no entries yet."""
+    """Labels, a note or a moment of expiry begin a stream without entries."""
     async with make() as place:
         for change in (Change(labels={"k": "v"}), Change(note=b"n"), Change(expires_at=_now() + HOUR)):
             stream = unique()
@@ -60,7 +60,7 @@ async def a_head_alone_begins_a_stream(make: Make[Backend]) -> None:
 
 
 async def a_head_over_its_bounds_is_refused(make: Make[Backend]) -> None:
-    """A note, or all labels, of `MAX_HEAD_BYTES` are kept; larger they are an InvalidError, and nothing is stored."""
+    """A note, or all labels, of `MAX_HEAD_BYTES` are kept; larger ones are an InvalidError; nothing is stored."""
     async with make() as place:
         stream, half = unique(), MAX_HEAD_BYTES // 2
         labels = {"a": "x" * (half - 1), "b": "é" * (half // 2)}
@@ -75,7 +75,7 @@ async def a_head_over_its_bounds_is_refused(make: Make[Backend]) -> None:
 
 
 async def a_revision_counts_all_but_plain_appends(make: Make[Backend]) -> None:
-    """`revision` goes up with labels, note, base, expiry, cut and drop, and stays as it is with a plain append."""
+    """`revision` grows with labels, note, base, expiry, cut and drop, and not with a plain append."""
     async with make() as place:
         stream = unique()
         await append(place, stream, *numbered(6))
@@ -100,7 +100,7 @@ async def a_revision_counts_all_but_plain_appends(make: Make[Backend]) -> None:
 
 
 async def revision_0_is_that_of_a_stream_that_does_not_exist(make: Make[Backend]) -> None:
-    """`revision=0` begins a stream; any other revision is a ConflictError there, and nothing is stored."""
+    """`revision=0` begins a stream. Any other revision of an unknown stream is a ConflictError; nothing is stored."""
     async with make() as place:
         stream = unique()
         for wrong in (1, -1):
@@ -115,7 +115,7 @@ async def revision_0_is_that_of_a_stream_that_does_not_exist(make: Make[Backend]
 
 
 async def a_removal_of_nothing_leaves_the_revision(make: Make[Backend]) -> None:
-    """A cut at the end or beyond it, and a drop of positions already gone, change neither entries nor `revision`."""
+    """A cut at or beyond the end, and a drop of dropped positions, change neither entries nor `revision`."""
     async with make() as place:
         stream = unique()
         await append(place, stream, *numbered(4))
@@ -128,7 +128,7 @@ async def a_removal_of_nothing_leaves_the_revision(make: Make[Backend]) -> None:
 
 
 async def of_racing_changes_under_one_revision_one_wins(make: Make[Backend]) -> None:
-    """Of racing changes of labels under the same `revision` exactly one is made, and appends are not in its way."""
+    """Of racing label changes under the same `revision` exactly one succeeds. Appends do not disturb it."""
     async with make() as one, make() as other:
         stream = unique()
         await append(one, stream, b"0")
@@ -141,7 +141,7 @@ async def of_racing_changes_under_one_revision_one_wins(make: Make[Backend]) -> 
 
 
 async def a_condition_that_fails_stores_nothing(make: Make[Backend]) -> None:
-    """When a condition does not hold, nothing of the change happens: no entry, label, note, cut, drop or delete."""
+    """A failed condition stores nothing of its change: no entry, label, note, cut, drop or delete."""
     async with make() as place:
         stream = unique()
         await place.commit(stream, Change(numbered(4), labels={"k": "v"}, note=b"n"))
@@ -158,7 +158,7 @@ async def a_condition_that_fails_stores_nothing(make: Make[Backend]) -> None:
 
 
 async def heads_come_in_the_order_asked(make: Make[Backend]) -> None:
-    """`heads` returns one head a name, in the order asked, and None where there is no such stream."""
+    """`heads` returns one head for each name, in the order asked, and None for an unknown stream."""
     async with make() as place:
         here, there, nowhere = unique(), unique(), unique()
         await append(place, here, *numbered(1))
@@ -170,7 +170,7 @@ async def heads_come_in_the_order_asked(make: Make[Backend]) -> None:
 
 
 async def what_goes_in_and_comes_out_is_a_copy(make: Make[Backend]) -> None:
-    """Changing what was given, or what was returned, changes nothing that is stored."""
+    """Changing a given or returned value changes nothing stored."""
     async with make() as place:
         stream, labels, entries = unique(), {"k": "v"}, [b"0"]
         await place.commit(stream, Change(entries, labels=labels))

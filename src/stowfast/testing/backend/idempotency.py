@@ -19,7 +19,7 @@ TRIES: Final = 5
 
 
 async def a_repeat_adds_nothing(make: Make[Backend]) -> None:
-    """A repeat of an op_id adds nothing and returns what the first call got, and says that it is a repeat."""
+    """A repeated op_id adds nothing and returns the first answer, marked as repeated."""
     async with make() as place:
         stream = unique()
         await append(place, stream, b"before")
@@ -32,7 +32,7 @@ async def a_repeat_adds_nothing(make: Make[Backend]) -> None:
 
 
 async def a_repeat_is_known_after_reopening(make: Make[Backend]) -> None:
-    """A repeat is answered by whoever opens the place again, as it was by the one that did it."""
+    """A reopened backend answers a repeat as the first opening did."""
     stream, change = unique(), Change([b"once"], op_id="op")
     async with make() as place:
         first = await place.commit(stream, change)
@@ -42,7 +42,7 @@ async def a_repeat_is_known_after_reopening(make: Make[Backend]) -> None:
 
 
 async def a_lost_answer_is_no_lost_and_no_doubled_entry(make: Make[Backend]) -> None:
-    """After a lost answer the same call with the same op_id leaves each entry there once, in its place."""
+    """After a lost answer, the same call with the same op_id leaves each entry there once, in order."""
     async with make() as place:
         stream, losing = unique(), LosesAnswers(place, 0)
         for number in range(10):
@@ -52,7 +52,7 @@ async def a_lost_answer_is_no_lost_and_no_doubled_entry(make: Make[Backend]) -> 
 
 
 async def a_repeat_is_not_held_to_its_conditions(make: Make[Backend]) -> None:
-    """A repeat is answered though its `expect`, `revision` and `incarnation` hold no more."""
+    """A repeat is answered even if its `expect`, `revision` and `incarnation` no longer hold."""
     async with make() as place:
         stream = unique()
         begun = await append(place, stream, b"0")
@@ -75,17 +75,17 @@ async def a_repeat_after_a_drop_brings_nothing_back(make: Make[Backend]) -> None
 
 
 async def a_repeat_after_a_delete_brings_nothing_back(make: Make[Backend]) -> None:
-    """An op_id is known after its stream was deleted: a stalled writer does not bring it back."""
+    """An op_id is known after its stream was deleted: a stalled writer does not restore it."""
     await _brings_nothing_back(make, Change(delete=True))
 
 
 async def a_repeat_after_expiry_brings_nothing_back(make: Make[Backend]) -> None:
-    """An op_id is known after its stream expired, and after that was swept."""
+    """An op_id is known after its stream expired, and after the sweep of that stream."""
     await _brings_nothing_back(make, Change(expires_at=LONG_AGO))
 
 
 async def a_repeat_in_the_next_life_is_still_one(make: Make[Backend]) -> None:
-    """An op_id of a deleted stream is known in the one that was begun after it."""
+    """An op_id of a deleted stream is known in the next incarnation."""
     async with make() as place:
         stream, change = unique(), Change([b"old"], op_id="op")
         first = await place.commit(stream, change)
@@ -96,7 +96,7 @@ async def a_repeat_in_the_next_life_is_still_one(make: Make[Backend]) -> None:
 
 
 async def a_repeat_without_entries_is_still_one(make: Make[Backend]) -> None:
-    """A repeated change of labels or note is not made again over a later one."""
+    """A repeated change of labels or note does not undo a later one."""
     async with make() as place:
         stream = unique()
         await append(place, stream, b"0")
@@ -109,7 +109,7 @@ async def a_repeat_without_entries_is_still_one(make: Make[Backend]) -> None:
 
 
 async def a_repeated_delete_spares_what_came_after(make: Make[Backend]) -> None:
-    """A repeated delete does not delete what was begun since, also where there was nothing to delete at first."""
+    """A repeated delete leaves a stream that was begun since, even if the first delete found no stream."""
     async with make() as place:
         for begun in (True, False):
             stream, delete = unique(), Change(delete=True, op_id="op")
@@ -123,7 +123,7 @@ async def a_repeated_delete_spares_what_came_after(make: Make[Backend]) -> None:
 
 
 async def an_op_id_names_one_call(make: Make[Backend]) -> None:
-    """An op_id that named a call with another number of entries is an InvalidError, and nothing is stored."""
+    """An op_id that named a call with another number of entries is an InvalidError; nothing is stored."""
     async with make() as place:
         stream = unique()
         await place.commit(stream, Change([b"a"], op_id="op"))
@@ -136,7 +136,7 @@ async def an_op_id_names_one_call(make: Make[Backend]) -> None:
 
 
 async def a_repeated_beginning_may_have_grown(make: Make[Backend]) -> None:
-    """A repeat that expects a new stream is one whatever it carries: what it is made from may grow, as with a fork."""
+    """A repeat with `expect=0` is a repeat with any number of entries: the source of a fork may have grown."""
     async with make() as place:
         stream = unique()
         first = await place.commit(stream, Change([b"a"], op_id="op", expect=0))
@@ -159,7 +159,7 @@ async def an_op_id_belongs_to_its_stream(make: Make[Backend]) -> None:
 
 
 async def an_op_id_has_bounds(make: Make[Backend]) -> None:
-    """An op_id is bounded as a name is: empty, too long, with NUL or a lone surrogate it is an InvalidError."""
+    """An op_id has the bounds of a name: empty, too long, with NUL or a lone surrogate it is an InvalidError."""
     async with make() as place:
         stream = unique()
         for op_id in ("", "x" * 10_000, "a\0b", "\ud800"):
@@ -170,7 +170,7 @@ async def an_op_id_has_bounds(make: Make[Backend]) -> None:
 
 
 async def a_refused_call_does_not_use_up_its_op_id(make: Make[Backend]) -> None:
-    """A call that was refused was not done: with its condition put right it is made, under the same op_id."""
+    """A refused call was not made: with a corrected condition it succeeds under the same op_id."""
     async with make() as place:
         stream = unique()
         await append(place, stream, b"0")
@@ -181,7 +181,7 @@ async def a_refused_call_does_not_use_up_its_op_id(make: Make[Backend]) -> None:
 
 
 async def an_op_id_lives_as_long_as_its_entries(make: Make[Backend]) -> None:
-    """Every op_id whose entries are in the stream is remembered, however many, also when others are dropped."""
+    """Each op_id with an entry in the stream is remembered, in any number, also after others are dropped."""
     async with make() as place:
         stream, count = unique(), 3 * OPERATIONS_REMEMBERED
         changes = [Change([b"%d" % number], op_id=f"op-{number}") for number in range(count)]
@@ -195,7 +195,7 @@ async def an_op_id_lives_as_long_as_its_entries(make: Make[Backend]) -> None:
 
 
 async def the_newest_op_ids_outlive_their_entries(make: Make[Backend]) -> None:
-    """The newest `OPERATIONS_REMEMBERED` op_ids are known though their entries are gone, also when all came at once."""
+    """The newest `OPERATIONS_REMEMBERED` op_ids are known without their entries, also if all came at once."""
     async with make() as place:
         for gone in (Change(cut_from=0), Change(drop_before=1_000), Change(delete=True)):
             stream, count = unique(), 2 * OPERATIONS_REMEMBERED
@@ -213,7 +213,7 @@ async def the_newest_op_ids_outlive_their_entries(make: Make[Backend]) -> None:
 
 
 async def concurrent_repeats_add_once(make: Make[Backend]) -> None:
-    """Of concurrent calls with one op_id one is made and the others are repeats of it, through whichever opening."""
+    """Of concurrent calls with one op_id one is made and the others are its repeats, through every opening."""
     async with make() as one, make() as other:
         stream = unique()
         for number in range(10):

@@ -33,7 +33,7 @@ async def a_delete_hides_everything(make: Make[Backend]) -> None:
 
 
 async def deleting_what_is_not_there_is_fine(make: Make[Backend]) -> None:
-    """A delete of an unknown, or an already deleted, stream is done and shows nothing."""
+    """A delete of an unknown or deleted stream succeeds, and the stream stays absent."""
     async with make() as place:
         stream = unique()
         for _ in range(2):
@@ -45,7 +45,7 @@ async def deleting_what_is_not_there_is_fine(make: Make[Backend]) -> None:
 
 
 async def a_stream_begun_again_is_another(make: Make[Backend]) -> None:
-    """What is begun after a delete has another incarnation, begins at 0, and inherits nothing."""
+    """A stream begun after a delete has another incarnation, begins at 0 and inherits nothing."""
     async with make() as place:
         stream, lives = unique(), set()
         for _ in range(3):
@@ -65,7 +65,7 @@ async def a_stream_begun_again_is_another(make: Make[Backend]) -> None:
 
 
 async def a_delete_and_a_beginning_are_one_change(make: Make[Backend]) -> None:
-    """A change that deletes and adds replaces the stream at once: a reader sees the one or the other, whole."""
+    """A change that deletes and adds replaces the stream at once: a reader sees the old or the new one, whole."""
     async with make() as writer, make() as reader:
         stream, done = unique(), asyncio.Event()
         await append(writer, stream, b"0", b"0")
@@ -90,7 +90,7 @@ async def a_delete_and_a_beginning_are_one_change(make: Make[Backend]) -> None:
 
 
 async def a_pinned_incarnation_ends_with_it(make: Make[Backend]) -> None:
-    """A change that pins an incarnation conflicts once that life is over, also when another has begun at 0."""
+    """A change that pins an ended incarnation is a ConflictError, also after a new one began at 0."""
     async with make() as place:
         stream = unique()
         first = await append(place, stream, b"0")
@@ -104,7 +104,7 @@ async def a_pinned_incarnation_ends_with_it(make: Make[Backend]) -> None:
 
 
 async def appends_that_race_a_delete_are_before_or_after_it(make: Make[Backend]) -> None:
-    """Of appends that race a delete, exactly those acknowledged in the life that goes on are there."""
+    """Of appends that race a delete, the stream has exactly those acknowledged in its current incarnation."""
     async with make() as one, make() as other:
         for _ in range(5):
             stream = unique()
@@ -124,7 +124,7 @@ async def appends_that_race_a_delete_are_before_or_after_it(make: Make[Backend])
 
 
 async def an_expired_stream_is_gone_at_once(make: Make[Backend]) -> None:
-    """A stream whose moment of expiry has passed is gone for every method, though nothing was swept."""
+    """An expired stream is gone for every method at once, before any sweep."""
     stream = unique()
     async with make() as place:
         await place.commit(stream, Change(numbered(3), labels={"k": "v"}, expires_at=LONG_AGO))
@@ -136,7 +136,7 @@ async def an_expired_stream_is_gone_at_once(make: Make[Backend]) -> None:
 
 
 async def an_append_to_an_expired_stream_begins_anew(make: Make[Backend]) -> None:
-    """A commit that finds an expired stream begins a new incarnation at 0, which inherits nothing, nor the expiry."""
+    """A commit to an expired stream begins a new incarnation at 0 that inherits nothing, nor the expiry."""
     async with make() as place:
         stream = unique()
         old = await place.commit(stream, Change(numbered(3), labels={"k": "v"}, note=b"n", base=2, expires_at=LONG_AGO))
@@ -168,7 +168,7 @@ async def an_expiry_is_replaced_removed_or_kept(make: Make[Backend]) -> None:
 
 
 async def a_sweep_removes_the_expired_and_spares_the_living(make: Make[Backend]) -> None:
-    """A sweep removes expired streams for good, counts them, and touches no stream that can be read."""
+    """A sweep removes expired streams for good, counts them, and touches no readable stream."""
     async with make() as place:
         living, begun, gone = unique(), unique(), unique()
         await place.commit(living, Change(numbered(3), labels={"k": "v"}, note=b"n", expires_at=_now() + HOUR))
@@ -184,7 +184,7 @@ async def a_sweep_removes_the_expired_and_spares_the_living(make: Make[Backend])
 
 
 async def a_dry_run_says_what_a_sweep_removes(make: Make[Backend]) -> None:
-    """A sweep's dry run changes nothing, and says how many streams and blobs the sweep that follows removes."""
+    """A dry run of a sweep changes nothing and returns the numbers of streams and blobs that the next sweep removes."""
 
     async def body() -> AsyncIterator[bytes]:
         yield b"body"

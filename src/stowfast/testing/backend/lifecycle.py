@@ -23,7 +23,7 @@ _MINUTE: Final = 60_000_000
 
 
 async def a_wait_ends_at_once_where_there_is_news(make: Make[Backend]) -> None:
-    """A wait returns True at once when the stream already has another incarnation or another next position."""
+    """A wait returns True at once if the stream already has another incarnation or next position."""
     async with make() as place:
         stream = unique()
         await append(place, stream, b"0")
@@ -38,7 +38,7 @@ async def a_wait_ends_at_once_where_there_is_news(make: Make[Backend]) -> None:
 
 
 async def a_wait_without_news_ends_with_its_time(make: Make[Backend]) -> None:
-    """A wait returns False when its time is up and the stream has the same incarnation and next position."""
+    """A wait returns False after its timeout if the stream has the same incarnation and next position."""
     async with make() as place, make() as other:
         begun, never = unique(), unique()
         receipt = await append(place, begun, b"0")
@@ -55,7 +55,7 @@ async def a_wait_without_news_ends_with_its_time(make: Make[Backend]) -> None:
 
 
 async def a_wait_ends_with_a_commit_through_any_opening(make: Make[Backend]) -> None:
-    """No beginning and no append made before or during a wait is missed, whichever opening it was made through."""
+    """A wait misses no beginning and no append made before or during it, through any opening."""
     async with make() as place, make() as other:
         for opening in (place, other):
             stream, incarnation = unique(), None
@@ -66,7 +66,7 @@ async def a_wait_ends_with_a_commit_through_any_opening(make: Make[Backend]) -> 
 
 
 async def a_wait_ends_with_a_delete(make: Make[Backend]) -> None:
-    """A delete ends a wait, also when the next life is as long as the last was."""
+    """A delete ends a wait, also if the next incarnation is as long as the last."""
     async with make() as place, make() as other:
         for opening in (place, other):
             stream = unique()
@@ -81,7 +81,7 @@ async def a_wait_ends_with_a_delete(make: Make[Backend]) -> None:
 
 
 async def news_is_for_everyone_who_waits(make: Make[Backend]) -> None:
-    """One commit ends the waits of all, through whichever opening they wait; a wait that was cancelled harms nobody."""
+    """One commit ends all waits, through every opening. A cancelled wait harms no other."""
     async with make() as one, make() as other:
         stream = unique()
         waits = [
@@ -99,7 +99,7 @@ async def news_is_for_everyone_who_waits(make: Make[Backend]) -> None:
 
 
 async def a_cancelled_commit_is_done_or_not(make: Make[Backend]) -> None:
-    """Cancelling a commit leaves it wholly done or not done at all, and the place as usable as before."""
+    """A cancelled commit is wholly done or not done, and the backend works as before."""
     async with make() as place:
         for turns in range(20):
             stream = unique()
@@ -119,7 +119,7 @@ async def a_cancelled_commit_is_done_or_not(make: Make[Backend]) -> None:
 
 
 async def closing_twice_is_closing_once(make: Make[Backend]) -> None:
-    """A place that was closed can be closed again, and another opening of it goes on."""
+    """A closed backend can be closed again. Its other openings go on."""
     stream = unique()
     async with make() as going_on:
         async with make() as place:
@@ -165,7 +165,7 @@ async def a_closed_place_gives_no_answer(make: Make[Backend]) -> None:
 
 
 async def closing_finishes_what_is_under_way(make: Make[Backend]) -> None:
-    """A commit that races a close is acknowledged and there, or UnavailableError; none is left without an answer."""
+    """A commit that races a close is acknowledged and stored, or an UnavailableError. Each gets an answer."""
     for turns in range(6):
         stream = unique()
         async with make() as place:
@@ -183,7 +183,7 @@ async def closing_finishes_what_is_under_way(make: Make[Backend]) -> None:
 
 
 async def the_time_is_told(make: Make[Backend]) -> None:
-    """`now` is the time by the clock of the place, in microseconds since 1970, about the same in every opening."""
+    """`now` returns the time of the backend's clock, in microseconds since 1970, about the same in every opening."""
     async with make() as place, make() as other:
         began = time.monotonic_ns() // 1_000
         first, there = await place.now(), await other.now()

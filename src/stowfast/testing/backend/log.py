@@ -18,7 +18,7 @@ RACERS: Final = 16
 
 
 async def positions_begin_at_zero_and_leave_no_gap(make: Make[Backend]) -> None:
-    """Entries get consecutive positions from 0, in the order given, and the receipt says which."""
+    """Entries get consecutive positions from 0, in the order given; the receipt returns them."""
     async with make() as place:
         stream = unique()
         for count, first in ((1, 0), (3, 1), (2, 4)):
@@ -29,7 +29,7 @@ async def positions_begin_at_zero_and_leave_no_gap(make: Make[Backend]) -> None:
 
 
 async def an_acknowledged_commit_is_there_after_reopening(make: Make[Backend]) -> None:
-    """A commit that was acknowledged is never lost: whoever opens the place again finds all of it."""
+    """An acknowledged commit is never lost: a reopened backend has all of it."""
     stream = unique()
     async with make() as place:
         await place.commit(stream, Change(numbered(5), op_id="op", labels={"k": "v"}, note=b"note"))
@@ -39,7 +39,7 @@ async def an_acknowledged_commit_is_there_after_reopening(make: Make[Backend]) -
 
 
 async def an_acknowledged_commit_is_seen_by_every_opening(make: Make[Backend]) -> None:
-    """A read sees every commit that was acknowledged before it was called, through whichever opening."""
+    """A read sees every commit that was acknowledged before it, through every opening."""
     async with make() as here, make() as there:
         stream = unique()
         for number in range(20):
@@ -48,7 +48,7 @@ async def an_acknowledged_commit_is_seen_by_every_opening(make: Make[Backend]) -
 
 
 async def any_bytes_come_back_as_given(make: Make[Backend]) -> None:
-    """An entry is any bytes: none at all, every value of a byte, text, zeros, a megabyte."""
+    """An entry is any bytes: none, every byte value, text, zeros, a megabyte."""
     entries = [b"", bytes(range(256)), "héllo\U0001f600\n".encode(), b"\0" * 3, bytes(range(256)) * 4096, b'"', b""]
     stream = unique()
     async with make() as place:
@@ -60,7 +60,7 @@ async def any_bytes_come_back_as_given(make: Make[Backend]) -> None:
 
 
 async def an_entry_over_its_bound_is_refused(make: Make[Backend]) -> None:
-    """An entry over `MAX_ENTRY_BYTES` is an InvalidError, and nothing of its batch is stored."""
+    """An entry over `MAX_ENTRY_BYTES` is an InvalidError; nothing of its batch is stored."""
     async with make() as place:
         stream = unique()
         change = Change([b"small", bytes(MAX_ENTRY_BYTES + 1)], labels={"k": "v"})
@@ -69,7 +69,7 @@ async def an_entry_over_its_bound_is_refused(make: Make[Backend]) -> None:
 
 
 async def an_entry_of_the_largest_size_is_stored(make: Make[Backend]) -> None:
-    """An entry of exactly `MAX_ENTRY_BYTES` is stored and comes back whole."""
+    """An entry of exactly `MAX_ENTRY_BYTES` is stored and returned whole."""
     async with make() as place:
         stream, largest = unique(), b"\0\1" * (MAX_ENTRY_BYTES // 2)
         await append(place, stream, largest)
@@ -78,7 +78,7 @@ async def an_entry_of_the_largest_size_is_stored(make: Make[Backend]) -> None:
 
 
 async def an_entry_that_is_not_bytes_is_refused(make: Make[Backend]) -> None:
-    """An entry of another type than `bytes` is an InvalidError, and nothing of its batch is stored."""
+    """An entry of another type than `bytes` is an InvalidError; nothing of its batch is stored."""
     wrong: tuple[Any, ...] = ("text", bytearray(b"array"), memoryview(b"view"), 7, None)
     async with make() as place:
         for entry in wrong:
@@ -88,7 +88,7 @@ async def an_entry_that_is_not_bytes_is_refused(make: Make[Backend]) -> None:
 
 
 async def a_change_of_nothing_begins_nothing(make: Make[Backend]) -> None:
-    """A change without entries, labels or note does not begin a stream, and adds nothing to one."""
+    """A change without entries, labels or note begins no stream and adds nothing to one."""
     async with make() as place:
         stream = unique()
         receipt = await place.commit(stream, Change())
@@ -101,7 +101,7 @@ async def a_change_of_nothing_begins_nothing(make: Make[Backend]) -> None:
 
 
 async def an_entry_says_when_and_by_which_call_it_came(make: Make[Backend]) -> None:
-    """An entry carries the time and the op_id of its commit, the receipt the incarnation and the same time."""
+    """An entry has the time and op_id of its commit; the receipt has the incarnation and the same time."""
     async with make() as place:
         stream = unique()
         named = await place.commit(stream, Change([b"a", b"b"], op_id="call-1"))
@@ -118,7 +118,7 @@ async def an_entry_says_when_and_by_which_call_it_came(make: Make[Backend]) -> N
 
 
 async def time_never_goes_back_along_a_stream(make: Make[Backend]) -> None:
-    """Times of entries do not decrease along a stream, whichever opening they were added through."""
+    """The times of entries never decrease along a stream, through every opening."""
     async with make() as one, make() as other:
         stream = unique()
         for number in range(20):
@@ -130,7 +130,7 @@ async def time_never_goes_back_along_a_stream(make: Make[Backend]) -> None:
 
 
 async def an_expected_position_must_be_the_next(make: Make[Backend]) -> None:
-    """With `expect` a commit is made at that position or not at all: ConflictError says which one comes next."""
+    """With `expect` a commit gets that position, or a ConflictError that names the next position."""
     async with make() as place:
         stream = unique()
         error = await raises(ConflictError, place.commit(stream, Change([b"x"], expect=1)), "expect=1 of a new stream")
@@ -149,7 +149,7 @@ async def an_expected_position_must_be_the_next(make: Make[Backend]) -> None:
 
 
 async def of_racing_expectations_one_wins(make: Make[Backend]) -> None:
-    """Of racing commits that expect the same position exactly one is made, though all carry the same bytes."""
+    """Of racing commits that expect the same position exactly one succeeds, even with identical bytes."""
     async with make() as one, make() as other:
         stream = unique()
         for number in range(ROUNDS):
@@ -163,7 +163,7 @@ async def of_racing_expectations_one_wins(make: Make[Backend]) -> None:
 
 
 async def concurrent_appends_are_all_there_once(make: Make[Backend]) -> None:
-    """Nothing is lost, doubled or reordered under concurrent writers, through whichever opening they write."""
+    """Concurrent writers lose, double or reorder nothing, through every opening."""
     async with make() as one, make() as other:
         stream, writers, each = unique(), 20, 10
 
@@ -182,7 +182,7 @@ async def concurrent_appends_are_all_there_once(make: Make[Backend]) -> None:
 
 
 async def a_cut_takes_the_end(make: Make[Backend]) -> None:
-    """A cut removes the entries from a position on, and their positions are not given again."""
+    """A cut removes the entries from a position on. Their positions are not given again."""
     stream = unique()
     async with make() as place:
         await append(place, stream, *numbered(5))
@@ -199,7 +199,7 @@ async def a_cut_takes_the_end(make: Make[Backend]) -> None:
 
 
 async def of_racing_cuts_one_wins(make: Make[Backend]) -> None:
-    """Of racing cuts under the same `revision` exactly one is made, though all are the same."""
+    """Of racing cuts under the same `revision` exactly one succeeds, even if all are identical."""
     async with make() as one, make() as other:
         stream = unique()
         await append(one, stream, *numbered(ROUNDS))
@@ -213,7 +213,7 @@ async def of_racing_cuts_one_wins(make: Make[Backend]) -> None:
 
 
 async def a_drop_takes_the_front(make: Make[Backend]) -> None:
-    """A drop removes the entries below a position; the others keep theirs."""
+    """A drop removes the entries below a position. The other entries keep their positions."""
     stream = unique()
     async with make() as place:
         await append(place, stream, *numbered(6))
@@ -232,7 +232,7 @@ async def a_drop_takes_the_front(make: Make[Backend]) -> None:
 
 
 async def a_removal_beyond_the_end_stops_there(make: Make[Backend]) -> None:
-    """A drop or a cut beyond the end removes what is there, and the next position stays what it was."""
+    """A drop or a cut beyond the end removes the existing entries and keeps the next position."""
     async with make() as place:
         stream = unique()
         await append(place, stream, *numbered(3))

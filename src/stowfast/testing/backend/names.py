@@ -45,7 +45,7 @@ async def a_name_outside_its_bounds_is_refused(make: Make[Backend]) -> None:
 
 
 async def a_long_name_is_a_name(make: Make[Backend]) -> None:
-    """A name may be as long as its bound, and two that differ in the last character are two."""
+    """A name may be as long as its bound. Two names that differ in the last character are two streams."""
     async with make() as place:
         token = unique()
         longest = token + "é" * ((MAX_NAME_BYTES - ROOM_FOR_A_PREFIX - len(token)) // 2 - 1)
@@ -58,7 +58,7 @@ async def a_long_name_is_a_name(make: Make[Backend]) -> None:
 
 
 async def no_two_names_are_taken_for_one(make: Make[Backend]) -> None:
-    """Names are compared as they are, character by character: no case, no normal form, no path, no wildcard."""
+    """Names are compared exactly, character by character: no case, normal form, path or wildcard."""
     token = unique()
     async with make() as place:
         for name in HOSTILE:
@@ -76,7 +76,7 @@ async def no_two_names_are_taken_for_one(make: Make[Backend]) -> None:
 
 
 async def a_listing_is_in_the_order_of_code_points(make: Make[Backend]) -> None:
-    """A listing by name is in the order of code points, the same in every place."""
+    """A listing by name is in the order of code points, the same in every backend."""
     async with make() as place:
         token = unique()
         for name in HOSTILE:
@@ -86,7 +86,7 @@ async def a_listing_is_in_the_order_of_code_points(make: Make[Backend]) -> None:
 
 
 async def a_listing_holds_exactly_what_begins_so(make: Make[Backend]) -> None:
-    """A listing shows every stream whose name begins with the prefix and no other: no character of it is a wildcard."""
+    """A listing has every stream with the prefix and no other. No character of the prefix is a wildcard."""
     async with make() as place:
         token = unique()
         names = ["a", "ab", "a_b", "a%b", "a*b", "a?b", "a[b]", "a\\b", "A", "aé", "ae\u0301", "a\U0010ffff",
@@ -102,7 +102,7 @@ async def a_listing_holds_exactly_what_begins_so(make: Make[Backend]) -> None:
 
 
 async def a_listing_by_recency_shows_the_last_changed_first(make: Make[Backend]) -> None:
-    """A listing by recency shows the last changed first, as soon as the place's clock tells them apart."""
+    """A listing by recency shows the last changed first, as soon as the backend's clock tells them apart."""
     async with make() as place:
         token = unique()
         first, second, third = (f"{token}{letter}" for letter in "dbc")
@@ -117,7 +117,7 @@ async def a_listing_by_recency_shows_the_last_changed_first(make: Make[Backend])
 
 
 async def pages_hold_every_stream_once(make: Make[Backend]) -> None:
-    """Pages of any size, in both orders, show every stream once, and the last says that it is the last."""
+    """Pages of any size, in both orders, show every stream once, and the last page is marked as last."""
     async with make() as place:
         token = unique()
         names = [f"{token}{number:02} {'x' * (number % 3)}" for number in range(12)]
@@ -131,7 +131,7 @@ async def pages_hold_every_stream_once(make: Make[Backend]) -> None:
 
 
 async def pages_by_name_hold_what_was_there_throughout(make: Make[Backend]) -> None:
-    """While streams come, go and change, paging by name shows every stream that was there throughout."""
+    """While streams begin, end and change, paging by name shows every stream that existed throughout."""
     async with make() as place:
         token = unique()
         names = [f"{token}{number:02}" for number in range(10)]
@@ -150,7 +150,7 @@ async def pages_by_name_hold_what_was_there_throughout(make: Make[Backend]) -> N
 
 
 async def a_listing_holds_to_every_label_asked(make: Make[Backend]) -> None:
-    """`where` shows the streams whose labels hold every pair asked, as they are now, on every page."""
+    """`where` returns the streams whose current labels hold every given pair, on every page."""
     async with make() as place:
         token = unique()
         labels: tuple[dict[str, str], ...] = ({"a": "1"}, {"a": "1", "b": "2"}, {"a": "2", "b": "1"}, {"b": "2"}, {},
@@ -170,7 +170,7 @@ async def a_listing_holds_to_every_label_asked(make: Make[Backend]) -> None:
 
 
 async def a_listing_has_the_heads_that_are_asked_for(make: Make[Backend]) -> None:
-    """With `heads` each line of a listing has the head of its stream as it is now, and else none."""
+    """With `heads` each row of a listing has the current head of its stream, and otherwise none."""
     orders: tuple[Literal["name", "recent"], ...] = ("name", "recent")
     async with make() as place, make() as other:
         token = unique()
@@ -192,7 +192,7 @@ async def a_listing_has_the_heads_that_are_asked_for(make: Make[Backend]) -> Non
 
 
 async def a_cursor_of_another_order_is_refused(make: Make[Backend]) -> None:
-    """A cursor that no listing in this order gave is an InvalidError, never a wrong page."""
+    """A cursor from no listing in this order is an InvalidError, never a wrong page."""
     async with make() as place:
         token = unique()
         await append(place, f"{token}a", b"x")

@@ -18,7 +18,7 @@ RACERS: Final = 16
 
 
 async def a_batch_is_seen_whole_or_not_at_all(make: Make[Backend]) -> None:
-    """A reader sees all entries of a commit or none, and the head of the same moment."""
+    """A read returns all entries of a commit or none, and the head of the same moment."""
     async with make() as writer, make() as reader:
         stream, batch = unique(), 25
         done = asyncio.Event()
@@ -42,7 +42,7 @@ async def a_batch_is_seen_whole_or_not_at_all(make: Make[Backend]) -> None:
 
 
 async def a_stream_that_is_not_there_reads_as_empty(make: Make[Backend]) -> None:
-    """A stream that was never begun has no head and no entries, and reading it does not begin it."""
+    """An unknown stream has no head and no entries. Reading it does not begin it."""
     async with make() as place:
         stream = unique()
         for _ in range(2):
@@ -52,7 +52,7 @@ async def a_stream_that_is_not_there_reads_as_empty(make: Make[Backend]) -> None
 
 
 async def a_read_takes_its_window(make: Make[Backend]) -> None:
-    """A read takes at most `limit` entries at `start <= position < stop`, from the front, or from the end."""
+    """A read returns at most `limit` entries at `start <= position < stop`, from the front or from the end."""
     async with make() as place:
         stream = unique()
         await append(place, stream, *numbered(7))
@@ -68,7 +68,7 @@ async def a_read_takes_its_window(make: Make[Backend]) -> None:
 
 
 async def a_read_without_a_start_begins_at_the_base(make: Make[Backend]) -> None:
-    """A read that names no start begins at `base`, from either end; the entries below it are there all the same."""
+    """A read without a start begins at `base`, from either end. The entries below it can still be read."""
     stream = unique()
     async with make() as place:
         await append(place, stream, *numbered(6))
@@ -94,7 +94,7 @@ async def a_read_without_a_start_begins_at_the_base(make: Make[Backend]) -> None
 
 
 async def a_read_ends_with_the_entry_that_fills_it(make: Make[Backend]) -> None:
-    """A read stops after the entry with which `max_bytes` is reached, so that at least one comes, whatever its size."""
+    """A read ends with the entry that reaches `max_bytes`, so it returns at least one, of any size."""
     async with make() as place:
         stream = unique()
         await append(place, stream, b"aaaa", b"bb", b"", b"ccc", b"d" * 5_000)
@@ -117,7 +117,7 @@ async def a_read_ends_with_the_entry_that_fills_it(make: Make[Backend]) -> None:
 
 
 async def cold_entries_are_entries(make: Make[Backend]) -> None:
-    """`cold` changes nothing that can be seen: such entries come back as given, in their places, among others."""
+    """`cold` has no visible effect: such entries come back as given, in order, among others."""
     stream, sizes = unique(), (0, 1, 700, 5_000, 20_000, 300_000)
     given = [b"%d|" % number + b"x" * sizes[number % len(sizes)] for number in range(48)]
     async with make() as place:
