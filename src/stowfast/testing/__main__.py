@@ -25,8 +25,8 @@ def page() -> Iterator[str]:
     """Yield the lines of the page."""
     yield "# The contract"
     yield ""
-    yield "Each sentence is the docstring of a *clause*: a function of `stowfast.testing` that a backend or store passes or"
-    yield "fails. For each clause the tests have a backend or store that is broken on purpose and fails it."
+    yield "Each sentence is the docstring of a *clause*: a function of `stowfast.testing` that a backend or store"
+    yield "passes or fails. For each clause the tests have a backend or store that is broken on purpose and fails it."
     yield "`python -m stowfast.testing` generates this page. To check a backend of yours: `stowfast check URL`."
     for title, intro, clauses in PARTS:
         yield ""

@@ -25,7 +25,7 @@ _LARGE: Final = {"text": "x" * 300_000}
 
 
 async def a_message_of_any_maker_comes_back_exactly(make: Make[Stores]) -> None:
-    """A message is any JSON object and comes back exactly: keys nobody knows, their order, nulls, numbers, nesting."""
+    """A message is any JSON object and comes back exactly: unknown keys, their order, nulls, numbers, nesting."""
     one, other = unique("context"), unique("context")
     async with make() as stores:
         for message in SHAPES:
@@ -41,7 +41,7 @@ async def a_message_of_any_maker_comes_back_exactly(make: Make[Stores]) -> None:
 
 
 async def what_json_cannot_carry_is_refused(make: Make[Stores]) -> None:
-    """What would not come back the same is an InvalidError, alone or among others, and nothing is stored."""
+    """A message that would not come back the same is an InvalidError, alone or in a batch; nothing is stored."""
     async with make() as stores:
         context = unique("context")
         for what, value in refused():
@@ -54,7 +54,7 @@ async def what_json_cannot_carry_is_refused(make: Make[Stores]) -> None:
 
 
 async def a_message_is_a_json_object(make: Make[Stores]) -> None:
-    """Anything but a dict is refused as a message: a list, a text, a number, None."""
+    """A message that is no dict is refused: a list, a text, a number, None."""
     async with make() as stores:
         context = unique("context")
         wrong: tuple[Any, ...] = ([], [say(1)], "text", "", 1, None, True, b"{}", [("role", "user")])
@@ -76,7 +76,7 @@ async def a_message_gets_the_next_position(make: Make[Stores]) -> None:
 
 
 async def messages_added_together_stay_together(make: Make[Stores]) -> None:
-    """A batch stands one behind the other, also when batches race, and each is told its own places."""
+    """A batch gets consecutive positions, also when batches race, and each call returns its own positions."""
     async with make() as one, make() as other:
         context = unique("context")
         batches = [[{"batch": batch, "n": number} for number in range(4)] for batch in range(16)]
@@ -90,7 +90,7 @@ async def messages_added_together_stay_together(make: Make[Stores]) -> None:
 
 
 async def an_expected_position_is_held_to(make: Make[Stores]) -> None:
-    """With `expect` a batch gets that position or is a ConflictError with the `current` one and nothing stored."""
+    """With `expect` a batch gets that position, or a ConflictError with the `current` one; nothing is stored."""
     async with make() as stores:
         context = unique("context")
         same(await stores.messages.add_messages(context, [say(0)], expect=0), range(1), "as expected, the first")
@@ -102,7 +102,7 @@ async def an_expected_position_is_held_to(make: Make[Stores]) -> None:
 
 
 async def of_racers_that_expect_the_same_one_wins(make: Make[Stores]) -> None:
-    """Of racing batches that expect one position exactly one is stored, though all carry the same bytes."""
+    """Of racing batches that expect one position exactly one is stored, even with identical bytes."""
     async with make() as one, make() as other:
         for _ in range(5):
             context = unique("context")
@@ -115,7 +115,7 @@ async def of_racers_that_expect_the_same_one_wins(make: Make[Stores]) -> None:
 
 
 async def a_repeated_op_id_adds_no_message(make: Make[Stores]) -> None:
-    """A repeat with the same op_id adds nothing and returns what the first did, as long as its messages are there."""
+    """A repeat with the same op_id adds nothing and returns the first answer, as long as its messages are there."""
     context = unique("context")
     async with make() as stores:
         same(await stores.messages.add_message(context, say("a"), op_id="one"), 0, "the first call")
@@ -133,7 +133,7 @@ async def a_repeated_op_id_adds_no_message(make: Make[Stores]) -> None:
 
 
 async def a_lost_answer_doubles_no_message(make: Make[Stores]) -> None:
-    """After an UnavailableError the same call with the same op_id is done once, whether the first was done or not."""
+    """After an UnavailableError, the same call with the same op_id takes effect once, done before or not."""
     async with make() as stores:
         loses = LosesAnswers(stores.backend, 1)
         messages = type(stores)(loses).messages
@@ -153,7 +153,7 @@ async def a_lost_answer_doubles_no_message(make: Make[Stores]) -> None:
 
 
 async def entries_say_where_when_and_by_which_call(make: Make[Stores]) -> None:
-    """Entries stream in order with position, message, time in UTC and op_id, between two positions."""
+    """Entries between two positions come in order, with position, message, time in UTC and op_id."""
     async with make() as stores:
         context = unique("context")
         for number in range(6):
@@ -171,7 +171,7 @@ async def entries_say_where_when_and_by_which_call(make: Make[Stores]) -> None:
 
 
 async def entries_stream_in_constant_memory(make: Make[Stores]) -> None:
-    """However long a conversation is, no more of it than a page is held at once, and none is missed or repeated."""
+    """A conversation of any length is streamed with at most a page in memory; no entry is missed or repeated."""
     async with make() as stores:
         context, reads = unique("context"), _SizesOfReads(stores.backend)
         for _ in range(12):
@@ -182,7 +182,10 @@ async def entries_stream_in_constant_memory(make: Make[Stores]) -> None:
 
 
 async def a_conversation_deleted_while_it_is_read_conflicts(make: Make[Stores]) -> None:
-    """A stream of entries never goes on in the successor of a deleted conversation: it ends with a ConflictError."""
+    """A stream of entries of a deleted conversation ends with a ConflictError.
+
+    It never continues in the next incarnation.
+    """
     async with make() as stores:
         for begun_again in (False, True):
             context = unique("context")
@@ -196,7 +199,7 @@ async def a_conversation_deleted_while_it_is_read_conflicts(make: Make[Stores]) 
 
 
 async def what_messages_give_out_are_copies(make: Make[Stores]) -> None:
-    """Changing metadata, a summary or an entry after it was given or returned changes nothing that is stored."""
+    """Changing metadata, a summary or an entry that was given or returned changes nothing stored."""
     async with make() as stores:
         context, metadata, summary = unique("context"), {"tags": ["a"]}, {"parts": ["sum"]}
         await stores.messages.add_messages(context, [say(0), {"parts": ["one"]}])

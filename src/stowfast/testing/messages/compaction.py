@@ -18,7 +18,7 @@ _SUM: Message = {"role": "system", "content": "in short"}
 
 
 async def a_summary_stands_for_the_older_messages(make: Make[Stores]) -> None:
-    """After a compaction reading begins with the summary; the older messages are kept, counted and read on request."""
+    """After a compaction reading begins with the summary. Older messages are kept, counted and read on request."""
     context = unique("context")
     async with make() as stores:
         await _said(stores, context, 10)
@@ -35,7 +35,7 @@ async def a_summary_stands_for_the_older_messages(make: Make[Stores]) -> None:
 
 
 async def older_messages_can_be_dropped_for_good(make: Make[Stores]) -> None:
-    """With `drop` nothing below the summary can be read again, whatever is asked, also when it was summed up before."""
+    """With `drop` no read returns messages below the summary, even if they were summarised before."""
     for kept_first in (False, True):
         context = unique("context")
         async with make() as stores:
@@ -91,7 +91,7 @@ async def a_window_over_a_summary_begins_with_it(make: Make[Stores]) -> None:
 
 
 async def a_summary_may_be_made_by_a_function(make: Make[Stores]) -> None:
-    """A function, plain or async, is given the older messages, an earlier summary first, and makes the summary."""
+    """A function, plain or async, gets the older messages, an earlier summary first, and returns the summary."""
     given: list[list[Message]] = []
 
     def plain(older: list[Message]) -> Message:
@@ -115,7 +115,7 @@ async def a_summary_may_be_made_by_a_function(make: Make[Stores]) -> None:
 
 
 async def nothing_older_is_nothing_to_sum_up(make: Make[Stores]) -> None:
-    """Where no message is older than those that stay, nothing changes, and no summary is made for nothing."""
+    """Without older messages nothing changes, and no summary is made."""
 
     def never(_: list[Message]) -> Message:
         raise AssertionError("a summary of nothing was asked for")
@@ -156,7 +156,7 @@ async def a_compaction_that_means_nothing_is_refused(make: Make[Stores]) -> None
 
 
 async def a_compaction_keeps_calls_and_results_together(make: Make[Stores]) -> None:
-    """Where the newest messages begin with results, more are kept, back to their calls."""
+    """If the newest messages begin with results, more messages are kept, back to their calls."""
     async with make() as stores:
         for maker, write in TOOLS.items():
             talk = [say(0), *write(("a", "b"), ()), say("between"), *write((), ("a",)), *write((), ("b",)), say(1)]
@@ -171,7 +171,7 @@ async def a_compaction_keeps_calls_and_results_together(make: Make[Stores]) -> N
 
 
 async def messages_added_during_a_compaction_are_not_lost(make: Make[Stores]) -> None:
-    """What others add while a summary is made comes behind it, and what they make of the metadata stays."""
+    """Messages that others add during a compaction follow the summary; metadata that others set meanwhile stays."""
     for drop in (False, True):
         context = unique("context")
         async with make() as stores, make() as other:
@@ -191,7 +191,7 @@ async def messages_added_during_a_compaction_are_not_lost(make: Make[Stores]) ->
 
 
 async def of_two_compactions_one_wins(make: Make[Stores]) -> None:
-    """Of two compactions at once the later is a ConflictError, though both bring the same summary."""
+    """Of two compactions at once the later is a ConflictError, even with the same summary."""
     context = unique("context")
     async with make() as stores, make() as other:
         await _said(stores, context, 6)
@@ -206,7 +206,7 @@ async def of_two_compactions_one_wins(make: Make[Stores]) -> None:
 
 
 async def a_compaction_never_reaches_a_successor(make: Make[Stores]) -> None:
-    """A conversation that is deleted while its summary is made is a ConflictError; the new one keeps its messages."""
+    """A compaction of a conversation deleted meanwhile is a ConflictError; the new conversation keeps its messages."""
     for begun_again in (False, True):
         context = unique("context")
         async with make() as stores, make() as other:
@@ -227,7 +227,7 @@ async def a_compaction_never_reaches_a_successor(make: Make[Stores]) -> None:
 
 
 async def a_summary_is_not_popped(make: Make[Stores]) -> None:
-    """Popping ends at the summary: neither it is popped, nor what it stands for."""
+    """Popping ends at the summary: neither the summary nor the messages below it are popped."""
     async with make() as stores:
         context = unique("context")
         await _said(stores, context, 4)

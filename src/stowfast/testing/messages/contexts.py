@@ -19,7 +19,7 @@ _SUM = {"role": "system", "content": "in short"}
 
 
 async def count_says_how_many_can_be_read(make: Make[Stores]) -> None:
-    """A count is of what can be read: 0 for an unknown conversation, less after a pop, kept originals included."""
+    """A count is of readable messages: 0 for an unknown conversation, less after a pop, kept originals included."""
     async with make() as stores:
         context = unique("context")
         same(await stores.messages.count(context), 0, "an unknown conversation")
@@ -34,7 +34,7 @@ async def count_says_how_many_can_be_read(make: Make[Stores]) -> None:
 
 
 async def info_says_what_is_known(make: Make[Stores]) -> None:
-    """`info` tells count, next position, times and the life of a conversation; None of an unknown one."""
+    """`info` returns count, next position, times and incarnation of a conversation; None for an unknown one."""
     async with make() as stores:
         context = unique("context")
         same(await stores.messages.info(context), None, "an unknown conversation")
@@ -59,7 +59,7 @@ async def info_says_what_is_known(make: Make[Stores]) -> None:
 
 
 async def metadata_is_replaced_and_returned_exactly(make: Make[Stores]) -> None:
-    """Metadata is any JSON object, may come first, is replaced whole, and leaves messages and summary as they are."""
+    """Metadata is any JSON object, may come first, is replaced whole, and leaves messages and summary unchanged."""
     context = unique("context")
     async with make() as stores:
         await stores.messages.set_metadata(context, AS_GIVEN)
@@ -80,7 +80,7 @@ async def metadata_is_replaced_and_returned_exactly(make: Make[Stores]) -> None:
 
 
 async def metadata_that_cannot_be_kept_is_refused(make: Make[Stores]) -> None:
-    """Metadata of over 64 KiB or that is no JSON object is an InvalidError, and what was there stays."""
+    """Metadata over 64 KiB, or that is no JSON object, is an InvalidError; the earlier metadata stays."""
     async with make() as stores:
         context = unique("context")
         await stores.messages.set_metadata(context, {"k": "x" * 60_000})
@@ -91,7 +91,7 @@ async def metadata_that_cannot_be_kept_is_refused(make: Make[Stores]) -> None:
 
 
 async def contexts_are_listed_by_id(make: Make[Stores]) -> None:
-    """By id, in code points, every conversation below a prefix is on one page and on one only; the last says so."""
+    """By id, in code points, every conversation with a prefix is on exactly one page; the last page says so."""
     async with make() as stores:
         prefix = unique("context")
         ids = sorted(f"{prefix}{name}" for name in LOOK_ALIKES)
@@ -106,7 +106,7 @@ async def contexts_are_listed_by_id(make: Make[Stores]) -> None:
 
 
 async def contexts_are_listed_the_last_changed_first(make: Make[Stores]) -> None:
-    """By recency, which is what is meant without `order`, the last changed comes first, page by page."""
+    """By recency, the default order, the last changed conversation comes first, page by page."""
     async with make() as stores:
         prefix = unique("context")
         ids = [f"{prefix}{number}" for number in range(7)]
@@ -126,7 +126,7 @@ async def contexts_are_listed_the_last_changed_first(make: Make[Stores]) -> None
 
 
 async def contexts_are_found_by_metadata(make: Make[Stores]) -> None:
-    """`where` finds the conversations whose metadata holds all of these texts, numbers, booleans or None, exactly."""
+    """`where` finds the conversations whose metadata has all given texts, numbers, booleans or None, exactly."""
     async with make() as stores:
         prefix = unique("context")
         kept: dict[str, dict[str, Any]] = {
@@ -152,7 +152,7 @@ async def contexts_are_found_by_metadata(make: Make[Stores]) -> None:
 
 
 async def a_listing_that_means_nothing_is_refused(make: Make[Stores]) -> None:
-    """An unknown order, the cursor of another order, and what no metadata is found by are InvalidErrors."""
+    """An unknown order, a cursor of another order, and a `where` pair out of bounds are InvalidErrors."""
     async with make() as stores:
         wrong: tuple[dict[str, Any], ...] = (
             {"order": "name"}, {"order": ""}, {"after": "not a cursor"}, {"where": {"k": [1]}}, {"where": {"k": {}}},
@@ -163,7 +163,10 @@ async def a_listing_that_means_nothing_is_refused(make: Make[Stores]) -> None:
 
 
 async def a_fork_begins_with_what_was_there(make: Make[Stores]) -> None:
-    """A fork holds the messages at positions from 0, metadata and summary, not the expiry, and goes its own way."""
+    """A fork has the messages at positions from 0, metadata and summary, not the expiry.
+
+    Later changes of either do not reach the other.
+    """
     source, fork = unique("context"), unique("context")
     async with make() as stores:
         await stores.messages.add_messages(source, list(map(say, range(7))))
@@ -188,7 +191,7 @@ async def a_fork_begins_with_what_was_there(make: Make[Stores]) -> None:
 
 
 async def a_fork_may_end_before_a_position(make: Make[Stores]) -> None:
-    """With `at` only messages below it come along, and the summary only where all that it stands for do."""
+    """With `at` a fork has only the messages below it, and the summary only if all its messages are below it."""
     async with make() as stores:
         source = unique("context")
         await stores.messages.add_messages(source, list(map(say, range(6))))
@@ -201,7 +204,7 @@ async def a_fork_may_end_before_a_position(make: Make[Stores]) -> None:
 
 
 async def a_fork_needs_a_source_and_a_free_id(make: Make[Stores]) -> None:
-    """An unknown source is a NotFoundError, a target that exists a ConflictError; of racing forks one wins."""
+    """An unknown source is a NotFoundError, an existing target a ConflictError; of racing forks one wins."""
     async with make() as one, make() as other:
         source, taken, known = unique("context"), unique("context"), unique("context")
         await raises(NotFoundError, one.messages.fork(source, unique("context")), "an unknown source")
@@ -218,7 +221,7 @@ async def a_fork_needs_a_source_and_a_free_id(make: Make[Stores]) -> None:
 
 
 async def a_repeated_fork_forks_nothing(make: Make[Stores]) -> None:
-    """A repeat with the same op_id forks nothing and returns what the first did, also once the fork went on."""
+    """A repeat with the same op_id forks nothing and returns the first answer, also after the fork has grown."""
     async with make() as stores:
         source, fork = unique("context"), unique("context")
         await stores.messages.add_messages(source, [say(0), say(1)])

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 async def a_pop_removes_the_newest_message(make: Make[Stores]) -> None:
-    """A pop returns the newest message and removes it; its position is not given again; None where there is none."""
+    """A pop returns and removes the newest message; its position is not given again.
+
+    Without a message it returns None.
+    """
     context = unique("context")
     async with make() as stores:
         same(await stores.messages.pop_message(context), None, "a pop of an unknown conversation")
@@ -31,7 +34,7 @@ async def a_pop_removes_the_newest_message(make: Make[Stores]) -> None:
 
 
 async def two_callers_never_pop_the_same_message(make: Make[Stores]) -> None:
-    """However many pop at once, through whichever opening, each message is popped once."""
+    """Concurrent pops, through every opening, pop each message once."""
     async with make() as one, make() as other:
         context = unique("context")
         await one.messages.add_messages(context, [say(number) for number in range(20)])
@@ -42,7 +45,7 @@ async def two_callers_never_pop_the_same_message(make: Make[Stores]) -> None:
 
 
 async def a_deleted_conversation_leaves_nothing(make: Make[Stores]) -> None:
-    """Nothing of a deleted conversation can be read again; the next message begins afresh at 0; unknown is fine."""
+    """Nothing of a deleted conversation can be read. The next message begins at 0. Deleting an unknown one succeeds."""
     context = unique("context")
     async with make() as stores:
         await stores.messages.delete(context)
@@ -66,7 +69,7 @@ async def a_deleted_conversation_leaves_nothing(make: Make[Stores]) -> None:
 
 
 async def a_stalled_writer_brings_nothing_back(make: Make[Stores]) -> None:
-    """After a deletion a repeated op_id is told what it got then and adds nothing, and an old `expect` conflicts."""
+    """After a deletion a repeated op_id returns its first answer and adds nothing; an old `expect` conflicts."""
     context = unique("context")
     async with make() as stalled, make() as stores:
         await stalled.messages.add_message(context, say(0))
@@ -81,7 +84,7 @@ async def a_stalled_writer_brings_nothing_back(make: Make[Stores]) -> None:
 
 
 async def an_expired_conversation_is_gone_at_once(make: Make[Stores]) -> None:
-    """From the moment of expiry on nobody reads a conversation, swept or not, and the next message is at 0."""
+    """An expired conversation cannot be read, swept or not, and the next message is at 0."""
     context = unique("context")
     async with make() as stores, make() as other:
         await stores.messages.add_messages(context, [say(0), say(1)])
@@ -103,7 +106,7 @@ async def an_expired_conversation_is_gone_at_once(make: Make[Stores]) -> None:
 
 
 async def a_sweep_removes_what_has_expired(make: Make[Stores]) -> None:
-    """A sweep removes expired conversations for good, says how many, and touches nothing that can be read."""
+    """A sweep removes expired conversations for good, returns their number, and touches no readable one."""
     async with make() as stores:
         living, dead = unique("context"), [unique("context") for _ in range(3)]
         for context in (living, *dead):
@@ -119,7 +122,7 @@ async def a_sweep_removes_what_has_expired(make: Make[Stores]) -> None:
 
 
 async def a_moment_of_expiry_is_exact_and_can_be_taken_back(make: Make[Stores]) -> None:
-    """`info` returns the moment of expiry exactly, in UTC; another replaces it; None takes it back."""
+    """`info` returns the moment of expiry exactly, in UTC; another moment replaces it; None removes it."""
     async with make() as stores:
         context = unique("context")
         await stores.messages.add_message(context, say(0))

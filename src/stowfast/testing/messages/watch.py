@@ -22,7 +22,7 @@ SECONDS: Final = 30.0
 
 
 async def a_watch_yields_messages_as_they_come(make: Make[Stores]) -> None:
-    """A watch yields what is there and then what comes, by whichever opening, once each and in order."""
+    """A watch yields existing, then new messages, through every opening, once each and in order."""
     context = unique("context")
     async with make() as stores, make() as other:
         await other.messages.add_messages(context, [say(0), say(1)])
@@ -42,7 +42,7 @@ async def a_watch_yields_messages_as_they_come(make: Make[Stores]) -> None:
 
 
 async def a_watch_goes_on_behind_a_position(make: Make[Stores]) -> None:
-    """With `after` a watch begins behind that position, and without it with the next message that comes."""
+    """With `after` a watch begins behind that position, without it at the next new message."""
     context = unique("context")
     async with make() as stores, make() as other:
         await stores.messages.add_messages(context, [say(number) for number in range(5)])
@@ -60,7 +60,7 @@ async def a_watch_goes_on_behind_a_position(make: Make[Stores]) -> None:
 
 
 async def a_watch_follows_a_new_beginning(make: Make[Stores]) -> None:
-    """A conversation that is deleted and begun again is followed from its new beginning, at position 0."""
+    """A watch of a conversation that is deleted and begun again continues at position 0 of the new one."""
     context = unique("context")
     async with make() as stores, make() as other:
         watch = _watch(stores, context, after=-1)
@@ -74,7 +74,7 @@ async def a_watch_follows_a_new_beginning(make: Make[Stores]) -> None:
 
 
 async def a_watch_may_begin_before_its_conversation(make: Make[Stores]) -> None:
-    """A conversation that is not there yet, or not any more, is watched from its first message on."""
+    """A watch of an unknown or deleted conversation begins with its first message."""
     async with make() as stores:
         for after, deleted in ((None, False), (-1, False), (None, True), (-1, True), (2, True)):
             context = unique("context")

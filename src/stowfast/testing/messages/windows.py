@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 async def a_window_is_cut_by_position_and_count(make: Make[Stores]) -> None:
-    """`after` and `before` are by position, `last` is the newest of these, `limit` the oldest; always oldest first."""
+    """`after` and `before` are positions, `last` takes the newest of these, `limit` the oldest; always oldest first."""
     context = unique("context")
     async with make() as stores:
         await stores.messages.add_messages(context, [say(number) for number in range(6)])
@@ -40,7 +40,7 @@ async def a_window_is_cut_by_position_and_count(make: Make[Stores]) -> None:
 
 
 async def a_window_that_means_nothing_is_refused(make: Make[Stores]) -> None:
-    """Negative counts are refused, and `limit`, which counts from the oldest, with what counts from the newest."""
+    """Negative counts are refused, and `limit` (from the oldest) together with a count from the newest."""
     async with make() as stores:
         context = unique("context")
         await stores.messages.add_message(context, say(0))
@@ -52,7 +52,7 @@ async def a_window_that_means_nothing_is_refused(make: Make[Stores]) -> None:
 
 
 async def tokens_are_counted_from_the_newest_message_back(make: Make[Stores]) -> None:
-    """`max_tokens` takes whole messages from the newest back as long as they fit, by the counter that is given."""
+    """`max_tokens` takes whole messages from the newest back as long as they fit, by the given counter."""
     async with make() as stores:
         context = unique("context")
         await stores.messages.add_messages(context, [{"cost": cost} for cost in (1, 9, 1, 4, 2, 3)])
@@ -73,7 +73,7 @@ async def tokens_are_counted_from_the_newest_message_back(make: Make[Stores]) ->
 
 
 async def tokens_are_estimated_where_nobody_counts(make: Make[Stores]) -> None:
-    """Without a counter a message takes one token for every 4 bytes of its JSON, plus one."""
+    """Without a counter a message counts one token for every 4 bytes of its JSON, plus one."""
     async with make() as stores:
         context = unique("context")
         messages = [{"text": "é" * length} for length in range(1, 9)]
@@ -87,7 +87,7 @@ async def tokens_are_estimated_where_nobody_counts(make: Make[Stores]) -> None:
 
 
 async def a_tool_call_is_never_torn_from_its_results(make: Make[Stores]) -> None:
-    """However many tokens fit, a window holds no result without its call: alone, parallel, crossed or far apart."""
+    """A window has no result without its call, for any `max_tokens`: alone, parallel, crossed or far apart."""
     async with make() as stores:
         for maker, write in TOOLS.items():
             talk: list[tuple[Message, set[str], set[str]]] = []
@@ -109,7 +109,7 @@ async def a_tool_call_is_never_torn_from_its_results(make: Make[Stores]) -> None
 
 
 async def a_result_is_left_out_with_all_before_it(make: Make[Stores]) -> None:
-    """A result whose call does not fit is left out with everything before it; a call may stand without results."""
+    """A result whose call does not fit is left out with all messages before it. A call may stand without results."""
     async with make() as stores:
         for maker, write in TOOLS.items():
             context = unique("context")
