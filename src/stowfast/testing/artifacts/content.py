@@ -30,7 +30,7 @@ _LARGE: Final = bytes(range(256)) * 12 * 1024
 
 
 async def content_of_any_size_comes_back_as_what_it_was(make: Make[Stores]) -> None:
-    """Bytes, text and JSON come back as what they were, of no bytes and of megabytes, with their size and SHA-256."""
+    """Bytes, text and JSON keep their type, from no bytes to megabytes, with their size and SHA-256."""
     sizes = [0, 1, _INLINE - 1, _INLINE, _INLINE + 1, 2**18, 2**20, 2**20 + 1, len(_LARGE)]
     contents: list[Any] = [_LARGE[:size] for size in sizes]
     contents += ["é" * (size // 2) for size in (0, 2, _INLINE, _INLINE + 2, 2**21)]
@@ -90,7 +90,7 @@ async def what_is_known_of_an_artifact_comes_back_exactly(make: Make[Stores]) ->
 
 
 async def what_cannot_be_an_artifact_is_refused(make: Make[Stores]) -> None:
-    """Content or metadata that would not come back the same is an InvalidError, and nothing is stored."""
+    """Content or metadata that would not come back the same is an InvalidError; nothing is stored."""
     async with make() as stores:
         name = unique("artifact")
         for what, value in refused():
@@ -110,7 +110,7 @@ async def what_cannot_be_an_artifact_is_refused(make: Make[Stores]) -> None:
 
 
 async def an_artifact_that_exists_is_not_created_again(make: Make[Stores]) -> None:
-    """A second creation is a ConflictError and leaves what is there; of racers with the same bytes exactly one wins."""
+    """A second creation is a ConflictError and changes nothing; of racers with the same bytes exactly one wins."""
     async with make() as one, make() as other:
         for body in (b"same bytes", _LARGE):
             artifact = new(content=body)
@@ -125,7 +125,7 @@ async def an_artifact_that_exists_is_not_created_again(make: Make[Stores]) -> No
 
 
 async def a_deleted_artifact_leaves_nothing(make: Make[Stores]) -> None:
-    """Nothing of a deleted artifact can be read again, large or small; the next one begins at version 1."""
+    """Nothing of a deleted artifact can be read, large or small; the next one begins at version 1."""
     async with make() as stores:
         await stores.artifacts.delete(unique("artifact"))
         for body in (b"small", _LARGE):
@@ -142,7 +142,7 @@ async def a_deleted_artifact_leaves_nothing(make: Make[Stores]) -> None:
 
 
 async def an_artifact_deleted_while_it_is_read_is_none(make: Make[Stores]) -> None:
-    """Whoever reads an artifact while it is deleted gets all of it or None, never an error or a part."""
+    """A read during a deletion returns the whole artifact or None, never an error or a part."""
     async with make() as stores:
         for body in (b"small", _LARGE):
             artifact = new(content=body)
@@ -153,7 +153,7 @@ async def an_artifact_deleted_while_it_is_read_is_none(make: Make[Stores]) -> No
 
 
 async def a_repeated_op_id_makes_no_version(make: Make[Stores]) -> None:
-    """A repeat of `create` or `update` with the same op_id, an answer lost or not, makes no second version."""
+    """A repeated `create` or `update` with the same op_id makes no second version, answer lost or not."""
     async with make() as stores:
         loses = LosesAnswers(stores.backend, 0)
         artifacts = type(stores)(loses).artifacts
@@ -175,7 +175,7 @@ async def a_repeated_op_id_makes_no_version(make: Make[Stores]) -> None:
 
 
 async def damage_is_noticed(make: Make[Stores]) -> None:
-    """Content of which one bit has changed, or a part is missing, is a DamagedError on read, never wrong data."""
+    """Content with one changed bit or a missing part is a DamagedError on read, never wrong data."""
     contents: tuple[Any, ...] = (b"small body", "a text", {"json": 1}, _LARGE, "é" * 2**17)
     async with make() as stores:
         for content in contents:
@@ -190,7 +190,7 @@ async def damage_is_noticed(make: Make[Stores]) -> None:
 
 
 async def what_artifacts_give_out_are_copies(make: Make[Stores]) -> None:
-    """Changing what was given or returned changes nothing that is stored: content, metadata, versions and lists."""
+    """Changing a given or returned value changes nothing stored: content, metadata, versions and lists."""
     async with make() as stores:
         artifact = new(content={"rows": [1]}, metadata={"tags": ["a"]})
         info = await stores.artifacts.create(artifact)

@@ -28,7 +28,7 @@ _COLUMNS: Final = {"n": "integer", "text": "string", "some": "number?"}
 
 
 async def rows_come_back_as_they_were_given(make: Make[Stores]) -> None:
-    """The rows of a dataset come back in order and exactly as given, however many batches they came in, by version."""
+    """The rows of a dataset come back in order and exactly as given, in any number of batches, by version."""
     odd = [AS_GIVEN, {}, {"": None}, {"z": 1, "a": 1.0}, {"deep": [[{"é": [AS_GIVEN]}]]}, {}]
     batches: list[list[Any]] = [odd, [], *([row] for row in odd), _rows(0, 25_000), _rows(25_000, 25_001)]
     given = [row for batch in batches for row in batch]
@@ -48,7 +48,7 @@ async def rows_come_back_as_they_were_given(make: Make[Stores]) -> None:
 
 
 async def rows_are_seen_all_at_once(make: Make[Stores]) -> None:
-    """Nothing of a dataset is seen before its end, and after an exception never."""
+    """Nothing of a dataset is visible before its end, and after an exception nothing ever is."""
     async with make() as stores, make() as other:
         for size in (1, 30_000):
             name = unique("dataset")
@@ -68,7 +68,7 @@ async def rows_are_seen_all_at_once(make: Make[Stores]) -> None:
 
 
 async def a_row_that_does_not_fit_is_refused(make: Make[Stores]) -> None:
-    """A row that is no JSON object or does not fit the columns is InvalidError, and none of its batch is taken."""
+    """A row that is no JSON object or does not fit the columns is an InvalidError; none of its batch is taken."""
     wrong: tuple[Any, ...] = (
         {"n": "5", "text": ""}, {"n": 1.0, "text": ""}, {"n": True, "text": ""}, {"n": None, "text": ""}, {"text": ""},
         {"n": 5}, {"n": 5, "text": "", "other": 1}, {"n": 5, "text": "", "some": "1"}, {}, [], None, "row",
@@ -97,7 +97,7 @@ async def a_row_that_does_not_fit_is_refused(make: Make[Stores]) -> None:
 
 
 async def appended_rows_follow_those_before(make: Make[Stores]) -> None:
-    """With append=True a version begins with the rows of the one before; of two who append at once one is refused."""
+    """With append=True a version begins with the rows of the one before; of two concurrent appends one is refused."""
     async with make() as stores, make() as other:
         name = unique("dataset")
         info = await _store(stores.artifacts, name, _rows(0, 3), append=True, columns=_COLUMNS)
@@ -122,7 +122,7 @@ async def appended_rows_follow_those_before(make: Make[Stores]) -> None:
 
 
 async def a_dataset_that_was_repeated_is_one_version(make: Make[Stores]) -> None:
-    """A dataset written again with its op_id is one version; one at another version than expected is ConflictError."""
+    """A dataset repeated with its op_id is one version; another version than expected is a ConflictError."""
     async with make() as stores:
         loses = LosesAnswers(stores.backend, 0)
         artifacts = type(stores)(loses).artifacts
@@ -138,7 +138,7 @@ async def a_dataset_that_was_repeated_is_one_version(make: Make[Stores]) -> None
 
 
 async def what_is_no_dataset_has_no_rows(make: Make[Stores]) -> None:
-    """Rows of what is no dataset are InvalidError, and of what is not there NotFoundError."""
+    """Rows of an artifact that is no dataset are an InvalidError, of an unknown artifact a NotFoundError."""
     async with make() as stores:
         name = unique("dataset")
         await raises(NotFoundError, _load(stores.artifacts, name), "rows of an unknown dataset")

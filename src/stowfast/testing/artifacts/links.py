@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 async def a_version_has_a_url_or_the_place_has_none(make: Make[Stores]) -> None:
-    """A version has a URL that gives its bytes, or else UnsupportedError; what is not there has a NotFoundError."""
+    """A version has a URL that returns its bytes, or UnsupportedError; an unknown version is a NotFoundError."""
     async with make() as stores, make() as other:
         for body in (b"", b"small", BODY[:MB]):
             artifact = new(content=body)

@@ -26,7 +26,7 @@ _PIECES: Final[tuple[tuple[int, ...], ...]] = ((1, 1, 0, 1), (0, 40 * KB, 3, 2 *
 
 
 async def what_is_written_live_is_followed_meanwhile(make: Make[Stores]) -> None:
-    """What is written live is followed from its beginning while it is written, each byte once, in order."""
+    """A live artifact is followed from its beginning during writing, each byte once, in order."""
     async with make() as stores, make() as other:
         for sizes in _PIECES:
             name, body, written = unique("artifact"), BODY[: sum(sizes)], 0
@@ -48,7 +48,7 @@ async def what_is_written_live_is_followed_meanwhile(make: Make[Stores]) -> None
 
 
 async def who_follows_late_gets_all_of_it(make: Make[Stores]) -> None:
-    """Who comes late, lags behind, or comes when all is finished gets every byte from the beginning."""
+    """A follower that starts late, lags behind, or starts after the end gets every byte from the beginning."""
     async with make() as stores, make() as other:
         for size in (10, 3 * MB):
             name, body, half = unique("artifact"), BODY[:size], size // 2
@@ -76,7 +76,7 @@ async def who_follows_late_gets_all_of_it(make: Make[Stores]) -> None:
 
 
 async def what_was_written_live_becomes_a_version(make: Make[Stores]) -> None:
-    """What was written live is no version before its end, and then one like any other, of the same bytes or text."""
+    """A live artifact is no version before its end, then one like any other, of the same bytes or text."""
     given: dict[str, Any] = {
         "context_id": unique("context"), "task_id": "t", "name": "é", "description": "d", "mime_type": "x/y",
         "metadata": AS_GIVEN,
@@ -112,7 +112,7 @@ async def what_was_written_live_becomes_a_version(make: Make[Stores]) -> None:
 
 
 async def what_fails_live_is_no_version(make: Make[Stores]) -> None:
-    """After an exception or a cancellation there is no new version, and who follows gets a NotFoundError at the end."""
+    """After an exception or a cancellation there is no new version; followers get a NotFoundError at the end."""
     async with make() as stores, make() as other:
         for fail in (_throws, _is_cancelled):
             name = unique("artifact")
@@ -132,7 +132,7 @@ async def what_fails_live_is_no_version(make: Make[Stores]) -> None:
 
 
 async def of_two_who_write_live_the_second_is_refused(make: Make[Stores]) -> None:
-    """While somebody writes live, whoever else begins gets a ConflictError, and may begin once the first has ended."""
+    """A second live writer is a ConflictError, and may begin once the first has ended."""
     async with make() as stores, make() as other:
         name = unique("artifact")
         async with stores.artifacts.open_live(name) as writer:
@@ -152,7 +152,7 @@ async def of_two_who_write_live_the_second_is_refused(make: Make[Stores]) -> Non
 
 
 async def info_says_how_it_goes(make: Make[Stores]) -> None:
-    """`info` and lists say "building" with the size so far while it is written, then "complete", or else "failed"."""
+    """`info` and lists show "building" with the size so far during writing, then "complete" or "failed"."""
     async with make() as stores, make() as other:
         for fails, end in ((False, "complete"), (True, "failed")):
             name, context = unique("artifact"), unique("context")
@@ -176,7 +176,7 @@ async def info_says_how_it_goes(make: Make[Stores]) -> None:
 
 
 async def many_small_writes_are_few_commits(make: Make[Stores]) -> None:
-    """However small the pieces are, they are stored in batches of the size asked for, and are the same bytes."""
+    """Small pieces are stored in batches of the requested size, and are the same bytes."""
     async with make() as stores:
         counts = _Counts(stores.backend)
         artifacts = type(stores)(counts).artifacts
@@ -193,7 +193,7 @@ async def many_small_writes_are_few_commits(make: Make[Stores]) -> None:
 
 
 async def lost_answers_double_nothing_that_is_written_live(make: Make[Stores]) -> None:
-    """A batch or an end whose answer was lost is there once; a whole call repeated with its op_id is one version."""
+    """A batch or an end is stored once after a lost answer; a call repeated with its op_id is one version."""
     async with make() as stores, make() as other:
         loses = LosesAnswers(stores.backend, 1)
         artifacts, name = type(stores)(loses).artifacts, unique("artifact")
@@ -212,7 +212,7 @@ async def lost_answers_double_nothing_that_is_written_live(make: Make[Stores]) -
 
 
 async def a_delete_ends_what_is_written_live(make: Make[Stores]) -> None:
-    """Where an artifact is deleted while it is written live, its writer gets a ConflictError, and nothing is there."""
+    """A deletion during live writing is a ConflictError for the writer, and leaves nothing."""
     async with make() as stores, make() as other:
         name = unique("artifact")
         await stores.artifacts.create(Artifact(artifact_id=name, content=b"before"))

@@ -30,7 +30,7 @@ _EDGES: Final = (0, 1, 32 * KB, MB - 1, MB, MB + 1, 2 * MB, 3 * MB + 4, 3 * MB +
 
 
 async def a_range_is_what_slicing_gives(make: Make[Stores]) -> None:
-    """A reader from `start` to `stop` gives the bytes that slicing gives, streamed or read; both may be past it."""
+    """A reader from `start` to `stop` returns the bytes of that slice, streamed or read; both may be past the end."""
     async with make() as stores:
         for size in _SIZES:
             body = BODY[:size]
@@ -52,7 +52,7 @@ async def a_range_is_what_slicing_gives(make: Make[Stores]) -> None:
 
 
 async def a_reader_moves_as_a_file_does(make: Make[Stores]) -> None:
-    """`read`, `seek` and `tell` do what they do in a file that holds the bytes from `start` to `stop`."""
+    """`read`, `seek` and `tell` work as in a file with the bytes from `start` to `stop`."""
     async with make() as stores:
         for size in (100, 5 * MB + 1):
             body = BODY[:size]
@@ -80,7 +80,7 @@ async def a_reader_moves_as_a_file_does(make: Make[Stores]) -> None:
 
 
 async def a_version_is_a_file_object(make: Make[Stores]) -> None:
-    """A version opens as a binary file object that can be read, sought and asked for lines, in a thread of yours."""
+    """A version opens as a binary file object with read, seek and lines, for use in a thread."""
     async with make() as stores:
         for size in (0, 100, 3 * MB + 1):
             body = BODY[:size].replace(b"\x0b", b"\n")
@@ -96,7 +96,7 @@ async def a_version_is_a_file_object(make: Make[Stores]) -> None:
 
 
 async def what_is_not_there_is_not_read(make: Make[Stores]) -> None:
-    """Readers and files of an artifact or a version that is not there are a NotFoundError."""
+    """A reader or a file of an unknown artifact or version is a NotFoundError."""
     async with make() as stores:
         gone, pruned = new(content=b"x"), new(content=b"x")
         for artifact in (gone, pruned):
@@ -114,7 +114,7 @@ async def what_is_not_there_is_not_read(make: Make[Stores]) -> None:
 
 
 async def an_artifact_removed_while_it_is_streamed_gives_no_wrong_byte(make: Make[Stores]) -> None:
-    """A reader of an artifact that is deleted, replaced or pruned is a NotFoundError, or has all its bytes."""
+    """A reader of an artifact deleted, replaced or pruned meanwhile is a NotFoundError, or has all its bytes."""
     async with make() as stores, make() as other:
         body = BODY[: 6 * MB]
         for remove in (_delete, _replace, _prune):
@@ -135,7 +135,7 @@ async def an_artifact_removed_while_it_is_streamed_gives_no_wrong_byte(make: Mak
 
 
 async def damage_of_a_part_is_noticed(make: Make[Stores]) -> None:
-    """A damaged MiB is a DamagedError for whoever reads a byte of it, by whatever call; the others come as they are."""
+    """A read of any byte of a damaged MiB is a DamagedError, in every call; the other MiBs come as they are."""
     async with make() as stores:
         for size, at in ((100, 50), (3 * MB + 9, MB + 5), (3 * MB + 9, 3 * MB + 8), (3 * MB, 0)):
             body = BODY[:size]

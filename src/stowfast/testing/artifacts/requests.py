@@ -26,7 +26,7 @@ _PIECE = 64 * KB
 
 
 async def a_repeat_sends_no_body(make: Make[Stores]) -> None:
-    """A call repeated with its op_id sends no body again; one without an op_id asks nothing before it sends it."""
+    """A call repeated with its op_id sends no body again; a call without one makes no request before the body."""
     async with make() as stores:
         counts = _Counts(stores.backend)
         artifacts = type(stores)(counts).artifacts
@@ -51,7 +51,7 @@ async def a_repeat_sends_no_body(make: Make[Stores]) -> None:
 
 
 async def bytes_that_were_damaged_are_stored_anew(make: Make[Stores]) -> None:
-    """The same bytes as those of a version that was damaged are stored again: a new version is whole, whatever was."""
+    """The bytes of a damaged version are stored again: a new version is whole."""
     async with make() as stores:
         for content in (BODY[: 2 * MB], io.BytesIO(BODY[: 2 * MB])):
             artifact = new(content=BODY[: 2 * MB])
@@ -71,7 +71,7 @@ async def bytes_that_were_damaged_are_stored_anew(make: Make[Stores]) -> None:
 
 
 async def an_update_reads_no_more_for_many_versions(make: Make[Stores]) -> None:
-    """What an update reads does not grow with the versions there are, and it still finds the same bytes among them."""
+    """An update reads equally much for any number of versions, and still finds the same bytes among them."""
     async with make() as stores:
         counts = _Counts(stores.backend)
         artifacts = type(stores)(counts).artifacts
@@ -89,7 +89,7 @@ async def an_update_reads_no_more_for_many_versions(make: Make[Stores]) -> None:
 
 
 async def a_range_is_asked_for_once(make: Make[Stores]) -> None:
-    """A range is one request for the MiBs it touches, a seek none, and reading on in small pieces are few."""
+    """A range is one request for its MiBs, a seek none, and reading on in small pieces a few."""
     async with make() as stores:
         counts = _Counts(stores.backend)
         artifacts = type(stores)(counts).artifacts
@@ -117,7 +117,7 @@ async def a_range_is_asked_for_once(make: Make[Stores]) -> None:
 
 
 async def a_list_asks_no_more_for_many_artifacts(make: Make[Stores]) -> None:
-    """A page of a list asks a place as often for many artifacts as for one, and reads none of them."""
+    """A page of a list takes as many requests for many artifacts as for one, and reads none of them."""
     async with make() as stores:
         counts = _Counts(stores.backend)
         artifacts = type(stores)(counts).artifacts
@@ -133,7 +133,7 @@ async def a_list_asks_no_more_for_many_artifacts(make: Make[Stores]) -> None:
 
 
 async def what_was_written_live_is_one_body(make: Make[Stores]) -> None:
-    """However many batches it came in, what was written live is one body once it is finished, read in one request."""
+    """A finished live artifact is one body, read in one request, after any number of batches."""
     async with make() as stores:
         counts = _Counts(stores.backend)
         artifacts = type(stores)(counts).artifacts

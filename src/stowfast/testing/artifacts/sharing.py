@@ -33,7 +33,7 @@ _SCHEMA: dict[str, Any] = {
 
 
 async def identical_bytes_of_an_artifact_are_stored_once(make: Make[Stores]) -> None:
-    """A version with the same bytes as an earlier one stores none, and stays whole when the earlier one is pruned."""
+    """A version with an earlier version's bytes stores none, and stays whole after the earlier is pruned."""
     body, other = BODY[: 2 * MB + 1], BODY[1 : 2 * MB + 2]
     async with make() as stores:
         counts = CountsBlobs(stores.backend)
@@ -60,7 +60,7 @@ async def identical_bytes_of_an_artifact_are_stored_once(make: Make[Stores]) -> 
 
 
 async def pruning_leaves_the_newest_versions(make: Make[Stores]) -> None:
-    """`prune` removes all but the newest `keep` and says how many; numbers stay, and what was pruned is None."""
+    """`prune` removes all but the newest `keep` and returns how many; numbers stay; a pruned version is None."""
     async with make() as stores:
         same(await stores.artifacts.prune(unique("artifact"), keep=1), 0, "an unknown artifact")
         for size in (10, MB):
@@ -88,7 +88,7 @@ async def pruning_leaves_the_newest_versions(make: Make[Stores]) -> None:
 
 
 async def pruning_beside_updates_loses_none(make: Make[Stores]) -> None:
-    """Updates and prunes at once all succeed, and the newest version is whole, also with the bytes of a pruned one."""
+    """Concurrent updates and prunes all succeed; the newest version is whole, also with the bytes of a pruned one."""
     async with make() as stores, make() as other:
         artifact = new(content=b"0")
         name = artifact.artifact_id
@@ -125,7 +125,7 @@ async def pruning_beside_updates_loses_none(make: Make[Stores]) -> None:
 
 
 async def data_is_held_to_its_schema(make: Make[Stores]) -> None:
-    """Data that does not fit its JSON Schema is an InvalidError that says where, and is not stored; so is no schema."""
+    """Data that violates its JSON Schema is an InvalidError with the location, and not stored; so is a wrong schema."""
     async with make() as stores:
         good = new(content={"rows": [1, 2]}, schema=_SCHEMA)
         if find_spec("jsonschema") is None:
@@ -160,7 +160,7 @@ async def data_is_held_to_its_schema(make: Make[Stores]) -> None:
 
 
 async def a_mime_type_is_given_or_guessed(make: Make[Stores]) -> None:
-    """A MIME type is as given; else guessed from the name, a path, or the id; else it is that of its kind."""
+    """A MIME type is as given; else guessed from the name, a path, or the id; else that of its kind."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.png"
         await asyncio.to_thread(path.write_bytes, b"x")
@@ -188,7 +188,7 @@ async def a_mime_type_is_given_or_guessed(make: Make[Stores]) -> None:
 
 
 async def whatever_tells_of_a_version_tells_the_same(make: Make[Stores]) -> None:
-    """`info`, `get`, versions, lists, readers and the call that stored it say the same of a version."""
+    """`info`, `get`, versions, lists, readers and the storing call describe a version identically."""
     async with make() as stores:
         contents: tuple[Any, ...] = (b"", "é", [AS_GIVEN], BODY[:MB])
         for content in contents:

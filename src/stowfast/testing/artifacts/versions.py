@@ -30,7 +30,7 @@ def without_content(artifact: Artifact) -> ArtifactInfo:
 
 
 async def an_update_is_a_new_version(make: Make[Stores]) -> None:
-    """An update is stored as given, as the next version; the older ones stay; None keeps the context and the task."""
+    """An update is stored as given, as the next version; older ones stay; None keeps the context and the task."""
     name = unique("artifact")
     bodies: list[Any] = [b"one", "two", {"three": 3}, _LARGE, b"five"]
     async with make() as stores:
@@ -56,7 +56,7 @@ async def an_update_is_a_new_version(make: Make[Stores]) -> None:
 
 
 async def an_update_follows_the_version_it_expects(make: Make[Stores]) -> None:
-    """With `expect` an update follows that version or is a ConflictError with the `current`; of racers one wins."""
+    """With `expect` an update follows that version, or is a ConflictError with the `current`; of racers one wins."""
     async with make() as one, make() as other:
         artifact = new(content=b"same")
         await one.artifacts.create(artifact)
@@ -80,7 +80,7 @@ async def updates_without_a_condition_all_count(make: Make[Stores]) -> None:
 
 
 async def what_was_deleted_is_not_updated(make: Make[Stores]) -> None:
-    """An update of what is not there is a NotFoundError; one that expects a deleted and recreated one conflicts."""
+    """An update of an unknown artifact is a NotFoundError; an `expect` from before a recreation conflicts."""
     async with make() as stores:
         artifact = new(content=b"first")
         await raises(NotFoundError, stores.artifacts.update(artifact), "an update of an unknown artifact")
@@ -97,7 +97,7 @@ async def what_was_deleted_is_not_updated(make: Make[Stores]) -> None:
 
 
 async def versions_are_listed_over_many_pages(make: Make[Stores]) -> None:
-    """Every version is listed, without its content, however much there is of it."""
+    """All versions are listed, without content, in any number."""
     async with make() as stores:
         artifact = new(content=b"x" * _INLINE)
         await stores.artifacts.create(artifact)

@@ -34,7 +34,7 @@ _PIECES: Final[tuple[tuple[int, ...], ...]] = (
 
 
 async def what_a_writer_takes_is_seen_whole_once_it_closes(make: Make[Stores]) -> None:
-    """Nothing of a writer is seen before it closes, and all of it after, whatever the sizes of its pieces."""
+    """Nothing of a writer is visible before it closes, and all of it after, with pieces of any size."""
     given: dict[str, Any] = {
         "context_id": unique("context"), "task_id": "t", "name": "é", "description": "d", "mime_type": "x/y",
         "metadata": AS_GIVEN,
@@ -78,7 +78,7 @@ async def a_writer_takes_bytes_or_text(make: Make[Stores]) -> None:
 
 
 async def a_writer_that_fails_leaves_all_as_it_was(make: Make[Stores]) -> None:
-    """After an exception, a cancellation or a place that fails, nothing of a writer is seen, then or later."""
+    """After an exception, a cancellation or a backend failure, nothing of a writer is ever visible."""
     async with make() as stores, make() as other:
         for size in (1, 3 * MB):
             for before in (None, b"before"):
@@ -95,7 +95,7 @@ async def a_writer_that_fails_leaves_all_as_it_was(make: Make[Stores]) -> None:
 
 
 async def a_writer_follows_the_version_it_expects(make: Make[Stores]) -> None:
-    """A writer that expects version n, or 0 for none, is the next one or a ConflictError with the `current`."""
+    """A writer that expects version n, or 0 for none, is the next one, or a ConflictError with the `current`."""
     async with make() as stores:
         for body in (b"small", BODY[:MB]):
             name = unique("artifact")
@@ -112,7 +112,7 @@ async def a_writer_follows_the_version_it_expects(make: Make[Stores]) -> None:
 
 
 async def a_writer_that_was_repeated_is_one_version(make: Make[Stores]) -> None:
-    """A whole writer repeated with its op_id, its answer lost or not, stores nothing and gets what the first got."""
+    """A writer repeated with its op_id, answer lost or not, stores nothing and returns the first answer."""
     async with make() as stores:
         loses = LosesAnswers(stores.backend, 0)
         artifacts = type(stores)(loses).artifacts
@@ -131,7 +131,7 @@ async def a_writer_that_was_repeated_is_one_version(make: Make[Stores]) -> None:
 
 
 async def writers_at_once_never_overwrite_one_another(make: Make[Stores]) -> None:
-    """Writers open at once each get a version of their own; of those that expect the same version exactly one."""
+    """Concurrent writers each get a version of their own; of those that expect the same version one wins."""
     async with make() as one, make() as other:
         for size in (10, MB + 1):
             for begun in (0, 1):
@@ -153,7 +153,7 @@ async def writers_at_once_never_overwrite_one_another(make: Make[Stores]) -> Non
 
 
 async def content_comes_from_a_path_a_file_or_an_iterator(make: Make[Stores]) -> None:
-    """A path, a file object or an async iterator is stored as the bytes it gives, and comes back as bytes."""
+    """A path, a file object or an async iterator is stored as its bytes, and comes back as bytes."""
     async with make() as stores:
         for size in (0, 1, 32 * KB, 32 * KB + 1, MB, 3 * MB + 1):
             body = BODY[:size]
