@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 async def updates_at_once_all_count(make: Make[Stores]) -> None:
-    """Of updates at once, by many, each is applied once to what the one before it left: a counter counts them all."""
+    """Concurrent updates are each applied once, to the result of the one before: a counter counts them all."""
     async with make() as one, make() as other:
         task = unique("task")
         await saved(one.tasks, task, {"count": 0, "large": noise(3_000)})
@@ -43,7 +43,7 @@ async def updates_at_once_all_count(make: Make[Stores]) -> None:
 
 
 async def an_update_is_called_again_with_what_is_there(make: Make[Stores]) -> None:
-    """When somebody saved meanwhile, an update is called again with that; what it raises ends it, and saves nothing."""
+    """After a save by another, an update is called again with that state; its exception ends it, and saves nothing."""
     async with make() as stores, make() as other:
         task, seen = unique("task"), list[Any]()
         await saved(stores.tasks, task, ["first"], status="working")
@@ -71,7 +71,7 @@ async def an_update_is_called_again_with_what_is_there(make: Make[Stores]) -> No
 
 
 async def an_update_never_saves_over_a_successor(make: Make[Stores]) -> None:
-    """A task that was deleted and begun again during an update is updated from what it is now, whatever was made."""
+    """An update of a task deleted and begun again meanwhile is called again with the new task's state."""
     async with make() as stores, make() as other:
         for anew in (False, True):
             task = unique("task")
@@ -89,7 +89,7 @@ async def an_update_never_saves_over_a_successor(make: Make[Stores]) -> None:
 
 
 async def who_knows_a_task_sees_what_others_did(make: Make[Stores]) -> None:
-    """Whatever a process knows of a task, its reads show and its saves follow what others did to it meanwhile."""
+    """The reads and saves of a process with a cached task follow the changes by others."""
     async with make() as one, make() as other:
         task, datas = unique("task"), [{"n": n, "large": noise(4_000)} for n in range(24)]
         for number, data in enumerate(datas):
@@ -114,7 +114,7 @@ async def who_knows_a_task_sees_what_others_did(make: Make[Stores]) -> None:
 
 
 async def racing_saves_of_large_states_are_all_kept(make: Make[Stores]) -> None:
-    """Saves that ask for nothing and race one another are all versions, each with the data that it was given."""
+    """Racing saves without a condition are all versions, each with the data given to it."""
     async with make() as one, make() as other:
         task, sent = unique("task"), dict[int, Any]()
 
@@ -134,7 +134,7 @@ async def racing_saves_of_large_states_are_all_kept(make: Make[Stores]) -> None:
 
 
 async def a_save_without_an_answer_is_whole(make: Make[Stores]) -> None:
-    """A save whose answer was lost is a version like others, which later saves follow; its repeat has the same one."""
+    """A save with a lost answer is a whole version that later saves follow; its repeat returns the same version."""
     async with make() as stores, make() as other:
         for op_id in (None, "op"):
             task, datas = unique("task"), [{"n": n, "large": noise(2_000)} for n in range(4)]
@@ -157,7 +157,7 @@ async def a_save_without_an_answer_is_whole(make: Make[Stores]) -> None:
 
 
 async def an_update_or_a_rewinding_is_repeated_by_its_name(make: Make[Stores]) -> None:
-    """After a lost answer, an update or a rewinding with the same op_id changes nothing, and has the first's answer."""
+    """A repeated update or rewinding with the same op_id changes nothing and returns the first answer."""
     async with make() as stores, make() as other:
         for what in ("update", "rewind"):
             task = unique("task")

@@ -32,7 +32,7 @@ _DAMAGE: Final[tuple[Callable[[int], int], ...]] = (
 
 
 async def a_damaged_byte_is_never_a_wrong_state(make: Make[Stores]) -> None:
-    """With any byte of what is stored of a version damaged, what is loaded is right, or a DamagedError."""
+    """With any stored byte of a version damaged, a load is right or a DamagedError."""
     async with make() as stores:
         for what, datas in _STATES.items():
             task = unique("task")
@@ -64,7 +64,7 @@ async def _right_or_refused(stores: Stores, place: Backend, task: str, datas: li
 
 
 async def a_damaged_version_stands_in_nobody_s_way(make: Make[Stores]) -> None:
-    """Where a version is damaged, those that are not made from it are loaded, and saves go on behind it."""
+    """Versions that are not built from a damaged one are loaded, and saves follow it."""
     for damaged in (1, 3, 5):
         async with make() as stores:
             task, datas = unique("task"), [{"n": n, "large": noise(3_000)} for n in range(5)]
@@ -84,7 +84,7 @@ async def a_damaged_version_stands_in_nobody_s_way(make: Make[Stores]) -> None:
 
 
 async def a_damaged_version_is_no_reason_to_end_others(make: Make[Stores]) -> None:
-    """No damage to what is stored of a version makes a save remove another one."""
+    """Damage to the stored bytes of a version never makes a save remove another one."""
     async with make() as stores:
         task, datas = unique("task"), [noise(300, n) for n in range(4)]
         await save_all(stores.tasks, task, datas)

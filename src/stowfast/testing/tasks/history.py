@@ -19,7 +19,7 @@ _LONG: Final = 290
 
 
 async def a_history_of_any_shape_comes_back_exactly(make: Make[Stores]) -> None:
-    """Lists that grow, edits in the middle, other types, other text: every version is loaded exactly, by anybody."""
+    """Growing lists, edits in the middle, other types, other text: any process loads each version exactly."""
     async with make() as stores:
         for what, shape in SHAPES.items():
             task, datas = unique("task"), [shape(number) for number in range(1, 20)]
@@ -32,7 +32,7 @@ async def a_history_of_any_shape_comes_back_exactly(make: Make[Stores]) -> None:
 
 
 async def a_long_history_comes_back_exactly(make: Make[Stores]) -> None:
-    """Of hundreds of versions with small changes each is loaded exactly, also where the saving process changes."""
+    """Each of hundreds of versions with small changes is loaded exactly, also if the saving process changes."""
     task = unique("task")
     datas: list[Any] = [{"n": n, "large": noise(3_000), "edited": [n, noise(20, n)]} for n in range(_LONG)]
     for start, stop in ((0, 10), (10, 250), (250, _LONG)):
@@ -43,7 +43,7 @@ async def a_long_history_comes_back_exactly(make: Make[Stores]) -> None:
 
 
 async def a_save_takes_about_what_it_changed(make: Make[Stores]) -> None:
-    """Many saves of a large state with small changes are written in little more than the state takes once."""
+    """Many saves of a large state with small changes take little more room than the state takes once."""
     async with make() as stores:
         tells = Tells(stores.backend)
         tasks, task, large = type(stores)(tells).tasks, unique("task"), noise(300_000)
@@ -62,7 +62,7 @@ async def a_save_takes_about_what_it_changed(make: Make[Stores]) -> None:
 
 
 async def any_version_takes_two_reads(make: Make[Stores]) -> None:
-    """The newest version, and any other, is loaded with two reads of the place at most, by who never saw the task."""
+    """Any version is loaded with at most two reads of the backend, by a process that never saw the task."""
     async with make() as stores:
         task = unique("task")
         datas = [{"n": n, "large": noise(5_000), "and": noise(90, n)} for n in range(40)]
@@ -75,7 +75,7 @@ async def any_version_takes_two_reads(make: Make[Stores]) -> None:
 
 
 async def a_history_comes_in_pages(make: Make[Stores]) -> None:
-    """Pages of any size, each asked for below the last version of the one before, have every version once."""
+    """Pages of any size, each below the last version of the one before, have every version once."""
     async with make() as stores:
         task = unique("task")
         # Some 20 versions are made from one another, then comes one that is not.
@@ -96,7 +96,7 @@ async def a_history_comes_in_pages(make: Make[Stores]) -> None:
 
 
 async def a_diff_is_the_patch_from_one_version_to_another(make: Make[Stores]) -> None:
-    """A diff is a JSON Patch that makes the data of one version that of another; without `jsonpatch` it is refused."""
+    """A diff is a JSON Patch from the data of one version to another; without `jsonpatch` it is refused."""
     async with make() as stores:
         task = unique("task")
         datas: list[Any] = [{"a": [1, {"b": "x"}], "~/": None}, {"a": [{"b": "y"}, 1], "~/": 0, "": []}, [], "é", 1]
@@ -136,7 +136,7 @@ def _alike(found: Any, wanted: Any, what: str) -> None:
 
 
 async def an_earlier_version_is_made_the_newest(make: Make[Stores]) -> None:
-    """Rewinding saves an earlier version once more, with what lists show of it; all that came between stays."""
+    """Rewinding saves an earlier version again, with its fields in lists; all versions between stay."""
     async with make() as stores, make() as other:
         task, context = unique("task"), unique("context")
         first = await saved(stores.tasks, task, {"n": 1}, context_id=context, agent_id="a", status="one")
@@ -156,7 +156,7 @@ async def an_earlier_version_is_made_the_newest(make: Make[Stores]) -> None:
 
 
 async def a_rewinding_gives_way_to_a_save(make: Make[Stores]) -> None:
-    """A task that was saved, or begun again, while it is rewound is left as it is: that is a ConflictError."""
+    """A rewinding is a ConflictError if its task was saved, or begun again, meanwhile; the task stays as it is."""
     async with make() as stores, make() as other:
         for begun_again in (False, True):
             task = unique("task")

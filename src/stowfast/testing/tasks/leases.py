@@ -24,7 +24,7 @@ _PAST: Final = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 async def of_racing_claims_one_wins(make: Make[Stores]) -> None:
-    """Of claims at once, all the same and under one name, one gets the task; others learn whose it is, until when."""
+    """Of racing identical claims one gets the task; the others learn its owner and the end of the lease."""
     async with make() as one, make() as other:
         for _ in range(5):
             task = unique("task")
@@ -45,7 +45,7 @@ async def of_racing_claims_one_wins(make: Make[Stores]) -> None:
 
 
 async def a_claim_needs_a_task_an_owner_and_a_time(make: Make[Stores]) -> None:
-    """What is not there cannot be claimed; an owner has a name, and a lease more than no time and at most 366 days."""
+    """An unknown task cannot be claimed; an owner has a name, a lease more than no time and at most 366 days."""
     async with make() as stores:
         task = unique("task")
         await raises(NotFoundError, stores.tasks.claim(task, "w", HOUR), "a claim of an unknown task")
@@ -63,7 +63,7 @@ async def a_claim_needs_a_task_an_owner_and_a_time(make: Make[Stores]) -> None:
 
 
 async def who_lost_a_task_saves_nothing(make: Make[Stores]) -> None:
-    """Once a task is another's, its old owner can no longer save, record or renew, also under the same name."""
+    """The old owner of a reclaimed task can no longer save, record or renew, also under the same name."""
     async with make() as one, make() as other:
         for owner in ("new", "old"):
             task = unique("task")
@@ -94,7 +94,7 @@ async def who_lost_a_task_saves_nothing(make: Make[Stores]) -> None:
 
 
 async def a_lease_holds_until_another_has_claimed(make: Make[Stores]) -> None:
-    """An owner whose time is up saves, records and renews as before, until somebody else has claimed the task."""
+    """An owner saves, records and renews after the end of its lease as before, until another claims the task."""
     async with make() as one, make() as other:
         task = unique("task")
         await saved(one.tasks, task)
@@ -112,7 +112,7 @@ async def a_lease_holds_until_another_has_claimed(make: Make[Stores]) -> None:
 
 
 async def a_released_task_can_be_claimed_at_once(make: Make[Stores]) -> None:
-    """Releasing lets others claim at once, and ends the lease; releasing what is not one's own changes nothing."""
+    """A release ends the lease, and others can claim at once; releasing another's lease changes nothing."""
     async with make() as one, make() as other:
         task = unique("task")
         state = await saved(one.tasks, task)
@@ -170,7 +170,7 @@ async def tokens_only_grow(make: Make[Stores]) -> None:
 
 
 async def the_lease_of_a_task_is_shown(make: Make[Stores]) -> None:
-    """Who holds a task, or held it last, is shown wherever its newest state is; a save changes nothing of it."""
+    """The current or last owner of a task is shown with its newest state; a save does not change the lease."""
     async with make() as one, make() as other:
         task, context = unique("task"), unique("context")
         await saved(one.tasks, task, context_id=context)
@@ -191,7 +191,7 @@ async def the_lease_of_a_task_is_shown(make: Make[Stores]) -> None:
 
 
 async def a_lease_ends_with_its_task(make: Make[Stores]) -> None:
-    """A task that was deleted, or expired, and begun again is nobody's; neither lease nor state of before fits it."""
+    """A task deleted, or expired, and begun again has no owner; no earlier lease or state fits it."""
     async with make() as one, make() as other:
         for expired in (False, True):
             task = unique("task")
@@ -223,7 +223,7 @@ async def _refused(tasks: Tasks, state: TaskState, lease: Lease) -> None:
 
 
 async def a_claim_is_repeated_by_its_name(make: Make[Stores]) -> None:
-    """After a lost answer, a claim with the same op_id has the same lease; never once another has the task."""
+    """A repeated claim with the same op_id returns the same lease, but never once another owns the task."""
     async with make() as stores, make() as other:
         task = unique("task")
         await saved(stores.tasks, task)
@@ -244,7 +244,7 @@ async def a_claim_is_repeated_by_its_name(make: Make[Stores]) -> None:
 
 
 async def renewals_and_releases_may_be_repeated(make: Make[Stores]) -> None:
-    """After a lost answer, a renewal or a release is done, and may be repeated; a claim without a name is refused."""
+    """A renewal or a release takes effect despite a lost answer and may be repeated; a claim without op_id may not."""
     async with make() as stores, make() as other:
         task = unique("task")
         await saved(stores.tasks, task)

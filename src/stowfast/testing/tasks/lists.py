@@ -20,7 +20,7 @@ _FUTURE: Final = datetime(2999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 
 
 async def children_are_listed_by_their_parent(make: Make[Stores]) -> None:
-    """Tasks are listed by the task of which they are a part, with every other condition, page by page."""
+    """Tasks are listed by their parent task, with every other condition, page by page."""
     async with make() as stores:
         parent, context = unique("task"), unique("context")
         await saved(stores.tasks, parent, context_id=context)
@@ -51,7 +51,7 @@ async def children_are_listed_by_their_parent(make: Make[Stores]) -> None:
 
 
 async def what_is_known_of_a_task_is_one_request(make: Make[Stores]) -> None:
-    """What a list shows of a task is had for that task alone with one request, and a list of many with one."""
+    """`info` of one task is one request, and so is a list of many; both show the same fields."""
     async with make() as stores:
         context = unique("context")
         fields: dict[str, Any] = {"context_id": context, "agent_id": "a", "expires_at": _FUTURE}
@@ -71,7 +71,7 @@ async def what_is_known_of_a_task_is_one_request(make: Make[Stores]) -> None:
 
 
 async def what_changes_a_task_moves_it_to_the_front(make: Make[Stores]) -> None:
-    """A claim, a step and a release are changes of a task as a save is: a list has it first; its version stays."""
+    """A claim, a step or a release moves a task to the front of a list, as a save does; its version stays."""
     async with make() as stores:
         context = unique("context")
         names = [unique("task") for _ in range(3)]
@@ -96,7 +96,7 @@ async def what_changes_a_task_moves_it_to_the_front(make: Make[Stores]) -> None:
 
 
 async def the_end_of_a_task_is_set_without_a_version(make: Make[Stores]) -> None:
-    """A moment of expiry is set and taken back without a version; with one that is past the task is gone at once."""
+    """An expiry is set and removed without a version; a past one ends the task at once."""
     async with make() as one, make() as other:
         task, context = unique("task"), unique("context")
         await saved(one.tasks, task, "first", context_id=context)

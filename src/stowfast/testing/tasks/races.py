@@ -28,17 +28,17 @@ _STEPS: Final = ("record", "record", "cover")
 
 
 async def all_that_races_is_kept(make: Make[Stores]) -> None:
-    """Saves, claims, releases and steps at once, answers lost: each save is one version, each step kept or covered."""
+    """Racing saves, claims, releases and steps, answers lost: each save is one version, each step kept or covered."""
     await _storms(make, (*_SAVES, *_STEPS))
 
 
 async def all_that_races_a_pruning_is_kept(make: Make[Stores]) -> None:
-    """Beside prunings, too, every save is one version, and those that are left are whole."""
+    """During prunings every save is one version, and the remaining versions are whole."""
     await _storms(make, (*_SAVES, *_STEPS, "prune", "prune"))
 
 
 async def all_that_races_a_deletion_is_of_one_life(make: Make[Stores]) -> None:
-    """Beside deletions every save is a version of one life of the task; an owner never saves in the next."""
+    """During deletions every save belongs to one incarnation; an owner never saves in the next one."""
     await _storms(make, (*_SAVES, "delete"))
 
 

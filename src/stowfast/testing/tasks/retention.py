@@ -27,7 +27,7 @@ _SOME: Final = {
 
 
 async def a_task_keeps_so_many_versions(make: Make[Stores]) -> None:
-    """A task saved with a retention of so many versions shows the newest of them, each whole under its own number."""
+    """A task with a retention of n versions shows the newest n, each whole under its own number."""
     for what, shape in _SOME.items():
         datas = [shape(number) for number in range(1, 21)]
         for count in (1, 2, 7):
@@ -44,7 +44,7 @@ async def a_task_keeps_so_many_versions(make: Make[Stores]) -> None:
 
 
 async def a_store_has_a_retention_for_its_tasks(make: Make[Stores]) -> None:
-    """A store's retention holds for tasks that were saved without one of their own, which stays until another comes."""
+    """The store's retention holds for tasks without their own; a task's own stays until it gets another."""
     async with make() as stores:
         kind = type(stores.tasks)
         for count, other in ((1, 3), (3, 1), (None, 2), (2, None)):
@@ -65,7 +65,7 @@ async def a_store_has_a_retention_for_its_tasks(make: Make[Stores]) -> None:
 
 
 async def a_retention_that_was_widened_holds_from_then_on(make: Make[Stores]) -> None:
-    """With another retention a task keeps more from then on, or less at once."""
+    """A longer retention keeps more versions from then on, a shorter one fewer at once."""
     async with make() as stores, make() as other:
         task = unique("task")
 
@@ -83,7 +83,7 @@ async def a_retention_that_was_widened_holds_from_then_on(make: Make[Stores]) ->
 
 
 async def versions_go_when_they_are_old(make: Make[Stores]) -> None:
-    """With a retention of a time, versions are shown until they are so old; the newest always is."""
+    """With a retention of an age, versions are shown up to that age; the newest always is."""
     async with make() as stores:
         task, states = unique("task"), list[TaskState]()
         for number in range(6):
@@ -110,7 +110,7 @@ async def versions_go_when_they_are_old(make: Make[Stores]) -> None:
 
 
 async def old_versions_take_no_room(make: Make[Stores]) -> None:
-    """What no version within the bounds is made from is removed as saves go on, so that a task does not grow."""
+    """Later saves remove entries that no version within the retention needs, so a task does not grow."""
     async with make() as stores:
         cases = (
             (Retention(versions=1), SHAPES["an edit between large values"]),
@@ -129,7 +129,7 @@ async def old_versions_take_no_room(make: Make[Stores]) -> None:
 
 
 async def pruning_ends_all_but_the_newest(make: Make[Stores]) -> None:
-    """Pruning ends all versions but so many, or older ones, and says how many; what stays is whole, with its number."""
+    """Pruning ends all versions but n, or older ones, and returns how many; the rest are whole, with their numbers."""
     async with make() as stores, make() as other:
         for what, shape in _SOME.items():
             task, datas = unique("task"), [shape(number) for number in range(1, 25)]
@@ -147,7 +147,7 @@ async def pruning_ends_all_but_the_newest(make: Make[Stores]) -> None:
 
 
 async def pruning_by_age_ends_what_is_older(make: Make[Stores]) -> None:
-    """Pruned by age, versions saved before that time go; by the clock of the place, and never the newest."""
+    """Pruning by age ends versions saved before that time, by the backend's clock, and never the newest."""
     async with make() as stores:
         task, states = unique("task"), list[TaskState]()
         for number in range(9):
@@ -172,7 +172,7 @@ async def pruning_by_age_ends_what_is_older(make: Make[Stores]) -> None:
 
 
 async def pruning_leaves_lease_and_steps(make: Make[Stores]) -> None:
-    """Pruning changes nothing but the history: lease, steps, retention and the newest state stay as they were."""
+    """Pruning changes only the history: lease, steps, retention and the newest state stay."""
     async with make() as stores, make() as other:
         task, context = unique("task"), unique("context")
         for number in range(4):
@@ -188,7 +188,7 @@ async def pruning_leaves_lease_and_steps(make: Make[Stores]) -> None:
 
 
 async def a_save_beside_a_pruning_is_kept(make: Make[Stores]) -> None:
-    """Saves and prunings at once get in one another's way in nothing: what is saved is kept, and is whole."""
+    """Concurrent saves and prunings do not disturb each other: each save is kept whole."""
     async with make() as one, make() as other:
         task, datas = unique("task"), [{"n": n, "large": noise(3_000)} for n in range(30)]
         await save_all(one.tasks, task, datas[:6])
@@ -209,7 +209,7 @@ async def a_save_beside_a_pruning_is_kept(make: Make[Stores]) -> None:
 
 
 async def a_pruned_version_is_none_while_it_is_loaded(make: Make[Stores]) -> None:
-    """A version that is pruned while it is loaded is there, whole, or is None; and so it is with a deleted task."""
+    """A version pruned during its load is whole or None; so is that of a deleted task."""
     async with make() as stores, make() as other:
         for how in ("pruned", "deleted", "begun again"):
             for version in (None, 5):

@@ -25,7 +25,7 @@ _FUTURE: Final = datetime(2999, 12, 31, 23, 59, 59, 999_999, tzinfo=timezone(tim
 
 
 async def every_save_is_a_version_and_every_version_is_loaded(make: Make[Stores]) -> None:
-    """Each save returns the state with its version, from 1; the newest is loaded, or any by its number, exactly."""
+    """A save returns the state with its version, from 1; the newest, or any by number, is loaded exactly."""
     task = unique("task")
     datas: list[Any] = [AS_GIVEN, [AS_GIVEN], {}, [], "text", "", None, 0, 1.0, True, {"fill": "x" * 2**20}]
     async with make() as stores:
@@ -81,7 +81,7 @@ async def a_save_replaces_the_version_it_expects(make: Make[Stores]) -> None:
 
 
 async def of_racing_saves_that_expect_the_same_one_wins(make: Make[Stores]) -> None:
-    """Of saves that expect one version one wins, though all carry the same bytes; the others learn the current one."""
+    """Of racing saves that expect one version one wins, even with the same bytes; the others get the current one."""
     async with make() as one, make() as other:
         for _ in range(5):
             state = TaskState(task_id=unique("task"), data="same")
@@ -94,7 +94,7 @@ async def of_racing_saves_that_expect_the_same_one_wins(make: Make[Stores]) -> N
 
 
 async def without_a_condition_the_last_writer_wins(make: Make[Stores]) -> None:
-    """Without `expect` every save counts, also of a state loaded before others saved; theirs stay in the history."""
+    """Without `expect` every save counts, also of an outdated state; the saves of others stay in the history."""
     async with make() as one, make() as other:
         task = unique("task")
         stale = await one.tasks.save(TaskState(task_id=task, data="first"))
@@ -108,7 +108,7 @@ async def without_a_condition_the_last_writer_wins(make: Make[Stores]) -> None:
 
 
 async def a_repeated_op_id_saves_nothing(make: Make[Stores]) -> None:
-    """A repeat with the same op_id, after an answer was lost or not, saves nothing and returns the first's version."""
+    """A repeat with the same op_id saves nothing and returns the first version, answer lost or not."""
     async with make() as stores:
         loses = LosesAnswers(stores.backend, 2)
         tasks = type(stores)(loses).tasks
@@ -122,7 +122,7 @@ async def a_repeated_op_id_saves_nothing(make: Make[Stores]) -> None:
 
 
 async def the_history_is_the_newest_first(make: Make[Stores]) -> None:
-    """A history holds the states a task has had, the newest first, so many, below a version."""
+    """A history has the states of a task, the newest first, at most `limit` of them, below a version."""
     task = unique("task")
     async with make() as stores:
         saved = [await stores.tasks.save(TaskState(task_id=task, data=number)) for number in range(9)]
@@ -138,7 +138,7 @@ async def the_history_is_the_newest_first(make: Make[Stores]) -> None:
 
 
 async def a_list_shows_the_newest_state_alone(make: Make[Stores]) -> None:
-    """Lists show each task once, as it was saved last, the last saved first, by context, agent and status."""
+    """A list shows each task once, as last saved, the last saved first, by context, agent and status."""
     async with make() as stores:
         context = unique("context")
         names = [f"{context}-{number}" for number in range(6)]
@@ -167,7 +167,7 @@ async def a_list_shows_the_newest_state_alone(make: Make[Stores]) -> None:
 
 
 async def a_list_may_end_at_a_moment(make: Make[Stores]) -> None:
-    """With `updated_after` a list holds what was saved later than this, page by page; a moment needs a timezone."""
+    """With `updated_after` a list has the tasks saved later than that, page by page; a moment needs a timezone."""
     async with make() as stores:
         context = unique("context")
         saved = []
@@ -187,7 +187,7 @@ async def a_list_may_end_at_a_moment(make: Make[Stores]) -> None:
 
 
 async def a_deleted_task_leaves_nothing(make: Make[Stores]) -> None:
-    """Nothing of a deleted task is read again, and a state loaded before never fits its successor's `expect`."""
+    """Nothing of a deleted task can be read; a state from before never fits the `expect` of the next incarnation."""
     async with make() as stores:
         state = TaskState(task_id=unique("task"), context_id=unique("context"), data="old")
         await stores.tasks.delete(state.task_id)
@@ -210,7 +210,7 @@ async def a_deleted_task_leaves_nothing(make: Make[Stores]) -> None:
 
 
 async def an_expired_task_is_gone_at_once(make: Make[Stores]) -> None:
-    """From the moment of expiry on a task is gone for every reader, and the next save begins at version 1."""
+    """An expired task is gone for every reader at once, and the next save begins at version 1."""
     async with make() as stores, make() as other:
         context = unique("context")
         state = TaskState(task_id=unique("task"), context_id=context, expires_at=_FUTURE, data="kept")
@@ -247,7 +247,7 @@ async def a_damaged_state_is_noticed(make: Make[Stores]) -> None:
 
 
 async def what_tasks_give_out_are_copies(make: Make[Stores]) -> None:
-    """Changing a state after it was given or returned changes nothing that is stored."""
+    """Changing a given or returned state changes nothing stored."""
     async with make() as stores:
         data = {"steps": [1]}
         state = TaskState(task_id=unique("task"), data=data)

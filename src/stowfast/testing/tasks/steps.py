@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 async def the_first_result_of_a_step_stays(make: Make[Stores]) -> None:
-    """A step has the result that was recorded first, any JSON, for every caller; steps are shown in their order."""
+    """A step keeps its first recorded result, any JSON, for every caller; steps are shown in their order."""
     results: dict[str, Any] = {"z": AS_GIVEN, "a": None, "é/ ": [], "1": 0, "0": 1.0, "m": "text", "false": False}
     async with make() as one, make() as other:
         task = unique("task")
@@ -46,7 +46,7 @@ async def the_first_result_of_a_step_stays(make: Make[Stores]) -> None:
 
 
 async def what_cannot_be_recorded_is_refused(make: Make[Stores]) -> None:
-    """A result that JSON cannot carry, a key that is no name, or too much at once is refused, and nothing recorded."""
+    """A result outside JSON, a key that is no name, or too much at once is refused; nothing is recorded."""
     async with make() as stores:
         task = unique("task")
         await raises(NotFoundError, stores.tasks.record(task, "step", 1), "a step of an unknown task")
@@ -61,7 +61,7 @@ async def what_cannot_be_recorded_is_refused(make: Make[Stores]) -> None:
 
 
 async def of_racing_records_one_is_kept(make: Make[Stores]) -> None:
-    """Of racing records of one step one result is kept, which all of them return; those of other steps are kept too."""
+    """Of racing records of one step one result is kept, and all return it; records of other steps are kept too."""
     async with make() as one, make() as other:
         task = unique("task")
         await saved(one.tasks, task)
@@ -107,7 +107,7 @@ async def a_save_clears_the_steps_it_covers(make: Make[Stores]) -> None:
 
 
 async def a_state_and_its_steps_change_at_one_moment(make: Make[Stores]) -> None:
-    """The save that covers a step clears it in the same commit: at every moment a step is in the ledger, or saved."""
+    """A save clears the steps it covers in the same commit: a step is always either recorded or saved."""
     async with make() as stores:
         task = unique("task")
         await saved(stores.tasks, task, [])
@@ -133,7 +133,7 @@ async def a_state_and_its_steps_change_at_one_moment(make: Make[Stores]) -> None
 
 
 async def steps_recorded_meanwhile_are_kept(make: Make[Stores]) -> None:
-    """What is recorded while a save is under way is never cleared by it, whatever that save covers."""
+    """A step recorded during a save is never cleared by it, for any `covers`."""
     async with make() as stores, make() as other:
         for what in ("lease", "expect", "nothing"):
             task = unique("task")
@@ -153,7 +153,7 @@ async def steps_recorded_meanwhile_are_kept(make: Make[Stores]) -> None:
 
 
 async def what_another_recorded_and_was_loaded_is_covered(make: Make[Stores]) -> None:
-    """Steps that somebody else recorded are cleared by the save of who has loaded them, however much it knew before."""
+    """The save of a loaded state clears the steps of others in it, whatever it had cached before."""
     async with make() as one, make() as other:
         task = unique("task")
         first = await saved(one.tasks, task)
@@ -168,7 +168,7 @@ async def what_another_recorded_and_was_loaded_is_covered(make: Make[Stores]) ->
 
 
 async def a_full_ledger_is_emptied_by_a_save(make: Make[Stores]) -> None:
-    """Results of 48 KB in all fit between two saves; one too many is refused, until a save covers some, anywhere."""
+    """Results of 48 KB in all fit between two saves; one more is refused until a save by any opening covers some."""
     async with make() as one, make() as other:
         task, kept = unique("task"), dict[str, Any]()
         await saved(one.tasks, task)
@@ -187,7 +187,7 @@ async def a_full_ledger_is_emptied_by_a_save(make: Make[Stores]) -> None:
 
 
 async def a_full_ledger_keeps_nobody_from_the_task(make: Make[Stores]) -> None:
-    """However full the ledger of a task is, it is claimed, renewed, saved and released as any other."""
+    """A task with full steps is claimed, renewed, saved and released like any other."""
     async with make() as one, make() as other:
         task, context, size = unique("task"), unique("context"), 30_000
         await saved(one.tasks, task, context_id=context)
@@ -208,7 +208,7 @@ async def a_full_ledger_keeps_nobody_from_the_task(make: Make[Stores]) -> None:
 
 
 async def a_record_is_repeated_after_a_lost_answer(make: Make[Stores]) -> None:
-    """A record whose answer was lost is made; its repeat changes nothing and has its result, until a save covers it."""
+    """A record takes effect despite a lost answer; a repeat returns its result until a save covers it."""
     async with make() as stores, make() as other:
         task = unique("task")
         await saved(stores.tasks, task)
@@ -234,7 +234,7 @@ async def a_record_is_repeated_after_a_lost_answer(make: Make[Stores]) -> None:
 
 
 async def steps_end_with_their_task(make: Make[Stores]) -> None:
-    """A task that is deleted and begun again has no steps of before; nor are steps of before recorded in it."""
+    """A task deleted and begun again has no earlier steps, and earlier steps cannot be recorded in it."""
     async with make() as one, make() as other:
         task = unique("task")
         await saved(one.tasks, task)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 async def each_task_goes_to_one_worker(make: Make[Stores]) -> None:
-    """Of many workers that ask at once each gets tasks of its own, until all are given out; then it is None."""
+    """Of many concurrent workers each gets tasks of its own until all are taken; then None."""
     async with make() as one, make() as other:
         context = unique("context")
         names = {unique("task") for _ in range(24)}
@@ -53,7 +53,7 @@ async def each_task_goes_to_one_worker(make: Make[Stores]) -> None:
 
 
 async def workers_get_what_they_ask_for(make: Make[Stores]) -> None:
-    """A worker gets a task of the status, context, agent and parent it asks for, which nobody holds any more."""
+    """A worker gets an unowned task of the requested status, context, agent and parent."""
     async with make() as stores:
         context, tasks = unique("context"), stores.tasks
         fields: dict[str, dict[str, Any]] = {
@@ -80,7 +80,7 @@ async def workers_get_what_they_ask_for(make: Make[Stores]) -> None:
 
 
 async def workers_leave_alone_what_was_changed_of_late(make: Make[Stores]) -> None:
-    """With `idle` a worker gets only what was not changed for so long, so that who saves without a lease keeps it."""
+    """With `idle` a worker gets only tasks unchanged for that time, so a saver without a lease keeps its task."""
     async with make() as stores:
         task, context = unique("task"), unique("context")
         state = await saved(stores.tasks, task, context_id=context)
@@ -98,7 +98,7 @@ async def workers_leave_alone_what_was_changed_of_late(make: Make[Stores]) -> No
 
 
 async def workers_find_what_is_behind_many_pages(make: Make[Stores]) -> None:
-    """However many tasks others hold, a worker finds the one that is free."""
+    """A worker finds the free task among any number of owned ones."""
     async with make() as stores:
         context = unique("context")
         names = [f"{context}-{number}" for number in range(9)]
@@ -119,7 +119,7 @@ async def workers_find_what_is_behind_many_pages(make: Make[Stores]) -> None:
 
 
 async def a_worker_never_gets_what_was_finished_meanwhile(make: Make[Stores]) -> None:
-    """A task that is finished, claimed or deleted while a worker is about to get it is not given to that worker."""
+    """A worker never gets a task that is finished, claimed or deleted during its request."""
     async with make() as stores, make() as other:
         for how in ("finished", "claimed", "deleted", "begun again"):
             task, context = unique("task"), unique("context")
