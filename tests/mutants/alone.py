@@ -1,0 +1,139 @@
+"""Checks of the backend in memory alone, with a clock that the check sets: for mutants that no clause can see."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from stowfast.abc import Change, Query, Swept
+from stowfast.errors import InvalidError, UnavailableError
+from stowfast.testing.clause import holds, raises, same, unique
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from stowfast.backends.memory import MemoryBackend
+    from stowfast.testing import Make
+
+SECOND = 1_000_000
+DAY = 86_400 * SECOND
+LARGEST = 2**62
+
+
+@contextmanager
+def clock_at(backend: MemoryBackend, now: int) -> Iterator[None]:
+    """Set the clock that the module of this backend reads, in microseconds."""
+    module = type(backend).commit.__globals__
+    before, module["clock"] = module["clock"], lambda: now
+    try:
+        yield
+    finally:
+        module["clock"] = before
+
+
+async def body() -> AsyncIterator[bytes]:
+    yield b"12345"
+
+
+async def values_outside_their_type_or_bounds_are_refused(make: Make[MemoryBackend]) -> None:
+    wrong: list[dict[str, Any]] = [
+        {"expect": "0"}, {"expect": -LARGEST - 1}, {"revision": LARGEST + 1}, {"expires_at": 1.5},
+        {"note": "text"}, {"labels": {"k": "\ud800"}}, {"labels": {"k": 1}}, {"blobs": ("",)},
+    ]  # fmt: skip
+    async with make() as backend:
+        for fields in wrong:
+            await raises(InvalidError, backend.commit(unique(), Change([b"x"], **fields)), str(fields))
+        await raises(InvalidError, backend.commit(7, Change([b"x"])), "a name that is a number")  # type: ignore[arg-type]
+        for order in ("name", "recent"):
+            query = Query("", order=order, after=7)  # type: ignore[arg-type]
+            await raises(InvalidError, backend.streams(query), "a cursor that is a number")
+        stream = unique()
+        await backend.commit(stream, Change([b"x"], expires_at=LARGEST))
+        same((await backend.heads([stream]))[0].expires_at, LARGEST, "the largest time of expiry")  # type: ignore[union-attr]
+
+
+async def time_stands_while_the_clock_is_behind(make: Make[MemoryBackend]) -> None:
+    async with make() as backend:
+        stream = unique()
+        with clock_at(backend, 10 * SECOND):
+            await backend.commit(stream, Change([b"0"]))
+        with clock_at(backend, 5 * SECOND):
+            for change in (Change([b"1"]), Change(labels={"k": "v"})):
+                same((await backend.commit(stream, change)).committed_at, 10 * SECOND, "the time of a commit")
+
+
+async def a_stream_is_gone_at_its_moment(make: Make[MemoryBackend]) -> None:
+    async with make() as backend:
+        stream = unique()
+        with clock_at(backend, 10):
+            await backend.commit(stream, Change([b"0"], expires_at=20))
+        for now, there in ((19, True), (20, False)):
+            with clock_at(backend, now):
+                same((await backend.heads([stream]))[0] is not None, there, f"the head at {now}")
+
+
+async def a_sweep_counts_and_deletes_all_garbage(make: Make[MemoryBackend]) -> None:
+    async with make() as backend:
+        stream, expired = unique(), unique()
+        with clock_at(backend, SECOND):
+            await backend.sweep()
+            linked = await backend.write_blob(stream, body())
+            await backend.commit(stream, Change([b"kept"], blobs=(linked,)))
+            await backend.write_blob(stream, body())
+            await backend.commit(expired, Change([b"123"], expires_at=2 * SECOND))
+        with clock_at(backend, SECOND + DAY):
+            same(await backend.sweep(dry_run=True), Swept(1, 0, 3), "a blob that is a day old stays")
+        with clock_at(backend, SECOND + DAY + 1):
+            same(await backend.sweep(dry_run=True), Swept(1, 1, 8), "garbage of an older blob and a stream")
+            same(await backend.sweep(), Swept(1, 1, 8), "the same, deleted")
+            same(await backend.sweep(), Swept(0, 0, 0), "nothing is left to delete")
+
+
+async def a_full_last_page_is_the_end(make: Make[MemoryBackend]) -> None:
+    async with make() as backend:
+        prefix = unique()
+        for number in range(2):
+            await backend.commit(f"{prefix}{number}", Change([b"x"]))
+        for prefix_of, length in ((prefix, 2), (unique(), 0)):
+            listing = await backend.streams(Query(prefix=prefix_of, limit=2))
+            same((len(listing[0]), listing[1]), (length, None), "the only page, and the cursor behind it")
+
+
+async def a_closed_backend_refuses_every_call(make: Make[MemoryBackend]) -> None:
+    async with make() as backend:
+        waiting = asyncio.create_task(backend.wait("s", incarnation=None, next=0, timeout=20))
+        await asyncio.sleep(0)
+        await backend.close()
+        async with asyncio.timeout(2):
+            await raises(UnavailableError, waiting, "a wait that is under way")
+        for call in (backend.streams(Query("")), backend.sweep(), backend.heads(["s"])):
+            await raises(UnavailableError, call, "a call after closing")
+
+
+async def a_wait_lasts_its_time(make: Make[MemoryBackend]) -> None:
+    async with make() as backend:
+        began = time.monotonic()
+        same(await backend.wait(unique(), incarnation=None, next=0, timeout=0.1), False, "a wait without news")
+        holds(time.monotonic() - began >= 0.09, "a wait lasts as long as it was told")
+
+
+async def it_opens_by_its_one_url(make: Make[MemoryBackend]) -> None:
+    async with make() as backend:
+        kind = type(backend)
+        same(type(await kind.open("memory:")), kind, "the type that opens")
+        same(kind.in_place, True, "`in_place`")
+        await raises(InvalidError, kind.open("memory:name"), "a URL with a name")
+
+
+CHECKS = (
+    values_outside_their_type_or_bounds_are_refused,
+    time_stands_while_the_clock_is_behind,
+    a_stream_is_gone_at_its_moment,
+    a_sweep_counts_and_deletes_all_garbage,
+    a_full_last_page_is_the_end,
+    a_closed_backend_refuses_every_call,
+    a_wait_lasts_its_time,
+    it_opens_by_its_one_url,
+)

@@ -1,0 +1,33 @@
+"""The generated mutants that no clause finds, each with the reason: no caller can see its effect."""
+
+from __future__ import annotations
+
+_CHUNK = "a blob may be read in chunks of any size"
+_KEPT = "it remembers more op_ids than it must, or the same at another moment; only memory is used"
+_GONE = "the head is gone, so nothing can be read; the rest is cleared when the stream begins again"
+_UNUSED_TIME = "a cursor by name has no time: the field is not read"
+_MARK = "a mark for blobs that were linked: any number that is no time of a clock"
+
+SURVIVORS = {
+    "cursors.parse_cursor: 0 -> -1": _UNUSED_TIME,
+    "cursors.parse_cursor: 0 -> 1": _UNUSED_TIME,
+    "memory.: 0 -> -1": _MARK,
+    "memory.: 0 -> 1": _MARK,
+    "memory.: 18 -> 17": _CHUNK,
+    "memory.: 18 -> 19": _CHUNK,
+    "memory.: 2 -> 3": _CHUNK,
+    "memory.MemoryBackend.commit: drop kept.forget()": _KEPT,
+    "memory.MemoryBackend.commit: not (effect.fresh) (2)": _KEPT,
+    "memory.MemoryBackend.sweep: drop kept.entries.clear()": _GONE,
+    "memory.MemoryBackend.sweep: drop kept.forget()": _KEPT,
+    "memory.MemoryBackend.sweep: drop kept.links.clear()": _GONE,
+    "memory.MemoryBackend.wait: drop waiting.remove(future)": "it leaks: tests/crash/test_processes.py counts it",
+    "memory.MemoryBackend.wait: left <= 0 -> left < 0": "the clock never stands at that nanosecond",
+    "memory._Stream._lives: known.next > lowest -> known.next >= lowest": _KEPT,
+    "memory._Stream.forget: 0 -> -1 (2)": _KEPT,
+    "memory._Stream.forget: 0 -> 1 (2)": _KEPT,
+    "memory._Stream.forget: drop del self.operations[op_id]": _KEPT,
+    "memory._Stream.remove: drop self.forget()": _KEPT,
+    "semantics.apply: 1 -> 2": "a revision grows by any step; callers compare it for equality",
+    "semantics.apply: True -> False": _GONE,
+}
