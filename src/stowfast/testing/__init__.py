@@ -1,4 +1,4 @@
-"""The proof, shipped: every sentence of the contract as a function that a place passes or fails. Needs no test runner.
+"""The contract as functions that a backend or store passes or fails. Needs no test runner.
 
     results = await run(BACKEND, make)
 
@@ -43,16 +43,16 @@ __all__ = [
 ]
 
 BACKEND: Final[tuple[Clause[Backend], ...]] = BACKEND_CLAUSES
-"""What every place promises: all of `stowfast.abc.Backend`."""
+"""The promises of every backend: all of `stowfast.abc.Backend`."""
 
 MESSAGE_STORE: Final[tuple[Clause[MessageStore], ...]] = protocols.MESSAGES
-"""What everything that takes a message store relies on, of any class with the two methods."""
+"""The promises of a message store: any class with its two methods."""
 
 ARTIFACT_STORE: Final[tuple[Clause[ArtifactStore], ...]] = protocols.ARTIFACTS
-"""The same of an artifact store."""
+"""The promises of an artifact store."""
 
 TASK_STATE_STORE: Final[tuple[Clause[TaskStateStore], ...]] = protocols.TASK_STATES
-"""The same of a task state store."""
+"""The promises of a task state store."""
 
 STORES: Final[tuple[Clause[Stores], ...]] = (*MESSAGES, *ARTIFACTS, *TASKS)
-"""What `stowfast.Stores` promises over any place: every sentence of the three stores."""
+"""The promises of `stowfast.Stores` on any backend: every sentence of the three stores."""

@@ -1,7 +1,7 @@
-"""What a clause is, how a list of clauses is run, and the few words that clauses are written in.
+"""A clause, the run of a list of clauses, and the helper functions of clauses.
 
-A clause is `async def a_repeat_adds_nothing(make) -> None`: its docstring is a sentence of the contract, `make()` opens
-the same place again, as often as it is called and also while it is open, and it raises AssertionError or returns.
+A clause is `async def a_repeat_adds_nothing(make) -> None`: its docstring is a sentence of the contract, each call
+of `make()` opens the same backend again, also while it is open, and the clause raises AssertionError or returns.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ SECONDS_A_CLAUSE: Final = 120.0
 
 
 class Result(NamedTuple):
-    """What one clause said about a place."""
+    """The result of one clause."""
 
     name: str
     sentence: str
     passed: bool
     seconds: float
     error: Exception | None
-    """Why it did not pass: an AssertionError, or whatever the place raised instead of keeping its promise."""
+    """Why it did not pass: an AssertionError, or the error that the backend raised instead of keeping its promise."""
 
 
 async def run(clauses: Iterable[Clause[T]], make: Make[T]) -> list[Result]:
-    """Ask a place every clause, one after the other. One that fails or hangs does not keep the next from running."""
+    """Run the clauses in order. One that fails or hangs does not keep the next from running."""
     results = []
     for clause in clauses:
         sentence = " ".join((inspect.getdoc(clause) or "").split())
@@ -56,7 +56,7 @@ async def run(clauses: Iterable[Clause[T]], make: Make[T]) -> list[Result]:
         try:
             async with asyncio.timeout(SECONDS_A_CLAUSE):
                 await clause(make)
-        except Exception as caught:  # noqa: BLE001 - whatever it is, it is the result
+        except Exception as caught:  # noqa: BLE001 - any error is the result
             error = caught
         results.append(Result(clause.__name__, sentence, error is None, time.perf_counter() - began, error))
     return results
@@ -72,7 +72,7 @@ def clauses(module: str) -> tuple[Clause[Any], ...]:
     )
 
 
-# Functions and not `assert`: a shipped proof says no under `python -O` too, and says what it found without pytest.
+# Functions and not `assert`: a shipped clause fails under `python -O` too, and names the found value without pytest.
 
 
 def same(found: object, wanted: object, what: str) -> None:
@@ -88,7 +88,7 @@ def holds(fact: object, what: str) -> None:
 
 
 async def raises(kind: type[E], call: Awaitable[object], what: str) -> E:
-    """Return the error that a call is promised to raise."""
+    """Return the error of this kind that a call raises; any other outcome is an AssertionError."""
     try:
         found = await call
     except kind as error:
@@ -99,7 +99,7 @@ async def raises(kind: type[E], call: Awaitable[object], what: str) -> E:
 
 
 def unique(what: str = "stream") -> str:
-    """Return a name that was never used, so that one place serves every clause, beside whatever else is in it."""
+    """Return an unused name, so that one backend serves all clauses, beside other content."""
     return f"check/{what}-{secrets.token_hex(6)}"
 
 
@@ -109,7 +109,7 @@ def numbered(count: int) -> list[bytes]:
 
 
 def told(change: Change) -> str:
-    """Write what a change asks for, without what it leaves as it is."""
+    """Describe a change by the fields that differ from their defaults."""
     asked = {field: value for field, value in change._asdict().items() if value != Change._field_defaults[field]}
     return f"Change({', '.join(f'{field}={value!r}' for field, value in asked.items())})"
 
@@ -120,7 +120,7 @@ async def append(place: Backend, stream: str, *entries: bytes) -> Receipt:
 
 
 async def tick(place: Backend) -> None:
-    """Change a stream of its own until the place's clock, as a listing shows it, has moved on: S3's counts seconds."""
+    """Change an own stream until the backend's clock, as a listing shows it, has moved on: S3's counts seconds."""
     stream, times = unique("tick"), set[int]()
     deadline = time.monotonic() + _PATIENCE
     while len(times) < 2:

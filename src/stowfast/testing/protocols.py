@@ -1,4 +1,4 @@
-"""The bare stores: what two methods promise, for a store of ours as for one that somebody wrote from scratch."""
+"""The clauses of the two-method stores: for stores of this package and for stores written from scratch."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ LOOK_ALIKES: Final = (
 
 
 async def messages_come_back_in_order_exactly_as_given(make: Make[MessageStore]) -> None:
-    """Messages come back oldest first, with every key, null, number and character as given, after reopening too."""
+    """Messages come back oldest first, every key, null, number and character as given, after reopening too."""
     context = unique("context")
     given = [AS_GIVEN, {}, {"role": "agent", "parts": [AS_GIVEN]}, *({"n": number} for number in range(20)), AS_GIVEN]
     async with make() as store:
@@ -54,14 +54,14 @@ async def messages_come_back_in_order_exactly_as_given(make: Make[MessageStore])
 
 
 async def an_unknown_conversation_is_empty(make: Make[MessageStore]) -> None:
-    """A conversation that nobody has written to is an empty list."""
+    """An unknown conversation is an empty list."""
     async with make() as store:
         for _ in range(2):
             same(await store.get_messages(unique("context")), [], "an unknown conversation")
 
 
 async def conversations_do_not_mix(make: Make[MessageStore]) -> None:
-    """A message is in its conversation and in no other, however alike their names are."""
+    """A message is in its conversation and in no other, however similar their ids."""
     token = unique("context")
     async with make() as store:
         for name in LOOK_ALIKES:
@@ -71,7 +71,7 @@ async def conversations_do_not_mix(make: Make[MessageStore]) -> None:
 
 
 async def messages_are_copies(make: Make[MessageStore]) -> None:
-    """Changing a message after it was given, or after it was returned, changes nothing that is stored."""
+    """Changing a given or returned message changes nothing stored."""
     async with make() as store:
         context, message = unique("context"), {"parts": [{"text": "as given"}]}
         wanted = deepcopy(message)
@@ -85,7 +85,7 @@ async def messages_are_copies(make: Make[MessageStore]) -> None:
 
 
 async def concurrent_messages_are_all_there_once(make: Make[MessageStore]) -> None:
-    """Of messages added at the same time each is there once, and each writer's are in its own order."""
+    """Messages added concurrently are each stored once, and those of each writer in its own order."""
     async with make() as store:
         context = unique("context")
 
@@ -105,7 +105,7 @@ MESSAGES = clauses(__name__)
 
 
 async def an_artifact_comes_back_exactly_as_given(make: Make[ArtifactStore]) -> None:
-    """An artifact comes back with its content, bytes, text or JSON, and its metadata as given, after reopening too."""
+    """An artifact's content, bytes, text or JSON, and its metadata come back as given, after reopening too."""
     contents: tuple[Any, ...] = (
         b"",
         bytes(range(256)) * 40,
@@ -129,13 +129,13 @@ async def an_artifact_comes_back_exactly_as_given(make: Make[ArtifactStore]) -> 
 
 
 async def an_unknown_artifact_is_none(make: Make[ArtifactStore]) -> None:
-    """An artifact that nobody has created is None."""
+    """An unknown artifact is None."""
     async with make() as store:
         same(await store.get(unique("artifact")), None, "an unknown artifact")
 
 
 async def artifacts_do_not_mix(make: Make[ArtifactStore]) -> None:
-    """Each id has its own artifact, however alike the ids are."""
+    """Each id has its own artifact, however similar the ids."""
     token = unique("artifact")
     async with make() as store:
         for name in LOOK_ALIKES:
@@ -159,7 +159,7 @@ async def an_artifact_is_created_once(make: Make[ArtifactStore]) -> None:
 
 
 async def of_racing_creations_one_wins(make: Make[ArtifactStore]) -> None:
-    """Of racing creations of one id exactly one is made, though all carry the same bytes."""
+    """Of racing creations of one id exactly one succeeds, even with identical bytes."""
     async with make() as one, make() as other:
         for _ in range(10):
             artifact = _artifact(content=b"same bytes")
@@ -171,7 +171,7 @@ async def of_racing_creations_one_wins(make: Make[ArtifactStore]) -> None:
 
 
 async def artifacts_are_copies(make: Make[ArtifactStore]) -> None:
-    """Changing an artifact after it was given, or after it was returned, changes nothing that is stored."""
+    """Changing a given or returned artifact changes nothing stored."""
     async with make() as store:
         artifact = _artifact(content={"rows": [1]}, metadata={"tags": ["a"]})
         wanted = deepcopy(_as_given(artifact))
@@ -191,7 +191,7 @@ ARTIFACTS = tuple(clause for clause in clauses(__name__) if clause not in MESSAG
 
 
 async def a_state_comes_back_exactly_as_given(make: Make[TaskStateStore]) -> None:
-    """A task's state comes back with its data, whatever JSON it is, and what is known of it, after reopening too."""
+    """A task's state comes back with its data, any JSON, and its other fields, after reopening too."""
     states = [
         TaskState(task_id=unique("task"), context_id="c", agent_id="a", status="input-required", data=data)
         for data in (AS_GIVEN, [AS_GIVEN], {}, [], "text", "", None, 0, 1.0, True)
@@ -210,13 +210,13 @@ async def a_state_comes_back_exactly_as_given(make: Make[TaskStateStore]) -> Non
 
 
 async def an_unknown_task_is_none(make: Make[TaskStateStore]) -> None:
-    """A task that nobody has saved is None."""
+    """An unknown task is None."""
     async with make() as store:
         same(await store.load(unique("task")), None, "an unknown task")
 
 
 async def tasks_do_not_mix(make: Make[TaskStateStore]) -> None:
-    """Each task has its own state, however alike the ids are."""
+    """Each task has its own state, however similar the ids."""
     token = unique("task")
     async with make() as store:
         for name in LOOK_ALIKES:
@@ -227,7 +227,7 @@ async def tasks_do_not_mix(make: Make[TaskStateStore]) -> None:
 
 
 async def the_last_save_wins(make: Make[TaskStateStore]) -> None:
-    """The state that was saved last is the one that is loaded, through whichever opening."""
+    """The last saved state is loaded, through every opening."""
     async with make() as one, make() as other:
         task = unique("task")
         for number in range(10):
@@ -245,7 +245,7 @@ async def the_last_save_wins(make: Make[TaskStateStore]) -> None:
 
 
 async def racing_saves_leave_one_of_them(make: Make[TaskStateStore]) -> None:
-    """After saves at the same time the state is one of them, whole."""
+    """After concurrent saves the state is one of them, whole."""
     async with make() as one, make() as other:
         task = unique("task")
         states = [TaskState(task_id=task, status=f"s{n}", data={"n": n, "fill": [n] * 500}) for n in range(20)]
@@ -258,7 +258,7 @@ async def racing_saves_leave_one_of_them(make: Make[TaskStateStore]) -> None:
 
 
 async def states_are_copies(make: Make[TaskStateStore]) -> None:
-    """Changing a state after it was given, or after it was returned, changes nothing that is stored."""
+    """Changing a given or returned state changes nothing stored."""
     async with make() as store:
         state = TaskState(task_id=unique("task"), data={"steps": [1]})
         await store.save(state)

@@ -1,4 +1,4 @@
-"""What the clauses of artifacts are written in: bodies in pieces, a writer from its opening to its end."""
+"""Helpers of the artifact clauses: bodies in pieces, and a complete writer."""
 
 from __future__ import annotations
 

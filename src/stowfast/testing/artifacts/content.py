@@ -1,4 +1,4 @@
-"""Artifacts: content of every kind and size, versions, racing writers, damage that must not go unnoticed."""
+"""Clauses of content: every kind and size, repeats, and damage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Datasets: rows that come back as they were given, in their order, held to their columns."""
+"""Clauses of datasets: rows come back as given, in order, and fit their columns."""
 
 from __future__ import annotations
 

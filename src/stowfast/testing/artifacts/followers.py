@@ -1,4 +1,4 @@
-"""What the clauses of live artifacts are written in: a writer to its end, and followers who are asked what came."""
+"""Helpers of the live clauses: a complete writer, and followers that check the bytes they got."""
 
 from __future__ import annotations
 

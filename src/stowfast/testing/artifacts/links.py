@@ -1,4 +1,4 @@
-"""Artifacts handed out as a URL, where the place has such a thing."""
+"""Clauses of URLs of artifacts, on backends that have URLs."""
 
 from __future__ import annotations
 

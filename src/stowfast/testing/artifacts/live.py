@@ -1,4 +1,4 @@
-"""Live artifacts: followed while they are written, versions once they are finished, seen to fail where they fail."""
+"""Clauses of live artifacts: followed during writing, versions at their end, and failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Artifacts read in part: by range, jumping about, as a file object; deleted meanwhile, or damaged."""
+"""Clauses of readers: ranges, seeks, file objects, deletion during a read, damage."""
 
 from __future__ import annotations
 

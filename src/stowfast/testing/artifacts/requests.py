@@ -1,4 +1,4 @@
-"""Artifacts: what they ask of a place, no more than they need: a body once, a range once, a list as a whole."""
+"""Clauses of requests: a body is sent once, a range is one request, a list is one for many artifacts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Artifacts: what their versions share and keep, how old ones go, what data is held to, and what is known of them."""
+"""Clauses of versions as a set: shared bytes, pruning, schemas, MIME types, descriptions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Artifacts: their versions, writers that race for the next one, and lists of the newest."""
+"""Clauses of versions: racing updates and lists of the newest."""
 
 from __future__ import annotations
 

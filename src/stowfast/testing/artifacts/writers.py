@@ -1,4 +1,4 @@
-"""Artifacts written piece by piece: whole or not at all, whoever else writes, and whatever breaks on the way."""
+"""Clauses of writers: an artifact written in pieces is stored whole or not at all, beside others, through failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The blobs: large bytes beside a stream, visible once a commit names them, gone with the last entry that does."""
+"""Clauses of blobs: visible once a commit links them, gone with their last entry."""
 
 from __future__ import annotations
 

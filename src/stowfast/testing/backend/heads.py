@@ -1,4 +1,4 @@
-"""The head: labels, note, counts and revision, and what a condition on them guards."""
+"""Clauses of the head: labels, note, counts and revision, and the conditions on them."""
 
 from __future__ import annotations
 

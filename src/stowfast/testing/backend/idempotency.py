@@ -1,4 +1,4 @@
-"""The calls: an op_id names one, so that it can be repeated after a lost answer without being done twice."""
+"""Clauses of the idempotency key: an op_id names a call, so a repeat after a lost answer is not done twice."""
 
 from __future__ import annotations
 

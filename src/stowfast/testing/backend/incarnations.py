@@ -1,4 +1,4 @@
-"""The lives of a stream: how one ends, by a delete or by expiry, and what the next inherits: nothing."""
+"""Clauses of incarnations: a delete or an expiry ends one, and the next inherits nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The place as a whole: news of a stream, cancelled calls, closing."""
+"""Clauses of the backend as a whole: waits, cancelled calls, closing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The log: appending, conditions on the next position, cutting the end and dropping the front."""
+"""Clauses of the log: appends, conditions on the next position, cuts and drops."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The names: which are refused, that no two are ever taken for one, and how they are listed."""
+"""Clauses of names: their bounds, exact comparison, and listings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reads: which window of a stream comes, and that it is of one moment."""
+"""Clauses of reads: the window of a stream, and its one moment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the stores' clauses put in: messages as their makers write them, tool calls, and what JSON cannot carry."""
+"""Values for the clauses: messages as their makers write them, tool calls, and values outside JSON."""
 
 from __future__ import annotations
 

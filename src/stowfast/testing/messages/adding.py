@@ -1,4 +1,4 @@
-"""Messages: adding them, reading them all, repeating a call, popping, deleting."""
+"""Clauses of adding: batches, conditions, repeats and streamed reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages: letting a summary stand for what is older, while others go on writing."""
+"""Clauses of compaction: a summary replaces older messages while others write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages: the conversations themselves. What is known of them, listing them, forking them."""
+"""Clauses of conversations: info, metadata, lists and forks."""
 
 from __future__ import annotations
 

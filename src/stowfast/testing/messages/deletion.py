@@ -1,4 +1,4 @@
-"""Messages: how they end. Popped, deleted, expired: gone for every reader at once, and never back."""
+"""Clauses of removal: popped, deleted and expired messages are gone for every reader at once, for good."""
 
 from __future__ import annotations
 

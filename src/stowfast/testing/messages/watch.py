@@ -1,4 +1,4 @@
-"""Messages: watching a conversation, message by message as they come, from whichever process."""
+"""Clauses of watches: the messages of a conversation as they are added, from any process."""
 
 from __future__ import annotations
 

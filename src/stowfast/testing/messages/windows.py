@@ -1,4 +1,4 @@
-"""Messages: reading a part of a conversation, by position, by count, by tokens, and no tool call torn apart."""
+"""Clauses of windows: a part of a conversation by position, count or tokens, with tool calls kept whole."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Changing a task beside others: updates that lose nothing, what a process knows of it, answers that were lost."""
+"""Clauses of updates: nothing is lost beside others, with a cached task, or after a lost answer."""
 
 from __future__ import annotations
 

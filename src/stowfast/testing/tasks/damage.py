@@ -1,4 +1,4 @@
-"""Damage to a task: it is noticed, whichever byte it is, and stands in nobody's way."""
+"""Clauses of damage: every damaged byte is noticed, and disturbs no other version."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The history of a task: every version comes back exactly, for about what was changed, and can be made the newest."""
+"""Clauses of the history: every version comes back exactly, takes little room, and can be made the newest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Leases: one owner of a task, whoever was owner before is refused, and nothing of it rests on clocks."""
+"""Clauses of leases: one owner of a task, earlier owners are refused, and safety never depends on clocks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tasks beside one another: parents and children, what changed last, and how a task ends without being saved."""
+"""Clauses of lists: parents and children, last changed first, and expiry without a save."""
 
 from __future__ import annotations
 

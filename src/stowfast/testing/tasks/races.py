@@ -1,4 +1,4 @@
-"""Everything at once: saves, claims, steps, prunings and deletions through two openings, and what must hold after."""
+"""Clauses of races: saves, claims, steps, prunings and deletions at once, through two openings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long versions stay: so many, for so long, or until they are pruned; what stays is whole, and keeps its number."""
+"""Clauses of retention: the number and age of versions, and pruning; the rest is whole and keeps its numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Task states: saving and loading, versions, racing writers, expiry, lists that show the newest state alone."""
+"""Clauses of saves: loading, versions, racing writers, expiry, and lists of the newest states."""
 
 from __future__ import annotations
 

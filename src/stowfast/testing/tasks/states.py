@@ -1,4 +1,4 @@
-"""What the clauses of task states are written in: states of every shape, and a place that is watched while it works."""
+"""Helpers of the task clauses: states of every shape, and wrappers that observe a backend."""
 
 from __future__ import annotations
 

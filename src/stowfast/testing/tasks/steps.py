@@ -1,4 +1,4 @@
-"""The ledger of steps: what was done is known until a version has it, and not a moment less or longer."""
+"""Clauses of steps: a recorded step is known until a save covers it."""
 
 from __future__ import annotations
 

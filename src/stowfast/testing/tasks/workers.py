@@ -1,4 +1,4 @@
-"""Workers: each task goes to one of them, and only such tasks as they ask for."""
+"""Clauses of workers: each task goes to one worker, and fits its request."""
 
 from __future__ import annotations
 
