@@ -75,32 +75,32 @@ def clauses(module: str) -> tuple[Clause[Any], ...]:
 # Functions and not `assert`: a shipped clause fails under `python -O` too, and names the found value without pytest.
 
 
-def same(found: object, wanted: object, what: str) -> None:
+def same(found: object, wanted: object, subject: str) -> None:
     """Raise unless two values are equal."""
     if found != wanted:
-        raise AssertionError(f"{what}: found {_brief(found)}, not {_brief(wanted)}")
+        raise AssertionError(f"{subject}: found {_brief(found)}, not {_brief(wanted)}")
 
 
-def holds(fact: object, what: str) -> None:
+def holds(fact: object, subject: str) -> None:
     """Raise unless a fact holds."""
     if not fact:
-        raise AssertionError(what)
+        raise AssertionError(subject)
 
 
-async def raises(kind: type[E], call: Awaitable[object], what: str) -> E:
+async def raises(kind: type[E], call: Awaitable[object], subject: str) -> E:
     """Return the error of this kind that a call raises; any other outcome is an AssertionError."""
     try:
         found = await call
     except kind as error:
         return error
     except Exception as error:
-        raise AssertionError(f"{what}: {type(error).__name__} ({error}) came instead of {kind.__name__}") from error
-    raise AssertionError(f"{what}: {_brief(found)} came instead of {kind.__name__}")
+        raise AssertionError(f"{subject}: {type(error).__name__} ({error}) came instead of {kind.__name__}") from error
+    raise AssertionError(f"{subject}: {_brief(found)} came instead of {kind.__name__}")
 
 
-def unique(what: str = "stream") -> str:
+def unique(subject: str = "stream") -> str:
     """Return an unused name, so that one backend serves all clauses, beside other content."""
-    return f"check/{what}-{secrets.token_hex(6)}"
+    return f"check/{subject}-{secrets.token_hex(6)}"
 
 
 def numbered(count: int) -> list[bytes]:

@@ -283,9 +283,9 @@ def _as_given(artifact: Artifact) -> dict[str, Any]:
     return {field: getattr(artifact, field) for field in fields}
 
 
-def _exactly(found: object, wanted: object, what: str) -> None:
+def _exactly(found: object, wanted: object, subject: str) -> None:
     # Equality does not see the order of keys, nor tell 1 from 1.0 and True.
-    same(_written(found), _written(wanted), what)
+    same(_written(found), _written(wanted), subject)
 
 
 def _written(value: object) -> str:

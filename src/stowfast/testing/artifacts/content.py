@@ -93,12 +93,12 @@ async def what_cannot_be_an_artifact_is_refused(make: Make[Stores]) -> None:
     """Content or metadata that would not come back the same is an InvalidError; nothing is stored."""
     async with make() as stores:
         name = unique("artifact")
-        for what, value in refused():
-            if what != "bytes":
+        for subject, value in refused():
+            if subject != "bytes":
                 call = stores.artifacts.create(Artifact(artifact_id=name, content=[value]))
-                await raises(InvalidError, call, f"{what} in the content")
+                await raises(InvalidError, call, f"{subject} in the content")
             call = stores.artifacts.create(Artifact(artifact_id=name, content=b"x", metadata={"k": value}))
-            await raises(InvalidError, call, f"{what} in the metadata")
+            await raises(InvalidError, call, f"{subject} in the metadata")
         call = stores.artifacts.create(Artifact(artifact_id=name, content="a lone \ud800"))
         await raises(InvalidError, call, "text that is not Unicode")
         call = stores.artifacts.create(Artifact(artifact_id=name, content=b"x", metadata={"k": "x" * 70_000}))

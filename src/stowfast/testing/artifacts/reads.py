@@ -106,11 +106,11 @@ async def what_is_not_there_is_not_read(make: Make[Stores]) -> None:
         await stores.artifacts.prune(pruned.artifact_id, keep=1)
         for artifact, versions in ((new(), (None, 1)), (gone, (None, 1, 2)), (pruned, (1, 3))):
             for version in versions:
-                name, what = artifact.artifact_id, f"version {version} of what is not there"
+                name, subject = artifact.artifact_id, f"version {version} of what is not there"
                 opening = stores.artifacts.open_reader(name, version=version)
-                await raises(NotFoundError, opening.__aenter__(), f"a reader of {what}")
-                await raises(NotFoundError, stores.artifacts.open_file(name, version=version), f"a file of {what}")
-                same(await stores.artifacts.info(name, version=version), None, f"`info` of {what}")
+                await raises(NotFoundError, opening.__aenter__(), f"a reader of {subject}")
+                await raises(NotFoundError, stores.artifacts.open_file(name, version=version), f"a file of {subject}")
+                same(await stores.artifacts.info(name, version=version), None, f"`info` of {subject}")
 
 
 async def an_artifact_removed_while_it_is_streamed_gives_no_wrong_byte(make: Make[Stores]) -> None:
@@ -142,16 +142,16 @@ async def damage_of_a_part_is_noticed(make: Make[Stores]) -> None:
             info = await stores.artifacts.create(new(content=body))
             for damages in (_Flips, _Shortens, _Forges):
                 damaged = type(stores)(damages(stores.backend, body, at)).artifacts
-                what = f"{size} bytes of which {damages.__name__.strip('_').lower()} one at {at}"
-                await raises(DamagedError, damaged.get(info.artifact_id), f"`get` of {what}")
-                await raises(DamagedError, _streams(damaged, info.artifact_id), f"all of {what}")
+                subject = f"{size} bytes of which {damages.__name__.strip('_').lower()} one at {at}"
+                await raises(DamagedError, damaged.get(info.artifact_id), f"`get` of {subject}")
+                await raises(DamagedError, _streams(damaged, info.artifact_id), f"all of {subject}")
                 if damages is _Forges:
                     continue  # its checksums too, but not its SHA-256, which is known by who reads all
                 for start, stop in ((at, at + 1), (max(0, at - MB), at + 1), (at, size)):
                     for call in (_streams, _reads):
-                        await raises(DamagedError, call(damaged, info.artifact_id, start, stop), f"a part of {what}")
+                        await raises(DamagedError, call(damaged, info.artifact_id, start, stop), f"a part of {subject}")
                     file = await damaged.open_file(info.artifact_id)
-                    await raises(DamagedError, asyncio.to_thread(_whole, file, start), f"a file of {what}")
+                    await raises(DamagedError, asyncio.to_thread(_whole, file, start), f"a file of {subject}")
                 if size > MB <= at:
                     for call in (_streams, _reads):
                         same(await call(damaged, info.artifact_id, 3, MB), body[3:MB], "a MiB that is not damaged")

@@ -194,11 +194,11 @@ async def the_time_is_told(make: Make[Backend]) -> None:
         holds(abs(there - first) <= passed + _MINUTE // 12, "it is the same through another opening")
 
 
-async def _true(wait: Coroutine[Any, Any, bool], what: str) -> None:
+async def _true(wait: Coroutine[Any, Any, bool], subject: str) -> None:
     try:
-        same(await asyncio.wait_for(wait, PATIENCE), True, what)
+        same(await asyncio.wait_for(wait, PATIENCE), True, subject)
     except TimeoutError:
-        raise AssertionError(f"{what}: did not end within {PATIENCE:g} s") from None
+        raise AssertionError(f"{subject}: did not end within {PATIENCE:g} s") from None
 
 
 async def _news(

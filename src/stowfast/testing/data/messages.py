@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 __all__ = ["MESSAGES", "TOOLS", "exactly", "refused", "say"]
 
 
-def say(what: object) -> Message:
+def say(subject: object) -> Message:
     """Return a small message."""
-    return {"role": "user", "content": str(what)}
+    return {"role": "user", "content": str(subject)}
 
 
-def exactly(found: object, wanted: object, what: str) -> None:
+def exactly(found: object, wanted: object, subject: str) -> None:
     """Raise unless two JSON values are the same: equality sees neither the order of keys nor 1 from 1.0."""
-    same(_written(found), _written(wanted), what)
+    same(_written(found), _written(wanted), subject)
 
 
 def _written(value: object) -> str:

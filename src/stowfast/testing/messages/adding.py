@@ -44,12 +44,12 @@ async def what_json_cannot_carry_is_refused(make: Make[Stores]) -> None:
     """A message that would not come back the same is an InvalidError, alone or in a batch; nothing is stored."""
     async with make() as stores:
         context = unique("context")
-        for what, value in refused():
+        for subject, value in refused():
             message = {"content": [{"of": value}]}
-            await raises(InvalidError, stores.messages.add_message(context, message), what)
-            await raises(InvalidError, stores.messages.add_messages(context, [say(1), message, say(2)]), what)
-            await raises(InvalidError, stores.messages.set_metadata(context, message), f"{what} in metadata")
-            same(await stores.messages.count(context), 0, f"messages after {what}")
+            await raises(InvalidError, stores.messages.add_message(context, message), subject)
+            await raises(InvalidError, stores.messages.add_messages(context, [say(1), message, say(2)]), subject)
+            await raises(InvalidError, stores.messages.set_metadata(context, message), f"{subject} in metadata")
+            same(await stores.messages.count(context), 0, f"messages after {subject}")
         same(await stores.messages.info(context), None, "a conversation in which nothing was stored")
 
 

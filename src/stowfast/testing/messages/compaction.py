@@ -146,9 +146,9 @@ async def a_compaction_that_means_nothing_is_refused(make: Make[Stores]) -> None
         await _said(stores, context, 3)
         call = stores.messages.compact(context, keep_last=-1, summary=_SUM)
         await raises(InvalidError, call, "keep_last=-1")
-        for what, value in (*refused(), ("too large", "x" * 70_000)):
+        for subject, value in (*refused(), ("too large", "x" * 70_000)):
             for summary in ({"content": value}, lambda _, value=value: {"content": value}):
-                await raises(InvalidError, stores.messages.compact(context, keep_last=1, summary=summary), what)
+                await raises(InvalidError, stores.messages.compact(context, keep_last=1, summary=summary), subject)
         wrong: tuple[Any, ...] = ([], "text", None)
         for value in wrong:
             await raises(InvalidError, stores.messages.compact(context, keep_last=1, summary=value), repr(value))

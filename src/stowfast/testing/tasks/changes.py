@@ -159,7 +159,7 @@ async def a_save_without_an_answer_is_whole(make: Make[Stores]) -> None:
 async def an_update_or_a_rewinding_is_repeated_by_its_name(make: Make[Stores]) -> None:
     """A repeated update or rewinding with the same op_id changes nothing and returns the first answer."""
     async with make() as stores, make() as other:
-        for what in ("update", "rewind"):
+        for subject in ("update", "rewind"):
             task = unique("task")
             loses = LosesAnswers(stores.backend, 0)
             tasks = type(stores)(loses).tasks
@@ -168,16 +168,16 @@ async def an_update_or_a_rewinding_is_repeated_by_its_name(make: Make[Stores]) -
             def add(state: TaskState) -> None:
                 state.data += 1
 
-            def call(what: str = what, tasks: Any = tasks, task: str = task) -> Awaitable[TaskState]:
-                return tasks.update(task, add, op_id="op") if what == "update" else tasks.rewind(task, 1, op_id="op")  # type: ignore[no-any-return]
+            def call(subject: str = subject, tasks: Any = tasks, task: str = task) -> Awaitable[TaskState]:
+                return tasks.update(task, add, op_id="op") if subject == "update" else tasks.rewind(task, 1, op_id="op")  # type: ignore[no-any-return]
 
             loses.lose = 2
             for _ in range(2):
-                await raises(UnavailableError, call(), f"an {what} without an answer")
-            first = await loads(other.tasks, task, 3, 11 if what == "update" else 0, f"after an {what}")
+                await raises(UnavailableError, call(), f"an {subject} without an answer")
+            first = await loads(other.tasks, task, 3, 11 if subject == "update" else 0, f"after an {subject}")
             await saved(other.tasks, task, 100)
             again = await call()
-            same((again.version, again.data), (3, first.data), f"what the repeated {what} returned")
+            same((again.version, again.data), (3, first.data), f"what the repeated {subject} returned")
             exactly([one.data for one in await other.tasks.history(task)], [100, first.data, 10, 0], "the history")
 
 

@@ -34,7 +34,7 @@ _DAMAGE: Final[tuple[Callable[[int], int], ...]] = (
 async def a_damaged_byte_is_never_a_wrong_state(make: Make[Stores]) -> None:
     """With any stored byte of a version damaged, a load is right or a DamagedError."""
     async with make() as stores:
-        for what, datas in _STATES.items():
+        for subject, datas in _STATES.items():
             task = unique("task")
             await save_all(stores.tasks, task, datas)
             place = _Damages(stores.backend)
@@ -45,22 +45,22 @@ async def a_damaged_byte_is_never_a_wrong_state(make: Make[Stores]) -> None:
                         damaged = bytearray(entry.data)
                         damaged[offset] = damage(damaged[offset])
                         place.stored[entry.position] = bytes(damaged)
-                        await _right_or_refused(stores, place, task, datas, f"{what}, byte {offset} of {entry}")
+                        await _right_or_refused(stores, place, task, datas, f"{subject}, byte {offset} of {entry}")
                 for cut in (entry.data[:-1], entry.data + b"\0", entry.data[:9], b"", entry.data * 2):
                     place.stored[entry.position] = cut
-                    await _right_or_refused(stores, place, task, datas, f"{what}, another length of {entry}")
+                    await _right_or_refused(stores, place, task, datas, f"{subject}, another length of {entry}")
                 del place.stored[entry.position]
 
 
-async def _right_or_refused(stores: Stores, place: Backend, task: str, datas: list[Any], what: str) -> None:
+async def _right_or_refused(stores: Stores, place: Backend, task: str, datas: list[Any], subject: str) -> None:
     tasks = type(stores)(place).tasks
     for version, data in enumerate(datas, 1):
         found = await either(tasks.load(task, version=version), DamagedError)
         if not isinstance(found, DamagedError):
-            exactly(found and found.data, data, f"{what}: version {version}")
+            exactly(found and found.data, data, f"{subject}: version {version}")
     states = await either(tasks.history(task), DamagedError)
     if not isinstance(states, DamagedError):
-        exactly([state.data for state in states], datas[::-1], f"{what}: the history")
+        exactly([state.data for state in states], datas[::-1], f"{subject}: the history")
 
 
 async def a_damaged_version_stands_in_nobody_s_way(make: Make[Stores]) -> None:

@@ -21,14 +21,14 @@ _LONG: Final = 290
 async def a_history_of_any_shape_comes_back_exactly(make: Make[Stores]) -> None:
     """Growing lists, edits in the middle, other types, other text: any process loads each version exactly."""
     async with make() as stores:
-        for what, shape in SHAPES.items():
+        for subject, shape in SHAPES.items():
             task, datas = unique("task"), [shape(number) for number in range(1, 20)]
             await save_all(stores.tasks, task, datas)
-            await everything(stores.tasks, task, datas, f"{what}, where it was saved")
+            await everything(stores.tasks, task, datas, f"{subject}, where it was saved")
             async with make() as other:
-                await everything(other.tasks, task, datas, f"{what}, elsewhere")
+                await everything(other.tasks, task, datas, f"{subject}, elsewhere")
                 await saved(other.tasks, task, "and on")
-            await everything(stores.tasks, task, [*datas, "and on"], f"{what}, and on")
+            await everything(stores.tasks, task, [*datas, "and on"], f"{subject}, and on")
 
 
 async def a_long_history_comes_back_exactly(make: Make[Stores]) -> None:
@@ -121,18 +121,18 @@ async def a_diff_is_the_patch_from_one_version_to_another(make: Make[Stores]) ->
         await raises(InvalidError, stores.tasks.diff(task, 0, 1), "a diff with version 0")
 
 
-def _alike(found: Any, wanted: Any, what: str) -> None:
+def _alike(found: Any, wanted: Any, subject: str) -> None:
     # A patch says nothing of the order of keys.
     if isinstance(found, dict) and isinstance(wanted, dict):
-        same(found.keys(), wanted.keys(), what)
+        same(found.keys(), wanted.keys(), subject)
         for key, value in wanted.items():
-            _alike(found[key], value, what)
+            _alike(found[key], value, subject)
     elif isinstance(found, list) and isinstance(wanted, list):
-        same(len(found), len(wanted), what)
+        same(len(found), len(wanted), subject)
         for one, other in zip(found, wanted, strict=True):
-            _alike(one, other, what)
+            _alike(one, other, subject)
     else:
-        exactly(found, wanted, what)
+        exactly(found, wanted, subject)
 
 
 async def an_earlier_version_is_made_the_newest(make: Make[Stores]) -> None:

@@ -78,21 +78,21 @@ async def what_changes_a_task_moves_it_to_the_front(make: Make[Stores]) -> None:
         for name in names:
             await saved(stores.tasks, name, context_id=context)
         lease = None
-        for what in ("claim", "record", "renew", "release", "save"):
+        for subject in ("claim", "record", "renew", "release", "save"):
             for name in names:
                 await tick(stores.backend)
-                if what == "claim":
+                if subject == "claim":
                     await stores.tasks.claim(name, "w", HOUR)
-                elif what == "record":
+                elif subject == "record":
                     await stores.tasks.record(name, "step", 1)
-                elif what == "save":
+                elif subject == "save":
                     await saved(stores.tasks, name, context_id=context)
                 elif lease := (await loads(stores.tasks, name, None, None, "a claimed task")).lease:
-                    await (stores.tasks.renew(lease, 2 * HOUR) if what == "renew" else stores.tasks.release(lease))
+                    await (stores.tasks.renew(lease, 2 * HOUR) if subject == "renew" else stores.tasks.release(lease))
                 found = await listed(stores.tasks, context_id=context)
-                same(found[0].task_id, name, f"the first in a list after a {what}")
+                same(found[0].task_id, name, f"the first in a list after a {subject}")
                 same({one.version for one in found} <= {1, 2}, True, "versions")
-                same(found[0].version, 2 if what == "save" else 1, f"its version after a {what}")
+                same(found[0].version, 2 if subject == "save" else 1, f"its version after a {subject}")
 
 
 async def the_end_of_a_task_is_set_without_a_version(make: Make[Stores]) -> None:

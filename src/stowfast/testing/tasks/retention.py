@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 
 _SOME: Final = {
-    what: SHAPES[what]
-    for what in ("an edit between large values", "another type each time", "what has nothing of the one before")
+    subject: SHAPES[subject]
+    for subject in ("an edit between large values", "another type each time", "what has nothing of the one before")
 }
 """Long spans, small states, and spans of one or two versions."""
 
 
 async def a_task_keeps_so_many_versions(make: Make[Stores]) -> None:
     """A task with a retention of n versions shows the newest n, each whole under its own number."""
-    for what, shape in _SOME.items():
+    for subject, shape in _SOME.items():
         datas = [shape(number) for number in range(1, 21)]
         for count in (1, 2, 7):
             task = unique("task")
@@ -38,7 +38,7 @@ async def a_task_keeps_so_many_versions(make: Make[Stores]) -> None:
                     await stores.tasks.save(state, retention=Retention(versions=count) if number == 1 else None)
                     if number in (1, 2, 9, 20):
                         first = max(number - count, 0)
-                        left, told = datas[first:number], f"{what}, {count} versions kept"
+                        left, told = datas[first:number], f"{subject}, {count} versions kept"
                         await everything(stores.tasks, task, left, told, first=first + 1)
                         await everything(other.tasks, task, left, f"{told}, elsewhere", first=first + 1)
 
@@ -131,17 +131,17 @@ async def old_versions_take_no_room(make: Make[Stores]) -> None:
 async def pruning_ends_all_but_the_newest(make: Make[Stores]) -> None:
     """Pruning ends all versions but n, or older ones, and returns how many; the rest are whole, with their numbers."""
     async with make() as stores, make() as other:
-        for what, shape in _SOME.items():
+        for subject, shape in _SOME.items():
             task, datas = unique("task"), [shape(number) for number in range(1, 25)]
             await save_all(stores.tasks, task, datas)
             for keep, gone in ((99, 0), (24, 0), (23, 1), (9, 14), (8, 1), (3, 5), (3, 0), (1, 2), (1, 0)):
                 pruner, reader = (stores, other) if keep % 2 else (other, stores)
-                same(await pruner.tasks.prune(task, keep=keep), gone, f"{what}: versions that went, {keep} kept")
+                same(await pruner.tasks.prune(task, keep=keep), gone, f"{subject}: versions that went, {keep} kept")
                 first = max(24 - keep, 0)
-                await everything(reader.tasks, task, datas[first:], f"{what}: {keep} kept", first=first + 1)
+                await everything(reader.tasks, task, datas[first:], f"{subject}: {keep} kept", first=first + 1)
             more = [shape(number) for number in range(25, 29)]
             await save_all(other.tasks, task, more)
-            await everything(stores.tasks, task, [datas[-1], *more], f"{what}: saved after pruning", first=24)
+            await everything(stores.tasks, task, [datas[-1], *more], f"{subject}: saved after pruning", first=24)
             await raises(NotFoundError, other.tasks.rewind(task, 23), "rewinding to what was pruned")
             same((await other.tasks.rewind(task, 24)).version, 29, "rewinding to what is left")
 

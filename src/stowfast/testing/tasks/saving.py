@@ -55,8 +55,8 @@ async def what_cannot_be_a_state_is_refused(make: Make[Stores]) -> None:
     """Data that would not come back the same, or a moment without a timezone, is an InvalidError; nothing is stored."""
     async with make() as stores:
         task = unique("task")
-        for what, value in refused():
-            await raises(InvalidError, stores.tasks.save(TaskState(task_id=task, data={"k": [value]})), what)
+        for subject, value in refused():
+            await raises(InvalidError, stores.tasks.save(TaskState(task_id=task, data={"k": [value]})), subject)
         naive = TaskState(task_id=task, expires_at=_FUTURE.replace(tzinfo=None))
         await raises(InvalidError, stores.tasks.save(naive), "a moment without a timezone")
         wrong: tuple[Any, ...] = (None, {"task_id": task}, TaskInfo(task_id=task), task)

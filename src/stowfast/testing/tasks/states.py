@@ -74,28 +74,28 @@ async def saved(tasks: Tasks, task_id: str, data: Any = None, **fields: Any) -> 
     return await tasks.save(TaskState(task_id=task_id, data=data, **fields))
 
 
-async def loads(tasks: Tasks, task_id: str, version: int | None, data: Any, what: str) -> TaskState:
+async def loads(tasks: Tasks, task_id: str, version: int | None, data: Any, subject: str) -> TaskState:
     """Return a version, which must have just this data."""
     found = await tasks.load(task_id, version=version)
     if found is None:
-        raise AssertionError(f"{what}: version {version or 'newest'} is not there")
-    exactly(found.data, data, f"{what}: data of version {version or 'newest'}")
+        raise AssertionError(f"{subject}: version {version or 'newest'} is not there")
+    exactly(found.data, data, f"{subject}: data of version {version or 'newest'}")
     return found
 
 
-async def everything(tasks: Tasks, task_id: str, datas: Sequence[Any], what: str, *, first: int = 1) -> None:
+async def everything(tasks: Tasks, task_id: str, datas: Sequence[Any], subject: str, *, first: int = 1) -> None:
     """Raise unless a task has just these versions, loaded one by one and as a history."""
     numbers = list(range(first, first + len(datas)))
     for start in range(0, len(datas), _AT_ONCE):
         some = zip(numbers[start : start + _AT_ONCE], datas[start:], strict=False)
-        calls = [loads(tasks, task_id, version, data, what) for version, data in some]
+        calls = [loads(tasks, task_id, version, data, subject) for version, data in some]
         for version, found in zip(numbers[start:], await asyncio.gather(*calls, return_exceptions=True), strict=False):
             if isinstance(found, BaseException):
                 raise found
-            same(found.version, version, f"{what}: its number")
+            same(found.version, version, f"{subject}: its number")
     for outside in {first - 1, first + len(datas)} - {0}:
-        same(await tasks.load(task_id, version=outside), None, f"{what}: version {outside}")
-    await loads(tasks, task_id, None, datas[-1], what)
+        same(await tasks.load(task_id, version=outside), None, f"{subject}: version {outside}")
+    await loads(tasks, task_id, None, datas[-1], subject)
     states, before = list[TaskState](), None
     for _ in range(len(datas) + 1):
         page = await tasks.history(task_id, before=before, limit=50)
@@ -103,9 +103,9 @@ async def everything(tasks: Tasks, task_id: str, datas: Sequence[Any], what: str
             break
         states += page
         before = page[-1].version
-    same([state.version for state in states], numbers[::-1], f"{what}: versions of the history")
+    same([state.version for state in states], numbers[::-1], f"{subject}: versions of the history")
     for state in states:
-        exactly(state.data, datas[state.version - first], f"{what}: data of version {state.version} in the history")
+        exactly(state.data, datas[state.version - first], f"{subject}: data of version {state.version} in the history")
 
 
 async def listed(tasks: Tasks, **options: Any) -> list[TaskInfo]:

@@ -51,8 +51,8 @@ async def what_cannot_be_recorded_is_refused(make: Make[Stores]) -> None:
         task = unique("task")
         await raises(NotFoundError, stores.tasks.record(task, "step", 1), "a step of an unknown task")
         await saved(stores.tasks, task)
-        for what, value in refused():
-            await raises(InvalidError, stores.tasks.record(task, "step", [value]), what)
+        for subject, value in refused():
+            await raises(InvalidError, stores.tasks.record(task, "step", [value]), subject)
         keys: tuple[Any, ...] = ("", None, 1, "\0", "\ud800", "k" * 2_000)
         for key in keys:
             await raises(InvalidError, stores.tasks.record(task, key, 1), f"the key {key!r}")
@@ -89,17 +89,17 @@ async def a_save_clears_the_steps_it_covers(make: Make[Stores]) -> None:
             ("with a lease", {"lease": lease}, []),
             ("with an expect", {"expect": ...}, []),
         )  # fmt: skip
-        for what, options, left in cases:
+        for subject, options, left in cases:
             for key in ("a", "b", "c"):
                 await one.tasks.record(task, key, f"result of {key}")
             state = await loads(one.tasks, task, None, None, "a task with steps")
             asked: dict[str, Any] = {key: state.version if value is ... else value for key, value in options.items()}
             after = await one.tasks.save(state, **asked)
-            same(sorted(after.steps), left, f"steps that a save returned {what}")
+            same(sorted(after.steps), left, f"steps that a save returned {subject}")
             for reader in (one, other):
-                same(await reader.tasks.steps(task), {key: f"result of {key}" for key in left}, f"a save {what}")
+                same(await reader.tasks.steps(task), {key: f"result of {key}" for key in left}, f"a save {subject}")
                 found = await loads(reader.tasks, task, None, None, "a task with steps")
-                same((sorted(found.steps), found.lease), (left, lease), f"steps and lease after a save {what}")
+                same((sorted(found.steps), found.lease), (left, lease), f"steps and lease after a save {subject}")
         await one.tasks.record(task, "a", 1)
         await one.tasks.rewind(task, 1)
         await one.tasks.update(task, lambda _: None)
@@ -135,7 +135,7 @@ async def a_state_and_its_steps_change_at_one_moment(make: Make[Stores]) -> None
 async def steps_recorded_meanwhile_are_kept(make: Make[Stores]) -> None:
     """A step recorded during a save is never cleared by it, for any `covers`."""
     async with make() as stores, make() as other:
-        for what in ("lease", "expect", "nothing"):
+        for subject in ("lease", "expect", "nothing"):
             task = unique("task")
             await saved(stores.tasks, task)
             lease = await stores.tasks.claim(task, "w", HOUR)
@@ -143,13 +143,13 @@ async def steps_recorded_meanwhile_are_kept(make: Make[Stores]) -> None:
             place = Meanwhile(stores.backend, lambda task=task: other.tasks.record(task, "meanwhile", 2))  # type: ignore[misc]
             tasks = type(stores)(place).tasks
             state = await loads(tasks, task, None, None, "a task with steps")
-            if what == "lease":
+            if subject == "lease":
                 await tasks.save(state, lease=lease)
             else:
-                await tasks.save(state, expect=1 if what == "expect" else None)
+                await tasks.save(state, expect=1 if subject == "expect" else None)
             place.done()
-            wanted = {"before": 1, "meanwhile": 2} if what == "nothing" else {"meanwhile": 2}
-            same(await other.tasks.steps(task), wanted, f"steps after a save with {what}")
+            wanted = {"before": 1, "meanwhile": 2} if subject == "nothing" else {"meanwhile": 2}
+            same(await other.tasks.steps(task), wanted, f"steps after a save with {subject}")
 
 
 async def what_another_recorded_and_was_loaded_is_covered(make: Make[Stores]) -> None:
