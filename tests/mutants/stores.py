@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 from stowfast import Artifacts, ConflictError, Messages, Stores, Tasks
 from stowfast.abc import KEEP, Backend, Change, Receipt, Swept
@@ -11,26 +11,7 @@ from stowfast.testing.artifacts import content, versions, writers
 from stowfast.testing.messages import adding, compaction, contexts, deletion
 from stowfast.testing.tasks import saving
 from stowfast.wrappers import Wrapper
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from stowfast.testing import Clause
-
-M = TypeVar("M", bound=type)
-
-MUTANTS: dict[Clause[Stores], list[type]] = {}
-
-
-def breaks(*clauses: Clause[Stores]) -> Callable[[M], M]:
-    """Say which clauses a broken class must fail."""
-
-    def register(mutant: M) -> M:
-        for clause in clauses:
-            MUTANTS.setdefault(clause, []).append(mutant)
-        return mutant
-
-    return register
+from tests.mutants import breaks
 
 
 def broken(mutant: Any) -> type[Stores]:

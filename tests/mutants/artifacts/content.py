@@ -22,7 +22,7 @@ from stowfast.testing.artifacts import versions as artifacts_versions
 from stowfast.testing.artifacts import writers
 from stowfast.testing.tasks import saving
 from stowfast.wrappers import Wrapper
-from tests.mutants.stores import breaks
+from tests.mutants import breaks
 
 
 @breaks(artifacts.content_of_any_size_comes_back_as_what_it_was)

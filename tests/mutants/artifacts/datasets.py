@@ -8,7 +8,8 @@ from importlib import import_module
 from stowfast import Artifacts, InvalidError, NotFoundError, UnsupportedError
 from stowfast.stores.artifacts.datasets.dataset import DatasetWriter
 from stowfast.testing.artifacts import datasets, links
-from tests.mutants.stores import ForgetsOpIds, IgnoresExpect, breaks
+from tests.mutants import breaks
+from tests.mutants.stores import ForgetsOpIds, IgnoresExpect
 
 breaks(datasets.a_dataset_that_was_repeated_is_one_version)(ForgetsOpIds)
 breaks(datasets.a_dataset_that_was_repeated_is_one_version, datasets.appended_rows_follow_those_before)(IgnoresExpect)

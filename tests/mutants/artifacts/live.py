@@ -13,7 +13,8 @@ from stowfast.stores.artifacts.live.writer import LiveWriter
 from stowfast.stores.artifacts.records import stream_of
 from stowfast.testing.artifacts import live
 from stowfast.wrappers import Wrapper
-from tests.mutants.stores import ForgetsOpIds, IgnoresExpect, breaks
+from tests.mutants import breaks
+from tests.mutants.stores import ForgetsOpIds, IgnoresExpect
 
 breaks(live.lost_answers_double_nothing_that_is_written_live)(ForgetsOpIds)
 breaks(live.what_was_written_live_becomes_a_version)(IgnoresExpect)

@@ -7,7 +7,7 @@ import io
 from stowfast import Artifacts, DamagedError, NotFoundError
 from stowfast.stores.artifacts.reading.reader import ArtifactReader
 from stowfast.testing.artifacts import reads
-from tests.mutants.stores import breaks
+from tests.mutants import breaks
 
 
 class ReadsWith(Artifacts):

@@ -13,8 +13,8 @@ from stowfast.stores.artifacts.records import stream_of
 from stowfast.testing.artifacts import requests
 from stowfast.testing.artifacts.bodies import each
 from stowfast.wrappers import Wrapper
+from tests.mutants import breaks
 from tests.mutants.artifacts.reads import ReadsWith
-from tests.mutants.stores import breaks
 
 
 @breaks(requests.a_repeat_sends_no_body)

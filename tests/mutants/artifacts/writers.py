@@ -16,7 +16,7 @@ from stowfast.testing.artifacts import sharing as content
 from stowfast.testing.artifacts import writers as streams
 from stowfast.testing.artifacts.bodies import each
 from stowfast.wrappers import Wrapper
-from tests.mutants.stores import breaks
+from tests.mutants import breaks
 
 
 @breaks(streams.what_a_writer_takes_is_seen_whole_once_it_closes, streams.a_writer_that_fails_leaves_all_as_it_was)

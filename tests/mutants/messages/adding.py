@@ -13,7 +13,7 @@ from stowfast.stores.codec import decode, to_time
 from stowfast.testing.messages import adding as messages
 from stowfast.testing.messages import contexts
 from stowfast.wrappers import Wrapper
-from tests.mutants.stores import breaks
+from tests.mutants import breaks
 
 if TYPE_CHECKING:
     from stowfast.abc import Receipt

@@ -14,7 +14,7 @@ from stowfast.stores.messages.head_note import Note
 from stowfast.testing.messages import compaction, contexts, deletion
 from stowfast.testing.messages import watch as messages_watch
 from stowfast.wrappers import Wrapper
-from tests.mutants.stores import breaks
+from tests.mutants import breaks
 
 
 @breaks(contexts.count_says_how_many_can_be_read)

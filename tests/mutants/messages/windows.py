@@ -13,7 +13,7 @@ from stowfast.stores.messages.head_note import Note
 from stowfast.stores.messages.tool_calls import tool_calls, tool_results
 from stowfast.testing.messages import compaction
 from stowfast.testing.messages import windows as messages_windows
-from tests.mutants.stores import breaks
+from tests.mutants import breaks
 
 
 @breaks(messages_windows.a_window_is_cut_by_position_and_count)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from stowfast import ConflictError, DamagedError, NotFoundError, Tasks, TaskState
 from stowfast.stores.tasks.cache import Known
 from stowfast.testing.tasks import changes, damage, history, leases, lists, races, steps
+from tests.mutants import breaks
 from tests.mutants.artifacts.content import TrustsStates
 from tests.mutants.stores import (
     Alters,
@@ -17,7 +18,6 @@ from tests.mutants.stores import (
     ListsByName,
     LooksAndThenWrites,
     MixesLives,
-    breaks,
 )
 
 breaks(

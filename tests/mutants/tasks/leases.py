@@ -15,7 +15,8 @@ from stowfast.stores.codec import to_time
 from stowfast.stores.tasks.head_note import Note
 from stowfast.testing.tasks import leases, lists, races, retention, steps, workers
 from stowfast.wrappers import Wrapper
-from tests.mutants.stores import Alters, LooksAndThenWrites, breaks
+from tests.mutants import breaks
+from tests.mutants.stores import Alters, LooksAndThenWrites
 
 HOUR = timedelta(hours=1)
 
