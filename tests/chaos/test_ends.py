@@ -16,7 +16,7 @@ import pytest
 
 import stowfast
 from stowfast.backends.objects.backend import ObjectBackend
-from stowfast.backends.objects.protocol.load import look
+from stowfast.backends.objects.protocol.load import read_head
 from tests.chaos.test_real import start
 from tests.services.faulty_s3.server import FaultyS3
 
@@ -124,7 +124,7 @@ async def check(place: str, count: int) -> int:
         for number in range(SCRIPTS):
             found = await stores.messages.get_messages(f"{number}")
             assert [message["n"] for message in found] == list(range(count))
-            state = stores.backend._run(look(f"messages/{number}"))
+            state = stores.backend._run(read_head(f"messages/{number}"))
             sealed += sum(segment.count for segment in state.segments)
     return sealed
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from stowfast.abc import Head
-from stowfast.backends.objects.protocol.frames import Frame, Known, frame
-from stowfast.backends.objects.protocol.keys import place_of
+from stowfast.backends.objects.protocol.frames import Frame, Operation, frame
+from stowfast.backends.objects.protocol.keys import keys_of
 from stowfast.backends.objects.protocol.segment import Footer, build, unpack
 from stowfast.backends.objects.protocol.state import EXPIRING, GONE, LIVING, SegmentRef, State, encode_state
 
@@ -70,7 +70,7 @@ def write_head(content: Content) -> bytes:
             life=content["life"],
             commit=content["commit"],
             recent=tuple(content["recent"]),
-            operations=tuple(Known(**one) for one in content["operations"]),
+            operations=tuple(Operation(**one) for one in content["operations"]),
             segments=tuple(SegmentRef(**one) for one in content["segments"]),
             tail=tuple(frame_of(one) for one in content["tail"]),
             origin=content["origin"],
@@ -83,7 +83,7 @@ def write_head(content: Content) -> bytes:
 
 def content_of_head(state: State, size: int) -> Content:
     """Say what a head of so many bytes holds."""
-    stream, place = None, place_of(state.name)
+    stream, place = None, keys_of(state.name)
     if state.head is not None:
         stream = state.head._asdict()
         del stream["name"], stream["note"]

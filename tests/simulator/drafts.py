@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from stowfast.abc import Change, Receipt
-    from stowfast.backends.objects.protocol.requests import Steps, World
+    from stowfast.backends.objects.protocol.requests import Environment, Steps
     from stowfast.backends.objects.protocol.state import State
 
 __all__ = ["Outcomes", "WatchedDraft", "remembered", "tune", "watched"]
@@ -36,7 +36,7 @@ class WatchedDraft(Draft):
     def __init__(
         self,
         base: State,
-        world: World,
+        world: Environment,
         written: Mapping[str, int],
         buried: Collection[str] = frozenset(),
         *,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stowfast.abc import Receipt
-from stowfast.backends.objects.protocol.index import DIRECTORIES, lines_of
-from stowfast.backends.objects.protocol.keys import HEADS, place_of
+from stowfast.backends.objects.protocol.index import INDEXES, entries_of
+from stowfast.backends.objects.protocol.keys import HEADS, keys_of
 from stowfast.backends.objects.protocol.load import frames_of
 from stowfast.backends.objects.protocol.segment import parse_segment
 from stowfast.backends.objects.protocol.state import State, decode_state
@@ -18,7 +18,7 @@ from tests.simulator.model import Kept, Snapshot, ended, made
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from stowfast.backends.objects.protocol.frames import Frame, Known
+    from stowfast.backends.objects.protocol.frames import Frame, Operation
     from tests.simulator.scheduler import Scheduler
 
 __all__ = ["Judge"]
@@ -30,7 +30,7 @@ class Judge:
     def __init__(self, names: Sequence[str], bucket: Bucket, scheduler: Scheduler) -> None:
         self._bucket = bucket
         self._scheduler = scheduler
-        self._names = {place_of(name).head: name for name in names}
+        self._names = {keys_of(name).head: name for name in names}
         self.snapshots = {name: [Snapshot(0, 0, None, {}, {}, frozenset())] for name in names}
         self.states = {name: State(name) for name in names}
         self._referred: dict[str, frozenset[str]] = dict.fromkeys(names, frozenset())
@@ -46,7 +46,7 @@ class Judge:
     # What takes effect
 
     def put(self, key: str, stored: Stored) -> None:
-        if key.startswith(DIRECTORIES):
+        if key.startswith(INDEXES):
             self._check_directory(stored)
             return
         if not key.startswith(HEADS):
@@ -65,7 +65,7 @@ class Judge:
             raise Violation(f"a commit of {name!r} won against a head that it was not made from")
         draft.won = self._scheduler.step
         now = self._replayed(history[-1], draft, state.commit)
-        place = place_of(name)
+        place = keys_of(name)
         doomed = (*state.grave, *state.condemned)
         now = now._replace(number=state.commit, at=self._scheduler.step, doomed=now.doomed.union(doomed))
         referred = self._compare(name, state, now)
@@ -100,7 +100,7 @@ class Judge:
         return {(key, e_tag) for key in gone for e_tag in self._e_tags[key]}
 
     def _check_directory(self, stored: Stored) -> None:
-        back = self.swept & {(line.key, line.e_tag) for line in lines_of(stored.body)}
+        back = self.swept & {(line.key, line.e_tag) for line in entries_of(stored.body)}
         if back:
             raise Violation(f"a directory brings back the heads {back} of what was deleted and swept")
 
@@ -162,7 +162,7 @@ class Judge:
     def _compare(self, name: str, state: State, now: Snapshot) -> frozenset[str]:
         if state.head != now.head:
             raise Violation(f"the head of {name!r} is {state.head}, and should be {now.head}")
-        place = place_of(name)
+        place = keys_of(name)
         frames: list[Frame] = []
         referred = set()
         for ref in state.segments:
@@ -189,7 +189,7 @@ class Judge:
         return frozenset(referred)
 
     @staticmethod
-    def _compare_calls(name: str, operations: Sequence[Known], there: set[str | None], now: Snapshot) -> None:
+    def _compare_calls(name: str, operations: Sequence[Operation], there: set[str | None], now: Snapshot) -> None:
         window = remembered()
         if len(operations) > window:
             raise Violation(f"{name!r} remembers {len(operations)} calls")

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stowfast.backends.objects.protocol.commit import Committed, commit
 from stowfast.backends.objects.protocol.index import tidy
-from stowfast.backends.objects.protocol.keys import place_of, segment_file
+from stowfast.backends.objects.protocol.keys import keys_of, segment_file
 from stowfast.backends.objects.protocol.read import find_blob
-from stowfast.backends.objects.protocol.requests import Get, Limits, Pause, Put, World
-from stowfast.backends.objects.protocol.seal import crowded, due, limits_of, merge, seal
-from stowfast.backends.objects.protocol.sweep import bury, survey, sweep_stream
+from stowfast.backends.objects.protocol.requests import Environment, Get, Limits, Pause, Put
+from stowfast.backends.objects.protocol.seal import limits_of, merge, merge_candidates, needs_seal, seal
+from stowfast.backends.objects.protocol.sweep import delete_garbage, survey, sweep_stream
 from stowfast.errors import UnavailableError
 from tests.simulator.bucket import Violation
 from tests.simulator.scheduler import SPEEDS, Answer
@@ -38,7 +38,7 @@ class _Job(NamedTuple):
     answer: Answer
 
 
-class _Line:
+class CommitQueue:
     def __init__(self, name: str) -> None:
         self.name = name
         self.state: State | None = None
@@ -63,8 +63,8 @@ class Process:
         self.stubborn = random.random() < 0.15
         self._scheduler = scheduler
         self._gone, self.swept = judge.gone, judge.swept
-        self.world = World(self.now, ids, random.random, limits)
-        self._lines: dict[str, _Line] = {}
+        self.world = Environment(self.now, ids, random.random, limits)
+        self._lines: dict[str, CommitQueue] = {}
         self._written: dict[tuple[str, str], int] = {}
 
     def __str__(self) -> str:
@@ -96,7 +96,7 @@ class Process:
 
     def write_blob(self, name: str, blob: str, body: bytes) -> Steps[None]:
         known = self.known(name)
-        yield Put(place_of(name).blob(blob), body)
+        yield Put(keys_of(name).blob(blob), body)
         self._written[name, blob] = known.dropped if known is not None else 0
 
     def read_blob(self, name: str, blob: str) -> Steps[tuple[State, bytes | None]]:
@@ -104,7 +104,7 @@ class Process:
         self.learn(name, state)
         if not found:
             return state, None
-        body = yield Get(place_of(name).blob(blob))
+        body = yield Get(keys_of(name).blob(blob))
         if body is not None:
             return state, body.body
         state, found = yield from find_blob(name, self.known(name), blob, self.world)
@@ -122,10 +122,10 @@ class Process:
             if (yield from tidy(folder, self.world)):
                 self.swept.update(gone)
 
-    def _line(self, name: str) -> _Line:
-        return self._lines.get(name) or self._lines.setdefault(name, _Line(name))
+    def _line(self, name: str) -> CommitQueue:
+        return self._lines.get(name) or self._lines.setdefault(name, CommitQueue(name))
 
-    def _lead(self, line: _Line) -> Steps[None]:
+    def _lead(self, line: CommitQueue) -> Steps[None]:
         while True:
             yield Pause(0)  # others of this process may come along
             jobs, sealed = list(line.jobs), line.sealed
@@ -150,27 +150,27 @@ class Process:
             else:
                 self._settle(line, done, jobs)
 
-    def _settle(self, line: _Line, done: Committed, jobs: Sequence[_Job]) -> None:
+    def _settle(self, line: CommitQueue, done: Committed, jobs: Sequence[_Job]) -> None:
         line.buried.intersection_update(done.state.grave)
         self.learn(line.name, done.state)
         for job, outcome in zip(jobs, done.outcomes, strict=True):
             self._scheduler.give(job.answer, (outcome, getattr(done.outcomes, "draft", None)))
         for refused in done.refused:
-            self._background(bury(line.name, [segment_file(refused.life, ref.id) for ref in refused.refs]))
+            self._background(delete_garbage(line.name, [segment_file(refused.life, ref.id) for ref in refused.refs]))
         doomed = [file for file in done.state.grave if file not in line.buried and file not in line.burying]
         if doomed:
             line.burying.update(doomed)
             self._background(self._bury(line, doomed))
         state, limits = done.state, limits_of(done.state, self.world.limits)
-        if due(state, done.before, limits) and not line.sealing and not line.sealed:
+        if needs_seal(state, done.before, limits) and not line.sealing and not line.sealed:
             line.sealing = True
             self._background(self._seal(line, state))
-        crowd = crowded(state.segments, limits)
+        crowd = merge_candidates(state.segments, limits)
         if crowd and not line.merging and not line.sealed:
             line.merging = True
             self._background(self._merge(line, state, crowd))
 
-    def _seal(self, line: _Line, state: State) -> Steps[None]:
+    def _seal(self, line: CommitQueue, state: State) -> Steps[None]:
         sealed = None
         try:
             sealed = yield from seal(state, self.world)
@@ -178,7 +178,7 @@ class Process:
             line.sealing = False
         yield from self._hand_over(line, sealed)
 
-    def _merge(self, line: _Line, state: State, crowd: Sequence[SegmentRef]) -> Steps[None]:
+    def _merge(self, line: CommitQueue, state: State, crowd: Sequence[SegmentRef]) -> Steps[None]:
         merged = None
         try:
             merged = yield from merge(state, crowd, self.world)
@@ -186,16 +186,16 @@ class Process:
             line.merging = False
         yield from self._hand_over(line, merged)
 
-    def _hand_over(self, line: _Line, sealed: Sealed | None) -> Steps[None]:
+    def _hand_over(self, line: CommitQueue, sealed: Sealed | None) -> Steps[None]:
         if sealed is not None:
             line.sealed.append(sealed)
             if not line.led:
                 line.led = True
                 yield from self._lead(line)
 
-    def _bury(self, line: _Line, files: Sequence[str]) -> Steps[None]:
+    def _bury(self, line: CommitQueue, files: Sequence[str]) -> Steps[None]:
         try:
-            yield from bury(line.name, files)
+            yield from delete_garbage(line.name, files)
             line.buried.update(files)
         finally:
             line.burying.difference_update(files)

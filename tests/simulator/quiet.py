@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from stowfast.backends.objects.protocol.index import DIRECTORIES, lines_of
-from stowfast.backends.objects.protocol.keys import is_blob, place_at, place_of
+from stowfast.backends.objects.protocol.index import INDEXES, entries_of
+from stowfast.backends.objects.protocol.keys import is_blob, keys_at, keys_of
 from tests.simulator.bucket import Violation
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _VALUE: Final = re.compile(rb"<<[0-9a-f]+>>")
 
 def check_quiet(bucket: Bucket, names: Sequence[str], judge: Judge) -> None:
     """Raise a Violation where something is left that nothing refers to, or a byte of what was removed."""
-    heads = {place_of(name).head: name for name in names}
+    heads = {keys_of(name).head: name for name in names}
     referred = {key for name in names for key in judge.referred(name)}
     living = set()
     for name in names:
@@ -35,9 +35,9 @@ def check_quiet(bucket: Bucket, names: Sequence[str], judge: Judge) -> None:
             body = b"" if is_blob(key) else judge.bytes_of(key)
         elif _is_nameless(key, bucket):
             continue
-        elif key.startswith(DIRECTORIES):
-            body = b"".join(line.header for line in lines_of(stored.body))
-            stale = [line.key for line in lines_of(stored.body) if bucket.objects[line.key].token.e_tag != line.e_tag]
+        elif key.startswith(INDEXES):
+            body = b"".join(line.header for line in entries_of(stored.body))
+            stale = [line.key for line in entries_of(stored.body) if bucket.objects[line.key].token.e_tag != line.e_tag]
             if stale:
                 raise Violation(f"{key} has what the heads {stale} do not say any more")
         else:
@@ -49,5 +49,5 @@ def check_quiet(bucket: Bucket, names: Sequence[str], judge: Judge) -> None:
 
 def _is_nameless(key: str, bucket: Bucket) -> bool:
     """Say whether nothing tells whose data this is: the name is too long for a key, and has no head. A known limit."""
-    place = place_at(key)
+    place = keys_at(key)
     return place is not None and place.name is None and place.head not in bucket.objects

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest.mock import patch
 
 from stowfast.backends.objects.protocol import commit, draft, sweep
-from stowfast.backends.objects.protocol.keys import place_of
+from stowfast.backends.objects.protocol.keys import keys_of
 from stowfast.backends.objects.protocol.requests import ABSENT, Delete, Pause, Put
 from stowfast.errors import UnavailableError
 from tests.simulator import process
@@ -103,13 +103,13 @@ def _unborn_is_past() -> AbstractContextManager[Any]:
 @contextmanager
 def _grave_cleared_too_early() -> Iterator[None]:
     """What should have been deleted is forgotten, whether or not there was an answer."""
-    bury = sweep.bury
+    delete_garbage = sweep.delete_garbage
 
-    def bury_blindly(*args: Any) -> Steps[None]:
+    def delete_blindly(*args: Any) -> Steps[None]:
         with suppress(UnavailableError):
-            yield from bury(*args)
+            yield from delete_garbage(*args)
 
-    with patch.object(sweep, "bury", bury_blindly), patch.object(process, "bury", bury_blindly):
+    with patch.object(sweep, "delete_garbage", delete_blindly), patch.object(process, "delete_garbage", delete_blindly):
         yield
 
 
@@ -233,7 +233,7 @@ def _head_deleted() -> AbstractContextManager[Any]:
     def replace_and_tidy(state: State, written: State, world: Any) -> Steps[tuple[bool | None, State]]:
         done, seen = yield from replace(state, written, world)
         if done and written.head is None:
-            yield Delete((place_of(state.name).head,))
+            yield Delete((keys_of(state.name).head,))
         return done, seen
 
     return patch.object(commit, "replace", replace_and_tidy)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from stowfast.abc import ALL, Backend, Change, Head, Listing, Query, Receipt, Slice, Swept, Window
 from stowfast.backends.objects.cache import Cache
 from stowfast.backends.objects.clock import StoreClock
-from stowfast.backends.objects.commit_queue import Lines
+from stowfast.backends.objects.commit_queue import CommitQueues
 from stowfast.backends.objects.driver.examine import examine
 from stowfast.backends.objects.driver.opening import open_store
 from stowfast.backends.objects.driver.options import SCHEMES
@@ -22,12 +22,12 @@ from stowfast.backends.objects.driver.probe import self_test
 from stowfast.backends.objects.driver.transfers import Upload, download, let_go
 from stowfast.backends.objects.protocol.draft import BLOB
 from stowfast.backends.objects.protocol.index import tidy
-from stowfast.backends.objects.protocol.keys import place_of
+from stowfast.backends.objects.protocol.keys import keys_of
 from stowfast.backends.objects.protocol.listing import heads, listing
-from stowfast.backends.objects.protocol.load import look
+from stowfast.backends.objects.protocol.load import read_head
 from stowfast.backends.objects.protocol.read import find_blob, read
-from stowfast.backends.objects.protocol.requests import World
-from stowfast.backends.objects.protocol.sweep import Litter, survey, sweep_stream
+from stowfast.backends.objects.protocol.requests import Environment
+from stowfast.backends.objects.protocol.sweep import SweepItem, survey, sweep_stream
 from stowfast.blocking import begin, in_thread, outcome, settle
 from stowfast.cursors import parse_cursor
 from stowfast.errors import DamagedError, InvalidError, NotFoundError, StowfastError, UnavailableError
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterator, Sequence
 
     from stowfast.backends.objects.driver.examine import Finding
-    from stowfast.backends.objects.driver.store import ObjectStore
+    from stowfast.backends.objects.driver.store import BucketClient
     from stowfast.backends.objects.protocol.requests import Steps
 
 __all__ = ["ObjectBackend"]
@@ -73,14 +73,14 @@ class ObjectBackend(Backend):
 
     in_place = True
 
-    def __init__(self, store: ObjectStore) -> None:
+    def __init__(self, store: BucketClient) -> None:
         self._store = store
-        self._world = World(clock, new_id, random.random, pace=store.pace)
+        self._world = Environment(clock, new_id, random.random, pace=store.pace)
         self._cache = Cache(store.perform)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="stowfast-objects")
         # Threads of their own: a commit may have to wait for its turn, and no read should wait for that.
         self._leaders = ThreadPoolExecutor(_PACED_LEADERS if store.pace else _THREADS, "stowfast-commit")
-        self._lines = Lines(self._run, self._leaders, self._threads, self._world, store.pace)
+        self._lines = CommitQueues(self._run, self._leaders, self._threads, self._world, store.pace)
         self._clock = StoreClock(self._run)
         self._tested = False
         self._testing = threading.Lock()
@@ -134,7 +134,7 @@ class ObjectBackend(Backend):
             self._check_open()
             news = self._lines.subscribe(stream)
             try:
-                state = await self._do(look(stream, self._lines.known(stream)))
+                state = await self._do(read_head(stream, self._lines.known(stream)))
                 self._lines.learn(stream, state)
                 head = living(state.head, clock())
                 if (head.incarnation if head else None, head.next if head else 0) != (incarnation, next):
@@ -153,7 +153,7 @@ class ObjectBackend(Backend):
         self._check_open()
         known = self._lines.known(stream)
         file, size = new_id(), 0
-        upload = Upload(self._store, place_of(stream).blob(file))
+        upload = Upload(self._store, keys_of(stream).blob(file))
         under_way: Future[Any] = begin(self._threads, self.test)
         try:
             # One piece is handed to the driver while the next one is made.
@@ -184,7 +184,7 @@ class ObjectBackend(Backend):
         self._check_open()
         # The body is asked for beside the head that says whether it may be shown: one round trip instead of two. A
         # blob that is not there now, and never comes back, is not there for whatever head was read meanwhile either.
-        body = begin(self._threads, self._download, place_of(stream).blob(blob), start, stop)
+        body = begin(self._threads, self._download, keys_of(stream).blob(blob), start, stop)
         try:
             state, found = await self._do(find_blob(stream, self._lines.known(stream), blob, self._world))
             self._lines.learn(stream, state)
@@ -216,7 +216,7 @@ class ObjectBackend(Backend):
         if not _SHORTEST_LINK <= expires <= _LONGEST_LINK:
             raise InvalidError(f"expires={expires!s}: a link lives from a second to seven days")
         self._check_open()
-        url = await in_thread(self._threads, self._store.sign, place_of(stream).blob(blob), expires)
+        url = await in_thread(self._threads, self._store.sign, keys_of(stream).blob(blob), expires)
         state, found = await self._do(find_blob(stream, self._lines.known(stream), blob, self._world))
         self._lines.learn(stream, state)
         if not found:
@@ -230,7 +230,7 @@ class ObjectBackend(Backend):
     async def sweep(self, *, dry_run: bool = False) -> Swept:
         litter, folders = await self._do(survey())
 
-        def sweep_one(one: Litter) -> Swept | StowfastError:
+        def sweep_one(one: SweepItem) -> Swept | StowfastError:
             try:
                 return self._run(sweep_stream(one, self._world, dry_run=dry_run))
             except StowfastError as error:

@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from stowfast.backends.objects.protocol.index import DIRECTORIES
+from stowfast.backends.objects.protocol.index import INDEXES
 from stowfast.backends.objects.protocol.keys import DATA, is_blob
 from stowfast.backends.objects.protocol.requests import UNCHANGED, All, Get, Object, Put, Token, drive
 
@@ -47,7 +47,7 @@ class Cache:
         """Perform one request."""
         if isinstance(request, All):
             return self._all(request)
-        if isinstance(request, Get) and request.key.startswith(DIRECTORIES):
+        if isinstance(request, Get) and request.key.startswith(INDEXES):
             return self._directory(request)
         if not isinstance(request, Get) or not _is_segment(request):
             return self._perform(request)

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from stowfast.backends.objects.maintenance import Upkeep, Work
+from stowfast.backends.objects.maintenance import Maintenance, Work
 from stowfast.backends.objects.protocol.commit import Committed, commit
 from stowfast.blocking import wake
 from stowfast.errors import StowfastError, UnavailableError
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar
 
     from stowfast.abc import Change, Receipt
-    from stowfast.backends.objects.protocol.requests import Steps, World
+    from stowfast.backends.objects.protocol.requests import Environment, Steps
     from stowfast.backends.objects.protocol.state import State
 
     R = TypeVar("R")
 
-__all__ = ["Lines"]
+__all__ = ["CommitQueues"]
 
 _KNOWN: Final = 1_024
 _WARM: Final = 60.0
@@ -41,16 +41,16 @@ class _Job(NamedTuple):
     answer: Future[Receipt]
 
 
-class _Line:
+class CommitQueue:
     """One stream."""
 
-    def __init__(self, name: str, work: Work, put_to_use: Callable[[_Line], None]) -> None:
+    def __init__(self, name: str, work: Work, put_to_use: Callable[[CommitQueue], None]) -> None:
         self.name = name
         self.state: State | None = None
         self.jobs: deque[_Job] = deque()
         self.waiting: list[Future[bool]] = []
         self.led = self.leading = False
-        self.upkeep = Upkeep(name, work, lambda: put_to_use(self))
+        self.upkeep = Maintenance(name, work, lambda: put_to_use(self))
         self.committed_at = self.seen_at = float("-inf")
 
     @property
@@ -58,7 +58,7 @@ class _Line:
         return not (self.jobs or self.waiting or self.led) and self.upkeep.idle
 
 
-class Lines:
+class CommitQueues:
     """The streams that this process has to do with.
 
     Concurrent commits to one stream are made together: one thread leads, and takes along whoever has come
@@ -67,14 +67,14 @@ class Lines:
     """
 
     def __init__(
-        self, run: Callable[[Steps[Any]], Any], leaders: Executor, helpers: Executor, world: World, pace: float
+        self, run: Callable[[Steps[Any]], Any], leaders: Executor, helpers: Executor, world: Environment, pace: float
     ) -> None:
         self._run = run
         self._leaders = leaders
         self._work = Work(run, helpers, world)
         self._world = world
         self._pace = pace
-        self._lines: OrderedDict[str, _Line] = OrderedDict()
+        self._lines: OrderedDict[str, CommitQueue] = OrderedDict()
         self._lock = threading.Lock()
         self._came = threading.Condition(self._lock)
         self._written: OrderedDict[tuple[str, str], int] = OrderedDict()
@@ -147,10 +147,10 @@ class Lines:
             if line.upkeep.pending:
                 self._put_to_use(line)
 
-    def _line(self, name: str) -> _Line:
+    def _line(self, name: str) -> CommitQueue:
         line = self._lines.get(name)
         if line is None:
-            line = self._lines[name] = _Line(name, self._work, self._put_to_use)
+            line = self._lines[name] = CommitQueue(name, self._work, self._put_to_use)
             if len(self._lines) > _KNOWN:
                 for other in list(self._lines.values())[: _KNOWN // 8]:
                     if other.idle and other is not line:
@@ -159,13 +159,13 @@ class Lines:
         return line
 
     @staticmethod
-    def _learn(line: _Line, state: State) -> None:
+    def _learn(line: CommitQueue, state: State) -> None:
         known = line.state
         if known is None or state.token is None or known.token is None or state.commit >= known.commit:
             line.state = state
             line.seen_at = time.monotonic()
 
-    def _lead(self, line: _Line) -> None:
+    def _lead(self, line: CommitQueue) -> None:
         with self._lock:
             if line.leading:  # an executor may run what it said it could not
                 return
@@ -198,7 +198,7 @@ class Lines:
             line.committed_at = time.monotonic()
             self._gather(line, len(jobs), line.committed_at - began)
 
-    def _take(self, line: _Line) -> list[_Job]:
+    def _take(self, line: CommitQueue) -> list[_Job]:
         jobs, size = [], 0
         while line.jobs and size < _TOGETHER:
             job = line.jobs.popleft()
@@ -207,13 +207,13 @@ class Lines:
                 size += sum(map(len, job.change.entries))
         return jobs
 
-    def _settle(self, line: _Line, done: Committed, jobs: Sequence[_Job]) -> None:
+    def _settle(self, line: CommitQueue, done: Committed, jobs: Sequence[_Job]) -> None:
         with self._lock:
             self._learn(line, done.state)
         self._answer(line, jobs, done.outcomes)
         line.upkeep.follow(done)
 
-    def _answer(self, line: _Line, jobs: Sequence[_Job], outcomes: Sequence[Receipt | StowfastError]) -> None:
+    def _answer(self, line: CommitQueue, jobs: Sequence[_Job], outcomes: Sequence[Receipt | StowfastError]) -> None:
         with self._lock:
             waiting, line.waiting = line.waiting, []
         for job, outcome in zip(jobs, outcomes, strict=True):
@@ -225,7 +225,7 @@ class Lines:
                 job.answer.set_result(outcome)
         wake(waiting)
 
-    def _put_to_use(self, line: _Line) -> None:
+    def _put_to_use(self, line: CommitQueue) -> None:
         """Leave new segments to the next commit, for which they cost nothing; at the end make one of their own."""
         with self._lock:
             if line.led or not self._closed:
@@ -236,7 +236,7 @@ class Lines:
         except RuntimeError:
             self._lead(line)
 
-    def _gather(self, line: _Line, answered: int, took: float) -> None:
+    def _gather(self, line: CommitQueue, answered: int, took: float) -> None:
         """Let those who were answered ask again, where others wait already: or two halves of a crowd would take turns.
 
         Nobody waits for it longer than a twentieth of a commit, and who is alone not at all.
@@ -246,7 +246,7 @@ class Lines:
                 crowd = len(line.jobs) + answered
                 self._came.wait_for(lambda: len(line.jobs) >= crowd, _GATHERING * took)
 
-    def _keep_pace(self, line: _Line) -> None:
+    def _keep_pace(self, line: CommitQueue) -> None:
         left = line.committed_at + self._pace - time.monotonic()
         if left > 0:
             time.sleep(left)

@@ -9,8 +9,8 @@ from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stowfast.backends.objects.protocol.keys import segment_file
-from stowfast.backends.objects.protocol.seal import crowded, due, limits_of, merge, seal
-from stowfast.backends.objects.protocol.sweep import bury
+from stowfast.backends.objects.protocol.seal import limits_of, merge, merge_candidates, needs_seal, seal
+from stowfast.backends.objects.protocol.sweep import delete_garbage
 from stowfast.errors import StowfastError
 
 if TYPE_CHECKING:
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from stowfast.backends.objects.protocol.commit import Committed
-    from stowfast.backends.objects.protocol.requests import Steps, World
+    from stowfast.backends.objects.protocol.requests import Environment, Steps
     from stowfast.backends.objects.protocol.seal import Sealed
     from stowfast.backends.objects.protocol.state import State
 
-__all__ = ["Upkeep", "Work"]
+__all__ = ["Maintenance", "Work"]
 
 _log = logging.getLogger(__name__)
 
@@ -40,10 +40,10 @@ class Work(NamedTuple):
     run: Callable[[Steps[Any]], Any]
     """Performs the protocol."""
     helpers: Executor
-    world: World
+    world: Environment
 
 
-class Upkeep:
+class Maintenance:
     """The upkeep of one stream: one seal and one merge at a time. Nobody waits for it, except who would outrun it.
 
     Args:
@@ -91,9 +91,9 @@ class Upkeep:
         """Begin what a commit has made due."""
         state = done.state
         limits = limits_of(state, self._work.world.limits)
-        seals = due(state, done.before, limits)
+        seals = needs_seal(state, done.before, limits)
         # Asked once for each new row of segments: what cannot be merged, say as it is damaged, is not tried for ever.
-        crowd = crowded(state.segments, limits) if state.segments != done.before.segments else ()
+        crowd = merge_candidates(state.segments, limits) if state.segments != done.before.segments else ()
         with self._lock:
             free = not self._sealed and time.monotonic() >= self._rests_until
             if seals := seals and free and self._sealing is None:
@@ -111,7 +111,7 @@ class Upkeep:
             self._begin(self._bury, doomed)
         for refused in done.refused:
             files = [segment_file(refused.life, ref.id) for ref in refused.refs]
-            self._begin(self._work.run, bury(self._name, files))
+            self._begin(self._work.run, delete_garbage(self._name, files))
 
     def _seal(self, state: State) -> None:
         ended = self._sealing
@@ -149,7 +149,7 @@ class Upkeep:
 
     def _bury(self, files: Sequence[str]) -> None:
         try:
-            self._work.run(bury(self._name, files))
+            self._work.run(delete_garbage(self._name, files))
             with self._lock:
                 self._buried.update(files)
         finally:

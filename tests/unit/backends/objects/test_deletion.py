@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import stowfast
-from stowfast.backends.objects.protocol.index import DIRECTORIES, lines_of
+from stowfast.backends.objects.protocol.index import INDEXES, entries_of
 from stowfast.backends.objects.protocol.requests import Token
 from stowfast.backends.objects.protocol.state import decode_state
 from tests.services.faulty_s3.server import Fault, FaultyS3
@@ -42,7 +42,7 @@ def stores_of(server: FaultyS3) -> AbstractAsyncContextManager[stowfast.Stores]:
 def told(body: bytes) -> bool:
     """Whether the secret is in these bytes, plain, in one of a segment's compressed blocks, or in a directory."""
     if body.startswith(b"SFI"):
-        body = b"".join(line.header for line in lines_of(body))
+        body = b"".join(line.header for line in entries_of(body))
     start = body.find(b"\x78\x9c")
     while start >= 0:
         with suppress(zlib.error):
@@ -63,7 +63,7 @@ def ever_held(server: FaultyS3) -> set[str]:
 
 def assert_only_tombstones(server: FaultyS3, *names: str) -> None:
     assert holding(server) == []
-    kept = [key for key in server.objects if not key.startswith(DIRECTORIES)]
+    kept = [key for key in server.objects if not key.startswith(INDEXES)]
     assert sorted(kept) == sorted(f"h/{name}" for name in names)
     for name in names:
         state = decode_state(name, server.objects[f"h/{name}"], Token("any", None))

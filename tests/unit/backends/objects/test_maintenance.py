@@ -13,7 +13,7 @@ import pytest
 import stowfast
 from stowfast.backends.objects import maintenance
 from stowfast.backends.objects.backend import ObjectBackend
-from stowfast.backends.objects.protocol.load import look
+from stowfast.backends.objects.protocol.load import read_head
 from tests.services.faulty_s3.server import Fault, FaultyS3
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ async def test_closing_puts_to_use_what_was_written(server: FaultyS3) -> None:
             await stores.messages.add_message("c", {"n": number, "text": KB})
     async with stowfast.open(url(server)) as stores:
         assert isinstance(stores.backend, ObjectBackend)
-        state = stores.backend._run(look("messages/c"))
+        state = stores.backend._run(read_head("messages/c"))
         assert sum(segment.count for segment in state.segments) > 0
         assert [message["n"] for message in await stores.messages.get_messages("c")] == list(range(70))
         segments = [key for key in server.objects if key.startswith("d/")]
@@ -123,7 +123,7 @@ async def test_upkeep_that_breaks_is_nobodys_business(server: FaultyS3, monkeypa
         raise ZeroDivisionError
 
     async with stowfast.open(url(server)) as stores:
-        monkeypatch.setattr(maintenance, "due", broken)
+        monkeypatch.setattr(maintenance, "needs_seal", broken)
         for number in range(3):
             with suppress(stowfast.UnavailableError):
                 await asyncio.wait_for(stores.messages.add_message("c", {"n": number}), 10)

@@ -23,7 +23,7 @@ SIZE = 5 * MB + 1000
 BODY, OTHER = Random(7).randbytes(SIZE), Random(8).randbytes(SIZE)
 
 
-class Place:
+class StreamKeys:
     """A place whose stored bytes can be changed from without."""
 
     def __init__(self, url: str) -> None:
@@ -34,7 +34,7 @@ class Place:
         raise NotImplementedError
 
 
-class File(Place):
+class File(StreamKeys):
     def __init__(self, path: Path) -> None:
         super().__init__(f"sqlite:///{path}")
         self.path = path
@@ -55,7 +55,7 @@ class File(Place):
             connection.execute("DELETE FROM chunks WHERE blob = ? AND length(data) = 0", (blob,))
 
 
-class Bucket(Place):
+class Bucket(StreamKeys):
     def __init__(self, server: FaultyS3) -> None:
         super().__init__(f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true")
         self.server = server
@@ -70,7 +70,7 @@ class Bucket(Place):
 
 
 @pytest.fixture(params=["sqlite", "s3"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StreamKeys]:
     if request.param == "sqlite":
         yield File(tmp_path / "place.db")
         return
@@ -104,7 +104,7 @@ async def by_file(stores: stowfast.Stores, name: str, start: int, stop: int) -> 
 
 
 @pytest.mark.parametrize("at", [0, MB - 1, MB, 3 * MB + 77, SIZE - 1])
-async def test_a_byte_that_was_changed(place: Place, at: int) -> None:
+async def test_a_byte_that_was_changed(place: StreamKeys, at: int) -> None:
     async with stowfast.open(place.url) as stores:
         await stores.artifacts.create(Artifact(artifact_id="a", content=BODY))
         await asyncio.to_thread(place.spoil, "a", flipped(at))
@@ -122,7 +122,7 @@ async def test_a_byte_that_was_changed(place: Place, at: int) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, MB, 5 * MB, SIZE - 1])
-async def test_a_body_that_was_cut(place: Place, size: int) -> None:
+async def test_a_body_that_was_cut(place: StreamKeys, size: int) -> None:
     async with stowfast.open(place.url) as stores:
         await stores.artifacts.create(Artifact(artifact_id="a", content=BODY))
         await asyncio.to_thread(place.spoil, "a", lambda body: body[:size])
@@ -137,7 +137,7 @@ async def test_a_body_that_was_cut(place: Place, size: int) -> None:
                 assert await part(stores, "a", 0, stop) == BODY[:stop]
 
 
-async def test_a_body_that_has_grown(place: Place) -> None:
+async def test_a_body_that_has_grown(place: StreamKeys) -> None:
     async with stowfast.open(place.url) as stores:
         await stores.artifacts.create(Artifact(artifact_id="a", content=BODY))
         await asyncio.to_thread(place.spoil, "a", lambda body: body + b"more")
@@ -145,7 +145,7 @@ async def test_a_body_that_has_grown(place: Place) -> None:
         assert await part(stores, "a", SIZE - 1, SIZE + 4) == BODY[-1:]
 
 
-async def test_a_body_that_is_gone(place: Place) -> None:
+async def test_a_body_that_is_gone(place: StreamKeys) -> None:
     async with stowfast.open(place.url) as stores:
         await stores.artifacts.create(Artifact(artifact_id="a", content=BODY))
         await asyncio.to_thread(place.spoil, "a", lambda _: None)
@@ -154,7 +154,7 @@ async def test_a_body_that_is_gone(place: Place) -> None:
                 await call
 
 
-async def test_bodies_that_were_exchanged(place: Place) -> None:
+async def test_bodies_that_were_exchanged(place: StreamKeys) -> None:
     async with stowfast.open(place.url) as stores:
         await stores.artifacts.create(Artifact(artifact_id="a", content=BODY))
         await asyncio.to_thread(place.spoil, "a", lambda _: OTHER)
@@ -163,7 +163,7 @@ async def test_bodies_that_were_exchanged(place: Place) -> None:
                 await call
 
 
-async def test_damage_of_one_version_is_none_of_another(place: Place) -> None:
+async def test_damage_of_one_version_is_none_of_another(place: StreamKeys) -> None:
     async with stowfast.open(place.url) as stores:
         await stores.artifacts.create(Artifact(artifact_id="a", content=BODY))
         await asyncio.to_thread(place.spoil, "a", flipped(5))

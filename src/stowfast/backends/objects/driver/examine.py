@@ -12,7 +12,7 @@ from stowfast.errors import StowfastError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from stowfast.backends.objects.driver.store import ObjectStore
+    from stowfast.backends.objects.driver.store import BucketClient
 
 __all__ = ["Finding", "examine"]
 
@@ -23,7 +23,7 @@ _ROUNDS: Final = 50
 _WRITERS: Final = 8
 
 
-def examine(store: ObjectStore, *, race_too: bool) -> Iterator[Finding]:
+def examine(store: BucketClient, *, race_too: bool) -> Iterator[Finding]:
     """Ask a store what the self-test asks, whoever has passed it before. Blocking, and leaves nothing behind.
 
     Args:
@@ -46,7 +46,7 @@ def examine(store: ObjectStore, *, race_too: bool) -> Iterator[Finding]:
         yield _race(store)
 
 
-def _race(store: ObjectStore) -> Finding:
+def _race(store: BucketClient) -> Finding:
     sentence = f"lets exactly one of {_WRITERS} writers win, {2 * _ROUNDS} times"
     try:
         raced = store.run(race(secrets.token_hex(8), rounds=_ROUNDS, writers=_WRITERS, pace=store.pace))

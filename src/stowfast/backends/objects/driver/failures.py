@@ -31,7 +31,7 @@ from stowfast.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["FAILURES", "BehindEndError", "Place", "Scrub", "unconditional"]
+__all__ = ["FAILURES", "Address", "BehindEndError", "Scrub", "unconditional"]
 
 FAILURES: Final = (BaseError, OSError, ValueError, NotImplementedError)
 """What the driver raises. Anything else is a mistake of ours."""
@@ -97,7 +97,7 @@ class Scrub:
         return text
 
 
-class Place:
+class Address:
     """Where a store is, and what its failures mean there.
 
     Args:

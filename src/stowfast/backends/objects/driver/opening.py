@@ -8,10 +8,10 @@ from urllib.parse import unquote
 
 from stowfast.backends.objects.driver.amazon import Amazon
 from stowfast.backends.objects.driver.azure import Azure
-from stowfast.backends.objects.driver.failures import FAILURES, Place
+from stowfast.backends.objects.driver.failures import FAILURES, Address
 from stowfast.backends.objects.driver.google import Google
 from stowfast.backends.objects.driver.options import SCHEMES, Options, parse_options
-from stowfast.backends.objects.driver.store import ObjectStore
+from stowfast.backends.objects.driver.store import BucketClient
 from stowfast.errors import InvalidError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,220}[A-Za-z0-9]")
 _LONGEST_PREFIX: Final = 256
 
 
-def open_store(url: str, **options: Any) -> ObjectStore:
+def open_store(url: str, **options: Any) -> BucketClient:
     """Make a store from a URL without query and the options beside it, which may be strings. Sends no request.
 
     Raises:
@@ -37,10 +37,10 @@ def open_store(url: str, **options: Any) -> ObjectStore:
     given = parse_options(scheme, options)
     cloud = _CLOUDS[scheme](bucket, prefix, given)
     address = f"{scheme}://{bucket}{f'/{prefix}' if prefix else ''}"
-    place = Place(address, cloud.endpoint, cloud.secrets, cloud.remedy)
+    place = Address(address, cloud.endpoint, cloud.secrets, cloud.remedy)
     pace = given.pace if given.pace is not None else cloud.pace
     try:
-        return ObjectStore(
+        return BucketClient(
             place, cloud.connect, timeout=given.timeout, storage_class=given.storage_class, pace=pace,
             anonymous=given.anonymous,
         )  # fmt: skip

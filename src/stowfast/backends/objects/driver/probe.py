@@ -17,7 +17,7 @@ from stowfast.errors import StowfastError, UnsupportedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from stowfast.backends.objects.driver.store import ObjectStore
+    from stowfast.backends.objects.driver.store import BucketClient
     from stowfast.backends.objects.protocol.requests import Steps
 
     _Form = Callable[[Token], Token]
@@ -72,7 +72,7 @@ class _UnfitError(Exception):
     """What a store does that it must not."""
 
 
-def self_test(store: ObjectStore) -> Probed:
+def self_test(store: BucketClient) -> Probed:
     """Let a store pass the self-test, once in a process, and set how it takes ETags.
 
     Warns where the bucket keeps what is overwritten and deleted.

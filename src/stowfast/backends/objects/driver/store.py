@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 import obstore
 from obstore.exceptions import NotModifiedError
 
-from stowfast.backends.objects.driver.failures import FAILURES, Place, unconditional
+from stowfast.backends.objects.driver.failures import FAILURES, Address, unconditional
 from stowfast.backends.objects.driver.removal import Remover
 from stowfast.backends.objects.protocol.requests import (
     ABSENT,
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
     from stowfast.backends.objects.driver.service import Connect
 
-__all__ = ["PART", "ObjectStore"]
+__all__ = ["PART", "BucketClient"]
 
 R = TypeVar("R")
 
@@ -71,7 +71,7 @@ _ONCE: Final = timedelta(0)
 _LONGEST_CONDITIONAL: Final = 10.0
 
 
-class ObjectStore:
+class BucketClient:
     """A bucket, or what lies below a prefix of one. Keys are relative to that.
 
     Every method blocks and may be called from several threads at once.
@@ -88,7 +88,7 @@ class ObjectStore:
 
     def __init__(
         self,
-        place: Place,
+        place: Address,
         connect: Connect,
         *,
         timeout: float = 30.0,

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Self
 
 from stowfast.backends.objects.driver.failures import FAILURES, BehindEndError, unconditional
-from stowfast.backends.objects.driver.store import PART, ObjectStore
+from stowfast.backends.objects.driver.store import PART, BucketClient
 from stowfast.backends.objects.protocol.requests import Delete, Get, Put
 from stowfast.errors import NotFoundError, StowfastError, UnavailableError
 
@@ -39,7 +39,7 @@ class Upload:
         UnavailableError: no answer. Nothing refers to the key yet: begin anew under another one.
     """
 
-    def __init__(self, store: ObjectStore, key: str) -> None:
+    def __init__(self, store: BucketClient, key: str) -> None:
         self._store = store
         self._key = key
         self._held = bytearray()
@@ -128,7 +128,7 @@ class Upload:
 
 
 def download(
-    store: ObjectStore, key: str, *, start: int = 0, stop: int | None = None
+    store: BucketClient, key: str, *, start: int = 0, stop: int | None = None
 ) -> Generator[bytes, None, None] | None:
     """Return the bytes `start <= offset < stop` of a key in pieces of about 1 MiB. None: there is no such key.
 
@@ -166,7 +166,7 @@ def _nothing() -> Generator[bytes, None, None]:
 
 
 def _pieces(
-    store: ObjectStore, key: str, start: int, stop: int | None, result: obstore.GetResult
+    store: BucketClient, key: str, start: int, stop: int | None, result: obstore.GetResult
 ) -> Generator[bytes, None, None]:
     offset = start
     stop = result.meta["size"] if stop is None else min(stop, result.meta["size"])

@@ -11,8 +11,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stowfast.backends.objects.protocol.draft import Draft
-from stowfast.backends.objects.protocol.keys import place_of
-from stowfast.backends.objects.protocol.load import VanishedError, frame_at, look, look_again
+from stowfast.backends.objects.protocol.keys import keys_of
+from stowfast.backends.objects.protocol.load import VanishedError, frame_at, read_head, reread_head
 from stowfast.backends.objects.protocol.requests import ABSENT, Delete, Pause, Put
 from stowfast.backends.objects.protocol.state import State, encode_state
 from stowfast.errors import StowfastError, UnavailableError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from stowfast.abc import Change, Receipt
-    from stowfast.backends.objects.protocol.requests import Steps, World
+    from stowfast.backends.objects.protocol.requests import Environment, Steps
     from stowfast.backends.objects.protocol.seal import Sealed
 
 __all__ = ["Committed", "commit", "replace"]
@@ -49,7 +49,7 @@ def commit(
     name: str,
     known: State | None,
     changes: Sequence[Change],
-    world: World,
+    world: Environment,
     *,
     written: Mapping[str, int] = MappingProxyType({}),
     buried: Collection[str] = frozenset(),
@@ -75,7 +75,7 @@ def commit(
     # Of a PUT that was refused, entries in the log tell later whether it was made. A change without any had better not
     # be made from a head that others replaced a hundred commits ago.
     asked = known is None or (known.token is not None and (stale or not all(change.entries for change in changes)))
-    state = known if known is not None and not asked else (yield from look(name, known))
+    state = known if known is not None and not asked else (yield from read_head(name, known))
     began, lost, incomplete = world.now(), 0, ""
     while True:
         draft = Draft(state, world, written, buried, incomplete=incomplete == state.id)
@@ -86,11 +86,11 @@ def commit(
             # Another head was written since; or else only those calls fail that need what is gone.
             yield from _discard(draft)
             incomplete = state.id
-            state, asked = (yield from look(name, state)), True
+            state, asked = (yield from read_head(name, state)), True
             continue
         if draft.unsure and not asked:
             yield from _discard(draft)
-            state, asked = (yield from look(name, state)), True
+            state, asked = (yield from read_head(name, state)), True
             continue
         if not draft.changed:
             yield from _discard(draft)
@@ -108,7 +108,7 @@ def commit(
         yield Pause(max(world.pace, world.random() * min(_LONGEST_PAUSE, 0.02 * 2**lost)))
 
 
-def replace(state: State, written: State, world: World) -> Steps[tuple[bool | None, State]]:
+def replace(state: State, written: State, world: Environment) -> Steps[tuple[bool | None, State]]:
     """Put one head in the place of another, and return the head as it is now.
 
     True: it is done; others may have come since. False: it is not and never will be, for another head took its place.
@@ -117,7 +117,7 @@ def replace(state: State, written: State, world: World) -> Steps[tuple[bool | No
     Raises:
         UnavailableError: it may have been done, or may be yet.
     """
-    put = Put(place_of(state.name).head, encode_state(written), ABSENT if state.token is None else state.token)
+    put = Put(keys_of(state.name).head, encode_state(written), ABSENT if state.token is None else state.token)
     began, tries = world.now(), 0
     while True:
         try:
@@ -125,7 +125,7 @@ def replace(state: State, written: State, world: World) -> Steps[tuple[bool | No
             if token is not None:
                 return True, written._replace(token=token)
             tries += 1
-            seen = yield from look(state.name, state)
+            seen = yield from read_head(state.name, state)
             if seen.id != state.id:
                 return (yield from _was_made(state, written, seen))
         except StowfastError as error:
@@ -163,14 +163,14 @@ def _was_made(state: State, written: State, seen: State) -> Steps[tuple[bool | N
         try:
             found = yield from frame_at(seen, position)
         except VanishedError as error:
-            seen = yield from look_again(seen, error)
+            seen = yield from reread_head(seen, error)
             continue
         if found is None or not found.by:
             return None, seen
         return found.by == written.id, seen
 
 
-def _repeated(state: State, changes: Sequence[Change], world: World) -> Steps[list[Receipt | StowfastError]]:
+def _repeated(state: State, changes: Sequence[Change], world: Environment) -> Steps[list[Receipt | StowfastError]]:
     """Answer calls of which nobody can tell whether they were made: only an op_id that is known proves that one was."""
     outcomes: list[Receipt | StowfastError] = []
     for change in changes:
@@ -186,12 +186,12 @@ def _repeated(state: State, changes: Sequence[Change], world: World) -> Steps[li
     return outcomes
 
 
-def _recalled(state: State, op_id: str | None, world: World) -> Steps[tuple[State, Receipt | None]]:
+def _recalled(state: State, op_id: str | None, world: Environment) -> Steps[tuple[State, Receipt | None]]:
     while op_id is not None:
         try:
             return state, (yield from Draft(state, world, {}).known(op_id))
         except VanishedError as error:
-            state = yield from look_again(state, error)
+            state = yield from reread_head(state, error)
     return state, None
 
 

@@ -7,11 +7,11 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from stowfast.abc import OPERATIONS_REMEMBERED, Receipt
-from stowfast.backends.objects.protocol.frames import Known, frame, trimmed
-from stowfast.backends.objects.protocol.keys import blob_file, place_of, segment_file
+from stowfast.backends.objects.protocol.frames import Operation, frame, trimmed
+from stowfast.backends.objects.protocol.keys import blob_file, keys_of, segment_file
 from stowfast.backends.objects.protocol.load import VanishedError, footers, frames, linked, missing
 from stowfast.backends.objects.protocol.requests import All, Get
-from stowfast.backends.objects.protocol.seal import limits_of, older, pack
+from stowfast.backends.objects.protocol.seal import frames_to_seal, limits_of, pack
 from stowfast.errors import ConflictError, StowfastError
 from stowfast.semantics import apply, living, repeat
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from stowfast.abc import Change
     from stowfast.backends.objects.protocol.frames import Frame
-    from stowfast.backends.objects.protocol.requests import Steps, World
+    from stowfast.backends.objects.protocol.requests import Environment, Steps
     from stowfast.backends.objects.protocol.seal import Sealed
     from stowfast.backends.objects.protocol.state import SegmentRef, State
 
@@ -48,7 +48,7 @@ class Draft:
     def __init__(
         self,
         base: State,
-        world: World,
+        world: Environment,
         written: Mapping[str, int],
         buried: Collection[str] = frozenset(),
         *,
@@ -58,7 +58,7 @@ class Draft:
         self._incomplete = incomplete
         self._world = world
         self._written = written
-        self._place = place_of(base.name)
+        self._place = keys_of(base.name)
         id = world.new_id()[-_COMMIT_ID:]
         self._now = base._replace(
             commit=base.commit + 1,
@@ -252,14 +252,16 @@ class Draft:
         cold = change.cold if change.entries else self._now.cold
         self._now = self._now._replace(tail=(*self._now.tail, *added), cold=cold)
         if change.op_id is not None and not change.entries:
-            known = Known(change.op_id, receipt.incarnation, receipt.first, receipt.next, receipt.committed_at, commit)
+            known = Operation(
+                change.op_id, receipt.incarnation, receipt.first, receipt.next, receipt.committed_at, commit
+            )
             self._remember([known])
 
     def _overflow(self) -> Steps[None]:
         """Move what a PUT of the head should not carry into segments that are written before it."""
         limits = limits_of(self._now, self._world.limits)
         if self._now.tail_size > limits.head:
-            moved = older(self._now.tail, limits)
+            moved = frames_to_seal(self._now.tail, limits)
             refs = yield from self._write(moved)
             self._now = self._now._replace(segments=(*self._now.segments, *refs), tail=self._now.tail[len(moved) :])
 
@@ -269,7 +271,7 @@ class Draft:
         yield All(uploads)
         return refs
 
-    def _remember(self, known: Iterable[Known]) -> None:
+    def _remember(self, known: Iterable[Operation]) -> None:
         operations = {one.op_id: one for one in (*self._now.operations, *known)}
         newest = sorted(operations.values(), key=lambda one: (one.commit, one.first))[-OPERATIONS_REMEMBERED:]
         self._now = self._now._replace(operations=tuple(newest))
@@ -296,5 +298,5 @@ class Draft:
         self.changed = True
 
 
-def _receipt(known: Known) -> Receipt:
+def _receipt(known: Operation) -> Receipt:
     return Receipt(known.incarnation, known.first, known.next, known.at)

@@ -19,7 +19,7 @@ from stowfast.errors import DamagedError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["MALFORMED", "Count", "Frame", "Known", "Number", "frame", "parse_frames", "trimmed"]
+__all__ = ["MALFORMED", "Count", "Frame", "Number", "Operation", "frame", "parse_frames", "trimmed"]
 
 _PREFIX: Final = struct.Struct("<III")
 _CHECKED: Final = 8
@@ -33,7 +33,7 @@ MALFORMED: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What decoding JSON raises on bytes that nobody of ours wrote: the last for lists in lists without end."""
 
 
-class Known(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class Operation(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A call that is remembered by its op_id: what its receipt said, and the number of the commit that made it."""
 
     op_id: str
@@ -91,10 +91,10 @@ class Frame(NamedTuple):
                 yield Entry(position, bytes(self.raw[offset : offset + size]), self.at, self.op_id)
             offset += size
 
-    def known(self, incarnation: str) -> Known:
+    def known(self, incarnation: str) -> Operation:
         """Return what is remembered of the call once its entries are gone."""
         assert self.op_id is not None
-        return Known(self.op_id, incarnation, self.first, self.next, self.at, self.commit)
+        return Operation(self.op_id, incarnation, self.first, self.next, self.at, self.commit)
 
 
 def frame(

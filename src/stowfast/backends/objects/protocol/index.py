@@ -28,12 +28,12 @@ from stowfast.errors import DamagedError, UnsupportedError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from stowfast.backends.objects.protocol.requests import Item, Steps, World
+    from stowfast.backends.objects.protocol.requests import Environment, Item, Steps
     from stowfast.backends.objects.protocol.state import State
 
-__all__ = ["DIRECTORIES", "Directory", "Line", "directory_of", "lines_of", "open_directory", "tidy"]
+__all__ = ["INDEXES", "Index", "Line", "entries_of", "index_key_of", "open_index", "tidy"]
 
-DIRECTORIES: Final = "i/"
+INDEXES: Final = "i/"
 
 _MAGIC: Final = b"SFI\x01"
 _START: Final = 8
@@ -71,13 +71,13 @@ _encode: Final = msgspec.json.Encoder().encode
 _decoder: Final = msgspec.json.Decoder(_Lines)
 
 
-class Directory:
+class Index:
     """The directory of one folder of heads, as it was when a listing began, and what was read since."""
 
     def __init__(self, key: str, found: Object | None) -> None:
         self._key = key
         self._token = found.token if found is not None else None
-        self._lines = {line.key: line for line in lines_of(found.body)} if found is not None else {}
+        self._lines = {line.key: line for line in entries_of(found.body)} if found is not None else {}
         self._new = 0
 
     def find(self, name: str, item: Item) -> State | None:
@@ -96,12 +96,12 @@ class Directory:
             self._lines[item.key] = Line(item.key, item.e_tag, header)
             self._new += 1
 
-    def keep(self, items: Iterable[Item], world: World) -> Steps[None]:
+    def keep(self, items: Iterable[Item], world: Environment) -> Steps[None]:
         """Write the directory, of those heads alone that were listed, where enough is new. Others may be faster."""
         if self._new >= _WORTH:
             yield from self.replace(items, world)
 
-    def replace(self, items: Iterable[Item], world: World) -> Steps[bool]:
+    def replace(self, items: Iterable[Item], world: Environment) -> Steps[bool]:
         """Write the directory in the place of the one that was read; False where there is another by now."""
         newest = sorted(items, key=lambda item: -item.modified)[:_MOST]
         known = [(item, self._lines[item.key]) for item in newest if item.key in self._lines]
@@ -112,31 +112,31 @@ class Directory:
         return token is not None
 
 
-def directory_of(folder: str) -> str:
+def index_key_of(folder: str) -> str:
     """Return the key of the directory of a folder of heads."""
-    return DIRECTORIES + folder.removeprefix(HEADS).rstrip("/")
+    return INDEXES + folder.removeprefix(HEADS).rstrip("/")
 
 
-def open_directory(folder: str) -> Steps[Directory]:
+def open_index(folder: str) -> Steps[Index]:
     """Read a directory. It has to be done before the folder is listed."""
-    key = directory_of(folder)
-    return Directory(key, (yield Get(key)))
+    key = index_key_of(folder)
+    return Index(key, (yield Get(key)))
 
 
-def tidy(folder: str, world: World) -> Steps[bool]:
+def tidy(folder: str, world: Environment) -> Steps[bool]:
     """Replace a directory by one without the heads that are gone, or fence off those who would make the first one.
 
     False: others have replaced it each time, and it is left to the next sweep.
     """
     for _ in range(_TRIES):
-        directory = yield from open_directory(folder)
+        directory = yield from open_index(folder)
         items = (yield List(folder)).items
         if (yield from directory.replace(items, world)):
             return True
     return False
 
 
-def lines_of(body: bytes) -> list[Line]:
+def entries_of(body: bytes) -> list[Line]:
     """Return the lines of a directory; none where it is damaged, or of another version."""
     packed = body[_START:]
     if body[:4] != _MAGIC or int.from_bytes(body[4:_START], "little") != zlib.crc32(packed):

@@ -12,14 +12,14 @@ from stowfast.errors import DamagedError
 __all__ = [
     "DATA",
     "HEADS",
-    "Place",
     "Prefix",
+    "StreamKeys",
     "blob_file",
     "decode",
     "encode",
     "is_blob",
-    "place_at",
-    "place_of",
+    "keys_at",
+    "keys_of",
     "prefix_of",
     "segment_file",
 ]
@@ -96,7 +96,7 @@ def is_blob(key: str) -> bool:
     return key.rsplit("/", 2)[-2] == "b"
 
 
-class Place(NamedTuple):
+class StreamKeys(NamedTuple):
     """Where a stream's keys lie: `h/<kind>/<rest>` and `d/<kind>/<rest>/`.
 
     The kind is what the name has before its first slash. All that follows is one segment of the key, so that no key is
@@ -136,26 +136,26 @@ class Place(NamedTuple):
             return None
         rest = "" if self.rest == _EMPTY else decode(self.rest)
         name = rest if self.kind == _NO_KIND else f"{decode(self.kind)}/{rest}"
-        if place_of(name) != self:
+        if keys_of(name) != self:
             raise DamagedError(f"the key {self.head!r} is not one of ours")
         return name
 
 
-def place_of(name: str) -> Place:
+def keys_of(name: str) -> StreamKeys:
     """Return where the keys of a stream lie. A name too long for a key is told by its hash; its head has it whole."""
     kind, rest = _split(name)
     encoded = encode(rest) or _EMPTY
     if len(encoded) > _LONGEST:
         told = b32encode(hashlib.sha256(rest.encode()).digest()).decode().rstrip("=").lower()
         encoded = f"{encoded[:_KEPT_OF_A_LONG_NAME]}{_OF_A_LONG_NAME}{told}"
-    return Place(kind, encoded)
+    return StreamKeys(kind, encoded)
 
 
-def place_at(key: str) -> Place | None:
+def keys_at(key: str) -> StreamKeys | None:
     """Return the place whose head or data a key is; None for one that Stowfast would not write."""
     _, _, path = key.partition("/")
     kind, _, rest = path.partition("/")
-    place = Place(kind, rest.partition("/")[0])
+    place = StreamKeys(kind, rest.partition("/")[0])
     try:
         place.name  # noqa: B018 - what it says of a key that is none of ours is what is asked
     except DamagedError:
@@ -179,7 +179,7 @@ class Prefix(NamedTuple):
         sooner = _ALPHABET.index(self.head[-1]) - 1
         return f"{self.head[:-1]}{_ALPHABET[sooner]}{_LAST}" if sooner >= 0 else self.head[:-1]
 
-    def may_hold(self, place: Place) -> bool:
+    def may_hold(self, place: StreamKeys) -> bool:
         """Say whether a stream at this place may be one of them. Only its name says that it is."""
         told, long, _ = place.head.partition(_OF_A_LONG_NAME)
         return told.startswith(self.head) or (bool(long) and self.head.startswith(told))

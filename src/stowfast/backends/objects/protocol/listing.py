@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stowfast.abc import Head, Listed, Listing, Query
-from stowfast.backends.objects.protocol.index import Directory, open_directory
-from stowfast.backends.objects.protocol.keys import HEADS, place_at, place_of, prefix_of
-from stowfast.backends.objects.protocol.load import shown
+from stowfast.backends.objects.protocol.index import Index, open_index
+from stowfast.backends.objects.protocol.keys import HEADS, keys_at, keys_of, prefix_of
+from stowfast.backends.objects.protocol.load import unexpired
 from stowfast.backends.objects.protocol.requests import UNCHANGED, All, Get, List
 from stowfast.backends.objects.protocol.state import EXPIRING, GONE, State, decode_header, decode_state, header_of
 from stowfast.cursors import after_cursor
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from stowfast.backends.objects.protocol.keys import Prefix
-    from stowfast.backends.objects.protocol.requests import Item, Object, Steps, World
+    from stowfast.backends.objects.protocol.requests import Environment, Item, Object, Steps
 
 __all__ = ["heads", "listing"]
 
@@ -28,7 +28,7 @@ _TOGETHER: Final = 64
 
 
 def heads(
-    names: Sequence[str], known: Mapping[str, State], world: World
+    names: Sequence[str], known: Mapping[str, State], world: Environment
 ) -> Steps[tuple[list[Head | None], list[State]]]:
     """Read the heads of streams, side by side, and return what was read whole beside them, to be known next time."""
     found: list[Head | None] = []
@@ -37,16 +37,14 @@ def heads(
     for first in range(0, len(names), _TOGETHER):
         group = names[first : first + _TOGETHER]
         tokens = [known[name].token if name in known else None for name in group]
-        requests = [
-            Get(place_of(name).head, unless=token, stop=stop) for name, token in zip(group, tokens, strict=True)
-        ]
+        requests = [Get(keys_of(name).head, unless=token, stop=stop) for name, token in zip(group, tokens, strict=True)]
         results = yield All(requests)
         for name, result in zip(group, results, strict=True):
             if result is None:
                 found.append(None)
                 continue
-            state = known[name] if result is UNCHANGED else (yield from _header(name, result, place_of(name).head))
-            found.append(shown(state, world.now()) if state is not None else None)
+            state = known[name] if result is UNCHANGED else (yield from _header(name, result, keys_of(name).head))
+            found.append(unexpired(state, world.now()) if state is not None else None)
             if state is not None and (result is UNCHANGED or len(result.body) == result.size):
                 whole.append(state)
     return found, whole
@@ -79,11 +77,11 @@ class _Search(NamedTuple):
 
     query: Query
     last: Listed | None
-    world: World
-    directory: Directory | None
+    world: Environment
+    directory: Index | None
 
 
-def listing(query: Query, last: Listed | None, world: World) -> Steps[Listing]:
+def listing(query: Query, last: Listed | None, world: Environment) -> Steps[Listing]:
     """List streams, a page at a time.
 
     Only where streams expire, are asked for by labels or with their heads, or have names too long for a key, more than
@@ -94,7 +92,7 @@ def listing(query: Query, last: Listed | None, world: World) -> Steps[Listing]:
     folder = prefix_of(query.prefix)
     directory = None
     if (query.where or query.heads) and folder.folder != HEADS:
-        directory = yield from open_directory(folder.folder)
+        directory = yield from open_index(folder.folder)
     search = _Search(query, last, world, directory)
     page = None
     if query.order == "name" and folder.whole_kind:
@@ -120,14 +118,14 @@ def _in_order(search: _Search, folder: Prefix) -> Steps[list[Listed] | None]:
     """List from where the page begins on. None: there are names in it that do not lie where they belong."""
     after = folder.before
     if search.last is not None:
-        place = place_of(search.last.name)
+        place = keys_of(search.last.name)
         if not place.is_orderly:
             return None
         after = max(after or "", place.head)
     page: list[Listed] = []
     while True:
         items, complete = yield List(folder.folder, after, search.query.limit + 1)
-        places = [place_at(item.key) for item in items]
+        places = [keys_at(item.key) for item in items]
         if not all(place is None or place.is_orderly for place in places):
             return None
         found = yield from _candidates(search.query, folder, items)
@@ -143,7 +141,7 @@ def _candidates(query: Query, folder: Prefix, items: Sequence[Item]) -> Steps[li
     found: list[_Candidate] = []
     long: list[Item] = []
     for item in items:
-        place = place_at(item.key)
+        place = keys_at(item.key)
         if place is None or place.head != item.key or item.size % 4 == GONE or not folder.may_hold(place):
             continue
         if place.name is None:
@@ -162,9 +160,9 @@ def _candidates(query: Query, folder: Prefix, items: Sequence[Item]) -> Steps[li
 
 def _shown(search: _Search, found: Sequence[_Candidate], enough: int) -> Steps[list[Listed]]:
     """Return those of the candidates that live and have the labels, in their order, until there are enough."""
-    query, shown = search.query, list[Listed]()
+    query, page = search.query, list[Listed]()
     rest = list(found)
-    while rest and len(shown) < enough:
+    while rest and len(page) < enough:
         group, rest = rest[:_TOGETHER], rest[_TOGETHER:]
         asked = [one for one in group if query.where or query.heads or one.item.size % 4 == EXPIRING]
         states = yield from _states(search, asked)
@@ -175,8 +173,8 @@ def _shown(search: _Search, found: Sequence[_Candidate], enough: int) -> Steps[l
                 head = living(state.head, search.world.now()) if state is not None else None
                 if head is None or not (query.where or {}).items() <= head.labels.items():
                     continue
-            shown.append(Listed(one.name, one.item.modified, head if query.heads else None))
-    return shown
+            page.append(Listed(one.name, one.item.modified, head if query.heads else None))
+    return page
 
 
 def _states(search: _Search, asked: Sequence[_Candidate]) -> Steps[dict[str, State]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from stowfast.backends.objects.protocol.keys import place_of
+from stowfast.backends.objects.protocol.keys import keys_of
 from stowfast.backends.objects.protocol.requests import UNCHANGED, All, Get
 from stowfast.backends.objects.protocol.segment import check, parse_footer, parse_segment, unpack
 from stowfast.backends.objects.protocol.state import State, decode_state
@@ -30,11 +30,11 @@ __all__ = [
     "frames",
     "frames_of",
     "linked",
-    "look",
-    "look_again",
     "missing",
+    "read_head",
+    "reread_head",
     "segments",
-    "shown",
+    "unexpired",
 ]
 
 R = TypeVar("R")
@@ -47,14 +47,14 @@ class VanishedError(Exception):
     """Something that a head refers to is not there: another head was written since, or the store is damaged."""
 
 
-def look(name: str, known: State | None = None) -> Steps[State]:
+def read_head(name: str, known: State | None = None) -> Steps[State]:
     """Read the head of a stream. What is known already costs a 304.
 
     Raises:
         DamagedError: its bytes are wrong, or it is older than what is known: the store has lost a write.
     """
     token = known.token if known is not None else None
-    found = yield Get(place_of(name).head, unless=token)
+    found = yield Get(keys_of(name).head, unless=token)
     if found is UNCHANGED:
         assert known is not None
         return known
@@ -74,19 +74,19 @@ def look(name: str, known: State | None = None) -> Steps[State]:
     return state
 
 
-def shown(state: State, now: int) -> Head | None:
+def unexpired(state: State, now: int) -> Head | None:
     """Return the head as a caller may have it: not expired, and a copy of what could be changed."""
     head = living(state.head, now)
     return head and head._replace(labels=dict(head.labels))
 
 
-def look_again(before: State, cause: VanishedError) -> Steps[State]:
+def reread_head(before: State, cause: VanishedError) -> Steps[State]:
     """Read the head that was written since something of the one before had vanished.
 
     Raises:
         DamagedError: there is no newer one, so that nobody can have removed it.
     """
-    state = yield from look(before.name, before)
+    state = yield from read_head(before.name, before)
     if state.id == before.id:
         raise missing(before.name, cause)
     return state
@@ -135,7 +135,7 @@ def blocks(state: State, ref: SegmentRef, wanted: Sequence[Block]) -> Steps[list
 
 
 def _whole(state: State, ref: SegmentRef) -> Get:
-    return Get(place_of(state.name).segment(state.life, ref.id))
+    return Get(keys_of(state.name).segment(state.life, ref.id))
 
 
 def _read(wanted: Sequence[tuple[Get, Callable[[str, SegmentRef, bytes], R], SegmentRef]], name: str) -> Steps[list[R]]:

@@ -12,9 +12,9 @@ from stowfast.backends.objects.protocol.load import (
     footers,
     frames,
     linked,
-    look,
-    look_again,
-    shown,
+    read_head,
+    reread_head,
+    unexpired,
 )
 from stowfast.errors import UnavailableError
 from stowfast.semantics import living
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from stowfast.abc import Entry
     from stowfast.backends.objects.protocol.frames import Frame
-    from stowfast.backends.objects.protocol.requests import Steps, World
+    from stowfast.backends.objects.protocol.requests import Environment, Steps
     from stowfast.backends.objects.protocol.segment import Block
     from stowfast.backends.objects.protocol.state import SegmentRef, State
 
@@ -33,11 +33,11 @@ __all__ = ["find_blob", "read"]
 _TRIES: Final = 20
 
 
-def read(name: str, known: State | None, window: Window, world: World) -> Steps[tuple[State, Slice]]:
+def read(name: str, known: State | None, window: Window, world: Environment) -> Steps[tuple[State, Slice]]:
     """Read a window of a stream, at one moment; the state comes along, to be known next time."""
-    state = yield from look(name, known)
+    state = yield from read_head(name, known)
     for _ in range(_TRIES):
-        head = shown(state, world.now())
+        head = unexpired(state, world.now())
         if head is None:
             return state, Slice(None, [])
         low = head.base if window.start is None else window.start
@@ -45,22 +45,22 @@ def read(name: str, known: State | None, window: Window, world: World) -> Steps[
         try:
             entries = yield from reading.run()
         except VanishedError as error:  # merged, removed or deleted since: begin again with the head that says so
-            state = yield from look_again(state, error)
+            state = yield from reread_head(state, error)
             continue
         return state, Slice(head, entries)
     raise UnavailableError(f"{name!r} changed {_TRIES} times while it was read: read it again")
 
 
-def find_blob(name: str, known: State | None, blob: str, world: World) -> Steps[tuple[State, bool]]:
+def find_blob(name: str, known: State | None, blob: str, world: Environment) -> Steps[tuple[State, bool]]:
     """Say whether a living entry refers to a blob."""
-    state = yield from look(name, known)
+    state = yield from read_head(name, known)
     while True:
         if living(state.head, world.now()) is None:
             return state, False
         try:
             return state, blob in (yield from linked(state))
         except VanishedError as error:
-            state = yield from look_again(state, error)
+            state = yield from reread_head(state, error)
 
 
 class _Reading:

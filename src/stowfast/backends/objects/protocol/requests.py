@@ -19,6 +19,7 @@ __all__ = [
     "All",
     "Condition",
     "Delete",
+    "Environment",
     "Get",
     "Item",
     "Items",
@@ -30,7 +31,6 @@ __all__ = [
     "Request",
     "Steps",
     "Token",
-    "World",
     "drive",
 ]
 
@@ -178,7 +178,7 @@ class Limits(NamedTuple):
     """How many of its newest commits a head knows by their id, for those that lost their answer."""
 
 
-class World(NamedTuple):
+class Environment(NamedTuple):
     """What a protocol run may know of the world beside the store, so that a simulator can decide that too."""
 
     now: Callable[[], int]

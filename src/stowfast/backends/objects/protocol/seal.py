@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from stowfast.backends.objects.protocol.keys import place_of
+from stowfast.backends.objects.protocol.keys import keys_of
 from stowfast.backends.objects.protocol.load import VanishedError, segments
 from stowfast.backends.objects.protocol.requests import All, Put
 from stowfast.backends.objects.protocol.segment import Footer, build, grouped
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stowfast.backends.objects.protocol.frames import Frame
-    from stowfast.backends.objects.protocol.requests import Limits, Steps, World
+    from stowfast.backends.objects.protocol.requests import Environment, Limits, Steps
     from stowfast.backends.objects.protocol.state import SegmentRef, State
 
-__all__ = ["Sealed", "crowded", "due", "limits_of", "merge", "older", "pack", "seal"]
+__all__ = ["Sealed", "frames_to_seal", "limits_of", "merge", "merge_candidates", "needs_seal", "pack", "seal"]
 
 
 _COLD: Final = 16
@@ -64,7 +64,7 @@ def limits_of(state: State, limits: Limits) -> Limits:
     )
 
 
-def due(state: State, before: State, limits: Limits) -> bool:
+def needs_seal(state: State, before: State, limits: Limits) -> bool:
     """Say whether a commit that found one head and left another should seal.
 
     The one that crosses the limit does, so that not every process uploads the same; beyond twice the limit anyone. What
@@ -79,10 +79,10 @@ def due(state: State, before: State, limits: Limits) -> bool:
     if not state.cold:
         limit = max(limit, 2 * len(state.tail[-1].raw))
         crosses = before.tail_size <= limit or size > 2 * limit
-    return size > limit and crosses and bool(older(state.tail, limits))
+    return size > limit and crosses and bool(frames_to_seal(state.tail, limits))
 
 
-def older(tail: Sequence[Frame], limits: Limits) -> tuple[Frame, ...]:
+def frames_to_seal(tail: Sequence[Frame], limits: Limits) -> tuple[Frame, ...]:
     """Return the frames that do not stay. The newest stays where it is not too large itself: it is read most."""
     kept = size = 0
     for frame in reversed(tail):
@@ -93,7 +93,7 @@ def older(tail: Sequence[Frame], limits: Limits) -> tuple[Frame, ...]:
     return tuple(tail[: len(tail) - kept])
 
 
-def pack(state: State, frames: Sequence[Frame], world: World) -> tuple[list[SegmentRef], list[Put]]:
+def pack(state: State, frames: Sequence[Frame], world: Environment) -> tuple[list[SegmentRef], list[Put]]:
     """Make segments of frames alone: what the head will say of them, and what to write before it."""
     refs, uploads = [], []
     for group in grouped(frames, world.limits.segment):
@@ -103,13 +103,13 @@ def pack(state: State, frames: Sequence[Frame], world: World) -> tuple[list[Segm
     return refs, uploads
 
 
-def seal(state: State, world: World) -> Steps[Sealed | None]:
+def seal(state: State, world: Environment) -> Steps[Sealed | None]:
     """Write the older part of a tail as a segment. Nothing refers to it until `Draft.swap`.
 
     None: another process has merged what this would have been merged with.
     """
     limits = limits_of(state, world.limits)
-    moved = older(state.tail, limits)
+    moved = frames_to_seal(state.tail, limits)
     raw = sum(len(frame.raw) for frame in moved)
     if raw > limits.segment:
         refs, uploads = pack(state, moved, world)
@@ -119,7 +119,7 @@ def seal(state: State, world: World) -> Steps[Sealed | None]:
     return (yield from _merged(state, state.segments[first:], moved, world))
 
 
-def crowded(refs: Sequence[SegmentRef], limits: Limits) -> Sequence[SegmentRef]:
+def merge_candidates(refs: Sequence[SegmentRef], limits: Limits) -> Sequence[SegmentRef]:
     """Return the neighbours that should become one; none where there are few enough."""
     first = _growing(refs, 0, limits)
     # The next seal takes care of what is growing, unless nobody seals: large entries are written by their own commits.
@@ -168,7 +168,7 @@ def _equals(refs: Sequence[SegmentRef], last: int, limits: Limits) -> Sequence[S
     return refs[start:last] if last - start > 1 else ()
 
 
-def merge(state: State, refs: Sequence[SegmentRef], world: World) -> Steps[Sealed | None]:
+def merge(state: State, refs: Sequence[SegmentRef], world: Environment) -> Steps[Sealed | None]:
     """Write one segment in the place of several. Nothing refers to it until `Draft.swap`.
 
     None: another process has merged them.
@@ -176,7 +176,9 @@ def merge(state: State, refs: Sequence[SegmentRef], world: World) -> Steps[Seale
     return (yield from _merged(state, refs, (), world))
 
 
-def _merged(state: State, old: Sequence[SegmentRef], moved: tuple[Frame, ...], world: World) -> Steps[Sealed | None]:
+def _merged(
+    state: State, old: Sequence[SegmentRef], moved: tuple[Frame, ...], world: Environment
+) -> Steps[Sealed | None]:
     try:
         found = yield from segments(state, old)
     except VanishedError:
@@ -187,12 +189,12 @@ def _merged(state: State, old: Sequence[SegmentRef], moved: tuple[Frame, ...], w
 
 
 def _segment(
-    state: State, old: Sequence[tuple[Footer, bytes]], frames: Sequence[Frame], world: World
+    state: State, old: Sequence[tuple[Footer, bytes]], frames: Sequence[Frame], world: Environment
 ) -> tuple[SegmentRef, Put]:
     assert state.head is not None
     id = world.new_id()
     ref, body = build(state.name, state.head.incarnation, id, old, frames, world.limits.block)
-    return ref, Put(place_of(state.name).segment(state.life, id), body)
+    return ref, Put(keys_of(state.name).segment(state.life, id), body)
 
 
 def _growing(refs: Sequence[SegmentRef], raw: int, limits: Limits) -> int:

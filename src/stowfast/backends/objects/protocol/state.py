@@ -17,7 +17,7 @@ from zlib import crc32
 import msgspec
 
 from stowfast.abc import Head
-from stowfast.backends.objects.protocol.frames import MALFORMED, Count, Frame, Known, Number, parse_frames
+from stowfast.backends.objects.protocol.frames import MALFORMED, Count, Frame, Number, Operation, parse_frames
 from stowfast.errors import DamagedError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class _Header(msgspec.Struct, omit_defaults=True):
     cold: bool = False
     condemned: list[str] = []
     grave: list[str] = []
-    operations: list[Known] = []
+    operations: list[Operation] = []
     segments: list[SegmentRef] = []
     incarnation: str | None = None
     first: Count = 0
@@ -112,7 +112,7 @@ class State(NamedTuple):
     """The ids of the newest commits, the last being that of this very head."""
     origin: str = ""
     """The id of the first commit of all."""
-    operations: tuple[Known, ...] = ()
+    operations: tuple[Operation, ...] = ()
     """Calls that are remembered though their entries are gone, or never were."""
     segments: tuple[SegmentRef, ...] = ()
     tail: tuple[Frame, ...] = ()

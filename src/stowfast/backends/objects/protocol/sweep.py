@@ -12,57 +12,57 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from stowfast.abc import Swept
 from stowfast.backends.objects.protocol.commit import replace
 from stowfast.backends.objects.protocol.draft import CONDEMNED_REMEMBERED, Draft
-from stowfast.backends.objects.protocol.keys import DATA, HEADS, is_blob, place_at, place_of
-from stowfast.backends.objects.protocol.load import VanishedError, linked, look, look_again
+from stowfast.backends.objects.protocol.keys import DATA, HEADS, is_blob, keys_at, keys_of
+from stowfast.backends.objects.protocol.load import VanishedError, linked, read_head, reread_head
 from stowfast.backends.objects.protocol.requests import Delete, Get, List, Pause
 from stowfast.backends.objects.protocol.state import EXPIRING, decode_header
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from stowfast.backends.objects.protocol.keys import Place
-    from stowfast.backends.objects.protocol.requests import Item, Steps, World
+    from stowfast.backends.objects.protocol.keys import StreamKeys
+    from stowfast.backends.objects.protocol.requests import Environment, Item, Steps
     from stowfast.backends.objects.protocol.state import State
 
-__all__ = ["Litter", "bury", "survey", "sweep_stream"]
+__all__ = ["SweepItem", "delete_garbage", "survey", "sweep_stream"]
 
 _SPARED: Final = 86_400 * 1_000_000
 _DELETED_TOGETHER: Final = 1_000
 _LIFE: Final = re.compile(r"[0-9a-f]{8,}")
 
 
-class Litter(NamedTuple):
+class SweepItem(NamedTuple):
     """A stream that a sweep has to look at, and what lay in its folder when the bucket was listed."""
 
-    place: Place
+    place: StreamKeys
     items: tuple[Item, ...]
 
 
-def survey() -> Steps[tuple[list[Litter], list[str]]]:
+def survey() -> Steps[tuple[list[SweepItem], list[str]]]:
     """List the bucket. Return the streams that expire or have something in their folder, and the folders of heads."""
     heads = (yield List(HEADS)).items
     data = (yield List(DATA)).items
-    folders: dict[Place, list[Item]] = {}
+    folders: dict[StreamKeys, list[Item]] = {}
     for item in heads:
-        place = place_at(item.key)
+        place = keys_at(item.key)
         if place is not None and place.head == item.key and item.size % 4 == EXPIRING:
             folders[place] = []
     for item in data:
-        place = place_at(item.key)
+        place = keys_at(item.key)
         if place is not None:
             folders.setdefault(place, []).append(item)
     kinds = sorted({item.key.rpartition("/")[0] + "/" for item in heads})
-    return [Litter(place, tuple(items)) for place, items in folders.items()], kinds
+    return [SweepItem(place, tuple(items)) for place, items in folders.items()], kinds
 
 
-def bury(name: str, files: Sequence[str]) -> Steps[None]:
+def delete_garbage(name: str, files: Sequence[str]) -> Steps[None]:
     """Delete what lies in the grave of a head that was written, or what none refers to and none ever will."""
-    folder = place_of(name).folder
+    folder = keys_of(name).folder
     for first in range(0, len(files), _DELETED_TOGETHER):
         yield Delete(tuple(folder + file for file in files[first : first + _DELETED_TOGETHER]))
 
 
-def sweep_stream(litter: Litter, world: World, *, dry_run: bool = False) -> Steps[Swept]:
+def sweep_stream(litter: SweepItem, world: Environment, *, dry_run: bool = False) -> Steps[Swept]:
     """Remove what nobody can reach of one stream. The bucket was listed before, so what is new is not in the list.
 
     1. An expired stream is deleted.
@@ -76,7 +76,7 @@ def sweep_stream(litter: Litter, world: World, *, dry_run: bool = False) -> Step
     name = yield from _name(litter.place)
     if name is None:
         return Swept(0, 0)
-    state = yield from look(name)
+    state = yield from read_head(name)
     referred: set[str] = set()
     while True:
         draft = Draft(state, world, {})
@@ -86,7 +86,7 @@ def sweep_stream(litter: Litter, world: World, *, dry_run: bool = False) -> Step
                 referred = yield from linked(draft.state)
             break
         except VanishedError as error:
-            state = yield from look_again(state, error)
+            state = yield from reread_head(state, error)
     expired = draft.changed
     place = litter.place
     kept = {place.blob(blob) for blob in referred}
@@ -108,25 +108,25 @@ def sweep_stream(litter: Litter, world: World, *, dry_run: bool = False) -> Step
     swept = Swept(int(expired), sum(is_blob(item.key) for item in gone), sum(item.size for item in gone))
     if dry_run:
         return swept
-    yield from bury(name, past)
+    yield from delete_garbage(name, past)
     if state.grave:
-        yield from bury(name, state.grave)
+        yield from delete_garbage(name, state.grave)
         draft = Draft(state, world, {}, buried=state.grave)
         yield Pause(world.pace)
         yield from replace(state, draft.state, world)
     return swept
 
 
-def _name(place: Place) -> Steps[str | None]:
+def _name(place: StreamKeys) -> Steps[str | None]:
     """Return the name of a stream. None: it is too long for its key, and has no head that would tell it."""
     if place.name is not None:
         return place.name
     head = yield Get(place.head)
     state = decode_header(None, head.body, head.token, head.size) if head is not None else None
-    return state.name if state is not None and place_of(state.name) == place else None
+    return state.name if state is not None and keys_of(state.name) == place else None
 
 
-def _sort(litter: Litter, state: State, kept: set[str], spared: int) -> tuple[list[str], list[str]]:
+def _sort(litter: SweepItem, state: State, kept: set[str], spared: int) -> tuple[list[str], list[str]]:
     """Return what is of a past life, and what else is not kept and was there before `spared`."""
     past, orphans = [], []
     folder = litter.place.folder

@@ -22,7 +22,7 @@ from tests.services.faulty_s3.server import FaultyS3
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from stowfast.backends.objects.driver.store import ObjectStore
+    from stowfast.backends.objects.driver.store import BucketClient
     from tests.services.faulty_s3 import wire
 
 
@@ -53,7 +53,7 @@ class Google:
 
 
 @pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[BucketClient]:
     monkeypatch.setattr(probe_module, "_passed", {})
     with FaultyS3() as server:
         monkeypatch.setattr(server, "_perform", Google(server))
@@ -62,13 +62,13 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
         store.close()
 
 
-def test_the_self_test_passes_and_does_not_warn_of_generations(store: ObjectStore) -> None:
+def test_the_self_test_passes_and_does_not_warn_of_generations(store: BucketClient) -> None:
     self_test(store)
     assert not store.bare_etags
     assert store.pace > 1
 
 
-def test_what_is_conditional_goes_by_the_generation(store: ObjectStore) -> None:
+def test_what_is_conditional_goes_by_the_generation(store: BucketClient) -> None:
     first = store.perform(Put("h/a", b"1", ABSENT))
     assert first.version is not None
     assert store.perform(Put("h/a", b"1", ABSENT)) is None
@@ -78,13 +78,13 @@ def test_what_is_conditional_goes_by_the_generation(store: ObjectStore) -> None:
     assert store.perform(Get("h/a", unless=second)) is UNCHANGED
 
 
-def test_a_race_has_one_winner(store: ObjectStore) -> None:
+def test_a_race_has_one_winner(store: BucketClient) -> None:
     raced = store.run(race(secrets.token_hex(4), rounds=2))
     assert (raced.races, raced.broken) == (4, [])
 
 
 def test_keys_that_are_not_there_do_not_keep_others_from_being_removed(
-    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+    store: BucketClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for key in ("d/a", "d/b"):
         store.perform(Put(key, b"x"))
@@ -102,7 +102,7 @@ def test_keys_that_are_not_there_do_not_keep_others_from_being_removed(
 
 
 @pytest.mark.parametrize("size", [10, 9 * 2**20])
-def test_a_large_object_goes_up_and_comes_down(size: int, store: ObjectStore) -> None:
+def test_a_large_object_goes_up_and_comes_down(size: int, store: BucketClient) -> None:
     with Upload(store, "d/blob") as upload:
         upload.write(bytes(size))
     assert b"".join(download(store, "d/blob") or ()) == bytes(size)

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from stowfast.backends.objects.driver.store import ObjectStore
+    from stowfast.backends.objects.driver.store import BucketClient
     from tests.services.faulty_s3 import wire
 
-    Opener = Callable[..., ObjectStore]
+    Opener = Callable[..., BucketClient]
     Seen = list[wire.Request]
 
 SECRET = "s3cr3t-of-the-tests"
@@ -59,9 +59,9 @@ def server(monkeypatch: pytest.MonkeyPatch, seen: Seen) -> Iterator[FaultyS3]:
 
 @pytest.fixture
 def opener() -> Iterator[Opener]:
-    opened: list[ObjectStore] = []
+    opened: list[BucketClient] = []
 
-    def make(url: str, **options: Any) -> ObjectStore:
+    def make(url: str, **options: Any) -> BucketClient:
         opened.append(open_store(url, **options))
         return opened[-1]
 

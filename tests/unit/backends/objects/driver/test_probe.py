@@ -22,10 +22,10 @@ from tests.services.faulty_s3.server import Fault, FaultyS3, Quirks
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from stowfast.backends.objects.driver.store import ObjectStore
+    from stowfast.backends.objects.driver.store import BucketClient
     from tests.services.s3 import S3Server
 
-    Opener = Callable[..., ObjectStore]
+    Opener = Callable[..., BucketClient]
 
 
 @pytest.fixture(autouse=True)
@@ -42,9 +42,9 @@ def server() -> Iterator[FaultyS3]:
 
 @pytest.fixture
 def opener(server: FaultyS3) -> Iterator[Opener]:
-    opened: list[ObjectStore] = []
+    opened: list[BucketClient] = []
 
-    def make(**options: Any) -> ObjectStore:
+    def make(**options: Any) -> BucketClient:
         keys = {"endpoint_url": server.endpoint, "access_key_id": "me", "secret_access_key": "s3cr3t", "timeout": 2}
         opened.append(open_store("s3://bucket/below", **(keys | options)))
         return opened[-1]
@@ -55,13 +55,13 @@ def opener(server: FaultyS3) -> Iterator[Opener]:
 
 
 @pytest.fixture
-def store(opener: Opener) -> ObjectStore:
+def store(opener: Opener) -> BucketClient:
     return opener()
 
 
 @pytest.mark.parametrize("form", ["quoted", "unquoted", "either"])
 def test_a_store_that_keeps_its_word_passes_and_its_form_of_etags_is_known(
-    form: Any, store: ObjectStore, server: FaultyS3
+    form: Any, store: BucketClient, server: FaultyS3
 ) -> None:
     server.quirks.etag_form = form
     with server.counted() as made:
@@ -88,7 +88,7 @@ def test_a_store_that_keeps_its_word_passes_and_its_form_of_etags_is_known(
     ],
 )
 def test_a_store_that_breaks_its_word_is_refused_by_what_it_does(
-    quirks: dict[str, bool], says: str, store: ObjectStore, server: FaultyS3
+    quirks: dict[str, bool], says: str, store: BucketClient, server: FaultyS3
 ) -> None:
     server.quirks = Quirks(**quirks)  # type: ignore[arg-type]
     for _ in range(2):  # who was refused is not let in the next time
@@ -100,14 +100,14 @@ def test_a_store_that_breaks_its_word_is_refused_by_what_it_does(
     assert server.objects == {}
 
 
-def test_one_lost_answer_is_not_taken_for_a_refusal(store: ObjectStore, server: FaultyS3) -> None:
+def test_one_lost_answer_is_not_taken_for_a_refusal(store: BucketClient, server: FaultyS3) -> None:
     server.quirks.ignores_if_none_match = True
     server.fail(Fault.CLOSE, operation="PUT", skip=1)
     with pytest.raises(UnsupportedError, match="ignores If-None-Match"):
         self_test(store)
 
 
-def test_a_store_that_takes_no_conditions_at_all_is_refused(store: ObjectStore, server: FaultyS3) -> None:
+def test_a_store_that_takes_no_conditions_at_all_is_refused(store: BucketClient, server: FaultyS3) -> None:
     conditional = server.fail(Fault.PRECONDITION, operation="PUT", times=None)
     conditional.key = lambda _: bool(server.requests[-1].conditions)
     with pytest.raises(UnsupportedError, match="takes no PUT with If-None-Match"):
@@ -121,7 +121,7 @@ def test_a_store_that_takes_no_conditions_at_all_is_refused(store: ObjectStore, 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("form", ["quoted", "unquoted", "either"])
 def test_a_store_in_trouble_is_not_taken_for_one_that_breaks_its_word(
-    form: Any, seed: int, store: ObjectStore, server: FaultyS3, monkeypatch: pytest.MonkeyPatch
+    form: Any, seed: int, store: BucketClient, server: FaultyS3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("secrets.token_hex", lambda _: f"of-{seed}")  # the faults are drawn by key
     server.quirks.etag_form = form
@@ -134,7 +134,7 @@ def test_a_store_in_trouble_is_not_taken_for_one_that_breaks_its_word(
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("quirk", ["ignores_conditions", "ignores_if_match", "if_match_on_missing_succeeds"])
 def test_trouble_does_not_hide_that_a_store_breaks_its_word(
-    quirk: str, seed: int, store: ObjectStore, server: FaultyS3, monkeypatch: pytest.MonkeyPatch
+    quirk: str, seed: int, store: BucketClient, server: FaultyS3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("secrets.token_hex", lambda _: f"of-{seed}")
     setattr(server.quirks, quirk, True)
@@ -159,7 +159,7 @@ def test_a_place_that_is_not_there_is_unavailable(opener: Opener) -> None:
 
 @pytest.mark.parametrize("operation", ["PUT", "GET", "DELETE"])
 def test_what_is_not_allowed_is_said_and_not_called_unsupported(
-    operation: str, store: ObjectStore, server: FaultyS3
+    operation: str, store: BucketClient, server: FaultyS3
 ) -> None:
     server.fail(Fault.DENIED, operation=operation, times=None)
     with pytest.raises(InvalidError, match=operation):
@@ -213,7 +213,7 @@ async def test_a_real_bucket_that_ignores_conditions_once_it_keeps_versions_is_r
         assert "Contents" not in client.list_objects_v2(Bucket=name)
 
 
-def test_it_leaves_nothing_behind_when_it_is_interrupted_by_an_error(store: ObjectStore) -> None:
+def test_it_leaves_nothing_behind_when_it_is_interrupted_by_an_error(store: BucketClient) -> None:
     steps = probe("here", "id")
     assert isinstance(next(steps), Put)
     assert steps.throw(UnavailableError("lost")) == Delete(("probe/id", "probe/id-missing"))
@@ -224,36 +224,38 @@ def test_it_leaves_nothing_behind_when_it_is_interrupted_by_an_error(store: Obje
 # --- races
 
 
-def run_race(store: ObjectStore, rounds: int = 10) -> Raced:
+def run_race(store: BucketClient, rounds: int = 10) -> Raced:
     return store.run(race(secrets.token_hex(8), rounds=rounds))
 
 
-def test_of_many_writers_one_wins_every_race(store: ObjectStore, server: FaultyS3) -> None:
+def test_of_many_writers_one_wins_every_race(store: BucketClient, server: FaultyS3) -> None:
     assert run_race(store) == Raced(20, 0, 0, [])
     assert server.objects == {}
 
 
 @pytest.mark.parametrize("quirk", ["ignores_if_none_match", "ignores_if_match"])
-def test_a_race_that_two_have_won_is_told(quirk: str, store: ObjectStore, server: FaultyS3) -> None:
+def test_a_race_that_two_have_won_is_told(quirk: str, store: BucketClient, server: FaultyS3) -> None:
     setattr(server.quirks, quirk, True)
     raced = run_race(store, 5)
     assert len(raced.broken) == 5
     assert "8 writers were told that they have won" in raced.broken[0]
 
 
-def test_who_has_won_unsaid_is_found_by_reading_back(store: ObjectStore, server: FaultyS3) -> None:
+def test_who_has_won_unsaid_is_found_by_reading_back(store: BucketClient, server: FaultyS3) -> None:
     server.fail(Fault.CLOSE, after=True, operation="PUT", times=None)
     assert run_race(store, 5) == Raced(10, 10, 0, [])
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_trouble_is_not_taken_for_two_winners(seed: int, store: ObjectStore, server: FaultyS3) -> None:
+def test_trouble_is_not_taken_for_two_winners(seed: int, store: BucketClient, server: FaultyS3) -> None:
     with server.chaos(seed, 0.3):
         raced = run_race(store, 4)
     assert (raced.races, raced.broken) == (8, [])
 
 
-def test_a_race_that_nobody_can_win_ends(store: ObjectStore, server: FaultyS3, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_race_that_nobody_can_win_ends(
+    store: BucketClient, server: FaultyS3, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("stowfast.backends.objects.driver.race._BUSY", 0.0)
     server.fail(Fault.CONFLICT, operation="PUT", times=None)
     with pytest.raises(UnavailableError, match="none could"):

@@ -12,7 +12,7 @@ import pytest
 
 from stowfast import InvalidError, NotFoundError, UnavailableError, UnsupportedError
 from stowfast.backends.objects.driver import store as store_module
-from stowfast.backends.objects.driver.failures import Place
+from stowfast.backends.objects.driver.failures import Address
 from stowfast.backends.objects.driver.opening import open_store
 from stowfast.backends.objects.driver.transfers import Upload, download
 from stowfast.backends.objects.protocol.requests import (
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from stowfast.backends.objects.driver.store import ObjectStore
+    from stowfast.backends.objects.driver.store import BucketClient
     from stowfast.backends.objects.protocol.requests import Request, Steps
 
-    Opener = Callable[..., ObjectStore]
+    Opener = Callable[..., BucketClient]
 
 SECRET = "s3cr3t-of-the-tests"
 MIB = 2**20
@@ -56,9 +56,9 @@ def server() -> Iterator[FaultyS3]:
 
 @pytest.fixture
 def opener(server: FaultyS3) -> Iterator[Opener]:
-    opened: list[ObjectStore] = []
+    opened: list[BucketClient] = []
 
-    def make(url: str = "s3://bucket/below/here", **options: Any) -> ObjectStore:
+    def make(url: str = "s3://bucket/below/here", **options: Any) -> BucketClient:
         keys = {"access_key_id": "me", "secret_access_key": SECRET}
         options = {"endpoint_url": server.endpoint, "timeout": 3} | options
         opened.append(open_store(url, **(options if "anonymous" in options else keys | options)))
@@ -70,14 +70,14 @@ def opener(server: FaultyS3) -> Iterator[Opener]:
 
 
 @pytest.fixture
-def store(opener: Opener) -> ObjectStore:
+def store(opener: Opener) -> BucketClient:
     return opener()
 
 
 # --- requests
 
 
-def test_an_object_is_created_read_and_removed(store: ObjectStore, server: FaultyS3) -> None:
+def test_an_object_is_created_read_and_removed(store: BucketClient, server: FaultyS3) -> None:
     token = store.perform(Put("h/a", b"hello", ABSENT))
     assert token.e_tag
     assert store.perform(Get("h/a")) == Object(b"hello", token, 5)
@@ -88,7 +88,7 @@ def test_an_object_is_created_read_and_removed(store: ObjectStore, server: Fault
     assert store.perform(Get("h/a")) is None
 
 
-def test_a_condition_that_does_not_hold_is_none_and_changes_nothing(store: ObjectStore) -> None:
+def test_a_condition_that_does_not_hold_is_none_and_changes_nothing(store: BucketClient) -> None:
     first = store.perform(Put("h/a", b"1", ABSENT))
     second = store.perform(Put("h/a", b"2", first))
     assert isinstance(second, Token)
@@ -99,7 +99,7 @@ def test_a_condition_that_does_not_hold_is_none_and_changes_nothing(store: Objec
     assert store.perform(Get("h/none")) is None
 
 
-def test_a_token_of_nothing_is_a_mistake(store: ObjectStore) -> None:
+def test_a_token_of_nothing_is_a_mistake(store: BucketClient) -> None:
     with pytest.raises(InvalidError, match="token"):
         store.perform(Put("h/a", b"3", Token(None, None)))
 
@@ -119,24 +119,24 @@ def test_an_etag_is_compared_in_the_form_the_store_wants(form: Any, opener: Open
 @pytest.mark.parametrize(
     ("start", "stop", "body"), [(0, 3, b"abc"), (2, 4, b"cd"), (4, 99, b"ef"), (3, None, b"def"), (0, None, b"abcdef")]
 )
-def test_a_range_is_read(start: int, stop: int | None, body: bytes, store: ObjectStore) -> None:
+def test_a_range_is_read(start: int, stop: int | None, body: bytes, store: BucketClient) -> None:
     token = store.perform(Put("d/a", b"abcdef"))
     assert store.perform(Get("d/a", start=start, stop=stop)) == Object(body, token, 6)
 
 
-def test_an_empty_object_is_read(store: ObjectStore) -> None:
+def test_an_empty_object_is_read(store: BucketClient) -> None:
     store.perform(Put("d/empty", b""))
     assert store.perform(Get("d/empty")).body == b""
 
 
 @pytest.mark.parametrize(("start", "stop"), [(3, 3), (4, 2), (-1, 2), (6, None), (7, 9)])
-def test_a_range_without_bytes_is_a_mistake(start: int, stop: int | None, store: ObjectStore) -> None:
+def test_a_range_without_bytes_is_a_mistake(start: int, stop: int | None, store: BucketClient) -> None:
     store.perform(Put("d/a", b"abcdef"))
     with pytest.raises(InvalidError):
         store.perform(Get("d/a", start=start, stop=stop))
 
 
-def test_a_listing_is_of_a_folder_in_order_with_sizes_and_times(store: ObjectStore) -> None:
+def test_a_listing_is_of_a_folder_in_order_with_sizes_and_times(store: BucketClient) -> None:
     now = time.time_ns() // 1_000
     for key in ("h/c/b", "h/c/a", "h/c/a/x", "h/c-not", "h/d/a"):
         store.perform(Put(key, key.encode()))
@@ -149,7 +149,7 @@ def test_a_listing_is_of_a_folder_in_order_with_sizes_and_times(store: ObjectSto
     assert store.perform(List("h/none/")) == Items([], complete=True)
 
 
-def test_a_long_listing_ends_early_where_enough_is_enough(store: ObjectStore, server: FaultyS3) -> None:
+def test_a_long_listing_ends_early_where_enough_is_enough(store: BucketClient, server: FaultyS3) -> None:
     for number in range(2_500):
         server.put(f"below/here/h/c/{number:04}", b"")
     with server.counted() as made:
@@ -163,7 +163,7 @@ def test_a_long_listing_ends_early_where_enough_is_enough(store: ObjectStore, se
 
 
 def test_a_store_that_lists_in_no_order_is_listed_to_its_end(
-    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+    store: BucketClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pages = [[f"h/{number:04}" for number in range(1_000, 2_000)], [f"h/{number:04}" for number in range(1_000)]]
     when = store_module._EPOCH
@@ -181,7 +181,7 @@ def test_a_store_that_lists_in_no_order_is_listed_to_its_end(
     assert behind == Items([Item(f"h/{number:04}", 1, 0) for number in range(1_990, 2_000)], complete=True)
 
 
-def test_requests_side_by_side_give_their_results_in_order(store: ObjectStore) -> None:
+def test_requests_side_by_side_give_their_results_in_order(store: BucketClient) -> None:
     tokens = store.perform(All([Put(f"d/{number}", str(number).encode()) for number in range(100)]))
     assert len(set(tokens)) == 100
     found = store.perform(All([Get(f"d/{number}") for number in range(100)]))
@@ -190,14 +190,14 @@ def test_requests_side_by_side_give_their_results_in_order(store: ObjectStore) -
     assert store.perform(All([Get("d/1"), Get("d/none"), Put("d/1", b"", ABSENT)]))[1:] == [None, None]
 
 
-def test_of_requests_side_by_side_all_have_ended_when_one_has_failed(store: ObjectStore, server: FaultyS3) -> None:
+def test_of_requests_side_by_side_all_have_ended_when_one_has_failed(store: BucketClient, server: FaultyS3) -> None:
     server.fail(Fault.DENIED, key="below/here/d/0")
     with pytest.raises(InvalidError):
         store.perform(All([Put(f"d/{number}", b"x") for number in range(20)]))
     assert len(server.objects) == 19
 
 
-def test_steps_are_run_to_their_end_and_see_results_and_errors(store: ObjectStore, server: FaultyS3) -> None:
+def test_steps_are_run_to_their_end_and_see_results_and_errors(store: BucketClient, server: FaultyS3) -> None:
     server.fail(Fault.DENIED, operation="GET")
 
     def steps() -> Steps[list[Any]]:
@@ -215,7 +215,7 @@ def test_steps_are_run_to_their_end_and_see_results_and_errors(store: ObjectStor
     assert found == [Object(b"1", token, 1)]
 
 
-def test_steps_that_fail_are_closed(store: ObjectStore) -> None:
+def test_steps_that_fail_are_closed(store: BucketClient) -> None:
     closed = []
 
     def steps() -> Steps[None]:
@@ -229,7 +229,7 @@ def test_steps_that_fail_are_closed(store: ObjectStore) -> None:
     assert closed == [True]
 
 
-def test_many_threads_may_ask_at_once(store: ObjectStore) -> None:
+def test_many_threads_may_ask_at_once(store: BucketClient) -> None:
     failed: list[BaseException] = []
 
     def work(number: int) -> None:
@@ -254,7 +254,7 @@ def test_many_threads_may_ask_at_once(store: ObjectStore) -> None:
     ("status", "code"), [(501, "NotImplemented"), (405, "MethodNotAllowed"), (400, "MalformedXML")]
 )
 def test_a_store_without_bulk_delete_loses_its_keys_one_by_one(
-    status: int, code: str, store: ObjectStore, server: FaultyS3, monkeypatch: pytest.MonkeyPatch
+    status: int, code: str, store: BucketClient, server: FaultyS3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     perform = server._perform
 
@@ -326,7 +326,7 @@ def test_a_conditional_put_is_sent_once_and_without_proof_it_is_none(
 @pytest.mark.parametrize("fault", [Fault.TOO_MANY, Fault.TIMEOUT, Fault.INTERNAL, Fault.SLOW_DOWN, *BROKEN])
 @pytest.mark.parametrize("request_", [Get("d/a"), Put("d/a", b"1"), List("d/"), Delete(("d/a", "d/b"))])
 def test_what_may_be_repeated_is_until_there_is_an_answer(
-    fault: Fault, request_: Request, store: ObjectStore, server: FaultyS3
+    fault: Fault, request_: Request, store: BucketClient, server: FaultyS3
 ) -> None:
     server.put("below/here/d/a", b"1")
     server.fail(fault, times=2)
@@ -336,13 +336,13 @@ def test_what_may_be_repeated_is_until_there_is_an_answer(
     assert server.objects == ({} if isinstance(request_, Delete) else {"below/here/d/a": b"1"})
 
 
-def test_an_answer_that_breaks_off_is_asked_for_again(store: ObjectStore, server: FaultyS3) -> None:
+def test_an_answer_that_breaks_off_is_asked_for_again(store: BucketClient, server: FaultyS3) -> None:
     server.put("below/here/d/a", bytes(range(256)) * 5_000)
     server.fail(Fault.TRUNCATE, times=3)
     assert store.perform(Get("d/a")).body == bytes(range(256)) * 5_000
 
 
-def test_a_bulk_delete_that_leaves_keys_is_repeated(store: ObjectStore, server: FaultyS3) -> None:
+def test_a_bulk_delete_that_leaves_keys_is_repeated(store: BucketClient, server: FaultyS3) -> None:
     server.put("below/here/d/a", b"1")
     server.fail(Fault.ERROR_IN_OK, operation="DELETE")
     store.perform(Delete(("d/a",)))
@@ -370,7 +370,7 @@ def test_a_service_that_is_not_there_is_unavailable(opener: Opener) -> None:
 
 @pytest.mark.parametrize("request_", [Get("d/a"), Put("d/a", b""), Put("d/a", b"", ABSENT), List("d/"), Delete(("a",))])
 def test_a_refusal_says_what_was_refused_and_what_to_do(
-    request_: Request, store: ObjectStore, server: FaultyS3
+    request_: Request, store: BucketClient, server: FaultyS3
 ) -> None:
     server.fail(Fault.DENIED, times=None)
     with pytest.raises(InvalidError, match=r"(GET|PUT|LIST|DELETE) .*AccessDenied.*s3:ListBucket") as caught:
@@ -404,7 +404,7 @@ BODY = (
 
 
 def test_no_secret_is_in_an_error_or_its_cause() -> None:
-    place = Place("s3://bucket", None, [SECRET, None, ""], "check the keys")
+    place = Address("s3://bucket", None, [SECRET, None, ""], "check the keys")
     ours = place.explain(OSError(BODY), "GET x")
     try:
         raise ours
@@ -417,7 +417,7 @@ def test_no_secret_is_in_an_error_or_its_cause() -> None:
     assert ours.__context__ is None
 
 
-def test_the_driver_s_own_text_is_not_the_context_of_an_error(store: ObjectStore, server: FaultyS3) -> None:
+def test_the_driver_s_own_text_is_not_the_context_of_an_error(store: BucketClient, server: FaultyS3) -> None:
     server.fail(Fault.DENIED, times=None)
     for request in (Get("d/a"), Put("d/a", b"", ABSENT)):
         with pytest.raises(InvalidError) as caught:
@@ -447,7 +447,7 @@ def test_the_driver_s_own_text_is_not_the_context_of_an_error(store: ObjectStore
     ],
 )
 def test_a_failure_is_named_by_what_to_do_next(text: str, kind: type[Exception], says: str) -> None:
-    ours = Place("s3://bucket", None, [], "check the keys").explain(OSError(text), "GET x")
+    ours = Address("s3://bucket", None, [], "check the keys").explain(OSError(text), "GET x")
     assert type(ours) is kind
     assert says in str(ours)
 
@@ -456,7 +456,7 @@ def test_a_failure_is_named_by_what_to_do_next(text: str, kind: type[Exception],
 
 
 @pytest.mark.parametrize("size", [0, 1, 8 * MIB - 1, 8 * MIB, 8 * MIB + 1, 20 * MIB + 3])
-def test_what_is_uploaded_in_pieces_is_downloaded_in_pieces(size: int, store: ObjectStore, server: FaultyS3) -> None:
+def test_what_is_uploaded_in_pieces_is_downloaded_in_pieces(size: int, store: BucketClient, server: FaultyS3) -> None:
     whole = os.urandom(size)
     with server.counted() as made, Upload(store, "d/blob") as upload:
         for start in range(0, size, 777_777):
@@ -472,17 +472,17 @@ def test_what_is_uploaded_in_pieces_is_downloaded_in_pieces(size: int, store: Ob
     ("start", "stop"), [(0, 10), (5, None), (3 * MIB, 5 * MIB), (0, 99 * MIB), (6 * MIB - 1, None), (6 * MIB, None),
                         (9 * MIB, 10 * MIB), (7, 7), (9, 2)]
 )  # fmt: skip
-def test_a_part_is_downloaded(start: int, stop: int | None, store: ObjectStore, server: FaultyS3) -> None:
+def test_a_part_is_downloaded(start: int, stop: int | None, store: BucketClient, server: FaultyS3) -> None:
     whole = os.urandom(6 * MIB)
     server.put("below/here/d/blob", whole)
     assert b"".join(download(store, "d/blob", start=start, stop=stop) or ()) == whole[start:stop]
 
 
-def test_a_download_of_nothing_is_none(store: ObjectStore) -> None:
+def test_a_download_of_nothing_is_none(store: BucketClient) -> None:
     assert download(store, "d/none") is None
 
 
-def test_a_download_survives_a_connection_that_breaks_again_and_again(store: ObjectStore, server: FaultyS3) -> None:
+def test_a_download_survives_a_connection_that_breaks_again_and_again(store: BucketClient, server: FaultyS3) -> None:
     whole = os.urandom(6 * MIB)
     server.put("below/here/d/blob", whole)
     server.fail(Fault.TRUNCATE, times=6, where=0.4)
@@ -492,7 +492,7 @@ def test_a_download_survives_a_connection_that_breaks_again_and_again(store: Obj
 
 
 def test_a_download_goes_on_as_long_as_it_comes_forward(
-    store: ObjectStore, server: FaultyS3, monkeypatch: pytest.MonkeyPatch
+    store: BucketClient, server: FaultyS3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The driver resumes by itself a few times: here is one that does not, and brings a single piece each time."""
 
@@ -521,7 +521,7 @@ def test_a_download_that_does_not_come_forward_ends(opener: Opener, server: Faul
         list(download(store, "d/blob") or ())
 
 
-def test_what_is_removed_while_it_is_downloaded_is_not_found(store: ObjectStore, server: FaultyS3) -> None:
+def test_what_is_removed_while_it_is_downloaded_is_not_found(store: BucketClient, server: FaultyS3) -> None:
     server.put("below/here/d/blob", bytes(6 * MIB))
     server.fail(Fault.TRUNCATE, where=0.5)
     pieces = download(store, "d/blob")
@@ -533,7 +533,7 @@ def test_what_is_removed_while_it_is_downloaded_is_not_found(store: ObjectStore,
 
 
 @pytest.mark.parametrize("size", [10, 20 * MIB])
-def test_an_upload_that_is_given_up_leaves_nothing(size: int, store: ObjectStore, server: FaultyS3) -> None:
+def test_an_upload_that_is_given_up_leaves_nothing(size: int, store: BucketClient, server: FaultyS3) -> None:
     with pytest.raises(ZeroDivisionError), Upload(store, "d/blob") as upload:  # noqa: PT012 - it must be inside
         for _ in range(0, size, MIB):
             upload.write(bytes(MIB))
@@ -544,7 +544,7 @@ def test_an_upload_that_is_given_up_leaves_nothing(size: int, store: ObjectStore
 
 @pytest.mark.parametrize("operation", ["MULTIPART_CREATE", "MULTIPART_PART", "MULTIPART_COMPLETE"])
 @pytest.mark.parametrize("fault", [Fault.INTERNAL, Fault.CLOSE])
-def test_an_upload_survives_a_fault(fault: Fault, operation: str, store: ObjectStore, server: FaultyS3) -> None:
+def test_an_upload_survives_a_fault(fault: Fault, operation: str, store: BucketClient, server: FaultyS3) -> None:
     server.fail(fault, operation=operation)
     whole = os.urandom(20 * MIB)
     with Upload(store, "d/blob") as upload:
@@ -565,7 +565,7 @@ def test_an_upload_without_an_answer_is_unavailable_and_leaves_nothing(
     assert server.uploads == []
 
 
-def test_pieces_may_come_from_one_thread_after_the_other(store: ObjectStore, server: FaultyS3) -> None:
+def test_pieces_may_come_from_one_thread_after_the_other(store: BucketClient, server: FaultyS3) -> None:
     with Upload(store, "d/blob") as upload:
         for number in range(20):
             thread = threading.Thread(target=upload.write, args=(bytes([number]) * MIB,))
@@ -577,14 +577,14 @@ def test_pieces_may_come_from_one_thread_after_the_other(store: ObjectStore, ser
 # --- closing
 
 
-def test_a_closed_store_answers_nothing_more(store: ObjectStore) -> None:
+def test_a_closed_store_answers_nothing_more(store: BucketClient) -> None:
     store.close()
     store.close()
     with pytest.raises(UnavailableError, match="closed"):
         store.perform(Get("h/a"))
 
 
-def test_closing_wakes_who_pauses(store: ObjectStore) -> None:
+def test_closing_wakes_who_pauses(store: BucketClient) -> None:
     threading.Timer(0.1, store.close).start()
     began = time.monotonic()
     with pytest.raises(UnavailableError, match="closed"):
@@ -594,7 +594,7 @@ def test_closing_wakes_who_pauses(store: ObjectStore) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
-def test_a_store_that_came_through_a_fork_says_so(store: ObjectStore, tmp_path: Path) -> None:
+def test_a_store_that_came_through_a_fork_says_so(store: BucketClient, tmp_path: Path) -> None:
     store.perform(Put("h/a", b"1"))
     said = tmp_path / "said"
     child = os.fork()
@@ -609,6 +609,6 @@ def test_a_store_that_came_through_a_fork_says_so(store: ObjectStore, tmp_path: 
     assert "fork" in said.read_text()
 
 
-def test_a_store_shows_where_it_is_and_no_secret(store: ObjectStore) -> None:
+def test_a_store_shows_where_it_is_and_no_secret(store: BucketClient) -> None:
     assert "s3://bucket/below/here" in repr(store)
     assert SECRET not in repr(store) + str(vars(store))

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from stowfast import UnsupportedError
-from stowfast.backends.objects.protocol.frames import Known, _Description, parse_frames
-from stowfast.backends.objects.protocol.keys import place_of
+from stowfast.backends.objects.protocol.frames import Operation, _Description, parse_frames
+from stowfast.backends.objects.protocol.keys import keys_of
 from stowfast.backends.objects.protocol.requests import Token
 from stowfast.backends.objects.protocol.segment import Block, Footer, Link, parse_segment
 from stowfast.backends.objects.protocol.state import SegmentRef, _Header, decode_header, decode_state
@@ -120,10 +120,10 @@ def test_the_page_names_every_member_and_every_key():
     keys = re.findall(r"^\| `([^`]+)` \| `(h/[^`]+)` \|$", PAGE, re.MULTILINE)
     assert len(keys) > 4
     for name, key in keys:
-        assert place_of(name).head == key == f"h/{reader.path_of(name)}"
+        assert keys_of(name).head == key == f"h/{reader.path_of(name)}"
     members = {*_Header.__struct_fields__, *_Description.__struct_fields__, *Footer.__struct_fields__}
     assert members <= set(re.findall(r"`(\w+)`", PAGE))
-    for record in (Known, Block, Link, SegmentRef):
+    for record in (Operation, Block, Link, SegmentRef):
         assert f"`[{', '.join(record.__struct_fields__)}]`" in PAGE
 
 
@@ -135,7 +135,7 @@ def test_what_is_not_known_is_left_aside():
     header = {"name": "a", "life": 1, "commit": 1, "recent": [], "tail": 0, **later}
     operation = ["op", "life", 0, 1, 5, 1]
     state = decode_state("a", forged_head({**header, "operations": [[*operation, "later"]]}, kind=2), TOKEN)
-    assert state.operations == (Known(*operation),)  # type: ignore[arg-type]
+    assert state.operations == (Operation(*operation),)  # type: ignore[arg-type]
     footer = {"name": "a", "incarnation": "life", "blocks": [[4, 1, 0, 0, 1, 1, 1, "later"]], **later}
     ref, body = forged_segment(footer, b"?")
     assert parse_segment("a", ref, body).blocks == [Block(4, 1, 0, 0, 1, 1, 1)]

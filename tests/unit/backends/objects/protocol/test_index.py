@@ -11,9 +11,9 @@ import stowfast
 from stowfast.abc import Change, Query
 from stowfast.backends.objects.protocol import index
 from stowfast.backends.objects.protocol.commit import commit
-from stowfast.backends.objects.protocol.index import DIRECTORIES, lines_of
+from stowfast.backends.objects.protocol.index import INDEXES, entries_of
 from stowfast.backends.objects.protocol.listing import listing
-from stowfast.backends.objects.protocol.requests import ABSENT, ANY, All, Put, Token, World
+from stowfast.backends.objects.protocol.requests import ABSENT, ANY, All, Environment, Put, Token
 from stowfast.backends.objects.protocol.sweep import survey, sweep_stream
 from tests.services.faulty_s3.server import FaultyS3
 from tests.simulator.bucket import Bucket
@@ -90,12 +90,12 @@ async def test_a_damaged_directory_is_made_anew(server: FaultyS3, harm: bytes | 
         for number in range(20):
             await stores.artifacts.create(artifact(number))
         await stores.artifacts.list()
-        (key,) = [key for key in server.objects if key.startswith(DIRECTORIES)]
+        (key,) = [key for key in server.objects if key.startswith(INDEXES)]
         body = server.objects[key]
         server.put(key, bytes([*body[:-9], body[-9] ^ 1, *body[-8:]]) if harm is None else harm)
     async with stowfast.open(url(server)) as stores:
         assert len(await stores.artifacts.list()) == 20
-        assert len(lines_of(server.objects[key])) == 20
+        assert len(entries_of(server.objects[key])) == 20
 
 
 async def test_after_a_delete_and_a_sweep_no_directory_has_a_byte_of_it(server: FaultyS3) -> None:
@@ -103,17 +103,17 @@ async def test_after_a_delete_and_a_sweep_no_directory_has_a_byte_of_it(server: 
         for number in range(20):
             await stores.artifacts.create(artifact(number, metadata={"secret": MARK.decode()}))
         await stores.artifacts.list()
-        (key,) = [key for key in server.objects if key.startswith(DIRECTORIES)]
+        (key,) = [key for key in server.objects if key.startswith(INDEXES)]
         for number in range(19):
             await stores.artifacts.delete(f"a{number:04}")
         await stores.sweep()
-        assert [line.key for line in lines_of(server.objects[key])] == ["h/artifacts/a0019"]
+        assert [line.key for line in entries_of(server.objects[key])] == ["h/artifacts/a0019"]
 
 
 class Stepped:
     """A listing that stands still before it writes its index."""
 
-    def __init__(self, bucket: Bucket, world: World) -> None:
+    def __init__(self, bucket: Bucket, world: Environment) -> None:
         self._bucket = bucket
         self._steps = listing(Query("s/", order="recent", heads=True), None, world)
         self.put = next(self._steps)
@@ -140,7 +140,7 @@ def run(bucket: Bucket, steps: Any) -> Any:
             return end.value
 
 
-def sweep(bucket: Bucket, world: World) -> None:
+def sweep(bucket: Bucket, world: Environment) -> None:
     litter, folders = run(bucket, survey())
     for one in litter:
         run(bucket, sweep_stream(one, world))
@@ -155,7 +155,7 @@ def test_a_listing_that_was_overtaken_by_a_sweep_brings_nothing_back(
 ) -> None:
     monkeypatch.setattr(index, "_WORTH", 1)
     bucket, ids = Bucket(), iter(range(1, 1_000))
-    world = World(lambda: 0, lambda: f"{next(ids):032x}", lambda: 0.5)
+    world = Environment(lambda: 0, lambda: f"{next(ids):032x}", lambda: 0.5)
     run(bucket, commit("s/gone", None, [Change([b"x"], note=MARK)], world))
     run(bucket, commit("s/kept", None, [Change([b"x"])], world))
     for _ in range(before):
@@ -168,5 +168,5 @@ def test_a_listing_that_was_overtaken_by_a_sweep_brings_nothing_back(
     if not fenced:
         overtaken.put = overtaken.put._replace(condition=ANY)
     overtaken.end()
-    headers = b"".join(line.header for line in lines_of(bucket.objects["i/s"].body))
+    headers = b"".join(line.header for line in entries_of(bucket.objects["i/s"].body))
     assert (MARK in headers) is not fenced

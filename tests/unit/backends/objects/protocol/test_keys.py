@@ -12,7 +12,7 @@ from obstore.store import LocalStore, MemoryStore
 
 from stowfast import DamagedError
 from stowfast.abc import MAX_NAME_BYTES
-from stowfast.backends.objects.protocol.keys import HEADS, decode, encode, is_blob, place_at, place_of, prefix_of
+from stowfast.backends.objects.protocol.keys import HEADS, decode, encode, is_blob, keys_at, keys_of, prefix_of
 from stowfast.testing.backend.names import HOSTILE
 
 SEGMENT, BLOB = "0123456789abcdef" * 2, f"{'0123456789abcdef' * 2}-123456789012345"
@@ -29,8 +29,8 @@ NAMES = NAMES.filter(lambda name: 0 < len(name.encode()) <= MAX_NAME_BYTES)
 LONG = "k/" + "x" * 250
 
 
-def keys_of(name: str) -> list[str]:
-    place = place_of(name)
+def object_keys(name: str) -> list[str]:
+    place = keys_of(name)
     return [place.head, place.segment(1, SEGMENT), place.segment(2**40, SEGMENT), place.blob(BLOB)]
 
 
@@ -43,14 +43,14 @@ def keys_of(name: str) -> list[str]:
 @example("\u0130", "i\u0307")
 def test_two_names_never_share_a_key_whatever_the_case(one, other):
     if one != other:
-        assert not {key.lower() for key in keys_of(one)} & {key.lower() for key in keys_of(other)}
+        assert not {key.lower() for key in object_keys(one)} & {key.lower() for key in object_keys(other)}
 
 
 @given(NAMES)
 def test_a_key_tells_its_place_and_its_name(name):
-    place = place_of(name)
-    for key in keys_of(name):
-        assert place_at(key) == place
+    place = keys_of(name)
+    for key in object_keys(name):
+        assert keys_at(key) == place
         assert is_blob(key) == (key == place.blob(BLOB))
     assert place.name == name or ("=" in place.rest and place.name is None)
     assert ("=" in place.rest) == (len(encode(name if place.kind == "+" else name.partition("/")[2])) > 200)
@@ -62,7 +62,7 @@ def test_a_key_tells_its_place_and_its_name(name):
 @example("é" * 600)
 @example("_" * 20 + "/" + "\x7f" * 1_000)
 def test_a_key_is_one_that_every_store_takes(name):
-    for key in keys_of(name):
+    for key in object_keys(name):
         assert re.fullmatch(r"[a-z0-9!._~+=/-]{1,400}", key)
         assert not {"", ".", ".."} & set(key.split("/"))
         assert not key.endswith(".")  # which Windows and some gateways strip
@@ -74,7 +74,7 @@ def test_a_key_is_one_that_every_store_takes(name):
 @example("k/\uffff", "k/\U00010000")
 @example("k/-", "k/.")
 def test_keys_are_in_the_order_of_names_within_a_kind(one, other):
-    first, second = place_of(one), place_of(other)
+    first, second = keys_of(one), keys_of(other)
     if first.kind == second.kind and first.name and second.name:
         assert (first.head < second.head) == (one < other)
 
@@ -93,7 +93,7 @@ def test_what_is_encoded_sorts_and_begins_as_before(one, other):
 @example("k/" + "é" * 100, 2 + 20)
 @example("k/" + "é" * 100, 2 + 21)
 def test_a_stream_is_found_by_every_beginning_of_its_name(name, length):
-    place, prefix = place_of(name), prefix_of(name[:length])
+    place, prefix = keys_of(name), prefix_of(name[:length])
     assert place.head.startswith(prefix.folder)
     assert prefix.may_hold(place)
     if prefix.whole_kind:
@@ -102,14 +102,14 @@ def test_a_stream_is_found_by_every_beginning_of_its_name(name, length):
 
 @given(NAMES, st.text(CHARACTERS, max_size=4), st.sampled_from(["", "k/", "k"]))
 def test_what_begins_otherwise_is_kept_out(name, start, kind):
-    prefix, place = prefix_of(kind + start), place_of(name)
+    prefix, place = prefix_of(kind + start), keys_of(name)
     if prefix.may_hold(place) and place.name is not None and prefix.whole_kind:
         assert name.startswith(kind + start)
 
 
 @given(NAMES, NAMES)
 def test_what_sorts_before_a_beginning_is_not_listed(name, other):
-    prefix, place = prefix_of(name), place_of(other)
+    prefix, place = prefix_of(name), keys_of(other)
     if prefix.whole_kind and prefix.before is not None and prefix.folder == prefix_of(other).folder and place.name:
         assert (prefix.before < place.head) == (other >= name)
 
@@ -120,21 +120,21 @@ def test_what_sorts_before_a_beginning_is_not_listed(name, other):
 @example(LONG, "k/" + "x" * 119 + "z")
 @example(LONG, "k/" + "x" * 119)
 def test_an_orderly_key_is_in_order_with_all_others_long_ones_too(one, other):
-    first, second = place_of(one), place_of(other)
+    first, second = keys_of(one), keys_of(other)
     if first.kind == second.kind and first.is_orderly and one != other:
         assert (first.head < second.head) == (one < other)
 
 
 @pytest.mark.parametrize("name", [*HOSTILE, *(f"kind/{name}" for name in HOSTILE), *(f"{name}/x" for name in HOSTILE)])
 def test_a_hostile_name_has_a_key(name):
-    assert name.startswith("\0") or place_of(name).name in (name, None)
-    assert len({place_of(other).head for other in (*HOSTILE, name)}) == len({*HOSTILE, name})
+    assert name.startswith("\0") or keys_of(name).name in (name, None)
+    assert len({keys_of(other).head for other in (*HOSTILE, name)}) == len({*HOSTILE, name})
 
 
 def test_obstore_leaves_keys_as_they_are(tmp_path):
     # object_store escapes or refuses some characters of a path, which would give a key two spellings.
     names = [*HOSTILE, *(f"kind/{name}" for name in HOSTILE), *map(chr, range(1, 256)), LONG]
-    keys = sorted({key for name in names for key in keys_of(name)})
+    keys = sorted({key for name in names for key in object_keys(name)})
     stores: list[MemoryStore | LocalStore] = [MemoryStore(), LocalStore(tmp_path)]
     for store in stores:
         for key in keys:
@@ -170,12 +170,12 @@ def test_what_is_no_code_is_damage(key):
 
 @given(st.text(max_size=20) | st.text("ab/+=!._~-0f", max_size=20))
 def test_any_key_of_a_listing_has_a_place_and_a_name_or_is_damage(key):
-    place = place_at(HEADS + key)
+    place = keys_at(HEADS + key)
     if place is not None:
         prefix_of("k/").may_hold(place)
-        assert place.name is None or place_of(place.name) == place  # two keys never tell one name
+        assert place.name is None or keys_of(place.name) == place  # two keys never tell one name
 
 
 @pytest.mark.parametrize("key", ["h/k", "h/k/", "h/+/k.2fa", "h//a", "h/K/a", "h/k/a.", "h/k/A", "h/+/"])
 def test_a_key_of_somebody_else_is_no_stream(key):
-    assert place_at(key) is None
+    assert keys_at(key) is None

@@ -13,10 +13,19 @@ from hypothesis import strategies as st
 from stowfast.abc import Head
 from stowfast.backends.objects.protocol.draft import Draft
 from stowfast.backends.objects.protocol.frames import Frame, frame
-from stowfast.backends.objects.protocol.keys import place_of
+from stowfast.backends.objects.protocol.keys import keys_of
 from stowfast.backends.objects.protocol.load import frames_of
-from stowfast.backends.objects.protocol.requests import ANY, All, Get, Limits, Object, Put, Token, World
-from stowfast.backends.objects.protocol.seal import _growing, _level, crowded, due, limits_of, merge, older, seal
+from stowfast.backends.objects.protocol.requests import ANY, All, Environment, Get, Limits, Object, Put, Token
+from stowfast.backends.objects.protocol.seal import (
+    _growing,
+    _level,
+    frames_to_seal,
+    limits_of,
+    merge,
+    merge_candidates,
+    needs_seal,
+    seal,
+)
 from stowfast.backends.objects.protocol.segment import grouped, parse_segment
 from stowfast.backends.objects.protocol.state import SegmentRef, State, decode_state, encode_state
 
@@ -31,9 +40,9 @@ TOKEN = Token("e-tag", None)
 HEAD = Head("a/b", "life", 0, 0, 0, 0, 0, {}, b"", 1, 1, None)
 
 
-def world(limits: Limits = SMALL) -> World:
+def world(limits: Limits = SMALL) -> Environment:
     ids = itertools.count()
-    return World(lambda: 0, lambda: f"{next(ids):016x}", lambda: 0.5, limits)
+    return Environment(lambda: 0, lambda: f"{next(ids):016x}", lambda: 0.5, limits)
 
 
 def ref(raw: int) -> SegmentRef:
@@ -78,7 +87,7 @@ class Grown:
 
     def merge(self, limits: Limits) -> None:
         """Merge what is crowded, until nothing is."""
-        while crowd := crowded(self.segments, limits):
+        while crowd := merge_candidates(self.segments, limits):
             start = next(at for at in range(len(self.segments)) if self.segments[at] is crowd[0])
             self._put(ref(sum(one.raw for one in crowd)), start, start + len(crowd))
 
@@ -140,7 +149,7 @@ def test_what_is_sealed_goes_into_what_is_growing_at_the_end_and_has_a_largest_s
 def test_what_is_crowded_are_neighbours_and_afterwards_there_are_few(raws):
     grown = Grown(0, lambda: 0, SMALL)
     grown.segments = [ref(one) for one in raws]
-    crowd = crowded(grown.segments, SMALL)
+    crowd = merge_candidates(grown.segments, SMALL)
     assert len(crowd) != 1
     assert sum(one.raw for one in crowd) <= SMALL.fan_in * SMALL.segment
     for raw in raws:
@@ -189,24 +198,26 @@ def test_what_is_sealed_into(old, raw, start):
     ],
 )
 def test_what_is_crowded(old, crowd):
-    assert list(crowded(old, Limits())) == (old[slice(*crowd)] if crowd else [])
+    assert list(merge_candidates(old, Limits())) == (old[slice(*crowd)] if crowd else [])
 
 
 def test_the_newest_stay_in_the_tail_unless_they_are_too_large():
     limits = Limits()
-    assert older((), limits) == ()
-    assert older(tail(1), limits) == ()
-    assert len(older(tail(*[4 * KIB] * 20), limits)) == 16
-    assert len(older(tail(*[4 * KIB] * 20, 17 * KIB), limits)) == 20  # the newest is kept though it is over the limit
-    assert len(older(tail(1, limits.newest), limits)) == 1
-    assert len(older(tail(1, limits.newest + 1), limits)) == 2
-    assert len(older(tail(1, 1, 100 * KIB, 1), limits)) == 3
+    assert frames_to_seal((), limits) == ()
+    assert frames_to_seal(tail(1), limits) == ()
+    assert len(frames_to_seal(tail(*[4 * KIB] * 20), limits)) == 16
+    assert (
+        len(frames_to_seal(tail(*[4 * KIB] * 20, 17 * KIB), limits)) == 20
+    )  # the newest is kept though it is over the limit
+    assert len(frames_to_seal(tail(1, limits.newest), limits)) == 1
+    assert len(frames_to_seal(tail(1, limits.newest + 1), limits)) == 2
+    assert len(frames_to_seal(tail(1, 1, 100 * KIB, 1), limits)) == 3
 
 
 @given(st.lists(st.integers(1, 5_000), max_size=20))
 def test_what_stays_is_the_end_and_small(sizes):
     frames = tail(*sizes)
-    moved = older(frames, SMALL)
+    moved = frames_to_seal(frames, SMALL)
     kept = frames[len(moved) :]
     assert moved == frames[: len(moved)]
     assert sum(len(one.raw) for one in kept) <= max(SMALL.kept, *(len(one.raw) for one in kept[-1:]), 0)
@@ -216,7 +227,7 @@ def test_what_stays_is_the_end_and_small(sizes):
 def test_who_crosses_the_limit_seals_and_beyond_twice_the_limit_anyone():
     def is_due(before: Sequence[int], *after: int) -> bool:
         left, found = (State("a/b", TOKEN, HEAD, tail=tail(*sizes)) for sizes in (after, before))
-        return due(left, found, Limits())
+        return needs_seal(left, found, Limits())
 
     assert not is_due([])
     assert not is_due([KIB] * 63, *[KIB] * 64)
@@ -238,13 +249,15 @@ def cold(*sizes: int) -> State:
 def test_what_is_cold_leaves_the_head_soon_and_whole():
     limits = limits_of(cold(), Limits())
     assert limits_of(State("a/b"), Limits()) == Limits()
-    assert not due(cold(*[KIB] * 4), cold(*[KIB] * 3), limits)
-    assert due(cold(*[KIB] * 5), cold(*[KIB] * 4), limits)
-    assert due(cold(*[KIB] * 6), cold(*[KIB] * 5), limits)  # whoever comes next, should that one have had no time
-    assert due(cold(500, 9 * KIB), cold(500), limits)  # large ones are, one by one
-    assert len(older(tail(*[100] * 9), limits)) == 8  # but for the newest, if it is small
-    assert len(older(tail(100, 3 * KIB), limits)) == 2
-    assert all(due(cold(*[size] * 12), cold(*[size] * 2), limits) for size in (400, KIB, 4 * KIB))
+    assert not needs_seal(cold(*[KIB] * 4), cold(*[KIB] * 3), limits)
+    assert needs_seal(cold(*[KIB] * 5), cold(*[KIB] * 4), limits)
+    assert needs_seal(
+        cold(*[KIB] * 6), cold(*[KIB] * 5), limits
+    )  # whoever comes next, should that one have had no time
+    assert needs_seal(cold(500, 9 * KIB), cold(500), limits)  # large ones are, one by one
+    assert len(frames_to_seal(tail(*[100] * 9), limits)) == 8  # but for the newest, if it is small
+    assert len(frames_to_seal(tail(100, 3 * KIB), limits)) == 2
+    assert all(needs_seal(cold(*[size] * 12), cold(*[size] * 2), limits) for size in (400, KIB, 4 * KIB))
 
 
 @pytest.mark.parametrize(
@@ -265,7 +278,7 @@ def test_what_is_cold_leaves_the_head_soon_and_whole():
 )
 def test_what_is_crowded_where_it_is_cold(old, crowd):
     limits = limits_of(cold(), Limits())
-    assert list(crowded(old, limits)) == (old[slice(*crowd)] if crowd else [])
+    assert list(merge_candidates(old, limits)) == (old[slice(*crowd)] if crowd else [])
 
 
 def test_cold_segments_are_few_and_are_written_a_few_times():
@@ -316,7 +329,7 @@ class Bucket:
 
 
 def contents(bucket: Bucket, state: State) -> list[tuple[int, bytes]]:
-    bodies = [(one, bucket.objects[place_of("a/b").segment(1, one.id)]) for one in state.segments]
+    bodies = [(one, bucket.objects[keys_of("a/b").segment(1, one.id)]) for one in state.segments]
     sealed = [frames_of("a/b", (parse_segment("a/b", one, body), body)) for one, body in bodies]
     return [(entry.position, entry.data) for one in (*itertools.chain(*sealed), *state.tail) for entry in one.entries()]
 
@@ -332,12 +345,12 @@ def test_whatever_is_appended_is_there_after_any_number_of_seals_each_of_one_put
         wanted += [(entry.position, entry.data) for entry in one.entries()]
         head = state.head._replace(next=first + 1, length=state.head.length + 1)
         state = state._replace(head=head, tail=(*state.tail, one))
-        if due(state, before, SMALL):
+        if needs_seal(state, before, SMALL):
             puts = len(bucket.puts)
             sealed = bucket.run(seal(state, here))
             assert len(bucket.puts) == puts + 1 == puts + len(sealed.refs)
             state = swapped(state, sealed)
-            while crowd := crowded(state.segments, SMALL):
+            while crowd := merge_candidates(state.segments, SMALL):
                 state = swapped(state, bucket.run(merge(state, crowd, here)))
         state = decode_state("a/b", encode_state(state), TOKEN)
     assert contents(bucket, state) == wanted
