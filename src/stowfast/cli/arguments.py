@@ -1,4 +1,4 @@
-"""The arguments and options that several commands have."""
+"""Arguments and options of several commands."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 __all__ = ["URL", "Json", "Prefix", "readable"]
 
-URL: TypeAlias = Annotated[str, typer.Argument(metavar="URL", help="Where: sqlite:///agent.db, memory:, ...")]
+URL: TypeAlias = Annotated[str, typer.Argument(metavar="URL", help="The backend: sqlite:///agent.db, s3://bucket, ...")]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
 Prefix: TypeAlias = Annotated[str, typer.Option(help="Only conversations whose id begins with this.")]
 

@@ -25,7 +25,7 @@ _PIECE: Final = 2**20
 
 
 def target(artifact_id: str, file: Path | None) -> Path:
-    """Return where to write an artifact: what was named, or a new file called as the artifact is.
+    """Return the file for an artifact: the one given, or a new file with the name of the artifact.
 
     Raises:
         InvalidError: there is no such folder, or none was named and the artifact's own would replace a file.
@@ -47,7 +47,7 @@ def target(artifact_id: str, file: Path | None) -> Path:
 async def save(reader: Any, file: Path | None, advance: Callable[[int], None]) -> int:
     """Write a version into a file, which appears whole, its SHA-256 checked; without a file, to stdout.
 
-    What came is kept beside it as `FILE.part`, and whoever calls this again goes on from there.
+    Received bytes are kept beside it as `FILE.part`; the next call goes on from there.
 
     Returns:
         How many bytes an earlier call had left.
@@ -80,7 +80,7 @@ async def save(reader: Any, file: Path | None, advance: Callable[[int], None]) -
 
 @contextmanager
 def alone(part: Path) -> Iterator[IO[bytes]]:
-    """Open what is there of a file, for nobody else to write it meanwhile. The lock goes with its process.
+    """Open the partial file, locked against other writers. The lock ends with the process.
 
     Raises:
         InvalidError: somebody is writing it.
@@ -91,7 +91,7 @@ def alone(part: Path) -> Iterator[IO[bytes]]:
                 fcntl.flock(out, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise InvalidError(f"{part} is being written by somebody else: wait, or name another file") from None
-            # Where whoever had it has finished since it was opened, it is the file by now, and no part of one.
+            # If its owner has finished since it was opened, it is the whole file now, and no part.
             if _is(part, out):
                 yield out
                 return
@@ -105,7 +105,7 @@ def _is(path: Path, opened: IO[bytes]) -> bool:
 
 
 def _pipe(file: Path | None) -> IO[bytes] | None:
-    """Open what is written to and never replaced: a pipe, a device."""
+    """Open a target that is written to and never replaced: a pipe, a device."""
     return file.open("wb") if file is not None and file.exists() and not file.is_file() else None
 
 
@@ -132,7 +132,7 @@ async def _copy(reader: Any, start: int, out: IO[bytes], digest: Any, advance: C
 async def load(
     stores: Stores, artifact_id: str, file: IO[bytes], described: dict[str, Any], advance: Callable[[int], None]
 ) -> ArtifactInfo:
-    """Store what a file holds as the next version of an artifact."""
+    """Store the content of a file as the next version of an artifact."""
     async with stores.artifacts.open_writer(artifact_id, **described) as writer:
         while piece := file.read(_PIECE):
             await writer.write(piece)

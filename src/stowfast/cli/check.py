@@ -1,4 +1,4 @@
-"""`stowfast check`: asks a place every clause of the contract, in a corner of it that is thrown away afterwards."""
+"""`stowfast check`: runs every clause of the contract on a backend, below a random prefix that it then removes."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ _WHY: Final = 300
 
 
 class Report(NamedTuple):
-    """What a place answered: results by group, and what was cleaned up."""
+    """The results by group, and the number of streams removed afterwards."""
 
     groups: dict[str, list[Result]]
     removed: int
 
     @property
     def failed(self) -> list[Result]:
-        """The clauses that the place does not keep."""
+        """The clauses that failed."""
         return [result for results in self.groups.values() for result in results if not result.passed]
 
     def as_json(self) -> dict[str, Any]:
@@ -60,21 +60,21 @@ class Report(NamedTuple):
 
 
 def groups() -> list[Group]:
-    """Return every list of clauses, each with what it asks: the place itself, or a store over it."""
+    """Return each list of clauses with a function from a backend to the object under test."""
     return [
-        (testing.BACKEND, lambda place: place),
-        (testing.MESSAGE_STORE, lambda place: Stores(place).messages),
-        (testing.ARTIFACT_STORE, lambda place: Stores(place).artifacts),
-        (testing.TASK_STATE_STORE, lambda place: Stores(place).tasks),
-        (getattr(testing, "STORES", ()), Stores),
+        (testing.BACKEND, lambda backend: backend),
+        (testing.MESSAGE_STORE, lambda backend: Stores(backend).messages),
+        (testing.ARTIFACT_STORE, lambda backend: Stores(backend).artifacts),
+        (testing.TASK_STATE_STORE, lambda backend: Stores(backend).tasks),
+        (testing.STORES, Stores),
     ]
 
 
 async def check(url: str, advance: Callable[[str], None]) -> Report:
-    """Ask a place every clause, and remove what that has written, whatever happens on the way."""
+    """Run every clause on a backend. All data of the run is removed, also after an error or a cancellation."""
     prefix = f"check-{secrets.token_hex(8)}/"
-    place = await stowfast.open(url)
-    # A place in memory has no second opening that shows the same.
+    stores = await stowfast.open(url)
+    # A second opening of `memory:` does not show the data of the first.
     shared = url.partition(":")[0] == "memory"
     found: dict[str, list[Result]] = {}
     removed = 0
@@ -82,14 +82,14 @@ async def check(url: str, advance: Callable[[str], None]) -> Report:
         for clauses, face in groups():
             for clause in clauses:
                 advance(clause.__name__)
-                make = _maker(url, place.backend if shared else None, prefix, face)
+                make = _maker(url, stores.backend if shared else None, prefix, face)
                 title = (sys.modules[clause.__module__].__doc__ or clause.__module__).partition("\n")[0]
                 found.setdefault(title.partition(":")[0].rstrip("."), []).extend(await testing.run([clause], make))
     finally:
         try:
-            removed = await _clean(place.backend, prefix)
+            removed = await _clean(stores.backend, prefix)
         finally:
-            await place.close()
+            await stores.close()
     return Report(found, removed)
 
 
@@ -120,9 +120,9 @@ async def _clean(backend: Backend, prefix: str) -> int:
     return removed
 
 
-def print_report(screen: Console, place: str, report: Report) -> None:
-    """Print a line for each clause, why one failed, and the sum."""
-    screen.print(Text(f"Does {plain(place)} keep its promises?", style="bold"))
+def print_report(screen: Console, url: str, report: Report) -> None:
+    """Print a line for each clause, the error of each failure, and the total."""
+    screen.print(Text(f"Does {plain(url)} keep its promises?", style="bold"))
     for title, results in report.groups.items():
         screen.print()
         screen.print(Text(title, style="bold"))

@@ -1,4 +1,4 @@
-"""`stowfast doctor`: opens a place, looks at what it stands on, and says so line by line."""
+"""`stowfast doctor`: opens a backend and reports the state of its file or bucket, line by line."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Finding(NamedTuple):
     """One line of the report."""
 
     sentence: str
-    """What was looked at, as a sentence about the place without its subject."""
+    """A sentence about the backend without its subject, such as `opens`."""
     passed: bool | None
-    """None: neither right nor wrong, and worth knowing."""
+    """None: a remark, neither right nor wrong."""
     detail: str = ""
-    """Why it failed, or what there is to say."""
+    """The reason of a failure, or the remark."""
     seconds: float | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -46,20 +46,20 @@ class Finding(NamedTuple):
 
 
 class Examined(Protocol):
-    """What a backend may have beside the ten methods: more to say about what it stands on."""
+    """An optional method of a backend: a report about its file or bucket."""
 
     def examine(self, *, race: bool) -> AsyncIterator[tuple[str, bool | None, str]]:
-        """Yield what was looked at, whether it is as it should be (None: a remark), and a detail or "".
+        """Yield a sentence, its verdict (None: a remark), and a detail or "".
 
-        With `race` let many writers run for one thing too, which takes its time.
+        With `race` many writers race for one key too, which takes seconds.
         """
         ...
 
 
 async def look(url: str, *, race: bool, show: Callable[[Finding], None]) -> list[Finding]:
-    """Open a place, look at it, and return what was found, each shown as it is found. Removes what it wrote.
+    """Open a backend and return the findings; each is shown at once. Data of the test is removed.
 
-    An error of the place is the last finding.
+    An error of the backend is the last finding.
     """
     findings: list[Finding] = []
 
@@ -70,7 +70,7 @@ async def look(url: str, *, race: bool, show: Callable[[Finding], None]) -> list
     began = perf_counter()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what a place warns of when it is opened it says again when examined
+            warnings.simplefilter("ignore")  # a warning at opening is a finding of `examine` too
             stores = await existing(url)
         found(_since(began, "opens"))
         try:

@@ -1,4 +1,4 @@
-"""The command `stowfast`: where it starts, and how whatever goes wrong becomes one line and an exit code."""
+"""The entry of the command `stowfast`. Every error becomes one line on stderr and an exit code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ USAGE: Final = 2
 INTERRUPTED: Final = 130
 """128 and the number of SIGINT, as a shell says it."""
 READER_LEFT: Final = 141
-"""128 and the number of SIGPIPE: what `stowfast export URL | head` ends with."""
+"""128 and the number of SIGPIPE, as after `stowfast export URL | head`."""
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command and return its exit code: 0, 1 for a failure, 2 for a call that was not understood."""
+    """Run one command and return its exit code: 0, 1 for a failure, 2 for an invalid call."""
     try:
         import typer
 
@@ -55,13 +55,13 @@ def run(arguments: list[str]) -> int:
         # Typer and rich make a SystemExit of a pipe that broke.
         if not isinstance(error, BrokenPipeError) and not isinstance(error.__context__, BrokenPipeError):
             raise
-        # Whoever read our output has left. Python would complain once more while it flushes at the end.
+        # The reader of our output has left. Python would report it once more in its last flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = READER_LEFT
     except OSError as error:
         line = f"{error.filename}: {error.strerror}" if error.filename else str(error)
     if code == INTERRUPTED:
-        line = "interrupted: what was acknowledged is kept"
+        line = "interrupted: acknowledged writes are kept"
     if line:
         print(f"stowfast: {scrub(' '.join(line.split()), arguments)}", file=sys.stderr)
     return code

@@ -1,4 +1,4 @@
-"""What a person or a program sees: one console for results, one for progress, and text that cannot move the cursor."""
+"""The output: one console for results, one for progress, and text that cannot move the cursor."""
 
 from __future__ import annotations
 
@@ -62,14 +62,14 @@ def emit(value: Any) -> None:
 
 
 def write(text: str) -> None:
-    """Write to stdout as UTF-8, whatever the locale: the lines are data."""
+    """Write to stdout as UTF-8 in every locale: the lines are data."""
     sys.stdout.flush()
     sys.stdout.buffer.write(text.encode())
     sys.stdout.buffer.flush()
 
 
 def complain(text: str) -> None:
-    """Print a line on stderr about something that did not work, while the rest goes on."""
+    """Print one problem as a line on stderr; the command goes on."""
     print(plain(text), file=sys.stderr, flush=True)
 
 

@@ -61,27 +61,27 @@ class Conversation(NamedTuple):
 
 @dataclass
 class Imported:
-    """What an import did."""
+    """The result of an import."""
 
     conversations: int = 0
     messages: int = 0
     already_there: int = 0
     metadata_kept: int = 0
-    """Conversations that have other metadata than the file says, and keep it."""
+    """Conversations that keep their metadata, which differs from the file's."""
     conflicts: int = 0
     bad_lines: int = 0
     first: str | None = None
-    """The id of the first conversation of the file that is in the place now."""
+    """The id of the first conversation of the file that is stored now."""
     problems: list[dict[str, Any]] = field(default_factory=list)
     """The first thousand conflicts and bad lines. All of them were printed."""
 
     @property
     def complete(self) -> bool:
-        """Whether every line of the file is in the place now."""
+        """Whether every line of the file is stored now."""
         return not self.conflicts and not self.bad_lines
 
     def sentence(self) -> str:
-        """Say it to a person."""
+        """Return the result as a sentence."""
         text = f"imported {many(self.conversations, 'conversation')} with {many(self.messages, 'message')}"
         for number, what in (
             (self.already_there, "already there"),
@@ -103,7 +103,7 @@ class Imported:
 
 
 def parse(line: bytes) -> Conversation:
-    """Read one line, strictly: what could be read in two ways, or would not come back the same, is refused.
+    """Read one line, strictly: an ambiguous line, or one that would not come back the same, is refused.
 
     Raises:
         InvalidError: it is not UTF-8, not JSON, or not a conversation. The error says what is wrong with it.
@@ -122,7 +122,7 @@ def parse(line: bytes) -> Conversation:
 
 
 def conversation(record: Any) -> Conversation:
-    """Return what a JSON object says, if it is a conversation."""
+    """Return the conversation that a JSON object describes."""
     if not isinstance(record, dict):
         raise InvalidError(f"a line is an object with context_id and messages, this one is {_kind(record)}")
     if not isinstance(context_id := record.pop("context_id", None), str):
@@ -173,7 +173,7 @@ async def store(stores: Stores, one: Conversation, done: Imported) -> None:
         # It is written after the messages, so it must be known by then that it will not be refused.
         await InMemoryMessageStore().set_metadata(one.context_id, one.metadata)
     try:
-        # No op_id made from the content: a place remembers it beyond a deletion, so that bringing back a deleted
+        # No op_id made from the content: a backend remembers it beyond a deletion, so that bringing back a deleted
         # conversation would be answered "stored", and store nothing. `expect` and the comparison below are what
         # keeps a repeat from doubling anything, also after a lost answer.
         await stores.messages.add_messages(one.context_id, one.messages, expect=0)
@@ -237,7 +237,7 @@ async def read_conversations(stores: Stores, prefix: str = "") -> AsyncIterator[
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that appears whole or not at all; what was there before stays until then."""
+    """Open a file that appears whole or not at all; an earlier file stays until then."""
     path = Path(os.path.realpath(path))  # a link stays a link, and what it points to is replaced
     if path.exists() and not stat.S_ISREG(path.stat().st_mode):
         with path.open("wb") as pipe:  # a pipe or a device is written to, never replaced

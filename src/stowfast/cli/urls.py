@@ -1,4 +1,4 @@
-"""Places by URL: opening one, and printing one without its secrets."""
+"""URLs of backends: open one that exists, and print one without its secrets."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _SHORT: Final = 4
 
 
 def existing(url: str, **options: Any) -> Opening:
-    """Open a place that somebody has written to before.
+    """Open a backend that exists.
 
-    A SQLite file comes into being by being opened. For one who only wants to look, a mistyped path must be an error,
-    not a new file that is empty.
+    `stowfast.open` creates a SQLite file that is absent. A command that only reads must not: a mistyped path is an
+    error, not a new empty file.
 
     Raises:
         NotFoundError: there is no such file.
@@ -36,7 +36,7 @@ def existing(url: str, **options: Any) -> Opening:
 
 
 def sqlite_url(path: Path) -> str:
-    """Return the URL of a SQLite file, whatever characters its path has."""
+    """Return the URL of a SQLite file. Special characters of the path are quoted."""
     return f"sqlite:///{quote(str(path))}"
 
 

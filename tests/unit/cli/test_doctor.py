@@ -80,7 +80,7 @@ def test_a_program_gets_json(call: Call) -> None:
     code, out, err = call("memory:", "--json")
     report = json.loads(out)
     assert (code, err) == (0, "")
-    assert (report["place"], report["passed"]) == ("memory:", True)
+    assert (report["url"], report["passed"]) == ("memory:", True)
     findings = {finding["what"]: finding for finding in report["findings"]}
     assert findings["is served by MemoryBackend"]["passed"] is None
     assert findings["opens"]["milliseconds"] > 0

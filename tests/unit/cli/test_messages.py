@@ -526,7 +526,7 @@ def test_check_reports_and_leaves_nothing_behind(place: str, url: str, call: Cal
     found = json.loads(out)
     assert err == ""
     assert [(one["name"], one["error"]) for one in found["clauses"] if not one["passed"]] == []
-    assert (code, found["passed"], found["place"]) == (0, True, place)
+    assert (code, found["passed"], found["url"]) == (0, True, place)
     assert len(found["clauses"]) > 50
     assert found["removed"] > 0
     assert everything(url) == before
@@ -546,7 +546,7 @@ def test_check_says_which_sentence_is_not_kept(call: Call, monkeypatch: pytest.M
             pass
 
     clauses = (nothing_is_ever_kept, something_is_kept)
-    monkeypatch.setattr("stowfast.cli.check.groups", lambda: [(clauses, lambda place: place)])
+    monkeypatch.setattr("stowfast.cli.check.groups", lambda: [(clauses, lambda backend: backend)])
     code, out, err = call("check", "memory:")
     assert (code, err) == (1, "")
     assert "2 clauses, 1 FAILED" in out

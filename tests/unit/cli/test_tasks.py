@@ -207,7 +207,7 @@ def test_show_says_how_a_task_stands(tasks: None, call: Call) -> None:
         '{"step": 7}',
     ]
     assert "free to claim: worker-1 held it until " in call("show", URL, "stale")[1]
-    assert "nobody holds it" in call("show", URL, "trip")[1]
+    assert "no owner" in call("show", URL, "trip")[1]
 
 
 def test_show_goes_back_to_a_version(tasks: None, call: Call) -> None:

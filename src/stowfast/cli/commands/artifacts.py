@@ -1,4 +1,4 @@
-"""The commands for artifacts, and for what is left over of them: get, put, gc."""
+"""The commands for artifacts and for garbage: get, put, gc."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def register(app: typer.Typer) -> None:
         short_help="Store a file as an artifact.",
         epilog="Example: stowfast put s3://bucket/agents report.pdf ./report.pdf",
     )(put)
-    app.command(short_help="Remove what nobody can reach.", epilog="Example: stowfast gc s3://bucket/agents --yes")(gc)
+    app.command(short_help="Remove unreachable data.", epilog="Example: stowfast gc s3://bucket/agents --yes")(gc)
 
 
 def get(
@@ -88,7 +88,7 @@ def put(
 ) -> None:
     """Store a file as the next version of an artifact, its first where there is none.
 
-    It is streamed, whatever its size, and can be seen once all of it is stored.
+    It is streamed, at any size, and visible once all of it is stored.
     """
     described: dict[str, Any] = {
         "name": name or (file.name if file.is_file() else None),
@@ -117,14 +117,14 @@ def gc(
     yes: Annotated[bool, typer.Option("--yes", help="Remove it. Else: only say what would be removed.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Say what nobody can reach, and remove it with --yes: expired streams, and what crashes left behind.
+    """List unreachable data, and remove it with --yes: expired streams, and the remains of crashes.
 
-    Safe at any time, beside whoever works there. What was uploaded within a day is spared: it may be about to be used.
+    Safe at any time, also beside running writers. Uploads of the last day are spared: a writer may still use them.
     """
     with progress("removing" if yes else "looking", None):
         swept = asyncio.run(_gc(url, dry_run=not yes))
     if as_json:
-        emit({"place": shown(url), "removed": yes, **swept._asdict()})
+        emit({"url": shown(url), "removed": yes, **swept._asdict()})
         return
     what = f"{size(swept.bytes)}: {many(swept.streams, 'stream')}, {many(swept.blobs, 'blob')}"
     if not any(swept):

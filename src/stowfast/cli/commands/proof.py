@@ -38,7 +38,7 @@ def check(url: URL, as_json: Json = False) -> int:
     with progress("checking", total) as advance:
         report = asyncio.run(run_clauses(url, lambda name: advance(1, name.replace("_", " "))))
     if as_json:
-        emit({"place": shown(url), **report.as_json()})
+        emit({"url": shown(url), **report.as_json()})
     else:
         print_report(console(), shown(url), report)
     return 1 if report.failed else 0
@@ -60,5 +60,5 @@ def doctor(
     findings = asyncio.run(look(url, race=race, show=show))
     passed = all(finding.passed is not False for finding in findings)
     if as_json:
-        emit({"place": shown(url), "passed": passed, "findings": [finding.as_json() for finding in findings]})
+        emit({"url": shown(url), "passed": passed, "findings": [finding.as_json() for finding in findings]})
     return 0 if passed else 1

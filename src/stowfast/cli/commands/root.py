@@ -1,4 +1,4 @@
-"""The commands. Each is thin: it opens a place, lets the module that knows do the work, and prints."""
+"""The commands. Each opens a backend, calls the module that does the work, and prints the result."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def root(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
-    """Look after what an AI agent must not lose: its messages, artifacts and task states.
+    """Read, move and test the messages, artifacts and task states of AI agents.
 
-    A URL says where they are, as in stowfast.open(URL).
+    A URL names the backend, as in stowfast.open(URL).
     """
     if version:
         print(f"stowfast {stowfast.__version__}")
@@ -53,14 +53,14 @@ def root(
 
 
 class Order(StrEnum):
-    """How conversations are listed."""
+    """The order of a list of conversations."""
 
     recent = "recent"
     id = "id"
 
 
 @app.command(
-    short_help="Kill an agent at its work, and see that nothing is lost.",
+    short_help="Kill an agent at its work, and check that nothing is lost.",
     epilog="Example: stowfast demo --keep ./demo conversation.jsonl",
 )
 def demo(
@@ -80,11 +80,11 @@ def demo(
     seed: Annotated[int | None, typer.Option(help="Kill at the same moments as last time.")] = None,
     as_json: Json = False,
 ) -> int:
-    """Kill an agent at its work, again and again, and see that nothing is lost.
+    """Kill an agent at its work, several times, and check that nothing is lost.
 
     A scripted agent works through a conversation with real tools, in a process of its own that keeps everything in a
     SQLite file. The process is killed with SIGKILL at random moments, begun again, and goes on from its task state.
-    Then the file is compared with what the agent had been told is stored. Needs no network and no model.
+    Then the file is compared with all acknowledged writes. Needs no network and no model.
     """
     if keep is not None:
         keep.mkdir(parents=True, exist_ok=True)
@@ -130,7 +130,9 @@ def ls(
     prefix: Prefix = "",
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 20,
     order: Annotated[Order, typer.Option(help="The last changed first, or by id.")] = Order.recent,
-    after: Annotated[str | None, typer.Option(metavar="CURSOR", help="What comes after a page: its `next`.")] = None,
+    after: Annotated[
+        str | None, typer.Option(metavar="CURSOR", help="The next page: the `next` of the page before.")
+    ] = None,
     tasks: Annotated[bool, typer.Option("--tasks", help="List the tasks instead.")] = False,
     artifacts: Annotated[bool, typer.Option("--artifacts", help="List the artifacts instead.")] = False,
     as_json: Json = False,
@@ -174,7 +176,7 @@ def show(
     url: URL,
     context: Annotated[str, typer.Argument(metavar="CONTEXT", help="The id of the conversation.")],
     last: Annotated[int | None, typer.Option(min=1, help="Only the newest so many messages.")] = None,
-    originals: Annotated[bool, typer.Option("--originals", help="What a summary stands for, not the summary.")] = False,
+    originals: Annotated[bool, typer.Option("--originals", help="The summarized messages, not the summary.")] = False,
     full: Annotated[bool, typer.Option("--full", help="Whole messages, however long.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -217,10 +219,9 @@ def import_(
 ) -> int:
     """Bring conversations in, one a line: {"context_id": ..., "messages": [...]}.
 
-    Each is written in one commit, so that it is there whole or not at all, and the command can be given again after
-    whatever has stopped it: what is there already stays, nothing is doubled. A conversation that exists with other
-    messages is a conflict and stays as it is. A bad line is named and left out, and the others go on. Every other key
-    of a line is kept as metadata.
+    Each is written in one commit: it is stored whole or not at all. After an interruption, repeat the command: stored
+    conversations stay, and nothing is doubled. A conversation that exists with other messages is a conflict and stays
+    as it is. A bad line is named and left out, and the others go on. Every other key of a line is kept as metadata.
     """
     total = file.stat().st_size if file.is_file() else None
     with transfer.reading(file) as lines, progress("importing", total) as advance:

@@ -43,7 +43,7 @@ def register(app: typer.Typer) -> None:
         short_help="Print how a task stands.", epilog="Example: stowfast tasks show sqlite:///agent.db t-1 --version 3"
     )(show)
     tasks.command(
-        short_help="Print the time line of a task.", epilog="Example: stowfast tasks history sqlite:///agent.db t-1"
+        short_help="Print the versions of a task.", epilog="Example: stowfast tasks history sqlite:///agent.db t-1"
     )(history)
     tasks.command(
         short_help="Print how one version became another.",
@@ -57,7 +57,7 @@ def register(app: typer.Typer) -> None:
 
 
 def root(context: typer.Context) -> None:
-    """Look at task states: how they stand, who holds them, and what every version changed."""
+    """Look at task states: status, owner, and the changes of every version."""
     if context.invoked_subcommand is None:
         print(context.get_help())
 
@@ -76,7 +76,7 @@ def ls(
     after: Annotated[str | None, typer.Option(metavar="CURSOR", help="What comes after a page: its `next`.")] = None,
     as_json: Json = False,
 ) -> None:
-    """List tasks, the last changed first: version, last change, status, and until when each is held, by whom.
+    """List tasks, the last changed first: version, last change, status, end of the lease and its owner.
 
     `over` is a lease whose time is up: others may claim the task.
     """
@@ -100,7 +100,7 @@ def show(
     full: Full = False,
     as_json: Json = False,
 ) -> None:
-    """Print how a task stands: status, version, who holds it, steps that were recorded since, and its data."""
+    """Print a task: status, version, owner, the steps recorded since, and its data."""
     state, newest = asyncio.run(_show(url, task, version))
     if as_json:
         emit(asdict(state))
@@ -122,7 +122,7 @@ def history(
     before: Annotated[int | None, typer.Option(min=1, metavar="VERSION", help="Only versions below this one.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Print the time line of a task, the newest version first: when, how long after the one before, what changed."""
+    """Print the versions of a task, the newest first: time, time since the version before, changes."""
     states = asyncio.run(_history(url, task, limit=limit, before=before))
     following = states[limit - 1].version if len(states) > limit else None
     if as_json:
@@ -161,7 +161,7 @@ def diff(
     full: Full = False,
     as_json: Json = False,
 ) -> None:
-    """Print how the data of one version became that of another: the operations of a JSON Patch (RFC 6902).
+    """Print the difference between two versions of the data: the operations of a JSON Patch (RFC 6902).
 
     With --json it is the patch itself, for any tool that applies one.
     """
@@ -242,7 +242,7 @@ async def _version(stores: Stores, task_id: str, version: int | None) -> TaskSta
 
 
 def _moment(text: str | None) -> datetime | None:
-    """Return the moment that `--since` means: so long ago, or one in this timezone where it names no other."""
+    """Return the moment of `--since`: a length of time ago, or a date in this timezone unless it names another."""
     if text is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""What changed between two JSON values, in a few words: `step 3 → 4`, `messages +1`, `plan[2].done false → true`."""
+"""The changes between two JSON values in a few words: `step 3 → 4`, `messages +1`, `plan[2].done false → true`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 __all__ = ["changes", "in_words", "same"]
 
 _LONG: Final = 24
-"""Characters of a value that is shown itself; of a longer one its length is told."""
+"""Characters of a value that is shown itself; of a longer one the length is shown."""
 _PATH: Final = 32
 
 
 def changes(before: Any, after: Any) -> list[str]:
-    """Return what changed, each in a few words, what is nearest to the top first; nothing where nothing did."""
+    """Return each change in a few words, those nearest to the top first; an empty list if nothing changed."""
     found = sorted(_walk(before, after, ()), key=lambda change: len(change[0]))  # stable: else as the keys come
     return [f"{_named(path)} {what}" for path, what in found]
 
@@ -34,7 +34,7 @@ def same(left: Any, right: Any) -> bool:
 
 
 def in_words(value: Any) -> str:
-    """Return a short value as it is, of a longer one what it is."""
+    """Return a short value itself, and the kind and size of a longer one."""
     if isinstance(value, dict):
         return many(len(value), "key") if value else "{}"
     if isinstance(value, list):

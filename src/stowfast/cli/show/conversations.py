@@ -1,4 +1,4 @@
-"""Conversations for a person to read: who said what, which tools were called, and what they answered."""
+"""Conversations for a person to read: messages, tool calls and their results."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LINES: Final = 8
 _CHARACTERS: Final = 600
 _TOOL_CHARACTERS: Final = 200
 _SPOKEN: Final = ("text", "input_text", "output_text", "content", "parts")
-"""Where the frameworks put what was said, inside a part of a message."""
+"""The keys under which frameworks put the text of a message part."""
 
 
 async def newest_entries(messages: Messages, info: ContextInfo, last: int | None, start: int) -> list[MessageEntry]:
@@ -67,7 +67,7 @@ def print_conversation(
 
 
 def print_message(screen: Console, entry: MessageEntry, before: MessageEntry | None = None, *, full: bool) -> None:
-    """Print one message: a line that says which one it is, then what it says."""
+    """Print one message: a line with its position and role, then its content."""
     role = entry.message.get("role", entry.message.get("type", "message"))
     role = role if isinstance(role, str) else "message"
     header = Table.grid(expand=True, padding=(0, 1))
@@ -110,7 +110,7 @@ def _print_indented(screen: Console, text: Text) -> None:
 
 
 def _said(value: Any) -> str:
-    # A content is a text, or a list of parts; what is no text is named, so that nobody takes it for nothing.
+    # A content is a text or a list of parts. A part without text is shown by its type, not left out.
     content = value.get("content", value.get("parts", value.get("text")))
     if isinstance(content, str) or content is None:
         return content or ""
@@ -143,6 +143,6 @@ def _cut(text: str, *, full: bool, short: bool) -> str:
 
 
 def _shorter(text: str, length: int) -> str:
-    if len(text) <= length + 40:  # to cut off less than the words that say so would help nobody
+    if len(text) <= length + 40:  # the words that report a cut need 40 characters themselves
         return text
     return f"{text[:length].rstrip()} … {many(len(text) - length, 'more character')}"

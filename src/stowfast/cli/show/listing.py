@@ -1,4 +1,4 @@
-"""What a place holds, as a list: conversations, tasks, artifacts."""
+"""The lists of `stowfast ls`: conversations, tasks, artifacts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Row: TypeAlias = tuple[str, ...]
 _COUNTED: Final = 1_000
 _GAP: Final = 2
 _LEAST: Final = 14
-"""The narrowest that a column gets for what people write into it."""
+"""The least width of a column of free text."""
 _WIDE: Final = 100
 _WHOLE: Final = 3
 """So many columns are never cut off."""
@@ -35,7 +35,7 @@ _WHOLE: Final = 3
 async def list_contexts(
     stores: Stores, *, prefix: str, after: str | None, limit: int, order: Literal["recent", "id"]
 ) -> tuple[list[ContextInfo], str | None]:
-    """Return a page of conversations with what is known of each, and the cursor of the next page."""
+    """Return a page of conversations with their facts, and the cursor of the next page."""
     page = await stores.messages.contexts(prefix=prefix, after=after, limit=limit, order=order)
     infos = await asyncio.gather(*(stores.messages.info(ref.context_id) for ref in page))
     return [info for info in infos if info is not None], page.next
@@ -57,7 +57,7 @@ def contexts_rows(infos: Sequence[ContextInfo]) -> list[Row]:
 
 
 def tasks_rows(infos: Iterable[TaskInfo], width: int) -> list[Row]:
-    """Return a row for each task. On a narrow screen who holds it is more to the point than its conversation."""
+    """Return a row for each task. On a narrow screen the conversation is left out, not the owner."""
     rows: list[Row] = [("task", "version", "updated", "status", "held until", "conversation")]
     for info in infos:
         when, version, held = time(info.updated_at), f"{info.version:,}", held_until(info.lease)
@@ -77,7 +77,7 @@ def artifacts_rows(infos: Iterable[ArtifactInfo]) -> list[Row]:
 
 
 def print_list(screen: Console, rows: list[Row], what: str, after: str | None) -> None:
-    """Print a list, or that there is nothing, and how to see what comes after it."""
+    """Print a list, or that it is empty, and the option for the next page."""
     if len(rows) > 1:
         _print_rows(screen, rows)
     else:
@@ -88,7 +88,7 @@ def print_list(screen: Console, rows: list[Row], what: str, after: str | None) -
 
 
 def others(counted: dict[str, tuple[int, bool]]) -> str:
-    """Say what else is in the place: `1 task, 2 artifacts`."""
+    """Return the other contents in words: `1 task, 2 artifacts`."""
     return ", ".join(
         many(number, noun) if whole else f"over {many(number, noun)}"
         for noun, (number, whole) in counted.items()

@@ -1,4 +1,4 @@
-"""A JSON value for a person to read: indented, with what is long or many cut short."""
+"""A JSON value for a person to read: indented, with long texts and lists cut short."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ __all__ = ["print_outline"]
 _INDENT: Final = "  "
 _FIRST: Final = 4
 _LAST: Final = 6
-"""Of a long list the beginning and the end are shown: what grows, grows there."""
+"""A long list is shown by its beginning and its end, where it grows."""
 _KEYS: Final = 30
 _LINES: Final = 60
 _MEMBERS: Final = 6
 _SHORTEST: Final = 24
-"""Characters that a text gets, if it is cut short, with the words that say so."""
+"""The least characters of a text that is cut short, with the words that report the cut."""
 
 
 def print_outline(screen: Console, value: Any, *, full: bool) -> None:

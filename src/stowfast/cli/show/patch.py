@@ -1,8 +1,8 @@
-"""A JSON Patch for a person to read: what each of its operations finds, and what it leaves.
+"""A JSON Patch for a person to read: the old and the new value of each operation.
 
-A patch says what it puts in a place, not what it takes away. So it is carried out, one operation after the other, on a
-copy of what it was made for.
-Source: RFC 6902, and RFC 6901 for what a path means.
+A patch has new values only. So its operations are applied one by one to a copy of the old data, which gives the old
+values.
+Source: RFC 6902, and RFC 6901 for paths.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ __all__ = ["Step", "print_patch", "steps_of"]
 _STYLES: Final = {"add": "green", "remove": "red", "replace": "yellow"}
 _INDENT: Final = " " * 8
 _LEAST: Final = 30
-"""Characters that a value gets on the line of its path; where there are fewer, it has a line of its own."""
+"""The least room for a value on the line of its path; with less room it has a line of its own."""
 _CONTEXT: Final = 16
-"""Characters before the first one that differs, which are shown with what differs."""
+"""Characters shown before the first difference."""
 
 
 class Step(NamedTuple):
@@ -36,13 +36,13 @@ class Step(NamedTuple):
     kind: str
     path: str
     old: Any
-    """What it takes away: of a `remove` and a `replace`."""
+    """The value before, of a `remove` and a `replace`."""
     new: Any
-    """What it puts there: of an `add` and a `replace`. The path it comes from: of a `move` and a `copy`."""
+    """The value after, of an `add` and a `replace`. The source path, of a `move` and a `copy`."""
 
 
 def steps_of(value: Any, patch: list[dict[str, Any]]) -> Iterator[Step]:
-    """Yield what each operation of a patch changes, from the value on that it was made for."""
+    """Yield each operation of a patch on a value, with the old and the new value."""
     root = {"": deepcopy(value)}
     for one in patch:
         kind, path = one["op"], one["path"]
@@ -98,13 +98,13 @@ def _print_value(screen: Console, sign: str, text: str, begin: int, *, full: boo
 
 
 def _same(old: str, new: str) -> int:
-    """Return how many characters are the same from the beginning on."""
+    """Return the length of the common beginning."""
     count = min(len(old), len(new))
     return next((index for index in range(count) if old[index] != new[index]), count)
 
 
 def _find(root: dict[str, Any], path: str) -> tuple[Any, Any]:
-    """Return what holds the place that a path names, and its key or index there."""
+    """Return the object or list that holds the target of a path, and its key or index."""
     names = [name.replace("~1", "/").replace("~0", "~") for name in path.split("/")]
     parent: Any = root
     for name in names[:-1]:

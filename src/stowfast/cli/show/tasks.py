@@ -1,4 +1,4 @@
-"""Tasks for a person to read: how one stands and who goes on with it, and the time line of its versions."""
+"""Tasks for a person to read: state, owner, and the history of versions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _OTHERS: Final = {"context_id": "conversation", "agent_id": "agent", "parent_tas
 
 
 def held_until(lease: Lease | None) -> str:
-    """Say in a few words until when a task is held, and by whom."""
+    """Return the end of the lease and its owner, in a few words."""
     if lease is None:
         return ""
     now, until = datetime.now().astimezone(), lease.expires_at.astimezone()
@@ -37,16 +37,16 @@ def held_until(lease: Lease | None) -> str:
 
 
 def who_holds(lease: Lease | None) -> str:
-    """Say who goes on with a task."""
+    """Return the owner of a task in words."""
     if lease is None:
-        return "nobody holds it"
+        return "no owner"
     if lease.expires_at <= datetime.now(UTC):
         return f"free to claim: {lease.owner} held it until {time(lease.expires_at)}"
     return f"held by {lease.owner} until {time(lease.expires_at)}"
 
 
 def print_task(screen: Console, state: TaskState, newest: int, *, full: bool) -> None:
-    """Print a version of a task: what is known of it, what was done since, and its data."""
+    """Print a version of a task: its facts, the steps recorded since, and its data."""
     print_head(screen, state, newest)
     if state.lease is not None:
         screen.print(Text(f"fencing token {state.lease.token}", style="dim"))
@@ -61,7 +61,7 @@ def print_task(screen: Console, state: TaskState, newest: int, *, full: bool) ->
 
 
 def print_head(screen: Console, state: TaskState, newest: int) -> None:
-    """Print what is known of a task beside its data."""
+    """Print the facts of a task beside its data."""
     screen.print(Text(plain(state.task_id), style="bold", overflow="fold"))
     of = f" of {newest:,}" if state.version < newest else ""
     facts = [f"version {state.version:,}{of}", f"saved {time(state.updated_at)}"]
@@ -82,7 +82,7 @@ def pairs(states: list[TaskState]) -> Iterator[tuple[TaskState, TaskState | None
 
 
 def changed(state: TaskState, before: TaskState | None) -> list[str]:
-    """Return what a version changed, in words."""
+    """Return the changes of a version in words."""
     if before is None:
         if state.version > 1:
             return ["the version before is gone"]
@@ -129,7 +129,7 @@ def print_history(screen: Console, states: list[TaskState], limit: int) -> None:
 
 
 def _fitting(told: list[str], room: int) -> str:
-    """Return as many of the words as fit on the line, and how many were left out."""
+    """Return the changes that fit on the line, and the number of the others."""
     for count in range(len(told), 0, -1):
         left_out = f", {len(told) - count:,} more" if count < len(told) else ""
         line = ", ".join(told[:count]) + left_out
