@@ -114,29 +114,29 @@ def told(change: Change) -> str:
     return f"Change({', '.join(f'{field}={value!r}' for field, value in asked.items())})"
 
 
-async def append(place: Backend, stream: str, *entries: bytes) -> Receipt:
+async def append(backend: Backend, stream: str, *entries: bytes) -> Receipt:
     """Commit entries, and nothing else."""
-    return await place.commit(stream, Change(entries=entries))
+    return await backend.commit(stream, Change(entries=entries))
 
 
-async def tick(place: Backend) -> None:
+async def tick(backend: Backend) -> None:
     """Change an own stream until the backend's clock, as a listing shows it, has moved on: S3's counts seconds."""
     stream, times = unique("tick"), set[int]()
     deadline = time.monotonic() + _PATIENCE
     while len(times) < 2:
         holds(time.monotonic() < deadline, f"the clock of the place moves within {_PATIENCE:g} s")
-        await append(place, stream, b"x")
-        times.add((await place.streams(Query(stream, order="recent"))).streams[0].updated_at)
+        await append(backend, stream, b"x")
+        times.add((await backend.streams(Query(stream, order="recent"))).streams[0].updated_at)
 
 
-async def stored(place: Backend, stream: str) -> list[bytes]:
+async def stored(backend: Backend, stream: str) -> list[bytes]:
     """Read the bytes of every entry."""
-    return [entry.data for entry in (await place.read(stream)).entries]
+    return [entry.data for entry in (await backend.read(stream)).entries]
 
 
-async def positions(place: Backend, stream: str) -> list[int]:
+async def positions(backend: Backend, stream: str) -> list[int]:
     """Read the position of every entry."""
-    return [entry.position for entry in (await place.read(stream)).entries]
+    return [entry.position for entry in (await backend.read(stream)).entries]
 
 
 async def either(call: Awaitable[T], kind: type[E]) -> T | E:

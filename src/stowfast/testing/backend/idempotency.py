@@ -20,48 +20,48 @@ TRIES: Final = 5
 
 async def a_repeat_adds_nothing(make: Make[Backend]) -> None:
     """A repeated op_id adds nothing and returns the first answer, marked as repeated."""
-    async with make() as place:
+    async with make() as backend:
         stream = unique()
-        await append(place, stream, b"before")
+        await append(backend, stream, b"before")
         change = Change([b"a", b"b"], op_id="op")
-        first = await place.commit(stream, change)
-        await append(place, stream, b"after")
+        first = await backend.commit(stream, change)
+        await append(backend, stream, b"after")
         for _ in range(2):
-            same(await place.commit(stream, change), first._replace(repeated=True), "the receipt of a repeat")
-        same(await stored(place, stream), [b"before", b"a", b"b", b"after"], "entries")
+            same(await backend.commit(stream, change), first._replace(repeated=True), "the receipt of a repeat")
+        same(await stored(backend, stream), [b"before", b"a", b"b", b"after"], "entries")
 
 
 async def a_repeat_is_known_after_reopening(make: Make[Backend]) -> None:
     """A reopened backend answers a repeat as the first opening did."""
     stream, change = unique(), Change([b"once"], op_id="op")
-    async with make() as place:
-        first = await place.commit(stream, change)
-    async with make() as place:
-        same(await place.commit(stream, change), first._replace(repeated=True), "the receipt of a repeat")
-        same(await stored(place, stream), [b"once"], "entries")
+    async with make() as backend:
+        first = await backend.commit(stream, change)
+    async with make() as backend:
+        same(await backend.commit(stream, change), first._replace(repeated=True), "the receipt of a repeat")
+        same(await stored(backend, stream), [b"once"], "entries")
 
 
 async def a_lost_answer_is_no_lost_and_no_doubled_entry(make: Make[Backend]) -> None:
     """After a lost answer, the same call with the same op_id leaves each entry there once, in order."""
-    async with make() as place:
-        stream, losing = unique(), LosesAnswers(place, 0)
+    async with make() as backend:
+        stream, losing = unique(), LosesAnswers(backend, 0)
         for number in range(10):
             losing.lose = number % 3
             await _insist(losing, stream, Change([b"%d" % number], op_id=f"op-{number}"))
-        same(await stored(place, stream), numbered(10), "entries")
+        same(await stored(backend, stream), numbered(10), "entries")
 
 
 async def a_repeat_is_not_held_to_its_conditions(make: Make[Backend]) -> None:
     """A repeat is answered even if its `expect`, `revision` and `incarnation` no longer hold."""
-    async with make() as place:
+    async with make() as backend:
         stream = unique()
-        begun = await append(place, stream, b"0")
+        begun = await append(backend, stream, b"0")
         change = Change([b"1"], op_id="op", expect=1, revision=0, incarnation=begun.incarnation)
-        first = await place.commit(stream, change)
-        await place.commit(stream, Change([b"2"], labels={"k": "v"}))
-        same(await place.commit(stream, change), first._replace(repeated=True), "the receipt of a repeat")
-        await place.commit(stream, Change(delete=True))
-        same(await place.commit(stream, change), first._replace(repeated=True), "the receipt after a delete")
+        first = await backend.commit(stream, change)
+        await backend.commit(stream, Change([b"2"], labels={"k": "v"}))
+        same(await backend.commit(stream, change), first._replace(repeated=True), "the receipt of a repeat")
+        await backend.commit(stream, Change(delete=True))
+        same(await backend.commit(stream, change), first._replace(repeated=True), "the receipt after a delete")
 
 
 async def a_repeat_after_a_cut_brings_nothing_back(make: Make[Backend]) -> None:
@@ -86,130 +86,130 @@ async def a_repeat_after_expiry_brings_nothing_back(make: Make[Backend]) -> None
 
 async def a_repeat_in_the_next_life_is_still_one(make: Make[Backend]) -> None:
     """An op_id of a deleted stream is known in the next incarnation."""
-    async with make() as place:
+    async with make() as backend:
         stream, change = unique(), Change([b"old"], op_id="op")
-        first = await place.commit(stream, change)
-        await place.commit(stream, Change(delete=True))
-        await append(place, stream, b"new")
-        same(await place.commit(stream, change), first._replace(repeated=True), "the receipt of a repeat")
-        same(await stored(place, stream), [b"new"], "entries of the next life")
+        first = await backend.commit(stream, change)
+        await backend.commit(stream, Change(delete=True))
+        await append(backend, stream, b"new")
+        same(await backend.commit(stream, change), first._replace(repeated=True), "the receipt of a repeat")
+        same(await stored(backend, stream), [b"new"], "entries of the next life")
 
 
 async def a_repeat_without_entries_is_still_one(make: Make[Backend]) -> None:
     """A repeated change of labels or note does not undo a later one."""
-    async with make() as place:
+    async with make() as backend:
         stream = unique()
-        await append(place, stream, b"0")
+        await append(backend, stream, b"0")
         change = Change(op_id="op", labels={"k": "first"}, note=b"first")
-        first = await place.commit(stream, change)
-        await place.commit(stream, Change(labels={"k": "second"}, note=b"second"))
-        same(await place.commit(stream, change), first._replace(repeated=True), "the receipt of a repeat")
-        head = (await place.heads([stream]))[0]
+        first = await backend.commit(stream, change)
+        await backend.commit(stream, Change(labels={"k": "second"}, note=b"second"))
+        same(await backend.commit(stream, change), first._replace(repeated=True), "the receipt of a repeat")
+        head = (await backend.heads([stream]))[0]
         same(head and (head.labels, head.note), ({"k": "second"}, b"second"), "labels and note")
 
 
 async def a_repeated_delete_spares_what_came_after(make: Make[Backend]) -> None:
     """A repeated delete leaves a stream that was begun since, even if the first delete found no stream."""
-    async with make() as place:
+    async with make() as backend:
         for begun in (True, False):
             stream, delete = unique(), Change(delete=True, op_id="op")
             if begun:
-                await append(place, stream, b"old")
-            await place.commit(stream, delete)
-            await append(place, stream, b"new")
-            receipt = await place.commit(stream, delete)
+                await append(backend, stream, b"old")
+            await backend.commit(stream, delete)
+            await append(backend, stream, b"new")
+            receipt = await backend.commit(stream, delete)
             same(receipt.repeated, True, "`repeated` of a repeated delete")
-            same(await stored(place, stream), [b"new"], "what came after the delete")
+            same(await stored(backend, stream), [b"new"], "what came after the delete")
 
 
 async def an_op_id_names_one_call(make: Make[Backend]) -> None:
     """An op_id that named a call with another number of entries is an InvalidError; nothing is stored."""
-    async with make() as place:
+    async with make() as backend:
         stream = unique()
-        await place.commit(stream, Change([b"a"], op_id="op"))
+        await backend.commit(stream, Change([b"a"], op_id="op"))
         for entries in ([], [b"a", b"b"]):
             change = Change(entries, op_id="op", labels={"k": "v"})
-            await raises(InvalidError, place.commit(stream, change), "an op_id of another call")
-        head = (await place.heads([stream]))[0]
-        same(await stored(place, stream), [b"a"], "entries")
+            await raises(InvalidError, backend.commit(stream, change), "an op_id of another call")
+        head = (await backend.heads([stream]))[0]
+        same(await stored(backend, stream), [b"a"], "entries")
         same(head and head.labels, {}, "labels after a refused change")
 
 
 async def a_repeated_beginning_may_have_grown(make: Make[Backend]) -> None:
     """A repeat with `expect=0` is a repeat with any number of entries: the source of a fork may have grown."""
-    async with make() as place:
+    async with make() as backend:
         stream = unique()
-        first = await place.commit(stream, Change([b"a"], op_id="op", expect=0))
+        first = await backend.commit(stream, Change([b"a"], op_id="op", expect=0))
         grown = Change([b"a", b"b"], op_id="op", expect=0, labels={"k": "v"})
-        same(await place.commit(stream, grown), first._replace(repeated=True), "the receipt of a repeat")
-        head = (await place.heads([stream]))[0]
-        same(await stored(place, stream), [b"a"], "entries")
+        same(await backend.commit(stream, grown), first._replace(repeated=True), "the receipt of a repeat")
+        head = (await backend.heads([stream]))[0]
+        same(await stored(backend, stream), [b"a"], "entries")
         same(head and head.labels, {}, "labels after a repeat")
 
 
 async def an_op_id_belongs_to_its_stream(make: Make[Backend]) -> None:
     """The same op_id in two streams names two calls."""
-    async with make() as place:
+    async with make() as backend:
         one, other = unique(), unique()
         for stream in (one, other):
-            receipt = await place.commit(stream, Change([stream.encode()], op_id="op"))
+            receipt = await backend.commit(stream, Change([stream.encode()], op_id="op"))
             same((receipt.first, receipt.repeated), (0, False), "the receipt of a first call")
         for stream in (one, other):
-            same(await stored(place, stream), [stream.encode()], "entries")
+            same(await stored(backend, stream), [stream.encode()], "entries")
 
 
 async def an_op_id_has_bounds(make: Make[Backend]) -> None:
     """An op_id has the bounds of a name: empty, too long, with NUL or a lone surrogate it is an InvalidError."""
-    async with make() as place:
+    async with make() as backend:
         stream = unique()
         for op_id in ("", "x" * 10_000, "a\0b", "\ud800"):
             change = Change([b"x"], op_id=op_id)
-            await raises(InvalidError, place.commit(stream, change), f"op_id {op_id[:5]!r}")
-        await place.commit(stream, Change([b"x"], op_id="\U0001f600 ; 'quoted' \u00e9"))
-        same(await stored(place, stream), [b"x"], "entries")
+            await raises(InvalidError, backend.commit(stream, change), f"op_id {op_id[:5]!r}")
+        await backend.commit(stream, Change([b"x"], op_id="\U0001f600 ; 'quoted' \u00e9"))
+        same(await stored(backend, stream), [b"x"], "entries")
 
 
 async def a_refused_call_does_not_use_up_its_op_id(make: Make[Backend]) -> None:
     """A refused call was not made: with a corrected condition it succeeds under the same op_id."""
-    async with make() as place:
+    async with make() as backend:
         stream = unique()
-        await append(place, stream, b"0")
-        await raises(ConflictError, place.commit(stream, Change([b"1"], op_id="op", expect=0)), "a stale expect")
-        receipt = await place.commit(stream, Change([b"1"], op_id="op", expect=1))
+        await append(backend, stream, b"0")
+        await raises(ConflictError, backend.commit(stream, Change([b"1"], op_id="op", expect=0)), "a stale expect")
+        receipt = await backend.commit(stream, Change([b"1"], op_id="op", expect=1))
         same((receipt.first, receipt.repeated), (1, False), "the receipt after a conflict")
-        same(await stored(place, stream), [b"0", b"1"], "entries")
+        same(await stored(backend, stream), [b"0", b"1"], "entries")
 
 
 async def an_op_id_lives_as_long_as_its_entries(make: Make[Backend]) -> None:
     """Each op_id with an entry in the stream is remembered, in any number, also after others are dropped."""
-    async with make() as place:
+    async with make() as backend:
         stream, count = unique(), 3 * OPERATIONS_REMEMBERED
         changes = [Change([b"%d" % number], op_id=f"op-{number}") for number in range(count)]
         for change in changes:
-            await place.commit(stream, change)
-        await place.commit(stream, Change(drop_before=10, cut_from=count - 10))
-        receipts = [await place.commit(stream, change) for change in changes[10:-10]]
+            await backend.commit(stream, change)
+        await backend.commit(stream, Change(drop_before=10, cut_from=count - 10))
+        receipts = [await backend.commit(stream, change) for change in changes[10:-10]]
         same([receipt.first for receipt in receipts], list(range(10, count - 10)), "positions of the first calls")
         same({receipt.repeated for receipt in receipts}, {True}, "`repeated`")
-        same(await stored(place, stream), numbered(count)[10:-10], "entries")
+        same(await stored(backend, stream), numbered(count)[10:-10], "entries")
 
 
 async def the_newest_op_ids_outlive_their_entries(make: Make[Backend]) -> None:
     """The newest `OPERATIONS_REMEMBERED` op_ids are known without their entries, also if all came at once."""
-    async with make() as place:
+    async with make() as backend:
         for gone in (Change(cut_from=0), Change(drop_before=1_000), Change(delete=True)):
             stream, count = unique(), 2 * OPERATIONS_REMEMBERED
             changes = [Change([b"x"], op_id=f"op-{number}") for number in range(count)]
-            receipts = await asyncio.gather(*(place.commit(stream, change) for change in changes))
-            await place.commit(stream, gone)
+            receipts = await asyncio.gather(*(backend.commit(stream, change) for change in changes))
+            await backend.commit(stream, gone)
             for change, first in zip(changes, receipts, strict=True):
                 if first.first >= count - OPERATIONS_REMEMBERED:
                     same(
-                        await place.commit(stream, change),
+                        await backend.commit(stream, change),
                         first._replace(repeated=True),
                         f"a repeat after {told(gone)}",
                     )
-            same(await stored(place, stream), [], "entries that came back")
+            same(await stored(backend, stream), [], "entries that came back")
 
 
 async def concurrent_repeats_add_once(make: Make[Backend]) -> None:
@@ -224,10 +224,10 @@ async def concurrent_repeats_add_once(make: Make[Backend]) -> None:
         same(len(await stored(one, stream)), 10, "entries")
 
 
-async def _insist(place: Backend, stream: str, change: Change) -> Receipt:
+async def _insist(backend: Backend, stream: str, change: Change) -> Receipt:
     for _ in range(TRIES):
         try:
-            return await place.commit(stream, change)
+            return await backend.commit(stream, change)
         except UnavailableError:
             continue
     raise AssertionError(f"no answer in {TRIES} tries")
@@ -235,16 +235,16 @@ async def _insist(place: Backend, stream: str, change: Change) -> Receipt:
 
 async def _brings_nothing_back(make: Make[Backend], gone: Change) -> None:
     stream, change = unique(), Change([b"1", b"2"], op_id="op")
-    async with make() as place:
-        await append(place, stream, b"0")
-        first = await place.commit(stream, change)
-        await place.commit(stream, gone)
-        left = await place.read(stream)
+    async with make() as backend:
+        await append(backend, stream, b"0")
+        first = await backend.commit(stream, change)
+        await backend.commit(stream, gone)
+        left = await backend.read(stream)
         holds(b"1" not in [entry.data for entry in left.entries], "the entries are gone")
-        await place.sweep()
-    async with make() as place:
-        same(await place.commit(stream, change), first._replace(repeated=True), "the receipt of a repeat")
-        same(await place.read(stream), left, "the stream after the repeat")
+        await backend.sweep()
+    async with make() as backend:
+        same(await backend.commit(stream, change), first._replace(repeated=True), "the receipt of a repeat")
+        same(await backend.read(stream), left, "the stream after the repeat")
 
 
 CLAUSES = clauses(__name__)

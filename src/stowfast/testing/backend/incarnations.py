@@ -23,44 +23,46 @@ HOUR: Final = 3_600 * 1_000_000
 async def a_delete_hides_everything(make: Make[Backend]) -> None:
     """After a delete no method shows anything of the stream, through any opening."""
     stream = unique()
-    async with make() as place, make() as other:
-        await place.commit(stream, Change(numbered(3), labels={"k": "v"}, note=b"n", expires_at=_now() + HOUR))
-        await place.commit(stream, Change(delete=True))
-        for opening in (place, other):
+    async with make() as backend, make() as other:
+        await backend.commit(stream, Change(numbered(3), labels={"k": "v"}, note=b"n", expires_at=_now() + HOUR))
+        await backend.commit(stream, Change(delete=True))
+        for opening in (backend, other):
             await _nothing(opening, stream)
-    async with make() as place:
-        await _nothing(place, stream)
+    async with make() as backend:
+        await _nothing(backend, stream)
 
 
 async def deleting_what_is_not_there_is_fine(make: Make[Backend]) -> None:
     """A delete of an unknown or deleted stream succeeds, and the stream stays absent."""
-    async with make() as place:
+    async with make() as backend:
         stream = unique()
         for _ in range(2):
-            await place.commit(stream, Change(delete=True))
-            await append(place, stream, b"0")
-            await place.commit(stream, Change(delete=True))
-            await place.commit(stream, Change(delete=True))
-            await _nothing(place, stream)
+            await backend.commit(stream, Change(delete=True))
+            await append(backend, stream, b"0")
+            await backend.commit(stream, Change(delete=True))
+            await backend.commit(stream, Change(delete=True))
+            await _nothing(backend, stream)
 
 
 async def a_stream_begun_again_is_another(make: Make[Backend]) -> None:
     """A stream begun after a delete has another incarnation, begins at 0 and inherits nothing."""
-    async with make() as place:
+    async with make() as backend:
         stream, lives = unique(), set()
         for _ in range(3):
             full = Change(numbered(2), labels={"k": "v"}, note=b"n", base=1, expires_at=_now() + HOUR)
-            lives.add((await place.commit(stream, full)).incarnation)
-            await place.commit(stream, Change(delete=True))
-            receipt = await append(place, stream, b"new")
+            lives.add((await backend.commit(stream, full)).incarnation)
+            await backend.commit(stream, Change(delete=True))
+            receipt = await append(backend, stream, b"new")
             lives.add(receipt.incarnation)
-            head = await _head(place, stream)
+            head = await _head(backend, stream)
             same((receipt.first, head.first, head.next, head.length, head.base), (0, 0, 1, 1, 0), "where it begins")
             same((head.labels, head.note, head.expires_at), ({}, b"", None), "what it inherits")
             same(
-                (await place.streams(Query(stream, where={"k": "v"}))).streams, [], "found by a label of its past life"
+                (await backend.streams(Query(stream, where={"k": "v"}))).streams,
+                [],
+                "found by a label of its past life",
             )
-            await place.commit(stream, Change(delete=True))
+            await backend.commit(stream, Change(delete=True))
         same(len(lives), 6, "incarnations of six lives")
 
 
@@ -91,16 +93,16 @@ async def a_delete_and_a_beginning_are_one_change(make: Make[Backend]) -> None:
 
 async def a_pinned_incarnation_ends_with_it(make: Make[Backend]) -> None:
     """A change that pins an ended incarnation is a ConflictError, also after a new one began at 0."""
-    async with make() as place:
+    async with make() as backend:
         stream = unique()
-        first = await append(place, stream, b"0")
+        first = await append(backend, stream, b"0")
         pinned = Change([b"x"], incarnation=first.incarnation)
-        await place.commit(stream, pinned)
+        await backend.commit(stream, pinned)
         for then in (Change(delete=True), Change([b"new"])):
-            await place.commit(stream, then)
-            before = await place.read(stream)
-            await raises(ConflictError, place.commit(stream, pinned), f"a pinned incarnation after {told(then)}")
-            same(await place.read(stream), before, "the stream after a conflict")
+            await backend.commit(stream, then)
+            before = await backend.read(stream)
+            await raises(ConflictError, backend.commit(stream, pinned), f"a pinned incarnation after {told(then)}")
+            same(await backend.read(stream), before, "the stream after a conflict")
 
 
 async def appends_that_race_a_delete_are_before_or_after_it(make: Make[Backend]) -> None:
@@ -110,8 +112,8 @@ async def appends_that_race_a_delete_are_before_or_after_it(make: Make[Backend])
             stream = unique()
 
             async def write(writer: int, stream: str = stream) -> list[Receipt]:
-                place = (one, other)[writer % 2]
-                return [await append(place, stream, b"%d:%d" % (writer, number)) for number in range(5)]
+                backend = (one, other)[writer % 2]
+                return [await append(backend, stream, b"%d:%d" % (writer, number)) for number in range(5)]
 
             written, _ = await asyncio.gather(
                 asyncio.gather(*map(write, range(6))), one.commit(stream, Change(delete=True))
@@ -126,27 +128,29 @@ async def appends_that_race_a_delete_are_before_or_after_it(make: Make[Backend])
 async def an_expired_stream_is_gone_at_once(make: Make[Backend]) -> None:
     """An expired stream is gone for every method at once, before any sweep."""
     stream = unique()
-    async with make() as place:
-        await place.commit(stream, Change(numbered(3), labels={"k": "v"}, expires_at=LONG_AGO))
-        await _nothing(place, stream)
-        await append(place, stream, b"0")
-        await place.commit(stream, Change(expires_at=LONG_AGO))
-    async with make() as place:
-        await _nothing(place, stream)
+    async with make() as backend:
+        await backend.commit(stream, Change(numbered(3), labels={"k": "v"}, expires_at=LONG_AGO))
+        await _nothing(backend, stream)
+        await append(backend, stream, b"0")
+        await backend.commit(stream, Change(expires_at=LONG_AGO))
+    async with make() as backend:
+        await _nothing(backend, stream)
 
 
 async def an_append_to_an_expired_stream_begins_anew(make: Make[Backend]) -> None:
     """A commit to an expired stream begins a new incarnation at 0 that inherits nothing, nor the expiry."""
-    async with make() as place:
+    async with make() as backend:
         stream = unique()
-        old = await place.commit(stream, Change(numbered(3), labels={"k": "v"}, note=b"n", base=2, expires_at=LONG_AGO))
+        old = await backend.commit(
+            stream, Change(numbered(3), labels={"k": "v"}, note=b"n", base=2, expires_at=LONG_AGO)
+        )
         error = await raises(
-            ConflictError, place.commit(stream, Change([b"x"], expect=3)), "expect=3 of an expired one"
+            ConflictError, backend.commit(stream, Change([b"x"], expect=3)), "expect=3 of an expired one"
         )
         same(error.current, 0, "`current` of the error")
-        new = await place.commit(stream, Change([b"new"], expect=0))
+        new = await backend.commit(stream, Change([b"new"], expect=0))
         holds(new.incarnation != old.incarnation, "an expired stream that is begun again has another incarnation")
-        head, entries = await place.read(stream)
+        head, entries = await backend.read(stream)
         same([(entry.position, entry.data) for entry in entries], [(0, b"new")], "entries")
         inherits = head and (head.labels, head.note, head.expires_at, head.length, head.base)
         same(inherits, ({}, b"", None, 1, 0), "what it inherits")
@@ -154,33 +158,33 @@ async def an_append_to_an_expired_stream_begins_anew(make: Make[Backend]) -> Non
 
 async def an_expiry_is_replaced_removed_or_kept(make: Make[Backend]) -> None:
     """`expires_at` replaces the moment of expiry, None removes it, and KEEP keeps it."""
-    async with make() as place:
+    async with make() as backend:
         stream, later = unique(), _now() + HOUR
-        await place.commit(stream, Change([b"0"], expires_at=later))
-        await append(place, stream, b"1")
-        await place.commit(stream, Change(labels={"k": "v"}))
-        same((await _head(place, stream)).expires_at, later, "an expiry that was kept")
-        await place.commit(stream, Change(expires_at=later + HOUR))
-        same((await _head(place, stream)).expires_at, later + HOUR, "an expiry that was replaced")
-        await place.commit(stream, Change(expires_at=None))
-        same((await _head(place, stream)).expires_at, None, "an expiry that was removed")
-        same(await positions(place, stream), [0, 1], "positions")
+        await backend.commit(stream, Change([b"0"], expires_at=later))
+        await append(backend, stream, b"1")
+        await backend.commit(stream, Change(labels={"k": "v"}))
+        same((await _head(backend, stream)).expires_at, later, "an expiry that was kept")
+        await backend.commit(stream, Change(expires_at=later + HOUR))
+        same((await _head(backend, stream)).expires_at, later + HOUR, "an expiry that was replaced")
+        await backend.commit(stream, Change(expires_at=None))
+        same((await _head(backend, stream)).expires_at, None, "an expiry that was removed")
+        same(await positions(backend, stream), [0, 1], "positions")
 
 
 async def a_sweep_removes_the_expired_and_spares_the_living(make: Make[Backend]) -> None:
     """A sweep removes expired streams for good, counts them, and touches no readable stream."""
-    async with make() as place:
+    async with make() as backend:
         living, begun, gone = unique(), unique(), unique()
-        await place.commit(living, Change(numbered(3), labels={"k": "v"}, note=b"n", expires_at=_now() + HOUR))
+        await backend.commit(living, Change(numbered(3), labels={"k": "v"}, note=b"n", expires_at=_now() + HOUR))
         for stream in (begun, gone):
-            await place.commit(stream, Change(numbered(3), expires_at=LONG_AGO))
-        await append(place, begun, b"new")
-        before = [await place.read(stream) for stream in (living, begun)]
-        holds((await place.sweep()).streams >= 1, "a sweep counts the expired stream it removed")
-        await place.sweep()
-        same([await place.read(stream) for stream in (living, begun)], before, "the living after a sweep")
-        same(len((await place.streams(Query(living, where={"k": "v"}))).streams), 1, "found by a label after a sweep")
-        await _nothing(place, gone)
+            await backend.commit(stream, Change(numbered(3), expires_at=LONG_AGO))
+        await append(backend, begun, b"new")
+        before = [await backend.read(stream) for stream in (living, begun)]
+        holds((await backend.sweep()).streams >= 1, "a sweep counts the expired stream it removed")
+        await backend.sweep()
+        same([await backend.read(stream) for stream in (living, begun)], before, "the living after a sweep")
+        same(len((await backend.streams(Query(living, where={"k": "v"}))).streams), 1, "found by a label after a sweep")
+        await _nothing(backend, gone)
 
 
 async def a_dry_run_says_what_a_sweep_removes(make: Make[Backend]) -> None:
@@ -189,42 +193,44 @@ async def a_dry_run_says_what_a_sweep_removes(make: Make[Backend]) -> None:
     async def body() -> AsyncIterator[bytes]:
         yield b"body"
 
-    async with make() as place, make() as other:
+    async with make() as backend, make() as other:
         living = unique()
-        linked = await place.write_blob(living, body())
-        await place.commit(living, Change(numbered(3), blobs=(linked,), labels={"k": "v"}, expires_at=_now() + HOUR))
-        fresh = await place.write_blob(living, body())
-        before = await place.read(living)
-        await place.sweep()
+        linked = await backend.write_blob(living, body())
+        await backend.commit(living, Change(numbered(3), blobs=(linked,), labels={"k": "v"}, expires_at=_now() + HOUR))
+        fresh = await backend.write_blob(living, body())
+        before = await backend.read(living)
+        await backend.sweep()
         for count in (0, 3):
             for _ in range(count):
                 gone = unique()
-                blob = await place.write_blob(gone, body())
-                await place.commit(gone, Change(numbered(2), blobs=(blob,), expires_at=LONG_AGO))
-            said = [await opening.sweep(dry_run=True) for opening in (place, other, place)]
+                blob = await backend.write_blob(gone, body())
+                await backend.commit(gone, Change(numbered(2), blobs=(blob,), expires_at=LONG_AGO))
+            said = [await opening.sweep(dry_run=True) for opening in (backend, other, backend)]
             same(await other.read(living), before, "a living stream after dry runs")
-            swept = await place.sweep()
+            swept = await backend.sweep()
             same([one[:2] for one in said], [swept[:2]] * 3, "what dry runs said, and what the sweep removed")
             same(swept.streams, count, "streams removed")
-        await place.commit(living, Change([b"x"], blobs=(fresh,)))
+        await backend.commit(living, Change([b"x"], blobs=(fresh,)))
         same(
             [chunk async for chunk in other.read_blob(living, fresh)], [b"body"], "an upload that dry runs came across"
         )
 
 
-async def _head(place: Backend, stream: str) -> Head:
-    head = (await place.heads([stream]))[0]
+async def _head(backend: Backend, stream: str) -> Head:
+    head = (await backend.heads([stream]))[0]
     if head is None:
         raise AssertionError(f"{stream} is not there")
     return head
 
 
-async def _nothing(place: Backend, stream: str) -> None:
-    same(await place.read(stream), Slice(None, []), "what is read of a stream that is gone")
-    same(await place.heads([stream]), [None], "the head of a stream that is gone")
-    same((await place.streams(Query(stream))).streams, [], "a stream that is gone, listed by name")
-    same((await place.streams(Query(stream, order="recent"))).streams, [], "a stream that is gone, listed by recency")
-    same((await place.streams(Query(stream, where={"k": "v"}))).streams, [], "a stream that is gone, found by a label")
+async def _nothing(backend: Backend, stream: str) -> None:
+    same(await backend.read(stream), Slice(None, []), "what is read of a stream that is gone")
+    same(await backend.heads([stream]), [None], "the head of a stream that is gone")
+    same((await backend.streams(Query(stream))).streams, [], "a stream that is gone, listed by name")
+    same((await backend.streams(Query(stream, order="recent"))).streams, [], "a stream that is gone, listed by recency")
+    same(
+        (await backend.streams(Query(stream, where={"k": "v"}))).streams, [], "a stream that is gone, found by a label"
+    )
 
 
 def _now() -> int:

@@ -43,25 +43,25 @@ async def a_batch_is_seen_whole_or_not_at_all(make: Make[Backend]) -> None:
 
 async def a_stream_that_is_not_there_reads_as_empty(make: Make[Backend]) -> None:
     """An unknown stream has no head and no entries. Reading it does not begin it."""
-    async with make() as place:
+    async with make() as backend:
         stream = unique()
         for _ in range(2):
-            same(await place.read(stream, Window(limit=3, newest=True)), Slice(None, []), "an unknown stream")
-            same(await place.heads([stream]), [None], "the head of an unknown stream")
-        same((await place.streams(Query(stream))).streams, [], "the listing of an unknown stream")
+            same(await backend.read(stream, Window(limit=3, newest=True)), Slice(None, []), "an unknown stream")
+            same(await backend.heads([stream]), [None], "the head of an unknown stream")
+        same((await backend.streams(Query(stream))).streams, [], "the listing of an unknown stream")
 
 
 async def a_read_takes_its_window(make: Make[Backend]) -> None:
     """A read returns at most `limit` entries at `start <= position < stop`, from the front or from the end."""
-    async with make() as place:
+    async with make() as backend:
         stream = unique()
-        await append(place, stream, *numbered(7))
+        await append(backend, stream, *numbered(7))
         windows = product((None, 0, 2, 7, 99), (None, 0, 2, 5, 99), (None, 0, 1, 3, 99), (False, True))
         for start, stop, limit, newest in windows:
             window: list[int] = list(range(7))[start:stop]
             if limit is not None:
                 window = window[max(0, len(window) - limit) :] if newest else window[:limit]
-            head, entries = await place.read(stream, Window(start=start, stop=stop, limit=limit, newest=newest))
+            head, entries = await backend.read(stream, Window(start=start, stop=stop, limit=limit, newest=newest))
             asked = f"read(start={start}, stop={stop}, limit={limit}, newest={newest})"
             same([entry.position for entry in entries], window, asked)
             same(head and head.next, 7, f"the head of {asked}")
@@ -70,11 +70,11 @@ async def a_read_takes_its_window(make: Make[Backend]) -> None:
 async def a_read_without_a_start_begins_at_the_base(make: Make[Backend]) -> None:
     """A read without a start begins at `base`, from either end. The entries below it can still be read."""
     stream = unique()
-    async with make() as place:
-        await append(place, stream, *numbered(6))
-        await place.commit(stream, Change([b"6"], base=4, note=b"stands for four"))
-        await append(place, stream, b"7")
-    async with make() as place:
+    async with make() as backend:
+        await append(backend, stream, *numbered(6))
+        await backend.commit(stream, Change([b"6"], base=4, note=b"stands for four"))
+        await append(backend, stream, b"7")
+    async with make() as backend:
         cases: tuple[tuple[dict[str, Any], list[int]], ...] = (
             ({}, [4, 5, 6, 7]),
             ({"limit": 2}, [4, 5]),
@@ -86,18 +86,18 @@ async def a_read_without_a_start_begins_at_the_base(make: Make[Backend]) -> None
             ({"start": 0, "limit": 6, "newest": True}, [2, 3, 4, 5, 6, 7]),
         )
         for asked, wanted in cases:
-            head, entries = await place.read(stream, Window(**asked))
+            head, entries = await backend.read(stream, Window(**asked))
             same([entry.position for entry in entries], wanted, f"read with {asked} and base 4")
             same(head and (head.base, head.first, head.length), (4, 0, 8), "base, first and length")
-        await place.commit(stream, Change(base=0))
-        same(await positions(place, stream), list(range(8)), "positions after the base went back")
+        await backend.commit(stream, Change(base=0))
+        same(await positions(backend, stream), list(range(8)), "positions after the base went back")
 
 
 async def a_read_ends_with_the_entry_that_fills_it(make: Make[Backend]) -> None:
     """A read ends with the entry that reaches `max_bytes`, so it returns at least one, of any size."""
-    async with make() as place:
+    async with make() as backend:
         stream = unique()
-        await append(place, stream, b"aaaa", b"bb", b"", b"ccc", b"d" * 5_000)
+        await append(backend, stream, b"aaaa", b"bb", b"", b"ccc", b"d" * 5_000)
         cases: tuple[tuple[dict[str, Any], list[int]], ...] = (
             ({"max_bytes": 1}, [0]),
             ({"max_bytes": 4}, [0]),
@@ -112,7 +112,7 @@ async def a_read_ends_with_the_entry_that_fills_it(make: Make[Backend]) -> None:
             ({"max_bytes": 4, "newest": True, "stop": 4}, [1, 2, 3]),
         )
         for asked, wanted in cases:
-            entries = (await place.read(stream, Window(**asked))).entries
+            entries = (await backend.read(stream, Window(**asked))).entries
             same([entry.position for entry in entries], wanted, f"read with {asked}")
 
 
@@ -120,17 +120,17 @@ async def cold_entries_are_entries(make: Make[Backend]) -> None:
     """`cold` has no visible effect: such entries come back as given, in order, among others."""
     stream, sizes = unique(), (0, 1, 700, 5_000, 20_000, 300_000)
     given = [b"%d|" % number + b"x" * sizes[number % len(sizes)] for number in range(48)]
-    async with make() as place:
+    async with make() as backend:
         for number, entry in enumerate(given):
             change = Change([entry], f"op-{number}", expect=number, cold=number % 16 < 12)
-            same((await place.commit(stream, change)).next, number + 1, "the position that comes next")
-        same(await stored(place, stream), given, "cold entries, as they were added")
-    async with make() as place:
-        same(await stored(place, stream), given, "cold entries, later")
-        receipt = await place.commit(stream, Change([given[3]], "op-3", expect=3, cold=True))
+            same((await backend.commit(stream, change)).next, number + 1, "the position that comes next")
+        same(await stored(backend, stream), given, "cold entries, as they were added")
+    async with make() as backend:
+        same(await stored(backend, stream), given, "cold entries, later")
+        receipt = await backend.commit(stream, Change([given[3]], "op-3", expect=3, cold=True))
         same((receipt.repeated, receipt.first), (True, 3), "a repeat of a cold one")
-        await place.commit(stream, Change(drop_before=20, cut_from=40, cold=True))
-        same(await stored(place, stream), given[20:40], "what a drop and a cut have left")
+        await backend.commit(stream, Change(drop_before=20, cut_from=40, cold=True))
+        same(await stored(backend, stream), given[20:40], "what a drop and a cut have left")
 
 
 CLAUSES = clauses(__name__)

@@ -53,9 +53,9 @@ async def an_update_is_called_again_with_what_is_there(make: Make[Stores]) -> No
             state.data.append("update")
             state.status = "updated"
 
-        place = Meanwhile(stores.backend, *[lambda n=n: saved(other.tasks, task, [n]) for n in range(3)])
-        updated = await type(stores)(place).tasks.update(task, add)
-        place.done()
+        backend = Meanwhile(stores.backend, *[lambda n=n: saved(other.tasks, task, [n]) for n in range(3)])
+        updated = await type(stores)(backend).tasks.update(task, add)
+        backend.done()
         same(seen, [["first"], [0], [1], [2]], "what the update was called with")
         same((updated.version, updated.data, updated.status), (5, [2, "update"], "updated"), "what it returned")
         await everything(other.tasks, task, [["first"], [0], [1], [2], [2, "update"]], "a task that was updated")

@@ -168,9 +168,9 @@ async def a_rewinding_gives_way_to_a_save(make: Make[Stores]) -> None:
                     await saved(other.tasks, task, "first")
                 await saved(other.tasks, task, "newest")
 
-            place = Meanwhile(stores.backend, meanwhile)
-            await raises(ConflictError, type(stores)(place).tasks.rewind(task, 1), "a rewinding that somebody raced")
-            place.done()
+            backend = Meanwhile(stores.backend, meanwhile)
+            await raises(ConflictError, type(stores)(backend).tasks.rewind(task, 1), "a rewinding that somebody raced")
+            backend.done()
             await loads(other.tasks, task, None, "newest", "a task that was saved meanwhile")
 
 

@@ -58,8 +58,8 @@ class _Storm:
     def __init__(self, stores: tuple[Stores, Stores], kinds: tuple[str, ...], seed: int) -> None:
         self.task, self.kinds, self.seed = unique("task"), kinds, seed
         places = [LetsOthers(stores[actor % 2].backend, seed, actor) for actor in range(_ACTORS)]
-        self.places = [LosesAnswers(place, 0) for place in places]
-        self.tasks = [type(stores[0])(place).tasks for place in self.places]
+        self.places = [LosesAnswers(backend, 0) for backend in places]
+        self.tasks = [type(stores[0])(backend).tasks for backend in self.places]
         self.leases: list[Lease | None] = [None] * _ACTORS
         self.saved: dict[tuple[str, int], tuple[Any, int | None]] = {}
         self.tokens: list[int] = []

@@ -215,7 +215,7 @@ async def a_pruned_version_is_none_while_it_is_loaded(make: Make[Stores]) -> Non
             for version in (None, 5):
                 task, datas = unique("task"), [{"n": n, "large": noise(3_000)} for n in range(8)]
                 await save_all(stores.tasks, task, datas)
-                place = _BetweenReads(stores.backend)
+                backend = _BetweenReads(stores.backend)
 
                 async def end(how: str = how, task: str = task) -> None:
                     if how == "pruned":
@@ -225,9 +225,9 @@ async def a_pruned_version_is_none_while_it_is_loaded(make: Make[Stores]) -> Non
                     if how == "begun again":
                         await save_all(other.tasks, task, [[n] for n in range(8)])
 
-                place.act = end
-                found = await type(stores)(place).tasks.load(task, version=version)
-                same(place.act, None, "what was to happen between two reads")
+                backend.act = end
+                found = await type(stores)(backend).tasks.load(task, version=version)
+                same(backend.act, None, "what was to happen between two reads")
                 allowed: list[Any] = [None, datas[(version or 8) - 1], "new", [(version or 8) - 1]]
                 holds((found and found.data) in allowed, f"{found} of a task that was {how} while it was loaded")
 

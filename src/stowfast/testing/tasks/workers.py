@@ -88,9 +88,9 @@ async def workers_leave_alone_what_was_changed_of_late(make: Make[Stores]) -> No
         tasks = type(stores)(at).tasks
         same(await tasks.claim_next("w", HOUR, context_id=context, idle=HOUR), None, "what was saved within the hour")
         at.moment = when(state) + HOUR
-        place = Meanwhile(at, lambda: stores.tasks.record(task, "step", 1))
-        got = await type(stores)(place).tasks.claim_next("w", HOUR, context_id=context, idle=HOUR)
-        place.done()
+        backend = Meanwhile(at, lambda: stores.tasks.record(task, "step", 1))
+        got = await type(stores)(backend).tasks.claim_next("w", HOUR, context_id=context, idle=HOUR)
+        backend.done()
         same(got, None, "what was changed while a worker was about to get it")
         at.moment = when(await stores.tasks.info(task)) + HOUR
         got = await tasks.claim_next("w", HOUR, context_id=context, idle=HOUR)
@@ -135,9 +135,9 @@ async def a_worker_never_gets_what_was_finished_meanwhile(make: Make[Stores]) ->
                     if how == "begun again":
                         await saved(other.tasks, task, context_id=context, status="completed")
 
-            place = Meanwhile(stores.backend, meanwhile)
-            got = await type(stores)(place).tasks.claim_next("w", HOUR, context_id=context)
-            place.done()
+            backend = Meanwhile(stores.backend, meanwhile)
+            got = await type(stores)(backend).tasks.claim_next("w", HOUR, context_id=context)
+            backend.done()
             same(got, None, f"what a worker got where the task was {how} meanwhile")
 
 
