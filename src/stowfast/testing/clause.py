@@ -124,7 +124,7 @@ async def tick(backend: Backend) -> None:
     stream, times = unique("tick"), set[int]()
     deadline = time.monotonic() + _PATIENCE
     while len(times) < 2:
-        holds(time.monotonic() < deadline, f"the clock of the place moves within {_PATIENCE:g} s")
+        holds(time.monotonic() < deadline, f"the clock of the backend moves within {_PATIENCE:g} s")
         await append(backend, stream, b"x")
         times.add((await backend.streams(Query(stream, order="recent"))).streams[0].updated_at)
 

@@ -19,7 +19,7 @@ __all__ = ["BODY", "KB", "MB", "CountsBlobs", "cut", "each", "fetch", "write"]
 KB: Final = 2**10
 MB: Final = 2**20
 BODY: Final = bytes(range(251)) * 33_500
-"""8 MB of which no two MiB are the same."""
+"""8 MB without two equal MiB."""
 
 
 def cut(body: bytes, sizes: Iterable[int]) -> Iterator[bytes]:
@@ -54,7 +54,7 @@ async def fetch(url: str) -> bytes:
         raise AssertionError(f"{url!r} is no URL")
 
     def get() -> bytes:
-        with urlopen(url, timeout=30) as answer:  # noqa: S310 - a place gave this URL, and is to be held to it
+        with urlopen(url, timeout=30) as answer:  # noqa: S310 - a backend returned this URL, and must serve it
             return bytes(answer.read())
 
     try:

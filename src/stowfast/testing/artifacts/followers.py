@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 __all__ = ["SECONDS", "Follower", "all_of", "failed", "following", "write_live"]
 
 SECONDS: Final = 30.0
-"""What a follower did not get after so long is missing."""
+"""Seconds until bytes are counted as missing."""
 
 
 class Follower:
-    """Follows from when it is told to begin, and keeps what it gets."""
+    """Follows a live artifact from `begin` on, and keeps its bytes."""
 
     def __init__(self, artifacts: Artifacts, artifact_id: str) -> None:
         self.got = b""

@@ -184,7 +184,7 @@ async def many_small_writes_are_few_commits(make: Make[Stores]) -> None:
         async with artifacts.open_live(name, flush_bytes=10_000, flush_seconds=3_600) as writer:
             for piece in cut(body, (10,) * 4_000):
                 await writer.write(piece)
-        # Four batches, what begins and ends it, and a sign of life every ten seconds where the place is slow.
+        # Four batches, what begins and ends it, and a sign of life every ten seconds where the backend is slow.
         holds(counts.commits <= 20, f"4,000 writes in four batches took {counts.commits} commits")
         same(await all_of(artifacts, name), body, "what was written in 4,000 pieces")
         for wrong in ({"flush_bytes": 0}, {"flush_bytes": 2**23 + 1}, {"flush_seconds": -1.0}):

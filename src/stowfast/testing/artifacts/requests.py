@@ -154,7 +154,7 @@ def _in_pieces(file: io.BufferedReader) -> bytes:
 
 
 class _Counts(Wrapper):
-    """Counts what is asked of a place."""
+    """Counts the requests to a backend."""
 
     commits = bodies = sent = entries = calls = 0
 
@@ -207,7 +207,7 @@ class _Counts(Wrapper):
 
 
 class _Spoils(Wrapper):
-    """Gives out some blobs with one byte changed."""
+    """Returns some blobs with one byte changed."""
 
     def __init__(self, backend: Backend) -> None:
         super().__init__(backend)

@@ -223,7 +223,7 @@ async def _hangs(stores: Stores, name: str, body: bytes) -> None:
 
 async def _breaks(stores: Stores, name: str, body: bytes) -> None:
     call = write(type(stores)(_Breaks(stores.backend)).artifacts, name, body)
-    await raises(UnavailableError, call, "a place that breaks")
+    await raises(UnavailableError, call, "a backend that fails")
 
 
 def _word(fail: Any) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stowfast.testing.clause import Make
 
 PATIENCE: Final = 20.0
-"""Seconds until news that does not come is taken for news that was missed."""
+"""Seconds until a change is counted as missed."""
 
 _MINUTE: Final = 60_000_000
 
@@ -163,7 +163,7 @@ async def a_closed_place_gives_no_answer(make: Make[Backend]) -> None:
             async with asyncio.timeout(PATIENCE):
                 await raises(UnavailableError, call(), f"{name} after close")
     async with make() as backend:
-        same(await stored(backend, stream), [b"0"], "entries after a commit to a closed place")
+        same(await stored(backend, stream), [b"0"], "entries after a commit to a closed backend")
 
 
 async def closing_finishes_what_is_under_way(make: Make[Backend]) -> None:

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from stowfast.testing.clause import Make
 
 PATIENCE: Final = 20.0
-"""Seconds until a listing has to show that a stream was changed."""
+"""Seconds until a listing must show a changed stream."""
 
 ROOM_FOR_A_PREFIX: Final = 64
-"""The kit may run below a prefix (`faults.Prefixed`), so its longest name is so much shorter than the bound."""
+"""Bytes below the bound of names: the kit may run in a `wrappers.Prefixed`, whose prefix needs room."""
 
 HOSTILE: Final = (
     "../../etc/passwd", "..", ".", "a/b", "a_b", "a//b", "a/b/", "/a/b", "a\\b", "A/B", "a%2fb", "a%2Fb", "a b", "a+b",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from stowfast.testing.clause import Make
 
 SECONDS: Final = 30.0
-"""News that takes longer is no news."""
+"""Seconds until a message is counted as missed."""
 
 
 async def a_watch_yields_messages_as_they_come(make: Make[Stores]) -> None:

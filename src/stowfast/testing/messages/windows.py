@@ -126,7 +126,7 @@ CLAUSES = clauses(__name__)
 
 
 def _begin(talk: list[tuple[Message, set[str], set[str]]], fits: int) -> int:
-    """Return the earliest beginning among the newest `fits` that tears nothing: the promise, said the slow way."""
+    """Return the earliest start among the newest `fits` that keeps calls with their results, computed slowly."""
     for begin in range(len(talk) - fits, len(talk) + 1):
         called = set().union(*(calls for _, calls, _ in talk[begin:]), ())
         if all(results <= called for _, _, results in talk[begin:]):

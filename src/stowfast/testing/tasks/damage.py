@@ -106,7 +106,7 @@ async def a_damaged_version_is_no_reason_to_end_others(make: Make[Stores]) -> No
 
 
 class _Damages(Wrapper):
-    """Gives some entries out as they are not."""
+    """Returns some entries with damaged bytes."""
 
     def __init__(self, backend: Backend) -> None:
         super().__init__(backend)

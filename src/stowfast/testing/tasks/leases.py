@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 HOUR: Final = timedelta(hours=1)
 MOMENT: Final = timedelta(microseconds=1)
-"""A lease for so long is over before anybody can claim again."""
+"""A lease of this length is over before the next claim."""
 _PAST: Final = datetime(2020, 1, 1, tzinfo=UTC)
 
 

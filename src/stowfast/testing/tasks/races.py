@@ -53,7 +53,7 @@ async def _storms(make: Make[Stores], kinds: tuple[str, ...]) -> None:
 
 
 class _Storm:
-    """Actors that do this and that to one task, and remember what they were told."""
+    """Actors that change one task at random, and remember the answers."""
 
     def __init__(self, stores: tuple[Stores, Stores], kinds: tuple[str, ...], seed: int) -> None:
         self.task, self.kinds, self.seed = unique("task"), kinds, seed
@@ -125,7 +125,7 @@ class _Storm:
         self.saved[life] = (data, lease.token if lease is not None else None)
 
     async def check(self, tasks: Tasks) -> None:
-        """Raise unless all that was told holds."""
+        """Raise unless all answers hold."""
         same(len(set(self.tokens)), len(self.tokens), "tokens, each once")
         info = await tasks.info(self.task)
         if info is None:
@@ -150,7 +150,7 @@ class _Storm:
 
 
 async def _answered(call: Callable[[], Awaitable[T]]) -> T | None:
-    """Repeat a call until there is an answer, and return it; None where it is refused."""
+    """Repeat a call until it is answered, and return the answer; None for a refusal."""
     for _ in range(3):
         try:
             return await call()

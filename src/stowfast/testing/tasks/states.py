@@ -29,7 +29,7 @@ __all__ = [
 
 
 _AT_ONCE: Final = 20
-"""Versions that are asked for at once: a place may be far away."""
+"""Versions requested at once: a backend may be far away."""
 
 
 def noise(size: int, *seed: object) -> str:
@@ -121,7 +121,7 @@ async def listed(tasks: Tasks, **options: Any) -> list[TaskInfo]:
 
 
 class Tells(Wrapper):
-    """Says how often it was asked, and what was written."""
+    """Counts the requests, and records the changes."""
 
     def __init__(self, backend: Backend) -> None:
         super().__init__(backend)
@@ -156,7 +156,7 @@ class Tells(Wrapper):
 
 
 class LetsOthers(Wrapper):
-    """Lets others go first, now and then: some places answer at once, and nobody would ever come between."""
+    """Lets other tasks run first at random: some backends answer at once, and no call would ever come between."""
 
     def __init__(self, backend: Backend, *seed: int) -> None:
         super().__init__(backend)
@@ -191,7 +191,7 @@ class LetsOthers(Wrapper):
 
 
 class Meanwhile(Wrapper):
-    """Lets others act right before a commit is made: the worst moment, of whatever the call rests on."""
+    """Lets others act right before a commit: the worst moment for a call."""
 
     def __init__(self, backend: Backend, *acts: Callable[[], Awaitable[object]]) -> None:
         super().__init__(backend)
@@ -209,7 +209,7 @@ class Meanwhile(Wrapper):
 
 
 class At(Wrapper):
-    """A place whose clock shows a moment of ours."""
+    """A backend with a given clock time."""
 
     def __init__(self, backend: Backend, moment: datetime) -> None:
         super().__init__(backend)
@@ -221,6 +221,6 @@ class At(Wrapper):
 
 
 def both(one: Stores, other: Stores) -> tuple[Tasks, Tasks]:
-    """Return the tasks of two openings of a place that let one another go first, now and then."""
+    """Return the tasks of two openings of a backend that let each other run first at random."""
     first, second = (type(stores)(LetsOthers(stores.backend, seed)) for seed, stores in enumerate((one, other)))
     return first.tasks, second.tasks

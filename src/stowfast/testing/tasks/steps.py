@@ -249,7 +249,7 @@ async def steps_end_with_their_task(make: Make[Stores]) -> None:
 
 
 class _Looks(Wrapper):
-    """Looks behind each commit."""
+    """Calls `look` after each commit."""
 
     def __init__(self, backend: Backend, look: Callable[[], Awaitable[None]]) -> None:
         super().__init__(backend)
