@@ -92,7 +92,7 @@ def with_stowfast(url: str, count: int, clock: Clock) -> int:
 
 
 def with_blobs(url: str, count: int, clock: Clock) -> int:
-    """Stowfast's waist, under the artifacts: no checksum."""
+    """Stowfast's backend interface, below the artifacts: no checksum."""
 
     async def given() -> AsyncIterator[bytes]:
         for piece in pieces(count):

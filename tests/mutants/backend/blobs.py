@@ -5,7 +5,7 @@ import time
 from stowfast.abc import Change, Swept
 from stowfast.backends.memory import MemoryBackend
 from stowfast.errors import NotFoundError, UnavailableError
-from stowfast.testing.backend import blobs as waist_blobs
+from stowfast.testing.backend import blobs as blobs_clauses
 from tests.mutants import breaks
 
 
@@ -14,34 +14,34 @@ async def _each(chunks):
         yield chunk
 
 
-@breaks(waist_blobs.a_blob_comes_back_as_written)
+@breaks(blobs_clauses.a_blob_comes_back_as_written)
 class KeepsTheLastChunk(MemoryBackend):
     async def write_blob(self, stream, chunks):
         return await super().write_blob(stream, _each([chunk async for chunk in chunks][-1:]))
 
 
-@breaks(waist_blobs.a_blob_comes_back_as_written)
+@breaks(blobs_clauses.a_blob_comes_back_as_written)
 class EndsAtAnEmptyChunk(MemoryBackend):
     async def write_blob(self, stream, chunks):
         whole = [chunk async for chunk in chunks]
         return await super().write_blob(stream, _each(whole[: whole.index(b"")] if b"" in whole else whole))
 
 
-@breaks(waist_blobs.a_blob_is_read_by_range)
+@breaks(blobs_clauses.a_blob_is_read_by_range)
 class RangesEndOneLater(MemoryBackend):
     async def read_blob(self, stream, blob, *, start=0, stop=None):
         async for chunk in super().read_blob(stream, blob, start=start, stop=stop and stop + 1):
             yield chunk
 
 
-@breaks(waist_blobs.a_blob_is_read_by_range)
+@breaks(blobs_clauses.a_blob_is_read_by_range)
 class TakesZeroForNoEnd(MemoryBackend):
     async def read_blob(self, stream, blob, *, start=0, stop=None):
         async for chunk in super().read_blob(stream, blob, start=start, stop=stop or None):
             yield chunk
 
 
-@breaks(waist_blobs.a_blob_is_invisible_until_it_is_linked)
+@breaks(blobs_clauses.a_blob_is_invisible_until_it_is_linked)
 class ShowsUploads(MemoryBackend):
     async def read_blob(self, stream, blob, *, start=0, stop=None):
         kept = self._streams.get(stream)
@@ -50,7 +50,7 @@ class ShowsUploads(MemoryBackend):
         yield kept.blobs[blob][1][start:stop]
 
 
-@breaks(waist_blobs.a_blob_is_invisible_until_it_is_linked)
+@breaks(blobs_clauses.a_blob_is_invisible_until_it_is_linked)
 class UploadsBeginAStream(MemoryBackend):
     async def write_blob(self, stream, chunks):
         blob = await super().write_blob(stream, chunks)
@@ -58,7 +58,7 @@ class UploadsBeginAStream(MemoryBackend):
         return blob
 
 
-@breaks(waist_blobs.a_blob_is_invisible_until_it_is_linked)
+@breaks(blobs_clauses.a_blob_is_invisible_until_it_is_linked)
 class NothingOfNothingIsFine(MemoryBackend):
     async def read_blob(self, stream, blob, *, start=0, stop=None):
         if stop is None or start < stop:
@@ -66,20 +66,20 @@ class NothingOfNothingIsFine(MemoryBackend):
                 yield chunk
 
 
-@breaks(waist_blobs.one_change_links_many_blobs)
+@breaks(blobs_clauses.one_change_links_many_blobs)
 class LinksTheFirst(MemoryBackend):
     async def commit(self, stream, change):
         return await super().commit(stream, change._replace(blobs=change.blobs[:1]))
 
 
-@breaks(waist_blobs.an_unknown_blob_is_a_conflict, waist_blobs.a_blob_belongs_to_its_stream)
+@breaks(blobs_clauses.an_unknown_blob_is_a_conflict, blobs_clauses.a_blob_belongs_to_its_stream)
 class IgnoresUnknownBlobs(MemoryBackend):
     async def commit(self, stream, change):
         known = self._streams[stream].blobs if stream in self._streams else {}
         return await super().commit(stream, change._replace(blobs=[blob for blob in change.blobs if blob in known]))
 
 
-@breaks(waist_blobs.an_unknown_blob_is_a_conflict)
+@breaks(blobs_clauses.an_unknown_blob_is_a_conflict)
 class StoresThenLooksForBlobs(MemoryBackend):
     async def commit(self, stream, change):
         if change.blobs:
@@ -87,7 +87,7 @@ class StoresThenLooksForBlobs(MemoryBackend):
         return await super().commit(stream, change)
 
 
-@breaks(waist_blobs.a_blob_belongs_to_its_stream)
+@breaks(blobs_clauses.a_blob_belongs_to_its_stream)
 class BlobsOfThePlace(MemoryBackend):
     async def read_blob(self, stream, blob, *, start=0, stop=None):
         owners = [name for name, kept in self._streams.items() if blob in kept.linked()]
@@ -95,7 +95,7 @@ class BlobsOfThePlace(MemoryBackend):
             yield chunk
 
 
-@breaks(waist_blobs.a_blob_goes_with_its_entry, waist_blobs.a_shared_blob_lives_until_its_last_entry_goes)
+@breaks(blobs_clauses.a_blob_goes_with_its_entry, blobs_clauses.a_shared_blob_lives_until_its_last_entry_goes)
 class BlobsStay(MemoryBackend):
     async def read_blob(self, stream, blob, *, start=0, stop=None):
         kept = self._streams.get(stream)
@@ -104,7 +104,7 @@ class BlobsStay(MemoryBackend):
         yield kept.blobs[blob][1][start:stop]
 
 
-@breaks(waist_blobs.a_blob_of_a_past_life_stays_gone)
+@breaks(blobs_clauses.a_blob_of_a_past_life_stays_gone)
 class BlobsOutliveTheStream(MemoryBackend):
     async def commit(self, stream, change):
         before = dict(self._streams[stream].blobs) if stream in self._streams else {}
@@ -115,7 +115,7 @@ class BlobsOutliveTheStream(MemoryBackend):
         return receipt
 
 
-@breaks(waist_blobs.a_shared_blob_lives_until_its_last_entry_goes)
+@breaks(blobs_clauses.a_shared_blob_lives_until_its_last_entry_goes)
 class BlobsGoWithTheirFirstEntry(MemoryBackend):
     async def commit(self, stream, change):
         before = dict(self._streams[stream].links) if stream in self._streams else {}
@@ -127,7 +127,7 @@ class BlobsGoWithTheirFirstEntry(MemoryBackend):
         return receipt
 
 
-@breaks(waist_blobs.a_life_may_begin_with_a_blob)
+@breaks(blobs_clauses.a_life_may_begin_with_a_blob)
 class ADeleteTakesEveryUpload(MemoryBackend):
     async def commit(self, stream, change):
         if change.delete and stream in self._streams:
@@ -135,7 +135,7 @@ class ADeleteTakesEveryUpload(MemoryBackend):
         return await super().commit(stream, change)
 
 
-@breaks(waist_blobs.a_sweep_spares_blobs_that_are_needed)
+@breaks(blobs_clauses.a_sweep_spares_blobs_that_are_needed)
 class SweepsFreshUploads(MemoryBackend):
     async def sweep(self, *, dry_run=False):
         for kept in self._streams.values():
@@ -143,7 +143,7 @@ class SweepsFreshUploads(MemoryBackend):
         return Swept(0, 0)
 
 
-@breaks(waist_blobs.an_upload_is_in_nobodys_way)
+@breaks(blobs_clauses.an_upload_is_in_nobodys_way)
 class OneWriterAtATime(MemoryBackend):
     uploading = False
 
@@ -160,7 +160,7 @@ class OneWriterAtATime(MemoryBackend):
             self.uploading = False
 
 
-@breaks(waist_blobs.an_interrupted_upload_leaves_nothing)
+@breaks(blobs_clauses.an_interrupted_upload_leaves_nothing)
 class SwallowsTheError(MemoryBackend):
     async def write_blob(self, stream, chunks):
         async def what_comes():
@@ -173,7 +173,7 @@ class SwallowsTheError(MemoryBackend):
         return await super().write_blob(stream, what_comes())
 
 
-@breaks(waist_blobs.an_interrupted_upload_leaves_nothing)
+@breaks(blobs_clauses.an_interrupted_upload_leaves_nothing)
 class BeginsAnUploadInTheStream(MemoryBackend):
     async def write_blob(self, stream, chunks):
         await self.commit(stream, Change([b"an upload began"]))

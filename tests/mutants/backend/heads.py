@@ -6,12 +6,12 @@ import time
 from stowfast.abc import ALL, KEEP, MAX_HEAD_BYTES, Change, Receipt, Slice, Swept, Window
 from stowfast.backends.memory import MemoryBackend
 from stowfast.errors import ConflictError, NotFoundError
-from stowfast.testing.backend import heads as waist_heads
+from stowfast.testing.backend import heads as heads_clauses
 from stowfast.testing.backend import incarnations, lifecycle
 from tests.mutants import breaks
 
 
-@breaks(waist_heads.labels_are_replaced_or_kept)
+@breaks(heads_clauses.labels_are_replaced_or_kept)
 class MergesLabels(MemoryBackend):
     async def commit(self, stream, change):
         head = (await self.heads([stream]))[0]
@@ -19,20 +19,20 @@ class MergesLabels(MemoryBackend):
         return await super().commit(stream, change._replace(labels=labels))
 
 
-@breaks(waist_heads.labels_are_replaced_or_kept, waist_heads.a_note_is_replaced_or_kept)
+@breaks(heads_clauses.labels_are_replaced_or_kept, heads_clauses.a_note_is_replaced_or_kept)
 class TakesNoneForNothing(MemoryBackend):
     async def commit(self, stream, change):
         return await super().commit(stream, change._replace(labels=change.labels or {}, note=change.note or b""))
 
 
-@breaks(waist_heads.a_note_is_replaced_or_kept)
+@breaks(heads_clauses.a_note_is_replaced_or_kept)
 class NotesAreText(MemoryBackend):
     async def commit(self, stream, change):
         note = change.note and change.note.decode(errors="replace").encode()
         return await super().commit(stream, change._replace(note=note))
 
 
-@breaks(waist_heads.revision_0_is_that_of_a_stream_that_does_not_exist)
+@breaks(heads_clauses.revision_0_is_that_of_a_stream_that_does_not_exist)
 class RefusesRevision0OfANewStream(MemoryBackend):
     async def commit(self, stream, change):
         if change.revision is not None and (await self.heads([stream]))[0] is None:
@@ -40,21 +40,21 @@ class RefusesRevision0OfANewStream(MemoryBackend):
         return await super().commit(stream, change)
 
 
-@breaks(waist_heads.revision_0_is_that_of_a_stream_that_does_not_exist)
+@breaks(heads_clauses.revision_0_is_that_of_a_stream_that_does_not_exist)
 class TakesAnyRevisionForANewStream(MemoryBackend):
     async def commit(self, stream, change):
         there = (await self.heads([stream]))[0] is not None
         return await super().commit(stream, change if there else change._replace(revision=None))
 
 
-@breaks(waist_heads.a_removal_of_nothing_leaves_the_revision)
+@breaks(heads_clauses.a_removal_of_nothing_leaves_the_revision)
 class CountsEveryRemoval(MemoryBackend):
     async def commit(self, stream, change):
         removes = change.cut_from is not None or change.drop_before is not None
         return await super().commit(stream, change._replace(note=b"") if removes and change.note is None else change)
 
 
-@breaks(waist_heads.a_head_alone_begins_a_stream)
+@breaks(heads_clauses.a_head_alone_begins_a_stream)
 class BeginsWithEntriesOnly(MemoryBackend):
     async def commit(self, stream, change):
         if not change.entries and (await self.heads([stream]))[0] is None:
@@ -62,13 +62,13 @@ class BeginsWithEntriesOnly(MemoryBackend):
         return await super().commit(stream, change)
 
 
-@breaks(waist_heads.a_head_over_its_bounds_is_refused)
+@breaks(heads_clauses.a_head_over_its_bounds_is_refused)
 class CutsNotesShort(MemoryBackend):
     async def commit(self, stream, change):
         return await super().commit(stream, change._replace(note=change.note and change.note[:MAX_HEAD_BYTES]))
 
 
-@breaks(waist_heads.a_head_over_its_bounds_is_refused)
+@breaks(heads_clauses.a_head_over_its_bounds_is_refused)
 class CountsCharacters(MemoryBackend):
     async def commit(self, stream, change):
         labels, characters = (
@@ -81,7 +81,7 @@ class CountsCharacters(MemoryBackend):
         return receipt
 
 
-@breaks(waist_heads.a_revision_counts_all_but_plain_appends)
+@breaks(heads_clauses.a_revision_counts_all_but_plain_appends)
 class RevisionCountsAppends(MemoryBackend):
     async def commit(self, stream, change):
         receipt = await super().commit(stream, change)
@@ -90,7 +90,7 @@ class RevisionCountsAppends(MemoryBackend):
         return receipt
 
 
-@breaks(waist_heads.a_revision_counts_all_but_plain_appends)
+@breaks(heads_clauses.a_revision_counts_all_but_plain_appends)
 class RevisionCountsDifferences(MemoryBackend):
     async def commit(self, stream, change):
         head = (await self.heads([stream]))[0]
@@ -98,7 +98,7 @@ class RevisionCountsDifferences(MemoryBackend):
         return await super().commit(stream, change._replace(labels=None) if same else change)
 
 
-@breaks(waist_heads.a_condition_that_fails_stores_nothing, incarnations.a_delete_and_a_beginning_are_one_change)
+@breaks(heads_clauses.a_condition_that_fails_stores_nothing, incarnations.a_delete_and_a_beginning_are_one_change)
 class DeletesFirst(MemoryBackend):
     async def commit(self, stream, change):
         if change.delete and change != Change(delete=True):
@@ -107,7 +107,7 @@ class DeletesFirst(MemoryBackend):
         return await super().commit(stream, change)
 
 
-@breaks(waist_heads.a_condition_that_fails_stores_nothing)
+@breaks(heads_clauses.a_condition_that_fails_stores_nothing)
 class StoresLabelsFirst(MemoryBackend):
     async def commit(self, stream, change):
         if change.labels is not None:
@@ -115,26 +115,26 @@ class StoresLabelsFirst(MemoryBackend):
         return await super().commit(stream, change)
 
 
-@breaks(waist_heads.heads_come_in_the_order_asked)
+@breaks(heads_clauses.heads_come_in_the_order_asked)
 class SortsHeads(MemoryBackend):
     async def heads(self, streams):
         return await super().heads(sorted(set(streams)))
 
 
-@breaks(waist_heads.heads_come_in_the_order_asked)
+@breaks(heads_clauses.heads_come_in_the_order_asked)
 class LeavesOutWhatIsNotThere(MemoryBackend):
     async def heads(self, streams):
         return [head for head in await super().heads(streams) if head] or [None] * len(streams)
 
 
-@breaks(waist_heads.what_goes_in_and_comes_out_is_a_copy)
+@breaks(heads_clauses.what_goes_in_and_comes_out_is_a_copy)
 class HandsOutItsOwn(MemoryBackend):
     def _head(self, stream):
         head = super()._head(stream)
         return head and self._streams[stream].head
 
 
-@breaks(waist_heads.what_goes_in_and_comes_out_is_a_copy)
+@breaks(heads_clauses.what_goes_in_and_comes_out_is_a_copy)
 class KeepsWhatItWasGiven(MemoryBackend):
     async def commit(self, stream, change):
         receipt = await super().commit(stream, change)

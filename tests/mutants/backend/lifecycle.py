@@ -7,7 +7,7 @@ from itertools import count
 from stowfast.abc import Change, Swept
 from stowfast.backends.memory import MemoryBackend
 from stowfast.errors import InvalidError, NotFoundError, UnavailableError
-from stowfast.testing.backend import blobs as waist_blobs
+from stowfast.testing.backend import blobs as blobs_clauses
 from stowfast.testing.backend import incarnations, lifecycle, reads
 from tests.mutants import breaks
 
@@ -181,20 +181,20 @@ class _HasUrls(MemoryBackend):
         return f"data:application/octet-stream,{body.decode()}"
 
 
-@breaks(waist_blobs.a_blob_has_a_url_or_the_place_has_none)
+@breaks(blobs_clauses.a_blob_has_a_url_or_the_place_has_none)
 class LinksToNowhere(_HasUrls):
     async def blob_url(self, stream, blob, *, expires):
         await super().blob_url(stream, blob, expires=expires)
         return f"memory:{blob}"
 
 
-@breaks(waist_blobs.a_blob_has_a_url_or_the_place_has_none)
+@breaks(blobs_clauses.a_blob_has_a_url_or_the_place_has_none)
 class LinksSomethingElse(_HasUrls):
     async def blob_url(self, stream, blob, *, expires):
         return await super().blob_url(stream, blob, expires=expires) + "!"
 
 
-@breaks(waist_blobs.a_blob_has_a_url_or_the_place_has_none)
+@breaks(blobs_clauses.a_blob_has_a_url_or_the_place_has_none)
 class LinksWhatIsNotThere(_HasUrls):
     async def blob_url(self, stream, blob, *, expires):
         try:
@@ -203,13 +203,13 @@ class LinksWhatIsNotThere(_HasUrls):
             return "data:,"
 
 
-@breaks(waist_blobs.a_blob_has_a_url_or_the_place_has_none)
+@breaks(blobs_clauses.a_blob_has_a_url_or_the_place_has_none)
 class LinksForever(_HasUrls):
     async def blob_url(self, stream, blob, *, expires):
         return await super().blob_url(stream, blob, expires=timedelta(days=1))
 
 
-@breaks(waist_blobs.a_blob_has_a_url_or_the_place_has_none)
+@breaks(blobs_clauses.a_blob_has_a_url_or_the_place_has_none)
 class LinksNothing(MemoryBackend):
     async def blob_url(self, stream, blob, *, expires):
         return None

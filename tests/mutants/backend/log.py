@@ -8,7 +8,7 @@ from stowfast.abc import ALL, MAX_ENTRY_BYTES, Change, Receipt, Slice, Window
 from stowfast.backends.memory import MemoryBackend
 from stowfast.errors import ConflictError, InvalidError
 from stowfast.semantics import apply
-from stowfast.testing.backend import heads as waist_heads
+from stowfast.testing.backend import heads as heads_clauses
 from stowfast.testing.backend import lifecycle, log, reads
 from tests.mutants import breaks
 
@@ -98,7 +98,7 @@ class TrustsTwoClocks(MemoryBackend):
         )
 
 
-@breaks(log.an_expected_position_must_be_the_next, waist_heads.a_condition_that_fails_stores_nothing)
+@breaks(log.an_expected_position_must_be_the_next, heads_clauses.a_condition_that_fails_stores_nothing)
 class IgnoresExpect(MemoryBackend):
     async def commit(self, stream, change):
         return await super().commit(stream, change._replace(expect=None))
@@ -116,7 +116,7 @@ class DoesNotSayWhichComes(MemoryBackend):
 @breaks(
     log.of_racing_expectations_one_wins,
     log.of_racing_cuts_one_wins,
-    waist_heads.of_racing_changes_under_one_revision_one_wins,
+    heads_clauses.of_racing_changes_under_one_revision_one_wins,
 )
 class LooksThenWrites(MemoryBackend):
     async def commit(self, stream, change):
@@ -164,7 +164,7 @@ class GivesPositionsAgain(MemoryBackend):
         return receipt
 
 
-@breaks(log.of_racing_cuts_one_wins, waist_heads.of_racing_changes_under_one_revision_one_wins)
+@breaks(log.of_racing_cuts_one_wins, heads_clauses.of_racing_changes_under_one_revision_one_wins)
 class IgnoresRevision(MemoryBackend):
     async def commit(self, stream, change):
         return await super().commit(stream, change._replace(revision=None))

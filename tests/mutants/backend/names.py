@@ -7,7 +7,7 @@ from urllib.parse import unquote
 from stowfast.abc import ALL, Listing, Query
 from stowfast.backends.memory import MemoryBackend
 from stowfast.errors import InvalidError
-from stowfast.testing.backend import names as waist_names
+from stowfast.testing.backend import names as names_clauses
 from tests.mutants import breaks
 
 _ALL = 1_000_000
@@ -30,89 +30,89 @@ class _Renames(MemoryBackend):
         return await super().write_blob(self.rename(stream), chunks)
 
 
-@breaks(waist_names.a_name_outside_its_bounds_is_refused)
+@breaks(names_clauses.a_name_outside_its_bounds_is_refused)
 class TakesAnyName(_Renames):
     def rename(self, name):
         return ascii(name)[:100]
 
 
-@breaks(waist_names.a_name_outside_its_bounds_is_refused)
+@breaks(names_clauses.a_name_outside_its_bounds_is_refused)
 class ChecksNamesOfCommitsOnly(MemoryBackend):
     async def write_blob(self, stream, chunks):
         return await super().write_blob("a name", chunks)
 
 
-@breaks(waist_names.a_long_name_is_a_name)
+@breaks(names_clauses.a_long_name_is_a_name)
 class FileNamesOf255(_Renames):
     def rename(self, name):
         return name if len(name) > 1_200 or "\0" in name else name[:255]
 
 
-@breaks(waist_names.no_two_names_are_taken_for_one)
+@breaks(names_clauses.no_two_names_are_taken_for_one)
 class IgnoresCase(_Renames):
     def rename(self, name):
         return name.lower()
 
 
-@breaks(waist_names.no_two_names_are_taken_for_one)
+@breaks(names_clauses.no_two_names_are_taken_for_one)
 class NormalisesUnicode(_Renames):
     def rename(self, name):
         return unicodedata.normalize("NFC", name)
 
 
-@breaks(waist_names.no_two_names_are_taken_for_one)
+@breaks(names_clauses.no_two_names_are_taken_for_one)
 class NoSlashes(_Renames):
     def rename(self, name):
         return name.replace("/", "_")
 
 
-@breaks(waist_names.no_two_names_are_taken_for_one)
+@breaks(names_clauses.no_two_names_are_taken_for_one)
 class UnquotesNames(_Renames):
     def rename(self, name):
         return unquote(name).replace("\0", "%00")
 
 
-@breaks(waist_names.no_two_names_are_taken_for_one)
+@breaks(names_clauses.no_two_names_are_taken_for_one)
 class StripsNames(_Renames):
     def rename(self, name):
         return name.rstrip(" .")
 
 
-@breaks(waist_names.a_listing_is_in_the_order_of_code_points)
+@breaks(names_clauses.a_listing_is_in_the_order_of_code_points)
 class OrdersAsUTF16(MemoryBackend):
     async def streams(self, query):
         page = await super().streams(query)
         return Listing(sorted(page.streams, key=lambda one: one.name.encode("utf-16-be")), page.after)
 
 
-@breaks(waist_names.a_listing_is_in_the_order_of_code_points)
+@breaks(names_clauses.a_listing_is_in_the_order_of_code_points)
 class OrdersAsPeopleDo(MemoryBackend):
     async def streams(self, query):
         page = await super().streams(query)
         return Listing(sorted(page.streams, key=lambda one: one.name.casefold()), page.after)
 
 
-@breaks(waist_names.a_listing_holds_exactly_what_begins_so)
+@breaks(names_clauses.a_listing_holds_exactly_what_begins_so)
 class PrefixesArePatterns(MemoryBackend):
     async def streams(self, query):
         page = await super().streams(Query("", limit=_ALL))
         return Listing([one for one in page.streams if fnmatchcase(one.name, f"{query.prefix}*")], None)
 
 
-@breaks(waist_names.a_listing_holds_exactly_what_begins_so)
+@breaks(names_clauses.a_listing_holds_exactly_what_begins_so)
 class PrefixesEndAtTheLastCharacter(MemoryBackend):
     async def streams(self, query):
         page = await super().streams(Query("", limit=_ALL))
         return Listing([one for one in page.streams if query.prefix <= one.name < f"{query.prefix}\U0010ffff"], None)
 
 
-@breaks(waist_names.a_listing_by_recency_shows_the_last_changed_first)
+@breaks(names_clauses.a_listing_by_recency_shows_the_last_changed_first)
 class KnowsNoRecency(MemoryBackend):
     async def streams(self, query):
         return await super().streams(query._replace(order="name"))
 
 
-@breaks(waist_names.a_listing_by_recency_shows_the_last_changed_first)
+@breaks(names_clauses.a_listing_by_recency_shows_the_last_changed_first)
 class OnlyAppendsAreRecent(MemoryBackend):
     async def commit(self, stream, change):
         before = (await self.heads([stream]))[0]
@@ -123,21 +123,21 @@ class OnlyAppendsAreRecent(MemoryBackend):
         return receipt
 
 
-@breaks(waist_names.pages_hold_every_stream_once)
+@breaks(names_clauses.pages_hold_every_stream_once)
 class PagesLoseTheirLast(MemoryBackend):
     async def streams(self, query):
         page = await super().streams(query)
         return Listing(page.streams[:-1], page.after) if page.after else page
 
 
-@breaks(waist_names.pages_hold_every_stream_once)
+@breaks(names_clauses.pages_hold_every_stream_once)
 class PagesHaveNoLast(MemoryBackend):
     async def streams(self, query):
         page = await super().streams(query)
         return page if page.after else Listing(page.streams, query.after or f"{2**62} a")
 
 
-@breaks(waist_names.pages_by_name_hold_what_was_there_throughout)
+@breaks(names_clauses.pages_by_name_hold_what_was_there_throughout)
 class PagesByOffset(MemoryBackend):
     async def streams(self, query):
         streams = (await super().streams(query._replace(after=None, limit=_ALL))).streams
@@ -145,13 +145,13 @@ class PagesByOffset(MemoryBackend):
         return Listing(streams[end - query.limit : end], str(end) if end < len(streams) else None)
 
 
-@breaks(waist_names.a_listing_holds_to_every_label_asked)
+@breaks(names_clauses.a_listing_holds_to_every_label_asked)
 class HoldsToTheFirstLabel(MemoryBackend):
     async def streams(self, query):
         return await super().streams(query._replace(where=dict(list((query.where or {}).items())[:1])))
 
 
-@breaks(waist_names.a_listing_holds_to_every_label_asked)
+@breaks(names_clauses.a_listing_holds_to_every_label_asked)
 class FiltersThePage(MemoryBackend):
     async def streams(self, query):
         page = await super().streams(query._replace(where=None))
@@ -161,7 +161,7 @@ class FiltersThePage(MemoryBackend):
         return Listing(left, page.after if left else None)
 
 
-@breaks(waist_names.a_cursor_of_another_order_is_refused)
+@breaks(names_clauses.a_cursor_of_another_order_is_refused)
 class BeginsAgainWithABadCursor(MemoryBackend):
     async def streams(self, query):
         try:
@@ -170,13 +170,13 @@ class BeginsAgainWithABadCursor(MemoryBackend):
             return await super().streams(query._replace(after=None))
 
 
-@breaks(waist_names.a_listing_has_the_heads_that_are_asked_for)
+@breaks(names_clauses.a_listing_has_the_heads_that_are_asked_for)
 class AlwaysHasHeads(MemoryBackend):
     async def streams(self, query):
         return await super().streams(query._replace(heads=True))
 
 
-@breaks(waist_names.a_listing_has_the_heads_that_are_asked_for)
+@breaks(names_clauses.a_listing_has_the_heads_that_are_asked_for)
 class HasTheHeadsOfTheFirstTime(MemoryBackend):
     def __init__(self):
         super().__init__()

@@ -10,7 +10,7 @@ from typing import Any
 from stowfast import ContextRef, Messages, Page
 from stowfast.abc import Change, Query, Window
 from stowfast.stores.codec import decode
-from stowfast.stores.messages.head_note import Note
+from stowfast.stores.messages.head_note import ConversationNote
 from stowfast.testing.messages import compaction, contexts, deletion
 from stowfast.testing.messages import watch as messages_watch
 from stowfast.wrappers import Wrapper
@@ -54,8 +54,10 @@ class MergesMetadata(Messages):
 @breaks(contexts.metadata_is_replaced_and_returned_exactly)
 class LosesTheSummary(Messages):
     async def set_metadata(self, context_id, metadata):
-        note = Note(metadata, None).write()
-        await self._backend.commit(f"messages/{context_id}", Change(note=note, labels=Note.labels(metadata)))
+        note = ConversationNote(metadata, None).write()
+        await self._backend.commit(
+            f"messages/{context_id}", Change(note=note, labels=ConversationNote.labels(metadata))
+        )
 
 
 @breaks(contexts.contexts_are_listed_by_id)

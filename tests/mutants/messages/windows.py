@@ -9,7 +9,7 @@ from typing import Any
 from stowfast import Messages, NotFoundError
 from stowfast.abc import Change, Window
 from stowfast.stores.codec import decode, encode, stream_name
-from stowfast.stores.messages.head_note import Note
+from stowfast.stores.messages.head_note import ConversationNote
 from stowfast.stores.messages.tool_calls import tool_calls, tool_results
 from stowfast.testing.messages import compaction
 from stowfast.testing.messages import windows as messages_windows
@@ -182,7 +182,7 @@ class CompactsBlindly(Messages):
         made = summary(older) if callable(summary) else summary
         made = await made if asyncio.iscoroutine(made) else made
         base = entries[-keep_last].position
-        note = Note.read(head)._replace(summary=made).write()
+        note = ConversationNote.read(head)._replace(summary=made).write()
         await self._backend.commit(stream, Change(note=note, base=base, drop_before=base if drop else None))
         return base
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from stowfast import ConflictError, DamagedError, NotFoundError, Tasks, TaskState
-from stowfast.stores.tasks.cache import Known
+from stowfast.stores.tasks.cache import CachedTask
 from stowfast.testing.tasks import changes, damage, history, leases, lists, races, steps
 from tests.mutants import breaks
 from tests.mutants.artifacts.content import TrustsStates
@@ -58,7 +58,7 @@ class KeepsTheLast256(Alters):
 class KnowsItAlready(Tasks):
     async def _known(self, stream, head, entry):
         known = self._memory.get(stream)
-        return Known(head, known.span) if known and known.span else await super()._known(stream, head, entry)
+        return CachedTask(head, known.span) if known and known.span else await super()._known(stream, head, entry)
 
 
 @breaks(changes.who_knows_a_task_sees_what_others_did)
@@ -82,7 +82,7 @@ class StoresAllOfItEachTime(Tasks):
         return await super().save(state, **options)
 
     async def _newest(self, stream):
-        return Known((await super()._newest(stream)).head, None)
+        return CachedTask((await super()._newest(stream)).head, None)
 
 
 @breaks(history.any_version_takes_two_reads)

@@ -12,7 +12,7 @@ from stowfast.abc import Change, Listing, Window
 from stowfast.deltas import parse
 from stowfast.names import clock
 from stowfast.stores.codec import to_time
-from stowfast.stores.tasks.head_note import Note
+from stowfast.stores.tasks.head_note import TaskNote
 from stowfast.testing.tasks import leases, lists, races, retention, steps, workers
 from stowfast.wrappers import Wrapper
 from tests.mutants import breaks
@@ -252,10 +252,10 @@ class ClearsAfterwards(Tasks):
 @breaks(steps.what_another_recorded_and_was_loaded_is_covered)
 class KnowsWhatItRecordedAlone(Tasks):
     async def load(self, task_id, **options):
-        before = dict(self._memory._shown)
+        before = dict(self._memory._within_retention)
         state = await super().load(task_id, **options)
-        self._memory._shown.clear()
-        self._memory._shown.update(before)
+        self._memory._within_retention.clear()
+        self._memory._within_retention.update(before)
         return state
 
 
@@ -419,5 +419,5 @@ class CoversWhatCameLate(Wrapper):
             (head,) = await self.heads([stream])
             if head is None or not change.entries or change.expect != head.next:
                 raise
-            note = msgspec.structs.replace(Note.read(head), steps={})
+            note = msgspec.structs.replace(TaskNote.read(head), steps={})
             return await super().commit(stream, change._replace(revision=head.revision, note=note.write()))

@@ -1,4 +1,4 @@
-"""The waist over a simulated process: each await of a store above it is steps of the protocol, request by request.
+"""The backend interface over a simulated process: each await of a store runs steps of the protocol, request by request.
 
 A coroutine is driven as the generators of the protocol are, so the loops, caches and retries of a store are played too.
 """

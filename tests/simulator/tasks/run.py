@@ -11,7 +11,7 @@ from stowfast import deltas
 from stowfast.backends.objects.protocol.requests import Limits
 from stowfast.records import Retention
 from stowfast.stores.tasks import leases, store
-from stowfast.stores.tasks.cache import Memory
+from stowfast.stores.tasks.cache import TaskCache
 from tests.simulator.drafts import tune
 from tests.simulator.process import Process
 from tests.simulator.run import Run, simulate
@@ -56,7 +56,7 @@ class TaskRun(Run):
         default = bounds_of(self.retention or Retention())
         self.judge = TaskJudge(self.names, self.bucket, self.scheduler, default, one_clock=self._one_clock)
         self.answers = Answers(self.judge)
-        self._memories: dict[Process, tuple[Memory, set[int]]] = {}
+        self._memories: dict[Process, tuple[TaskCache, set[int]]] = {}
         self._drifts: dict[Process, int] = {}
         self._works: dict[Process, list[Coroutine[Any, Any, None]]] = {}
         # Text that no compression makes smaller, so that a difference is.
@@ -106,9 +106,9 @@ class TaskRun(Run):
         """Return what is the same in all states of a task."""
         return self._constants[name]
 
-    def memory(self, process: Process) -> tuple[Memory, set[int]]:
+    def memory(self, process: Process) -> tuple[TaskCache, set[int]]:
         """Return what a process knows of tasks, and the results that it has seen recorded."""
-        return self._memories.setdefault(process, (Memory(), set()))
+        return self._memories.setdefault(process, (TaskCache(), set()))
 
     def drift(self, process: Process) -> int:
         """Return by how much a process is wrong about the clock of the place. Now and then it is set anew."""

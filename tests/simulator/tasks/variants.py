@@ -14,12 +14,12 @@ from stowfast.abc import Change
 from stowfast.deltas import begin, follow
 from stowfast.stores.tasks import heads, versions
 from stowfast.stores.tasks import steps as ledger
-from stowfast.stores.tasks.cache import Known
-from stowfast.stores.tasks.head_note import Holder, Note, lease_of
+from stowfast.stores.tasks.cache import CachedTask
+from stowfast.stores.tasks.head_note import Holder, TaskNote, lease_of
 from stowfast.stores.tasks.heads import Heads
 from stowfast.stores.tasks.leases import Leases
 from stowfast.stores.tasks.save import Save
-from stowfast.stores.tasks.steps import Ledger
+from stowfast.stores.tasks.steps import StepRecords
 from stowfast.stores.tasks.versions import Versions
 from tests.simulator.tasks.run import simulate_tasks
 from tests.simulator.variants import Variant
@@ -38,11 +38,13 @@ Broken = Any  # a patch, to be entered
 # Saves
 
 
-def _saves(broken: Callable[[Save, Known], Save], after: Callable[[Change, Known], Change] | None = None) -> Broken:
+def _saves(
+    broken: Callable[[Save, CachedTask], Save], after: Callable[[Change, CachedTask], Change] | None = None
+) -> Broken:
     """Save something else than was asked for, or commit something else than that takes."""
     change = Save.change
 
-    def changed(self: Save, known: Known) -> Any:
+    def changed(self: Save, known: CachedTask) -> Any:
         made, span = change(broken(self, known), known)
         return after(made, known) if after is not None else made, span
 
@@ -57,7 +59,7 @@ def _lease_is_not_looked_at() -> Broken:
 def _note_is_written_back() -> Broken:
     """A save writes the note that it has read, whatever became of it since: a claim and a record are lost."""
 
-    def unguarded(change: Change, known: Known) -> Change:
+    def unguarded(change: Change, known: CachedTask) -> Change:
         note = known.head.note if known.head is not None and change.note is None else change.note
         return change._replace(note=note, revision=None if change.revision != -1 else -1)
 
@@ -74,8 +76,8 @@ def _repeat_is_saved_again() -> Broken:
 
 
 def _covers_what_is_recorded_meanwhile() -> Broken:
-    def all_there_is(save: Save, known: Known) -> Save:
-        covers = dict.fromkeys(Note.read(known.head).steps)
+    def all_there_is(save: Save, known: CachedTask) -> Save:
+        covers = dict.fromkeys(TaskNote.read(known.head).steps)
         return save._replace(covers=covers) if save.lease is not None or save.expect else save
 
     return _saves(all_there_is)
@@ -89,7 +91,7 @@ def _covers_by_key() -> Broken:
 def _difference_from_what_is_known() -> Broken:
     """A difference is made from the version that is known, whether or not it is the one before."""
 
-    def entry(self: Save, known: Known) -> Any:
+    def entry(self: Save, known: CachedTask) -> Any:
         if known.head is None or known.span is None:
             return begin(known.head.next if known.head is not None else 0, self.text, None, 0)
         return follow(known.span._replace(position=known.head.next - 1), self.text, known.head.updated_at)
@@ -121,7 +123,7 @@ def _prune_drops_what_is_needed() -> Broken:
 
 
 def _claims(
-    token: Callable[[Head, Note], int],
+    token: Callable[[Head, TaskNote], int],
     *,
     holder_counts: bool = True,
     where_counts: bool = True,
@@ -134,7 +136,7 @@ def _claims(
         change = Heads._change
 
         async def changed(self: Heads, task_id: str, decide: Any, *args: Any, at_rest: bool) -> Any:
-            async def decided(head: Head, note: Note) -> Any:
+            async def decided(head: Head, note: TaskNote) -> Any:
                 if not holder_counts and note.holder is not None:
                     free = msgspec.structs.replace(note, holder=None)
                     after, _ = await decide(head, free)
@@ -156,7 +158,7 @@ def _claims(
     return patch.object(Leases, "_claim", claimed)
 
 
-def _next(head: Head, note: Note) -> int:
+def _next(head: Head, note: TaskNote) -> int:
     return max(note.token + 1, head.created_at)
 
 
@@ -184,7 +186,7 @@ def _rest_is_not_looked_at() -> Broken:
 def _lease_outlives_its_task() -> Iterator[None]:
     """Tokens are counted from one in each life of a task, and a lease of the life before is as good."""
 
-    def of_any_life(save: Save, known: Known) -> Save:
+    def of_any_life(save: Save, known: CachedTask) -> Save:
         if save.lease is None or known.head is None:
             return save
         return save._replace(lease=replace(save.lease, incarnation=known.head.incarnation))
@@ -202,7 +204,7 @@ def _unguarded() -> Broken:
 
 def _release_resets_the_token() -> Broken:
     async def release(self: Leases, lease: Any) -> None:
-        async def decide(head: Head, note: Note) -> Any:
+        async def decide(head: Head, note: TaskNote) -> Any:
             mine = note.holder is not None and note.holder.token == lease.token
             return msgspec.structs.replace(note, token=0, holder=None) if mine else None, None
 
@@ -217,7 +219,7 @@ def _renewed_after_it_passed_on() -> Broken:
     async def renew(self: Leases, lease: Any, ttl: Any) -> Any:
         until = await self._backend.now() + round(ttl.total_seconds() * 1e6)
 
-        async def decide(head: Head, note: Note) -> Any:
+        async def decide(head: Head, note: TaskNote) -> Any:
             note = msgspec.structs.replace(note, holder=Holder(lease.owner, lease.token, until))
             return note, lease_of(head, note)
 
@@ -234,15 +236,15 @@ def _recorded_after_it_passed_on() -> Broken:
 
 
 def _second_result_wins() -> Broken:
-    async def record(self: Ledger, task_id: str, step_key: str, result: Any = None, *, lease: Any = None) -> Any:
-        async def decide(head: Head, note: Note) -> Any:
+    async def record(self: StepRecords, task_id: str, step_key: str, result: Any = None, *, lease: Any = None) -> Any:
+        async def decide(head: Head, note: TaskNote) -> Any:
             if lease is not None:
                 heads.check_lease(head, note, lease)
             return note.with_step(step_key, msgspec.json.encode(result)), result
 
         return await self._change(task_id, decide)
 
-    return patch.object(Ledger, "record", record)
+    return patch.object(StepRecords, "record", record)
 
 
 # What a process knows
@@ -257,7 +259,7 @@ def _known_of_another_life() -> Broken:
         if before is not None and before.head is not None:
             of_this = before.head._replace(incarnation=head.incarnation, revision=0)
             self._memory.forget(stream)
-            self._memory.put(stream, Known(of_this, before.span))
+            self._memory.put(stream, CachedTask(of_this, before.span))
         return await find(self, stream, head, entry)
 
     return patch.object(Versions, "_known", found)

@@ -13,7 +13,7 @@ from stowfast.stores.codec import check_integers
 if TYPE_CHECKING:
     from stowfast.abc import Backend, Head
 
-__all__ = ["find_call", "find_head", "find_version", "must_find_version"]
+__all__ = ["find_by_op_id", "find_head", "find_version", "must_find_version"]
 
 
 async def find_head(backend: Backend, artifact_id: str) -> Head | None:
@@ -22,7 +22,7 @@ async def find_head(backend: Backend, artifact_id: str) -> Head | None:
     return head if head is not None and head.next else None
 
 
-async def find_call(backend: Backend, artifact_id: str, op_id: str) -> Version | None:
+async def find_by_op_id(backend: Backend, artifact_id: str, op_id: str) -> Version | None:
     """Return the version that a call under this op_id has stored; None where it is not known, or is gone."""
     stream = stream_of(artifact_id)
     try:

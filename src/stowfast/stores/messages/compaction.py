@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from stowfast.abc import Window
 from stowfast.errors import ConflictError
 from stowfast.stores.codec import decode, decode_many, encode
-from stowfast.stores.messages.head_note import Note
+from stowfast.stores.messages.head_note import ConversationNote
 from stowfast.stores.messages.tool_calls import estimate_tokens, first_whole, tool_calls, tool_results
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ async def newest_that_fit(
     left, oldest = max_tokens, None
     async for head, entry in _backwards(backend, stream, start, stop):
         if summary is None:
-            summary = [] if originals else Note.read(head).standing_for(start, stop)
+            summary = [] if originals else ConversationNote.read(head).standing_for(start, stop)
             cost = sum(_tokens(one, None, count_tokens) for one in summary)
             summary, left = (summary, left - cost) if cost <= left else ([], left)
         if entry is None or (last is not None and len(kept) == last) or (not originals and entry.position < head.base):
@@ -90,7 +90,9 @@ async def summarize(backend: Backend, stream: str, head: Head, base: int, summar
     now, entries = await backend.read(stream, Window(start=head.base, stop=base))
     if now is None or now.incarnation != head.incarnation:
         raise ConflictError(f"{stream!r} was deleted meanwhile")
-    older = Note.read(head).standing_for(None, None) + decode_many([entry.data for entry in entries], stream)
+    older = ConversationNote.read(head).standing_for(None, None) + decode_many(
+        [entry.data for entry in entries], stream
+    )
     made = summary(older)
     return await made if isawaitable(made) else made
 

@@ -8,17 +8,17 @@ from stowfast.abc import Change, Query
 from stowfast.errors import ConflictError, InvalidError, NotFoundError
 from stowfast.records import ContextInfo, ContextRef, Page
 from stowfast.stores.codec import check_counts, encode, from_time, stream_name, to_time
-from stowfast.stores.messages.head_note import Note
+from stowfast.stores.messages.head_note import ConversationNote
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from stowfast.abc import Backend
 
-__all__ = ["KIND", "TURNS", "Contexts"]
+__all__ = ["KIND", "MAX_ATTEMPTS", "Contexts"]
 
 KIND: Final = "messages"
-TURNS: Final = 1_000
+MAX_ATTEMPTS: Final = 1_000
 """How often a change is tried against racing ones. Each lost turn is somebody else's progress."""
 
 
@@ -67,7 +67,7 @@ class Contexts:
         found, following = await self._backend.streams(
             Query(
                 before + prefix,
-                where=Note.labels(where or {}, strict=True),
+                where=ConversationNote.labels(where or {}, strict=True),
                 order="name" if order == "id" else "recent",
                 after=after,
                 limit=limit,
@@ -86,7 +86,7 @@ class Contexts:
             count=head.length,
             next_position=head.next,
             compacted=head.base,
-            metadata=Note.read(head).metadata,
+            metadata=ConversationNote.read(head).metadata,
             created_at=to_time(head.created_at),
             updated_at=to_time(head.updated_at),
             expires_at=None if head.expires_at is None else to_time(head.expires_at),
@@ -105,11 +105,11 @@ class Contexts:
         if not isinstance(metadata, dict):
             raise InvalidError(f"metadata must be a dict, not {type(metadata).__name__}")
         encode(metadata, "metadata")
-        for _ in range(TURNS):
+        for _ in range(MAX_ATTEMPTS):
             head = (await self._backend.heads([stream]))[0]
             change = Change(
-                note=Note.read(head)._replace(metadata=metadata).write(),
-                labels=Note.labels(metadata),
+                note=ConversationNote.read(head)._replace(metadata=metadata).write(),
+                labels=ConversationNote.labels(metadata),
                 revision=head.revision if head else 0,
                 incarnation=head.incarnation if head else None,
             )
@@ -118,7 +118,7 @@ class Contexts:
             except ConflictError:
                 continue
             return
-        raise ConflictError(f"{context_id!r}: others changed it {TURNS:,} times meanwhile, and nothing was set")
+        raise ConflictError(f"{context_id!r}: others changed it {MAX_ATTEMPTS:,} times meanwhile, and nothing was set")
 
     async def set_expiry(self, context_id: str, expires_at: datetime | None) -> None:
         """Let a conversation end at a moment, or with None never. From then on it is gone for every reader.

@@ -10,12 +10,12 @@ from stowfast.stores.codec import decode, encode, encode_head
 if TYPE_CHECKING:
     from stowfast.abc import Head
 
-__all__ = ["Note"]
+__all__ = ["ConversationNote"]
 
 _LONGEST_LABEL: Final = 500
 
 
-class Note(NamedTuple):
+class ConversationNote(NamedTuple):
     """Metadata as it was given, and the message that stands for everything below `Head.base`."""
 
     metadata: dict[str, Any]
@@ -23,7 +23,7 @@ class Note(NamedTuple):
     base: int = 0
 
     @classmethod
-    def read(cls, head: Head | None) -> Note:
+    def read(cls, head: Head | None) -> ConversationNote:
         """Read what `write` left in a head; an empty note where there is none."""
         if head is None or not head.note:
             return cls({}, None)

@@ -9,8 +9,8 @@ from stowfast.errors import ConflictError, InvalidError, NotFoundError
 from stowfast.records import MessageEntry
 from stowfast.stores.codec import check_counts, check_integers, decode, decode_many, encode, stream_name, to_time
 from stowfast.stores.messages.compaction import keep_together, newest_that_fit, summarize
-from stowfast.stores.messages.contexts import KIND, TURNS, Contexts
-from stowfast.stores.messages.head_note import Note
+from stowfast.stores.messages.contexts import KIND, MAX_ATTEMPTS, Contexts
+from stowfast.stores.messages.head_note import ConversationNote
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -128,7 +128,7 @@ class Messages(Contexts):
         if originals or not head.note:
             return decode_many([entry.data for entry in entries], context_id)
         entries = [entry for entry in entries if entry.position >= head.base]
-        summary = Note.read(head).standing_for(start, stop)
+        summary = ConversationNote.read(head).standing_for(start, stop)
         messages = summary + decode_many([entry.data for entry in entries], context_id)
         if last is not None:
             return messages[max(len(messages) - last, 0) :]
@@ -209,7 +209,7 @@ class Messages(Contexts):
             UnavailableError: it may have been removed.
         """
         stream = stream_name(KIND, "context_id", context_id)
-        for _ in range(TURNS):
+        for _ in range(MAX_ATTEMPTS):
             head, entries = await self._backend.read(stream, Window(limit=1, newest=True))
             if head is None or not entries:
                 return None
@@ -225,7 +225,9 @@ class Messages(Contexts):
                 continue
             message: Message = decode(entries[0].data, context_id)
             return message
-        raise ConflictError(f"{context_id!r}: others changed it {TURNS:,} times meanwhile, and nothing was popped")
+        raise ConflictError(
+            f"{context_id!r}: others changed it {MAX_ATTEMPTS:,} times meanwhile, and nothing was popped"
+        )
 
     async def fork(
         self, context_id: str, new_context_id: str, *, at: int | None = None, op_id: str | None = None
@@ -250,7 +252,7 @@ class Messages(Contexts):
         head, entries = await self._backend.read(stream, Window(start=0, stop=at))
         if head is None:
             raise NotFoundError(f"there is no conversation {context_id!r}")
-        note = Note.read(head)
+        note = ConversationNote.read(head)
         if at is not None and at < head.base:
             note = note._replace(summary=None)
         change = Change(
@@ -296,12 +298,12 @@ class Messages(Contexts):
             _encode(message)
         elif drop and head.first < head.base:
             # Nothing new to sum up, but what was summed up before was kept, and is not wanted any more.
-            base, message = head.base, Note.read(head).summary
+            base, message = head.base, ConversationNote.read(head).summary
         else:
             return head.base
-        for _ in range(TURNS):
+        for _ in range(MAX_ATTEMPTS):
             change = Change(
-                note=Note.read(head)._replace(summary=message).write(),
+                note=ConversationNote.read(head)._replace(summary=message).write(),
                 base=base,
                 drop_before=base if drop else None,
                 revision=head.revision,
@@ -316,7 +318,9 @@ class Messages(Contexts):
                     raise ConflictError(f"{context_id!r} was deleted or compacted meanwhile: read it again") from None
                 continue
             return base
-        raise ConflictError(f"{context_id!r}: others changed it {TURNS:,} times meanwhile, and nothing was compacted")
+        raise ConflictError(
+            f"{context_id!r}: others changed it {MAX_ATTEMPTS:,} times meanwhile, and nothing was compacted"
+        )
 
 
 def _encode(message: Message) -> bytes:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from stowfast.abc import Change, Head, Receipt
     from stowfast.deltas import Span
 
-__all__ = ["Known", "Memory"]
+__all__ = ["CachedTask", "TaskCache"]
 
 _MOST: Final = 64 * 2**20
 _OVERHEAD: Final = 2_000
@@ -26,7 +26,7 @@ _OVERHEAD: Final = 2_000
 _MOST_SHOWN: Final = 16 * 2**20
 
 
-class Known(NamedTuple):
+class CachedTask(NamedTuple):
     """A task as it was seen last."""
 
     head: Head | None
@@ -34,7 +34,7 @@ class Known(NamedTuple):
     span: Span | None
     """None: it was not read, or does not decode."""
 
-    def after(self, stream: str, change: Change, receipt: Receipt, span: Span | None) -> Known:
+    def after(self, stream: str, change: Change, receipt: Receipt, span: Span | None) -> CachedTask:
         """Return what is known once a change was made for this head, but for what others have saved meanwhile.
 
         A save of the same labels changes no revision: nothing but what there is then, and that the receipt tells.
@@ -45,21 +45,21 @@ class Known(NamedTuple):
         try:
             effect = apply(stream, head, change, now=receipt.committed_at, incarnation=lambda: receipt.incarnation)
         except ConflictError:  # it ends before it was changed last, as a clock went back: what was done is done
-            return Known(None, None)
-        return Known(effect.head, span)
+            return CachedTask(None, None)
+        return CachedTask(effect.head, span)
 
 
-class Memory:
+class TaskCache:
     """The tasks that were used last, up to 64 MiB of them. For several threads."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[str, tuple[Known, int]] = OrderedDict()
+        self._known: OrderedDict[str, tuple[CachedTask, int]] = OrderedDict()
         self._size = 0
-        self._shown: OrderedDict[str, tuple[str, dict[str, bytes]]] = OrderedDict()
+        self._within_retention: OrderedDict[str, tuple[str, dict[str, bytes]]] = OrderedDict()
         self._shown_size = 0
         self._lock = threading.Lock()
 
-    def get(self, stream: str) -> Known | None:
+    def get(self, stream: str) -> CachedTask | None:
         """Return what is known of a task."""
         with self._lock:
             found = self._known.get(stream)
@@ -68,7 +68,7 @@ class Memory:
             self._known.move_to_end(stream)
             return found[0]
 
-    def put(self, stream: str, known: Known) -> None:
+    def put(self, stream: str, known: CachedTask) -> None:
         """Know this of a task from now on, unless something later is known: answers may come in another order."""
         size = _OVERHEAD + (known.span.memory if known.span is not None else 0)
         if known.head is not None:
@@ -98,27 +98,27 @@ class Memory:
         if not steps:
             return
         with self._lock:
-            life, before = self._shown.pop(stream, (incarnation, {}))
+            life, before = self._within_retention.pop(stream, (incarnation, {}))
             self._shown_size -= _size(before)
             now = {**before, **steps} if life == incarnation else dict(steps)
-            self._shown[stream] = (incarnation, now)
+            self._within_retention[stream] = (incarnation, now)
             self._shown_size += _size(now)
             while self._shown_size > _MOST_SHOWN:
-                self._shown_size -= _size(self._shown.popitem(last=False)[1][1])
+                self._shown_size -= _size(self._within_retention.popitem(last=False)[1][1])
 
     def shown(self, stream: str, incarnation: str) -> dict[str, bytes]:
         """Return what callers were told in this life of a task; what was forgotten is left to a later save."""
         with self._lock:
-            life, steps = self._shown.get(stream, ("", {}))
+            life, steps = self._within_retention.get(stream, ("", {}))
             return dict(steps) if life == incarnation else {}
 
     def covered(self, stream: str, gone: Mapping[str, bytes]) -> None:
         """Forget results of steps that a save has taken out of the ledger, but not what was recorded since."""
         with self._lock:
-            life, before = self._shown.pop(stream, ("", {}))
+            life, before = self._within_retention.pop(stream, ("", {}))
             self._shown_size -= _size(before)
             if left := {key: result for key, result in before.items() if gone.get(key) != result}:
-                self._shown[stream] = (life, left)
+                self._within_retention[stream] = (life, left)
                 self._shown_size += _size(left)
 
     def _drop(self, stream: str) -> None:

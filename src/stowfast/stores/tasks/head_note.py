@@ -13,7 +13,7 @@ from stowfast.stores.codec import decode, to_time
 if TYPE_CHECKING:
     from stowfast.abc import Head
 
-__all__ = ["KIND", "Holder", "Keep", "Note", "id_of", "lease_of"]
+__all__ = ["KIND", "Holder", "Keep", "TaskNote", "id_of", "lease_of"]
 
 KIND: Final = "tasks"
 _MAX_STEPS_BYTES: Final = 48 * 2**10
@@ -39,7 +39,7 @@ class Keep(msgspec.Struct, frozen=True, omit_defaults=True):
     """Microseconds."""
 
 
-class Note(msgspec.Struct, frozen=True, omit_defaults=True):
+class TaskNote(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is known of a task beside its versions."""
 
     token: int = 0
@@ -50,7 +50,7 @@ class Note(msgspec.Struct, frozen=True, omit_defaults=True):
     keep: Keep | None = None
 
     @classmethod
-    def read(cls, head: Head | None) -> Note:
+    def read(cls, head: Head | None) -> TaskNote:
         """Read what `write` left in a head; an empty note where there is none.
 
         Raises:
@@ -67,7 +67,7 @@ class Note(msgspec.Struct, frozen=True, omit_defaults=True):
         """Return the bytes for `Change.note`."""
         return b"" if self == _EMPTY else _encode(self)
 
-    def with_step(self, key: str, result: bytes) -> Note:
+    def with_step(self, key: str, result: bytes) -> TaskNote:
         """Return the note with one more result, as JSON.
 
         Raises:
@@ -96,7 +96,7 @@ def id_of(head: Head) -> str:
     return head.name.removeprefix(f"{KIND}/")
 
 
-def lease_of(head: Head, note: Note) -> Lease | None:
+def lease_of(head: Head, note: TaskNote) -> Lease | None:
     """Return the lease that nobody has released, expired or not."""
     holder = note.holder
     if holder is None:
@@ -104,6 +104,6 @@ def lease_of(head: Head, note: Note) -> Lease | None:
     return Lease(id_of(head), holder.owner, holder.token, to_time(holder.until), head.incarnation)
 
 
-_EMPTY: Final = Note()
+_EMPTY: Final = TaskNote()
 _encode: Final = msgspec.json.Encoder().encode
-_decoder: Final = msgspec.json.Decoder(Note)
+_decoder: Final = msgspec.json.Decoder(TaskNote)

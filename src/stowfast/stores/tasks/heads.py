@@ -8,17 +8,17 @@ from stowfast.abc import Change
 from stowfast.errors import ConflictError, InvalidError, NotFoundError, StowfastError
 from stowfast.records import Lease
 from stowfast.stores.codec import stream_name
-from stowfast.stores.tasks.cache import Known, Memory
-from stowfast.stores.tasks.head_note import KIND, Note, lease_of
+from stowfast.stores.tasks.cache import CachedTask, TaskCache
+from stowfast.stores.tasks.head_note import KIND, TaskNote, lease_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from stowfast.abc import Backend, Head
 
-__all__ = ["TURNS", "Heads", "check_kind", "check_lease", "passed_on", "too_busy"]
+__all__ = ["MAX_ATTEMPTS", "Heads", "check_kind", "check_lease", "passed_on", "too_busy"]
 
-TURNS: Final = 1_000
+MAX_ATTEMPTS: Final = 1_000
 """How often a change is tried against racing ones. Each lost turn is somebody else's progress."""
 
 R = TypeVar("R")
@@ -29,15 +29,15 @@ class Heads:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._memory = Memory()
+        self._memory = TaskCache()
 
-    async def _seen(self, stream: str) -> Known:
+    async def _seen(self, stream: str) -> CachedTask:
         """Return a task as it is now, with what was known of its versions before."""
         (head,) = await self._backend.heads([stream])
         known = self._memory.get(stream)
         same = known is not None and known.head is not None and head is not None
         same = same and known.head.incarnation == head.incarnation  # type: ignore[union-attr]
-        seen = Known(head, known.span if same and known is not None else None)
+        seen = CachedTask(head, known.span if same and known is not None else None)
         if head is not None:
             self._memory.put(stream, seen)
         return seen
@@ -45,7 +45,7 @@ class Heads:
     async def _change(
         self,
         task_id: str,
-        decide: Callable[[Head, Note], Awaitable[tuple[Note | None, R]]],
+        decide: Callable[[Head, TaskNote], Awaitable[tuple[TaskNote | None, R]]],
         seen: Head | None = None,
         *,
         at_rest: bool = False,
@@ -64,15 +64,15 @@ class Heads:
         stream = stream_name(KIND, "task_id", task_id)
         known = self._memory.get(stream) or _UNKNOWN
         if seen is not None:
-            known = Known(seen, known.span)
-        for _ in range(TURNS):
+            known = CachedTask(seen, known.span)
+        for _ in range(MAX_ATTEMPTS):
             fresh = known.head is None
             known = await self._seen(stream) if fresh else known
             head = known.head
             if head is None:
                 raise NotFoundError(f"task {task_id!r} is not there: save it first")
             try:
-                note, result = await decide(head, Note.read(head))
+                note, result = await decide(head, TaskNote.read(head))
             except StowfastError:
                 if fresh:
                     raise
@@ -95,12 +95,12 @@ class Heads:
         raise too_busy(task_id)
 
 
-_UNKNOWN: Final = Known(None, None)
+_UNKNOWN: Final = CachedTask(None, None)
 
 
 def too_busy(task_id: str) -> ConflictError:
     """Return what to tell whoever lost every race."""
-    return ConflictError(f"task {task_id!r} was changed {TURNS:,} times meanwhile: try again")
+    return ConflictError(f"task {task_id!r} was changed {MAX_ATTEMPTS:,} times meanwhile: try again")
 
 
 def check_kind(lease: object) -> None:
@@ -113,7 +113,7 @@ def check_kind(lease: object) -> None:
         raise InvalidError(f"lease must be what `claim` returned, not {type(lease).__name__}")
 
 
-def check_lease(head: Head, note: Note, lease: Lease) -> None:
+def check_lease(head: Head, note: TaskNote, lease: Lease) -> None:
     """Refuse a lease that somebody else has got since.
 
     Raises:
@@ -124,7 +124,7 @@ def check_lease(head: Head, note: Note, lease: Lease) -> None:
         raise passed_on(head, note, lease)
 
 
-def passed_on(head: Head | None, note: Note, lease: Lease) -> ConflictError:
+def passed_on(head: Head | None, note: TaskNote, lease: Lease) -> ConflictError:
     """Return what to tell whoever acts under a lease that is another's now."""
     now = lease_of(head, note) if head is not None else None
     whose = f"{now.owner!r} has it until {now.expires_at:%F %T} UTC" if now is not None else "nobody has it"

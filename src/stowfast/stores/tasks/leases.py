@@ -17,7 +17,7 @@ from stowfast.abc import Query
 from stowfast.errors import ConflictError, DamagedError, InvalidError, NotFoundError
 from stowfast.names import check_name
 from stowfast.stores.codec import from_duration, labels_of
-from stowfast.stores.tasks.head_note import KIND, Holder, Note, id_of, lease_of
+from stowfast.stores.tasks.head_note import KIND, Holder, TaskNote, id_of, lease_of
 from stowfast.stores.tasks.heads import Heads, check_kind, check_lease
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Leases(Heads):
             check_name(op_id, "an op_id")
         length = _ttl(ttl)
 
-        async def decide(head: Head, note: Note) -> tuple[Note | None, Lease]:
+        async def decide(head: Head, note: TaskNote) -> tuple[TaskNote | None, Lease]:
             # After the head was read: in the next life of a task it is later than in the last.
             holder, now = note.holder, await self._backend.now()
             if holder is not None and op_id is not None and (holder.op_id, holder.owner) == (op_id, owner):
@@ -144,7 +144,7 @@ class Leases(Heads):
         check_kind(lease)
         length = _ttl(ttl)
 
-        async def decide(head: Head, note: Note) -> tuple[Note, Lease]:
+        async def decide(head: Head, note: TaskNote) -> tuple[TaskNote, Lease]:
             check_lease(head, note, lease)
             assert note.holder is not None
             now = await self._backend.now()
@@ -157,7 +157,7 @@ class Leases(Heads):
         """Let others claim a task at once. One that is gone, or is another's by now, stays as it is."""
         check_kind(lease)
 
-        async def decide(head: Head, note: Note) -> tuple[Note | None, None]:
+        async def decide(head: Head, note: TaskNote) -> tuple[TaskNote | None, None]:
             try:
                 check_lease(head, note, lease)
             except ConflictError:
@@ -172,7 +172,7 @@ class Leases(Heads):
 
 def _free(head: Head, now: int) -> bool:
     try:
-        holder: Holder | None = Note.read(head).holder
+        holder: Holder | None = TaskNote.read(head).holder
     except DamagedError:
         return False  # one damaged task keeps nobody from the others
     return holder is None or holder.until <= now
@@ -182,13 +182,13 @@ def _idle(head: Head, spared: int, now: int) -> bool:
     return not spared or head.updated_at + spared <= now  # else no clock is asked, as that of who saves may differ
 
 
-def _lease(head: Head, note: Note) -> Lease:
+def _lease(head: Head, note: TaskNote) -> Lease:
     lease = lease_of(head, note)
     assert lease is not None
     return lease
 
 
-def _held(head: Head, note: Note) -> ConflictError:
+def _held(head: Head, note: TaskNote) -> ConflictError:
     lease = _lease(head, note)
     return ConflictError(
         f"task {lease.task_id!r}: {lease.owner!r} has it until {lease.expires_at:%F %T} UTC: wait, or take another",

@@ -11,7 +11,7 @@ from stowfast.deltas import begin, follow
 from stowfast.errors import ConflictError, DamagedError, InvalidError
 from stowfast.records import Retention
 from stowfast.stores.codec import check_integers, from_duration
-from stowfast.stores.tasks.head_note import Keep, Note
+from stowfast.stores.tasks.head_note import Keep, TaskNote
 from stowfast.stores.tasks.heads import passed_on
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from stowfast.abc import Head
     from stowfast.deltas import Span
     from stowfast.records import Lease, TaskState
-    from stowfast.stores.tasks.cache import Known
+    from stowfast.stores.tasks.cache import CachedTask
 
 __all__ = ["Save", "keep_of", "kept_by"]
 
@@ -48,9 +48,9 @@ class Save(NamedTuple):
         """Say whether this may be saved over whatever is there."""
         return self.expect is None and self.lease is None and self.retention is None and not self.covers
 
-    def change(self, known: Known) -> tuple[Change, Span]:
+    def change(self, known: CachedTask) -> tuple[Change, Span]:
         """Return the change that saves over exactly this head, and what is known of the versions after it."""
-        head, note = known.head, Note.read(known.head)
+        head, note = known.head, TaskNote.read(known.head)
         entry, span = self._entry(known)
         # A step under a key that was covered and recorded anew meanwhile is another one.
         steps = {
@@ -89,7 +89,7 @@ class Save(NamedTuple):
         entry, _ = begin(0, self.text, None, 0)
         return Change(entries=(entry,), op_id=self.op_id, labels=self.labels, expires_at=self.expires_at, cold=True)
 
-    def refuse(self, known: Known) -> None:
+    def refuse(self, known: CachedTask) -> None:
         """Say why this save can never be done, now that the task is known to be like this.
 
         Raises:
@@ -98,7 +98,7 @@ class Save(NamedTuple):
         head, task_id = known.head, self.state.task_id
         following = head.next if head is not None else 0
         if self.lease is not None:
-            note = Note.read(head)
+            note = TaskNote.read(head)
             holds = note.holder is not None and note.holder.token == self.lease.token
             if head is None or head.incarnation != self.lease.incarnation or not holds:
                 raise passed_on(head, note, self.lease)
@@ -112,10 +112,10 @@ class Save(NamedTuple):
                 f"task {task_id!r} was deleted and begun again: load it again, then decide", current=following
             )
 
-    def _entry(self, known: Known) -> tuple[bytes, Span]:
+    def _entry(self, known: CachedTask) -> tuple[bytes, Span]:
         head, span = known.head, known.span
         position = head.next if head is not None else 0
-        if head is None or self._keep(Note.read(head).keep).versions == 1:
+        if head is None or self._keep(TaskNote.read(head).keep).versions == 1:
             return begin(position, self.text, None, 0)
         if span is None or span.position + 1 != position:
             return begin(position, self.text, None, 0)

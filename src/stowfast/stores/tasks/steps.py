@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 from stowfast.names import check_name
 from stowfast.stores.codec import decode, encode, stream_name
-from stowfast.stores.tasks.head_note import KIND, Note
+from stowfast.stores.tasks.head_note import KIND, TaskNote
 from stowfast.stores.tasks.heads import Heads, check_kind, check_lease
 
 if TYPE_CHECKING:
     from stowfast.abc import Head
     from stowfast.records import Lease
 
-__all__ = ["Ledger"]
+__all__ = ["StepRecords"]
 
 
-class Ledger(Heads):
+class StepRecords(Heads):
     """Results of steps that no version covers yet."""
 
     async def record(self, task_id: str, step_key: str, result: Any = None, *, lease: Lease | None = None) -> Any:
@@ -41,7 +41,7 @@ class Ledger(Heads):
             check_kind(lease)
         encoded = encode(result, f"the result of step {step_key!r}")
 
-        async def decide(head: Head, note: Note) -> tuple[Note | None, tuple[str, bytes]]:
+        async def decide(head: Head, note: TaskNote) -> tuple[TaskNote | None, tuple[str, bytes]]:
             if lease is not None:
                 check_lease(head, note, lease)
             if step_key in note.steps:
@@ -55,4 +55,4 @@ class Ledger(Heads):
     async def steps(self, task_id: str) -> dict[str, Any]:
         """Return the results that no version covers yet, by step key, in the order recorded; empty where none is."""
         (head,) = await self._backend.heads([stream_name(KIND, "task_id", task_id)])
-        return Note.read(head).results(f"task {task_id!r}")
+        return TaskNote.read(head).results(f"task {task_id!r}")

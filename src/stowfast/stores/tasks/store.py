@@ -20,12 +20,12 @@ from stowfast.stores.codec import (
     stream_name,
     to_time,
 )
-from stowfast.stores.tasks.cache import Known
-from stowfast.stores.tasks.head_note import KIND, Note, id_of, lease_of
-from stowfast.stores.tasks.heads import TURNS, check_kind, too_busy
+from stowfast.stores.tasks.cache import CachedTask
+from stowfast.stores.tasks.head_note import KIND, TaskNote, id_of, lease_of
+from stowfast.stores.tasks.heads import MAX_ATTEMPTS, check_kind, too_busy
 from stowfast.stores.tasks.leases import LABELS, Leases
 from stowfast.stores.tasks.save import Save, keep_of
-from stowfast.stores.tasks.steps import Ledger
+from stowfast.stores.tasks.steps import StepRecords
 from stowfast.stores.tasks.versions import Versions
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ _CLOCKS_DIFFER = 60 * 1_000_000
 """Microseconds by which the clock of a place may differ from that of whoever saves to it."""
 
 
-class Tasks(Versions, Leases, Ledger):
+class Tasks(Versions, Leases, StepRecords):
     """The task states of a place. Every save is a new version, takes about what it changed, and can be loaded.
 
     Args:
@@ -96,17 +96,17 @@ class Tasks(Versions, Leases, Ledger):
             InvalidError: JSON cannot carry the data. Nothing was stored.
             UnavailableError: it may have been saved. Repeat the call with the same op_id.
         """
-        save = _asked(state, expect=expect, lease=lease, retention=retention, op_id=op_id)
+        save = _parse_save(state, expect=expect, lease=lease, retention=retention, op_id=op_id)
         keys = _keys(covers)
         stream = stream_name(KIND, "task_id", state.task_id)
-        known = Known(None, None) if expect == 0 else self._memory.get(stream)
+        known = CachedTask(None, None) if expect == 0 else self._memory.get(stream)
         if known is None or (expect is not None and (known.head.next if known.head else 0) != expect):
             known = await self._newest(stream)
         covered: dict[str, bytes | None] = dict.fromkeys(keys)
         if covers is None and known.head is not None and (lease is not None or expect):
             covered = {**self._memory.shown(stream, known.head.incarnation)}
         save = save._replace(covers=covered, default=self.retention)
-        receipt, after = await self._make(stream, save, known)
+        receipt, after = await self._commit_save(stream, save, known)
         if after is None or after.head is None:
             # Of a repeat what is there is what the first call stored, whatever this one was given; of a save over
             # anything only the place knows who holds the task and what is recorded.
@@ -114,7 +114,7 @@ class Tasks(Versions, Leases, Ledger):
             if found is not None and found.incarnation == receipt.incarnation:
                 return found
         head = after.head if after is not None else None
-        note = Note.read(head)
+        note = TaskNote.read(head)
         self._memory.show(stream, receipt.incarnation, note.encoded())
         return TaskState(
             task_id=state.task_id,
@@ -128,9 +128,9 @@ class Tasks(Versions, Leases, Ledger):
             steps=note.results(stream),
         )
 
-    async def _make(self, stream: str, save: Save, known: Known) -> tuple[Receipt, Known | None]:
+    async def _commit_save(self, stream: str, save: Save, known: CachedTask) -> tuple[Receipt, CachedTask | None]:
         """Commit a save, and return what is known of the task then; None where somebody must look."""
-        for turn in range(TURNS):
+        for turn in range(MAX_ATTEMPTS):
             anyhow = turn >= _POLITE and save.asks_for_nothing
             change, span = (save.change_of_any(), None) if anyhow else save.change(known)
             try:
@@ -144,8 +144,8 @@ class Tasks(Versions, Leases, Ledger):
                 self._memory.forget(stream)
             else:
                 self._memory.put(stream, after)
-                left = Note.read(after.head).steps
-                gone = {key: one for key, one in Note.read(known.head).encoded().items() if key not in left}
+                left = TaskNote.read(after.head).steps
+                gone = {key: one for key, one in TaskNote.read(known.head).encoded().items() if key not in left}
                 self._memory.covered(stream, gone)
             return receipt, after
         raise too_busy(save.state.task_id)
@@ -174,7 +174,7 @@ class Tasks(Versions, Leases, Ledger):
             InvalidError: JSON cannot carry what it has become. Nothing was stored.
             UnavailableError: it may have been saved. Repeat the call with the same op_id.
         """
-        for _ in range(TURNS):
+        for _ in range(MAX_ATTEMPTS):
             state = await self.load(task_id)
             if state is None:
                 raise NotFoundError(f"task {task_id!r} is not there: save it first")
@@ -259,7 +259,7 @@ class Tasks(Versions, Leases, Ledger):
         """
         stream = stream_name(KIND, "task_id", task_id)
         moment = None if expires_at is None else from_time(expires_at, "expires_at")
-        for _ in range(TURNS):
+        for _ in range(MAX_ATTEMPTS):
             (head,) = await self._backend.heads([stream])
             if head is None:
                 raise NotFoundError(f"task {task_id!r} is not there: save it first")
@@ -285,7 +285,7 @@ def _info(head: Head) -> TaskInfo:
         version=head.next,
         updated_at=to_time(head.updated_at),
         expires_at=None if head.expires_at is None else to_time(head.expires_at),
-        lease=lease_of(head, Note.read(head)),
+        lease=lease_of(head, TaskNote.read(head)),
         incarnation=head.incarnation,
     )
 
@@ -302,7 +302,7 @@ def _keys(covers: Iterable[str] | None) -> list[str]:
     return keys
 
 
-def _asked(
+def _parse_save(
     state: TaskState, *, expect: int | None, lease: Lease | None, retention: Retention | None, op_id: str | None
 ) -> Save:
     """Return what a save asks for, checked."""

@@ -9,9 +9,9 @@ from stowfast.deltas import Span, chain_of, parse, rebuild
 from stowfast.errors import ConflictError, DamagedError, InvalidError, NotFoundError, UnsupportedError
 from stowfast.records import Retention, TaskState
 from stowfast.stores.codec import check_counts, check_integers, decode, from_duration, stream_name, to_time
-from stowfast.stores.tasks.cache import Known
-from stowfast.stores.tasks.head_note import KIND, Keep, Note, id_of, lease_of
-from stowfast.stores.tasks.heads import TURNS, Heads, too_busy
+from stowfast.stores.tasks.cache import CachedTask
+from stowfast.stores.tasks.head_note import KIND, Keep, TaskNote, id_of, lease_of
+from stowfast.stores.tasks.heads import MAX_ATTEMPTS, Heads, too_busy
 from stowfast.stores.tasks.leases import LABELS
 from stowfast.stores.tasks.save import keep_of, kept_by
 
@@ -47,9 +47,9 @@ class Versions(Heads):
         check_counts(limit=limit)
         check_integers(before=before)
         stop = None if before is None else max(before - 1, 0)
-        for _ in range(TURNS):
+        for _ in range(MAX_ATTEMPTS):
             head, entries = await self._backend.read(stream, Window(start=0, stop=stop, limit=limit, newest=True))
-            entries = await self._shown(head, entries)
+            entries = await self._within_retention(head, entries)
             if head is None or not entries:
                 return []
             stored = {one.position: parse(one.data, one.position, _where(head, one.position)) for one in entries}
@@ -59,7 +59,7 @@ class Versions(Heads):
             texts: dict[int, bytes] = {}
             for one in entries:
                 texts[one.position] = rebuild(one.position, more, _where(head, one.position), texts)
-            return [self._told(head, one, texts[one.position]) for one in reversed(entries)]
+            return [self._to_state(head, one, texts[one.position]) for one in reversed(entries)]
         raise too_busy(task_id)
 
     async def diff(self, task_id: str, a: int, b: int) -> list[dict[str, Any]]:
@@ -103,7 +103,7 @@ class Versions(Heads):
         if older_than is not None:
             from_duration(older_than, "older_than")
         bounds = keep_of(Retention(keep, older_than))
-        for _ in range(TURNS):
+        for _ in range(MAX_ATTEMPTS):
             (head,) = await self._backend.heads([stream])
             if head is None:
                 return 0
@@ -127,47 +127,47 @@ class Versions(Heads):
 
     async def _version(self, stream: str, position: int | None) -> TaskState | None:
         """Return the version at a position, or the newest."""
-        for _ in range(TURNS):
+        for _ in range(MAX_ATTEMPTS):
             if position is None:
                 head, entries = await self._backend.read(stream, Window(limit=1, newest=True))
             else:
                 head, entries = await self._backend.read(stream, Window(start=position, stop=position + 1))
-            entries = await self._shown(head, entries)
+            entries = await self._within_retention(head, entries)
             if head is None or not entries:
                 return None
             known = await self._known(stream, head, entries[0])
             if known is not None and known.span is not None:
-                return self._told(head, entries[0], known.span.text)
+                return self._to_state(head, entries[0], known.span.text)
         raise too_busy(stream.removeprefix(f"{KIND}/"))
 
-    def _told(self, head: Head, entry: Entry, text: bytes) -> TaskState:
+    def _to_state(self, head: Head, entry: Entry, text: bytes) -> TaskState:
         """Return a version as its caller gets it, and remember which steps that shows."""
         state = _state(head, entry, text)
         if state.steps:
-            self._memory.show(head.name, head.incarnation, Note.read(head).encoded())
+            self._memory.show(head.name, head.incarnation, TaskNote.read(head).encoded())
         return state
 
-    async def _newest(self, stream: str) -> Known:
+    async def _newest(self, stream: str) -> CachedTask:
         """Return what the next save needs to know. A newest version that does not decode stands in nobody's way."""
-        for _ in range(TURNS):
+        for _ in range(MAX_ATTEMPTS):
             head, entries = await self._backend.read(stream, Window(limit=1, newest=True))
             if head is None or not entries:
-                return Known(head, None)
+                return CachedTask(head, None)
             try:
                 known = await self._known(stream, head, entries[0])
             except DamagedError:
-                return Known(head, None)
+                return CachedTask(head, None)
             if known is not None:
                 return known
         raise too_busy(stream.removeprefix(f"{KIND}/"))
 
-    async def _known(self, stream: str, head: Head, entry: Entry) -> Known | None:
+    async def _known(self, stream: str, head: Head, entry: Entry) -> CachedTask | None:
         """Return a version with what it is made from; None where that was removed meanwhile."""
         position = entry.position
-        before = self._memory.get(stream) or Known(None, None)
+        before = self._memory.get(stream) or CachedTask(None, None)
         same = before.head is not None and before.head.incarnation == head.incarnation
         if same and before.span is not None and before.span.position == position:
-            known = Known(head, before.span)
+            known = CachedTask(head, before.span)
             if position == head.next - 1:
                 # What others have recorded since is known now, and covered by the next save.
                 self._memory.put(stream, known)
@@ -177,7 +177,7 @@ class Versions(Heads):
         if more is None:
             return None
         where = _where(head, position)
-        known = Known(head, Span(position, rebuild(position, more, where), chain_of(position, more, where)))
+        known = CachedTask(head, Span(position, rebuild(position, more, where), chain_of(position, more, where)))
         if position == head.next - 1:
             self._memory.put(stream, known)
         return known
@@ -194,11 +194,11 @@ class Versions(Heads):
             return None
         return stored | {one.position: parse(one.data, one.position, _where(head, one.position)) for one in entries}
 
-    async def _shown(self, head: Head | None, entries: list[Entry]) -> list[Entry]:
+    async def _within_retention(self, head: Head | None, entries: list[Entry]) -> list[Entry]:
         """Leave out what is out of the bounds of the task's retention."""
         if head is None or not entries:
             return []
-        low = max(head.base, await self._first(head, entries, kept_by(Note.read(head).keep, self.retention)))
+        low = max(head.base, await self._first(head, entries, kept_by(TaskNote.read(head).keep, self.retention)))
         return [one for one in entries if one.position >= low]
 
     async def _bound(self, head: Head, bounds: Keep) -> int:
@@ -233,7 +233,7 @@ def _where(head: Head, position: int) -> str:
 def _state(head: Head, entry: Entry, text: bytes) -> TaskState:
     where = _where(head, entry.position)
     record: dict[str, Any] = decode(text, where)
-    note = Note.read(head) if entry.position == head.next - 1 else Note()
+    note = TaskNote.read(head) if entry.position == head.next - 1 else TaskNote()
     try:
         return TaskState(
             task_id=id_of(head),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.abc import Window
 from stowfast.errors import ConflictError, InvalidError, NotFoundError
-from stowfast.stores.artifacts.lookup import find_call
+from stowfast.stores.artifacts.lookup import find_by_op_id
 from stowfast.stores.artifacts.records import DESCRIBES, Version, info_of, newest_of, stream_of
 from stowfast.stores.artifacts.schema import check_schema
 from stowfast.stores.artifacts.writing.dedup import bodies_of, note_of
@@ -109,7 +109,7 @@ async def _store(
 
     async def look_first() -> None:
         if repeated and change.op_id is not None:
-            known = await find_call(backend, artifact_id, change.op_id)
+            known = await find_by_op_id(backend, artifact_id, change.op_id)
             if known is not None:
                 raise _RepeatedError(known)
 
