@@ -20,19 +20,14 @@ MOST_WORDS = {
     # package or module: relative words of 1,000, and `what` alone. The figures only fall; the goal is 20 and 2.
     ".": (22, 4),
     "backends/objects": (55, 19),
-    "cli": (53, 25),
-    "cli/commands": (51, 14),
+    "cli": (29, 4),
+    "cli/commands": (26, 2),
     "cli/demo": (58, 35),
-    "cli/show": (76, 44),
-    "stores": (45, 17),
+    "cli/show": (23, 4),
     "stores/artifacts": (47, 18),
-    "stores/messages": (31, 10),
-    "stores/tasks": (59, 21),
-    "testing": (53, 14),
-    "testing/artifacts": (26, 11),
-    "testing/data": (66, 33),
-    "testing/messages": (20, 3),
-    "testing/tasks": (26, 7),
+    "testing": (24, 2),
+    "testing/artifacts": (20, 4),
+    "testing/data": (45, 12),
 }
 GOAL = (20.0, 2.0)
 

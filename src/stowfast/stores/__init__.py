@@ -24,13 +24,13 @@ class Stores:
         self.tasks = Tasks(backend)
 
     async def sweep(self, *, dry_run: bool = False) -> Swept:
-        """Remove for good what has expired or was left over, and say how much.
+        """Remove expired data and leftovers for good, and return the amounts.
 
-        Nothing that a read could still show is touched, and other processes may go on. A SQLite file is swept
-        whenever it is opened; a service that runs for long calls this now and then.
+        Readable data is not touched, and other processes may go on. A SQLite file is swept at each opening; a
+        long-running service calls this from time to time.
 
         Args:
-            dry_run: only say what would be removed. Nothing is written and nothing removed.
+            dry_run: only return the amounts. Nothing is written or removed.
         """
         return await self.backend.sweep(dry_run=dry_run)
 

@@ -1,4 +1,4 @@
-"""JSON and ids, checked before anything is stored: what goes in comes back exactly, or is refused."""
+"""JSON and ids, checked before storage: a value is returned exactly as given, or refused."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ _decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
 
 def encode(value: Any, what: str) -> bytes:
-    """Return the JSON of a value as UTF-8, key order kept.
+    """Return a value as JSON in UTF-8, in its key order.
 
     Raises:
-        InvalidError: JSON cannot carry the value so that it comes back the same: a NaN, an infinity, a tuple, a key
-            that is not text, a lone surrogate, an integer of over 4,300 digits, an object of a class, over 200 levels
-            deep, or over 64 MiB.
+        InvalidError: JSON cannot return the value unchanged: a NaN, an infinity, a tuple, a key that is not text, a
+            lone surrogate, an integer of over 4,300 digits, an object of a class, over 200 levels deep, or over 64
+            MiB.
     """
     _check(value, what)
     try:
@@ -66,10 +66,10 @@ def encode(value: Any, what: str) -> bytes:
 
 
 def encode_head(value: Any, what: str) -> bytes:
-    """Encode what is kept in the head of a stream, which is small.
+    """Encode a value for the head of a stream.
 
     Raises:
-        InvalidError: as `encode` does, or it is over 64 KiB.
+        InvalidError: as `encode`, or the JSON has over 64 KiB.
     """
     data = encode(value, what)
     if len(data) > MAX_HEAD_BYTES:
@@ -126,7 +126,7 @@ def _check(value: Any, what: str) -> None:
 
 
 def decode(data: bytes, where: str) -> Any:
-    """Read what `encode` wrote.
+    """Decode JSON of `encode`.
 
     Raises:
         DamagedError: it is not JSON.
@@ -138,7 +138,7 @@ def decode(data: bytes, where: str) -> Any:
 
 
 def decode_many(data: Sequence[bytes], where: str) -> list[Any]:
-    """Read many at once, which is faster than one by one."""
+    """Decode many values at once, faster than one by one."""
     try:
         values: list[Any] = _decoder.decode(b"[%b]" % b",".join(data))
     except (msgspec.MsgspecError, UnicodeDecodeError, TypeError):
@@ -149,7 +149,7 @@ def decode_many(data: Sequence[bytes], where: str) -> list[Any]:
 
 
 def decode_lines(data: bytes, where: str) -> list[Any]:
-    """Read what `encode_lines` wrote.
+    """Decode lines of `encode_lines`.
 
     Raises:
         DamagedError: it is not lines of JSON.
@@ -161,7 +161,7 @@ def decode_lines(data: bytes, where: str) -> list[Any]:
 
 
 def stream_name(kind: str, name: str, value: str) -> str:
-    """Return the stream of an id, checked. Two ids never share a stream, whatever characters they have.
+    """Return the stream name of an id, checked. Two ids never share a stream, with any characters.
 
     Raises:
         InvalidError: the id is not text, empty, over 1,024 bytes of UTF-8, or has NUL or a lone surrogate.
@@ -180,10 +180,10 @@ def stream_name(kind: str, name: str, value: str) -> str:
 
 
 def labels_of(names: Sequence[str], values: Mapping[str, Any]) -> dict[str, str]:
-    """Return those of the named values that there are, for a listing to filter by.
+    """Return the named values that are not None, as labels for listings.
 
     Raises:
-        InvalidError: one is not text.
+        InvalidError: a value is not text.
     """
     labels = {name: values[name] for name in names if values[name] is not None}
     for name, value in labels.items():
@@ -193,10 +193,10 @@ def labels_of(names: Sequence[str], values: Mapping[str, Any]) -> dict[str, str]
 
 
 def check_integers(**values: int | None) -> None:
-    """Refuse what is no integer, by its name.
+    """Check named integers.
 
     Raises:
-        InvalidError: one of the values is neither an integer nor None.
+        InvalidError: a value is neither an integer nor None.
     """
     for name, value in values.items():
         if value is not None and not isinstance(value, int):
@@ -237,8 +237,8 @@ def from_time(moment: object, what: str) -> int:
     """Return microseconds since 1970.
 
     Raises:
-        InvalidError: it is no datetime, or one without a timezone, so that nobody knows which moment it means,
-            or one that is outside the years 1 to 9999 in UTC, so that it could not be given back.
+        InvalidError: it is not a datetime, has no timezone and so no fixed moment, or lies outside the years 1 to 9999
+            in UTC.
     """
     if not isinstance(moment, datetime) or moment.utcoffset() is None:
         raise InvalidError(f"{what} must be a datetime with a timezone, such as datetime.now(UTC) + timedelta(days=30)")

@@ -1,4 +1,4 @@
-"""Reading a conversation from its newest message back: what fits a budget, what stays when the rest is summed up."""
+"""Reads from the newest message backwards: the messages within a budget, and the messages kept by a compaction."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def newest_that_fit(
     last: int | None,
     originals: bool,
 ) -> list[Message]:
-    """Return the newest messages of the window whose tokens fit, no result without its call, the summary first."""
+    """Return the newest messages within the token budget, summary first, without a result whose call is left out."""
     kept: list[Message] = []
     summary: list[Message] | None = None
     left, oldest = max_tokens, None
@@ -63,7 +63,7 @@ async def newest_that_fit(
 
 
 async def keep_together(backend: Backend, stream: str, keep_last: int) -> tuple[Head | None, int]:
-    """Return the head, and the position from which at least `keep_last` messages stay, no result without its call."""
+    """Return the head, and the first position to keep: at least `keep_last` messages, with their calls."""
     head, entries = await backend.read(stream, Window(limit=keep_last, newest=True))
     if head is None:
         return None, 0
@@ -118,7 +118,7 @@ async def _backwards(
 async def _calls_before(
     backend: Backend, stream: str, start: int | None, stop: int, wanted: set[str]
 ) -> dict[str, int]:
-    """Return the position of each wanted call that is made before `stop`."""
+    """Return the position of each wanted call before `stop`."""
     found: dict[str, int] = {}
     if not wanted:
         return found
@@ -133,7 +133,7 @@ async def _calls_before(
 
 
 def _unanswered(messages: list[Message]) -> set[str]:
-    """Return the results whose calls are not among these messages."""
+    """Return the results without a call among these messages."""
     calls = set().union(*map(tool_calls, messages))
     return set().union(*map(tool_results, messages)) - calls
 

@@ -23,16 +23,16 @@ MAX_ATTEMPTS: Final = 1_000
 
 
 class Contexts:
-    """What can be done to a conversation without looking at its messages."""
+    """The operations on conversations that do not read messages."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
 
     async def delete(self, context_id: str) -> None:
-        """Remove a conversation: nothing of it can be read again. Deleting an unknown one is fine.
+        """Remove a conversation for good. Deleting an unknown conversation does nothing.
 
-        A later message begins it afresh at position 0. A writer that was stalled since before brings nothing back:
-        its repeated op_id is answered with what it got then, and its `expect` or its page of `entries` conflicts.
+        The next message begins it again at position 0. A writer stalled since before the delete adds nothing: its
+        repeated op_id returns the first answer, and its `expect` or its page of `entries` is a ConflictError.
         """
         await self._backend.commit(stream_name(KIND, "context_id", context_id), Change(delete=True))
 
@@ -45,16 +45,15 @@ class Contexts:
         order: Literal["recent", "id"] = "recent",
         where: dict[str, Any] | None = None,
     ) -> Page[ContextRef]:
-        """List conversations, a page at a time, the last changed first or by id (in code points).
+        """List conversations, one page at a time, the last changed first or by id (in code points).
 
-        While conversations change, a page by recency may miss or repeat one that has moved meanwhile; pages by id
-        show every one that was there throughout.
+        While conversations change, a page by recency may miss or repeat one; pages by id show every conversation that
+        existed throughout.
 
         Args:
-            prefix: only ids that begin with this.
+            prefix: the start of the ids.
             after: the `next` of the page before.
-            where: only conversations whose metadata holds all of these: text of at most 500 bytes, numbers, booleans
-                or None.
+            where: metadata that the conversations must have: text of at most 500 bytes, numbers, booleans or None.
         """
         if order not in ("recent", "id"):
             raise InvalidError(f"order={order!r}: it is recent or id")
@@ -77,7 +76,7 @@ class Contexts:
         return Page(contexts, following)  # a cursor is the place's own: only it knows what is in there
 
     async def info(self, context_id: str) -> ContextInfo | None:
-        """Return what is known of a conversation without reading its messages; None where there is none."""
+        """Return a conversation without its messages; None for an unknown one."""
         head = (await self._backend.heads([stream_name(KIND, "context_id", context_id)]))[0]
         if head is None:
             return None

@@ -16,7 +16,7 @@ _LONGEST_LABEL: Final = 500
 
 
 class ConversationNote(NamedTuple):
-    """Metadata as it was given, and the message that stands for everything below `Head.base`."""
+    """The metadata as given, and the summary of the messages below `Head.base`."""
 
     metadata: dict[str, Any]
     summary: dict[str, Any] | None
@@ -24,7 +24,7 @@ class ConversationNote(NamedTuple):
 
     @classmethod
     def read(cls, head: Head | None) -> ConversationNote:
-        """Read what `write` left in a head; an empty note where there is none."""
+        """Decode the note of a head; an empty note if there is none."""
         if head is None or not head.note:
             return cls({}, None)
         found = decode(head.note, head.name)
@@ -44,16 +44,16 @@ class ConversationNote(NamedTuple):
         return encode_head({"metadata": self.metadata, "summary": self.summary}, "metadata with the summary")
 
     def standing_for(self, start: int | None, stop: int | None) -> list[dict[str, Any]]:
-        """Return the summary, if the window reaches into what it stands for."""
+        """Return the summary, if the window includes a summarized message."""
         reaches = (start or 0) < self.base and (stop is None or stop > 0)
         return [self.summary] if self.summary is not None and reaches else []
 
     @staticmethod
     def labels(metadata: dict[str, Any], *, strict: bool = False) -> dict[str, str]:
-        """Return what a listing can filter by: every short scalar, as its JSON.
+        """Return the short scalars of the metadata as JSON, as labels for listings.
 
         Raises:
-            InvalidError: with `strict`, for a value that no listing can filter by.
+            InvalidError: with `strict`, for a value that is not a short scalar.
         """
         found = {}
         for key, value in metadata.items():

@@ -25,25 +25,25 @@ _WAIT_SECONDS: Final = 30.0
 
 
 class Messages(Contexts):
-    """The conversations of a place.
+    """The conversations of a backend.
 
-    A message is any JSON object. Positions count from 0 in each conversation and are never given twice, so that they
-    may have gaps where messages were popped; a deleted conversation that is begun again begins at 0.
+    A message is any JSON object. Positions count from 0 in each conversation and are never used twice, so a popped
+    message leaves a gap. A conversation begun again after a delete starts at 0.
     """
 
     async def add_message(self, context_id: str, message: Message, *, op_id: str | None = None) -> int:
         """Add a message at the end and return its position.
 
-        Once this returns the message is stored: it is read by everyone, once, in its place, also after a crash.
-        Cancelled or without an answer, it is stored wholly or not at all.
+        After the return the message is stored: every reader sees it, once, in its place, also after a crash. A call
+            that was cancelled or got no answer has stored the message wholly or not at all.
 
         Args:
-            op_id: names this call within the conversation. A repeat adds nothing and returns what the first
-                returned. It is remembered as long as the message is there, and the newest 64 beyond that.
+            op_id: the idempotency key of this call within the conversation. A repeat adds nothing and returns the first
+                position. It is remembered while the message is stored, and the newest 64 after that.
 
         Raises:
-            InvalidError: the message is not a JSON object, or the id is none. Nothing was stored.
-            UnavailableError: it may have been stored. Repeat the call with the same op_id to be sure.
+            InvalidError: the message is not a JSON object, or the id is invalid. Nothing was stored.
+            UnavailableError: it may be stored. Repeat the call with the same op_id to be sure.
         """
         stream = stream_name(KIND, "context_id", context_id)
         receipt = await self._backend.commit(stream, Change(entries=(_encode(message),), op_id=op_id))
@@ -52,16 +52,16 @@ class Messages(Contexts):
     async def add_messages(
         self, context_id: str, messages: Sequence[Message], *, op_id: str | None = None, expect: int | None = None
     ) -> range:
-        """Add messages at the end, all or none, one behind the other, and return their positions.
+        """Add messages at the end, all or none, in order, and return their positions.
 
         Args:
             op_id: as in `add_message`.
-            expect: the position that the first of them must get, as in `info(...).next_position`.
+            expect: the position for the first message, as in `info(...).next_position`.
 
         Raises:
-            ConflictError: another position comes next, its `current`. Nothing was stored.
-            InvalidError: one of the messages is not a JSON object. None was stored.
-            UnavailableError: they may have been stored, all of them. Repeat the call with the same op_id.
+            ConflictError: the next position is another one, its `current`. Nothing was stored.
+            InvalidError: a message is not a JSON object. None was stored.
+            UnavailableError: all of them may be stored. Repeat the call with the same op_id.
         """
         stream = stream_name(KIND, "context_id", context_id)
         check_integers(expect=expect)
@@ -137,13 +137,13 @@ class Messages(Contexts):
     async def entries(
         self, context_id: str, *, after: int | None = None, before: int | None = None
     ) -> AsyncGenerator[MessageEntry, None]:
-        """Stream what is stored, oldest first, in constant memory, compacted messages that were kept included.
+        """Stream the stored messages, oldest first, in constant memory, including compacted messages that were kept.
 
         Args:
             after, before: as in `get_messages`.
 
         Raises:
-            ConflictError: the conversation was deleted while it was read.
+            ConflictError: the conversation was deleted during the read.
         """
         stream = stream_name(KIND, "context_id", context_id)
         start = 0 if after is None else max(after + 1, 0)
@@ -160,13 +160,13 @@ class Messages(Contexts):
             start = entries[-1].position + 1
 
     async def watch(self, context_id: str, *, after: int | None = None) -> AsyncGenerator[MessageEntry, None]:
-        """Yield messages as they come, from every process, once each and in order. Ends only when you stop it.
+        """Yield new messages of every process, once each and in order. Ends only when you stop it.
 
-        A conversation that is deleted and begun again is followed from its new beginning, at position 0.
+        After a delete it follows the conversation from its new beginning, at position 0.
 
         Args:
-            after: begin behind this position; -1 for all there are. Without it: with the next that comes once this
-                is iterated.
+            after: start behind this position; -1 for all messages. Default: the next message after the iteration
+                starts.
         """
         stream = stream_name(KIND, "context_id", context_id)
         if after is None:
@@ -196,17 +196,17 @@ class Messages(Contexts):
                 )
 
     async def count(self, context_id: str) -> int:
-        """Return how many messages can be read, compacted ones that were kept included."""
+        """Return the number of readable messages, including compacted messages that were kept."""
         head = (await self._backend.heads([stream_name(KIND, "context_id", context_id)]))[0]
         return head.length if head else 0
 
     async def pop_message(self, context_id: str) -> Message | None:
-        """Remove the newest message and return it; None where there is none. Two callers never get the same one.
+        """Remove and return the newest message; None for an empty conversation. Two callers never get the same one.
 
-        A summary is not popped, nor what it stands for. The position is not given again.
+        The summary and its messages are not popped. The position is not used again.
 
         Raises:
-            UnavailableError: it may have been removed.
+            UnavailableError: the message may be removed.
         """
         stream = stream_name(KIND, "context_id", context_id)
         for _ in range(MAX_ATTEMPTS):
@@ -232,18 +232,18 @@ class Messages(Contexts):
     async def fork(
         self, context_id: str, new_context_id: str, *, at: int | None = None, op_id: str | None = None
     ) -> int:
-        """Begin a new conversation with the messages of another, and return how many.
+        """Begin a new conversation with the messages of another, and return their number.
 
-        All or none, in one commit, so the messages pass through memory once. They get positions from 0 and the time
-        of the fork. Metadata and summary come along, the moment of expiry does not. What is added to either one
-        later does not show in the other.
+        All or none, in one commit: the messages pass through memory once. They get positions from 0 and the time of the
+        fork. Metadata and summary are copied, the time of expiry is not. Later messages of one do not appear in the
+        other.
 
         Args:
-            at: only messages at positions less than this; below `info().compacted` without the summary, as far as kept.
-            op_id: names this fork within the new conversation: a repeat returns what the first returned.
+            at: only messages below this position; below `info().compacted` without the summary, as far as kept.
+            op_id: the idempotency key of this fork within the new conversation.
 
         Raises:
-            NotFoundError: there is nothing to fork.
+            NotFoundError: the source has no messages.
             ConflictError: the new conversation exists.
         """
         stream = stream_name(KIND, "context_id", context_id)
@@ -271,21 +271,21 @@ class Messages(Contexts):
         return receipt.next - receipt.first
 
     async def compact(self, context_id: str, *, keep_last: int, summary: Summary, drop: bool = False) -> int:
-        """Let a summary stand for all but the newest messages, and return the position of the first that is not in it.
+        """Replace all but the newest messages by a summary, and return the position of the first message after it.
 
-        `get_messages` then begins with the summary. Messages that others add meanwhile come behind it, none is lost.
-        A tool call is not torn from its results: where they would be, more messages are kept.
+        `get_messages` then begins with the summary. Messages added meanwhile come behind it; none is lost. A tool call
+        stays with its results: more messages are kept if needed.
 
         Args:
-            keep_last: how many of the newest messages stay themselves.
-            summary: the message, or a function (plain or async) that makes it from the older messages, an earlier
-                summary first.
-            drop: remove the older messages for good. Without it they stay, and `originals=True` reads them.
+            keep_last: the number of newest messages to keep.
+            summary: the message, or a function (plain or async) of the older messages that returns it. An earlier
+                summary is their first message.
+            drop: remove the older messages for good. Default: they stay, and `originals=True` reads them.
 
         Raises:
-            NotFoundError: there is no such conversation.
+            NotFoundError: the conversation does not exist.
             InvalidError: the summary is not a JSON object, or has over 64 KiB together with the metadata.
-            ConflictError: it was deleted, or compacted by somebody else, meanwhile. Read again.
+            ConflictError: the conversation was deleted or compacted meanwhile. Read again.
         """
         stream = stream_name(KIND, "context_id", context_id)
         check_counts(keep_last=keep_last)

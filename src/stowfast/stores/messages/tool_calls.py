@@ -1,7 +1,7 @@
-"""Which messages fit a budget of tokens, without tearing a tool's result from its call.
+"""Windows of messages within a budget of tokens, with every tool result beside its call.
 
-Understands the calls and results of OpenAI (chat and Responses), Anthropic, Bedrock, Gemini, LangChain, Pydantic AI and
-the AI SDK, by the names under which they keep the id that ties the two together.
+Reads the calls and results of OpenAI (chat and Responses), Anthropic, Bedrock, Gemini, LangChain, Pydantic AI and the
+AI SDK, by their names for the id that links call and result.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["estimate_tokens", "first_whole", "tool_calls", "tool_results"]
 _BYTES_A_TOKEN: Final = 4
 
 _TIES: Final = ("tool_call_id", "tool_use_id", "toolCallId", "toolUseId", "call_id")
-"""Keys that name the call, in a call or in its result."""
+"""Keys of the call id, in a call or in its result."""
 
 _RESULTS: Final = (
     "tool",
@@ -50,19 +50,19 @@ def estimate_tokens(data: bytes) -> int:
 
 
 def tool_calls(message: Any) -> set[str]:
-    """Return the ids of the tool calls that a message makes."""
+    """Return the ids of the tool calls in a message."""
     return _ties(message)[0]
 
 
 def tool_results(message: Any) -> set[str]:
-    """Return the ids of the tool calls that a message answers."""
+    """Return the ids of the tool calls answered by a message."""
     return _ties(message)[1]
 
 
 def first_whole(messages: Sequence[Any], called_before: set[str]) -> int:
-    """Return where a window has to begin so that no result in it belongs to a call in `called_before`.
+    """Return the start of a window without a result of a call in `called_before`.
 
-    What is cut off may hold calls of its own, whose results must go too: crossed calls are cut to the last of them.
+    The cut may remove calls, whose results must go too: crossed calls are cut up to the last of them.
     """
     begin, called = 0, set(called_before)
     for index, message in enumerate(messages, 1):

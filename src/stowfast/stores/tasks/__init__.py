@@ -1,4 +1,4 @@
-"""Task states: where a run stood, who goes on with it, and what it has done since."""
+"""Task states: the state of a run, its owner, and its steps since the last save."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What this process knows of tasks: their heads, and what the next save is made from. A cache that nothing rests on.
+"""A cache of task heads and of the versions that the next save needs. No promise depends on it.
 
-Every commit says which head it was made for, so what is out of date costs one more read and is never stored.
+Every commit names the head it was made for, so an outdated entry costs one more read and is never stored.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["CachedTask", "TaskCache"]
 
 _MOST: Final = 64 * 2**20
 _OVERHEAD: Final = 2_000
-"""Bytes of what is known of a task without its texts and its head, about."""
+"""Approximate bytes of a cached task without its texts and its head."""
 _MOST_SHOWN: Final = 16 * 2**20
 
 
@@ -35,9 +35,9 @@ class CachedTask(NamedTuple):
     """None: it was not read, or does not decode."""
 
     def after(self, stream: str, change: Change, receipt: Receipt, span: Span | None) -> CachedTask:
-        """Return what is known once a change was made for this head, but for what others have saved meanwhile.
+        """Return the cached task after a change of this head, assuming that no other process saved.
 
-        A save of the same labels changes no revision: nothing but what there is then, and that the receipt tells.
+        Such a save leaves `revision` as it was; `receipt.first` tells the end of the stream before it.
         """
         head = self.head
         if head is not None and receipt.incarnation == head.incarnation:
@@ -50,7 +50,7 @@ class CachedTask(NamedTuple):
 
 
 class TaskCache:
-    """The tasks that were used last, up to 64 MiB of them. For several threads."""
+    """The tasks used last, up to 64 MiB. Safe for several threads."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, tuple[CachedTask, int]] = OrderedDict()
@@ -60,7 +60,7 @@ class TaskCache:
         self._lock = threading.Lock()
 
     def get(self, stream: str) -> CachedTask | None:
-        """Return what is known of a task."""
+        """Return the cached task, or None."""
         with self._lock:
             found = self._known.get(stream)
             if found is None:
@@ -91,9 +91,9 @@ class TaskCache:
             self._drop(stream)
 
     def show(self, stream: str, incarnation: str, steps: Mapping[str, bytes]) -> None:
-        """Remember results of steps that a caller was told, so that the next save covers these, and no others.
+        """Remember step results that a caller has seen, so that the next save covers these and no others.
 
-        Apart from the head: that may be read anew at any time, with steps that nobody here has seen.
+        Kept apart from the head, which may be read again at any time with steps that no caller here has seen.
         """
         if not steps:
             return
@@ -107,13 +107,13 @@ class TaskCache:
                 self._shown_size -= _size(self._within_retention.popitem(last=False)[1][1])
 
     def shown(self, stream: str, incarnation: str) -> dict[str, bytes]:
-        """Return what callers were told in this life of a task; what was forgotten is left to a later save."""
+        """Return the step results that callers have seen in this incarnation; a later save covers forgotten ones."""
         with self._lock:
             life, steps = self._within_retention.get(stream, ("", {}))
             return dict(steps) if life == incarnation else {}
 
     def covered(self, stream: str, gone: Mapping[str, bytes]) -> None:
-        """Forget results of steps that a save has taken out of the ledger, but not what was recorded since."""
+        """Forget step results that a save has covered, but not results recorded since."""
         with self._lock:
             life, before = self._within_retention.pop(stream, ("", {}))
             self._shown_size -= _size(before)

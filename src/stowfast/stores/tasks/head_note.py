@@ -1,4 +1,4 @@
-"""The note of a task, kept in the head of its stream: who holds it, the ledger of steps, and how long versions stay."""
+"""The head note of a task: the lease, the recorded steps, and the retention of versions."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ __all__ = ["KIND", "Holder", "Keep", "TaskNote", "id_of", "lease_of"]
 
 KIND: Final = "tasks"
 _MAX_STEPS_BYTES: Final = 48 * 2**10
-"""A note may have 64 KiB. So there is room for who claims, whatever the names, and a task can always go on."""
+"""A note may have 64 KiB. The rest is room for a lease with any names, so that a task can always be claimed."""
 
 
 class Holder(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Whose task it is, until when."""
+    """The owner of a task, and the end of the lease."""
 
     owner: str
     token: int
     until: int
     """Microseconds since 1970, by the clock of the place."""
     op_id: str | None = None
-    """Names the claim, so that its repeat is known."""
+    """The op_id of the claim, to recognize a repeat."""
 
 
 class Keep(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -40,10 +40,10 @@ class Keep(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class TaskNote(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is known of a task beside its versions."""
+    """The head note of a task."""
 
     token: int = 0
-    """The greatest that was ever given; it stays when the lease is released."""
+    """The greatest token ever given; kept after a release."""
     holder: Holder | None = None
     steps: dict[str, msgspec.Raw] = {}
     """Results by step key, as JSON."""
@@ -51,7 +51,7 @@ class TaskNote(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @classmethod
     def read(cls, head: Head | None) -> TaskNote:
-        """Read what `write` left in a head; an empty note where there is none.
+        """Decode the note of a head; an empty note if there is none.
 
         Raises:
             DamagedError: it is not the note of a task.
@@ -92,12 +92,12 @@ class TaskNote(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def id_of(head: Head) -> str:
-    """Return the id of the task whose stream this is."""
+    """Return the task id of a stream."""
     return head.name.removeprefix(f"{KIND}/")
 
 
 def lease_of(head: Head, note: TaskNote) -> Lease | None:
-    """Return the lease that nobody has released, expired or not."""
+    """Return the lease that was not released, expired or not."""
     holder = note.holder
     if holder is None:
         return None

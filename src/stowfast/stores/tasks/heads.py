@@ -1,4 +1,4 @@
-"""Changes to the head of a task alone: no version is added, and what changed meanwhile is looked at again."""
+"""Changes of the head of a task without a new version, repeated after a racing change."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ R = TypeVar("R")
 
 
 class Heads:
-    """The heads of the tasks of a place, and what this process knows of them."""
+    """The heads of the tasks of a backend, and their cache."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._memory = TaskCache()
 
     async def _seen(self, stream: str) -> CachedTask:
-        """Return a task as it is now, with what was known of its versions before."""
+        """Return the current head of a task, with its cached versions."""
         (head,) = await self._backend.heads([stream])
         known = self._memory.get(stream)
         same = known is not None and known.head is not None and head is not None
@@ -50,16 +50,16 @@ class Heads:
         *,
         at_rest: bool = False,
     ) -> R:
-        """Change the note of a task: `decide` returns the next one, or None for no change, and what to return.
+        """Change the note of a task: `decide` returns the next note, or None for no change, and the result.
 
-        It is asked again whenever the task was changed meanwhile. What it refuses, it refuses of the task as it is.
+        `decide` runs again after a racing change, and may refuse by an error about the task as it is then.
 
         Args:
-            seen: the head as a listing showed it.
-            at_rest: a version that is saved meanwhile counts as a change, too.
+            seen: the head from a listing.
+            at_rest: a version saved meanwhile also counts as a racing change.
 
         Raises:
-            NotFoundError: the task is not there.
+            NotFoundError: the task does not exist.
         """
         stream = stream_name(KIND, "task_id", task_id)
         known = self._memory.get(stream) or _UNKNOWN
@@ -99,25 +99,25 @@ _UNKNOWN: Final = CachedTask(None, None)
 
 
 def too_busy(task_id: str) -> ConflictError:
-    """Return what to tell whoever lost every race."""
+    """Return the error after `MAX_ATTEMPTS` lost races."""
     return ConflictError(f"task {task_id!r} was changed {MAX_ATTEMPTS:,} times meanwhile: try again")
 
 
 def check_kind(lease: object) -> None:
-    """Refuse what is no lease.
+    """Check the type of a lease.
 
     Raises:
-        InvalidError: it is something else.
+        InvalidError: it is not a Lease.
     """
     if not isinstance(lease, Lease):
         raise InvalidError(f"lease must be what `claim` returned, not {type(lease).__name__}")
 
 
 def check_lease(head: Head, note: TaskNote, lease: Lease) -> None:
-    """Refuse a lease that somebody else has got since.
+    """Check that the lease is the current one.
 
     Raises:
-        ConflictError: it has passed on, or was released.
+        ConflictError: the lease passed to another owner, or was released.
     """
     holder = note.holder
     if head.incarnation != lease.incarnation or holder is None or holder.token != lease.token:
@@ -125,7 +125,7 @@ def check_lease(head: Head, note: TaskNote, lease: Lease) -> None:
 
 
 def passed_on(head: Head | None, note: TaskNote, lease: Lease) -> ConflictError:
-    """Return what to tell whoever acts under a lease that is another's now."""
+    """Return the error for a call under an outdated lease."""
     now = lease_of(head, note) if head is not None else None
     whose = f"{now.owner!r} has it until {now.expires_at:%F %T} UTC" if now is not None else "nobody has it"
     return ConflictError(

@@ -1,7 +1,7 @@
-"""Leases: one owner of a task at a time, and whoever was owner before can no longer save.
+"""Leases: one owner of a task at a time. An earlier owner can no longer save.
 
-A lease holds until somebody else has claimed the task, not until its time is up: time only decides when others may. So
-clocks that differ can pass a task on too early, or too late, but never let two owners save.
+A lease is valid until another worker claims the task. Its time only decides when others may claim. So clocks that
+differ can pass a task on too early or too late, but never let two owners save.
 Source: fencing tokens, as in Gray and Cheriton, Leases (1989), and Kleppmann, How to do distributed locking (2016).
 """
 
@@ -34,24 +34,24 @@ _PAGE: Final = 100
 
 
 class Leases(Heads):
-    """Who goes on with which task."""
+    """The leases of tasks."""
 
     async def claim(self, task_id: str, owner: str, ttl: timedelta, *, op_id: str | None = None) -> Lease:
-        """Become the one owner of a task. Of those who claim at once, one does.
+        """Become the owner of a task. Of racing claims one wins.
 
-        A task that nobody holds, or whose lease is over by the clock of the place, can be claimed; its last version is
-        where to go on from.
+        A task without an owner, or with a lease that ended by the backend's clock, can be claimed. Its newest version
+        is the point to continue from.
 
         Args:
-            owner: who claims, for people to read. Two claims under one name are two owners.
-            ttl: after so long without a `renew` others may claim it; at most 366 days.
-            op_id: names this claim: a repeat after a lost answer returns the lease that the first one got, unless
-                somebody else has the task by then.
+            owner: a name for people to read. Two claims under one name are two owners.
+            ttl: after this time without a `renew` others may claim the task; at most 366 days.
+            op_id: the idempotency key of this claim. A repeat after a lost answer returns the first lease, unless
+                another worker owns the task by then.
 
         Raises:
-            ConflictError: somebody has it: `owner`, `until`. Wait until then, or take another task.
-            NotFoundError: there is no such task. Save it first.
-            UnavailableError: it may be yours. Repeat the call with the same op_id.
+            ConflictError: another worker owns it: `owner`, `until`. Wait until then, or claim another task.
+            NotFoundError: the task does not exist. Save it first.
+            UnavailableError: the task may be yours. Repeat the call with the same op_id.
         """
         return await self._claim(task_id, owner, ttl, op_id=op_id)
 
@@ -66,17 +66,16 @@ class Leases(Heads):
         parent_task_id: str | None = None,
         idle: timedelta = timedelta(0),
     ) -> Lease | None:
-        """Claim some task that nobody holds, or whose lease is over; None where there is none.
+        """Claim any task without an owner, or with a lease that ended; None if there is none.
 
-        Each task goes to one of the workers that ask at once. Which comes first is not said: workers that took the
-        oldest would all try the same.
+        Racing workers get different tasks. The order is not defined: workers that all took the oldest would collide.
 
         Args:
-            status: only tasks of this status, as of the others that are given.
-            idle: only tasks that were not changed for so long: those that workers save without a lease, too.
+            status: only tasks with this status; likewise the other filters.
+            idle: only tasks without a change for this time. A save without a lease is a change, too.
 
         Raises:
-            UnavailableError: a task may be yours. It is anybody's again once its time is up.
+            UnavailableError: a task may be yours. Others may claim it after `ttl`.
         """
         wanted = {"context_id": context_id, "agent_id": agent_id, "parent_task_id": parent_task_id, "status": status}
         where, after = labels_of(LABELS, wanted), None
@@ -135,10 +134,10 @@ class Leases(Heads):
         return await self._change(task_id, decide, seen, at_rest=idle > 0)
 
     async def renew(self, lease: Lease, ttl: timedelta) -> Lease:
-        """Hold a task for `ttl` from now on, under the same token; also when its time was up and nobody has claimed it.
+        """Extend a lease to `ttl` from now, under the same token; also after its end, unless another worker claimed.
 
         Raises:
-            ConflictError: it has passed on, or was released. Stop: what you save is refused too.
+            ConflictError: the lease passed to another owner, or was released. Stop: your saves are refused too.
             NotFoundError: the task is gone.
         """
         check_kind(lease)
@@ -154,7 +153,7 @@ class Leases(Heads):
         return await self._change(lease.task_id, decide)
 
     async def release(self, lease: Lease) -> None:
-        """Let others claim a task at once. One that is gone, or is another's by now, stays as it is."""
+        """Let others claim the task at once. A lease that passed on, or a deleted task, stays as it is."""
         check_kind(lease)
 
         async def decide(head: Head, note: TaskNote) -> tuple[TaskNote | None, None]:

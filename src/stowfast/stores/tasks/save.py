@@ -1,4 +1,4 @@
-"""What a save commits: one change for a task as it is known, with the conditions under which that is right."""
+"""The commit of a save: one change for the cached task, with its conditions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _NEVER = -1
 
 
 class Save(NamedTuple):
-    """What a save wants, whatever the task is like by then."""
+    """The arguments of a save, checked."""
 
     state: TaskState
     text: bytes
@@ -40,16 +40,16 @@ class Save(NamedTuple):
     retention: Retention | None
     op_id: str | None
     covers: Mapping[str, bytes | None] = {}
-    """Steps by their keys, each with the result that it has; None: whatever it has."""
+    """Covered steps by key, each with its expected result; None: any result."""
     default: Retention = Retention()
 
     @property
     def asks_for_nothing(self) -> bool:
-        """Say whether this may be saved over whatever is there."""
+        """Return True if the save has no conditions."""
         return self.expect is None and self.lease is None and self.retention is None and not self.covers
 
     def change(self, known: CachedTask) -> tuple[Change, Span]:
-        """Return the change that saves over exactly this head, and what is known of the versions after it."""
+        """Return the change that saves over exactly this head, and the cached task after it."""
         head, note = known.head, TaskNote.read(known.head)
         entry, span = self._entry(known)
         # A step under a key that was covered and recorded anew meanwhile is another one.
@@ -85,15 +85,15 @@ class Save(NamedTuple):
         return change, span
 
     def change_of_any(self) -> Change:
-        """Return the change that saves over whatever is there: always the last, and always stored."""
+        """Return the change that saves unconditionally, as a whole version."""
         entry, _ = begin(0, self.text, None, 0)
         return Change(entries=(entry,), op_id=self.op_id, labels=self.labels, expires_at=self.expires_at, cold=True)
 
     def refuse(self, known: CachedTask) -> None:
-        """Say why this save can never be done, now that the task is known to be like this.
+        """Raise if the save can never succeed on this head.
 
         Raises:
-            ConflictError: it is at another version, or another's.
+            ConflictError: the task is at another version, or has another owner.
         """
         head, task_id = known.head, self.state.task_id
         following = head.next if head is not None else 0
@@ -126,7 +126,7 @@ class Save(NamedTuple):
             return begin(position, self.text, None, 0)
 
     def _floor(self, span: Span, head: Head, keep: Keep | None) -> int | None:
-        """Return below which position nothing is needed, where a whole version is stored; None elsewhere."""
+        """Return the position below which no version is needed, for a whole version; else None."""
         whole, bounds = span.newest.whole, self._keep(keep)
         if whole != span.position:
             return None
@@ -161,5 +161,5 @@ def keep_of(retention: Retention) -> Keep:
 
 
 def kept_by(keep: Keep | None, default: Retention) -> Keep:
-    """Return what holds for a task: what was saved with it, else what holds for the store."""
+    """Return the retention of a task: its own, else that of the store."""
     return keep if keep is not None else keep_of(default)

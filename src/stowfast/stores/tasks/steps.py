@@ -1,4 +1,4 @@
-"""The ledger of a task: what was done since its last version, so that it is not done again after a crash."""
+"""The recorded steps of a task since its last version, so that no step runs again after a crash."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ class StepRecords(Heads):
     """Results of steps that no version covers yet."""
 
     async def record(self, task_id: str, step_key: str, result: Any = None, *, lease: Lease | None = None) -> Any:
-        """Remember the result of a step until a save covers it, and return it; of a key that is known, the first one.
+        """Record the result of a step until a save covers it, and return it; of a recorded key, the first result.
 
-        Look into `TaskState.steps` before a step with effects, and record it right after it. Of racing calls with one
-        key, one result is kept, and all of them return it. A repeat after a lost answer changes nothing, unless a save
-        has covered the key meanwhile: then it is not known any more.
+        Check `TaskState.steps` before a step with effects, and record it right after. Of racing calls with one key, one
+        result is kept, and all calls return it. A repeat after a lost answer changes nothing, unless a save covered the
+        key meanwhile: then the key is unknown again.
 
         Args:
-            result: any JSON. All results of a task together may have 48 KiB, until a save covers them.
-            lease: refuse to record once it has passed on.
+            result: any JSON. All uncovered results of a task together may have 48 KiB.
+            lease: refuse to record after the lease passed on.
 
         Raises:
-            ConflictError: the lease has passed on. Stop.
-            InvalidError: JSON cannot carry the result, or there is no room for it. Nothing was recorded.
-            NotFoundError: there is no such task. Save it first.
+            ConflictError: the lease passed on. Stop.
+            InvalidError: JSON cannot store the result, or there is no room for it. Nothing was recorded.
+            NotFoundError: the task does not exist. Save it first.
             UnavailableError: it may be recorded. Repeat the call.
         """
         check_name(step_key, "a step_key")
@@ -53,6 +53,6 @@ class StepRecords(Heads):
         return decode(first, f"task {task_id!r}, step {step_key!r}")
 
     async def steps(self, task_id: str) -> dict[str, Any]:
-        """Return the results that no version covers yet, by step key, in the order recorded; empty where none is."""
+        """Return the results that no version covers yet, by step key, in the order recorded."""
         (head,) = await self._backend.heads([stream_name(KIND, "task_id", task_id)])
         return TaskNote.read(head).results(f"task {task_id!r}")

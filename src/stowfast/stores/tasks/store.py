@@ -1,4 +1,4 @@
-"""Task states: keeps where a run stood, so that it can go on after a crash. A stream of versions per task."""
+"""Task states: the state of a run, so that it can continue after a crash. A stream of versions per task."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ if TYPE_CHECKING:
 __all__ = ["Tasks"]
 
 _POLITE = 3
-"""After so many lost races a save that asks for nothing stores a whole version, over whatever is there."""
+"""After this many lost races, an unconditional save stores a whole version."""
 _CLOCKS_DIFFER = 60 * 1_000_000
-"""Microseconds by which the clock of a place may differ from that of whoever saves to it."""
+"""Microseconds by which the clocks of backend and caller may differ."""
 
 
 class Tasks(Versions, Leases, StepRecords):
-    """The task states of a place. Every save is a new version, takes about what it changed, and can be loaded.
+    """The task states of a backend. Every save is a new version, costs about the size of the change, and can be loaded.
 
     Args:
-        retention: how many versions are kept of tasks that were saved without one of their own; all, if None.
+        retention: the retention of tasks saved without one; None keeps all versions.
     """
 
     def __init__(self, backend: Backend, *, retention: Retention | None = None) -> None:
@@ -56,7 +56,7 @@ class Tasks(Versions, Leases, StepRecords):
 
     @property
     def retention(self) -> Retention:
-        """How many versions are kept of tasks that were saved without a retention of their own."""
+        """The retention of tasks saved without one."""
         return self._retention
 
     @retention.setter
@@ -76,25 +76,25 @@ class Tasks(Versions, Leases, StepRecords):
     ) -> TaskState:
         """Store the state as the newest version of its task, and return it with that version.
 
-        Atomic: the state, what lists show of it, and the steps it covers change together. Without `expect` and `lease`
-        the last writer wins, and the versions of the others stay in the history.
+        Atomic: the state, its values in lists, and the covered steps change together. Without `expect` and `lease` the
+        last writer wins, and the versions of the others stay in the history.
 
         Args:
-            expect: the version that this save replaces; 0 for a task that must not exist yet. A state that was loaded
-                before its task was deleted never fits the task that was begun again under the same id.
-            lease: save as the owner. Refused once the lease has passed on, also when its old owner was only asleep.
-            covers: keys of recorded steps whose results are in this state: they leave the ledger with this save. Not
-                given: with a `lease` or an `expect` those that `load` has shown or `record` returned in this process;
-                else none, as whoever saves without either may not know of them. Name them where it is another process
-                that saves.
-            retention: keep so many versions of this task from now on, whatever the store's `retention` is.
-            op_id: names this save: a repeat after a lost answer stores nothing and returns what the first returned.
+            expect: the version that this save replaces; 0 for a task that must not exist yet. A state loaded before a
+                delete never matches the task begun again under the same id.
+            lease: save as the owner. Refused after the lease passed on, also for an owner that was only stalled.
+            covers: keys of recorded steps whose results are in this state; this save removes them from the recorded
+                steps. Default: with a `lease` or an `expect`, the steps that `load` or `record` returned in this
+                process; else none. Name them when another process saves.
+            retention: the retention of this task from now on, instead of the store's.
+            op_id: the idempotency key of this save. A repeat after a lost answer stores nothing and returns the first
+                result.
 
         Raises:
-            ConflictError: the task is at another version, its `current`: load it again, and decide. Or the lease has
-                passed on to `owner`, until `until`: stop.
-            InvalidError: JSON cannot carry the data. Nothing was stored.
-            UnavailableError: it may have been saved. Repeat the call with the same op_id.
+            ConflictError: the task is at another version, its `current`: load it again, then decide. Or the lease
+                passed to `owner`, until `until`: stop.
+            InvalidError: JSON cannot store the data. Nothing was stored.
+            UnavailableError: it may be saved. Repeat the call with the same op_id.
         """
         save = _parse_save(state, expect=expect, lease=lease, retention=retention, op_id=op_id)
         keys = _keys(covers)
@@ -129,7 +129,7 @@ class Tasks(Versions, Leases, StepRecords):
         )
 
     async def _commit_save(self, stream: str, save: Save, known: CachedTask) -> tuple[Receipt, CachedTask | None]:
-        """Commit a save, and return what is known of the task then; None where somebody must look."""
+        """Commit a save, and return the cached task after it; None if the head must be read again."""
         for turn in range(MAX_ATTEMPTS):
             anyhow = turn >= _POLITE and save.asks_for_nothing
             change, span = (save.change_of_any(), None) if anyhow else save.change(known)
@@ -158,21 +158,22 @@ class Tasks(Versions, Leases, StepRecords):
         lease: Lease | None = None,
         op_id: str | None = None,
     ) -> TaskState:
-        """Load a task, let `change` change it, and save it over exactly the version it was given.
+        """Load a task, let `change` change it, and save it over exactly the loaded version.
 
-        When somebody saved meanwhile, `change` is called again, with the newer state: it should do nothing else. What
-        it raises ends the update, and nothing is saved.
+        After a racing save `change` runs again with the newer state, so it should have no other effect. An error of
+        `change` ends the update, and nothing is saved.
 
         Args:
-            change: changes the state it gets, or returns another one. It may be async, but not in `stowfast.sync`.
+            change: changes the state, or returns another one. It may be async, but not in `stowfast.sync`.
             lease: as for `save`.
-            op_id: names this update: a repeat after a lost answer saves nothing and returns what the first returned.
+            op_id: the idempotency key of this update. A repeat after a lost answer saves nothing and returns the first
+                result.
 
         Raises:
-            NotFoundError: there is no such task. Save it first.
-            ConflictError: the lease has passed on. Stop.
-            InvalidError: JSON cannot carry what it has become. Nothing was stored.
-            UnavailableError: it may have been saved. Repeat the call with the same op_id.
+            NotFoundError: the task does not exist. Save it first.
+            ConflictError: the lease passed on. Stop.
+            InvalidError: JSON cannot store the new data. Nothing was stored.
+            UnavailableError: it may be saved. Repeat the call with the same op_id.
         """
         for _ in range(MAX_ATTEMPTS):
             state = await self.load(task_id)
@@ -197,14 +198,13 @@ class Tasks(Versions, Leases, StepRecords):
         raise too_busy(task_id)
 
     async def rewind(self, task_id: str, version: int, *, op_id: str | None = None) -> TaskState:
-        """Make an earlier version the newest once more, as a new one. Nothing is lost: rewind to what was before.
+        """Make an earlier version the newest again, as a new version. Nothing is lost: a second rewind undoes it.
 
-        Status, context, agent and parent become what they were, too. Who holds the task goes on from there; steps that
-        no version covers stay recorded.
+        Status, context, agent and parent are restored, too. The owner stays; uncovered steps stay recorded.
 
         Raises:
-            NotFoundError: there is no such version.
-            ConflictError: somebody saved meanwhile. Look again, then decide.
+            NotFoundError: the version does not exist.
+            ConflictError: another save was first. Load again, then decide.
         """
         (head,) = await self._backend.heads([stream_name(KIND, "task_id", task_id)])
         state = await self.load(task_id, version=version)
@@ -213,7 +213,7 @@ class Tasks(Versions, Leases, StepRecords):
         return await self.save(state, expect=head.next, covers=(), op_id=op_id)
 
     async def info(self, task_id: str) -> TaskInfo | None:
-        """Return what a list shows of a task, in one request; None where there is none."""
+        """Return a task as a list shows it, in one request; None for an unknown task."""
         (head,) = await self._backend.heads([stream_name(KIND, "task_id", task_id)])
         return _info(head) if head is not None else None
 
@@ -228,13 +228,13 @@ class Tasks(Versions, Leases, StepRecords):
         after: str | None = None,
         limit: int = 100,
     ) -> Page[TaskInfo]:
-        """List tasks without their data, the last changed first, a page at a time, without a request for each.
+        """List tasks without their data, the last changed first, one page at a time, without a request for each.
 
-        While tasks are saved, a page may miss or repeat one that has moved to the front meanwhile.
+        While tasks are saved, a page may miss or repeat a task that moved to the front.
 
         Args:
-            parent_task_id: only what was saved as a part of this task.
-            updated_after: only tasks changed later than this.
+            parent_task_id: only the parts of this task.
+            updated_after: only tasks changed after this time.
             after: the `next` of the page before.
         """
         check_counts(limit=limit)
@@ -291,7 +291,7 @@ def _info(head: Head) -> TaskInfo:
 
 
 def _keys(covers: Iterable[str] | None) -> list[str]:
-    """Return the keys of the steps that a save covers, checked."""
+    """Return the covered step keys, checked."""
     if covers is None:
         return []
     if isinstance(covers, str) or not isinstance(covers, Iterable):
@@ -305,7 +305,7 @@ def _keys(covers: Iterable[str] | None) -> list[str]:
 def _parse_save(
     state: TaskState, *, expect: int | None, lease: Lease | None, retention: Retention | None, op_id: str | None
 ) -> Save:
-    """Return what a save asks for, checked."""
+    """Return the arguments of a save, checked."""
     if not isinstance(state, TaskState):
         raise InvalidError(f"save takes a stowfast.TaskState, not {type(state).__name__}")
     check_integers(expect=expect)

@@ -25,15 +25,15 @@ __all__ = ["Versions"]
 
 
 class Versions(Heads):
-    """What a task was like."""
+    """The versions of tasks."""
 
     retention: Retention
 
     async def load(self, task_id: str, *, version: int | None = None) -> TaskState | None:
-        """Return the newest state of a task, or one of its versions; None where there is none, or no longer.
+        """Return the newest state of a task, or one of its versions; None for an unknown or removed one.
 
-        The newest comes with the `steps` that were recorded since, at the same moment. Takes two reads of the place at
-        most, of which this process saves the second where it has the newest version already.
+        The newest includes the `steps` recorded since, at the same moment. Takes at most two reads of the backend; the
+        second is saved if this process has the newest version in its cache.
         """
         stream = stream_name(KIND, "task_id", task_id)
         check_integers(version=version)
@@ -42,7 +42,7 @@ class Versions(Heads):
         return await self._version(stream, None if version is None else version - 1)
 
     async def history(self, task_id: str, *, before: int | None = None, limit: int = 100) -> list[TaskState]:
-        """Return the states that a task has had, the newest first, at most `limit`, below the version `before`."""
+        """Return the states of a task, the newest first, at most `limit`, below the version `before`."""
         stream = stream_name(KIND, "task_id", task_id)
         check_counts(limit=limit)
         check_integers(before=before)
@@ -63,10 +63,10 @@ class Versions(Heads):
         raise too_busy(task_id)
 
     async def diff(self, task_id: str, a: int, b: int) -> list[dict[str, Any]]:
-        """Return how the data of version `a` became that of version `b`, as a JSON Patch (RFC 6902).
+        """Return the difference between the data of versions `a` and `b`, as a JSON Patch (RFC 6902).
 
         Raises:
-            NotFoundError: one of the versions is not there.
+            NotFoundError: one of the versions does not exist.
             UnsupportedError: `jsonpatch` is not installed: `pip install 'stowfast[diff]'`.
         """
         try:
@@ -86,15 +86,15 @@ class Versions(Heads):
         return patch
 
     async def prune(self, task_id: str, *, keep: int | None = None, older_than: timedelta | None = None) -> int:
-        """End all versions but the newest `keep`, or those older than this, and return how many went. Numbers stay.
+        """Remove all versions but the newest `keep`, or those older than `older_than`, and return their number.
 
-        What went is not shown any more. Its bytes go now as far as nothing that stays is made from them, and else with
-        one of the saves that follow; a save with `Retention(versions=1)` removes all of them at once. The newest
-        version always stays. Pruning an unknown task is fine.
+        Version numbers stay. Removed versions are no longer shown. Their bytes are removed now, unless a kept version
+        is stored as a difference to them; then a later save removes them. A save with `Retention(versions=1)` removes
+        all of them at once. The newest version always stays. Pruning an unknown task does nothing.
 
         Args:
-            keep: so many of the newest stay, 1 or more.
-            older_than: versions saved before this time go.
+            keep: the number of newest versions to keep, 1 or more.
+            older_than: the maximum age of versions to keep.
         """
         stream = stream_name(KIND, "task_id", task_id)
         check_integers(keep=keep)
@@ -141,14 +141,14 @@ class Versions(Heads):
         raise too_busy(stream.removeprefix(f"{KIND}/"))
 
     def _to_state(self, head: Head, entry: Entry, text: bytes) -> TaskState:
-        """Return a version as its caller gets it, and remember which steps that shows."""
+        """Return a version for the caller, and remember the steps that it shows."""
         state = _state(head, entry, text)
         if state.steps:
             self._memory.show(head.name, head.incarnation, TaskNote.read(head).encoded())
         return state
 
     async def _newest(self, stream: str) -> CachedTask:
-        """Return what the next save needs to know. A newest version that does not decode stands in nobody's way."""
+        """Return the cached task for the next save. A damaged newest version does not block the save."""
         for _ in range(MAX_ATTEMPTS):
             head, entries = await self._backend.read(stream, Window(limit=1, newest=True))
             if head is None or not entries:
@@ -162,7 +162,7 @@ class Versions(Heads):
         raise too_busy(stream.removeprefix(f"{KIND}/"))
 
     async def _known(self, stream: str, head: Head, entry: Entry) -> CachedTask | None:
-        """Return a version with what it is made from; None where that was removed meanwhile."""
+        """Return a version with its bases; None if a base was removed meanwhile."""
         position = entry.position
         before = self._memory.get(stream) or CachedTask(None, None)
         same = before.head is not None and before.head.incarnation == head.incarnation
@@ -183,7 +183,7 @@ class Versions(Heads):
         return known
 
     async def _below(self, head: Head, position: int, stored: dict[int, Stored]) -> dict[int, Stored] | None:
-        """Add what a version is made from; None where that was removed meanwhile."""
+        """Add the bases of a version; None if one was removed meanwhile."""
         whole = stored[position].whole
         if stored[position].base == position:
             return stored
@@ -195,7 +195,7 @@ class Versions(Heads):
         return stored | {one.position: parse(one.data, one.position, _where(head, one.position)) for one in entries}
 
     async def _within_retention(self, head: Head | None, entries: list[Entry]) -> list[Entry]:
-        """Leave out what is out of the bounds of the task's retention."""
+        """Leave out the versions outside the retention."""
         if head is None or not entries:
             return []
         low = max(head.base, await self._first(head, entries, kept_by(TaskNote.read(head).keep, self.retention)))
@@ -217,7 +217,7 @@ class Versions(Heads):
         return low
 
     async def _first(self, head: Head, entries: list[Entry], bounds: Keep) -> int:
-        """Return the lowest position within the bounds; that of the newest version always is."""
+        """Return the lowest position within the bounds. The newest version is always within them."""
         low = 0 if bounds.versions is None else max(head.next - bounds.versions, 0)
         if bounds.age is not None:
             since = await self._backend.now() - bounds.age
