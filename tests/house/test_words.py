@@ -24,7 +24,6 @@ MOST_WORDS = {
     "cli/commands": (26, 2),
     "cli/demo": (58, 35),
     "cli/show": (23, 4),
-    "stores/artifacts": (47, 18),
     "testing": (24, 2),
     "testing/artifacts": (20, 4),
     "testing/data": (45, 12),

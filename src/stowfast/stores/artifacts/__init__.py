@@ -1,4 +1,4 @@
-"""Artifacts: keeps the files, texts, data and datasets that agents make, every version of them, of any size."""
+"""Artifacts: files, texts, data and datasets of any size, in all their versions."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Links: a URL with which anybody can read one version, for as long as it was made for.
+"""Links: a URL from which anyone can read one version for a limited time.
 
-A large content is linked as it is. One that is kept in its version has no object of its own, and is copied into one
-beside the stream `links/<artifact_id>`, whose entries say which version each copy is of, and until when it is needed.
-The stream expires with the last of them, and is swept with the copies.
+Large content is linked directly. Content in a version's entry has no object of its own, so it is copied into one
+beside the stream `links/<artifact_id>`. The entries of that stream name the version of each copy and its end time.
+The stream expires with the last copy, and is swept with the copies.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ async def link(backend: Backend, stream: str, version: Version, expires: timedel
 
 
 async def unlink(backend: Backend, artifact_id: str) -> None:
-    """Remove the copies of an artifact that was deleted, so that their links end with it."""
+    """Remove the copies of a deleted artifact, so that their links end."""
     copies = _stream_of(artifact_id)
     (head,) = await backend.heads([copies])
     if head is not None:

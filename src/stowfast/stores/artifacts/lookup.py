@@ -23,7 +23,7 @@ async def find_head(backend: Backend, artifact_id: str) -> Head | None:
 
 
 async def find_by_op_id(backend: Backend, artifact_id: str, op_id: str) -> Version | None:
-    """Return the version that a call under this op_id has stored; None where it is not known, or is gone."""
+    """Return the version stored by a call with this op_id; None if the op_id is unknown or the version is gone."""
     stream = stream_of(artifact_id)
     try:
         # No artifact is ever at this position: whatever the place does not remember is refused, and stores nothing.

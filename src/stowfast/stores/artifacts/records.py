@@ -1,9 +1,9 @@
-r"""How a version of an artifact is stored: one line of JSON that describes it, then its content, or the blob that is.
+r"""The stored form of a version: one line of JSON, then the content, unless a blob holds it.
 
     {"mime_type": ..., "size": ..., "sha256": ..., "encoding": ..., "blob": ..., "checksums": ...} \n content
 
-A blob's bytes are those of the content, so that others can read them too. `checksums` is the base64 of one CRC-32,
-little-endian, for each MiB of a blob, so that a part of it can be checked without the rest.
+A blob holds exactly the bytes of the content, so that other programs can read it. `checksums` is the base64 of one
+CRC-32, little-endian, for each MiB of a blob, to check a part of it alone.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ __all__ = [
 KIND: Final = "artifacts"
 
 INLINE_BYTES: Final = 32 * 2**10
-"""The largest content that is kept in the version itself; anything larger is a blob beside it."""
+"""The largest content in the version's entry; larger content is a blob beside it."""
 
 CHUNK: Final = 2**20
-"""Bytes of a blob that have a checksum of their own."""
+"""Bytes of a blob under one checksum."""
 
 DESCRIBES: Final = ("context_id", "task_id", "name", "description", "mime_type", "metadata", "schema")
 
@@ -72,7 +72,7 @@ class Digest:
 
     @property
     def sha256(self) -> str:
-        """Of all that came, in lower-case hexadecimal."""
+        """SHA-256 of all bytes, in lower-case hexadecimal."""
         return self._sha256.hexdigest()
 
     @property
@@ -117,7 +117,7 @@ class Version(NamedTuple):
 
     @property
     def where(self) -> str:
-        """What to call it in an error."""
+        """The name of the version in errors."""
         return f"artifact {self.info.artifact_id!r}, version {self.info.version}"
 
 
@@ -127,14 +127,14 @@ def stream_of(artifact_id: str) -> str:
 
 
 def blob_record(blob: str, digest: Digest) -> dict[str, Any]:
-    """Return what a version says of a blob."""
+    """Return the record of a blob in its version."""
     return {"blob": blob, "checksums": b64encode(digest.checksums).decode()}
 
 
 def info_of(
     artifact_id: str, record: dict[str, Any], of: Head | Receipt, position: int, created_at: int
 ) -> ArtifactInfo:
-    """Return what can be said of a version without its content."""
+    """Return a version without its content."""
     given: dict[str, Any] = {key: record.get(key) for key in (*DESCRIBES, "size", "sha256")}
     return ArtifactInfo(
         artifact_id=artifact_id,
@@ -148,19 +148,19 @@ def info_of(
 
 
 def announcement(record: dict[str, Any]) -> bytes:
-    """Return the note of an artifact that has no version yet, for `newest_of` to read."""
+    """Return the head note of an artifact without a version, for `newest_of`."""
     return encode_head({**record, "encoding": "bytes", "size": 0, "sha256": ""}, "what describes an artifact")
 
 
 def newest_of(head: Head) -> ArtifactInfo:
-    """Return what the head of an artifact says of its newest version."""
+    """Return the newest version as the head describes it."""
     artifact_id = head.name.removeprefix(f"{KIND}/")
     record = decode(head.note, f"artifact {artifact_id!r}")
     return info_of(artifact_id, record, head, head.next - 1, record.get("created_at", head.updated_at))
 
 
 def note_after(head: Head) -> bytes:
-    """Return the note for a change that adds no version: the newest one keeps its time, which else is the change's."""
+    """Return the head note for a change without a new version: the newest version keeps its time."""
     record = decode(head.note, head.name)
     return encode({"created_at": head.updated_at, **record}, "what describes an artifact")
 

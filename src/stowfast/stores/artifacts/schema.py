@@ -1,4 +1,4 @@
-"""JSON Schema for data: what is stored under a schema is held to it. Needs the extra `schema`."""
+"""JSON Schema for data artifacts: every version must match. Needs the extra `schema`."""
 
 from __future__ import annotations
 

@@ -39,26 +39,27 @@ _FILE_BUFFER: Final = 2**17
 
 
 class Artifacts(Datasets):
-    """The artifacts of a place: files, data and datasets of any size, every version of them.
+    """The artifacts of a backend: files, data and datasets of any size, in all their versions.
 
-    Content is bytes, text or a JSON value, and comes back as what it was; or comes from a path, a file object or an
-    async iterator of bytes, and comes back as bytes. It is checked by SHA-256 when it is read whole, and by a checksum
-    for each MiB when a part is read.
+    Content that is bytes, text or a JSON value is returned with its type; content from a path, a file object or an
+    async iterator of bytes is returned as bytes. A whole read is checked by SHA-256, a partial read by a checksum for
+    each MiB.
     """
 
     async def create(self, artifact: Artifact, *, op_id: str | None = None) -> ArtifactInfo:
         """Store a new artifact as version 1. It is visible whole, or not at all.
 
-        Content that is a path, a file object or an async iterator is streamed, in constant memory.
+        Content from a path, a file object or an async iterator is streamed, in constant memory.
 
         Args:
-            op_id: names this call: a repeat after a lost answer stores nothing and returns what the first returned.
+            op_id: the idempotency key of this call. A repeat after a lost answer stores nothing and returns the
+                first result.
 
         Raises:
-            ConflictError: the id is taken. What is there stays as it is.
-            InvalidError: the id, the metadata or the content cannot be kept, or does not fit its schema. Nothing was
-                stored.
-            UnavailableError: it may have been stored. Repeat the call with the same op_id.
+            ConflictError: the id is taken. The stored artifact is unchanged.
+            InvalidError: the id, the metadata or the content cannot be stored, or does not match its schema.
+                Nothing was stored.
+            UnavailableError: it may be stored. Repeat the call with the same op_id.
         """
         _check_artifact(artifact)
         return await add(
@@ -66,19 +67,20 @@ class Artifacts(Datasets):
         )
 
     async def update(self, artifact: Artifact, *, expect: int | None = None, op_id: str | None = None) -> ArtifactInfo:
-        """Store the artifact, as given, as a new version. The older versions stay.
+        """Store the artifact as a new version. The older versions stay.
 
-        `context_id`, `task_id` and `schema` stay what they were where they are None. Two writers without `expect` both
-        get their version, one after the other. What has the same bytes as an earlier version is not stored again, but
-        for a body that turns out to be damaged: so the same content, stored once more, mends it.
+        `context_id`, `task_id` and `schema` keep their values if None. Two writers without `expect` both get their
+        version, one after the other. Bytes equal to an earlier version are not stored again, unless the stored
+        ones are
+        damaged: so storing the same content again repairs it.
 
         Args:
-            expect: the version that this update follows.
+            expect: the version before this one.
 
         Raises:
-            NotFoundError: there is no such artifact. Create it.
+            NotFoundError: the artifact does not exist. Create it.
             ConflictError: it is at another version, its `current`, or was deleted and created again.
-            UnavailableError: it may have been stored. Repeat the call with the same op_id.
+            UnavailableError: it may be stored. Repeat the call with the same op_id.
         """
         _check_artifact(artifact)
         check_integers(expect=expect)
@@ -105,16 +107,15 @@ class Artifacts(Datasets):
     ) -> AsyncIterator[ArtifactWriter]:
         """Write a version piece by piece, in constant memory: `async with ... as w: await w.write(piece)`.
 
-        It becomes the next version of the artifact, its first where there is none, when the block ends without an
-        error; `w.info` then says what was stored. After an exception or a crash nothing can be seen of it, and a sweep
-        removes what is left.
+        It becomes the next version of the artifact, or its first, when the block ends without an error; `w.info`
+        is then the version. After an exception or a crash nothing is visible, and a sweep removes the leftovers.
 
         Args:
-            expect: the version that this one follows; 0 for an artifact that is not there yet. None: whatever is there.
+            expect: the version before this one; 0 for a new artifact. None: any.
 
         Raises:
-            ConflictError: at the end: the artifact is not at the version expected. Nothing was stored.
-            UnavailableError: at the end: it may have been stored. Write it again with the same op_id.
+            ConflictError: at the end: the artifact is not at the expected version. Nothing was stored.
+            UnavailableError: at the end: it may be stored. Write it again with the same op_id.
         """
         check_integers(expect=expect)
         described = Artifact(
@@ -150,9 +151,9 @@ class Artifacts(Datasets):
         return Artifact(**kept, content=content_of(one, body))
 
     async def info(self, artifact_id: str, *, version: int | None = None) -> ArtifactInfo | None:
-        """Return what is known of an artifact without its content; None where there is none.
+        """Return an artifact without its content; None for an unknown one.
 
-        Of an artifact that has no version yet: how its live build goes, as `state` and `size`.
+        For an artifact without a version: its live build, with `state` and `size`.
         """
         if version is None:
             return await newest_info(self._backend, artifact_id)
@@ -175,12 +176,12 @@ class Artifacts(Datasets):
             yield reader
 
     async def open_file(self, artifact_id: str, *, version: int | None = None) -> io.BufferedReader:
-        """Open a version as a seekable file object, for zipfile, PIL, pyarrow and whoever else reads files.
+        """Open a version as a seekable file object, for zipfile, PIL, pyarrow and the like.
 
-        Its methods block: use it in a thread (`asyncio.to_thread`). Close it when you are done.
+        Its methods block: use it in a thread (`asyncio.to_thread`). Close it at the end.
 
         Raises:
-            NotFoundError: there is no such artifact, or no such version.
+            NotFoundError: the artifact or the version does not exist.
         """
         reader = await self._open(artifact_id, version, 0, None)
         return io.BufferedReader(ArtifactFile(reader, _runner(self._backend)), _FILE_BUFFER)
@@ -188,17 +189,17 @@ class Artifacts(Datasets):
     async def url(
         self, artifact_id: str, *, version: int | None = None, expires: timedelta = timedelta(hours=1)
     ) -> str:
-        """Return a URL with which anybody can GET the bytes of a version, without credentials, until it expires.
+        """Return a URL from which anyone can GET the bytes of a version, without credentials, until it expires.
 
-        Object storage only. It ends sooner where the credentials that signed it do, and where the artifact is deleted.
-        Content of up to 32 KiB is copied for it, into an object that a sweep removes after its time.
+        Object storage only. The URL ends earlier with the signing credentials, and with the deletion of the
+        artifact. Content of up to 32 KiB is copied into an object, which a sweep removes after the end.
 
         Args:
             expires: from a second to seven days.
 
         Raises:
-            UnsupportedError: this place has no links, or no credentials to sign them with. Read the content instead.
-            NotFoundError: there is no such artifact, or no such version.
+            UnsupportedError: this backend has no links, or no credentials to sign them. Read the content instead.
+            NotFoundError: the artifact or the version does not exist.
             InvalidError: `expires` is out of its bounds.
         """
         if not isinstance(expires, timedelta):
@@ -244,15 +245,15 @@ class Artifacts(Datasets):
         return Page(await listed(self._backend, [one.head for one in found if one.head is not None]), following)
 
     async def prune(self, artifact_id: str, *, keep: int) -> int:
-        """Remove all versions but the newest `keep`, and return how many were removed. Their numbers stay.
+        """Remove all versions but the newest `keep`, and return the number removed. Version numbers stay.
 
-        Content that a version which stays has too is kept. An unknown artifact is 0.
+        Content shared with a kept version stays. An unknown artifact is 0.
 
         Args:
             keep: 1 or more. `delete` removes all.
 
         Raises:
-            ConflictError: it was deleted and created again meanwhile. Repeat it.
+            ConflictError: the artifact was deleted and created again meanwhile. Repeat the call.
         """
         check_counts(keep=keep)
         if keep < 1:
@@ -260,9 +261,9 @@ class Artifacts(Datasets):
         return await prune(self._backend, artifact_id, keep)
 
     async def delete(self, artifact_id: str) -> None:
-        """Remove an artifact with all its versions. Nothing of it can be read again; an unknown one is fine.
+        """Remove an artifact with all its versions for good. Deleting an unknown artifact does nothing.
 
-        Whoever is writing it live gets a ConflictError, and followers a NotFoundError.
+        A live writer gets a ConflictError, and followers a NotFoundError.
         """
         await self._backend.commit(stream_of(artifact_id), Change(delete=True))
         await unlink(self._backend, artifact_id)

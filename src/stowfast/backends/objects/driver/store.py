@@ -115,7 +115,7 @@ class BucketClient:
         self._closed = threading.Event()
 
     def __repr__(self) -> str:
-        return f"<ObjectStore {self.place}>"
+        return f"<BucketClient {self.place}>"
 
     def run(self, steps: Steps[R]) -> R:
         """Perform what the steps ask for, and return what they return."""

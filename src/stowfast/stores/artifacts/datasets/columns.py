@@ -1,4 +1,4 @@
-"""The columns of a dataset: what each row must be."""
+"""The columns of a dataset: the types of its rows."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _TYPES: Final[dict[str, frozenset[type]]] = {
 
 
 class Columns:
-    """What was declared of a dataset's rows.
+    """The declared columns of a dataset.
 
     Raises:
-        InvalidError: these are no columns.
+        InvalidError: the declaration is invalid.
     """
 
     def __init__(self, declared: dict[str, str]) -> None:
@@ -43,7 +43,7 @@ class Columns:
         }
 
     def grown_from(self, earlier: Columns | None) -> bool:
-        """Whether rows that fit the earlier columns fit these: new ones may be null."""
+        """Return True if rows of the earlier columns match these: new columns may be null."""
         if earlier is None:
             return False
         added = self.declared.keys() - earlier.declared.keys()
@@ -51,7 +51,7 @@ class Columns:
         return kept and all(self.declared[name].endswith("?") for name in added)
 
     def check(self, rows: Sequence[dict[str, Any]], first: int) -> None:
-        """Refuse rows that do not fit, by the number of the first, counted from 0, and the column."""
+        """Raise for the first row that does not match, with its number, counted from 0, and the column."""
         names, types = self._types.keys(), self._types.items()
         for number, row in enumerate(rows, first):
             if not row.keys() <= names:

@@ -48,7 +48,7 @@ class DatasetWriter:
 
     @property
     def info(self) -> ArtifactInfo | None:
-        """What was stored, once it is."""
+        """The stored version, after the block ended."""
         return self._writer.info
 
     async def __aenter__(self) -> Self:
@@ -60,11 +60,11 @@ class DatasetWriter:
         await self._writer.__aexit__(kind, error, trace)
 
     async def append(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Take rows, all of them or none. Cancelled, up to 10,000 were taken; of more, some first ten thousands.
+        """Append rows, all or none. A cancelled call appended up to 10,000 rows, or the first ten thousands.
 
         Raises:
-            InvalidError: a row is no JSON object, or does not fit the columns; the error says which row of the
-                dataset, counted from 0, and which column.
+            InvalidError: a row is not a JSON object, or does not match the columns; the error names the row of the
+                dataset, counted from 0, and the column.
         """
         taken = _listed(rows)
         for number, row in enumerate(taken, self.rows):
@@ -81,7 +81,7 @@ class DatasetWriter:
             await self._writer.write(piece)
 
     async def copy(self, reader: ArtifactReader) -> None:
-        """Take the rows of another version, which were checked when they were stored."""
+        """Append rows of another version, already checked."""
         self._count(reader.info.rows or 0)
         async for piece in reader:
             await self._writer.write(piece)
@@ -91,16 +91,16 @@ class DatasetWriter:
         self._writer.content.rows = self.rows
 
     async def close(self) -> ArtifactInfo:
-        """Store what was appended, and return what it is. Closing twice is closing once."""
+        """Store the appended rows, and return the version. A second close does nothing."""
         return await self._writer.close()
 
     async def abort(self) -> None:
-        """Store nothing. Whoever was told what was stored keeps it."""
+        """Store nothing. After a close the version stays."""
         await self._writer.abort()
 
 
 class Datasets(LiveArtifacts):
-    """What can be done with rows."""
+    """The operations on rows."""
 
     @asynccontextmanager
     async def open_dataset(
@@ -120,24 +120,24 @@ class Datasets(LiveArtifacts):
     ) -> AsyncIterator[DatasetWriter]:
         """Write a dataset in batches of rows, in constant memory: `async with ... as d: await d.append(rows)`.
 
-        It becomes the next version of the artifact, its first where there is none, when the block ends without an
-        error; `d.info` then says what was stored. After an exception or a crash nothing can be seen of it, and a sweep
-        removes what is left.
+        It becomes the next version of the artifact, or its first, when the block ends without an error; `d.info`
+        is then the version. After an exception or a crash nothing is visible, and a sweep removes the leftovers.
 
         Args:
-            columns: names and types: "string", "integer", "number", "boolean", "object", "array" or "any"; with a "?"
-                behind it for one that may be null or missing. Every row is held to them. None: those of the version
-                before, where it has some; else a row is any JSON object.
-            append: begin with the rows of the newest version, which are copied. New columns may be null then. Of two
-                who append at once one gets a ConflictError: no rows are lost.
-            expect: the version that this one follows; 0 for an artifact that is not there yet. None: whatever is there.
-            op_id: names this call: a repeat after a lost answer stores nothing and returns what the first returned.
+            columns: names and types: "string", "integer", "number", "boolean", "object", "array" or "any"; with a
+                "?" at the end for a column that may be null or missing. Every row must match. None: the columns of
+                the version before, if any; else a row is any JSON object.
+            append: begin with a copy of the rows of the newest version. New columns may be null then. Of two
+                concurrent appends one gets a ConflictError: no rows are lost.
+            expect: the version before this one; 0 for a new artifact. None: any.
+            op_id: the idempotency key of this call. A repeat after a lost answer stores nothing and returns the
+                first result.
 
         Raises:
-            InvalidError: the columns are none, or are not those of the rows that are there; or, with `append`, there is
-                an artifact that is no dataset.
-            ConflictError: at the end: the artifact is not at the version expected. Nothing was stored.
-            UnavailableError: at the end: it may have been stored. Write it again with the same op_id.
+            InvalidError: the columns are invalid, or do not match the existing rows; or, with `append`, the
+                artifact is not a dataset.
+            ConflictError: at the end: the artifact is not at the expected version. Nothing was stored.
+            UnavailableError: at the end: it may be stored. Write it again with the same op_id.
         """
         check_integers(expect=expect)
         head = await find_head(self._backend, artifact_id)
@@ -167,12 +167,12 @@ class Datasets(LiveArtifacts):
             yield writer
 
     async def rows(self, artifact_id: str, *, version: int | None = None) -> AsyncGenerator[dict[str, Any], None]:
-        """Stream the rows of a dataset, as they were given and in their order, in constant memory.
+        """Stream the rows of a dataset as given, in order, in constant memory.
 
         Raises:
-            NotFoundError: there is no such artifact, or no such version.
-            InvalidError: it is no dataset.
-            DamagedError: what is stored does not match its checksums.
+            NotFoundError: the artifact or the version does not exist.
+            InvalidError: it is not a dataset.
+            DamagedError: stored bytes do not match their checksums.
         """
         async with aclosing(row_batches(await self._dataset(artifact_id, version))) as batches:
             async for batch in batches:
@@ -182,14 +182,14 @@ class Datasets(LiveArtifacts):
     async def to_arrow(self, artifact_id: str, *, version: int | None = None) -> pyarrow.Table:
         """Return a dataset as an Arrow table. Needs the extra `arrow`.
 
-        Declared columns of strings, integers (of 64 bits), numbers (of doubles) and booleans have these types. Of
-        others Arrow finds the type, by a look at all rows first; where it finds none that fits all values, they are
-        their JSON, as text. A column that a row does not have is null in it.
+        Declared columns of strings, integers (64 bits), numbers (doubles) and booleans have these types. For other
+        columns Arrow infers the type from all rows first; values without a common type become JSON text. A missing
+        column is null.
 
         Raises:
             UnsupportedError: pyarrow is not installed.
-            NotFoundError: there is no such artifact, or no such version.
-            InvalidError: it is no dataset, or a number does not fit its column's Arrow type exactly.
+            NotFoundError: the artifact or the version does not exist.
+            InvalidError: it is not a dataset, or a number does not fit the Arrow type of its column exactly.
         """
         return await to_arrow(await self._dataset(artifact_id, version))
 
@@ -207,9 +207,9 @@ class Datasets(LiveArtifacts):
     async def to_parquet(
         self, artifact_id: str, path: str | os.PathLike[str], *, version: int | None = None
     ) -> ArtifactInfo:
-        """Write a dataset to a Parquet file, in constant memory, and return which version it is. Needs `arrow`.
+        """Write a dataset to a Parquet file, in constant memory, and return its version. Needs the extra `arrow`.
 
-        The file is there whole, or not at all; one that is there is replaced. Types are those of `to_arrow`.
+        The file appears whole or not at all, and replaces an existing one. Types are those of `to_arrow`.
 
         Raises:
             UnsupportedError: pyarrow is not installed.

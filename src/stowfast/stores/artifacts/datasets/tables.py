@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 __all__ = ["row_batches", "to_arrow", "to_pandas", "to_parquet"]
 
 _ROW_GROUP: Final = 2**23
-"""Bytes of Arrow that go into one row group of Parquet."""
+"""Bytes of Arrow in one row group of Parquet."""
 
 
 async def row_batches(reader: ArtifactReader) -> AsyncGenerator[Rows, None]:
-    """Stream a dataset, each time the rows that end in the next MiB."""
+    """Stream a dataset in batches of rows, one for each MiB."""
     held: list[bytes] = []
     where = _where(reader)
     reader.seek(0)
@@ -108,7 +108,7 @@ async def _record_batches(reader: ArtifactReader) -> AsyncIterator[tuple[pyarrow
 
 
 class _Types:
-    """The Arrow types of a dataset's columns: as declared, or such that every value fits."""
+    """The Arrow types of a dataset's columns: as declared, or inferred so that every value fits."""
 
     def __init__(self, pa: Any, reader: ArtifactReader) -> None:
         self._pa = pa
@@ -129,7 +129,7 @@ class _Types:
         return self._declared is None or bool(self._found)
 
     def look_at(self, rows: Rows) -> None:
-        """Widen the types so that the values of these rows fit too."""
+        """Widen the types to fit the values of these rows."""
         pa = self._pa
         if self._declared is None:
             for name in dict.fromkeys(chain.from_iterable(rows)):
@@ -145,7 +145,7 @@ class _Types:
                 self._as_json.add(name)
 
     def schema(self) -> pyarrow.Schema:
-        """Return what was found."""
+        """Return the inferred types."""
         pa = self._pa
         self._as_json |= {name for name, found in self._found.items() if not self._keeps(found)}
         fields = []

@@ -1,4 +1,4 @@
-"""A live build as it is stored: a stream of pieces of its own beside the artifact, and a note that says how it goes."""
+"""The stored form of a live build: a stream of pieces beside the artifact, and a head note with its state."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ if TYPE_CHECKING:
 __all__ = ["REMAINS", "SIGN_OF_LIFE", "SILENCE", "Build", "later", "live_stream_of"]
 
 SILENCE: Final = 30.0
-"""Seconds without a sign of life, by the clock of the place, after which a writer counts as dead."""
+"""Seconds without a heartbeat, by the backend's clock, after which a writer counts as dead."""
 
 SIGN_OF_LIFE: Final = 10.0
-"""Seconds after which a writer that has nothing to write says that it lives."""
+"""Seconds after which an idle writer sends a heartbeat."""
 
 REMAINS: Final = 3_600.0
-"""Seconds for which a failed build can be asked what became of it, before a sweep may collect it."""
+"""Seconds for which a failed build keeps its reason, before a sweep may remove it."""
 
 
 class Build(NamedTuple):
-    """What the note of a live stream says."""
+    """The head note of a live build."""
 
     id: str
     op_id: str
-    """Of the version that it becomes: by this a follower finds it, whatever was stored since."""
+    """The op_id of the version, by which followers find it."""
     after: int
     """How many versions there were when it began."""
     at: int
-    """When its writer has last said that it lives, by the clock of the place."""
+    """The time of the last heartbeat, by the backend's clock."""
     size: int = 0
-    """Bytes that can be followed."""
+    """Bytes visible to followers."""
     failed: str = ""
-    """What ended it, where its writer could still say so."""
+    """The reason of the end, if the writer could store it."""
 
     @classmethod
     def read(cls, head: Head) -> Self:
-        """Read what `write` left in a head.
+        """Decode the note of a head.
 
         Raises:
-            DamagedError: it is no live build.
+            DamagedError: it is not a live build.
         """
         found = decode(head.note, head.name)
         try:
@@ -59,18 +59,18 @@ class Build(NamedTuple):
         return "failed" if self.failed or self.patience(now) <= 0 else "building"
 
     def patience(self, now: int) -> float:
-        """Return the seconds for which the writer may still be silent."""
+        """Return the seconds until the writer counts as dead."""
         return SILENCE - (now - self.at) / 1e6
 
     @property
     def ending(self) -> str:
-        """Say what ended a build that failed."""
+        """Return the reason of a failed build."""
         why = f"ended with {self.failed}" if self.failed else f"has not been heard of for {SILENCE:.0f} seconds"
         return f"its writer {why}, after {self.size:,} bytes"
 
 
 def live_stream_of(artifact_id: str) -> str:
-    """Return the stream of an artifact that is being written, its id checked."""
+    """Return the live stream of an artifact, its id checked."""
     return stream_name("live", "artifact_id", artifact_id)
 
 

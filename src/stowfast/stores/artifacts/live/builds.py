@@ -1,4 +1,4 @@
-"""Live artifacts: token streams, logs and whatever else is worth reading before it is finished."""
+"""Live artifacts: token streams, logs and other artifacts that are read while they are written."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LARGEST_BATCH = 2**23
 
 
 class LiveArtifacts:
-    """What can be done to an artifact while it is written."""
+    """The operations on an artifact that is being written."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -45,29 +45,30 @@ class LiveArtifacts:
         flush_bytes: int = 2**16,
         flush_seconds: float = 0.2,
     ) -> AsyncIterator[LiveWriter]:
-        """Write a version that others `follow` meanwhile: `async with ... as w: await w.write(piece)`.
+        """Write a version while others `follow`: `async with ... as w: await w.write(piece)`.
 
-        The pieces are stored in batches, however small they are, each once and in order. When the block ends without
-        an error they become the next version of the artifact, which `get` and `open_reader` know from then on, and
-        `w.info` says what was stored. Until then `info` and lists show an artifact without an earlier version as
-        "building", with its size so far. After an exception it has "failed": there is no version, followers get what
-        was written and then an error, and an hour later a sweep removes the rest. A crash is noticed after 30 seconds
-        without a sign of life.
+        The pieces are stored in batches, each once and in order. When the block ends without an error they become
+        the next version of the artifact, visible to `get` and `open_reader` from then on; `w.info` is the version.
+        Until then `info` and lists show an artifact without an earlier version as "building", with its current
+        size. After an exception it is "failed": there is no version, followers get the written pieces and then an
+        error, and after an hour a sweep removes the rest. A crash is noticed after 30 seconds without a heartbeat.
 
-        One writer at a time: the next one may begin when this one has finished, failed or crashed, or with the same
-        `op_id` at once.
+        One writer at a time: the next one may begin after this one has finished, failed or crashed, or with the
+            same `op_id` at once.
 
         Args:
-            expect: the version that this one follows; 0 for an artifact that is not there yet. None: whatever is there.
-            op_id: names this call: once it became a version, a repeat becomes the same one, whatever it writes.
-            flush_bytes: followers see pieces once there are so many bytes, 1 to 8 MiB.
-            flush_seconds: or once the oldest of them has waited so long.
+            expect: the version before this one; 0 for a new artifact. None: any.
+            op_id: the idempotency key of this call: a repeat after the version exists becomes the same version,
+                with any pieces.
+            flush_bytes: followers see pieces after this many bytes, 1 to 8 MiB.
+            flush_seconds: or after the oldest piece has waited this long.
 
         Raises:
-            ConflictError: somebody else is writing the artifact. In the block: it was deleted meanwhile, or begun anew
-                by somebody who took this writer for dead. At the end: it is not at the version expected.
-            UnavailableError: the place gave no answer, for ten seconds. At the end: it may have become a version.
-                Write it again with the same op_id.
+            ConflictError: another writer is active. In the block: the artifact was deleted meanwhile, or taken
+                over by another writer after 30 seconds without a heartbeat. At the end: it is not at the expected
+                version.
+            UnavailableError: the backend gave no answer for ten seconds. At the end: it may be a version. Write it
+                again with the same op_id.
         """
         check_integers(expect=expect, flush_bytes=flush_bytes)
         if not 1 <= flush_bytes <= _LARGEST_BATCH:
@@ -86,16 +87,15 @@ class LiveArtifacts:
             yield writer
 
     async def follow(self, artifact_id: str) -> AsyncGenerator[bytes, None]:
-        """Yield the bytes of an artifact from its beginning, and go on as they are written, until it is complete.
+        """Yield the bytes of an artifact from its beginning, and continue while it is written, until it is complete.
 
-        Every byte once and in order, whenever the follower came: what is being written is followed, and a follower
-        that comes late, or is behind when it is finished, reads on in the version. Where nobody is writing, these are
-        the bytes of the newest version.
+        Every byte once and in order, from any time of the start: a running build is followed, and a late follower
+        continues in the finished version. Without a running build, these are the bytes of the newest version.
 
         Raises:
-            NotFoundError: there is no such artifact; or it was never finished: its writer failed, or crashed, or it
-                was deleted. What was yielded is all there is, and the rest never comes: have it written again, or
-                report it. (Not UnavailableError: asking again does not help.)
+            NotFoundError: the artifact does not exist; or it was never finished: its writer failed or crashed, or
+                it was deleted. The yielded bytes are all there is: write it again, or report it. (Not
+                UnavailableError: a repeat does not help.)
         """
         async for piece in follow(self._backend, artifact_id):
             yield piece

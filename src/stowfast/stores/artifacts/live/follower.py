@@ -1,4 +1,4 @@
-"""Reading what is not finished: following a live build to its end, and saying how it goes."""
+"""Followers: reading a live build to its end, and its state."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def follow(backend: Backend, artifact_id: str) -> AsyncGenerator[bytes, No
 
 
 async def _written(backend: Backend, begun: Head) -> AsyncGenerator[bytes, None]:
-    """Yield what a live build holds, as it comes, until it is gone or has failed."""
+    """Yield the bytes of a live build as they are written, until it is gone or failed."""
     position = 0
     while True:
         head, entries = await backend.read(begun.name, Window(start=position, max_bytes=_PAGE_BYTES))
@@ -73,7 +73,7 @@ async def _unfinished(backend: Backend, artifact_id: str, begun: Head) -> NotFou
 
 
 async def newest_info(backend: Backend, artifact_id: str) -> ArtifactInfo | None:
-    """Return what is known of the newest version; where there is none yet, of the live build; None for neither."""
+    """Return the newest version; without one, the live build; None for neither."""
     stream = stream_of(artifact_id)
     for _ in range(2):  # a build that is gone at the second look was finished, or collected, between the two
         head, entries = await backend.read(stream, Window(limit=1, newest=True))
@@ -86,7 +86,7 @@ async def newest_info(backend: Backend, artifact_id: str) -> ArtifactInfo | None
 
 
 async def listed(backend: Backend, heads: Sequence[Head]) -> list[ArtifactInfo]:
-    """Return what heads say of their newest versions, and of the live builds where there is no version yet."""
+    """Return the newest versions from heads, and the live builds of artifacts without a version."""
     unfinished = [head.name for head in heads if not head.next]
     now = await backend.now() if unfinished else 0
     lives = await backend.heads([live_stream_of(name.removeprefix(f"{KIND}/")) for name in unfinished])
@@ -104,7 +104,7 @@ def _info_of(announced: Head, live: Head, now: int) -> ArtifactInfo:
 
 
 async def _finished(backend: Backend, artifact_id: str, build: Build) -> Version | None:
-    """Find the version that a build became. A repeat under an op_id of the caller's is what the first call stored."""
+    """Find the version of a finished build. With a repeated op_id of the caller, it is the first call's version."""
     for start in dict.fromkeys((build.after, 0)):
         position = start
         while True:

@@ -1,4 +1,4 @@
-"""A writer that others can follow: what it takes is seen in batches, and in the end becomes one version."""
+"""A writer with followers: its pieces are visible in batches, and become one version in the end."""
 
 from __future__ import annotations
 
@@ -26,29 +26,28 @@ __all__ = ["LiveWriter"]
 R = TypeVar("R")
 
 _PATIENCE: Final = 10.0
-"""Seconds for which a call without an answer is repeated."""
+"""Seconds to repeat a call without an answer."""
 
 _ANNOUNCED: Final = 86_400.0
-"""Seconds for which a list shows an artifact that has no version yet, unless its writer says so again."""
+"""Seconds for which a list shows an artifact without a version, unless its writer renews the note."""
 
 
 class LiveWriter:
-    """Takes an artifact piece by piece, while others follow it. It becomes a version once the writer was closed.
+    """Writes an artifact piece by piece, while others follow. It becomes a version when the writer is closed.
 
-    What `write` took is stored as soon as it has waited `flush_seconds`, or `flush_bytes` are there, each byte once
-    and in order: a batch without an answer is repeated under its own op_id. `write` waits where the place is slower
-    than the caller.
+    A piece is stored after `flush_seconds`, or after `flush_bytes`, each byte once and in order: a batch without an
+    answer is repeated under its own op_id. `write` waits for a slower backend.
 
     Raises:
-        ConflictError: the artifact was deleted, or begun anew by somebody who took this writer for dead; from `close`
-            also: it is not at the version expected. There is no version.
-        UnavailableError: the place gives no answer, for ten seconds. From `close` it may have become a version: with
-            an op_id, write it again.
+        ConflictError: the artifact was deleted, or taken over by another writer after 30 seconds without a heartbeat;
+            from `close` also: it is not at the expected version. There is no version.
+        UnavailableError: the backend gave no answer for ten seconds. From `close` it may be a version: with an op_id,
+            write it again.
     """
 
     def __init__(self, backend: Backend, artifact: Artifact, change: Change, batch: tuple[int, float]) -> None:
         self.info: ArtifactInfo | None = None
-        """What was stored, once it is."""
+        """The stored version, after the block ended."""
         self.size = 0
         """Bytes taken so far."""
         self._backend = backend
@@ -135,12 +134,12 @@ class LiveWriter:
                 self._came.set()
 
     async def flush(self) -> None:
-        """Let followers see all that was written, now."""
+        """Make all written pieces visible to followers now."""
         self._check()
         await self._flush()
 
     async def close(self) -> ArtifactInfo:
-        """Make what was written a version, and return what it is. Closing twice is closing once."""
+        """Make the written pieces a version, and return it. A second close does nothing."""
         if not self._closed:
             self._check()
             self._closed = True
@@ -155,7 +154,7 @@ class LiveWriter:
         return self.info
 
     async def abort(self, error: BaseException | None = None) -> None:
-        """Store no version. Followers get what was written so far, and then an error that says what happened."""
+        """Store no version. Followers get the written pieces, and then an error with the reason."""
         self._closed = True
         await self._end_task()
         if self.info is not None or self._build.failed:
@@ -240,7 +239,7 @@ class LiveWriter:
             raise self._gone() from error
 
     async def _announce(self, seconds: float) -> None:
-        """Let lists and `info` know of an artifact that has no version yet. The first version makes it stay."""
+        """Show an artifact without a version in lists and `info`. Its first version makes it permanent."""
         self._announced_at = asyncio.get_running_loop().time()
         if self._build.after:
             return
@@ -291,7 +290,7 @@ class _Written(Content):
 
 
 async def _surely(call: Callable[[], Coroutine[Any, Any, R]]) -> R:
-    """Repeat a call that may be repeated until it is answered."""
+    """Repeat an idempotent call until it is answered."""
     clock = asyncio.get_running_loop().time
     pause, deadline = 0.05, clock() + _PATIENCE
     while True:

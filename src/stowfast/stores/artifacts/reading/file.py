@@ -1,4 +1,4 @@
-"""A version as a file object, for whoever reads files."""
+"""A version as a file object."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["ArtifactFile"]
 
 
 class ArtifactFile(io.RawIOBase):
-    """A reader as a file object, for whoever reads files: zipfile, PIL, pyarrow. Blocking.
+    """A reader as a blocking file object, for zipfile, PIL, pyarrow and the like.
 
     Args:
         run: runs a coroutine of the reader to its end.
@@ -27,7 +27,7 @@ class ArtifactFile(io.RawIOBase):
         self._reader = reader
         self._run = run
         self.info = reader.info
-        """The version that is read."""
+        """The version of this file."""
 
     def readable(self) -> bool:
         """Yes."""
@@ -56,12 +56,12 @@ class ArtifactFile(io.RawIOBase):
         return len(data)
 
     def readall(self) -> bytes:
-        """Return all that is left, in one read."""
+        """Return all remaining bytes, in one read."""
         data: bytes = self._run(self._reader.read())
         return data
 
     def close(self) -> None:
-        """Let go of what is under way."""
+        """Close the reader."""
         if not self.closed:
             self._run(self._reader.close())
         super().close()

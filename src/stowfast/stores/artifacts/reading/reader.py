@@ -25,20 +25,20 @@ __all__ = ["ArtifactReader"]
 _REMEDY: Final = "whoever still has the content mends it by storing it again"
 _FARTHER: Final = 4
 _KEPT: Final = 8
-"""Chunks of 1 MiB that were read and are kept, for those that jump back and forth."""
+"""Number of cached chunks of 1 MiB, for readers that jump back and forth."""
 
 
 class ArtifactReader:
-    """The bytes `start <= offset < stop` of one version. Iterate it, or `read` and `seek`.
+    """The bytes `start <= offset < stop` of one version. Iterate it, or call `read` and `seek`.
 
-    Iteration is one request of the place, from where the reader stands to the end, in pieces of at most 1 MiB. A `read`
-    asks for the MiBs that it touches, with one request; where reads follow one another, a request reaches four times as
-    far as the one before, fetched as it is asked for. Every MiB is checked before it is returned, and a whole content
-    that is iterated against its SHA-256 too, at its end.
+    An iteration is one request from the current offset to the end, in pieces of at most 1 MiB. A `read` requests the
+    MiBs that it touches, with one request; after consecutive reads a request reaches four times as far as the one
+    before, fetched on demand. Every MiB is checked before it is returned, and a whole iteration also against its
+    SHA-256 at the end.
 
     Raises:
         DamagedError: bytes do not match their checksum.
-        NotFoundError: the artifact, or this version, was removed meanwhile.
+        NotFoundError: the artifact or this version was removed meanwhile.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class ArtifactReader:
         if start < 0 or (stop is not None and stop < 0):
             raise InvalidError(f"start={start}, stop={stop}: offsets begin at 0")
         self.info: ArtifactInfo = version.info
-        """The version that is read."""
+        """The version of this reader."""
         self._backend = backend
         self._stream = stream
         self._version = version
@@ -57,7 +57,7 @@ class ArtifactReader:
         self._kept: OrderedDict[int, bytes] = OrderedDict()
         self._ahead: AsyncGenerator[bytes, None] | None = None
         self._following = -1
-        """The chunk that `_ahead`, or a request of its own, would bring next."""
+        """The next chunk from `_ahead`, or from a new request."""
         self._reach = 1
 
     async def __aenter__(self) -> Self:
@@ -88,7 +88,7 @@ class ArtifactReader:
         return self.tell()
 
     async def read(self, size: int = -1) -> bytes:
-        """Return the next `size` bytes, fewer only at the end; without a size all that are left."""
+        """Return the next `size` bytes, fewer only at the end; without a size all remaining bytes."""
         stop = self._stop if size < 0 else min(self._position + size, self._stop)
         if self._position >= stop:
             return b""
@@ -143,14 +143,14 @@ class ArtifactReader:
         return whole.getvalue()
 
     async def close(self) -> None:
-        """Let go of what is under way. Closing twice is closing once."""
+        """End the running requests. A second close does nothing."""
         ahead, self._ahead = self._ahead, None
         self._kept.clear()
         if ahead is not None:
             await ahead.aclose()
 
     async def _take(self, first: int, last: int) -> AsyncIterator[bytes]:
-        """Return chunks, of which the newest read are kept."""
+        """Return chunks, and cache the newest."""
         while first <= last:
             if first in self._kept:
                 self._kept.move_to_end(first)

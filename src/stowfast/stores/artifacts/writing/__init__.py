@@ -1,1 +1,1 @@
-"""Writing an artifact: content, its upload, and the version that names it."""
+"""Writing an artifact: its content, the upload, and the commit of the version."""

@@ -1,4 +1,4 @@
-"""Adding a version: what describes it, what it is made of, and what a conflict means."""
+"""The commit of a version: its record, its content, and the errors of a conflict."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ async def add(
 
     Args:
         change: its conditions.
-        head: what was there when the call began. None: nothing.
-        repeated: the call may have been made before, under its op_id: ask before a body is uploaded.
+        head: the head at the start of the call; None: no artifact.
+        repeated: the call may be a repeat under its op_id: look for its result before an upload.
     """
     artifact_id, stream = artifact.artifact_id, stream_of(artifact.artifact_id)
     record, labels = described(artifact, head)
@@ -70,10 +70,10 @@ async def add(
 
 
 def described(artifact: ArtifactInfo, head: Head | None) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the record and the labels that describe an artifact: as given, or as its head has them.
+    """Return the record and the labels of an artifact: as given, or else from its head.
 
     Raises:
-        InvalidError: they cannot be kept.
+        InvalidError: they cannot be stored.
     """
     record = {key: getattr(artifact, key) for key in DESCRIBES}
     labels_of(_TEXTS, record)  # refuses what is no text
@@ -88,7 +88,7 @@ def described(artifact: ArtifactInfo, head: Head | None) -> tuple[dict[str, Any]
 
 
 class _RepeatedError(Exception):
-    """The call is known, and this is what it has stored: ends a repeat before it uploads anything."""
+    """Ends a repeated call before an upload, with the stored version."""
 
     def __init__(self, version: Version) -> None:
         super().__init__()
@@ -145,7 +145,7 @@ def _describes(artifact_id: str) -> str:
 
 
 async def _fits(backend: Backend, stream: str, change: Change) -> bool:
-    """Whether an artifact is what a change expects."""
+    """Return True if an artifact meets the conditions of a change."""
     (head,) = await backend.heads([stream])
     if change.incarnation is not None and (head is None or head.incarnation != change.incarnation):
         return False

@@ -1,4 +1,4 @@
-"""What a version can be made of: bytes, text, JSON, a path, a file object, an async iterator."""
+"""Content of a version: bytes, text, JSON, a path, a file object, an async iterator."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Content", "encoded", "piece_of", "source_of"]
 
 
 class Content:
-    """What a version is made of: its encoding, and its bytes, piece by piece, once."""
+    """The content of a version: its encoding, and its bytes, piece by piece, once."""
 
     def __init__(self, encoding: str, pieces: AsyncGenerator[bytes, None], *, held: bytes | None = None) -> None:
         self.encoding = encoding
@@ -38,7 +38,7 @@ class Content:
 
 
 def source_of(content: Any, what: str) -> Content:
-    """Say what content is: bytes, text, a path, a file object, an async iterator of bytes, or else JSON."""
+    """Return content by its type: bytes, text, a path, a file object, an async iterator of bytes, else JSON."""
     if isinstance(content, bytes | bytearray | memoryview):
         return _in_memory("bytes", bytes(content))
     if isinstance(content, str):
@@ -89,13 +89,13 @@ async def _each_bytes(pieces: AsyncIterable[Any]) -> AsyncGenerator[bytes, None]
 
 
 def piece_of(piece: Any, encoding: str) -> tuple[str, bytes]:
-    """Return a piece that a writer was given as bytes, and the encoding that all its pieces have from now on.
+    """Return a piece as bytes, and the encoding of all pieces from now on.
 
     Args:
-        encoding: of the pieces before it; empty for none.
+        encoding: of the pieces before; empty for none.
 
     Raises:
-        InvalidError: it is neither bytes nor text, or not what the pieces before it are.
+        InvalidError: the piece is neither bytes nor text, or has another type than the pieces before.
     """
     if not isinstance(piece, bytes | bytearray | memoryview | str):
         raise InvalidError(f"a piece must be bytes or str, not {type(piece).__name__}")

@@ -1,8 +1,8 @@
-"""Which bodies an artifact has: what its head remembers of them, so that the same bytes are stored once.
+"""Deduplication: the head remembers the blobs of an artifact, so that equal bytes are stored once.
 
-An update learns from the head, which it has anyway, whether its bytes are there, however many versions there are.
-Before they are linked they are read: a body that was damaged meanwhile must not become that of another version, or an
-acknowledged update would be lost with it, and storing the same bytes again would never mend anything.
+An update already has the head, and finds there whether its bytes are stored, with any number of versions. The blob is
+read before it is linked: a damaged blob must not become the content of another version, or an acknowledged update would
+be lost with it, and storing the same bytes again would never repair it.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ __all__ = ["bodies_of", "is_whole", "note_of"]
 
 _KEY: Final = "bodies"
 _REMEMBERED: Final = 64
-"""The newest different contents of which the head says where they are: 7 KiB of it at most."""
+"""Number of newest different contents in the head: at most 7 KiB."""
 
 
 def bodies_of(head: Head | None) -> dict[str, str]:
-    """Return the blobs that a head remembers, by the SHA-256 of their content. Some may be gone, or damaged."""
+    """Return the blobs in a head by the SHA-256 of their content. Some may be gone or damaged."""
     if head is None or not head.note:
         return {}
     note = decode(head.note, head.name)
@@ -37,13 +37,13 @@ def bodies_of(head: Head | None) -> dict[str, str]:
 
 
 def note_of(known: Mapping[str, Any], bodies: Mapping[str, str], what: str) -> bytes:
-    """Return the note for the head: what is known of the newest version, and as many bodies as there is room for.
+    """Return the head note: the newest version, and as many blobs as fit.
 
     Args:
-        bodies: those the head has remembered, and then that of the newest version.
+        bodies: the blobs from the head, then the blob of the newest version.
 
     Raises:
-        InvalidError: what is known has no room.
+        InvalidError: the version does not fit.
     """
     note = encode_head(known, what)
     kept = dict(list(bodies.items())[-_REMEMBERED:])
@@ -56,7 +56,7 @@ def note_of(known: Mapping[str, Any], bodies: Mapping[str, str], what: str) -> b
 
 
 async def is_whole(backend: Backend, stream: str, blob: str, digest: Digest) -> bool:
-    """Whether a blob is there and has the bytes that were digested. Reads all of them."""
+    """Return True if a blob exists and matches its digest. Reads all of it."""
     found = Digest()
     try:
         async with aclosing(_pieces(backend, stream, blob, digest.size)) as pieces:

@@ -1,4 +1,4 @@
-"""Storing content: what is small goes into its version, anything larger becomes a blob while its pieces come."""
+"""Uploads: content up to 32 KiB is stored in the version's entry; larger content is streamed to a blob."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["hashed", "store_content"]
 
 _AT_ONCE: Final = 4 * CHUNK
 _BEHIND: Final = 3
-"""Pieces of about 1 MiB by which the hash may be behind."""
+"""Pieces of about 1 MiB by which the hash may lag behind."""
 
 
 async def store_content(
@@ -33,11 +33,11 @@ async def store_content(
     bodies: Mapping[str, str],
     before_upload: Callable[[], Awaitable[None]],
 ) -> tuple[dict[str, Any], bytes, tuple[str, ...]]:
-    """Write content, and return what its version says of it: a record, what stands behind that, and its blobs.
+    """Store content, and return its record, the bytes for the entry, and its blobs.
 
     Args:
-        bodies: blobs there may be, by their SHA-256: what has the same bytes as one of them is not stored again.
-        before_upload: is called once it is known that this is more than a version can carry.
+        bodies: stored blobs by their SHA-256: equal bytes are not stored again.
+        before_upload: called for content too large for the entry, before the upload.
     """
     digest = Digest()
     first = bytearray()
@@ -65,7 +65,7 @@ async def store_content(
 
 
 class _SameError(Exception):
-    """These bytes are those of a blob that is there: ends the upload, so that nothing of it stays."""
+    """Ends an upload of bytes that a stored blob already has."""
 
     def __init__(self, blob: str) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ async def _hash(held: bytes, digest: Digest) -> None:
 
 
 async def hashed(pieces: AsyncGenerator[bytes, None], update: Callable[[bytes], None]) -> AsyncGenerator[bytes, None]:
-    """Pass pieces on while a thread hashes those that went by. At the end it has hashed all."""
+    """Pass pieces on while a thread hashes them. At the end all are hashed."""
     under_way: deque[Future[None]] = deque()
     with ThreadPoolExecutor(1, "stowfast-hash") as thread:
         async with aclosing(pieces):
@@ -125,7 +125,7 @@ async def hashed(pieces: AsyncGenerator[bytes, None], update: Callable[[bytes], 
 
 
 async def _regrouped(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """Make pieces of about 1 MiB of those that came, so that each costs a place one step."""
+    """Join pieces to about 1 MiB, so that each costs the backend one step."""
     held: list[bytes] = []
     size = 0
     async for piece in pieces:

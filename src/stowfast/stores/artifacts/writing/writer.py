@@ -20,27 +20,26 @@ __all__ = ["ArtifactWriter"]
 
 
 class ArtifactWriter:
-    """Takes a version piece by piece. It can be seen once the writer was closed, and after an exception never.
+    """Writes a version piece by piece. It is visible after the writer was closed, and never after an exception.
 
-    What `write` took is handed on a MiB at a time; it waits where the place is slower than the caller.
+    Pieces are passed on one MiB at a time; `write` waits for a slower backend.
 
     Raises:
-        ConflictError: from `close`: the artifact is not what was expected. Nothing was stored.
-        UnavailableError: nothing can be seen of it, or, from `close`, it may have been stored: with an op_id, write
-            it again.
+        ConflictError: from `close`: the artifact is not at the expected version. Nothing was stored.
+        UnavailableError: nothing is visible; or, from `close`, it may be stored: with an op_id, write it again.
     """
 
     def __init__(self, store: Callable[[Content], Coroutine[Any, Any, ArtifactInfo]], encoding: str = "") -> None:
         self.info: ArtifactInfo | None = None
-        """What was stored, once it is."""
+        """The stored version, after the block ended."""
         self.size = 0
         """Bytes taken so far."""
         self.content = Content(encoding, self._pieces())
         self._store = store
         self._whole: deque[bytes | memoryview] = deque()
-        """Pieces of a MiB that were taken, and not yet handed on."""
+        """Pieces of one MiB, not yet passed on."""
         self._held = bytearray()
-        """What was taken after those."""
+        """The bytes after those."""
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(1)
         self._putting = 0
         self._task: asyncio.Task[ArtifactInfo] | None = None
@@ -71,7 +70,7 @@ class ArtifactWriter:
             await self._hand_on(bytes(self._whole.popleft()))
 
     async def close(self) -> ArtifactInfo:
-        """Store what was written, and return what it is. Closing twice is closing once."""
+        """Store the written bytes, and return the version. A second close does nothing."""
         self._closed = True
         if not (self._ended or self._given_up):
             if self._held:
@@ -87,7 +86,7 @@ class ArtifactWriter:
         return self.info
 
     async def abort(self) -> None:
-        """Store nothing. Whoever was told what was stored keeps it."""
+        """Store nothing. After a close the version stays."""
         self._closed = self._given_up = True
         self._whole.clear()
         self._held.clear()
