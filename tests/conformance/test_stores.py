@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -84,4 +85,4 @@ async def test_a_fork_is_repeated_after_its_source_went_on(place, tmp_path: Path
 def test_every_clause_is_a_sentence() -> None:
     names = [clause.__name__ for clause in STORES]
     assert len(set(names)) == len(names)
-    assert [clause.__name__ for clause in STORES if not (clause.__doc__ or "").endswith(".")] == []
+    assert [clause.__name__ for clause in STORES if not (inspect.getdoc(clause) or "").endswith(".")] == []
