@@ -19,7 +19,7 @@ RELATIVE = {"what", "that", "which", "who", "whoever", "whatever", "whichever", 
 MOST_WORDS = {
     # package or module: relative words of 1,000, and `what` alone. The figures only fall; the goal is 20 and 2.
     ".": (22, 4),
-    "backends/objects": (55, 19),
+    "backends/objects": (43, 14),
     "cli": (29, 4),
     "cli/commands": (26, 2),
     "cli/demo": (58, 35),

@@ -57,18 +57,18 @@ _LATER_LOOK: Final = 1.0
 class ObjectBackend(Backend):
     """Streams and blobs in a bucket, for any number of processes and machines.
 
-    A commit is one conditional PUT of the stream's head, and returns once the store has acknowledged it. Concurrent
-    commits of this process to one stream go into one PUT. A read asks for the head with the token that is known: 304
-    and nothing else where it is unchanged.
+    A commit is one conditional PUT of the stream's head, and returns after the store has acknowledged it. Concurrent
+    commits of this process to one stream share one PUT. A read requests the head with its cached token: an unchanged
+    head is a 304 without a body.
 
-    The clock of whoever commits judges what has expired; the store's clock says in a listing when a stream was last
-    changed, often in whole seconds. Neither is ever asked about what is safe.
+    The clock of the committing process judges expiry; a listing shows the store's time of the last change, often in
+    whole seconds. No safety depends on either clock.
 
     Args:
-        store: performs the requests. The first call tests whether it keeps its conditions.
+        store: performs the requests. The first call tests its conditional writes.
 
     Raises:
-        UnsupportedError: the store ignores conditional writes, so nothing could be promised. Nothing was stored.
+        UnsupportedError: the store ignores conditional writes, so no promise could be kept. Nothing was stored.
     """
 
     in_place = True
@@ -255,7 +255,7 @@ class ObjectBackend(Backend):
         return await in_thread(self._threads, sweep_all)
 
     async def examine(self, *, race: bool) -> AsyncIterator[Finding]:
-        """Yield what `stowfast doctor` says about the store: what was looked at, whether it is right, and a detail."""
+        """Yield the findings for `stowfast doctor`: a subject, its result, and a detail."""
         findings = examine(self._store, race_too=race)
         while (finding := await in_thread(self._threads, next, findings, None)) is not None:
             yield finding

@@ -1,4 +1,4 @@
-"""A cache of segments, which never change, and of directories, for which a 304 says whether they have."""
+"""A cache of segments, which are immutable, and of indexes, checked by a 304."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _LARGEST: Final = 2**22
 
 
 class Cache:
-    """Performs requests, and answers those for segments from memory where it can: 32 MiB of them, the newest used.
+    """Performs requests, and answers requests for segments from memory: the newest used 32 MiB of them.
 
-    A segment that this process wrote is one: it is what the next one is merged with.
+    A segment written by this process is cached too, since the next one is merged with it.
 
     Args:
         perform: performs a request. It is called from several threads.
@@ -40,7 +40,7 @@ class Cache:
         self._lock = threading.Lock()
 
     def run(self, steps: Steps[R]) -> R:
-        """Perform what the steps ask for, and return what they return."""
+        """Perform the requests of the steps, and return their result."""
         return drive(steps, self.perform)
 
     def perform(self, request: Request) -> Any:

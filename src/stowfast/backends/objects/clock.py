@@ -1,7 +1,7 @@
-"""The clock of an object store, which judges what machines whose own clocks differ have to agree on.
+"""The clock of an object store: the shared time of machines with different clocks.
 
-A store tells the time with which it has written an object, often in whole seconds. How far this machine's clock is
-from it is found out with three requests, and known for ten minutes, or until this machine's clock is set.
+A store reports the time of each write, often in whole seconds. Three requests measure the difference to this machine's
+clock; the result is used for ten minutes, or until this machine's clock is set.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ __all__ = ["StoreClock"]
 
 _KNOWN_FOR: Final = 600.0
 _SET: Final = 1_000_000
-"""Microseconds by which this machine's clock may move against its steady one before it counts as set anew."""
+"""Microseconds of drift against the steady clock after which this machine's clock counts as set."""
 _WITHIN: Final = 1_500_000
-"""Microseconds that cannot be told from the time of the requests and from seconds that were cut off."""
+"""Microseconds of uncertainty: the time of the requests, and the seconds that the store cuts off."""
 _HALF_A_SECOND: Final = 500_000
 
 

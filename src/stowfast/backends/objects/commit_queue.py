@@ -1,4 +1,4 @@
-"""Lines: who waits to commit to a stream in this process, and what is known of its head. One commit at a time each."""
+"""Commit queues: the callers of this process that wait to commit to a stream, and its cached head."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = ["CommitQueues"]
 
 _KNOWN: Final = 1_024
 _WARM: Final = 60.0
-"""Seconds for which a head that was seen is good enough to be replaced without another look."""
+"""Seconds for which a cached head may be replaced without another read."""
 
 _TOGETHER: Final = 2**23
 _GATHERING: Final = 0.05
@@ -59,11 +59,11 @@ class CommitQueue:
 
 
 class CommitQueues:
-    """The streams that this process has to do with.
+    """The commit queues of this process, one for each active stream.
 
-    Concurrent commits to one stream are made together: one thread leads, and takes along whoever has come
-    meanwhile. An object store takes 15 changes of one object a second, Google one; so messages a second are what a
-    batch holds, times that.
+    Concurrent commits to one stream are made together: one thread leads, and takes all waiting changes along. An object
+    store allows about 15 changes of one object a second, Google one; so the rate of messages is that number times the
+    size of a batch.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class CommitQueues:
             return line.state if line is not None else None
 
     def learn(self, name: str, state: State) -> None:
-        """Keep a head that was read, for the next who asks."""
+        """Cache a head for the next caller."""
         with self._lock:
             self._learn(self._line(name), state)
 
@@ -111,7 +111,7 @@ class CommitQueues:
         return job.answer
 
     def subscribe(self, name: str) -> Future[bool]:
-        """Return what is set with the next commit to the stream in this process."""
+        """Return a future that resolves with the next commit of this process to the stream."""
         news: Future[bool] = Future()
         with self._lock:
             if self._closed:
@@ -125,19 +125,19 @@ class CommitQueues:
             self._lines[name].waiting.remove(news)
 
     def note_change(self, name: str) -> None:
-        """Remember that a head was written past its line, so that the next commit keeps its distance."""
+        """Note a write of a head outside its queue, so that the next commit keeps the pace."""
         with self._lock:
             self._line(name).committed_at = time.monotonic()
 
     def wrote(self, name: str, blob: str, dropped: int) -> None:
-        """Remember a blob that is there, and `State.dropped` as it was known then, so that its commit need not look."""
+        """Remember a written blob, and `State.dropped` at that time, so that its commit needs no lookup."""
         with self._lock:
             self._written[name, blob] = dropped
             while len(self._written) > _KNOWN:
                 self._written.popitem(last=False)
 
     def close(self) -> None:
-        """Take no more changes. What is queued is still made."""
+        """Refuse new changes. Queued changes are still made."""
         with self._lock:
             self._closed = True
             lines = list(self._lines.values())
@@ -226,7 +226,7 @@ class CommitQueues:
         wake(waiting)
 
     def _put_to_use(self, line: CommitQueue) -> None:
-        """Leave new segments to the next commit, for which they cost nothing; at the end make one of their own."""
+        """Leave new segments to the next commit, at no cost; at the end make a commit for them."""
         with self._lock:
             if line.led or not self._closed:
                 return
@@ -237,9 +237,9 @@ class CommitQueues:
             self._lead(line)
 
     def _gather(self, line: CommitQueue, answered: int, took: float) -> None:
-        """Let those who were answered ask again, where others wait already: or two halves of a crowd would take turns.
+        """Let answered callers queue again while others wait; else two halves of a crowd would take turns.
 
-        Nobody waits for it longer than a twentieth of a commit, and who is alone not at all.
+        The wait is at most a twentieth of a commit, and zero for a single caller.
         """
         with self._lock:
             if line.jobs:

@@ -1,4 +1,4 @@
-"""Upkeep: what is done for a stream behind the back of those who commit to it. Sealing, merging, deleting."""
+"""Maintenance: the background work for a stream. Sealing, merging, deleting garbage."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ __all__ = ["Maintenance", "Work"]
 _log = logging.getLogger(__name__)
 
 _ROOM: Final = 1.0
-"""Seconds that a commit waits for a seal. Beyond that it writes a segment of its own, which makes the seal void."""
+"""Seconds for which a commit waits for a seal. After that it writes a segment of its own, and the seal is void."""
 
 _REST: Final = 10.0
-"""Seconds without another seal or merge after one that failed."""
+"""Seconds without another seal or merge after a failed one."""
 
 
 class Work(NamedTuple):
-    """What upkeep works with."""
+    """The tools of maintenance."""
 
     run: Callable[[Steps[Any]], Any]
     """Performs the protocol."""
@@ -44,10 +44,10 @@ class Work(NamedTuple):
 
 
 class Maintenance:
-    """The upkeep of one stream: one seal and one merge at a time. Nobody waits for it, except who would outrun it.
+    """The maintenance of one stream: one seal and one merge at a time. Only a commit that would overtake a seal waits.
 
     Args:
-        put_to_use: called when there are segments for a commit.
+        put_to_use: called when new segments wait for a commit.
     """
 
     def __init__(self, name: str, work: Work, put_to_use: Callable[[], None]) -> None:
@@ -69,17 +69,17 @@ class Maintenance:
 
     @property
     def pending(self) -> bool:
-        """Segments wait for a commit that puts them to use."""
+        """True while new segments wait for a commit."""
         return bool(self._sealed)
 
     def take(self) -> tuple[list[Sealed], frozenset[str]]:
-        """Return what the next commit is to put to use, and what it need not name in the grave any more."""
+        """Return the segments for the next commit, and the deleted garbage that it may forget."""
         with self._lock:
             sealed, self._sealed = self._sealed, []
             return sealed, frozenset(self._buried)
 
     def wait_for_room(self, state: State | None) -> None:
-        """Let a seal come in that is under way, where the tail is nearly full: the next commit would make it void."""
+        """Wait for a running seal if the tail is nearly full: the next commit would make the seal void."""
         with self._lock:
             sealing = self._sealing
         if sealing is None or state is None:
@@ -88,7 +88,7 @@ class Maintenance:
             wait([sealing], _ROOM)
 
     def follow(self, done: Committed) -> None:
-        """Begin what a commit has made due."""
+        """Start the work that a commit has made necessary."""
         state = done.state
         limits = limits_of(state, self._work.world.limits)
         seals = needs_seal(state, done.before, limits)
@@ -165,7 +165,7 @@ class Maintenance:
 
 
 class _Once:
-    """Calls a function once, however often it is called itself. What fails is said in the log, and not raised."""
+    """Calls a function once, however often it is called itself. An error is logged, not raised."""
 
     def __init__(self, function: Callable[..., None], args: tuple[Any, ...]) -> None:
         self._function = function

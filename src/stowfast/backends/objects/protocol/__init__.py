@@ -1,1 +1,1 @@
-"""The protocol: what is written to a bucket, and in which order. It asks for requests, and performs none itself."""
+"""The protocol: the objects of a bucket and the order of their writes. It yields requests and performs none."""

@@ -27,22 +27,22 @@ if TYPE_CHECKING:
 __all__ = ["Committed", "commit", "replace"]
 
 PATIENCE: Final = 60_000_000
-"""Microseconds after which a writer that loses every race, or gets no answer, gives up."""
+"""Microseconds after which a writer without success gives up."""
 
 _LONGEST_PAUSE: Final = 0.12
 _LONGEST_PAUSE_OF_A_STORE_IN_TROUBLE: Final = 2.0
 
 
 class Committed(NamedTuple):
-    """What became of a batch of changes."""
+    """The result of a batch of changes."""
 
     state: State
     """The head as it was written, or as it was when nothing had to be written. Read it again when in doubt."""
     outcomes: Sequence[Receipt | StowfastError]
     before: State
-    """The head that it was made from."""
+    """The head before the commit."""
     refused: Sequence[Sealed]
-    """Of the segments that were given those which are not in use, and never will be."""
+    """The given segments that are not in use and never will be."""
 
 
 def commit(

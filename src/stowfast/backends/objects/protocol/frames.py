@@ -30,11 +30,11 @@ Number: TypeAlias = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 MALFORMED: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What decoding JSON raises on bytes that nobody of ours wrote: the last for lists in lists without end."""
+"""Errors of decoding JSON from hostile bytes; the last one for endlessly nested lists."""
 
 
 class Operation(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A call that is remembered by its op_id: what its receipt said, and the number of the commit that made it."""
+    """A call remembered by its op_id: its receipt, and the number of its commit."""
 
     op_id: str
     incarnation: str
@@ -61,26 +61,26 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class Frame(NamedTuple):
-    """Entries of one call. `first` and `next` are what its receipt said; it may have lost entries since."""
+    """Entries of one call. `first` and `next` are those of its receipt; it may have lost entries since."""
 
     first: int
     next: int
     at: int
     start: int
-    """The position of the first entry that is left."""
+    """The position of the first remaining entry."""
     sizes: Sequence[int]
     by: str
-    """The id of the commit that added it."""
+    """The id of the commit that added the frame."""
     op_id: str | None
     commit: int
-    """The number of that commit, in a frame with an op_id."""
+    """The number of that commit, for a frame with an op_id."""
     blobs: Sequence[str]
     raw: bytes | memoryview
     """The frame as it is stored."""
 
     @property
     def stop(self) -> int:
-        """The position behind the last entry that is left."""
+        """The position behind the last remaining entry."""
         return self.start + len(self.sizes)
 
     def entries(self, low: int = 0, high: int | None = None) -> Iterator[Entry]:
@@ -92,7 +92,7 @@ class Frame(NamedTuple):
             offset += size
 
     def known(self, incarnation: str) -> Operation:
-        """Return what is remembered of the call once its entries are gone."""
+        """Return the operation to remember after the entries are gone."""
         assert self.op_id is not None
         return Operation(self.op_id, incarnation, self.first, self.next, self.at, self.commit)
 
@@ -143,10 +143,10 @@ def trimmed(one: Frame, low: int, high: int) -> Frame | None:
 
 
 def parse_frames(raw: bytes | memoryview, where: str) -> list[Frame]:
-    """Read frames that lie one after the other.
+    """Decode consecutive frames.
 
     Raises:
-        DamagedError: they do not, to the last byte, their checksums or bounds do not hold, or they are out of order.
+        DamagedError: the bytes are not frames to the last byte, a checksum or bound fails, or they are out of order.
     """
     view, offset, found = memoryview(raw), 0, []
     end, behind = len(view), 0

@@ -38,23 +38,23 @@ INDEXES: Final = "i/"
 _MAGIC: Final = b"SFI\x01"
 _START: Final = 8
 _WORTH: Final = 16
-"""So many heads that are new to a directory are worth a PUT."""
+"""Number of new heads for which an index is written."""
 
 _MOST: Final = 5_000
-"""Lines of a directory: those of the heads that changed last."""
+"""Maximum entries of an index: those of the heads changed last."""
 
 _LONGEST: Final = 2**12
 """Bytes of a header in a line. Larger ones are read from their heads."""
 
 _LARGEST: Final = 2**26
-"""Bytes of a directory that are ever made of its compressed form."""
+"""Maximum bytes to decompress from an index."""
 
 
 _TRIES: Final = 10
 
 
 class Line(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """What the head at a key says when it has this ETag: its header and its note, as they are."""
+    """One head of an index: its ETag, its header and its note."""
 
     key: str
     e_tag: str
@@ -72,7 +72,7 @@ _decoder: Final = msgspec.json.Decoder(_Lines)
 
 
 class Index:
-    """The directory of one folder of heads, as it was when a listing began, and what was read since."""
+    """The index of one folder of heads, as of the start of a listing, and the heads read since."""
 
     def __init__(self, key: str, found: Object | None) -> None:
         self._key = key
@@ -81,7 +81,7 @@ class Index:
         self._new = 0
 
     def find(self, name: str, item: Item) -> State | None:
-        """Return what the head says that the listing shows; None where it is to be read."""
+        """Return the indexed head for a listed key; None if the head must be read."""
         line = self._lines.get(item.key)
         if line is None or item.e_tag is None or line.e_tag != item.e_tag:
             return None
@@ -91,18 +91,18 @@ class Index:
             return None
 
     def learn(self, item: Item, header: bytes) -> None:
-        """Add a head that was read because the listing showed it."""
+        """Add a head that the listing read."""
         if item.e_tag is not None and len(header) <= _LONGEST:
             self._lines[item.key] = Line(item.key, item.e_tag, header)
             self._new += 1
 
     def keep(self, items: Iterable[Item], world: Environment) -> Steps[None]:
-        """Write the directory, of those heads alone that were listed, where enough is new. Others may be faster."""
+        """Write the index of the listed heads if enough are new. Another process may be faster."""
         if self._new >= _WORTH:
             yield from self.replace(items, world)
 
     def replace(self, items: Iterable[Item], world: Environment) -> Steps[bool]:
-        """Write the directory in the place of the one that was read; False where there is another by now."""
+        """Write the index over the one that was read; False if another process replaced it."""
         newest = sorted(items, key=lambda item: -item.modified)[:_MOST]
         known = [(item, self._lines[item.key]) for item in newest if item.key in self._lines]
         lines = [line for item, line in known if line.e_tag == item.e_tag]
@@ -124,9 +124,9 @@ def open_index(folder: str) -> Steps[Index]:
 
 
 def tidy(folder: str, world: Environment) -> Steps[bool]:
-    """Replace a directory by one without the heads that are gone, or fence off those who would make the first one.
+    """Replace an index by one without the deleted heads, or fence off writers of a first one.
 
-    False: others have replaced it each time, and it is left to the next sweep.
+    False: other processes replaced it each time; the next sweep does it.
     """
     for _ in range(_TRIES):
         directory = yield from open_index(folder)

@@ -38,14 +38,14 @@ R = TypeVar("R")
 
 
 class Token(NamedTuple):
-    """Which content of a key is meant. Stores compare the ETag; Google compares the version (its generation)."""
+    """The identity of the content of a key. Stores compare the ETag; Google compares the version (its generation)."""
 
     e_tag: str | None
     version: str | None
 
 
 class Condition(Enum):
-    """What must be true of a key so that a PUT takes place, where it is not that it has a certain token."""
+    """A condition of a PUT other than a token."""
 
     ANY = "any"
     ABSENT = "absent"
@@ -56,7 +56,7 @@ ABSENT: Final = Condition.ABSENT
 
 
 class Unchanged(Enum):
-    """The answer to a GET whose `unless` still holds."""
+    """The answer to a GET whose `unless` still matches."""
 
     UNCHANGED = "unchanged"
 
@@ -65,7 +65,7 @@ UNCHANGED: Final = Unchanged.UNCHANGED
 
 
 class Object(NamedTuple):
-    """The bytes `start <= offset < start + len(body)` of a key, as of `token`. `size` is that of the whole object."""
+    """The bytes `start <= offset < start + len(body)` of a key at `token`. `size` is that of the whole object."""
 
     body: bytes
     token: Token
@@ -79,7 +79,7 @@ class Item(NamedTuple):
     size: int
     modified: int
     e_tag: str | None = None
-    """Of the content that was listed; None where the store does not tell."""
+    """The ETag of the listed content; None if the store does not report it."""
 
 
 class Items(NamedTuple):
@@ -116,7 +116,7 @@ class Put(NamedTuple):
 
 
 class Delete(NamedTuple):
-    """Remove keys. Result: None. A key that is not there is fine. No answer is UnavailableError."""
+    """Remove keys. Result: None. A missing key is fine. No answer is UnavailableError."""
 
     keys: tuple[str, ...]
 
@@ -134,7 +134,7 @@ class List(NamedTuple):
 
 
 class Pause(NamedTuple):
-    """Wait, so that others can get their turn. Result: None."""
+    """Wait, so that other writers get their turn. Result: None."""
 
     seconds: float
 
@@ -155,47 +155,47 @@ class Limits(NamedTuple):
     """How large things grow, in bytes as they are before compression. A simulator makes them small."""
 
     tail: int = 64 * 2**10
-    """Of a tail: beyond this its older part is moved into a segment, behind the back of those who append."""
+    """Bytes of a tail, above which maintenance moves its older part into a segment."""
     kept: int = 16 * 2**10
-    """Of what stays in a tail when the rest is moved: so much of the newest is read with the head alone."""
+    """Bytes of a tail that stay after a move: the newest entries, readable with the head alone."""
     newest: int = 256 * 2**10
-    """Of the newest frame, which stays by itself where it is not larger: it is read most."""
+    """Bytes of the newest frame, up to which it stays alone: it is read most."""
     head: int = 512 * 2**10
-    """Of a tail that a PUT may carry: beyond this its older part is moved first."""
+    """Bytes of a tail that a PUT may carry: above, its older part is moved first."""
     block: int = 2**20
-    """Of one block of a segment, which is read and checked as a whole."""
+    """Bytes of one block of a segment. A block is read and checked as a whole."""
     growing: int = 2**20
-    """Of a segment that the next part is still merged into."""
+    """Bytes of a segment up to which the next part is merged into it."""
     segment: int = 16 * 2**20
-    """Of a segment that is no longer merged with others."""
+    """Bytes of a segment from which it is no longer merged."""
     worth: int = 24
     """So many commits should be worth the PUT of a seal, as far as a head of half its largest size holds them."""
     fan_in: int = 4
     """How many full segments of one size are merged into one."""
     cold: bool = False
-    """They are those of a stream that is seldom read."""
+    """True: the limits of a stream that is seldom read."""
     commits: int = 64
-    """How many of its newest commits a head knows by their id, for those that lost their answer."""
+    """Number of newest commits whose ids a head keeps, for lost answers."""
 
 
 class Environment(NamedTuple):
-    """What a protocol run may know of the world beside the store, so that a simulator can decide that too."""
+    """The environment of the protocol beside the store: clock, ids, chance. A simulator decides these too."""
 
     now: Callable[[], int]
     """Microseconds since 1970."""
     new_id: Callable[[], str]
-    """Something that was never used before, at least 64 random bits as lower-case hex."""
+    """Returns a new unique id: at least 64 random bits as lower-case hex."""
     random: Callable[[], float]
     """A number from 0 up to 1, for jitter."""
     limits: Limits = Limits()
     pace: float = 0.0
-    """Seconds that a store wants between two changes of one object."""
+    """Minimum seconds between two changes of one object."""
 
 
 def drive(steps: Steps[R], perform: Callable[[Request], Any]) -> R:
-    """Perform what the steps ask for, one after the other, and return what they return.
+    """Perform the requests of the steps in order, and return their result.
 
-    Our errors are thrown into the steps, which may catch them.
+    A StowfastError is thrown into the steps, which may catch it.
     """
     try:
         request = next(steps)

@@ -29,11 +29,11 @@ _COLD: Final = 16
 _LARGE_ENOUGH: Final = 4
 """How much smaller a cold segment is that is merged no more: eight of them would be more than what anybody reads."""
 _WORTH_OF_COLD: Final = 4
-"""A PUT more for so many commits, instead of uploading what nobody reads with each of them."""
+"""One more PUT for this many commits, instead of uploading seldom-read entries with each of them."""
 
 
 class Sealed(NamedTuple):
-    """Segments that were written, and what of a head they can be put in the place of."""
+    """Written segments, and the parts of a head that they replace."""
 
     life: int
     moved: tuple[Frame, ...]
@@ -83,7 +83,7 @@ def needs_seal(state: State, before: State, limits: Limits) -> bool:
 
 
 def frames_to_seal(tail: Sequence[Frame], limits: Limits) -> tuple[Frame, ...]:
-    """Return the frames that do not stay. The newest stays where it is not too large itself: it is read most."""
+    """Return the frames to move into a segment. The newest frame stays unless it is too large: it is read most."""
     kept = size = 0
     for frame in reversed(tail):
         size += len(frame.raw)
@@ -94,7 +94,7 @@ def frames_to_seal(tail: Sequence[Frame], limits: Limits) -> tuple[Frame, ...]:
 
 
 def pack(state: State, frames: Sequence[Frame], world: Environment) -> tuple[list[SegmentRef], list[Put]]:
-    """Make segments of frames alone: what the head will say of them, and what to write before it."""
+    """Make segments of frames alone: their records for the head, and the objects to write before it."""
     refs, uploads = [], []
     for group in grouped(frames, world.limits.segment):
         ref, upload = _segment(state, [], group, world)
@@ -104,9 +104,9 @@ def pack(state: State, frames: Sequence[Frame], world: Environment) -> tuple[lis
 
 
 def seal(state: State, world: Environment) -> Steps[Sealed | None]:
-    """Write the older part of a tail as a segment. Nothing refers to it until `Draft.swap`.
+    """Write the older part of a tail as a segment. No head refers to it until `Draft.swap`.
 
-    None: another process has merged what this would have been merged with.
+    None: another process has merged the segment that this one extends.
     """
     limits = limits_of(state, world.limits)
     moved = frames_to_seal(state.tail, limits)
@@ -120,7 +120,7 @@ def seal(state: State, world: Environment) -> Steps[Sealed | None]:
 
 
 def merge_candidates(refs: Sequence[SegmentRef], limits: Limits) -> Sequence[SegmentRef]:
-    """Return the neighbours that should become one; none where there are few enough."""
+    """Return the neighbouring segments to merge into one; none if there are few enough."""
     first = _growing(refs, 0, limits)
     # The next seal takes care of what is growing, unless nobody seals: large entries are written by their own commits.
     stop = first if len(refs) - first < limits.fan_in else len(refs)

@@ -30,11 +30,11 @@ _VERSION: Final = 1
 _LENGTH: Final = 4
 _START: Final = 4
 _DENSEST: Final = 1_032
-"""Bytes that one byte of a zlib stream can stand for."""
+"""Maximum bytes that one byte of a zlib stream can expand to."""
 
 
 class Block(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Where a block lies in its segment, and what it holds."""
+    """The place of a block in its segment, and its entries."""
 
     offset: Count
     size: Count
@@ -46,7 +46,7 @@ class Block(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Link(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A blob that frames of the segment refer to, and the positions of the first and the last entry that does."""
+    """A blob of the segment, and the positions of the first and the last entry that refer to it."""
 
     blob: str
     first: Count
@@ -54,7 +54,7 @@ class Link(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Footer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a segment says of itself."""
+    """The segment's own description."""
 
     name: str
     incarnation: str
@@ -125,10 +125,10 @@ def build(
 
 
 def parse_footer(name: str, ref: SegmentRef, end: bytes | memoryview) -> Footer:
-    """Read the footer from the last `ref.footer` bytes of a segment.
+    """Decode the footer from the last `ref.footer` bytes of a segment.
 
     Raises:
-        DamagedError: it is not the one that the head refers to.
+        DamagedError: it is not the footer that the head refers to.
     """
     where = f"a segment of {name!r}"
     if len(end) != ref.footer or zlib.crc32(end[:-_LENGTH]) != ref.crc:
@@ -145,11 +145,11 @@ def parse_footer(name: str, ref: SegmentRef, end: bytes | memoryview) -> Footer:
 
 
 def parse_segment(name: str, ref: SegmentRef, body: bytes) -> Footer:
-    """Read the footer of a whole segment.
+    """Decode the footer of a whole segment.
 
     Raises:
-        DamagedError: it is not the one that the head refers to.
-        UnsupportedError: it is of a newer version.
+        DamagedError: it is not the footer that the head refers to.
+        UnsupportedError: it has a newer version.
     """
     if len(body) != ref.size or len(body) < _START or body[:3] != _MAGIC:
         raise DamagedError(f"a segment of {name!r} has {len(body):,} bytes, and should have {ref.size:,}")
@@ -208,7 +208,7 @@ def grouped(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:
 
 
 def _sound(footer: Footer, ref: SegmentRef) -> bool:
-    """Say whether the blocks lie one behind the other, and are together what the head says of the segment."""
+    """Return True if the blocks are consecutive and match the record of the segment in the head."""
     offset, behind = _START, ref.first
     for block in footer.blocks:
         if block.offset != offset or block.first < behind:

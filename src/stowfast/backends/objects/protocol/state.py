@@ -48,7 +48,7 @@ _PREFIX: Final = struct.Struct("<4sIII")
 
 
 class SegmentRef(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What a head says of a segment. Sizes are in bytes."""
+    """The record of a segment in a head. Sizes are in bytes."""
 
     id: str
     first: Count
@@ -63,7 +63,7 @@ class SegmentRef(msgspec.Struct, frozen=True, array_like=True, gc=False):
     footer: Count
     """Size of the footer at its end."""
     crc: Count
-    """CRC-32 of the footer, which has those of the blocks."""
+    """CRC-32 of the footer, which holds those of the blocks."""
     calls: Count
     """How many hashes of op_ids its footer has."""
     blobs: Count
@@ -97,7 +97,7 @@ class _Header(msgspec.Struct, omit_defaults=True):
 
 
 class State(NamedTuple):
-    """All that a head object says, at one moment. Immutable, so that it can be kept and shared."""
+    """A head object at one moment. Immutable, so that it can be cached and shared."""
 
     name: str
     token: Token | None = None
@@ -109,11 +109,11 @@ class State(NamedTuple):
     commit: int = 0
     """How often the head was written."""
     recent: tuple[str, ...] = ()
-    """The ids of the newest commits, the last being that of this very head."""
+    """The ids of the newest commits; the last is that of this head."""
     origin: str = ""
     """The id of the first commit of all."""
     operations: tuple[Operation, ...] = ()
-    """Calls that are remembered though their entries are gone, or never were."""
+    """Remembered calls without stored entries."""
     segments: tuple[SegmentRef, ...] = ()
     tail: tuple[Frame, ...] = ()
     dropped: int = 0
@@ -127,7 +127,7 @@ class State(NamedTuple):
 
     @property
     def id(self) -> str:
-        """The id of the commit that wrote this head; empty where there is none. Two heads with one id are the same."""
+        """The id of the commit that wrote this head; empty if there is none. Two heads with one id are equal."""
         return self.recent[-1] if self.recent else ""
 
     @property
@@ -196,7 +196,7 @@ def decode_state(name: str, body: bytes, token: Token) -> State:
 
 
 def header_of(start: bytes) -> bytes:
-    """Return what of a head comes before its tail, from its first bytes that `decode_header` has read."""
+    """Return the bytes before the tail, from the first bytes of a head that `decode_header` has read."""
     _, header, note, _ = _PREFIX.unpack_from(start)
     return start[: _PREFIX.size + header + note]
 
@@ -259,7 +259,7 @@ def _kind(header: _Header) -> int:
 
 
 def _sound(header: _Header) -> bool:
-    """Say whether the segments lie one behind the other, within the stream; a stream that is gone has none."""
+    """Return True if the segments are consecutive and within the stream; a deleted stream has none."""
     if header.incarnation is None:
         return not header.segments and not header.tail
     behind = header.first
@@ -271,7 +271,7 @@ def _sound(header: _Header) -> bool:
 
 
 def _checksum(frames: Iterable[Frame]) -> int:
-    """Bind a tail to its header, so that no frame of another head can lie among its own."""
+    """Bind a tail to its header, so that no frame of another head can be among its own."""
     checksum = 0
     for frame in frames:
         checksum = crc32(frame.raw, checksum)

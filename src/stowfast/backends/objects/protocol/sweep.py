@@ -32,14 +32,14 @@ _LIFE: Final = re.compile(r"[0-9a-f]{8,}")
 
 
 class SweepItem(NamedTuple):
-    """A stream that a sweep has to look at, and what lay in its folder when the bucket was listed."""
+    """A stream for a sweep, and the keys in its folder when the bucket was listed."""
 
     place: StreamKeys
     items: tuple[Item, ...]
 
 
 def survey() -> Steps[tuple[list[SweepItem], list[str]]]:
-    """List the bucket. Return the streams that expire or have something in their folder, and the folders of heads."""
+    """List the bucket. Return the streams that expire or have keys in their folder, and the folders of heads."""
     heads = (yield List(HEADS)).items
     data = (yield List(DATA)).items
     folders: dict[StreamKeys, list[Item]] = {}
@@ -118,7 +118,7 @@ def sweep_stream(litter: SweepItem, world: Environment, *, dry_run: bool = False
 
 
 def _name(place: StreamKeys) -> Steps[str | None]:
-    """Return the name of a stream. None: it is too long for its key, and has no head that would tell it."""
+    """Return the name of a stream. None: the name is too long for its key, and no head holds it."""
     if place.name is not None:
         return place.name
     head = yield Get(place.head)
