@@ -1,26 +1,27 @@
-"""The history of a task: every version can be had back, and a save stores about what it changed. Bytes, and no I/O.
+"""Deltas: every version of a text is stored as its difference from an earlier one. Bytes in, bytes out, no I/O.
 
-A version is stored whole, or as what differs from an earlier one, its base. Versions from a whole one on are a span,
-up to where the differences outgrow it. The number of a version in its span, written with the digits 0 to 7, decides
-its base: the lowest digit that is not 0 becomes one less. So the base is mostly the version before, at times the one
-8, 64 or 512 before; in a span of less than 512 a version is at most 21 steps from a whole one, in any at most 28, and
-a change is stored two times, or three. A small text among large ones may cost a few steps more.
+A version is stored whole, or as its difference from an earlier version, its base. A whole version begins a span. The
+span ends when its differences outgrow the whole version. The number of a version in its span, written with the digits
+0 to 7, decides its base: the lowest digit other than 0 becomes one less. So the base is mostly the version before, and
+sometimes the version 8, 64 or 512 before. In a span of less than 512 versions, a version is at most 21 steps from a
+whole one, in any span at most 28, and a change is stored two or three times. A small text among large ones may cost a
+few steps more.
 
     entry = 0x01 | MessagePack of [whole, base, size, crc, front, back, compressed, body, span, deltas, earlier]
             | CRC-32 of all before, little-endian
 
-`whole` and `base` are positions, and -1 in what begins a span, which may be stored wherever its turn comes. What has
-itself as its base is whole without beginning a span: small texts are. `size` and `crc`, a CRC-32, are those of the
-text. It begins with `front` bytes of its base and ends with the last `back` bytes of it: most changes are in one place,
-and then a version is put together without Zstandard seeing all of it. `body` is what lies between, as it is or as a
-Zstandard frame, whose prefix is what lies between in the base, with 32 KiB before and behind. `span` and `deltas` say
-how many bytes of bodies the first of the span has, and those after it up to this one. `earlier` has, in what is whole,
-where spans before began, and when their last version was saved.
+`whole` and `base` are positions, and -1 in the first version of a span, which may be stored at any position. A version
+that is its own base is whole without beginning a span: small texts are. `size` and `crc`, a CRC-32, are those of the
+text. The text begins with `front` bytes of its base and ends with the last `back` bytes of it: most changes are in one
+place, so most bytes are joined without Zstandard. `body` is the middle part, plain or as a Zstandard frame; the prefix
+of the frame is the middle part of the base, with 32 KiB before and behind. `span` and `deltas` are the bytes of bodies
+in the first version of the span, and in the versions after it up to this one. `earlier`, in a whole version, holds the
+starts of earlier spans and the times of their last versions.
 
-Two checksums: the one of the text says that it was made with the right base, that of the entry that no number is wrong.
+Two checksums: the one of the text proves the right base, the one of the entry proves every number.
 
-Source: skip-deltas as Subversion's FSFS has them (subversion/libsvn_fs_fs/structure); `zstd --patch-from`; a new whole
-version when the deltas outgrow it, as in Mercurial's revlog.
+Source: skip-deltas of Subversion's FSFS (subversion/libsvn_fs_fs/structure); `zstd --patch-from`; a new whole version
+when the deltas outgrow it, as in Mercurial's revlog.
 """
 
 from __future__ import annotations
@@ -45,14 +46,14 @@ _LONGEST: Final = _RADIX**4
 _DENSE: Final = 256
 """A text below so many bytes is stored whole and as it is: a difference would be no smaller."""
 _EARLIER: Final = 16
-"""How many spans before it one knows: for retention, which drops whole spans."""
+"""Number of earlier spans in a whole version: retention drops whole spans."""
 _SHORT: Final = 2**15
-"""Bytes of differences that are read with a whole version at no cost worth saving."""
+"""Bytes of differences below which a new whole version saves nothing on a read."""
 _LEVEL: Final = 3
 _MATCH: Final = 6
-"""Bytes of the shortest match: shorter ones, found by chance in what is random, cost more than they save."""
+"""Bytes of the shortest match: shorter ones, found by chance in random data, cost more than they save."""
 _WINDOW: Final = 27
-"""Of what Zstandard may look back, as a power of two: a text and its base, each of the largest size."""
+"""Zstandard's window, as a power of two: a text and its base, each of the largest size."""
 _AROUND: Final = 2**15
 _STEP: Final = 2**16
 _TAG: Final = b"\x01"
@@ -77,13 +78,13 @@ class Stored(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Span(NamedTuple):
-    """The newest version and what it is made from: what the next save needs."""
+    """The newest version and its chain of bases: the input of the next delta."""
 
     position: int
     text: bytes
     """Of the newest version."""
     chain: tuple[tuple[int, Stored], ...]
-    """From the newest version down to one that is whole, each the base of the one before: a few dozen at most."""
+    """From the newest version down to a whole one, each the base of the one before: a few dozen at most."""
 
     @property
     def earlier(self) -> list[tuple[int, int]]:
@@ -97,7 +98,7 @@ class Span(NamedTuple):
 
     @property
     def memory(self) -> int:
-        """Bytes that this takes, about."""
+        """Approximate bytes in memory."""
         return len(self.text) + sum(len(one.body) for _, one in self.chain)
 
 
@@ -113,10 +114,10 @@ def begin(position: int, text: bytes, before: Span | None, now: int) -> tuple[by
 
 
 def follow(span: Span, text: bytes, now: int) -> tuple[bytes, Span]:
-    """Store a text as the version after the newest of a span: return its entry, and the span it belongs to.
+    """Store a text as the version after the newest of a span: return its entry, and its span.
 
     Raises:
-        DamagedError: what it would be made from does not decode.
+        DamagedError: a base does not decode.
     """
     position, whole = span.position + 1, span.newest.whole
     number, digit = position - whole, 1
@@ -174,7 +175,7 @@ def parse(data: bytes, position: int, where: str) -> Stored:
 
 
 def _thinned(earlier: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Make two neighbours one among the older half, once there are too many: what is old need not go at once."""
+    """Merge two neighbours in the older half when there are too many: old versions need not go at once."""
     if len(earlier) <= _EARLIER:
         return earlier
     half = _EARLIER // 2
@@ -183,7 +184,7 @@ def _thinned(earlier: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def chain_of(position: int, stored: Mapping[int, Stored], where: str) -> tuple[tuple[int, Stored], ...]:
-    """Return a version and what it is made from, down to the whole one.
+    """Return a version and its bases, down to the whole one.
 
     Raises:
         DamagedError: one of them is missing.
@@ -203,10 +204,10 @@ def rebuild(position: int, stored: Mapping[int, Stored], where: str, texts: Mapp
     """Return the text of a version.
 
     Args:
-        texts: texts that are known already, by their positions.
+        texts: decoded texts by their positions.
 
     Raises:
-        DamagedError: an entry that it takes is missing or does not fit.
+        DamagedError: a needed entry is missing or does not match.
     """
     steps, text = [], b""
     for base, one in chain_of(position, stored, where):
@@ -250,7 +251,7 @@ def _alike(one: bytes, other: bytes, most: int, *, at_end: bool = False) -> int:
 
 
 def _around(base: bytes, front: int, back: int) -> bytes:
-    """Return what of a base the middle of its successor is like: what was there, and what is before and behind."""
+    """Return the middle part of a base as the prefix for its successor, with the bytes before and behind."""
     return base[max(front - _AROUND, 0) : len(base) - max(back - _AROUND, 0)]
 
 

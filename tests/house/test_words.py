@@ -18,15 +18,13 @@ TWICE = {"_Counts", "_Damages", "_Job"}
 RELATIVE = {"what", "that", "which", "who", "whoever", "whatever", "whichever", "whose", "whom"}
 MOST_WORDS = {
     # package or module: relative words of 1,000, and `what` alone. The figures only fall; the goal is 20 and 2.
-    ".": (22, 4),
     "backends/objects": (43, 14),
     "cli": (29, 4),
     "cli/commands": (26, 2),
-    "cli/demo": (58, 35),
     "cli/show": (23, 4),
     "testing": (24, 2),
     "testing/artifacts": (20, 4),
-    "testing/data": (45, 12),
+    "testing/data": (25, 2),
 }
 GOAL = (20.0, 2.0)
 

@@ -2,11 +2,11 @@
 
     results = await run(BACKEND, make)
 
-asks a backend; `make()` opens the same place again, as an async context manager. A clause is a plain function, so any
-test runner can ask them one by one:
+runs all clauses on a backend; `make()` opens the same storage again, as an async context manager. A clause is a plain
+function, so any test runner can run them one by one:
 
     @pytest.mark.parametrize("clause", BACKEND)
-    async def test_my_place(clause):
+    async def test_my_backend(clause):
         await clause(make)
 """
 

@@ -1,8 +1,8 @@
-"""The agent of the demonstration, a process that gets killed: `python -m stowfast.cli.demo.agent FOLDER PAUSE`.
+"""The agent of the demonstration, a process to be killed: `python -m stowfast.cli.demo.agent FOLDER PAUSE`.
 
-A loop as every agent has it, with a script where others have a model: look at the history, decide what comes next, run
-a tool or say something, store it, save where the run stands. It tells on stdout what it has done, a JSON object a line,
-each only after Stowfast has acknowledged it.
+A loop as in every agent, with a script in place of a model: read the history, choose the next step, run a tool or
+answer, store it, save the state of the run. Each step is reported on stdout, one JSON object a line, after Stowfast has
+acknowledged it.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ Calls = list[tuple[str, dict[str, Any]]]
 
 
 class Turn(NamedTuple):
-    """What the user asks, which tools the agent calls for it, and what it answers from all results so far."""
+    """A question of the user, its tool calls, and the answer made from all results so far."""
 
     ask: str
     calls: Callable[[Results], Calls]
     answer: Callable[[Results], str]
     how_many: int = 1
-    """How many calls that is."""
+    """The number of tool calls."""
 
 
 _DENSEST: Final = (
@@ -89,12 +89,12 @@ STEPS: Final = 1 + sum(3 + turn.how_many for turn in _SCRIPT)
 
 
 def digest(message: Message) -> str:
-    """Return the SHA-256 by which both processes know a message again."""
+    """Return the SHA-256 by which both processes recognize a message."""
     return hashlib.sha256(json.dumps(message, sort_keys=True).encode()).hexdigest()
 
 
 def decide(history: list[Message]) -> Message:
-    """Return what comes next: the whole of this agent's mind. A result still to come has the call as its content."""
+    """Return the next step: all decisions of this agent. A pending result has the call as its content."""
     if not history:
         return {"role": "system", "content": _SYSTEM}
     calls = [call for message in history for call in message.get("tool_calls", ())]

@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 __all__ = ["Outcome", "Run", "demonstrate", "verify"]
 
 PAUSE: Final = 0.02
-"""Seconds the agent rests at each point of a step: what a model takes, and what a kill may hit."""
+"""Seconds of rest at each point of a step: the time of a model, and the target of a kill."""
 _SECONDS: Final = 120.0
 _KILLED: Final = -9
 
 
 @dataclass
 class Outcome:
-    """What was acknowledged, and what was found afterwards."""
+    """The acknowledged steps, and the steps found afterwards."""
 
     folder: str
     url: str
@@ -47,7 +47,7 @@ class Outcome:
     effects: int = 0
     effects_doubled: int = 0
     effects_answered: int = 0
-    """Calls that were repeated after a kill, and answered from their op_id instead of being done again."""
+    """Calls repeated after a kill and answered from their op_id instead of done again."""
     task_status: str = ""
     artifacts: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
@@ -129,7 +129,7 @@ async def demonstrate(
 
 
 async def verify(folder: Path, said: list[dict[str, Any]], outcome: Outcome) -> None:
-    """Open the file as anybody would, and compare it with what the agent was told is stored."""
+    """Open the file like any user, and compare it with the acknowledged steps."""
     stored = [event for event in said if event["event"] == "stored"]
     acknowledged = {event["position"]: event["sha256"] for event in stored}
     async with stowfast.open(outcome.url) as stores:
@@ -165,7 +165,7 @@ def _artifacts(stored: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def _repeated(said: list[dict[str, Any]]) -> int:
-    """Count the tools that ran once more although their result had been acknowledged."""
+    """Count the tools that ran again after their result was acknowledged."""
     done: set[int] = set()
     repeated = 0
     for event in said:

@@ -29,14 +29,14 @@ _WHEN: Final = {
 
 
 class Screen:
-    """Prints what happens, as it happens."""
+    """Prints the steps as they happen."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._shown = -1
 
     def begin(self, kills: int) -> None:
-        """Say what is about to happen."""
+        """Print the next step."""
         self._console.print(Text("An agent at work, and killed at it", style="bold"))
         self._console.print(
             f"{STEPS} messages, {many(kills, 'kill')} with SIGKILL. A script for a model, but real tools.",
@@ -81,7 +81,7 @@ class Screen:
 
 
 def print_outcome(console: Console, outcome: Outcome) -> None:
-    """Print what was found, where it is, and what to look with."""
+    """Print the findings, the place of the files, and the commands to inspect them."""
     console.print()
     if outcome.passed:
         console.print(Text("Nothing was lost, nothing is there twice.", style="bold green"))
@@ -117,7 +117,7 @@ def print_outcome(console: Console, outcome: Outcome) -> None:
 
 
 def print_commands(console: Console, outcome: Outcome, context: str | None) -> None:
-    """Print commands to look with, each on one line of its own so that it can be copied whole."""
+    """Print commands to inspect the files, each on one line, ready to copy."""
     console.print()
     console.print(Text("Look with", style="bold"))
     for command in (

@@ -1,7 +1,7 @@
-"""The tools of the demonstration's agent: real ones, over the Python that runs it. They list, measure, query and write.
+"""The tools of the demonstration's agent, real ones over the running Python: they list, measure, query and write.
 
-What they do outside Stowfast goes to a workbench, a small SQLite file of their own. As a good service does, it keeps
-the op_id of a call together with its effect, so that a call which is repeated after a crash is answered, not redone.
+Their effects outside Stowfast go to a workbench, a small SQLite file of their own. Like a good service, it stores the
+op_id of a call together with its effect, so a call repeated after a crash is answered and not done again.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _NOT_THE_LIBRARY: Final = {"site-packages", "dist-packages", "test", "tests", "_
 
 
 class Workbench:
-    """Where the tools run. Each returns what goes into the conversation, and whether it had been done before."""
+    """The workplace of the tools. A tool returns its message for the conversation, and True if already done."""
 
     def __init__(self, stores: Stores, folder: Path, context_id: str) -> None:
         self._stores = stores

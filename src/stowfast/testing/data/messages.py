@@ -52,7 +52,7 @@ MESSAGES: Final[tuple[Message, ...]] = (
 
 
 def refused() -> list[tuple[str, Any]]:
-    """Return values that JSON cannot carry so that they come back the same, each with its name, made anew."""
+    """Return values that JSON cannot return unchanged, each with its name, made anew."""
     itself: dict[str, Any] = {}
     itself["self"] = [itself]
     deep: Any = None
@@ -110,4 +110,4 @@ TOOLS: Final[dict[str, Callable[[tuple[str, ...], tuple[str, ...]], list[Message
     "Anthropic": _anthropic,
     "LangChain": _langchain,
 }
-"""Writes tool calls, then results, as one maker does. What is called and answered is known without reading them."""
+"""Writes tool calls, then results, in one maker's format. Their ids are known without parsing."""
