@@ -1,4 +1,4 @@
-"""S3, and everything that speaks it: how it is addressed, and where its credentials come from."""
+"""S3 and compatible services: their addresses and credentials."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _ROLES: Final = (
 
 
 class Amazon:
-    """S3, and everything that speaks it."""
+    """S3 and compatible services."""
 
     def __init__(self, bucket: str, prefix: str, options: Options) -> None:
         found = options.endpoint_url or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")

@@ -1,4 +1,4 @@
-"""What `stowfast doctor` finds out about an object store, line by line."""
+"""The findings of `stowfast doctor` about an object store, line by line."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 __all__ = ["Finding", "examine"]
 
 Finding = tuple[str, bool | None, str]
-"""What was looked at, whether it is as it should be (None: worth knowing), and what there is to say about it."""
+"""A subject, its verdict (None: a remark), and a detail."""
 
 _ROUNDS: Final = 50
 _WRITERS: Final = 8
 
 
 def examine(store: BucketClient, *, race_too: bool) -> Iterator[Finding]:
-    """Ask a store what the self-test asks, whoever has passed it before. Blocking, and leaves nothing behind.
+    """Run the checks of the self-test, even for a store that has passed it. Blocking, and leaves nothing behind.
 
     Args:
-        store: one whose ETags are known, by `self_test`.
-        race_too: let eight writers race for one key too, a hundred times: some seconds, on Google minutes.
+        store: a store after `self_test`, with its form of ETags set.
+        race_too: also race eight writers for one key, a hundred times: some seconds, on Google minutes.
     """
     google = store.place.url.startswith("gs:")
     try:

@@ -1,8 +1,8 @@
-"""What an object store's failure means, said without its secrets.
+"""Errors of an object store, translated without its secrets.
 
-The driver's texts hold whole answers of the store. A refused signature comes back with the session token in it, and
-some addresses are signed. So nothing of a text is passed on but what is known to be harmless, and an error's cause is
-made anew from that: a traceback prints causes too.
+The driver's texts contain whole answers of the store. A refused signature comes back with the session token in it, and
+some addresses are signed. So only harmless parts of a text are passed on, and the cause of an error is rebuilt from
+them: a traceback prints causes too.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["FAILURES", "Address", "BehindEndError", "Scrub", "unconditional"]
 
 FAILURES: Final = (BaseError, OSError, ValueError, NotImplementedError)
-"""What the driver raises. Anything else is a mistake of ours."""
+"""Errors that the driver raises. Any other error is a mistake in Stowfast."""
 
 _STATUS: Final = re.compile(r"status code: (\d{3}) ?([A-Za-z' -]*)")
 _CODE: Final = re.compile(r"(?:<Code>|\(code: )([A-Za-z0-9.]{1,64})(?:</Code>|\))")
@@ -72,7 +72,7 @@ class BehindEndError(InvalidError):
 
 
 def unconditional(error: StowfastError) -> StowfastError:
-    """Return what an error means of a request that had no condition: no conflict with anybody, but "not now"."""
+    """Return the error of a request without a condition: never a conflict, but "not now"."""
     if not isinstance(error, ConflictError):
         return error
     passing = UnavailableError(str(error))
@@ -98,13 +98,13 @@ class Scrub:
 
 
 class Address:
-    """Where a store is, and what its failures mean there.
+    """The address of a store, and the translation of its failures.
 
     Args:
-        url: without user, password and options, as it may be printed.
-        endpoint: the address of the service, where it is not the cloud's own.
-        secrets: what must not be in any text, wherever it came from.
-        remedy: what to do about credentials that are missing or refused.
+        url: without user, password and options, so that it may be printed.
+        endpoint: the address of the service, if not the cloud's own.
+        secrets: texts to remove from every message.
+        remedy: the advice for missing or refused credentials.
     """
 
     __slots__ = ("_scrub", "endpoint", "remedy", "url")
@@ -119,9 +119,9 @@ class Address:
         return f"{self.url} at {self.endpoint}" if self.endpoint else self.url
 
     def explain(self, error: Exception, operation: str) -> StowfastError:
-        """Return our error for one of the driver's, which becomes its cause in a form without secrets.
+        """Return the StowfastError for an error of the driver, with a cause without secrets.
 
-        UnavailableError: asking again may help. ConflictError: a condition did not hold. NotFoundError: no such key.
+        UnavailableError: a repeat may help. ConflictError: a condition failed. NotFoundError: no such key.
         """
         ours = self._explain(error, operation)
         ours.__cause__ = type(error)(self._clean(str(error)))

@@ -27,11 +27,11 @@ _LONGEST_PREFIX: Final = 256
 
 
 def open_store(url: str, **options: Any) -> BucketClient:
-    """Make a store from a URL without query and the options beside it, which may be strings. Sends no request.
+    """Make a store from a URL without query, and its options, which may be strings. Sends no request.
 
     Raises:
-        InvalidError: the URL or an option is wrong. The error says what there is, and never a secret.
-        UnsupportedError: a profile was asked for, and boto3 is not installed.
+        InvalidError: the URL or an option is wrong. The error names the valid ones, and never a secret.
+        UnsupportedError: a profile was given, and boto3 is not installed.
     """
     scheme, bucket, prefix = _parse(url)
     given = parse_options(scheme, options)

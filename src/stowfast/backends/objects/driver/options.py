@@ -1,4 +1,4 @@
-"""What can be said about a store beside where it is, and how it is read from a URL's query."""
+"""The options of a store, and their parsing from a URL's query."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SCHEMES: Final = {
     "gs": ("service_account", "application_credentials", *_COMMON),
     "az": ("account_name", "account_key", "sas_token", "use_emulator", *_COMMON),
 }
-"""The options that each scheme has."""
+"""The options of each scheme."""
 
 _TRUE: Final = {"true", "1", "yes", "on"}
 _FALSE: Final = {"false", "0", "no", "off"}
@@ -45,16 +45,16 @@ _FALSE: Final = {"false", "0", "no", "off"}
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What can be said about a store beside its URL, in the URL's query or as keyword arguments. None: not said.
+    """The options of a store, from the URL's query or as keyword arguments. None: not given.
 
-    What is not said comes from the environment as the cloud's own tools read it, then from the machine's role.
+    Options not given come from the environment, as for the cloud's own tools, then from the machine's role.
 
     Every scheme:
-        endpoint_url: where the service is, if not at the cloud's own address. `http:` is fine.
+        endpoint_url: the address of the service, if not the cloud's own. `http:` is allowed.
         anonymous: send requests without a signature.
         ca_bundle: path of PEM certificates to trust beside the system's (s3: or AWS_CA_BUNDLE).
-        storage_class: of what is written once and not changed: segments and blobs. Heads stay in the bucket's own.
-        timeout: seconds until a request without an answer has failed, about. Larger on a slow line.
+        storage_class: of immutable objects: segments and blobs. Heads keep the bucket's default.
+        timeout: about the seconds until a request without an answer has failed. Larger on a slow line.
         connect_timeout: seconds for making a connection.
         pace: seconds between two commits to one object. 1.05 on Google and R2, which allow one a second; else 0.
 
@@ -62,13 +62,13 @@ class Options:
         region: or AWS_REGION, AWS_DEFAULT_REGION, the profile's; else us-east-1.
         access_key_id, secret_access_key, session_token: or AWS_ACCESS_KEY_ID and so on.
         profile: a name in ~/.aws, or AWS_PROFILE. Needs stowfast[aws].
-        path_style: address the bucket as a part of the path, not of the host. Where an `endpoint_url` is given that
-            is not Amazon's, that is the default. The endpoint comes from AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL too.
+        path_style: put the bucket into the path, not into the host. The default for an `endpoint_url` outside Amazon.
+            The endpoint comes from AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL too.
         sse_kms_key_id: encrypt with this key of KMS.
 
     gs:
         service_account, application_credentials: path of a service account's key, or of other credentials. Or
-            GOOGLE_SERVICE_ACCOUNT, GOOGLE_APPLICATION_CREDENTIALS, what gcloud has stored.
+            GOOGLE_SERVICE_ACCOUNT, GOOGLE_APPLICATION_CREDENTIALS, or the login of gcloud.
 
     az:
         account_name: or AZURE_STORAGE_ACCOUNT_NAME.
@@ -99,10 +99,10 @@ class Options:
 
 
 def parse_options(scheme: str, given: dict[str, Any]) -> Options:
-    """Read options, which may be strings.
+    """Parse options, which may be strings.
 
     Raises:
-        InvalidError: the scheme has no such option, or its value is wrong. A value that may be a secret is not said.
+        InvalidError: the scheme has no such option, or its value is wrong. The error never shows a possible secret.
     """
     names = SCHEMES[scheme]
     if unknown := sorted(given.keys() - set(names)):

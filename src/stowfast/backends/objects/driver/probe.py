@@ -1,7 +1,7 @@
-"""The self-test at start: does this store keep the conditions that everything else rests on?
+"""The self-test at the first call: does this store keep the conditions of conditional writes?
 
-Some stores take `If-None-Match` and `If-Match` and ignore them. Two writers then both believe that they were first,
-and one loses what it was told is stored. So nobody is let in before the store has refused what it must refuse.
+Some stores accept `If-None-Match` and `If-Match` and ignore them. Two writers then both believe that they were first,
+and one loses an acknowledged write. So no call is served before the store has refused the writes that it must refuse.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PROMISES: Final = (
     "says when nothing has changed",
     "removes keys",
 )
-"""What the self-test has seen a store do once it has passed."""
+"""The properties of a store after the self-test."""
 
 _FIRST: Final = b"the first bytes"
 _OTHER: Final = b"bytes that no store may take"
@@ -60,25 +60,25 @@ _FIX: Final = (
 
 
 class Probed(NamedTuple):
-    """What the self-test found out about a store that has passed it."""
+    """The results of a passed self-test."""
 
     bare_etags: bool
     """It compares ETags without their quotes."""
     keeps_versions: bool
-    """What is overwritten or deleted stays, as an old version. Means nothing on Google."""
+    """Overwritten and deleted objects stay as old versions. Without meaning on Google."""
 
 
 class _UnfitError(Exception):
-    """What a store does that it must not."""
+    """A behaviour that rules a store out."""
 
 
 def self_test(store: BucketClient) -> Probed:
-    """Let a store pass the self-test, once in a process, and set how it takes ETags.
+    """Run the self-test of a store, once in a process, and set its form of ETags.
 
-    Warns where the bucket keeps what is overwritten and deleted.
+    Warns if the bucket keeps overwritten and deleted objects.
 
     Raises:
-        UnsupportedError: a condition is not kept, or something else that is needed does not work; it says which.
+        UnsupportedError: a condition is not kept, or another needed feature fails; the message names it.
         UnavailableError: no answer.
         InvalidError: the credentials or the bucket are wrong.
     """
@@ -103,12 +103,12 @@ _passed: Final[dict[str, Probed]] = {}
 
 
 def probe(place: str, unique: str, *, strips: bool = True) -> Steps[Probed]:
-    """Ask a store everything that the protocol takes for granted. Leaves nothing behind.
+    """Test every assumption of the protocol on a store. Leaves nothing behind.
 
     Args:
-        place: for errors.
-        unique: something that was never used before.
-        strips: try ETags without their quotes too: some that speak S3 want them so.
+        place: the address, for errors.
+        unique: a new unique text.
+        strips: also try ETags without their quotes, as some compatible services want.
 
     Raises: as `self_test` does.
     """

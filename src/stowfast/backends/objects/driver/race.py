@@ -18,26 +18,26 @@ _BUSY: Final = 0.2
 
 
 class Raced(NamedTuple):
-    """What came of the races."""
+    """The results of the races."""
 
     races: int
     """All of them. Where the store keeps its word, exactly one writer has won each."""
     unsaid: int
-    """Those whose winner was not told so: that was seen by reading back."""
+    """Races whose winner got no answer and was found by reading back."""
     empty: int
-    """Attempts at a race that nobody won, since the store was busy. They were made again."""
+    """Attempts without a winner, since the store was busy. They were repeated."""
     broken: list[str]
-    """What went wrong, a line for each race where something did."""
+    """The failures, one line for each failed race."""
 
 
 def race(unique: str, *, rounds: int = 50, writers: int = 8, pace: float = 0.0) -> Steps[Raced]:
-    """Let writers race for one key, first to create it, then to replace what is there. Leaves nothing behind.
+    """Race writers for one key, first to create it, then to replace it. Leaves nothing behind.
 
     Args:
-        unique: something that was never used before.
-        rounds: how often, each time with another key: two races.
-        writers: how many at once.
-        pace: seconds between two changes of a key, where the store can stand no more.
+        unique: a new unique text.
+        rounds: the number of keys, with two races each.
+        writers: the number of concurrent writers.
+        pace: seconds between two changes of a key, for stores with such a limit.
 
     Raises:
         UnavailableError: no answer.

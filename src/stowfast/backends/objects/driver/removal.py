@@ -1,4 +1,4 @@
-"""Removing keys: many in one request where the store can do that, else one by one."""
+"""Removal of keys: many in one request if the store can do that, else one by one."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ __all__ = ["Remover"]
 
 
 class Remover:
-    """Removes keys. One that is not there is fine.
+    """Removes keys. A missing key is fine.
 
     Args:
         driver: removes many at once.
-        connect_single: makes a driver that removes them one by one. It is called once, where that is needed.
+        connect_single: makes a driver that removes keys one by one; called once, if needed.
     """
 
     def __init__(self, driver: Driver, connect_single: Callable[[], Driver], repeat: Repeat) -> None:

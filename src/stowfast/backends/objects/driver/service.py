@@ -1,4 +1,4 @@
-"""What the services of all clouds have in common: an address, and a driver that waits and repeats."""
+"""The common part of all clouds: an address, and a driver that waits and repeats."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Connect(Protocol):
         """Make a driver.
 
         Args:
-            repeat: how long a request that failed is sent again. 0: it is sent once.
-            patience: how long it waits for an answer.
-            single: it removes keys one by one, where the place has a choice.
+            repeat: seconds for which a failed request is sent again. 0: it is sent once.
+            patience: seconds to wait for an answer.
+            single: remove keys one by one, if the service has a choice.
         """
         ...
 
@@ -43,11 +43,11 @@ class Cloud(Protocol):
     endpoint: str | None
     """The address of the service, where it is not the cloud's own."""
     secrets: list[str | None]
-    """What must never be seen."""
+    """Texts that must never be shown."""
     remedy: str
-    """What to do about credentials that are missing or refused."""
+    """The advice for missing or refused credentials."""
     pace: float
-    """Seconds between two changes of one key that this cloud can stand."""
+    """Minimum seconds between two changes of one key on this cloud."""
 
     @property
     def connect(self) -> Connect:
@@ -76,7 +76,7 @@ def check_endpoint(url: str | None) -> str | None:
 
 
 def client_options(options: Options, patience: timedelta, endpoint: str | None, bundle: str | None) -> ClientConfig:
-    """Return what the driver calls client options: `bundle` is the path of certificates to trust."""
+    """Return the driver's client options: `bundle` is the path of certificates to trust."""
     client: ClientConfig = {
         "allow_http": bool(endpoint) and str(endpoint).startswith("http:"),
         "connect_timeout": min(timedelta(seconds=options.connect_timeout), patience),

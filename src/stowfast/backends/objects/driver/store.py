@@ -72,17 +72,17 @@ _LONGEST_CONDITIONAL: Final = 10.0
 
 
 class BucketClient:
-    """A bucket, or what lies below a prefix of one. Keys are relative to that.
+    """A bucket, or the part below a prefix. Keys are relative to the prefix.
 
     Every method blocks and may be called from several threads at once.
 
     Args:
-        place: where it is, for errors.
+        place: the address, for errors.
         connect: makes a driver.
-        timeout: seconds until a request that may be repeated has failed, about. A conditional PUT has a third of it,
-            at most 10.
-        storage_class: of everything that is written once and never changed. Heads stay in the bucket's own.
-        pace: seconds between two changes of one key that this store can stand.
+        timeout: about the seconds until a repeatable request has failed. A conditional PUT has a third of it, at most
+            10.
+        storage_class: of immutable objects. Heads keep the bucket's default.
+        pace: minimum seconds between two changes of one key.
         anonymous: there are no credentials.
     """
 
@@ -118,16 +118,16 @@ class BucketClient:
         return f"<BucketClient {self.place}>"
 
     def run(self, steps: Steps[R]) -> R:
-        """Perform what the steps ask for, and return what they return."""
+        """Perform the requests of the steps, and return their result."""
         return drive(steps, self.perform)
 
     def perform(self, request: Request) -> Any:
-        """Perform one request and return its result, as `requests` says for each.
+        """Perform one request and return its result, as `requests` describes it.
 
         Raises:
-            UnavailableError: no answer, also after trying again for `timeout` seconds; or this store was closed.
-            InvalidError: the store does not let us, or has no such bucket. Never for a condition that does not hold.
-            UnsupportedError: the store says that it cannot do that.
+            UnavailableError: no answer, after repeats for `timeout` seconds; or this store was closed.
+            InvalidError: access is denied, or there is no such bucket. Never for a failed condition.
+            UnsupportedError: the store cannot do that.
         """
         self.check_open()
         match request:
@@ -147,20 +147,20 @@ class BucketClient:
                 return self._all(request)
 
     def close(self) -> None:
-        """Finish the requests under way, and wake whoever pauses. Closing twice is closing once."""
+        """Finish the running requests, and end all pauses. A second close does nothing."""
         self._closed.set()
         if os.getpid() == self._process:
             self._threads.shutdown(wait=True)
 
     def check_open(self) -> None:
-        """Refuse what was closed, or came through a fork: the driver's threads did not, and would never answer."""
+        """Raise after a close or a fork: the driver's threads do not survive a fork, and would never answer."""
         if os.getpid() != self._process:
             raise InvalidError(f"{self.place} was opened before a fork: open it again in this process")
         if self._closed.is_set():
             raise UnavailableError(f"{self.place} was closed")
 
     def repeat(self, operation: str, function: Callable[[], R]) -> R:
-        """Call a function of the driver that may be called again, until there is an answer or the time is up."""
+        """Repeat an idempotent call of the driver until there is an answer or the time is up."""
         deadline = time.monotonic() + self._timeout * 2 / 3
         pause = _FIRST_PAUSE
         while True:
@@ -187,7 +187,7 @@ class BucketClient:
         )
 
     def sign(self, key: str, expires: timedelta) -> str:
-        """Return a URL with which anybody can GET a key until it expires. Asks the store for nothing.
+        """Return a URL from which anyone can GET a key until it expires. Sends no request.
 
         Raises:
             UnsupportedError: there are no credentials, or none that can sign.

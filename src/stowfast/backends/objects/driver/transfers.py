@@ -29,14 +29,14 @@ _FREED: Final = 3 * 2**20
 
 
 class Upload:
-    """Writes one object from pieces. It is there whole once `with` is left, or after an exception not at all.
+    """Writes one object from pieces. It appears whole at the end of the `with` block, and never after an exception.
 
-    Blocking; from one thread at a time, which need not be the same. A key must be unique to its upload. What is
-    larger than one part goes up in parts of 8 MiB, three at once: those of a process that was killed cost money until
-    a lifecycle rule of the bucket removes them (`AbortIncompleteMultipartUpload`). The largest object is 80 GiB.
+    Blocking; from one thread at a time, not always the same. A key must be unique to its upload. An object larger than
+    one part is uploaded in parts of 8 MiB, three at once. The parts of a killed process cost money until a lifecycle
+    rule of the bucket removes them (`AbortIncompleteMultipartUpload`). The largest object is 80 GiB.
 
     Raises:
-        UnavailableError: no answer. Nothing refers to the key yet: begin anew under another one.
+        UnavailableError: no answer. No head refers to the key yet: begin again with another key.
     """
 
     def __init__(self, store: BucketClient, key: str) -> None:
@@ -71,7 +71,7 @@ class Upload:
             self._held.clear()
 
     def close(self) -> None:
-        """Write what is left, and make the object visible."""
+        """Write the remaining bytes, and make the object visible."""
         if self._parts is None:
             self._store.perform(Put(self._key, bytes(self._held)))
             self._written = True
@@ -132,12 +132,12 @@ def download(
 ) -> Generator[bytes, None, None] | None:
     """Return the bytes `start <= offset < stop` of a key in pieces of about 1 MiB. None: there is no such key.
 
-    Both bounds may lie beyond the end. A connection that breaks on the way is begun anew from where it was, several
-    times as long as it comes forward. Blocking; from one thread at a time, which need not be the same.
+    Both bounds may lie beyond the end. A broken connection is opened again at its offset, several times while it
+    advances. Blocking; from one thread at a time, not always the same.
 
     Raises:
-        UnavailableError: no answer, at once or while the pieces are read.
-        NotFoundError: the key was removed while the pieces were read.
+        UnavailableError: no answer, at once or between the pieces.
+        NotFoundError: the key was removed between the pieces.
     """
     if stop is not None and start >= stop:
         return _nothing()
@@ -155,7 +155,7 @@ def download(
 
 
 def let_go(body: Future[Generator[bytes, None, None] | None]) -> None:
-    """Close a download that was asked for and that nobody wants, once it was begun."""
+    """Close an unwanted download after it has begun."""
     # Not left to whoever collects the error, and with it the answer: a connection would stay open as long.
     if not body.cancelled() and body.exception() is None and (pieces := body.result()) is not None:
         pieces.close()

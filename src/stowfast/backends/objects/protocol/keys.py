@@ -1,4 +1,4 @@
-"""Names and keys: every stream has keys of its own, in the order of names, whatever its name is."""
+"""Keys of streams: every name has keys of its own, in the order of names."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def encode(text: str) -> str:
 
 
 def decode(key: str) -> str:
-    """Read what `encode` wrote."""
+    """Decode a key of `encode`."""
     if _PLAIN.fullmatch(key):
         return key
     raw, found, end = key.encode(errors="replace"), bytearray(), 0
@@ -82,25 +82,25 @@ def decode(key: str) -> str:
 
 
 def blob_file(blob: str) -> str:
-    """Return the key of a blob below its stream's folder. The id has its size behind a dash, which the key has not."""
+    """Return the key of a blob below its stream's folder. The id ends with a dash and the size; the key does not."""
     return f"b/{blob.partition('-')[0]}"
 
 
 def segment_file(life: int, segment: str) -> str:
-    """Return the key of a segment below its stream's folder: what is of a past life is garbage."""
+    """Return the key of a segment below its stream's folder. Segments of an earlier incarnation are garbage."""
     return f"{life:08x}/{segment}"
 
 
 def is_blob(key: str) -> bool:
-    """Say whether a key below `d/` is that of a blob; else it is that of a segment."""
+    """Return True for the key of a blob below `d/`, False for the key of a segment."""
     return key.rsplit("/", 2)[-2] == "b"
 
 
 class StreamKeys(NamedTuple):
-    """Where a stream's keys lie: `h/<kind>/<rest>` and `d/<kind>/<rest>/`.
+    """The keys of a stream: `h/<kind>/<rest>` and `d/<kind>/<rest>/`.
 
-    The kind is what the name has before its first slash. All that follows is one segment of the key, so that no key is
-    a folder of another: some stores cannot have both.
+    The kind is the name up to its first slash. The rest is one segment of the key, so no key is a folder of another
+    key: some stores cannot have both.
     """
 
     kind: str
@@ -131,7 +131,7 @@ class StreamKeys(NamedTuple):
 
     @property
     def name(self) -> str | None:
-        """The name of the stream; None where it is so long that only its head tells it."""
+        """The name of the stream; None for a name so long that only its head holds it."""
         if _OF_A_LONG_NAME in self.rest:
             return None
         rest = "" if self.rest == _EMPTY else decode(self.rest)
@@ -152,7 +152,7 @@ def keys_of(name: str) -> StreamKeys:
 
 
 def keys_at(key: str) -> StreamKeys | None:
-    """Return the place whose head or data a key is; None for one that Stowfast would not write."""
+    """Return the keys of the stream of a head or data key; None for a key that Stowfast would not write."""
     _, _, path = key.partition("/")
     kind, _, rest = path.partition("/")
     place = StreamKeys(kind, rest.partition("/")[0])
@@ -164,29 +164,29 @@ def keys_at(key: str) -> StreamKeys | None:
 
 
 class Prefix(NamedTuple):
-    """Where to look for the streams whose names begin so: the keys of a folder that begin with `head`."""
+    """The keys of the streams with a common name prefix: those in a folder that begin with `head`."""
 
     folder: str
     head: str
     whole_kind: bool
-    """The folder is that of one kind, in which keys are in the order of names."""
+    """The folder holds one kind, so its keys are in the order of names."""
 
     @property
     def before(self) -> str | None:
-        """A key behind which all that begin so are listed, and little else; None for all of the folder."""
+        """The key after which a listing of this prefix begins; None: the whole folder."""
         if self.head == self.folder:
             return None
         sooner = _ALPHABET.index(self.head[-1]) - 1
         return f"{self.head[:-1]}{_ALPHABET[sooner]}{_LAST}" if sooner >= 0 else self.head[:-1]
 
     def may_hold(self, place: StreamKeys) -> bool:
-        """Say whether a stream at this place may be one of them. Only its name says that it is."""
+        """Return True if a stream with these keys may have the prefix. Only its name proves it."""
         told, long, _ = place.head.partition(_OF_A_LONG_NAME)
         return told.startswith(self.head) or (bool(long) and self.head.startswith(told))
 
 
 def prefix_of(text: str) -> Prefix:
-    """Return where to look for the streams whose names begin with `text`."""
+    """Return the keys of the streams whose names begin with `text`."""
     if "/" not in text:
         return Prefix(HEADS, HEADS, False)
     kind, rest = _split(text)

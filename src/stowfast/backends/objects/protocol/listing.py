@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["heads", "listing"]
 
 _START: Final = 2**14
-"""Bytes of a head that are asked for where only the header is wanted: nearly always enough."""
+"""Bytes to request from a head for its header alone: nearly always enough."""
 
 _TOGETHER: Final = 64
 
@@ -30,7 +30,7 @@ _TOGETHER: Final = 64
 def heads(
     names: Sequence[str], known: Mapping[str, State], world: Environment
 ) -> Steps[tuple[list[Head | None], list[State]]]:
-    """Read the heads of streams, side by side, and return what was read whole beside them, to be known next time."""
+    """Read the heads of streams in parallel, and return the whole ones beside them, for the cache."""
     found: list[Head | None] = []
     whole: list[State] = []
     stop = None if len(names) == 1 else _START
@@ -62,7 +62,7 @@ def _header(name: str | None, start: Object, key: str) -> Steps[State | None]:
 
 
 class _Candidate(NamedTuple):
-    """A key of a listing that may be one of those asked for."""
+    """A listed key that may match."""
 
     name: str
     item: Item
@@ -73,7 +73,7 @@ class _Candidate(NamedTuple):
 
 
 class _Search(NamedTuple):
-    """A query, its parsed cursor, and the index that answers it where there is one."""
+    """A query, its parsed cursor, and the index for it, if any."""
 
     query: Query
     last: Listed | None
@@ -82,12 +82,11 @@ class _Search(NamedTuple):
 
 
 def listing(query: Query, last: Listed | None, world: Environment) -> Steps[Listing]:
-    """List streams, a page at a time.
+    """List streams, one page at a time.
 
-    Only where streams expire, are asked for by labels or with their heads, or have names too long for a key, more than
-    their keys is needed: that is in a directory, or else in their heads.
-    Keys are in the order of names, so a page by name reads no more of the listing than it shows; one by recency reads
-    it to its end, a request for each thousand.
+    Keys alone are enough, except for streams that expire, queries by labels or with heads, and names too long for a
+    key: these need the index, or else the heads. Keys are in the order of names, so a page by name reads only its part
+    of the listing; a page by recency reads the whole listing, with a request for each thousand keys.
     """
     folder = prefix_of(query.prefix)
     directory = None
@@ -115,7 +114,7 @@ def listing(query: Query, last: Listed | None, world: Environment) -> Steps[List
 
 
 def _in_order(search: _Search, folder: Prefix) -> Steps[list[Listed] | None]:
-    """List from where the page begins on. None: there are names in it that do not lie where they belong."""
+    """List from the start of the page. None: some names are not in the order of their keys."""
     after = folder.before
     if search.last is not None:
         place = keys_of(search.last.name)
@@ -137,7 +136,7 @@ def _in_order(search: _Search, folder: Prefix) -> Steps[list[Listed] | None]:
 
 
 def _candidates(query: Query, folder: Prefix, items: Sequence[Item]) -> Steps[list[_Candidate]]:
-    """Return those of the keys whose names begin as asked. Names that keys do not tell are read from their heads."""
+    """Return the keys whose names have the prefix. Names too long for a key are read from their heads."""
     found: list[_Candidate] = []
     long: list[Item] = []
     for item in items:
@@ -159,7 +158,7 @@ def _candidates(query: Query, folder: Prefix, items: Sequence[Item]) -> Steps[li
 
 
 def _shown(search: _Search, found: Sequence[_Candidate], enough: int) -> Steps[list[Listed]]:
-    """Return those of the candidates that live and have the labels, in their order, until there are enough."""
+    """Return the unexpired candidates with the labels, in order, until there are enough."""
     query, page = search.query, list[Listed]()
     rest = list(found)
     while rest and len(page) < enough:

@@ -1,4 +1,4 @@
-"""Reading what a head refers to: the head itself, segments and their parts."""
+"""Loading: the head of a stream, its segments, and parts of them."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ __all__ = [
 R = TypeVar("R")
 
 WHOLE: Final = 2**20
-"""Bytes up to which a segment is fetched whole, because another request would cost more than the bytes."""
+"""Bytes up to which a segment is fetched whole, since another request would cost more."""
 
 
 class VanishedError(Exception):
-    """Something that a head refers to is not there: another head was written since, or the store is damaged."""
+    """An object that a head refers to is missing: a newer head was written, or the store is damaged."""
 
 
 def read_head(name: str, known: State | None = None) -> Steps[State]:
-    """Read the head of a stream. What is known already costs a 304.
+    """Read the head of a stream. An unchanged cached head costs a 304.
 
     Raises:
-        DamagedError: its bytes are wrong, or it is older than what is known: the store has lost a write.
+        DamagedError: its bytes are wrong, or it is older than the cached head: the store has lost a write.
     """
     token = known.token if known is not None else None
     found = yield Get(keys_of(name).head, unless=token)
@@ -75,16 +75,16 @@ def read_head(name: str, known: State | None = None) -> Steps[State]:
 
 
 def unexpired(state: State, now: int) -> Head | None:
-    """Return the head as a caller may have it: not expired, and a copy of what could be changed."""
+    """Return the head for a caller: None if expired, with copies of its mutable parts."""
     head = living(state.head, now)
     return head and head._replace(labels=dict(head.labels))
 
 
 def reread_head(before: State, cause: VanishedError) -> Steps[State]:
-    """Read the head that was written since something of the one before had vanished.
+    """Read the newer head after an object of the earlier head was missing.
 
     Raises:
-        DamagedError: there is no newer one, so that nobody can have removed it.
+        DamagedError: there is no newer head, so no process can have removed the object.
     """
     state = yield from read_head(before.name, before)
     if state.id == before.id:
@@ -93,7 +93,7 @@ def reread_head(before: State, cause: VanishedError) -> Steps[State]:
 
 
 def missing(name: str, cause: VanishedError) -> DamagedError:
-    """Return the error for what is gone though the newest head refers to it."""
+    """Return the error for a missing object that the newest head refers to."""
     error = DamagedError(f"{name!r} refers to {cause}, which is not there")
     error.__cause__ = cause
     return error
@@ -105,15 +105,15 @@ def frames(state: State, refs: Sequence[SegmentRef]) -> Steps[list[list[Frame]]]
 
 
 def segments(state: State, refs: Sequence[SegmentRef]) -> Steps[list[tuple[Footer, bytes]]]:
-    """Fetch whole segments, side by side, as they are, and hold each block against its checksum.
+    """Fetch whole segments in parallel, and check each block against its checksum.
 
-    What is merged without a look would keep for ever what went wrong on the way.
+    An unchecked block would carry a transfer error into the merged segment for ever.
     """
     return (yield from _read([(_whole(state, ref), _checked, ref) for ref in refs], state.name))
 
 
 def footers(state: State, refs: Sequence[SegmentRef]) -> Steps[list[Footer]]:
-    """Fetch the footers of segments, side by side; small segments whole, as that is what will be asked for next."""
+    """Fetch the footers of segments in parallel; small segments whole, since their blocks are needed next."""
     wanted = [
         (_whole(state, ref), parse_segment, ref)
         if ref.size <= WHOLE
@@ -183,7 +183,7 @@ def _unpacked(name: str, within: Sequence[Block], part: bytes, start: int) -> li
 
 
 def linked(state: State) -> Steps[set[str]]:
-    """Return the blobs that living entries refer to."""
+    """Return the blobs of the stored entries."""
     blobs = {blob for frame in state.tail for blob in frame.blobs}
     for footer in (yield from footers(state, [ref for ref in state.segments if ref.blobs])):
         blobs.update(link.blob for link in footer.links)
@@ -191,7 +191,7 @@ def linked(state: State) -> Steps[set[str]]:
 
 
 def frame_at(state: State, position: int) -> Steps[Frame | None]:
-    """Return the frame that holds the entry at a position; None where that was removed."""
+    """Return the frame of the entry at a position; None if the entry was removed."""
     refs = [ref for ref in state.segments if ref.first <= position < ref.next]
     sealed = yield from frames(state, refs)
     return next((frame for frame in chain(state.tail, *sealed) if frame.start <= position < frame.stop), None)
