@@ -35,7 +35,7 @@ class Cache:
     def __init__(self, perform: Callable[[Request], Any]) -> None:
         self._perform = perform
         self._kept: OrderedDict[Get, Object] = OrderedDict()
-        self._directories: dict[str, Object] = {}
+        self._indexes: dict[str, Object] = {}
         self._size = 0
         self._lock = threading.Lock()
 
@@ -48,17 +48,17 @@ class Cache:
         if isinstance(request, All):
             return self._all(request)
         if isinstance(request, Get) and request.key.startswith(INDEXES):
-            return self._directory(request)
+            return self._index(request)
         if not isinstance(request, Get) or not _is_segment(request):
             return self._perform(request)
         (found,) = self._all(All([request]))
         return found
 
-    def _directory(self, request: Get) -> Any:
-        known = self._directories.get(request.key)
+    def _index(self, request: Get) -> Any:
+        known = self._indexes.get(request.key)
         found = self._perform(request if known is None else request._replace(unless=known.token))
         if isinstance(found, Object):
-            self._directories[request.key] = found
+            self._indexes[request.key] = found
         return known if found is UNCHANGED else found
 
     def _all(self, request: All) -> list[Any]:

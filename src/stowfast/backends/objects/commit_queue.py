@@ -50,12 +50,12 @@ class CommitQueue:
         self.jobs: deque[_Job] = deque()
         self.waiting: list[Future[bool]] = []
         self.led = self.leading = False
-        self.upkeep = Maintenance(name, work, lambda: put_to_use(self))
+        self.maintenance = Maintenance(name, work, lambda: put_to_use(self))
         self.committed_at = self.seen_at = float("-inf")
 
     @property
     def idle(self) -> bool:
-        return not (self.jobs or self.waiting or self.led) and self.upkeep.idle
+        return not (self.jobs or self.waiting or self.led) and self.maintenance.idle
 
 
 class CommitQueues:
@@ -144,7 +144,7 @@ class CommitQueues:
             waiting = [news for line in lines for news in line.waiting]
         wake(waiting)
         for line in lines:
-            if line.upkeep.pending:
+            if line.maintenance.pending:
                 self._put_to_use(line)
 
     def _line(self, name: str) -> CommitQueue:
@@ -172,13 +172,13 @@ class CommitQueues:
             line.led = line.leading = True
         while True:
             self._keep_pace(line)
-            line.upkeep.wait_for_room(line.state)
+            line.maintenance.wait_for_room(line.state)
             with self._lock:
                 jobs = self._take(line)
-                if not jobs and not (self._closed and line.upkeep.pending):
+                if not jobs and not (self._closed and line.maintenance.pending):
                     line.led = line.leading = False
                     return
-                sealed, buried = line.upkeep.take()
+                sealed, buried = line.maintenance.take()
                 known = line.state
                 asked = {(line.name, blob) for job in jobs for blob in job.change.blobs} & self._written.keys()
                 written = {blob: self._written[name, blob] for name, blob in asked}
@@ -211,7 +211,7 @@ class CommitQueues:
         with self._lock:
             self._learn(line, done.state)
         self._answer(line, jobs, done.outcomes)
-        line.upkeep.follow(done)
+        line.maintenance.follow(done)
 
     def _answer(self, line: CommitQueue, jobs: Sequence[_Job], outcomes: Sequence[Receipt | StowfastError]) -> None:
         with self._lock:

@@ -180,4 +180,4 @@ class _Once:
         except StowfastError as error:
             _log.info("left to the next commit or to a sweep: %s", error)
         except Exception:  # noqa: BLE001 - nobody waits for it, and whoever commits must not be harmed
-            _log.exception("the upkeep of a stream failed")
+            _log.exception("the maintenance of a stream failed")

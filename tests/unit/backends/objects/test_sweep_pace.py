@@ -18,9 +18,9 @@ async def test_a_sweep_keeps_the_pace(server: FaultyS3) -> None:
         stays = server.fail(Fault.INTERNAL, operation="DELETE", times=None)
         await stores.messages.delete("c")
         await add(stores, 6)
-        upkeep = stores.backend._lines._line("messages/c").upkeep  # type: ignore[attr-defined]
+        maintenance = stores.backend._lines._line("messages/c").maintenance  # type: ignore[attr-defined]
         for _ in range(1_000):  # until nobody tries to delete them behind our back any more: that is left to the sweep
-            if upkeep.idle:
+            if maintenance.idle:
                 break
             await asyncio.sleep(0.01)
         stays.times = 0

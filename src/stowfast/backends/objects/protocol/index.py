@@ -1,15 +1,14 @@
-"""Directories: what the heads of one kind of streams say, in one object, so that a listing need not read each head.
+"""Indexes: one object with copies of the heads of one kind of streams, so that a listing need not read each head.
 
     "SFI" | u8 version | u32 CRC-32 of the rest | zlib stream of JSON
 
-A directory is a cache, shared by all processes. It can never be wrong: a listing tells the ETag of each head, and a
-line of a directory counts only for the head that had this ETag. So it costs writers nothing, and nobody has to keep it
-up to date: whoever lists reads the heads that are new to it, and adds them where they are many. One that is damaged or
-gone is made anew.
+An index is a cache, shared by all processes. It can never be wrong: a listing returns the ETag of each head, and an
+entry of the index counts only for the head with this ETag. So writers need not update it: a listing reads the heads
+that are new to the index, and adds them if they are many. A damaged or missing index is made anew.
 
-The one thing it must not do is to bring back what was deleted. So a sweep replaces it at its end, without the heads
-that are gone. A listing reads the directory before it lists, and adds to that very directory: if it has listed what is
-deleted by now, then a sweep has replaced the directory since, and nothing is added.
+An index must never bring back a deleted head. So a sweep replaces it at its end, without the deleted heads. A listing
+reads the index before the heads, and adds only to the index that it has read: if the listing saw a head that is deleted
+by now, a sweep has replaced the index since, and nothing is added.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from stowfast.backends.objects.protocol.requests import Environment, Item, Steps
     from stowfast.backends.objects.protocol.state import State
 
-__all__ = ["INDEXES", "Index", "Line", "entries_of", "index_key_of", "open_index", "tidy"]
+__all__ = ["INDEXES", "Index", "IndexEntry", "entries_of", "index_key_of", "open_index", "tidy"]
 
 INDEXES: Final = "i/"
 
@@ -53,7 +52,7 @@ _LARGEST: Final = 2**26
 _TRIES: Final = 10
 
 
-class Line(msgspec.Struct, array_like=True, frozen=True, gc=False):
+class IndexEntry(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One head of an index: its ETag, its header and its note."""
 
     key: str
@@ -61,14 +60,14 @@ class Line(msgspec.Struct, array_like=True, frozen=True, gc=False):
     header: bytes
 
 
-class _Lines(msgspec.Struct):
+class _StoredIndex(msgspec.Struct):
     made: str
-    """Unique to this directory: no two have the same ETag."""
-    lines: list[Line]
+    """A unique id, so that no two indexes have the same ETag."""
+    lines: list[IndexEntry]
 
 
 _encode: Final = msgspec.json.Encoder().encode
-_decoder: Final = msgspec.json.Decoder(_Lines)
+_decoder: Final = msgspec.json.Decoder(_StoredIndex)
 
 
 class Index:
@@ -93,7 +92,7 @@ class Index:
     def learn(self, item: Item, header: bytes) -> None:
         """Add a head that the listing read."""
         if item.e_tag is not None and len(header) <= _LONGEST:
-            self._lines[item.key] = Line(item.key, item.e_tag, header)
+            self._lines[item.key] = IndexEntry(item.key, item.e_tag, header)
             self._new += 1
 
     def keep(self, items: Iterable[Item], world: Environment) -> Steps[None]:
@@ -106,19 +105,19 @@ class Index:
         newest = sorted(items, key=lambda item: -item.modified)[:_MOST]
         known = [(item, self._lines[item.key]) for item in newest if item.key in self._lines]
         lines = [line for item, line in known if line.e_tag == item.e_tag]
-        body = zlib.compress(_encode(_Lines(world.new_id(), lines)))
+        body = zlib.compress(_encode(_StoredIndex(world.new_id(), lines)))
         written = _MAGIC + zlib.crc32(body).to_bytes(4, "little") + body
         token = yield Put(self._key, written, ABSENT if self._token is None else self._token)
         return token is not None
 
 
 def index_key_of(folder: str) -> str:
-    """Return the key of the directory of a folder of heads."""
+    """Return the key of the index of a folder of heads."""
     return INDEXES + folder.removeprefix(HEADS).rstrip("/")
 
 
 def open_index(folder: str) -> Steps[Index]:
-    """Read a directory. It has to be done before the folder is listed."""
+    """Read an index. Call it before the folder is listed."""
     key = index_key_of(folder)
     return Index(key, (yield Get(key)))
 
@@ -129,15 +128,15 @@ def tidy(folder: str, world: Environment) -> Steps[bool]:
     False: other processes replaced it each time; the next sweep does it.
     """
     for _ in range(_TRIES):
-        directory = yield from open_index(folder)
+        index = yield from open_index(folder)
         items = (yield List(folder)).items
-        if (yield from directory.replace(items, world)):
+        if (yield from index.replace(items, world)):
             return True
     return False
 
 
-def entries_of(body: bytes) -> list[Line]:
-    """Return the lines of a directory; none where it is damaged, or of another version."""
+def entries_of(body: bytes) -> list[IndexEntry]:
+    """Return the entries of an index; none if it is damaged or has another version."""
     packed = body[_START:]
     if body[:4] != _MAGIC or int.from_bytes(body[4:_START], "little") != zlib.crc32(packed):
         return []

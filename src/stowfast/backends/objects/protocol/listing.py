@@ -78,7 +78,7 @@ class _Search(NamedTuple):
     query: Query
     last: Listed | None
     world: Environment
-    directory: Index | None
+    heads_index: Index | None  # `index` is a method of every tuple
 
 
 def listing(query: Query, last: Listed | None, world: Environment) -> Steps[Listing]:
@@ -89,10 +89,10 @@ def listing(query: Query, last: Listed | None, world: Environment) -> Steps[List
     of the listing; a page by recency reads the whole listing, with a request for each thousand keys.
     """
     folder = prefix_of(query.prefix)
-    directory = None
+    index = None
     if (query.where or query.heads) and folder.folder != HEADS:
-        directory = yield from open_index(folder.folder)
-    search = _Search(query, last, world, directory)
+        index = yield from open_index(folder.folder)
+    search = _Search(query, last, world, index)
     page = None
     if query.order == "name" and folder.whole_kind:
         page = yield from _in_order(search, folder)
@@ -106,8 +106,8 @@ def listing(query: Query, last: Listed | None, world: Environment) -> Steps[List
             found.sort(key=lambda one: one.recency)
             found = [one for one in found if last is None or one.recency > (-last.updated_at, last.name)]
         page = yield from _shown(search, found, query.limit + 1)
-        if directory is not None:
-            yield from directory.keep(items, world)
+        if index is not None:
+            yield from index.keep(items, world)
     more = len(page) > query.limit
     page = page[: query.limit]
     return Listing(page, after_cursor(query.order, page[-1]) if page and more else None)
@@ -177,8 +177,8 @@ def _shown(search: _Search, found: Sequence[_Candidate], enough: int) -> Steps[l
 
 
 def _states(search: _Search, asked: Sequence[_Candidate]) -> Steps[dict[str, State]]:
-    directory = search.directory
-    known = {one.name: directory.find(one.name, one.item) for one in asked} if directory is not None else {}
+    index = search.heads_index
+    known = {one.name: index.find(one.name, one.item) for one in asked} if index is not None else {}
     states = {name: state for name, state in known.items() if state is not None}
     unknown = [one for one in asked if one.name not in states]
     starts = (yield All([Get(one.item.key, stop=_START) for one in unknown])) if unknown else []
@@ -186,6 +186,6 @@ def _states(search: _Search, asked: Sequence[_Candidate]) -> Steps[dict[str, Sta
         state = (yield from _header(one.name, start, one.item.key)) if start is not None else None
         if state is not None:
             states[one.name] = state
-            if directory is not None:
-                directory.learn(one.item, header_of(start.body))
+            if index is not None:
+                index.learn(one.item, header_of(start.body))
     return states
