@@ -33,7 +33,7 @@ def peers_python(lock: str = "bench-peers") -> Path:
     HOME.mkdir(exist_ok=True)
     (HOME / ".gitignore").write_text("*\n", encoding="utf-8")
     venv.create(home, clear=True, with_pip=True)
-    install = [python, "-m", "pip", "install", "--quiet", "--only-binary", ":all:", "--no-deps", "--require-hashes"]
-    subprocess.run([*install, "--requirement", requirements], check=True)
+    options = ("--quiet", "--only-binary", ":all:", "--no-deps", "--require-hashes", "--requirement", str(requirements))
+    subprocess.run([str(python), "-m", "pip", "install", *options], check=True)
     stamp.write_text(made_from, encoding="utf-8")
     return python

@@ -47,7 +47,7 @@ class Job(NamedTuple):
     kind: str = ""
     first: int = 0
     """How often the state was saved before."""
-    count: int = 0
+    count: int = 0  # type: ignore[assignment] # tuple.count, which nobody calls
     counted: bool = False
     """Whether the endpoint is the proxy's, which knows what was requested."""
 
