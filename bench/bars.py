@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from statistics import median
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.rounds import PEERS, RAW
 
@@ -55,17 +55,12 @@ def ratios(results: Results, workload: str, figure: str, ours: str, theirs: str)
     return [mine[figure] / other[figure] for mine, other in rounds if figure in mine and figure in other]
 
 
-NOT_A_CHOICE: Final = {"langgraph_floor"}
-"""What no user has: the least that a peer's driver could write. It stands in the tables, not in the bars."""
-
-
 def best_peer(results: Results, workload: str, figure: str, better: Callable[..., str]) -> str | None:
     """Name the peer with the best median over the rounds: one library, as a user picks one."""
     medians = {
         peer: spread.median
         for peer in PEERS
-        if peer not in NOT_A_CHOICE
-        and (spread := Spread.of(one[figure] for one in results[workload][peer] if figure in one))
+        if (spread := Spread.of(one[figure] for one in results[workload][peer] if figure in one))
     }
     return better(medians, key=lambda peer: medians[peer]) if medians else None
 

@@ -27,15 +27,14 @@ __all__ = ["CONTENDERS", "OURS", "PEERS", "RAW", "Contender", "Results", "measur
 
 RAW: Final = "raw"
 OURS: Final = ("stowfast_async", "stowfast_sync")
-PEERS: Final = ("openai_agents", "openai_agents_sqlalchemy", "langgraph", "langgraph_floor")
+PEERS: Final = ("openai_agents", "openai_agents_sqlalchemy", "langgraph")
 CONTENDERS: Final = {
     RAW: "sqlite3 by hand",
     "stowfast_async": "Stowfast, async",
     "stowfast_sync": "Stowfast, sync",
     "openai_agents": "OpenAI Agents, SQLite",
     "openai_agents_sqlalchemy": "OpenAI Agents, SQLAlchemy",
-    "langgraph": "LangGraph, list so far",
-    "langgraph_floor": "LangGraph, one message",
+    "langgraph": "LangGraph",
 }
 
 ONCE: Final = ("disk", "memory")

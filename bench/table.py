@@ -20,8 +20,8 @@ WIDTH = 110
 NOTES = """\
 Everybody waits for the disk with every message: WAL, synchronous=FULL. Concurrent appends to Stowfast may share a
 commit; none is answered before it. Figures are medians of the rounds; in brackets the lowest and the highest round.
-"By hand" compares within each round. "List so far" is LangGraph as its graphs use it: every checkpoint holds the
-whole conversation, so its append grows. "One message" is the least it could write. bench/README.md says more.
+"By hand" compares within each round. Each of LangGraph's checkpoints holds the whole conversation, so the time of an
+append grows with the conversation. See bench/README.md.
 """
 
 

@@ -35,15 +35,14 @@ CONTENDERS: Final = {
     "stowfast_sync": "Stowfast, sync",
     "obstore_new": "obstore, PUT a new key",
     "obstore_over": "obstore, PUT over a key",
-    "boto3_objects": "boto3, object a message",
-    "boto3_rewrite": "boto3, one object",
+    "boto3_objects": "boto3 by hand",
     "strands": "Strands",
     "langgraph": "LangGraph objectstorage",
 }
 BARRED: Final = ("stowfast_async", "stowfast_sync", *RAW)
 """Whom the bars compare at single PUTs, and in crowds."""
 
-PEERS: Final = ("boto3_objects", "boto3_rewrite", "strands", "langgraph")
+PEERS: Final = ("boto3_objects", "strands", "langgraph")
 
 BUDGET: Final = 0.25
 BUDGET_COUNTED: Final = 1.0
