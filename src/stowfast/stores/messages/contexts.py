@@ -5,21 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from stowfast.abc import Change, Query
-from stowfast.errors import ConflictError, InvalidError, NotFoundError
+from stowfast.errors import InvalidError, NotFoundError
 from stowfast.records import ContextInfo, ContextRef, Page
 from stowfast.stores.codec import check_counts, encode, from_time, stream_name, to_time
 from stowfast.stores.messages.head_note import ConversationNote
+from stowfast.stores.optimistic import Race
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from stowfast.abc import Backend
 
-__all__ = ["KIND", "MAX_ATTEMPTS", "Contexts"]
+__all__ = ["KIND", "Contexts"]
 
 KIND: Final = "messages"
-MAX_ATTEMPTS: Final = 1_000
-"""How often a change is tried against racing ones. Each lost turn is somebody else's progress."""
 
 
 class Contexts:
@@ -104,7 +103,8 @@ class Contexts:
         if not isinstance(metadata, dict):
             raise InvalidError(f"metadata must be a dict, not {type(metadata).__name__}")
         encode(metadata, "metadata")
-        for _ in range(MAX_ATTEMPTS):
+        race = Race(f"conversation {context_id!r}")
+        while True:
             head = (await self._backend.heads([stream]))[0]
             change = Change(
                 note=ConversationNote.read(head)._replace(metadata=metadata).write(),
@@ -112,12 +112,8 @@ class Contexts:
                 revision=head.revision if head else 0,
                 incarnation=head.incarnation if head else None,
             )
-            try:
-                await self._backend.commit(stream, change)
-            except ConflictError:
-                continue
-            return
-        raise ConflictError(f"{context_id!r}: others changed it {MAX_ATTEMPTS:,} times meanwhile, and nothing was set")
+            if await race.commit(self._backend, stream, change) is not None:
+                return
 
     async def set_expiry(self, context_id: str, expires_at: datetime | None) -> None:
         """Let a conversation end at a moment, or with None never. From then on it is gone for every reader.

@@ -9,8 +9,9 @@ from stowfast.errors import ConflictError, InvalidError, NotFoundError
 from stowfast.records import MessageEntry
 from stowfast.stores.codec import check_counts, check_integers, decode, decode_many, encode, stream_name, to_time
 from stowfast.stores.messages.compaction import keep_together, newest_that_fit, summarize
-from stowfast.stores.messages.contexts import KIND, MAX_ATTEMPTS, Contexts
+from stowfast.stores.messages.contexts import KIND, Contexts
 from stowfast.stores.messages.head_note import ConversationNote
+from stowfast.stores.optimistic import Race
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -209,7 +210,8 @@ class Messages(Contexts):
             UnavailableError: the message may be removed.
         """
         stream = stream_name(KIND, "context_id", context_id)
-        for _ in range(MAX_ATTEMPTS):
+        race = Race(f"conversation {context_id!r}")
+        while True:
             head, entries = await self._backend.read(stream, Window(limit=1, newest=True))
             if head is None or not entries:
                 return None
@@ -219,15 +221,9 @@ class Messages(Contexts):
                 revision=head.revision,
                 incarnation=head.incarnation,
             )
-            try:
-                await self._backend.commit(stream, change)
-            except ConflictError:
-                continue
-            message: Message = decode(entries[0].data, context_id)
-            return message
-        raise ConflictError(
-            f"{context_id!r}: others changed it {MAX_ATTEMPTS:,} times meanwhile, and nothing was popped"
-        )
+            if await race.commit(self._backend, stream, change) is not None:
+                message: Message = decode(entries[0].data, context_id)
+                return message
 
     async def fork(
         self, context_id: str, new_context_id: str, *, at: int | None = None, op_id: str | None = None
@@ -301,7 +297,8 @@ class Messages(Contexts):
             base, message = head.base, ConversationNote.read(head).summary
         else:
             return head.base
-        for _ in range(MAX_ATTEMPTS):
+        race = Race(f"conversation {context_id!r}")
+        while True:
             change = Change(
                 note=ConversationNote.read(head)._replace(summary=message).write(),
                 base=base,
@@ -309,18 +306,12 @@ class Messages(Contexts):
                 revision=head.revision,
                 incarnation=head.incarnation,
             )
-            try:
-                await self._backend.commit(stream, change)
-            except ConflictError:
-                read = head
-                head = (await self._backend.heads([stream]))[0]
-                if head is None or (head.incarnation, head.base) != (read.incarnation, read.base):
-                    raise ConflictError(f"{context_id!r} was deleted or compacted meanwhile: read it again") from None
-                continue
-            return base
-        raise ConflictError(
-            f"{context_id!r}: others changed it {MAX_ATTEMPTS:,} times meanwhile, and nothing was compacted"
-        )
+            if await race.commit(self._backend, stream, change) is not None:
+                return base
+            read = head
+            head = (await self._backend.heads([stream]))[0]
+            if head is None or (head.incarnation, head.base) != (read.incarnation, read.base):
+                raise ConflictError(f"{context_id!r} was deleted or compacted meanwhile: read it again")
 
 
 def _encode(message: Message) -> bytes:

@@ -8,6 +8,7 @@ from stowfast.abc import Change
 from stowfast.errors import ConflictError, InvalidError, NotFoundError, StowfastError
 from stowfast.records import Lease
 from stowfast.stores.codec import stream_name
+from stowfast.stores.optimistic import Race
 from stowfast.stores.tasks.cache import CachedTask, TaskCache
 from stowfast.stores.tasks.head_note import KIND, TaskNote, lease_of
 
@@ -16,10 +17,7 @@ if TYPE_CHECKING:
 
     from stowfast.abc import Backend, Head
 
-__all__ = ["MAX_ATTEMPTS", "Heads", "check_kind", "check_lease", "passed_on", "too_busy"]
-
-MAX_ATTEMPTS: Final = 1_000
-"""How often a change is tried against racing ones. Each lost turn is somebody else's progress."""
+__all__ = ["Heads", "check_kind", "check_lease", "passed_on"]
 
 R = TypeVar("R")
 
@@ -65,7 +63,8 @@ class Heads:
         known = self._memory.get(stream) or _UNKNOWN
         if seen is not None:
             known = CachedTask(seen, known.span)
-        for _ in range(MAX_ATTEMPTS):
+        race = Race(f"task {task_id!r}")
+        while True:
             fresh = known.head is None
             known = await self._seen(stream) if fresh else known
             head = known.head
@@ -85,22 +84,14 @@ class Heads:
                 continue
             expect = head.next if at_rest else None
             change = Change(note=note.write(), expect=expect, incarnation=head.incarnation, revision=head.revision)
-            try:
-                receipt = await self._backend.commit(stream, change)
-            except ConflictError:
-                known = _UNKNOWN
-                continue
-            self._memory.put(stream, known.after(stream, change, receipt, known.span))
-            return result
-        raise too_busy(task_id)
+            receipt = await race.commit(self._backend, stream, change)
+            if receipt is not None:
+                self._memory.put(stream, known.after(stream, change, receipt, known.span))
+                return result
+            known = _UNKNOWN
 
 
 _UNKNOWN: Final = CachedTask(None, None)
-
-
-def too_busy(task_id: str) -> ConflictError:
-    """Return the error after `MAX_ATTEMPTS` lost races."""
-    return ConflictError(f"task {task_id!r} was changed {MAX_ATTEMPTS:,} times meanwhile: try again")
 
 
 def check_kind(lease: object) -> None:

@@ -20,9 +20,10 @@ from stowfast.stores.codec import (
     stream_name,
     to_time,
 )
+from stowfast.stores.optimistic import Race
 from stowfast.stores.tasks.cache import CachedTask
 from stowfast.stores.tasks.head_note import KIND, TaskNote, id_of, lease_of
-from stowfast.stores.tasks.heads import MAX_ATTEMPTS, check_kind, too_busy
+from stowfast.stores.tasks.heads import check_kind
 from stowfast.stores.tasks.leases import LABELS, Leases
 from stowfast.stores.tasks.save import Save, keep_of
 from stowfast.stores.tasks.steps import StepRecords
@@ -130,12 +131,12 @@ class Tasks(Versions, Leases, StepRecords):
 
     async def _commit_save(self, stream: str, save: Save, known: CachedTask) -> tuple[Receipt, CachedTask | None]:
         """Commit a save, and return the cached task after it; None if the head must be read again."""
-        for turn in range(MAX_ATTEMPTS):
-            anyhow = turn >= _POLITE and save.asks_for_nothing
+        race = Race(f"task {save.state.task_id!r}")
+        while True:
+            anyhow = race.lost >= _POLITE and save.asks_for_nothing
             change, span = (save.change_of_any(), None) if anyhow else save.change(known)
-            try:
-                receipt = await self._backend.commit(stream, change)
-            except ConflictError:
+            receipt = await race.commit(self._backend, stream, change)
+            if receipt is None:
                 known = await self._newest(stream)
                 save.refuse(known)
                 continue
@@ -148,7 +149,6 @@ class Tasks(Versions, Leases, StepRecords):
                 gone = {key: one for key, one in TaskNote.read(known.head).encoded().items() if key not in left}
                 self._memory.covered(stream, gone)
             return receipt, after
-        raise too_busy(save.state.task_id)
 
     async def update(
         self,
@@ -175,7 +175,8 @@ class Tasks(Versions, Leases, StepRecords):
             InvalidError: JSON cannot store the new data. Nothing was stored.
             UnavailableError: it may be saved. Repeat the call with the same op_id.
         """
-        for _ in range(MAX_ATTEMPTS):
+        race = Race(f"task {task_id!r}")
+        while True:
             state = await self.load(task_id)
             if state is None:
                 raise NotFoundError(f"task {task_id!r} is not there: save it first")
@@ -195,7 +196,7 @@ class Tasks(Versions, Leases, StepRecords):
             except ConflictError as error:
                 if error.current is None:
                     raise
-        raise too_busy(task_id)
+                race.lose()
 
     async def rewind(self, task_id: str, version: int, *, op_id: str | None = None) -> TaskState:
         """Make an earlier version the newest again, as a new version. Nothing is lost: a second rewind undoes it.
@@ -259,17 +260,15 @@ class Tasks(Versions, Leases, StepRecords):
         """
         stream = stream_name(KIND, "task_id", task_id)
         moment = None if expires_at is None else from_time(expires_at, "expires_at")
-        for _ in range(MAX_ATTEMPTS):
+        race = Race(f"task {task_id!r}")
+        while True:
             (head,) = await self._backend.heads([stream])
             if head is None:
                 raise NotFoundError(f"task {task_id!r} is not there: save it first")
-            try:
-                await self._backend.commit(stream, Change(incarnation=head.incarnation, expires_at=moment))
-            except ConflictError:
-                continue
-            self._memory.forget(stream)
-            return
-        raise too_busy(task_id)
+            change = Change(incarnation=head.incarnation, expires_at=moment)
+            if await race.commit(self._backend, stream, change) is not None:
+                self._memory.forget(stream)
+                return
 
     async def delete(self, task_id: str) -> None:
         """Remove a task with all its versions. Nothing of it can be read again; deleting an unknown task is fine."""

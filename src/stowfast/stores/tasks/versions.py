@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from stowfast.abc import Change, Window
 from stowfast.deltas import Span, chain_of, parse, rebuild
-from stowfast.errors import ConflictError, DamagedError, InvalidError, NotFoundError, UnsupportedError
+from stowfast.errors import DamagedError, InvalidError, NotFoundError, UnsupportedError
 from stowfast.records import Retention, TaskState
 from stowfast.stores.codec import check_counts, check_integers, decode, from_duration, stream_name, to_time
+from stowfast.stores.optimistic import Race
 from stowfast.stores.tasks.cache import CachedTask
 from stowfast.stores.tasks.head_note import KIND, Keep, TaskNote, id_of, lease_of
-from stowfast.stores.tasks.heads import MAX_ATTEMPTS, Heads, too_busy
+from stowfast.stores.tasks.heads import Heads
 from stowfast.stores.tasks.leases import LABELS
 from stowfast.stores.tasks.save import keep_of, kept_by
 
@@ -47,7 +48,8 @@ class Versions(Heads):
         check_counts(limit=limit)
         check_integers(before=before)
         stop = None if before is None else max(before - 1, 0)
-        for _ in range(MAX_ATTEMPTS):
+        race = Race(f"task {task_id!r}")
+        while True:
             head, entries = await self._backend.read(stream, Window(start=0, stop=stop, limit=limit, newest=True))
             entries = await self._within_retention(head, entries)
             if head is None or not entries:
@@ -55,12 +57,12 @@ class Versions(Heads):
             stored = {one.position: parse(one.data, one.position, _where(head, one.position)) for one in entries}
             more = await self._below(head, entries[0].position, stored)
             if more is None:
+                race.lose()
                 continue
             texts: dict[int, bytes] = {}
             for one in entries:
                 texts[one.position] = rebuild(one.position, more, _where(head, one.position), texts)
             return [self._to_state(head, one, texts[one.position]) for one in reversed(entries)]
-        raise too_busy(task_id)
 
     async def diff(self, task_id: str, a: int, b: int) -> list[dict[str, Any]]:
         """Return the difference between the data of versions `a` and `b`, as a JSON Patch (RFC 6902).
@@ -103,7 +105,8 @@ class Versions(Heads):
         if older_than is not None:
             from_duration(older_than, "older_than")
         bounds = keep_of(Retention(keep, older_than))
-        for _ in range(MAX_ATTEMPTS):
+        race = Race(f"task {task_id!r}")
+        while True:
             (head,) = await self._backend.heads([stream])
             if head is None:
                 return 0
@@ -113,21 +116,20 @@ class Versions(Heads):
                 return 0
             now, entries = await self._backend.read(stream, Window(start=low, limit=1))
             if now is None or now.revision != head.revision or not entries:
+                race.lose()
                 continue
             floor = parse(entries[0].data, low, _where(head, low)).whole
             change = Change(incarnation=head.incarnation, revision=head.revision, base=low, drop_before=floor)
             try:
-                await self._backend.commit(stream, change)
-            except ConflictError:
-                continue
+                if await race.commit(self._backend, stream, change) is not None:
+                    return gone
             finally:
                 self._memory.forget(stream)
-            return gone
-        raise too_busy(task_id)
 
     async def _version(self, stream: str, position: int | None) -> TaskState | None:
         """Return the version at a position, or the newest."""
-        for _ in range(MAX_ATTEMPTS):
+        race = Race(_named(stream))
+        while True:
             if position is None:
                 head, entries = await self._backend.read(stream, Window(limit=1, newest=True))
             else:
@@ -138,7 +140,7 @@ class Versions(Heads):
             known = await self._known(stream, head, entries[0])
             if known is not None and known.span is not None:
                 return self._to_state(head, entries[0], known.span.text)
-        raise too_busy(stream.removeprefix(f"{KIND}/"))
+            race.lose()
 
     def _to_state(self, head: Head, entry: Entry, text: bytes) -> TaskState:
         """Return a version for the caller, and remember the steps that it shows."""
@@ -149,7 +151,8 @@ class Versions(Heads):
 
     async def _newest(self, stream: str) -> CachedTask:
         """Return the cached task for the next save. A damaged newest version does not block the save."""
-        for _ in range(MAX_ATTEMPTS):
+        race = Race(_named(stream))
+        while True:
             head, entries = await self._backend.read(stream, Window(limit=1, newest=True))
             if head is None or not entries:
                 return CachedTask(head, None)
@@ -159,7 +162,7 @@ class Versions(Heads):
                 return CachedTask(head, None)
             if known is not None:
                 return known
-        raise too_busy(stream.removeprefix(f"{KIND}/"))
+            race.lose()
 
     async def _known(self, stream: str, head: Head, entry: Entry) -> CachedTask | None:
         """Return a version with its bases; None if a base was removed meanwhile."""
@@ -224,6 +227,10 @@ class Versions(Heads):
             old = [one.position + 1 for one in entries if one.created_at < since]
             low = max(low, *old) if old else low
         return min(low, head.next - 1)
+
+
+def _named(stream: str) -> str:
+    return f"task {stream.removeprefix(f'{KIND}/')!r}"
 
 
 def _where(head: Head, position: int) -> str:

@@ -1,0 +1,56 @@
+"""Optimistic changes: read, decide, commit under a condition; after a racing change begin again with a new read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from stowfast.errors import ConflictError
+
+if TYPE_CHECKING:
+    from stowfast.abc import Backend, Change, Receipt
+
+__all__ = ["MAX_ATTEMPTS", "Race"]
+
+MAX_ATTEMPTS: Final = 1_000
+"""Attempts of one call. Each lost attempt is the success of another caller."""
+
+
+class Race:
+    """The attempts of one call against racing changes.
+
+        race = Race("task 'a'")
+        while True:
+            (head,) = await backend.heads([stream])
+            if await race.commit(backend, stream, change_of(head)) is not None:
+                return
+
+    Args:
+        name: the subject in the error.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.lost = 0
+        """Lost attempts so far."""
+
+    async def commit(self, backend: Backend, stream: str, change: Change) -> Receipt | None:
+        """Commit, and return the receipt; None after a racing change: read again.
+
+        Raises:
+            ConflictError: the last attempt was lost, too.
+        """
+        try:
+            return await backend.commit(stream, change)
+        except ConflictError:
+            self.lose()
+            return None
+
+    def lose(self) -> None:
+        """Count a lost attempt.
+
+        Raises:
+            ConflictError: it was the last one. Nothing was changed.
+        """
+        self.lost += 1
+        if self.lost == MAX_ATTEMPTS:
+            raise ConflictError(f"{self.name} was changed {MAX_ATTEMPTS:,} times meanwhile: try again")
