@@ -1,22 +1,26 @@
 """Deltas: every version of a text is stored as its difference from an earlier one. Bytes in, bytes out, no I/O.
 
-A version is stored whole, or as its difference from an earlier version, its base. A whole version begins a span. The
-span ends when its differences outgrow the whole version. The number of a version in its span, written with the digits
-0 to 7, decides its base: the lowest digit other than 0 becomes one less. So the base is mostly the version before, and
+A version is stored whole, or as its difference from an earlier version, its base. A whole version begins a span and has
+number 0 in it; a version has the number after the version it follows. The number, written with the digits 0 to 7,
+decides the base: the lowest digit other than 0 becomes one less. So the base is mostly the version before, and
 sometimes the version 8, 64 or 512 before. In a span of less than 512 versions, a version is at most 21 steps from a
 whole one, in any span at most 28, and a change is stored two or three times. A small text among large ones may cost a
-few steps more.
+few steps more. The span ends when its differences outgrow the whole version.
 
-    entry = 0x01 | MessagePack of [whole, base, size, crc, front, back, compressed, body, span, deltas, earlier]
-            | CRC-32 of all before, little-endian
+The caller stores the entries and names their positions: numbers that grow, with gaps or without. Several versions may
+follow the same version, so the versions may be a tree.
 
-`whole` and `base` are positions, and -1 in the first version of a span, which may be stored at any position. A version
-that is its own base is whole without beginning a span: small texts are. `size` and `crc`, a CRC-32, are those of the
-text. The text begins with `front` bytes of its base and ends with the last `back` bytes of it: most changes are in one
-place, so most bytes are joined without Zstandard. `body` is the middle part, plain or as a Zstandard frame; the prefix
-of the frame is the middle part of the base, with 32 KiB before and behind. `span` and `deltas` are the bytes of bodies
-in the first version of the span, and in the versions after it up to this one. `earlier`, in a whole version, holds the
-starts of earlier spans and the times of their last versions.
+    entry = 0x01 | MessagePack of [whole, base, number, size, crc, front, back, compressed, body, span, deltas, extra,
+            header] | CRC-32 of all before, little-endian
+
+`whole` is the position of the version that begins the span, `base` the position of the base. A base of -1 is the
+version itself: it is whole. If `whole` is -1, too, it begins a span; otherwise it is a small text. An entry therefore
+does not hold its own position. `size` and `crc`, a CRC-32, are those of the text. The text begins with `front` bytes of
+its base and ends with the last `back` bytes of it: most changes are in one place, so most bytes are joined without
+Zstandard. `body` is the middle part, plain or as a Zstandard frame; the prefix of the frame is the caller's `extra`
+bytes, and the middle part of the base with 32 KiB before and behind. `span` and `deltas` are the bytes of bodies in the
+first version of the span, and in the versions after it up to this one. `extra` is the number of the caller's bytes in
+the prefix. `header`, in a whole version, holds other bytes of the caller.
 
 Two checksums: the one of the text proves the right base, the one of the entry proves every number.
 
@@ -32,40 +36,43 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
-from stowfast.abc import MAX_ENTRY_BYTES
 from stowfast.errors import DamagedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Span", "Stored", "begin", "chain_of", "follow", "parse", "rebuild"]
+__all__ = ["MAX_TEXT_BYTES", "Delta", "DeltaChain", "begin", "chain_of", "decode", "encode", "follow", "rebuild"]
+
+MAX_TEXT_BYTES: Final = 64 * 2**20
+"""The largest text: an entry that claims more is damaged."""
 
 _RADIX: Final = 8
-_LONGEST: Final = _RADIX**4
+_MAX_SPAN: Final = _RADIX**4
 """Versions of a span."""
-_DENSE: Final = 256
-"""A text below so many bytes is stored whole and as it is: a difference would be no smaller."""
-_EARLIER: Final = 16
-"""Number of earlier spans in a whole version: retention drops whole spans."""
-_SHORT: Final = 2**15
+_MIN_DELTA_BYTES: Final = 256
+"""A smaller text is stored whole and as it is: a difference would be no smaller."""
+_FREE_DELTA_BYTES: Final = 2**15
 """Bytes of differences below which a new whole version saves nothing on a read."""
 _LEVEL: Final = 3
-_MATCH: Final = 6
-"""Bytes of the shortest match: shorter ones, found by chance in random data, cost more than they save."""
-_WINDOW: Final = 27
+_MIN_MATCH_BYTES: Final = 6
+"""Shorter matches, found by chance in random data, cost more than they save."""
+_MAX_WINDOW_LOG: Final = 27
 """Zstandard's window, as a power of two: a text and its base, each of the largest size."""
-_AROUND: Final = 2**15
-_STEP: Final = 2**16
+_MIN_PREFIX_BYTES: Final = 8
+"""Zstandard takes no shorter prefix."""
+_AROUND_BYTES: Final = 2**15
+_STEP_BYTES: Final = 2**16
 _TAG: Final = b"\x01"
-_CRC: Final = 4
+_CRC_BYTES: Final = 4
 _ITSELF: Final = -1
 
 
-class Stored(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One version as it is stored."""
+class Delta(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One version as it is stored; the module's docstring describes the fields."""
 
     whole: int
     base: int
+    number: int
     size: int
     crc: int
     front: int
@@ -74,200 +81,235 @@ class Stored(msgspec.Struct, frozen=True, array_like=True, gc=False):
     body: bytes
     span: int
     deltas: int
-    earlier: list[tuple[int, int]] = []
+    extra: int = 0
+    header: bytes = b""
+
+    def at(self, position: int) -> Delta:
+        """Return the delta with its own position in place of -1."""
+        if self.base != _ITSELF:
+            return self
+        return msgspec.structs.replace(self, base=position, whole=position if self.whole == _ITSELF else self.whole)
 
 
-class Span(NamedTuple):
-    """The newest version and its chain of bases: the input of the next delta."""
+class DeltaChain(NamedTuple):
+    """A version with its chain of bases: the input of a delta that follows it."""
 
     position: int
     text: bytes
-    """Of the newest version."""
-    chain: tuple[tuple[int, Stored], ...]
-    """From the newest version down to a whole one, each the base of the one before: a few dozen at most."""
+    links: tuple[tuple[int, Delta], ...]
+    """Positions and deltas, from this version down to a whole one, each the base of the one before: a few dozen."""
+
+    @classmethod
+    def stored(cls, position: int, text: bytes, delta: Delta, before: DeltaChain | None = None) -> DeltaChain:
+        """Return the version that was stored at a position, made by `begin`, or by `follow` of the version before."""
+        links: tuple[tuple[int, Delta], ...] = ((position, delta.at(position)),)
+        if delta.base != _ITSELF and before is not None:
+            links += tuple(link for link in before.links if link[0] <= delta.base)
+        return cls(position, text, links)
 
     @property
-    def earlier(self) -> list[tuple[int, int]]:
-        """Where each span before this one began, and when its last version was saved. Old neighbours count as one."""
-        return self.chain[-1][1].earlier
+    def delta(self) -> Delta:
+        """This version, as stored."""
+        return self.links[0][1]
 
     @property
-    def newest(self) -> Stored:
-        """The newest version, as stored."""
-        return self.chain[0][1]
+    def header(self) -> bytes:
+        """The caller's bytes in the whole version of the chain."""
+        return self.links[-1][1].header
 
     @property
     def memory(self) -> int:
         """Approximate bytes in memory."""
-        return len(self.text) + sum(len(one.body) for _, one in self.chain)
+        return len(self.text) + sum(len(delta.body) for _, delta in self.links)
 
 
-def begin(position: int, text: bytes, before: Span | None, now: int) -> tuple[bytes, Span]:
-    """Store a text as a whole version: return its entry, and the span it begins."""
-    earlier = [] if before is None else _thinned([*before.earlier, (before.newest.whole, now)])
-    packed = _compress(text, b"") if len(text) >= _DENSE else text
-    compressed = len(packed) < len(text)
-    body = packed if compressed else text
-    one = Stored(position, position, len(text), zlib.crc32(text), 0, 0, compressed, body, len(body), 0, earlier)
-    entry = _write(msgspec.structs.replace(one, whole=_ITSELF, base=_ITSELF))
-    return entry, Span(position, text, ((position, one),))
+def begin(text: bytes, *, header: bytes = b"", extra: bytes = b"") -> Delta:
+    """Return a text as a whole version, which begins a span.
+
+    Args:
+        text: at most 64 MiB.
+        header: bytes stored with the version, such as facts about earlier spans.
+        extra: bytes that the text resembles. `rebuild` needs the same bytes again.
+    """
+    body, compressed = _packed(text, extra) if len(text) >= _MIN_DELTA_BYTES else (text, False)
+    used = len(extra) if compressed else 0
+    return Delta(_ITSELF, _ITSELF, 0, len(text), zlib.crc32(text), 0, 0, compressed, body, len(body), 0, used, header)
 
 
-def follow(span: Span, text: bytes, now: int) -> tuple[bytes, Span]:
-    """Store a text as the version after the newest of a span: return its entry, and its span.
+def follow(version: DeltaChain, text: bytes, *, extra: bytes = b"") -> Delta | None:
+    """Return a text as the version after another one; None if it should begin a span, as the span before is at its end.
+
+    Args:
+        version: the version before, stored and with its chain.
+        text: at most 64 MiB.
+        extra: bytes that the new part of the text resembles. `rebuild` needs the same bytes again.
 
     Raises:
         DamagedError: a base does not decode.
     """
-    position, whole = span.position + 1, span.newest.whole
-    number, digit = position - whole, 1
-    while number % (digit * _RADIX) == 0 and digit < _LONGEST:
-        digit *= _RADIX
-    if number >= _LONGEST:
-        return begin(position, text, span, now)
-    base, body, earlier = position, text, span.earlier
-    front, back, compressed = 0, 0, False
-    chain: tuple[tuple[int, Stored], ...] = ()
-    if len(text) >= _DENSE:
-        known = {at for at, _ in span.chain}
-        base = position - digit if position - digit in known else span.position
-        chain = tuple(link for link in span.chain if link[0] <= base)
-        before = span.text if base == span.position else rebuild(base, dict(chain), f"version {base + 1}")
-        front = _alike(before, text, min(len(before), len(text)))
-        back = _alike(before, text, min(len(before), len(text)) - front, at_end=True)
-        body, earlier = text[front : len(text) - back], []
-        packed = _compress(body, _around(before, front, back))
-        compressed = len(packed) < len(body)
-        body = packed if compressed else body
-    size, deltas = span.newest.span, span.newest.deltas + len(body)
-    if deltas > max(size, _SHORT):  # so a load reads at most twice what it needs
-        return begin(position, text, span, now)
-    one = Stored(whole, base, len(text), zlib.crc32(text), front, back, compressed, body, size, deltas, earlier)
-    return _write(one), Span(position, text, ((position, one), *chain))
+    before = version.delta
+    number, step = before.number + 1, 1
+    if number >= _MAX_SPAN:
+        return None
+    while number % (step * _RADIX) == 0:
+        step *= _RADIX
+    base, front, back, header = _ITSELF, 0, 0, b""
+    if len(text) < _MIN_DELTA_BYTES:
+        body, compressed, header = text, False, version.header
+    else:
+        # After a small text the chain is cut short: the version before is the base then.
+        numbered = {delta.number: position for position, delta in version.links}
+        base = numbered.get(number - step, version.position)
+        old = _text_at(base, version)
+        front = _common(old, text, min(len(old), len(text)))
+        back = _common(old, text, min(len(old), len(text)) - front, at_end=True)
+        body, compressed = _packed(text[front : len(text) - back], extra + _around(old, front, back))
+    deltas, used = before.deltas + len(body), len(extra) if compressed else 0
+    if deltas > max(before.span, _FREE_DELTA_BYTES):  # so a load reads at most twice the bytes that it needs
+        return None
+    sizes = (number, len(text), zlib.crc32(text), front, back)
+    return Delta(before.whole, base, *sizes, compressed, body, before.span, deltas, used, header)
 
 
-def _write(one: Stored) -> bytes:
-    entry = _TAG + _encode(one)
-    return entry + zlib.crc32(entry).to_bytes(_CRC, "little")
+def encode(delta: Delta) -> bytes:
+    """Return the entry of a version: about 30 bytes more than its body."""
+    entry = _TAG + _pack(delta)
+    return entry + zlib.crc32(entry).to_bytes(_CRC_BYTES, "little")
 
 
-def parse(data: bytes, position: int, where: str) -> Stored:
-    """Read an entry.
+def decode(entry: bytes, position: int, where: str) -> Delta:
+    """Return the version in an entry that was stored at a position.
+
+    Args:
+        entry: as stored.
+        position: of the entry.
+        where: the version in words, for errors.
 
     Raises:
-        DamagedError: it is not one.
+        DamagedError: the entry is no version, does not match its checksum, or contradicts itself.
     """
-    view = memoryview(data)
+    view = memoryview(entry)
     try:
-        if data[:1] != _TAG or zlib.crc32(view[:-_CRC]) != int.from_bytes(view[-_CRC:], "little"):
-            raise DamagedError(f"{where}: this is not a task state, or it does not match its checksum")
-        found = _decoder.decode(view[1:-_CRC])
+        if entry[:1] != _TAG or zlib.crc32(view[:-_CRC_BYTES]) != int.from_bytes(view[-_CRC_BYTES:], "little"):
+            raise DamagedError(f"{where}: the entry is no version of a text, or does not match its checksum")
+        delta = _unpack(view[1:-_CRC_BYTES])
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise DamagedError(f"{where}: this is not a task state") from error
-    if found.whole == found.base == _ITSELF:
-        found = msgspec.structs.replace(found, whole=position, base=position)
-    elif not (0 <= found.whole < position and found.whole <= found.base <= position):
-        raise DamagedError(f"{where}: it contradicts itself")
-    kept = min(found.front, found.back, found.size - found.front - found.back)
-    if not (0 <= found.size <= MAX_ENTRY_BYTES and kept >= 0):
-        raise DamagedError(f"{where}: it contradicts itself")
-    return found
+        raise DamagedError(f"{where}: the entry is no version of a text") from error
+    delta = delta.at(position)
+    begins = delta.whole == delta.base == position and delta.number == 0
+    follows = 0 <= delta.whole <= delta.base <= position and 0 < delta.number < _MAX_SPAN and delta.whole < position
+    kept = min(delta.front, delta.back, delta.size - delta.front - delta.back)
+    if not (begins or follows) or not 0 <= delta.size <= MAX_TEXT_BYTES or kept < 0 or delta.extra < 0:
+        raise DamagedError(f"{where}: the entry contradicts itself")
+    return delta
 
 
-def _thinned(earlier: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Merge two neighbours in the older half when there are too many: old versions need not go at once."""
-    if len(earlier) <= _EARLIER:
-        return earlier
-    half = _EARLIER // 2
-    pairs = zip(earlier[:half:2], earlier[1:half:2], strict=True)
-    return [*((began, ended) for (began, _), (_, ended) in pairs), *earlier[half:]]
-
-
-def chain_of(position: int, stored: Mapping[int, Stored], where: str) -> tuple[tuple[int, Stored], ...]:
+def chain_of(position: int, deltas: Mapping[int, Delta], where: str) -> tuple[tuple[int, Delta], ...]:
     """Return a version and its bases, down to the whole one.
 
     Raises:
-        DamagedError: one of them is missing.
+        DamagedError: a base is missing, or is no earlier version of the span.
     """
-    chain = []
+    chain: list[tuple[int, Delta]] = []
     while True:
-        one = stored.get(position)
-        if one is None:
-            raise DamagedError(f"{where}: version {position + 1}, from which it is made, is missing")
-        chain.append((position, one))
-        if one.base == position:
+        delta = deltas.get(position)
+        if delta is None:
+            raise DamagedError(f"{where}: a base, the entry at position {position}, is missing")
+        if chain and delta.number >= chain[-1][1].number:
+            raise DamagedError(f"{where}: its base is no earlier version")
+        chain.append((position, delta))
+        if delta.base == position:
             return tuple(chain)
-        position = one.base
+        position = delta.base
 
 
-def rebuild(position: int, stored: Mapping[int, Stored], where: str, texts: Mapping[int, bytes] | None = None) -> bytes:
+def rebuild(
+    position: int,
+    deltas: Mapping[int, Delta],
+    where: str,
+    *,
+    texts: Mapping[int, bytes] | None = None,
+    extras: Mapping[int, bytes] | None = None,
+) -> bytes:
     """Return the text of a version.
 
     Args:
-        texts: decoded texts by their positions.
+        position: of the version.
+        deltas: the version and all its bases, by their positions.
+        where: the version in words, for errors.
+        texts: known texts by their positions.
+        extras: the extra bytes with which versions were made, by their positions.
 
     Raises:
-        DamagedError: a needed entry is missing or does not match.
+        DamagedError: a needed entry is missing or does not match. A text is never wrong.
     """
     steps, text = [], b""
-    for base, one in chain_of(position, stored, where):
+    for base, delta in chain_of(position, deltas, where):
         if texts is not None and base in texts:
             text = texts[base]
             break
-        steps.append(one)
-    for one in reversed(steps):
-        text = _expand(one, text, where)
-    if zlib.crc32(text) != stored[position].crc:
-        raise DamagedError(f"{where}: it does not match its checksum, or what it is made from")
+        steps.append((base, delta))
+    for base, delta in reversed(steps):
+        extra = extras.get(base, b"") if extras is not None and delta.extra else b""
+        text = _expand(delta, text, extra, where)
+    if zlib.crc32(text) != deltas[position].crc or len(text) != deltas[position].size:
+        raise DamagedError(f"{where}: it does not match its checksum, or it has another base")
     return text
 
 
-def _compress(text: bytes, prefix: bytes) -> bytes:
+def _text_at(base: int, version: DeltaChain) -> bytes:
+    if base == version.position:
+        return version.text
+    return rebuild(base, dict(version.links), f"the version at position {base}")
+
+
+def _packed(text: bytes, prefix: bytes) -> tuple[bytes, bool]:
+    """Return the shorter of a text and its Zstandard frame, and whether it is the frame."""
     zstd = _zstd()
     option = zstd.CompressionParameter
     options = {
         option.compression_level: _LEVEL,
-        option.min_match: _MATCH,
-        option.window_log: min(max((len(text) + len(prefix)).bit_length(), 10), _WINDOW),
-        # Finds what moved, and all of a large base; below that the level's own tables do.
+        option.min_match: _MIN_MATCH_BYTES,
+        option.window_log: min(max((len(text) + len(prefix)).bit_length(), 10), _MAX_WINDOW_LOG),
+        # Finds moved parts, and all of a large base; for a small base the level's own tables do.
         option.enable_long_distance_matching: int(len(prefix) > 2**14),
     }
-    base = zstd.ZstdDict(prefix, is_raw=True).as_prefix if len(prefix) >= _PREFIX else None
-    packed: bytes = zstd.compress(text, options=options, zstd_dict=base)
-    return packed
+    frame: bytes = zstd.compress(text, options=options, zstd_dict=_prefix(zstd, prefix))
+    return (frame, True) if len(frame) < len(text) else (text, False)
 
 
-def _alike(one: bytes, other: bytes, most: int, *, at_end: bool = False) -> int:
-    """Return how many bytes, up to `most`, two texts have in common where they begin, or where they end."""
-    alike, step = 0, _STEP
+def _common(old: bytes, new: bytes, most: int, *, at_end: bool = False) -> int:
+    """Return how many bytes, up to `most`, two texts have in common at their beginning, or at their end."""
+    common, step = 0, _STEP_BYTES
     while step:
-        while alike + step <= most:
-            here, there = (len(one) - alike - step, len(other) - alike - step) if at_end else (alike, alike)
-            if one[here : here + step] != other[there : there + step]:
+        while common + step <= most:
+            here, there = (len(old) - common - step, len(new) - common - step) if at_end else (common, common)
+            if old[here : here + step] != new[there : there + step]:
                 break
-            alike += step
+            common += step
         step //= 2
-    return alike
+    return common
 
 
 def _around(base: bytes, front: int, back: int) -> bytes:
     """Return the middle part of a base as the prefix for its successor, with the bytes before and behind."""
-    return base[max(front - _AROUND, 0) : len(base) - max(back - _AROUND, 0)]
+    return base[max(front - _AROUND_BYTES, 0) : len(base) - max(back - _AROUND_BYTES, 0)]
 
 
-def _expand(one: Stored, base: bytes, where: str) -> bytes:
-    if one.front + one.back > len(base):
+def _expand(delta: Delta, base: bytes, extra: bytes, where: str) -> bytes:
+    if delta.front + delta.back > len(base):
         raise DamagedError(f"{where}: it does not match its base")
-    middle, size = one.body, one.size - one.front - one.back
-    if one.compressed:
-        prefix = _around(base, one.front, one.back)
+    if delta.extra != len(extra):
+        raise DamagedError(f"{where}: it was made with {delta.extra:,} extra bytes, and {len(extra):,} are given")
+    middle, size = delta.body, delta.size - delta.front - delta.back
+    if delta.compressed:
         zstd = _zstd()
-        known = zstd.ZstdDict(prefix, is_raw=True).as_prefix if len(prefix) >= _PREFIX else None
-        options = {zstd.DecompressionParameter.window_log_max: _WINDOW}
+        prefix = _prefix(zstd, extra + _around(base, delta.front, delta.back))
+        options = {zstd.DecompressionParameter.window_log_max: _MAX_WINDOW_LOG}
         try:
-            # No more than it says is made of it, whatever it says inside.
-            decoder = zstd.ZstdDecompressor(zstd_dict=known, options=options)
-            middle = decoder.decompress(one.body, max_length=size)
+            # The size bounds the output: a hostile frame may claim any.
+            decoder = zstd.ZstdDecompressor(zstd_dict=prefix, options=options)
+            middle = decoder.decompress(delta.body, max_length=size)
         except zstd.ZstdError as error:
             raise DamagedError(f"{where}: it does not decode, or not with its base") from error
         if not decoder.eof or decoder.unused_data:
@@ -277,11 +319,15 @@ def _expand(one: Stored, base: bytes, where: str) -> bytes:
     if not base:
         return middle
     view = memoryview(base)
-    return b"".join((view[: one.front], middle, view[len(base) - one.back :]))
+    return b"".join((view[: delta.front], middle, view[len(base) - delta.back :]))
+
+
+def _prefix(zstd: Any, prefix: bytes) -> Any:
+    return zstd.ZstdDict(prefix, is_raw=True).as_prefix if len(prefix) >= _MIN_PREFIX_BYTES else None
 
 
 def _zstd() -> Any:
-    # Loaded with the first state, as it takes 5 ms that `import stowfast` need not.
+    # Loaded with the first text, as it takes 5 ms that `import stowfast` need not.
     if sys.version_info >= (3, 14):
         from compression import zstd
     else:
@@ -289,8 +335,5 @@ def _zstd() -> Any:
     return zstd
 
 
-_PREFIX: Final = 8
-"""Zstandard takes no shorter prefix."""
-
-_encode: Final = msgspec.msgpack.Encoder().encode
-_decoder: Final = msgspec.msgpack.Decoder(Stored)
+_pack: Final = msgspec.msgpack.Encoder().encode
+_unpack: Final = msgspec.msgpack.Decoder(Delta).decode

@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "blocking": "errors",
     "group_commit": "errors blocking",
     "wrappers": "errors abc",
-    "deltas": "errors abc",
+    "deltas": "errors",
     "stores": f"{BELOW} deltas",
     "backends": BELOW,
     "adapters": f"{BELOW} deltas",

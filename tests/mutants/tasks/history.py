@@ -58,7 +58,7 @@ class KeepsTheLast256(Alters):
 class KnowsItAlready(Tasks):
     async def _known(self, stream, head, entry):
         known = self._memory.get(stream)
-        return CachedTask(head, known.span) if known and known.span else await super()._known(stream, head, entry)
+        return CachedTask(head, known.chain) if known and known.chain else await super()._known(stream, head, entry)
 
 
 @breaks(changes.who_knows_a_task_sees_what_others_did)

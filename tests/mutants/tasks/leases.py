@@ -9,7 +9,7 @@ import msgspec
 
 from stowfast import ConflictError, InvalidError, NotFoundError, Page, Retention, Tasks, TaskState
 from stowfast.abc import Change, Listing, Window
-from stowfast.deltas import parse
+from stowfast.deltas import decode
 from stowfast.names import clock
 from stowfast.stores.codec import to_time
 from stowfast.stores.tasks.head_note import TaskNote
@@ -362,7 +362,7 @@ class ClearsTheNote(Alters):
 class TakesAnEndForDamage(Tasks):
     async def _below(self, head, position, stored):
         _, entries = await self._backend.read(head.name, Window(start=stored[position].whole, stop=position))
-        return stored | {one.position: parse(one.data, one.position, "here") for one in entries}
+        return stored | {one.position: decode(one.data, one.position, "here") for one in entries}
 
 
 @breaks(lists.children_are_listed_by_their_parent)

@@ -117,7 +117,7 @@ def saved(call: Call, entry: bytes, position: int, at: int, before: Mapping[int,
     """
     if entry[:1] != b"\x01" or zlib.crc32(entry[:-4]) != int.from_bytes(entry[-4:], "little"):
         raise Violation(f"{entry[:20]!r} is not a version")
-    _, base, size, crc, front, back, compressed, middle, *_ = msgspec.msgpack.decode(entry[1:-4])
+    _, base, _, size, crc, front, back, compressed, middle, *_ = msgspec.msgpack.decode(entry[1:-4])
     whole = base in {-1, position}
     if not whole and base not in before:
         raise Violation(f"a version is made from {base + 1}, which never was")

@@ -11,7 +11,6 @@ from unittest.mock import patch
 import msgspec
 
 from stowfast.abc import Change
-from stowfast.deltas import begin, follow
 from stowfast.stores.tasks import heads, versions
 from stowfast.stores.tasks import steps as ledger
 from stowfast.stores.tasks.cache import CachedTask
@@ -19,6 +18,7 @@ from stowfast.stores.tasks.head_note import Holder, TaskNote, lease_of
 from stowfast.stores.tasks.heads import Heads
 from stowfast.stores.tasks.leases import Leases
 from stowfast.stores.tasks.save import Save
+from stowfast.stores.tasks.spans import first_version, next_version
 from stowfast.stores.tasks.steps import StepRecords
 from stowfast.stores.tasks.versions import Versions
 from tests.simulator.tasks.run import simulate_tasks
@@ -45,8 +45,8 @@ def _saves(
     change = Save.change
 
     def changed(self: Save, known: CachedTask) -> Any:
-        made, span = change(broken(self, known), known)
-        return after(made, known) if after is not None else made, span
+        made, chain = change(broken(self, known), known)
+        return after(made, known) if after is not None else made, chain
 
     return patch.object(Save, "change", changed)
 
@@ -92,9 +92,9 @@ def _difference_from_what_is_known() -> Broken:
     """A difference is made from the version that is known, whether or not it is the one before."""
 
     def entry(self: Save, known: CachedTask) -> Any:
-        if known.head is None or known.span is None:
-            return begin(known.head.next if known.head is not None else 0, self.text, None, 0)
-        return follow(known.span._replace(position=known.head.next - 1), self.text, known.head.updated_at)
+        if known.head is None or known.chain is None:
+            return first_version(known.head.next if known.head is not None else 0, self.text)
+        return next_version(known.chain._replace(position=known.head.next - 1), self.text, known.head.updated_at)
 
     return patch.object(Save, "_entry", entry)
 
@@ -105,9 +105,9 @@ def _difference_from_what_is_known() -> Broken:
 def _save_drops_what_is_needed() -> Broken:
     """What is out of bounds is dropped, though versions within are made from it."""
 
-    def floor(self: Save, span: Any, head: Head, keep: Any) -> int | None:
+    def floor(self: Save, chain: Any, head: Head, keep: Any) -> int | None:
         bounds = self._keep(keep)
-        return None if bounds.versions is None else max(span.position + 1 - bounds.versions, 0)
+        return None if bounds.versions is None else max(chain.position + 1 - bounds.versions, 0)
 
     return patch.object(Save, "_floor", floor)
 
@@ -259,7 +259,7 @@ def _known_of_another_life() -> Broken:
         if before is not None and before.head is not None:
             of_this = before.head._replace(incarnation=head.incarnation, revision=0)
             self._memory.forget(stream)
-            self._memory.put(stream, CachedTask(of_this, before.span))
+            self._memory.put(stream, CachedTask(of_this, before.chain))
         return await find(self, stream, head, entry)
 
     return patch.object(Versions, "_known", found)

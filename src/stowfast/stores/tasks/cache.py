@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from stowfast.abc import Change, Head, Receipt
-    from stowfast.deltas import Span
+    from stowfast.deltas import DeltaChain
 
 __all__ = ["CachedTask", "TaskCache"]
 
@@ -31,10 +31,10 @@ class CachedTask(NamedTuple):
 
     head: Head | None
     """None: it is not there."""
-    span: Span | None
+    chain: DeltaChain | None
     """None: it was not read, or does not decode."""
 
-    def after(self, stream: str, change: Change, receipt: Receipt, span: Span | None) -> CachedTask:
+    def after(self, stream: str, change: Change, receipt: Receipt, chain: DeltaChain | None) -> CachedTask:
         """Return the cached task after a change of this head, assuming that no other process saved.
 
         Such a save leaves `revision` as it was; `receipt.first` tells the end of the stream before it.
@@ -46,7 +46,7 @@ class CachedTask(NamedTuple):
             effect = apply(stream, head, change, now=receipt.committed_at, incarnation=lambda: receipt.incarnation)
         except ConflictError:  # it ends before it was changed last, as a clock went back: what was done is done
             return CachedTask(None, None)
-        return CachedTask(effect.head, span)
+        return CachedTask(effect.head, chain)
 
 
 class TaskCache:
@@ -70,7 +70,7 @@ class TaskCache:
 
     def put(self, stream: str, known: CachedTask) -> None:
         """Know this of a task from now on, unless something later is known: answers may come in another order."""
-        size = _OVERHEAD + (known.span.memory if known.span is not None else 0)
+        size = _OVERHEAD + (known.chain.memory if known.chain is not None else 0)
         if known.head is not None:
             size += len(known.head.note) + sum(len(key) + len(value) for key, value in known.head.labels.items())
         with self._lock:

@@ -35,7 +35,7 @@ class Heads:
         known = self._memory.get(stream)
         same = known is not None and known.head is not None and head is not None
         same = same and known.head.incarnation == head.incarnation  # type: ignore[union-attr]
-        seen = CachedTask(head, known.span if same and known is not None else None)
+        seen = CachedTask(head, known.chain if same and known is not None else None)
         if head is not None:
             self._memory.put(stream, seen)
         return seen
@@ -62,7 +62,7 @@ class Heads:
         stream = stream_name(KIND, "task_id", task_id)
         known = self._memory.get(stream) or _UNKNOWN
         if seen is not None:
-            known = CachedTask(seen, known.span)
+            known = CachedTask(seen, known.chain)
         race = Race(f"task {task_id!r}")
         while True:
             fresh = known.head is None
@@ -86,7 +86,7 @@ class Heads:
             change = Change(note=note.write(), expect=expect, incarnation=head.incarnation, revision=head.revision)
             receipt = await race.commit(self._backend, stream, change)
             if receipt is not None:
-                self._memory.put(stream, known.after(stream, change, receipt, known.span))
+                self._memory.put(stream, known.after(stream, change, receipt, known.chain))
                 return result
             known = _UNKNOWN
 

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from stowfast.abc import KEEP, Change
-from stowfast.deltas import begin, follow
 from stowfast.errors import ConflictError, DamagedError, InvalidError
 from stowfast.records import Retention
 from stowfast.stores.codec import check_integers, from_duration
 from stowfast.stores.tasks.head_note import Keep, TaskNote
 from stowfast.stores.tasks.heads import passed_on
+from stowfast.stores.tasks.spans import earlier_spans, first_version, next_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from stowfast.abc import Head
-    from stowfast.deltas import Span
+    from stowfast.deltas import DeltaChain
     from stowfast.records import Lease, TaskState
     from stowfast.stores.tasks.cache import CachedTask
 
@@ -48,10 +48,10 @@ class Save(NamedTuple):
         """Return True if the save has no conditions."""
         return self.expect is None and self.lease is None and self.retention is None and not self.covers
 
-    def change(self, known: CachedTask) -> tuple[Change, Span]:
+    def change(self, known: CachedTask) -> tuple[Change, DeltaChain]:
         """Return the change that saves over exactly this head, and the cached task after it."""
         head, note = known.head, TaskNote.read(known.head)
-        entry, span = self._entry(known)
+        entry, chain = self._entry(known)
         # A step under a key that was covered and recorded anew meanwhile is another one.
         steps = {
             key: result
@@ -78,15 +78,15 @@ class Save(NamedTuple):
             labels=None if head is not None and head.labels == self.labels else self.labels,
             note=None if after == note else after.write(),
             expires_at=KEEP if head is not None and head.expires_at == self.expires_at else self.expires_at,
-            drop_before=self._floor(span, head, keep) if head is not None else None,
+            drop_before=self._floor(chain, head, keep) if head is not None else None,
             # Without a history each version takes the place of the last, and what is carried along is what is read.
             cold=self._keep(note.keep).versions != 1,
         )
-        return change, span
+        return change, chain
 
     def change_of_any(self) -> Change:
         """Return the change that saves unconditionally, as a whole version."""
-        entry, _ = begin(0, self.text, None, 0)
+        entry, _ = first_version(0, self.text)
         return Change(entries=(entry,), op_id=self.op_id, labels=self.labels, expires_at=self.expires_at, cold=True)
 
     def refuse(self, known: CachedTask) -> None:
@@ -112,30 +112,29 @@ class Save(NamedTuple):
                 f"task {task_id!r} was deleted and begun again: load it again, then decide", current=following
             )
 
-    def _entry(self, known: CachedTask) -> tuple[bytes, Span]:
-        head, span = known.head, known.span
+    def _entry(self, known: CachedTask) -> tuple[bytes, DeltaChain]:
+        head, chain = known.head, known.chain
         position = head.next if head is not None else 0
         if head is None or self._keep(TaskNote.read(head).keep).versions == 1:
-            return begin(position, self.text, None, 0)
-        if span is None or span.position + 1 != position:
-            return begin(position, self.text, None, 0)
+            return first_version(position, self.text)
+        if chain is None or chain.position + 1 != position:
+            return first_version(position, self.text)
         try:
-            # A span ends when its last version was saved: no clock is asked.
-            return follow(span, self.text, head.updated_at)
+            return next_version(chain, self.text, head.updated_at)
         except DamagedError:
-            return begin(position, self.text, None, 0)
+            return first_version(position, self.text)
 
-    def _floor(self, span: Span, head: Head, keep: Keep | None) -> int | None:
+    def _floor(self, chain: DeltaChain, head: Head, keep: Keep | None) -> int | None:
         """Return the position below which no version is needed, for a whole version; else None."""
-        whole, bounds = span.newest.whole, self._keep(keep)
-        if whole != span.position:
+        whole, bounds = chain.delta.whole, self._keep(keep)
+        if whole != chain.position:
             return None
         if bounds.versions == 1:
             return whole
-        floor, earlier = 0, span.earlier
+        floor, earlier = 0, earlier_spans(chain)
         for number, (_, ended) in enumerate(earlier, 1):
             following = earlier[number][0] if number < len(earlier) else whole
-            enough = bounds.versions is not None and following <= span.position + 1 - bounds.versions
+            enough = bounds.versions is not None and following <= chain.position + 1 - bounds.versions
             old = bounds.age is not None and ended < head.updated_at - bounds.age
             if not (enough or old):
                 break

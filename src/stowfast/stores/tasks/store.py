@@ -134,13 +134,13 @@ class Tasks(Versions, Leases, StepRecords):
         race = Race(f"task {save.state.task_id!r}")
         while True:
             anyhow = race.lost >= _POLITE and save.asks_for_nothing
-            change, span = (save.change_of_any(), None) if anyhow else save.change(known)
+            change, chain = (save.change_of_any(), None) if anyhow else save.change(known)
             receipt = await race.commit(self._backend, stream, change)
             if receipt is None:
                 known = await self._newest(stream)
                 save.refuse(known)
                 continue
-            after = None if anyhow or receipt.repeated else known.after(stream, change, receipt, span)
+            after = None if anyhow or receipt.repeated else known.after(stream, change, receipt, chain)
             if after is None:
                 self._memory.forget(stream)
             else:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stowfast.abc import Change, Window
-from stowfast.deltas import Span, chain_of, parse, rebuild
+from stowfast.deltas import DeltaChain, chain_of, decode, rebuild
 from stowfast.errors import DamagedError, InvalidError, NotFoundError, UnsupportedError
 from stowfast.records import Retention, TaskState
-from stowfast.stores.codec import check_counts, check_integers, decode, from_duration, stream_name, to_time
+from stowfast.stores.codec import check_counts, check_integers, from_duration, stream_name, to_time
+from stowfast.stores.codec import decode as decode_json
 from stowfast.stores.optimistic import Race
 from stowfast.stores.tasks.cache import CachedTask
 from stowfast.stores.tasks.head_note import KIND, Keep, TaskNote, id_of, lease_of
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from stowfast.abc import Entry, Head
-    from stowfast.deltas import Stored
+    from stowfast.deltas import Delta
 
 __all__ = ["Versions"]
 
@@ -54,14 +55,14 @@ class Versions(Heads):
             entries = await self._within_retention(head, entries)
             if head is None or not entries:
                 return []
-            stored = {one.position: parse(one.data, one.position, _where(head, one.position)) for one in entries}
+            stored = {one.position: decode(one.data, one.position, _where(head, one.position)) for one in entries}
             more = await self._below(head, entries[0].position, stored)
             if more is None:
                 race.lose()
                 continue
             texts: dict[int, bytes] = {}
             for one in entries:
-                texts[one.position] = rebuild(one.position, more, _where(head, one.position), texts)
+                texts[one.position] = rebuild(one.position, more, _where(head, one.position), texts=texts)
             return [self._to_state(head, one, texts[one.position]) for one in reversed(entries)]
 
     async def diff(self, task_id: str, a: int, b: int) -> list[dict[str, Any]]:
@@ -118,7 +119,7 @@ class Versions(Heads):
             if now is None or now.revision != head.revision or not entries:
                 race.lose()
                 continue
-            floor = parse(entries[0].data, low, _where(head, low)).whole
+            floor = decode(entries[0].data, low, _where(head, low)).whole
             change = Change(incarnation=head.incarnation, revision=head.revision, base=low, drop_before=floor)
             try:
                 if await race.commit(self._backend, stream, change) is not None:
@@ -138,8 +139,8 @@ class Versions(Heads):
             if head is None or not entries:
                 return None
             known = await self._known(stream, head, entries[0])
-            if known is not None and known.span is not None:
-                return self._to_state(head, entries[0], known.span.text)
+            if known is not None and known.chain is not None:
+                return self._to_state(head, entries[0], known.chain.text)
             race.lose()
 
     def _to_state(self, head: Head, entry: Entry, text: bytes) -> TaskState:
@@ -169,23 +170,23 @@ class Versions(Heads):
         position = entry.position
         before = self._memory.get(stream) or CachedTask(None, None)
         same = before.head is not None and before.head.incarnation == head.incarnation
-        if same and before.span is not None and before.span.position == position:
-            known = CachedTask(head, before.span)
+        if same and before.chain is not None and before.chain.position == position:
+            known = CachedTask(head, before.chain)
             if position == head.next - 1:
                 # What others have recorded since is known now, and covered by the next save.
                 self._memory.put(stream, known)
             return known
-        stored = {position: parse(entry.data, position, _where(head, position))}
+        stored = {position: decode(entry.data, position, _where(head, position))}
         more = await self._below(head, position, stored)
         if more is None:
             return None
         where = _where(head, position)
-        known = CachedTask(head, Span(position, rebuild(position, more, where), chain_of(position, more, where)))
+        known = CachedTask(head, DeltaChain(position, rebuild(position, more, where), chain_of(position, more, where)))
         if position == head.next - 1:
             self._memory.put(stream, known)
         return known
 
-    async def _below(self, head: Head, position: int, stored: dict[int, Stored]) -> dict[int, Stored] | None:
+    async def _below(self, head: Head, position: int, stored: dict[int, Delta]) -> dict[int, Delta] | None:
         """Add the bases of a version; None if one was removed meanwhile."""
         whole = stored[position].whole
         if stored[position].base == position:
@@ -195,7 +196,7 @@ class Versions(Heads):
         now, entries = await self._backend.read(head.name, Window(start=whole, stop=position))
         if now is None or now.incarnation != head.incarnation or now.first > whole:
             return None
-        return stored | {one.position: parse(one.data, one.position, _where(head, one.position)) for one in entries}
+        return stored | {one.position: decode(one.data, one.position, _where(head, one.position)) for one in entries}
 
     async def _within_retention(self, head: Head | None, entries: list[Entry]) -> list[Entry]:
         """Leave out the versions outside the retention."""
@@ -239,7 +240,7 @@ def _where(head: Head, position: int) -> str:
 
 def _state(head: Head, entry: Entry, text: bytes) -> TaskState:
     where = _where(head, entry.position)
-    record: dict[str, Any] = decode(text, where)
+    record: dict[str, Any] = decode_json(text, where)
     note = TaskNote.read(head) if entry.position == head.next - 1 else TaskNote()
     try:
         return TaskState(
