@@ -18,7 +18,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "stowfast"
 MODULES = sorted(SOURCE.rglob("*.py"))
 FACE = "__init__"
 
-BELOW = "errors records abc names cursors semantics blocking group_commit"
+BELOW = "errors records abc names cursors semantics blocking group_commit lru"
 
 MAY_IMPORT = {
     # layer: what of ours it may import, its own folder aside. `__init__` is the face, `import stowfast`.
@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "semantics": "errors abc names",
     "blocking": "errors",
     "group_commit": "errors blocking",
+    "lru": "",
     "wrappers": "errors abc",
     "deltas": "errors",
     "stores": f"{BELOW} deltas",

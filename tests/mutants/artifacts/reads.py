@@ -63,8 +63,10 @@ class StaysWhereItIs(ReadsWith):
 class KeepsTheWrongChunk(ReadsWith):
     class reader(ArtifactReader):  # noqa: N801
         async def _take(self, first, last):
-            for number in self._kept:
-                self._kept[number] = next(iter(self._kept.values()))
+            wrong = self._kept.get(0)
+            for number in range(first, last + 1):
+                if wrong is not None and self._kept.get(number) is not None:
+                    self._kept.put(number, wrong)
             async for chunk in super()._take(first, last):
                 yield chunk
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from stowfast.backends.objects.protocol.index import INDEXES
 from stowfast.backends.objects.protocol.keys import DATA, is_blob
 from stowfast.backends.objects.protocol.requests import UNCHANGED, All, Get, Object, Put, Token, drive
+from stowfast.lru import LRU
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,8 +19,8 @@ __all__ = ["Cache"]
 
 R = TypeVar("R")
 
-_KEPT: Final = 2**25
-_LARGEST: Final = 2**22
+_CACHED_BYTES: Final = 2**25
+_MAX_SEGMENT_BYTES: Final = 2**22
 
 
 class Cache:
@@ -34,9 +34,8 @@ class Cache:
 
     def __init__(self, perform: Callable[[Request], Any]) -> None:
         self._perform = perform
-        self._kept: OrderedDict[Get, Object] = OrderedDict()
+        self._kept: LRU[Get, Object] = LRU(_CACHED_BYTES, lambda segment: len(segment.body))
         self._indexes: dict[str, Object] = {}
-        self._size = 0
         self._lock = threading.Lock()
 
     def run(self, steps: Steps[R]) -> R:
@@ -74,10 +73,7 @@ class Cache:
         return results
 
     def _find(self, request: object) -> Object | None:
-        if not isinstance(request, Get) or request.fresh or request not in self._kept:
-            return None
-        self._kept.move_to_end(request)
-        return self._kept[request]
+        return self._kept.get(request) if isinstance(request, Get) and not request.fresh else None
 
     def _keep(self, request: object, result: object) -> None:
         if isinstance(request, Put) and isinstance(result, Token):
@@ -86,15 +82,10 @@ class Cache:
         if not isinstance(request, Get) or not _is_segment(request):
             return
         request = request._replace(fresh=False)
-        if known := self._kept.pop(request, None):
-            self._size -= len(known.body)
-        if not isinstance(result, Object) or len(result.body) > _LARGEST:
-            return
-        self._kept[request] = result
-        self._size += len(result.body)
-        while self._size > _KEPT:
-            _, old = self._kept.popitem(last=False)
-            self._size -= len(old.body)
+        if isinstance(result, Object) and len(result.body) <= _MAX_SEGMENT_BYTES:
+            self._kept.put(request, result)
+        else:
+            self._kept.pop(request)
 
 
 def _is_segment(request: Get) -> bool:

@@ -14,6 +14,7 @@ from stowfast.backends.objects.protocol.commit import Committed, commit
 from stowfast.blocking import wake
 from stowfast.errors import StowfastError, UnavailableError
 from stowfast.group_commit import interrupted
+from stowfast.lru import LRU
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -77,7 +78,7 @@ class CommitQueues:
         self._lines: OrderedDict[str, CommitQueue] = OrderedDict()
         self._lock = threading.Lock()
         self._came = threading.Condition(self._lock)
-        self._written: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._written: LRU[tuple[str, str], int] = LRU(_KNOWN)
         self._closed = False
 
     def known(self, name: str) -> State | None:
@@ -132,9 +133,7 @@ class CommitQueues:
     def wrote(self, name: str, blob: str, dropped: int) -> None:
         """Remember a written blob, and `State.dropped` at that time, so that its commit needs no lookup."""
         with self._lock:
-            self._written[name, blob] = dropped
-            while len(self._written) > _KNOWN:
-                self._written.popitem(last=False)
+            self._written.put((name, blob), dropped)
 
     def close(self) -> None:
         """Refuse new changes. Queued changes are still made."""
@@ -180,8 +179,8 @@ class CommitQueues:
                     return
                 sealed, buried = line.maintenance.take()
                 known = line.state
-                asked = {(line.name, blob) for job in jobs for blob in job.change.blobs} & self._written.keys()
-                written = {blob: self._written[name, blob] for name, blob in asked}
+                asked = {blob: self._written.get((line.name, blob)) for job in jobs for blob in job.change.blobs}
+                written = {blob: dropped for blob, dropped in asked.items() if dropped is not None}
                 stale = time.monotonic() - line.seen_at > _WARM
             steps = commit(
                 line.name, known, [job.change for job in jobs], self._world,

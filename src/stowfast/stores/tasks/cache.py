@@ -6,10 +6,10 @@ Every commit names the head it was made for, so an outdated entry costs one more
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stowfast.errors import ConflictError
+from stowfast.lru import LRU
 from stowfast.semantics import apply
 
 if TYPE_CHECKING:
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = ["CachedTask", "TaskCache"]
 
-_MOST: Final = 64 * 2**20
-_OVERHEAD: Final = 2_000
-"""Approximate bytes of a cached task without its texts and its head."""
-_MOST_SHOWN: Final = 16 * 2**20
+_CACHED_BYTES: Final = 64 * 2**20
+_OVERHEAD_BYTES: Final = 2_000
+"""A cached task without its texts and its head, about."""
+_SHOWN_BYTES: Final = 16 * 2**20
 
 
 class CachedTask(NamedTuple):
@@ -53,42 +53,27 @@ class TaskCache:
     """The tasks used last, up to 64 MiB. Safe for several threads."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[str, tuple[CachedTask, int]] = OrderedDict()
-        self._size = 0
-        self._within_retention: OrderedDict[str, tuple[str, dict[str, bytes]]] = OrderedDict()
-        self._shown_size = 0
+        self._known: LRU[str, CachedTask] = LRU(_CACHED_BYTES, _bytes_of)
+        self._shown: LRU[str, tuple[str, dict[str, bytes]]] = LRU(_SHOWN_BYTES, _bytes_of_steps)
+        """The incarnation of each task, and the step results that callers have seen."""
         self._lock = threading.Lock()
 
     def get(self, stream: str) -> CachedTask | None:
         """Return the cached task, or None."""
         with self._lock:
-            found = self._known.get(stream)
-            if found is None:
-                return None
-            self._known.move_to_end(stream)
-            return found[0]
+            return self._known.get(stream)
 
     def put(self, stream: str, known: CachedTask) -> None:
         """Know this of a task from now on, unless something later is known: answers may come in another order."""
-        size = _OVERHEAD + (known.chain.memory if known.chain is not None else 0)
-        if known.head is not None:
-            size += len(known.head.note) + sum(len(key) + len(value) for key, value in known.head.labels.items())
         with self._lock:
             found = self._known.get(stream)
-            if found is not None and _before(known.head, found[0].head):
-                return
-            self._drop(stream)
-            if size > _MOST:
-                return
-            self._known[stream] = (known, size)
-            self._size += size
-            while self._size > _MOST:
-                self._size -= self._known.popitem(last=False)[1][1]
+            if found is None or not _before(known.head, found.head):
+                self._known.put(stream, known)
 
     def forget(self, stream: str) -> None:
         """Know nothing of a task."""
         with self._lock:
-            self._drop(stream)
+            self._known.pop(stream)
 
     def show(self, stream: str, incarnation: str, steps: Mapping[str, bytes]) -> None:
         """Remember step results that a caller has seen, so that the next save covers these and no others.
@@ -98,37 +83,34 @@ class TaskCache:
         if not steps:
             return
         with self._lock:
-            life, before = self._within_retention.pop(stream, (incarnation, {}))
-            self._shown_size -= _size(before)
-            now = {**before, **steps} if life == incarnation else dict(steps)
-            self._within_retention[stream] = (incarnation, now)
-            self._shown_size += _size(now)
-            while self._shown_size > _MOST_SHOWN:
-                self._shown_size -= _size(self._within_retention.popitem(last=False)[1][1])
+            self._shown.put(stream, (incarnation, {**self._seen(stream, incarnation), **steps}))
 
     def shown(self, stream: str, incarnation: str) -> dict[str, bytes]:
         """Return the step results that callers have seen in this incarnation; a later save covers forgotten ones."""
         with self._lock:
-            life, steps = self._within_retention.get(stream, ("", {}))
-            return dict(steps) if life == incarnation else {}
+            return dict(self._seen(stream, incarnation))
 
     def covered(self, stream: str, gone: Mapping[str, bytes]) -> None:
         """Forget step results that a save has covered, but not results recorded since."""
         with self._lock:
-            life, before = self._within_retention.pop(stream, ("", {}))
-            self._shown_size -= _size(before)
+            incarnation, before = self._shown.pop(stream) or ("", {})
             if left := {key: result for key, result in before.items() if gone.get(key) != result}:
-                self._within_retention[stream] = (life, left)
-                self._shown_size += _size(left)
+                self._shown.put(stream, (incarnation, left))
 
-    def _drop(self, stream: str) -> None:
-        found = self._known.pop(stream, None)
-        if found is not None:
-            self._size -= found[1]
+    def _seen(self, stream: str, incarnation: str) -> dict[str, bytes]:
+        of, steps = self._shown.get(stream) or ("", {})
+        return steps if of == incarnation else {}
 
 
-def _size(steps: Mapping[str, bytes]) -> int:
-    return sum(len(key) + len(result) for key, result in steps.items())
+def _bytes_of(known: CachedTask) -> int:
+    size = _OVERHEAD_BYTES + (known.chain.memory if known.chain is not None else 0)
+    if known.head is not None:
+        size += len(known.head.note) + sum(len(key) + len(value) for key, value in known.head.labels.items())
+    return size
+
+
+def _bytes_of_steps(shown: tuple[str, dict[str, bytes]]) -> int:
+    return sum(len(key) + len(result) for key, result in shown[1].items())
 
 
 def _before(head: Head | None, other: Head | None) -> bool:

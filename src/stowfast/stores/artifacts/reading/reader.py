@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections import OrderedDict
 from contextlib import aclosing
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, Self
 from zlib import crc32
 
 from stowfast.errors import DamagedError, InvalidError, NotFoundError
+from stowfast.lru import LRU
 from stowfast.stores.artifacts.records import CHUNK
 from stowfast.stores.artifacts.writing.upload import hashed
 
@@ -24,8 +24,8 @@ __all__ = ["ArtifactReader"]
 
 _REMEDY: Final = "whoever still has the content mends it by storing it again"
 _FARTHER: Final = 4
-_KEPT: Final = 8
-"""Number of cached chunks of 1 MiB, for readers that jump back and forth."""
+_CACHED_CHUNKS: Final = 8
+"""Cached chunks of 1 MiB, for readers that jump back and forth."""
 
 
 class ArtifactReader:
@@ -54,7 +54,7 @@ class ArtifactReader:
         self._start = min(start, version.info.size)
         self._stop = max(min(version.info.size if stop is None else stop, version.info.size), self._start)
         self._position = self._start
-        self._kept: OrderedDict[int, bytes] = OrderedDict()
+        self._kept: LRU[int, bytes] = LRU(_CACHED_CHUNKS)
         self._ahead: AsyncGenerator[bytes, None] | None = None
         self._following = -1
         """The next chunk from `_ahead`, or from a new request."""
@@ -152,9 +152,8 @@ class ArtifactReader:
     async def _take(self, first: int, last: int) -> AsyncIterator[bytes]:
         """Return chunks, and cache the newest."""
         while first <= last:
-            if first in self._kept:
-                self._kept.move_to_end(first)
-                yield self._kept[first]
+            if (kept := self._kept.get(first)) is not None:
+                yield kept
                 first += 1
                 continue
             if self._ahead is None or self._following != first:
@@ -164,9 +163,7 @@ class ArtifactReader:
             if chunk is None:
                 self._ahead = None
                 continue
-            self._kept[first] = chunk
-            if len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
+            self._kept.put(first, chunk)
             first += 1
             self._following = first
             yield chunk
