@@ -1,4 +1,4 @@
-"""The commit path: one conditional PUT of the head, and what to do when it is not known whether it was done.
+"""The commit path: one conditional PUT of the head, and the way to find out whether it was done after a lost answer.
 
 Source: a synthesis of how SlateDB and Apache Iceberg's icechunk read back a write id after a lost answer, simplified
 because our body carries the ids itself; the fence before a deletion is that of SlateDB's RFC 26.
@@ -27,22 +27,24 @@ if TYPE_CHECKING:
 __all__ = ["Committed", "commit", "replace"]
 
 PATIENCE: Final = 60_000_000
-"""Microseconds after which a writer without success gives up."""
+"""Microseconds until a writer without success gives up."""
 
-_LONGEST_PAUSE: Final = 0.12
-_LONGEST_PAUSE_OF_A_STORE_IN_TROUBLE: Final = 2.0
+_MAX_RACE_PAUSE: Final = 0.12
+"""Seconds between two tries of a commit that lost a race."""
+_MAX_TROUBLE_PAUSE: Final = 2.0
+"""Seconds between two tries of a PUT without an answer."""
 
 
 class Committed(NamedTuple):
     """The result of a batch of changes."""
 
     state: State
-    """The head as it was written, or as it was when nothing had to be written. Read it again when in doubt."""
+    """The head as it was written, or as it was read if nothing had to be written. A later one may exist."""
     outcomes: Sequence[Receipt | StowfastError]
     before: State
     """The head before the commit."""
     refused: Sequence[Sealed]
-    """The given segments that are not in use and never will be."""
+    """Segments from `sealed` that no head refers to, now or later."""
 
 
 def commit(
@@ -56,24 +58,26 @@ def commit(
     sealed: Sequence[Sealed] = (),
     stale: bool = False,
 ) -> Steps[Committed]:
-    """Make changes of one stream, all in one PUT of its head, in the order given.
+    """Make changes of one stream, all in one PUT of its head, in the given order.
 
     Args:
-        known: the head as it was last seen; None: it was never seen.
-        written: blobs that this process has written, and `State.dropped` as it was known then.
-        buried: what of the grave is known to be deleted.
-        sealed: segments to put in the place of what they were made from, if that is still there.
-        stale: what is known is old, so that it is worth a 304 to know better.
+        name: the stream.
+        known: the head as last seen; None: never seen.
+        changes: each with its own outcome. A refused change changes nothing; the others are made.
+        world: clock, ids, chance and limits.
+        written: blobs written by this process, each with `State.dropped` as known then.
+        buried: garbage of the head that is known to be deleted.
+        sealed: segments to use in place of their sources, if all sources are still in the head.
+        stale: True if `known` is old, so that a GET answered by 304 is worth its time.
 
     Raises:
-        UnavailableError: it is not known whether it was done. With the same op_ids it can be repeated.
+        UnavailableError: the outcome is unknown. Calls with an op_id can be repeated.
     """
     if known is None and changes and all(change.expect == 0 for change in changes):
-        known = State(
-            name
-        )  # a guess, which the condition of the PUT will prove: who expects a new stream has seen none
-    # Of a PUT that was refused, entries in the log tell later whether it was made. A change without any had better not
-    # be made from a head that others replaced a hundred commits ago.
+        # A guess, proved by the condition of the PUT: these callers expect a new stream.
+        known = State(name)
+    # After a lost answer the log tells whether a change with entries was made. A change without entries leaves no such
+    # trace, so it starts from a fresh head, not from one that others replaced a hundred commits ago.
     asked = known is None or (known.token is not None and (stale or not all(change.entries for change in changes)))
     state = known if known is not None and not asked else (yield from read_head(name, known))
     began, lost, incomplete = world.now(), 0, ""
@@ -83,7 +87,7 @@ def commit(
             refused = [one for one in sealed if not draft.swap(one)]
             outcomes = yield from draft.make(changes)
         except VanishedError:
-            # Another head was written since; or else only those calls fail that need what is gone.
+            # A newer head was written; if not, only the calls fail that need the missing object.
             yield from _discard(draft)
             incomplete = state.id
             state, asked = (yield from read_head(name, state)), True
@@ -105,17 +109,17 @@ def commit(
         if world.now() - began > PATIENCE:
             raise UnavailableError(f"{name!r}: lost {lost} races against other writers and was not made: repeat it")
         state, asked = seen, True
-        yield Pause(max(world.pace, world.random() * min(_LONGEST_PAUSE, 0.02 * 2**lost)))
+        yield Pause(max(world.pace, world.random() * min(_MAX_RACE_PAUSE, 0.02 * 2**lost)))
 
 
 def replace(state: State, written: State, world: Environment) -> Steps[tuple[bool | None, State]]:
-    """Put one head in the place of another, and return the head as it is now.
+    """Replace one head by another, and return the outcome and the head as it is now.
 
-    True: it is done; others may have come since. False: it is not and never will be, for another head took its place.
-    None: nobody can tell, as more commits came since than a head remembers. What it refers to may be in use.
+    True: done; later commits may have followed. False: not done, now or later, because another head was written first.
+    None: unknown, because more commits followed than a head remembers; the objects of the new head may be in use.
 
     Raises:
-        UnavailableError: it may have been done, or may be yet.
+        UnavailableError: it may have been done, or may still be done later.
     """
     put = Put(keys_of(state.name).head, encode_state(written), ABSENT if state.token is None else state.token)
     began, tries = world.now(), 0
@@ -131,26 +135,26 @@ def replace(state: State, written: State, world: Environment) -> Steps[tuple[boo
         except StowfastError as error:
             if not tries:
                 raise
-            # Whatever was refused or broken since, say credentials that have run out, says nothing of the first PUT.
+            # A later refusal, such as expired credentials, says nothing about the first PUT.
             raise UnavailableError(
                 f"{state.name!r}: no answer to a commit, nor to the question whether it was made: "
                 "repeat it with the same op_id"
             ) from error
-        # It was not done, or not yet. The same bytes with the same token can be sent again: at most one of them wins.
+        # Not done, or not yet. The same bytes with the same token can be sent again: at most one of the PUTs wins.
         if world.now() - began > PATIENCE:
             raise UnavailableError(f"{state.name!r}: the store took none of {tries} tries of a commit: repeat it")
-        yield Pause(max(world.pace, world.random() * min(_LONGEST_PAUSE_OF_A_STORE_IN_TROUBLE, 0.05 * 2**tries)))
+        yield Pause(max(world.pace, world.random() * min(_MAX_TROUBLE_PAUSE, 0.05 * 2**tries)))
 
 
 def _was_made(state: State, written: State, seen: State) -> Steps[tuple[bool | None, State]]:
-    """Say whether a head was written between one that was replaced and one that is there now."""
+    """Return True if a head was written between `state` and `seen`, False if not, None if this cannot be known."""
     while True:
         if written.id in seen.recent:
             return True, seen
         if seen.commit - state.commit <= len(seen.recent):
             return False, seen
         if state.token is None:
-            return seen.origin == written.id, seen  # it would have been the first commit of all
+            return seen.origin == written.id, seen  # it would have been the first commit
         if state.head is None or written.head is None or seen.head is None:
             return None, seen
         position = state.head.next
@@ -159,7 +163,7 @@ def _was_made(state: State, written: State, seen: State) -> Steps[tuple[bool | N
         if written.head.next == position:
             return None, seen
         if seen.head.next <= position:
-            return False, seen  # nobody has added anything since, and positions are never given twice
+            return False, seen  # no entry was added since, and a position is never used twice
         try:
             found = yield from frame_at(seen, position)
         except VanishedError as error:
@@ -171,7 +175,7 @@ def _was_made(state: State, written: State, seen: State) -> Steps[tuple[bool | N
 
 
 def _repeated(state: State, changes: Sequence[Change], world: Environment) -> Steps[list[Receipt | StowfastError]]:
-    """Answer calls of which nobody can tell whether they were made: only an op_id that is known proves that one was."""
+    """Return the outcomes of changes after an unknown PUT: a remembered op_id proves a change, nothing else does."""
     outcomes: list[Receipt | StowfastError] = []
     for change in changes:
         unknown = UnavailableError(
@@ -197,5 +201,5 @@ def _recalled(state: State, op_id: str | None, world: Environment) -> Steps[tupl
 
 def _discard(draft: Draft) -> Steps[None]:
     if draft.uploads:
-        with suppress(StowfastError):  # the sweep finds them
+        with suppress(StowfastError):  # the sweep deletes them
             yield Delete(tuple(draft.uploads))

@@ -1,4 +1,4 @@
-"""A draft: the next state of a stream, while changes are made on it. The rule says what a change means."""
+"""A draft: the next state of a stream, while changes are made on it. `semantics` defines the meaning of a change."""
 
 from __future__ import annotations
 
@@ -30,19 +30,21 @@ _COMMIT_ID: Final = 16
 """Hexadecimal digits of the id of a commit: 64 random bits."""
 
 CONDEMNED_REMEMBERED: Final = 1_000
-"""How many orphans of a stream a head knows as condemned. A sweep condemns no more at a time."""
+"""Orphans of a stream that a head keeps as condemned. A sweep condemns at most as many at a time."""
 
 BLOB: Final = re.compile(r"[0-9a-f]{32}-([0-9]{1,15})")
 """The id of a blob ends with its size."""
 
 
 class Draft:
-    """What a state becomes. Nothing of it can be seen until `state` is written.
+    """The next state of a stream. Invisible until `state` is written.
 
     Args:
-        written: blobs of this stream that this process wrote, and `State.dropped` as it was known then.
-        buried: what of the grave is known to be deleted.
-        incomplete: the base refers to something that is not there, and no newer head was written.
+        base: the head to start from.
+        world: clock, ids, chance and limits.
+        written: blobs of this stream written by this process, each with `State.dropped` as known then.
+        buried: garbage of the head that is known to be deleted.
+        incomplete: the base refers to a missing object, and no newer head was written.
     """
 
     def __init__(
@@ -67,18 +69,18 @@ class Draft:
             grave=tuple(key for key in base.grave if key not in buried),
         )
         self.uploads: list[str] = []
-        """Keys of the segments that were written for this draft, and that nothing but it refers to."""
+        """Keys of segments written for this draft. No head refers to them yet."""
         self.changed = False
         self.unsure = False
-        """Something was answered from what the base says, and nothing written would prove that it still says so."""
+        """An outcome rests on the base alone: no PUT will prove that the base is still the newest head."""
 
     @property
     def state(self) -> State:
-        """What to write."""
+        """The head to write."""
         return self._now
 
     def swap(self, sealed: Sealed) -> bool:
-        """Put segments in the place of what they were made from; False where something of that is gone."""
+        """Use segments in place of their sources. False: a source is no longer in the head."""
         now, moved = self._now, len(sealed.moved)
         ids = [ref.id for ref in now.segments]
         at = ids.index(sealed.replaced[0]) if sealed.replaced and sealed.replaced[0] in ids else len(ids)
@@ -100,7 +102,7 @@ class Draft:
         return True
 
     def make(self, changes: Sequence[Change]) -> Steps[list[Receipt | StowfastError]]:
-        """Make changes one after the other. One that is refused leaves nothing, and the others are made."""
+        """Make changes one after the other. A refused change leaves no trace; the others are made."""
         outcomes: list[Receipt | StowfastError] = []
         for change in changes:
             before, changed = self._now, self.changed
@@ -149,7 +151,7 @@ class Draft:
         return effect.receipt
 
     def known(self, op_id: str) -> Steps[Receipt | None]:
-        """Return what a call got that was made under this op_id; None where no such call is remembered."""
+        """Return the receipt of the call with this op_id; None if no such call is remembered."""
         for one in self._now.operations:
             if one.op_id == op_id:
                 return _receipt(one)
@@ -174,8 +176,8 @@ class Draft:
         told, file = BLOB.fullmatch(blob), blob_file(blob)
         if told is None or blob in blobs or file in self._now.grave or file in self._now.condemned:
             raise gone
-        # Only a head that condemns it lets anyone delete what nothing has referred to yet, and this one does not. What
-        # may have been used and dropped since, or was written elsewhere, may be gone, or never have been: look.
+        # A blob without a reference is deleted only after a head condemns it, and this head does not. A blob of another
+        # process, or one that may have been used and dropped since, may be missing: a GET tells.
         if self._written.get(blob) != self._base.dropped:
             found = yield Get(self._place.blob(blob), stop=1 if int(told[1]) else None)
             if found is None:
@@ -197,7 +199,7 @@ class Draft:
         self._now = self._now._replace(head=None, segments=(), tail=(), cold=False)
 
     def _remove(self, start: int, stop: int) -> Steps[int]:
-        """Remove the entries at `start <= position < stop`, also from the bytes that are stored."""
+        """Remove the entries at `start <= position < stop`, and their stored bytes; return their number."""
         now = self._now
         tail, removed = self._cut(now.tail, start, stop)
         refs = []
@@ -258,7 +260,7 @@ class Draft:
             self._remember([known])
 
     def _overflow(self) -> Steps[None]:
-        """Move what a PUT of the head should not carry into segments that are written before it."""
+        """Move the older part of a tail that is too large for a PUT of the head into segments written before it."""
         limits = limits_of(self._now, self._world.limits)
         if self._now.tail_size > limits.head:
             moved = frames_to_seal(self._now.tail, limits)
@@ -285,13 +287,13 @@ class Draft:
             self._now = self._now._replace(dropped=self._now.dropped + 1)
 
     def end_expired(self) -> Steps[None]:
-        """Delete the stream where its time is up, and only then."""
+        """Delete the stream if it has expired."""
         if self._now.head is not None and living(self._now.head, self._world.now()) is None:
             yield from self._end((yield from linked(self._now)))
             self.changed = True
 
     def condemn(self, files: Sequence[str]) -> None:
-        """Put into the grave what nothing refers to. Whoever wanted to refer to it has lost that race, for ever."""
+        """Mark orphans as garbage. A later change that refers to one of them is refused, always."""
         known = [file for file in self._now.condemned if file not in files]
         self._now = self._now._replace(condemned=(*known, *files)[-CONDEMNED_REMEMBERED:])
         self._bury(files)

@@ -1,7 +1,7 @@
-"""What the protocol may ask of an object store, as values. Who performs them is somebody else's business.
+"""The requests of the protocol to an object store, as values. The driver performs them.
 
-The protocol is written as generators: they yield a request and are sent its result. So the same code runs over a real
-store, over one that injects faults, and under a simulator that decides which request takes effect when.
+The protocol consists of generators: they yield a request and are sent its result. So the same code runs over a real
+store, over a store with injected faults, and under a simulator that orders the effects of requests.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Item(NamedTuple):
 
 
 class Items(NamedTuple):
-    """Keys of a listing. Complete: there are no more behind the last."""
+    """Keys of a listing. Complete: there are no more after the last."""
 
     items: list[Item]
     complete: bool
@@ -105,9 +105,9 @@ class Get(NamedTuple):
 class Put(NamedTuple):
     """Write a key whole. Result: its new token.
 
-    With `ABSENT` or a token the request is sent once, and the result is None whenever there is no proof that it was
-    written: it was refused, or may have been, or the answer was lost. It may even be written later. Read it back.
-    With `ANY` the key is unique to this call: it is repeated until there is an answer, or UnavailableError.
+    With `ABSENT` or a token the request is sent once. The result is None without a proof of the write: it was refused,
+    or may have been, or the answer was lost. It may still be written later. Read the key back.
+    With `ANY` the key is unique to this call: the request is repeated until there is an answer, or UnavailableError.
     """
 
     key: str
@@ -122,10 +122,10 @@ class Delete(NamedTuple):
 
 
 class List(NamedTuple):
-    """List the keys that begin with `prefix`, which ends with a slash, and lie behind `after`. Result: `Items`.
+    """List the keys with the prefix `prefix`, which ends with a slash, after the key `after`. Result: `Items`.
 
-    With `enough` the result may end early, once it has that many; then only the keys so far are known, and they are
-    in ascending order. A store that does not list in order ignores `enough`. No answer is UnavailableError.
+    With `enough` the result may end early, once it has so many keys; they are then the first ones, in ascending order.
+    A store without an order ignores `enough`. No answer is UnavailableError.
     """
 
     prefix: str
@@ -134,7 +134,7 @@ class List(NamedTuple):
 
 
 class Pause(NamedTuple):
-    """Wait, so that other writers get their turn. Result: None."""
+    """Wait, to give other writers a turn. Result: None."""
 
     seconds: float
 
@@ -152,14 +152,14 @@ Steps: TypeAlias = Generator[Request, Any, R]
 
 
 class Limits(NamedTuple):
-    """How large things grow, in bytes as they are before compression. A simulator makes them small."""
+    """Size limits, in bytes before compression. A simulator makes them small."""
 
     tail: int = 64 * 2**10
-    """Bytes of a tail, above which maintenance moves its older part into a segment."""
+    """Bytes of a tail above which maintenance moves its older part into a segment."""
     kept: int = 16 * 2**10
     """Bytes of a tail that stay after a move: the newest entries, readable with the head alone."""
     newest: int = 256 * 2**10
-    """Bytes of the newest frame, up to which it stays alone: it is read most."""
+    """Bytes of the newest frame up to which it stays alone: reads want it most."""
     head: int = 512 * 2**10
     """Bytes of a tail that a PUT may carry: above, its older part is moved first."""
     block: int = 2**20
@@ -169,17 +169,17 @@ class Limits(NamedTuple):
     segment: int = 16 * 2**20
     """Bytes of a segment from which it is no longer merged."""
     worth: int = 24
-    """So many commits should be worth the PUT of a seal, as far as a head of half its largest size holds them."""
+    """Commits for each PUT of a seal, as far as a head of half the largest size can hold them."""
     fan_in: int = 4
-    """How many full segments of one size are merged into one."""
+    """Full segments of one size that are merged into one."""
     cold: bool = False
-    """True: the limits of a stream that is seldom read."""
+    """True: the limits of a cold stream."""
     commits: int = 64
-    """Number of newest commits whose ids a head keeps, for lost answers."""
+    """Newest commits whose ids a head keeps, for lost answers."""
 
 
 class Environment(NamedTuple):
-    """The environment of the protocol beside the store: clock, ids, chance. A simulator decides these too."""
+    """Clock, ids, chance and limits of the protocol. A simulator sets these, too."""
 
     now: Callable[[], int]
     """Microseconds since 1970."""

@@ -1,7 +1,7 @@
-"""Sealing: the older part of a tail becomes a segment. Merging: segments become few, so that few are ever needed.
+"""Sealing moves the older part of a tail into a segment. Merging makes one segment of several, for fewer GETs.
 
-A new part goes into the last segment as long as that is growing; four full ones of about one size become one, up to a
-largest size. So a stream of 100 MB has at most a dozen segments, and a byte is uploaded some ten times in its life.
+A sealed part is merged into the last segment until that segment is full. Four full segments of about one size become
+one, up to a largest size. So a stream of 100 MB has at most a dozen segments, and a byte is uploaded about ten times.
 Source: size-tiered compaction, as log-structured stores do it (O'Neil et al., The Log-Structured Merge-Tree, 1996).
 """
 
@@ -25,28 +25,28 @@ __all__ = ["Sealed", "frames_to_seal", "limits_of", "merge", "merge_candidates",
 
 
 _COLD: Final = 16
-"""How much sooner cold entries are moved."""
+"""The tail of a cold stream is sealed at this fraction of the usual size."""
 _LARGE_ENOUGH: Final = 4
-"""How much smaller a cold segment is that is merged no more: eight of them would be more than what anybody reads."""
+"""A cold segment is merged up to this fraction of the usual size: eight larger ones would exceed any read."""
 _WORTH_OF_COLD: Final = 4
-"""One more PUT for this many commits, instead of uploading seldom-read entries with each of them."""
+"""A seal costs a PUT. In a cold stream it is worth that after this many commits, each without the sealed bytes."""
 
 
 class Sealed(NamedTuple):
-    """Written segments, and the parts of a head that they replace."""
+    """Written segments, and the frames and segments that they replace in a head."""
 
     life: int
     moved: tuple[Frame, ...]
     replaced: tuple[str, ...]
-    """Ids of neighbours; where something was moved, of the last ones."""
+    """Ids of neighbouring segments; of the last ones if `moved` is not empty."""
     refs: tuple[SegmentRef, ...]
 
 
 def limits_of(state: State, limits: Limits) -> Limits:
-    """Return how large things grow in a stream, whose entries may be cold.
+    """Return the limits of a stream: smaller ones if its entries are cold.
 
-    What a head carries is uploaded again by every commit, which is worth it while it is read. Nobody reads what is
-    cold, so it is moved sooner, all of it, and what is large never gets into the head.
+    Every commit uploads the tail again. That is worth the bytes while readers want the tail. Cold entries have no
+    readers, so they are sealed early, all of them, and a large one never stays in the head.
     """
     if not state.cold:
         return limits
@@ -65,10 +65,16 @@ def limits_of(state: State, limits: Limits) -> Limits:
 
 
 def needs_seal(state: State, before: State, limits: Limits) -> bool:
-    """Say whether a commit that found one head and left another should seal.
+    """Return True if a commit should be followed by a seal.
 
-    The one that crosses the limit does, so that not every process uploads the same; beyond twice the limit anyone. What
-    is cold has one writer as a rule, who may have had another seal under way.
+    The commit that crosses the limit seals, so that several processes do not upload the same bytes; beyond twice the
+    limit every commit does. A cold stream usually has one writer, so there every commit above the limit seals: an
+    earlier seal of the same writer may still have been running.
+
+    Args:
+        state: the head after the commit.
+        before: the head before the commit.
+        limits: as `limits_of` returns them.
     """
     if state.head is None or not state.tail:
         return False
@@ -83,7 +89,7 @@ def needs_seal(state: State, before: State, limits: Limits) -> bool:
 
 
 def frames_to_seal(tail: Sequence[Frame], limits: Limits) -> tuple[Frame, ...]:
-    """Return the frames to move into a segment. The newest frame stays unless it is too large: it is read most."""
+    """Return the frames to move into a segment. The newest frame stays unless it is too large: reads want it most."""
     kept = size = 0
     for frame in reversed(tail):
         size += len(frame.raw)
@@ -94,7 +100,7 @@ def frames_to_seal(tail: Sequence[Frame], limits: Limits) -> tuple[Frame, ...]:
 
 
 def pack(state: State, frames: Sequence[Frame], world: Environment) -> tuple[list[SegmentRef], list[Put]]:
-    """Make segments of frames alone: their records for the head, and the objects to write before it."""
+    """Return segments of these frames: their records for the head, and the PUTs that must precede the head's."""
     refs, uploads = [], []
     for group in grouped(frames, world.limits.segment):
         ref, upload = _segment(state, [], group, world)
@@ -106,7 +112,7 @@ def pack(state: State, frames: Sequence[Frame], world: Environment) -> tuple[lis
 def seal(state: State, world: Environment) -> Steps[Sealed | None]:
     """Write the older part of a tail as a segment. No head refers to it until `Draft.swap`.
 
-    None: another process has merged the segment that this one extends.
+    None: another process has merged the segment to extend.
     """
     limits = limits_of(state, world.limits)
     moved = frames_to_seal(state.tail, limits)
@@ -122,7 +128,7 @@ def seal(state: State, world: Environment) -> Steps[Sealed | None]:
 def merge_candidates(refs: Sequence[SegmentRef], limits: Limits) -> Sequence[SegmentRef]:
     """Return the neighbouring segments to merge into one; none if there are few enough."""
     first = _growing(refs, 0, limits)
-    # The next seal takes care of what is growing, unless nobody seals: large entries are written by their own commits.
+    # The next seal merges the growing segments. Large entries are never sealed, so many growing ones are merged here.
     stop = first if len(refs) - first < limits.fan_in else len(refs)
     if not stop:
         return ()
@@ -135,7 +141,7 @@ def merge_candidates(refs: Sequence[SegmentRef], limits: Limits) -> Sequence[Seg
         while run and _level(refs[run - 1].raw, limits) <= level and held + refs[run - 1].raw <= largest:
             run -= 1
             held += refs[run].raw
-        # One that is smaller than what is behind it would never have neighbours of its own size again.
+        # A segment smaller than its successors would never get neighbours of its own size again.
         small = any(_level(ref.raw, limits) < level for ref in refs[run:start])
         if start - run < limits.fan_in - 1 and not small:
             break
@@ -144,10 +150,10 @@ def merge_candidates(refs: Sequence[SegmentRef], limits: Limits) -> Sequence[Seg
 
 
 def _equals(refs: Sequence[SegmentRef], last: int, limits: Limits) -> Sequence[SegmentRef]:
-    """Return what cold segments should become one: many of a size, or small ones behind which a large one has come.
+    """Return the cold segments to merge into one: many of one size, or small ones followed by a large one.
 
-    A large one is not written again for the sake of small ones, as in a row that is read: a row of a few segments more
-    costs those who read all of it a few requests, and one that is written again and again costs everybody.
+    A large segment is not written again for small ones before it: a few segments more cost a reader of all entries a
+    few requests, and repeated writes of a large segment cost more.
     """
     level = _level(refs[last].raw, limits)
     start, equals, held = last, 1, refs[last].raw
@@ -169,9 +175,9 @@ def _equals(refs: Sequence[SegmentRef], last: int, limits: Limits) -> Sequence[S
 
 
 def merge(state: State, refs: Sequence[SegmentRef], world: Environment) -> Steps[Sealed | None]:
-    """Write one segment in the place of several. Nothing refers to it until `Draft.swap`.
+    """Write one segment of several. No head refers to it until `Draft.swap`.
 
-    None: another process has merged them.
+    None: another process has merged them already.
     """
     return (yield from _merged(state, refs, (), world))
 
@@ -198,7 +204,7 @@ def _segment(
 
 
 def _growing(refs: Sequence[SegmentRef], raw: int, limits: Limits) -> int:
-    """Return the index of the first of those at the end that are still growing, and that `raw` bytes more go into."""
+    """Return the index of the first growing segment at the end, of those with room for `raw` bytes more together."""
     start = len(refs)
     while start and refs[start - 1].raw < limits.growing and raw + refs[start - 1].raw <= limits.segment:
         start -= 1

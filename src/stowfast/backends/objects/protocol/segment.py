@@ -2,8 +2,8 @@
 
     "SFS" | u8 version | blocks | footer | u32 length of the footer
 
-A block is a zlib stream of frames; the footer is JSON and says where each block lies, what it holds and its CRC-32. So
-segments are merged by putting their blocks one behind the other, and a part of one is read with one range.
+A block is a zlib stream of frames. The footer is JSON: the offset, the entries and the CRC-32 of each block. So a merge
+copies blocks unchanged, and one range reads a part of a segment.
 """
 
 from __future__ import annotations
@@ -54,17 +54,17 @@ class Link(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Footer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The segment's own description."""
+    """The description of a segment, stored at its end."""
 
     name: str
     incarnation: str
     blocks: list[Block]
     calls: bytes = b""
-    """8 bytes of BLAKE2b for each op_id, as little-endian numbers, sorted: a call that is not here is not in it."""
+    """8 bytes of BLAKE2b for each op_id, as little-endian numbers, sorted. A missing hash proves a missing call."""
     links: list[Link] = []
 
     def may_know(self, op_id: str) -> bool:
-        """Say whether a frame may have this op_id. No is certain."""
+        """Return True if a frame may have this op_id; False is certain."""
         hashes = _numbers(self.calls)
         wanted, low, high = _hash(op_id), 0, len(hashes)
         while low < high:
@@ -83,7 +83,7 @@ _decoder: Final = msgspec.json.Decoder(Footer)
 def build(
     name: str, incarnation: str, id: str, old: Sequence[tuple[Footer, bytes]], frames: Sequence[Frame], block: int
 ) -> tuple[SegmentRef, bytes]:
-    """Make a segment of whole older ones, as they are, and of frames behind them, in blocks of about `block` bytes."""
+    """Return a segment of older segments, copied whole, and of frames after them, in blocks of about `block` bytes."""
     pieces: list[bytes | memoryview] = [_MAGIC + bytes((_VERSION,))]
     blocks: list[Block] = []
     calls = array("Q")
@@ -128,7 +128,7 @@ def parse_footer(name: str, ref: SegmentRef, end: bytes | memoryview) -> Footer:
     """Decode the footer from the last `ref.footer` bytes of a segment.
 
     Raises:
-        DamagedError: it is not the footer that the head refers to.
+        DamagedError: the head refers to another footer.
     """
     where = f"a segment of {name!r}"
     if len(end) != ref.footer or zlib.crc32(end[:-_LENGTH]) != ref.crc:
@@ -148,7 +148,7 @@ def parse_segment(name: str, ref: SegmentRef, body: bytes) -> Footer:
     """Decode the footer of a whole segment.
 
     Raises:
-        DamagedError: it is not the footer that the head refers to.
+        DamagedError: the head refers to another footer.
         UnsupportedError: it has a newer version.
     """
     if len(body) != ref.size or len(body) < _START or body[:3] != _MAGIC:
@@ -159,20 +159,20 @@ def parse_segment(name: str, ref: SegmentRef, body: bytes) -> Footer:
 
 
 def check(name: str, block: Block, data: bytes | memoryview) -> None:
-    """Hold the bytes of a block against its checksum.
+    """Check the bytes of a block.
 
     Raises:
-        DamagedError: they are not those of the block.
+        DamagedError: they do not match its checksum.
     """
     if len(data) != block.size or zlib.crc32(data) != block.crc:
         raise DamagedError(f"a segment of {name!r} has a block that does not match its checksum")
 
 
 def unpack(name: str, block: Block, data: bytes | memoryview) -> list[Frame]:
-    """Read the frames of a block.
+    """Decode the frames of a block.
 
     Raises:
-        DamagedError: the bytes are not those of the block.
+        DamagedError: the bytes do not match the checksum, or hold other entries.
     """
     check(name, block, data)
     where = f"a segment of {name!r}"
@@ -181,7 +181,7 @@ def unpack(name: str, block: Block, data: bytes | memoryview) -> list[Frame]:
         raise wrong
     inflate = zlib.decompressobj()
     try:
-        raw = inflate.decompress(data, block.raw + 1)  # no more than was announced, however much there is
+        raw = inflate.decompress(data, block.raw + 1)  # the bound: a hostile block may expand to any size
     except zlib.error as error:
         raise DamagedError(f"{where} has a block that does not decompress") from error
     if len(raw) != block.raw or not inflate.eof or inflate.unused_data:
@@ -194,7 +194,7 @@ def unpack(name: str, block: Block, data: bytes | memoryview) -> list[Frame]:
 
 
 def grouped(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:
-    """Put frames into groups of about `size` bytes, in order."""
+    """Yield groups of frames of about `size` bytes, in order."""
     group: list[Frame] = []
     held = 0
     for one in frames:

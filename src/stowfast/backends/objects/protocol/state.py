@@ -1,11 +1,11 @@
-"""The head object of a stream: how it is written, and what is known of a stream once it was read.
+"""The head object of a stream: its format, and the state of a stream as read from it.
 
     "SFH" | u8 version | u32 length of the header | u32 length of the note | u32 CRC-32 | header | note | frames
 
-All numbers are little-endian. The checksum is that of what is before it, and of header and note: of the lengths too,
-or a byte could change sides between header and note unnoticed. The header is JSON, with spaces behind it, so that the
-size of the object modulo 4 tells a listing, which sees no more than sizes, what it has to know: 0 a living stream, 1
-one that expires, 2 none.
+All numbers are little-endian. The checksum covers the bytes before it, the header and the note. It includes the
+lengths, so that no byte can move from header to note unnoticed. The header is JSON, padded with spaces: the size of the
+object modulo 4 tells the kind of stream to a listing, where nothing but sizes is seen. 0: a living stream, 1: a stream
+that expires, 2: a deleted one.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class SegmentRef(msgspec.Struct, frozen=True, array_like=True, gc=False):
     first: Count
     """The position of its first entry."""
     next: Count
-    """The position behind its last one. Between them some may have been removed."""
+    """The position after its last entry. Entries between may have been removed."""
     count: Count
     raw: Count
     """Size of its frames."""
@@ -63,11 +63,11 @@ class SegmentRef(msgspec.Struct, frozen=True, array_like=True, gc=False):
     footer: Count
     """Size of the footer at its end."""
     crc: Count
-    """CRC-32 of the footer, which holds those of the blocks."""
+    """CRC-32 of the footer. The footer holds those of the blocks."""
     calls: Count
-    """How many hashes of op_ids its footer has."""
+    """Number of hashes of op_ids in its footer."""
     blobs: Count
-    """How many blobs its frames refer to."""
+    """Number of blobs in its frames."""
 
 
 class _Header(msgspec.Struct, omit_defaults=True):
@@ -97,37 +97,37 @@ class _Header(msgspec.Struct, omit_defaults=True):
 
 
 class State(NamedTuple):
-    """A head object at one moment. Immutable, so that it can be cached and shared."""
+    """A head object at one moment. Immutable, so it can be cached and shared."""
 
     name: str
     token: Token | None = None
     """None: there is no object."""
     head: Head | None = None
-    """None: the stream was deleted, or never was."""
+    """None: the stream was deleted, or never existed."""
     life: int = 0
-    """How many lives the stream has had, this one included. An id of a life that counts."""
+    """Number of incarnations so far, this one included."""
     commit: int = 0
-    """How often the head was written."""
+    """Number of times the head was written."""
     recent: tuple[str, ...] = ()
-    """The ids of the newest commits; the last is that of this head."""
+    """The ids of the newest commits; the last is the id of this head."""
     origin: str = ""
-    """The id of the first commit of all."""
+    """The id of the first commit."""
     operations: tuple[Operation, ...] = ()
-    """Remembered calls without stored entries."""
+    """Remembered calls without a stored entry."""
     segments: tuple[SegmentRef, ...] = ()
     tail: tuple[Frame, ...] = ()
     dropped: int = 0
-    """How often blobs that were in use came into the grave."""
+    """Number of times that blobs in use became garbage."""
     condemned: tuple[str, ...] = ()
-    """What a sweep took for an orphan, the newest last: whoever uploaded it may not refer to it any more, ever."""
+    """Orphans found by a sweep, the newest last. A change that refers to one of them is refused."""
     grave: tuple[str, ...] = ()
-    """What is to be deleted, as nothing refers to it: keys below the stream's folder, as those of `condemned`."""
+    """Garbage to delete: keys below the stream's folder, without any reference. `condemned` has such keys, too."""
     cold: bool = False
-    """What was added last is seldom read, so it is better moved out of the head soon than carried along."""
+    """True: the newest entries are seldom read, so they leave the head soon."""
 
     @property
     def id(self) -> str:
-        """The id of the commit that wrote this head; empty if there is none. Two heads with one id are equal."""
+        """The id of the commit of this head; empty if there is no head. Two heads with one id are equal."""
         return self.recent[-1] if self.recent else ""
 
     @property
@@ -141,7 +141,7 @@ _decoder: Final = msgspec.json.Decoder(_Header)
 
 
 def encode_state(state: State) -> bytes:
-    """Write a head object."""
+    """Return the bytes of a head object."""
     head = state.head
     header = _Header(
         name=state.name,
@@ -174,11 +174,11 @@ def encode_state(state: State) -> bytes:
 
 
 def decode_state(name: str, body: bytes, token: Token) -> State:
-    """Read a head object.
+    """Decode a head object.
 
     Raises:
-        DamagedError: it is not one, or a byte of it is wrong or missing, or it is of another stream.
-        UnsupportedError: it is of a newer version.
+        DamagedError: the object is no head, has a wrong or missing byte, or belongs to another stream.
+        UnsupportedError: it has a newer version.
     """
     state, tail, checksum = _decode(name, body, token)
     where = f"the head of {name!r}"
@@ -196,15 +196,15 @@ def decode_state(name: str, body: bytes, token: Token) -> State:
 
 
 def header_of(start: bytes) -> bytes:
-    """Return the bytes before the tail, from the first bytes of a head that `decode_header` has read."""
+    """Return the bytes before the tail, from the first bytes of a head, checked by `decode_header`."""
     _, header, note, _ = _PREFIX.unpack_from(start)
     return start[: _PREFIX.size + header + note]
 
 
 def decode_header(name: str | None, start: bytes, token: Token, size: int) -> State | None:
-    """Read a head of which only the first bytes are here: all but the tail; None where they are too few.
+    """Decode a head from its first bytes, without the tail; None if the bytes are too few.
 
-    A name of None takes whatever stream it is of.
+    With the name None, the head may belong to any stream.
     """
     if len(start) < size:
         if len(start) < _PREFIX.size:
@@ -271,7 +271,7 @@ def _sound(header: _Header) -> bool:
 
 
 def _checksum(frames: Iterable[Frame]) -> int:
-    """Bind a tail to its header, so that no frame of another head can be among its own."""
+    """Return the checksum of a tail. Its header holds it, so that a frame of another head is noticed."""
     checksum = 0
     for frame in frames:
         checksum = crc32(frame.raw, checksum)
