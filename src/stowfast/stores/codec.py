@@ -9,6 +9,7 @@ import msgspec
 
 from stowfast.abc import MAX_ENTRY_BYTES, MAX_HEAD_BYTES
 from stowfast.errors import DamagedError, InvalidError
+from stowfast.stores.json_check import MAX_DEPTH, check_json, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,9 +32,6 @@ __all__ = [
     "to_time",
 ]
 
-MAX_DEPTH: Final = 200
-"""The deepest nesting of lists and objects."""
-
 MAX_ID_BYTES: Final = 1_024
 """The longest id, as UTF-8."""
 
@@ -53,11 +51,11 @@ def encode(value: Any, what: str) -> bytes:
             lone surrogate, an integer of over 4,300 digits, an object of a class, over 200 levels deep, or over 64
             MiB.
     """
-    _check(value, what)
+    check_json(value, what)
     try:
         data = _encode(value)
     except (ValueError, OverflowError, TypeError, RecursionError) as error:
-        raise InvalidError(f"{what} does not fit JSON: {error}") from error
+        raise refusal(value, what, str(error)) from error
     if len(data) > MAX_ENTRY_BYTES:
         raise InvalidError(
             f"{what} has {len(data):,} bytes as JSON, the limit is {MAX_ENTRY_BYTES:,}: store it as an artifact"
@@ -87,7 +85,7 @@ def encode_lines(values: list[Any], first: int, what: str) -> bytes:
         InvalidError: as `encode` does, with the number of the value, where the first has the number `first`.
     """
     try:
-        _check(values, what)
+        check_json(values, what)
         data = _encoder.encode_lines(values)
         if len(data) <= MAX_ENTRY_BYTES:
             return data
@@ -95,34 +93,6 @@ def encode_lines(values: list[Any], first: int, what: str) -> bytes:
         pass
     # One of them cannot be kept; or they only look so, together one level deeper and larger than each of them.
     return b"".join(encode(value, f"{what} {number:,}") + b"\n" for number, value in enumerate(values, first))
-
-
-def _check(value: Any, what: str) -> None:
-    # The encoder writes NaN as null, tuples as lists and numbers as keys without a word, so every value is looked at.
-    level: list[Any] = [value]
-    for _ in range(MAX_DEPTH + 1):
-        below: list[Any] = []
-        for one in level:
-            kind = type(one)
-            if kind is str or kind is int or one is None or kind is bool:
-                continue
-            if kind is dict:
-                for key in one:
-                    if type(key) is not str:
-                        raise InvalidError(f"{what} has the key {key!r}: JSON keys are text")
-                below.extend(one.values())
-            elif kind is list:
-                below.extend(one)
-            elif kind is not float:
-                raise InvalidError(
-                    f"{what} holds a {kind.__name__}: JSON has dict, list, str, int, float, bool and None"
-                )
-            elif one - one != 0.0:
-                raise InvalidError(f"{what} holds {one!r}: JSON has no such number")
-        if not below:
-            return
-        level = below
-    raise InvalidError(f"{what} is nested over {MAX_DEPTH} levels deep, or holds itself")
 
 
 def decode(data: bytes, where: str) -> Any:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 from stowfast.abc import Change, Entry, Window
 from stowfast.errors import ConflictError, InvalidError, NotFoundError
 from stowfast.records import MessageEntry
-from stowfast.stores.codec import check_counts, check_integers, decode, decode_many, encode, stream_name, to_time
+from stowfast.stores.codec import check_counts, check_integers, decode, decode_many, stream_name, to_time
 from stowfast.stores.messages.compaction import keep_together, newest_that_fit, summarize
 from stowfast.stores.messages.contexts import KIND, Contexts
+from stowfast.stores.messages.encoding import encode_message, encode_messages
 from stowfast.stores.messages.head_note import ConversationNote
 from stowfast.stores.optimistic import Race
 
@@ -47,7 +48,7 @@ class Messages(Contexts):
             UnavailableError: it may be stored. Repeat the call with the same op_id to be sure.
         """
         stream = stream_name(KIND, "context_id", context_id)
-        receipt = await self._backend.commit(stream, Change(entries=(_encode(message),), op_id=op_id))
+        receipt = await self._backend.commit(stream, Change(entries=(encode_message(message),), op_id=op_id))
         return receipt.first
 
     async def add_messages(
@@ -66,10 +67,7 @@ class Messages(Contexts):
         """
         stream = stream_name(KIND, "context_id", context_id)
         check_integers(expect=expect)
-        try:
-            entries = [_encode(message) for message in messages]
-        except TypeError as error:
-            raise InvalidError(f"messages must be a list of dicts, not {type(messages).__name__}") from error
+        entries = encode_messages(messages)
         receipt = await self._backend.commit(stream, Change(entries=entries, op_id=op_id, expect=expect))
         return range(receipt.first, receipt.next)
 
@@ -291,7 +289,7 @@ class Messages(Contexts):
         message: Message | None
         if base > head.base:
             message = await summarize(self._backend, stream, head, base, summary)
-            _encode(message)
+            encode_message(message, "the summary")
         elif drop and head.first < head.base:
             # Nothing new to sum up, but what was summed up before was kept, and is not wanted any more.
             base, message = head.base, ConversationNote.read(head).summary
@@ -312,12 +310,6 @@ class Messages(Contexts):
             head = (await self._backend.heads([stream]))[0]
             if head is None or (head.incarnation, head.base) != (read.incarnation, read.base):
                 raise ConflictError(f"{context_id!r} was deleted or compacted meanwhile: read it again")
-
-
-def _encode(message: Message) -> bytes:
-    if type(message) is not dict:
-        raise InvalidError(f"a message is a JSON object, a dict, not {type(message).__name__}")
-    return encode(message, "the message")
 
 
 def _record(context_id: str, entry: Entry) -> MessageEntry:
