@@ -21,15 +21,20 @@ def new_id() -> str:
     return os.urandom(16).hex()
 
 
-def check_name(name: str, what: str = "a name") -> None:
-    """Refuse a name that some backend could not store: empty, over `MAX_NAME_BYTES`, with NUL, or not Unicode text."""
+def check_name(name: str, what: str = "a name", *, max_bytes: int = MAX_NAME_BYTES) -> None:
+    """Check a name or an id.
+
+    Raises:
+        InvalidError: some backend could not store it: it is empty, over `max_bytes` of UTF-8, has NUL, or is not
+            Unicode text.
+    """
     try:
         if not isinstance(name, str):
-            raise InvalidError(f"{what} must be text, not {type(name).__name__}")
+            raise InvalidError(f"{what} must be a str, not {type(name).__name__}")
         size = len(name) if name.isascii() else len(name.encode())
     except UnicodeEncodeError:
-        raise InvalidError(f"{what} must be text without lone surrogates") from None
-    if not 0 < size <= MAX_NAME_BYTES:
-        raise InvalidError(f"{what} must have 1 to {MAX_NAME_BYTES} bytes of UTF-8, this one has {size}")
+        raise InvalidError(f"{what} has a lone surrogate: it is not Unicode text") from None
+    if not 0 < size <= max_bytes:
+        raise InvalidError(f"{what} must have 1 to {max_bytes:,} bytes of UTF-8, this one has {size:,}")
     if "\0" in name:
         raise InvalidError(f"{what} must not contain NUL")

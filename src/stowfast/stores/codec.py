@@ -9,6 +9,7 @@ import msgspec
 
 from stowfast.abc import MAX_ENTRY_BYTES, MAX_HEAD_BYTES
 from stowfast.errors import DamagedError, InvalidError
+from stowfast.names import check_name
 from stowfast.stores.json_check import MAX_DEPTH, check_json, refusal
 
 if TYPE_CHECKING:
@@ -136,16 +137,7 @@ def stream_name(kind: str, name: str, value: str) -> str:
     Raises:
         InvalidError: the id is not text, empty, over 1,024 bytes of UTF-8, or has NUL or a lone surrogate.
     """
-    if not isinstance(value, str):
-        raise InvalidError(f"{name} must be a str, not {type(value).__name__}")
-    try:
-        size = len(value) if value.isascii() else len(value.encode())
-    except UnicodeEncodeError:
-        raise InvalidError(f"{name} has a lone surrogate: it is not Unicode text") from None
-    if not 0 < size <= MAX_ID_BYTES:
-        raise InvalidError(f"{name} must have 1 to {MAX_ID_BYTES:,} bytes of UTF-8, this one has {size:,}")
-    if "\0" in value:
-        raise InvalidError(f"{name} must not contain NUL")
+    check_name(value, name, max_bytes=MAX_ID_BYTES)
     return f"{kind}/{value}"
 
 

@@ -28,7 +28,7 @@ WRONG: dict[str, Callable[[Any], Awaitable[object]]] = {
     "older_than=60": lambda tasks: tasks.prune("t", older_than=60),
     "such as ['step-1']": lambda tasks: tasks.save(TaskState(task_id="t"), covers="step"),
     "covers=5: it takes several": lambda tasks: tasks.save(TaskState(task_id="t"), covers=5),
-    "a key in covers must be text": lambda tasks: tasks.save(TaskState(task_id="t"), covers=[[]]),
+    "a key in covers must be a str": lambda tasks: tasks.save(TaskState(task_id="t"), covers=[[]]),
     "not dict": lambda tasks: tasks.update("t", lambda state: {"step": 1}),
     "an update of task 't'": lambda tasks: tasks.update("t", lambda _: TaskState(task_id="u")),
     "versions begin at 1": lambda tasks: tasks.diff("t", 1, 0),
