@@ -178,6 +178,8 @@ class Change(NamedTuple):
         note: replaces the note. None keeps it.
         base: moves `Head.base`. None keeps it.
         expires_at: replaces the time of expiry; None removes it, `KEEP` keeps it.
+        ttl: replaces the time of expiry by the time of this commit plus so many microseconds, by the backend's clock.
+            Not together with `expires_at`.
         cold: a hint that the entries are seldom read, so that a backend may store them at less cost.
 
     `op_id` is the idempotency key of the call within its stream. A repeat adds nothing, ignores its conditions, and
@@ -199,6 +201,7 @@ class Change(NamedTuple):
     cut_from: int | None = None
     blobs: Sequence[str] = ()
     cold: bool = False
+    ttl: int | None = None
 
     @property
     def is_plain(self) -> bool:

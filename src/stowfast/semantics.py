@@ -64,10 +64,12 @@ def check(change: Change) -> None:
 def _check_conditions(change: Change) -> None:
     if change.op_id is not None:
         check_name(change.op_id, "an op_id")
-    for name in ("expect", "revision", "base", "expires_at", "drop_before", "cut_from"):
+    for name in ("expect", "revision", "base", "expires_at", "ttl", "drop_before", "cut_from"):
         number = getattr(change, name)
         if number is not None and (not isinstance(number, int) or abs(number) > _LARGEST):
             raise InvalidError(f"{name}={number!r}: it must be an integer of at most 62 bits")
+    if change.ttl is not None and (change.ttl < 0 or change.expires_at != KEEP):
+        raise InvalidError(f"ttl={change.ttl}: it must be 0 or more, and without expires_at")
     for blob in change.blobs:
         check_name(blob, "the id of a blob")
 
@@ -121,7 +123,8 @@ def apply(name: str, stored: Head | None, change: Change, *, now: int, incarnati
     fresh = head is None or change.delete
     if head is not None:
         now = max(now, head.updated_at)
-    adds = bool(change.entries) or bool(change.labels) or bool(change.note) or change.expires_at not in (KEEP, None)
+    expires_at = change.expires_at if change.ttl is None else now + change.ttl
+    adds = bool(change.entries) or bool(change.labels) or bool(change.note) or expires_at not in (KEEP, None)
     if fresh and not adds:
         return Effect(None, Receipt(head.incarnation if head else "", 0, 0, now), True, ())
     if head is None or fresh:
@@ -136,7 +139,7 @@ def apply(name: str, stored: Head | None, change: Change, *, now: int, incarnati
     if change.cut_from is not None and change.cut_from < first:
         remove += ((max(change.cut_from, kept), first),)
     plain = not remove and change.labels is None and change.note is None
-    plain = plain and change.base is None and change.expires_at == KEEP
+    plain = plain and change.base is None and expires_at == KEEP
     head = Head(
         name,
         head.incarnation,
@@ -149,7 +152,7 @@ def apply(name: str, stored: Head | None, change: Change, *, now: int, incarnati
         head.note if change.note is None else change.note,
         head.created_at,
         now,
-        head.expires_at if change.expires_at == KEEP else change.expires_at,
+        head.expires_at if expires_at == KEEP else expires_at,
     )
     return Effect(head, Receipt(head.incarnation, first, after, now), fresh, remove)
 

@@ -233,6 +233,22 @@ class TakesNoneForKeep(MemoryBackend):
         return await super().commit(stream, change._replace(expires_at=change.expires_at or KEEP))
 
 
+@breaks(incarnations.a_ttl_counts_from_its_commit)
+class CountsATtlFromTheFirstCommit(MemoryBackend):
+    async def commit(self, stream, change):
+        head = (await self.heads([stream]))[0]
+        return await super().commit(stream, change._replace(ttl=None) if head and change.ttl else change)
+
+
+@breaks(incarnations.a_ttl_counts_from_its_commit)
+class EveryAppendMovesTheExpiry(MemoryBackend):
+    async def commit(self, stream, change):
+        head = (await self.heads([stream]))[0]
+        if change.is_plain and head and head.expires_at is not None:
+            change = change._replace(ttl=head.expires_at - head.created_at)
+        return await super().commit(stream, change)
+
+
 @breaks(incarnations.a_sweep_removes_the_expired_and_spares_the_living)
 class SweepsNothing(MemoryBackend):
     async def sweep(self, *, dry_run=False):

@@ -112,7 +112,8 @@ class Places(RuleBasedStateMachine):
         life = self.lives.get(stream)
         if life is None or change.delete:
             self.lives.pop(stream, None)
-            if not (change.entries or change.labels or change.note or change.expires_at not in (KEEP, None)):
+            lasts = change.expires_at not in (KEEP, None) or change.ttl is not None
+            if not (change.entries or change.labels or change.note or lasts):
                 assert (receipt.first, receipt.next, receipt.repeated) == (0, 0, False)
                 return
             assert receipt.incarnation not in self.past
@@ -132,11 +133,14 @@ class Places(RuleBasedStateMachine):
         if change.entries:
             self.linked |= set(change.blobs)
         kept = (change.labels, change.note, change.base)
-        life.revision += not (plain and kept == (None, None, None) and change.expires_at == KEEP)
+        moves = change.expires_at != KEEP or change.ttl is not None
+        life.revision += not (plain and kept == (None, None, None) and not moves)
         life.labels = life.labels if change.labels is None else change.labels
         life.note = life.note if change.note is None else change.note
         life.base = life.base if change.base is None else change.base
         life.expires_at = life.expires_at if change.expires_at == KEEP else change.expires_at
+        if change.ttl is not None:
+            life.expires_at = receipt.committed_at + change.ttl
         if life.expires_at == LONG_AGO:
             del self.lives[stream]
 
@@ -164,6 +168,7 @@ class Places(RuleBasedStateMachine):
                 "note": st.binary(max_size=4),
                 "base": st.integers(0, 8),
                 "expires_at": st.sampled_from((KEEP, None, LATER, LONG_AGO)),
+                "ttl": st.just(3_600_000_000),
                 "delete": st.booleans(),
                 "drop_before": st.integers(0, 8),
                 "cut_from": st.integers(0, 8),
@@ -175,6 +180,8 @@ class Places(RuleBasedStateMachine):
     )
     def change(self, stream: str, what: dict[str, Any], pinned: str, named: bool, pick: int) -> None:
         life = self.lives.get(stream)
+        if "ttl" in what:
+            what.pop("expires_at", None)
         change = Change(**what, op_id=f"op-{len(self.calls)}" if named else None)
         if pinned == "right" and life:
             change = change._replace(incarnation=life.incarnation, revision=life.revision)

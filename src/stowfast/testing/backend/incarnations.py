@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from stowfast.abc import Change, Query, Slice
-from stowfast.errors import ConflictError
+from stowfast.errors import ConflictError, InvalidError
 from stowfast.testing.clause import append, clauses, holds, numbered, positions, raises, same, told, unique
 
 if TYPE_CHECKING:
@@ -169,6 +169,24 @@ async def an_expiry_is_replaced_removed_or_kept(make: Make[Backend]) -> None:
         await backend.commit(stream, Change(expires_at=None))
         same((await _head(backend, stream)).expires_at, None, "an expiry that was removed")
         same(await positions(backend, stream), [0, 1], "positions")
+
+
+async def a_ttl_counts_from_its_commit(make: Make[Backend]) -> None:
+    """`ttl` sets the expiry to the time of its commit plus the ttl; a repeat and a commit without one move nothing."""
+    async with make() as backend:
+        stream = unique()
+        for op_id in ("first", "second"):
+            receipt = await backend.commit(stream, Change([b"x"], op_id, ttl=HOUR))
+            same((await _head(backend, stream)).expires_at, receipt.committed_at + HOUR, "an expiry by ttl")
+            await backend.commit(stream, Change([b"x"], op_id, ttl=2 * HOUR))
+            await append(backend, stream, b"y")
+            same((await _head(backend, stream)).expires_at, receipt.committed_at + HOUR, "after a repeat, an append")
+        await backend.commit(stream, Change(expires_at=None))
+        same((await _head(backend, stream)).expires_at, None, "an expiry that was removed")
+        await raises(InvalidError, backend.commit(stream, Change(ttl=1, expires_at=None)), "ttl and expires_at")
+        await raises(InvalidError, backend.commit(stream, Change(ttl=-1)), "a negative ttl")
+        await backend.commit(stream, Change([b"last"], ttl=0))
+        await _nothing(backend, stream)
 
 
 async def a_sweep_removes_the_expired_and_spares_the_living(make: Make[Backend]) -> None:
