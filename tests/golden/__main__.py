@@ -60,7 +60,7 @@ FORGOTTEN: Final = [
     {"op_id": "undone", "incarnation": LIFE, "first": 2, "next": 3, "at": NOON + 2_000_000, "commit": 3},
     {"op_id": 'la"bels\\\n\u2028\x00é🦊', "incarnation": LIFE, "first": 6, "next": 6, "at": NOON, "commit": 7},
 ]
-GRAVE: Final = ["00000001/5e60000000000000", "b/b10b0000000000000000000000000009"]
+GRAVE: Final = ["00000001/5e60000000000000.sfs", "b/b10b0000000000000000000000000009.sfb"]
 RECENT: Final = [f"c0ffee{number:010x}" for number in range(64)]
 
 HEADS: Final = {

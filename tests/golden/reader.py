@@ -90,9 +90,9 @@ def read_head(body: bytes) -> dict[str, Any]:
     path, tail = path_of(header["name"]), read_frames(body[end:])
     entries = sum(one["count"] for one in content["segments"]) + sum(len(one["entries"]) for one in tail)
     check(content["stream"] is None or content["stream"]["length"] == entries, "the length of a stream")
-    files = [f"{header['life']:08x}/{one['id']}" for one in content["segments"]]
-    files += [f"b/{blob.partition('-')[0]}" for one in tail for blob in one["blobs"]]
-    keys = [f"h/{path}", *(f"d/{path}/{file}" for file in files)]
+    files = [f"{header['life']:08x}/{one['id']}.sfs" for one in content["segments"]]
+    files += [f"b/{blob.partition('-')[0]}.sfb" for one in tail for blob in one["blobs"]]
+    keys = [f"h/{path}!.sfh", *(f"d/{path}/{file}" for file in files)]
     return {**content, "kind": kind, "note": body[end - noted : end].decode("latin-1"), "tail": tail, "keys": keys}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hashlib import md5
 from typing import Any, NamedTuple, Protocol
 
+from stowfast.backends.objects.protocol.keys import MARKER
 from stowfast.backends.objects.protocol.requests import (
     ABSENT,
     ANY,
@@ -46,8 +47,10 @@ class Watcher(Protocol):
 
 
 class Bucket:
+    """A bucket with the marker of a store in it."""
+
     def __init__(self) -> None:
-        self.objects: dict[str, Stored] = {}
+        self.objects = {MARKER: Stored(b'{"format":1,"id":"0"}', Token("marker", None), 0)}
         self.watcher: Watcher | None = None
 
     def apply(self, request: Get | Put | Delete | List | Pause, now: int) -> Any:

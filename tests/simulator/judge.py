@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from stowfast.abc import Receipt
 from stowfast.backends.objects.protocol.index import INDEXES, entries_of
-from stowfast.backends.objects.protocol.keys import HEADS, keys_of
+from stowfast.backends.objects.protocol.keys import HEADS, MARKER, keys_of
 from stowfast.backends.objects.protocol.load import frames_of
 from stowfast.backends.objects.protocol.segment import parse_segment
 from stowfast.backends.objects.protocol.state import State, decode_state
@@ -41,11 +41,15 @@ class Judge:
         self._e_tags: dict[str, set[str]] = {key: set() for key in self._names}
         self.swept: set[tuple[str, str]] = set()
         """Heads, by key and ETag, of streams that were deleted before a sweep began that has tidied directories."""
+        self.strangers = frozenset(bucket.objects) - {MARKER}
+        """The objects of other programs in the same bucket: they were there before."""
         WatchedDraft.known_by_id.clear()
 
     # What takes effect
 
     def put(self, key: str, stored: Stored) -> None:
+        if key in self.strangers:
+            raise Violation(f"{key} is not ours, and was overwritten")
         if key.startswith(INDEXES):
             self._check_directory(stored)
             return
@@ -53,9 +57,11 @@ class Judge:
             if key in self._gone:
                 self._resurrected.add(key)
             return
+        name = self._names.get(key)
+        if name is None:
+            raise Violation(f"{key} is written, and is the head of no stream")
         assert stored.token.e_tag is not None
         self._e_tags[key].add(stored.token.e_tag)
-        name = self._names[key]
         state = decode_state(name, stored.body, stored.token)
         draft = WatchedDraft.known_by_id[state.id]
         history = self.snapshots[name]
@@ -89,6 +95,8 @@ class Judge:
 
     def deleted(self, key: str) -> None:
         self._gone.add(key)
+        if key in self.strangers:
+            raise Violation(f"{key} is not ours, and was deleted")
         if key in self._names:
             raise Violation(f"{key} is a head, and was deleted")
         if any(key in referred for referred in self._referred.values()):

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from stowfast.backends.objects.protocol.index import INDEXES, entries_of
-from stowfast.backends.objects.protocol.keys import is_blob, keys_at, keys_of
+from stowfast.backends.objects.protocol.keys import MARKER, is_blob, keys_at, keys_of
 from tests.simulator.bucket import Violation
 
 if TYPE_CHECKING:
@@ -28,7 +28,12 @@ def check_quiet(bucket: Bucket, names: Sequence[str], judge: Judge) -> None:
     for name in names:
         for kept in judge.snapshots[name][-1].entries.values():
             living.update(_VALUE.findall(kept.data))
+    lost = judge.strangers - bucket.objects.keys()
+    if lost:
+        raise Violation(f"objects of others are gone: {lost}")
     for key, stored in bucket.objects.items():
+        if key == MARKER or key in judge.strangers:
+            continue
         if key in heads:
             body = stored.body
         elif key in referred:

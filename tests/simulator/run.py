@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.abc import Window
 from stowfast.backends.objects.protocol.read import read
-from stowfast.backends.objects.protocol.requests import Limits
+from stowfast.backends.objects.protocol.requests import Limits, Token
 from stowfast.errors import StowfastError
 from stowfast.semantics import living
-from tests.simulator.bucket import Bucket, KnownLimit, Violation
+from tests.simulator.bucket import Bucket, KnownLimit, Stored, Violation
 from tests.simulator.callers import Caller, alive
 from tests.simulator.drafts import tune, watched
 from tests.simulator.history import History
@@ -30,6 +30,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Run", "simulate"]
 
+_ID: Final = "0123456789abcdef" * 2
+
+STRANGERS: Final = (
+    "h/s/b", "h/s/a/!.sfh", "h/s/B!.sfh", "h/messages/c!.sfh/x", "i/s", "d/2026/11/photo.jpg", "d/s/a/b/total.csv",
+    "d/s/a/00000001/z", f"d/s/a/b/{_ID}", f"d/s/a/00000001/{_ID}", f"d/s/a/1/{_ID}.sfs", f"d/s/A/b/{_ID}.sfb",
+    f"d/d/s/a/b/{_ID}.sfb", f"d/d/s/a/00000001/{_ID}.sfs", "d/h/s/a!.sfh", "d/i/s.sfi", "d/other.sfm",
+)  # fmt: skip
+"""Keys of other programs, and of a store inside this one: nearly ours."""
+
 _NAMES: Final = (("s/a",), ("s/a", "s/B!"), ("s/a",), ("s/a", "s/" + "n" * 300))
 
 
@@ -44,6 +53,9 @@ class Run:
     def __init__(self, seed: int, bucket: Callable[[], Bucket] = Bucket, focus: str | None = None) -> None:
         random = Random(seed)
         self.bucket = bucket()
+        others = Random(-1 - seed)  # so that strangers change nothing else of a history
+        for key in others.sample(STRANGERS, others.choice((0, 0, 3, len(STRANGERS)))):
+            self.bucket.objects[key] = Stored(b"x" * others.choice((0, 1, 17, 21)), Token(key, None), 0)
         self.scheduler = Scheduler(random, Weather.of(random), self.bucket)
         self.scheduler.crash = self._crash
         self.history = History()
@@ -179,6 +191,8 @@ class Run:
         raise Violation(f"{name!r} had never the head {head} during the call")
 
     def saw_names(self, found: Sequence[str], began: int) -> None:
+        if strangers := set(found) - set(self.names):
+            raise Violation(f"{strangers} are listed, and none of ours wrote them")
         for name in self.names:
             current = [one for one in self.judge.snapshots[name] if self.judge.current(name, one, began)]
             expires = any(one.head is not None and one.head.expires_at is not None for one in current)

@@ -6,10 +6,10 @@ from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest.mock import patch
 
-from stowfast.backends.objects.protocol import commit, draft, sweep
-from stowfast.backends.objects.protocol.keys import keys_of
+from stowfast.backends.objects.protocol import commit, draft, listing, sweep
+from stowfast.backends.objects.protocol.keys import StreamKeys, keys_of
 from stowfast.backends.objects.protocol.requests import ABSENT, Delete, Pause, Put
-from stowfast.errors import UnavailableError
+from stowfast.errors import DamagedError, UnavailableError
 from tests.simulator import process
 from tests.simulator.bucket import Bucket, Stored
 from tests.simulator.drafts import Outcomes
@@ -134,6 +134,25 @@ def _directories_are_not_tidied() -> AbstractContextManager[Any]:
     return patch.object(process, "tidy", tidy)
 
 
+@contextmanager
+def _any_key_is_ours() -> Iterator[None]:
+    """What lies below our folders is ours."""
+
+    def keys_at(key: str) -> StreamKeys | None:
+        _, kind, rest, *_ = [*key.removesuffix("!.sfh").split("/"), "", ""]
+        place = StreamKeys(kind, rest)
+        with suppress(DamagedError):
+            return place if place.name != "" else None
+        return None
+
+    with (
+        patch.object(sweep, "keys_at", keys_at),
+        patch.object(listing, "keys_at", keys_at),
+        patch.object(sweep, "is_file", lambda _: True),
+    ):
+        yield
+
+
 # Condemned
 
 
@@ -253,6 +272,7 @@ VARIANTS = {
     "unborn lives are taken for past ones": Variant(2_000, _unborn_is_past),
     "the grave is cleared too early": Variant(5_000, _grave_cleared_too_early, focus="blobs"),
     "directories are not tidied": Variant(500, _directories_are_not_tidied),
+    "any key below our folders is taken for ours": Variant(500, _any_key_is_ours),
     "no commit window": Variant(500, _no_window),
     "unknown is taken for no": Variant(5_000, _unknown_is_no, focus="stalls"),
     "unknown is taken for not swapped": Variant(5_000, _unknown_is_not_swapped, focus="stalls"),

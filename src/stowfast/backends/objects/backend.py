@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
@@ -18,7 +17,7 @@ from stowfast.backends.objects.commit_queue import CommitQueues
 from stowfast.backends.objects.driver.examine import examine
 from stowfast.backends.objects.driver.opening import open_store
 from stowfast.backends.objects.driver.options import SCHEMES
-from stowfast.backends.objects.driver.probe import self_test
+from stowfast.backends.objects.driver.readiness import Readiness
 from stowfast.backends.objects.driver.transfers import Upload, download, let_go
 from stowfast.backends.objects.protocol.draft import BLOB
 from stowfast.backends.objects.protocol.index import tidy
@@ -80,10 +79,9 @@ class ObjectBackend(Backend):
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="stowfast-objects")
         # Threads of their own: a commit may have to wait for its turn, and no read should wait for that.
         self._leaders = ThreadPoolExecutor(_PACED_LEADERS if store.pace else _THREADS, "stowfast-commit")
-        self._lines = CommitQueues(self._run, self._leaders, self._threads, self._world, store.pace)
+        self._lines = CommitQueues(self._run_writing, self._leaders, self._threads, self._world, store.pace)
         self._clock = StoreClock(self._run)
-        self._tested = False
-        self._testing = threading.Lock()
+        self.ready = Readiness(store, self._world)
         self._closed = False
 
     @classmethod
@@ -96,7 +94,7 @@ class ObjectBackend(Backend):
         with ThreadPoolExecutor(1) as thread:
             backend = await in_thread(thread, partial(cls.at, url, **options))
             try:
-                await in_thread(thread, backend.test)
+                await in_thread(thread, backend.ready.to_read)
             except BaseException:
                 await backend.close()
                 raise
@@ -154,7 +152,7 @@ class ObjectBackend(Backend):
         known = self._lines.known(stream)
         file, size = new_id(), 0
         upload = Upload(self._store, keys_of(stream).blob(file))
-        under_way: Future[Any] = begin(self._threads, self.test)
+        under_way: Future[Any] = begin(self._threads, self.ready.to_write)
         try:
             # One piece is handed to the driver while the next one is made.
             async for chunk in chunks:
@@ -275,19 +273,15 @@ class ObjectBackend(Backend):
         return await in_thread(self._threads, self._run, steps)
 
     def _run(self, steps: Steps[R]) -> R:
-        self.test()
+        self.ready.to_read()
         return self._cache.run(steps)
 
-    def test(self) -> None:
-        """Find out, once, whether the store keeps its conditions. Blocking."""
-        if not self._tested:
-            with self._testing:
-                if not self._tested:
-                    self_test(self._store)
-                    self._tested = True
+    def _run_writing(self, steps: Steps[R]) -> R:
+        self.ready.to_write()
+        return self._cache.run(steps)
 
     def _download(self, key: str, start: int, stop: int) -> Generator[bytes, None, None] | None:
-        self.test()
+        self.ready.to_read()
         return download(self._store, key, start=start, stop=stop)
 
     def _check_open(self) -> None:

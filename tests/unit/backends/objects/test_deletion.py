@@ -14,6 +14,7 @@ import pytest
 
 import stowfast
 from stowfast.backends.objects.protocol.index import INDEXES, entries_of
+from stowfast.backends.objects.protocol.keys import MARKER
 from stowfast.backends.objects.protocol.requests import Token
 from stowfast.backends.objects.protocol.state import decode_state
 from tests.services.faulty_s3.server import Fault, FaultyS3
@@ -63,10 +64,10 @@ def ever_held(server: FaultyS3) -> set[str]:
 
 def assert_only_tombstones(server: FaultyS3, *names: str) -> None:
     assert holding(server) == []
-    kept = [key for key in server.objects if not key.startswith(INDEXES)]
-    assert sorted(kept) == sorted(f"h/{name}" for name in names)
+    kept = [key for key in server.objects if not key.startswith(INDEXES) and key != MARKER]
+    assert sorted(kept) == sorted(f"h/{name}!.sfh" for name in names)
     for name in names:
-        state = decode_state(name, server.objects[f"h/{name}"], Token("any", None))
+        state = decode_state(name, server.objects[f"h/{name}!.sfh"], Token("any", None))
         assert (state.head, state.tail, state.segments) == (None, (), ())
 
 
@@ -95,7 +96,7 @@ async def test_a_deleted_conversation_leaves_a_tombstone_without_content(server:
     segments = {key for key in ever_held(server) if key.startswith("d/")}
     present = {key for key in server.objects if key.startswith("d/")}
     print(f"{len(segments)} segments have held it, {len(present)} still do; now it is deleted")
-    assert holding(server) == sorted({"h/messages/c", *present})
+    assert holding(server) == sorted({"h/messages/c!.sfh", *present})
     assert len(segments - present) >= 3
     async with stores_of(server) as stores:
         await stores.messages.delete("c")

@@ -34,7 +34,7 @@ def stores_of(server: FaultyS3) -> AbstractAsyncContextManager[stowfast.Stores]:
 
 def litter(name: str) -> str:
     """The key of a blob that nobody refers to."""
-    return f"d/artifacts/{name}/b/{BLOB}"
+    return f"d/artifacts/{name}/b/{BLOB}.sfb"
 
 
 @pytest.mark.parametrize("damaged", [0, STREAMS // 2, STREAMS - 1], ids=["first", "middle", "last"])
@@ -47,7 +47,7 @@ async def test_a_damaged_head_does_not_stop_the_sweep_of_others(
         for name in names:
             await stores.artifacts.create(stowfast.Artifact(artifact_id=name, content=b"kept"))
             server.put(litter(name), b"nobody's")
-    head = f"h/artifacts/{names[damaged]}"
+    head = f"h/artifacts/{names[damaged]}!.sfh"
     body = server.objects[head]
     if not on_the_way:
         server.put(head, body[:-1] + bytes((body[-1] ^ 1,)))
@@ -108,7 +108,7 @@ async def test_one_lost_segment_fails_only_the_calls_that_need_it(server: Faulty
             ended = await asyncio.gather(*batch, return_exceptions=True)
         assert isinstance(ended[1], stowfast.DamagedError)
         assert [ended[0], ended[2]] == [10, 11]
-        assert sum(record.key == "h/messages/c" and record.operation == "PUT" for record in made) == 1, (
+        assert sum(record.key == "h/messages/c!.sfh" and record.operation == "PUT" for record in made) == 1, (
             "they were not in one batch"
         )
         assert [message["n"] for message in await stores.messages.get_messages("c", last=4)] == [8, 9, 10, 11]

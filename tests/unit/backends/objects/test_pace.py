@@ -31,7 +31,9 @@ def url(server: FaultyS3) -> str:
 
 def pauses(server: FaultyS3, name: str = "c") -> list[float]:
     """Seconds between each two PUTs of a conversation's head as they came, done or not."""
-    made = [record for record in server.requests if record.operation == "PUT" and record.key == f"h/messages/{name}"]
+    made = [
+        record for record in server.requests if record.operation == "PUT" and record.key == f"h/messages/{name}!.sfh"
+    ]
     return [second.came - first.came for first, second in pairwise(made)]
 
 

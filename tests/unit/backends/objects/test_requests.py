@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import stowfast
+from stowfast.backends.objects.protocol.keys import MARKER
 from tests.services.faulty_s3.server import Fault, FaultyS3
 
 if TYPE_CHECKING:
@@ -26,8 +27,9 @@ TEXTS = [Random(seed).randbytes(500).hex() for seed in range(100)]
 
 @pytest.fixture
 def server() -> Iterator[FaultyS3]:
-    """A server that is never asked for a list, except where a test is about that."""
+    """A server that is never asked for a list, except where a test is about that. A store has begun in its bucket."""
     with FaultyS3() as server:
+        server.put(MARKER, b'{"format":1,"id":"0"}')
         yield server
         assert [record for record in server.requests if record.operation == "LIST"] == []
 

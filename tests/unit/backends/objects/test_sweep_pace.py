@@ -27,5 +27,5 @@ async def test_a_sweep_keeps_the_pace(server: FaultyS3) -> None:
         with server.counted() as made:
             await stores.sweep()
         await add(stores, 7)
-    assert "h/messages/c" in [record.key for record in made if record.operation == "PUT"]
+    assert "h/messages/c!.sfh" in [record.key for record in made if record.operation == "PUT"]
     assert min(pauses(server)) >= PACE

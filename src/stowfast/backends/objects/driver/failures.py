@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from obstore.exceptions import (
     AlreadyExistsError,
     BaseError,
+    InvalidPathError,
     NotSupportedError,
     PermissionDeniedError,
     PreconditionError,
@@ -41,6 +42,7 @@ _CODE: Final = re.compile(r"(?:<Code>|\(code: )([A-Za-z0-9.]{1,64})(?:</Code>|\)
 _SAYS: Final = re.compile(r"<Message>((?:(?!RequestId)[^<]){1,300})")
 _KIND: Final = re.compile(r"\bkind: (Timeout|Connect|Request|Interrupted|Decode)\b")
 _REASON: Final = re.compile(r'\b(?:message|error): "([^"\\]{1,120})"')
+_ODD_KEY: Final = re.compile(r'\bpath: "((?:[^"\\]|\\.){1,120})')
 _QUERY: Final = re.compile(r"\?\S*")
 
 _NO_BUCKET: Final = {"NoSuchBucket", "ContainerNotFound", "ContainerBeingDeleted", "InvalidBucketName"}
@@ -137,6 +139,12 @@ class Address:
         if says := _first(_SAYS, text):
             said += f": {self._scrub(' '.join(says.split()))}"
         where = f"{self}: {operation}"
+        if isinstance(error, InvalidPathError):
+            key = _first(_ODD_KEY, debug)
+            return InvalidError(
+                f"{where}: the driver cannot list the key {self._scrub(key)}, which another program wrote: an empty "
+                "part, a . or a control character is in it. Move that object away, or use another prefix"
+            )
         if wrong := self._access(error, text, code, status, said, where):
             return wrong
         if isinstance(error, AlreadyExistsError | PreconditionError):

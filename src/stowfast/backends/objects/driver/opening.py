@@ -34,15 +34,20 @@ def open_store(url: str, **options: Any) -> BucketClient:
         UnsupportedError: a profile was given, and boto3 is not installed.
     """
     scheme, bucket, prefix = _parse(url)
-    given = parse_options(scheme, options)
+    return _client(scheme, bucket, prefix, parse_options(scheme, options))
+
+
+def _client(scheme: str, bucket: str, prefix: str, given: Options) -> BucketClient:
     cloud = _CLOUDS[scheme](bucket, prefix, given)
     address = f"{scheme}://{bucket}{f'/{prefix}' if prefix else ''}"
     place = Address(address, cloud.endpoint, cloud.secrets, cloud.remedy)
     pace = given.pace if given.pace is not None else cloud.pace
+    parts = prefix.split("/") if prefix else []
+    outer = ["/".join(parts[:count]) for count in range(len(parts))]
     try:
         return BucketClient(
             place, cloud.connect, timeout=given.timeout, storage_class=given.storage_class, pace=pace,
-            anonymous=given.anonymous,
+            anonymous=given.anonymous, around=lambda: (_client(scheme, bucket, above, given) for above in outer),
         )  # fmt: skip
     except FAILURES as error:
         ours = place.explain(error, "opening")

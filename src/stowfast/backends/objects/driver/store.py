@@ -46,7 +46,7 @@ from stowfast.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from obstore import GetOptions, ObjectMeta, PutResult
     from obstore.store import S3Store
@@ -84,6 +84,7 @@ class BucketClient:
         storage_class: of immutable objects. Heads keep the bucket's default.
         pace: minimum seconds between two changes of one key.
         anonymous: there are no credentials.
+        around: returns clients for the prefixes around this one, the bucket itself first. The caller closes them.
     """
 
     def __init__(
@@ -95,9 +96,11 @@ class BucketClient:
         storage_class: str | None = None,
         pace: float = 0.0,
         anonymous: bool = False,
+        around: Callable[[], Iterator[BucketClient]] = lambda: iter(()),
     ) -> None:
         self.place = place
         self.pace = pace
+        self.around = around
         self.bare_etags = False
         """This store compares ETags without their quotes (Ceph 16 does). The self-test finds out."""
         self._attributes = {"Storage-Class": storage_class} if storage_class else None
@@ -272,6 +275,8 @@ class BucketClient:
         for page in obstore.list(self._patient, prefix, offset=request.after, chunk_size=_PAGE):
             for meta in page:
                 key = meta["path"]
+                if key == before:  # the driver leaves out the slash of an empty object that stands for a folder
+                    continue
                 ascending = ascending and before < key
                 before = key
                 if key > after:  # some stores begin at the beginning, wherever they are asked to

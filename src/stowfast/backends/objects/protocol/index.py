@@ -113,7 +113,7 @@ class Index:
 
 def index_key_of(folder: str) -> str:
     """Return the key of the index of a folder of heads."""
-    return INDEXES + folder.removeprefix(HEADS).rstrip("/")
+    return f"{INDEXES}{folder.removeprefix(HEADS).rstrip('/')}.sfi"
 
 
 def open_index(folder: str) -> Steps[Index]:

@@ -1,4 +1,9 @@
-"""Keys of streams: every name has keys of its own, in the order of names."""
+"""Keys of streams: every name has keys of its own, in the order of names.
+
+A bucket may have other users. So a key of ours ends in a way that no other program writes. It is checked in full before
+a listing shows it or a sweep deletes it: folders, numbers, the length of an id. No key of a store inside another one
+has the form of a key of the outer one.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +17,14 @@ from stowfast.errors import DamagedError
 __all__ = [
     "DATA",
     "HEADS",
+    "MARKER",
     "Prefix",
     "StreamKeys",
     "blob_file",
     "decode",
     "encode",
     "is_blob",
+    "is_file",
     "keys_at",
     "keys_of",
     "prefix_of",
@@ -26,6 +33,8 @@ __all__ = [
 
 HEADS: Final = "h/"
 DATA: Final = "d/"
+MARKER: Final = "stowfast.sfm"
+"""The key of the object that says: a store begins here."""
 
 _NO_KIND: Final = "+"
 _EMPTY: Final = "!"
@@ -36,6 +45,13 @@ _OF_A_LONG_NAME: Final = "="
 _ALPHABET: Final = "!-.0123456789=_abcdefghijklmnopqrstuvwxyz~"
 _LAST: Final = "~~"
 """It is in no key, and lies behind whatever else could stand in its place."""
+
+# The first of its characters sorts before all others, so it leaves the order of keys as it is. A code never has it.
+_HEAD_END: Final = "!.sfh"
+_SEGMENT_END: Final = ".sfs"
+_BLOB_END: Final = ".sfb"
+_FILE: Final = re.compile(r"(?:[0-9a-f]{8}|[1-9a-f][0-9a-f]{8,15})/[0-9a-f]{16,64}\.sfs|b/[0-9a-f]{32}\.sfb")
+_LONG_REST: Final = re.compile(r"[0-9a-z!._~-]{120}=[a-z2-7]{52}")
 
 
 def _escape(byte: int) -> str:
@@ -83,17 +99,22 @@ def decode(key: str) -> str:
 
 def blob_file(blob: str) -> str:
     """Return the key of a blob below its stream's folder. The id ends with a dash and the size; the key does not."""
-    return f"b/{blob.partition('-')[0]}"
+    return f"b/{blob.partition('-')[0]}{_BLOB_END}"
 
 
 def segment_file(life: int, segment: str) -> str:
     """Return the key of a segment below its stream's folder. Segments of an earlier incarnation are garbage."""
-    return f"{life:08x}/{segment}"
+    return f"{life:08x}/{segment}{_SEGMENT_END}"
 
 
 def is_blob(key: str) -> bool:
     """Return True for the key of a blob below `d/`, False for the key of a segment."""
-    return key.rsplit("/", 2)[-2] == "b"
+    return key.endswith(_BLOB_END)
+
+
+def is_file(file: str) -> bool:
+    """Return True if this is the form of a segment or a blob below its stream's folder."""
+    return _FILE.fullmatch(file) is not None
 
 
 class StreamKeys(NamedTuple):
@@ -109,7 +130,7 @@ class StreamKeys(NamedTuple):
     @property
     def head(self) -> str:
         """The key of the head."""
-        return f"{HEADS}{self.kind}/{self.rest}"
+        return f"{HEADS}{self.kind}/{self.rest}{_HEAD_END}"
 
     @property
     def folder(self) -> str:
@@ -152,15 +173,27 @@ def keys_of(name: str) -> StreamKeys:
 
 
 def keys_at(key: str) -> StreamKeys | None:
-    """Return the keys of the stream of a head or data key; None for a key that Stowfast would not write."""
-    _, _, path = key.partition("/")
-    kind, _, rest = path.partition("/")
-    place = StreamKeys(kind, rest.partition("/")[0])
+    """Return the keys of the stream of a head, segment or blob; None for a key that Stowfast would not write."""
+    folder, _, path = key.partition("/")
+    kind, _, path = path.partition("/")
+    if folder == "h":
+        rest = path.removesuffix(_HEAD_END)
+        ours = rest != path
+    else:
+        rest, _, file = path.partition("/")
+        ours = folder == "d" and is_file(file)
+    place = StreamKeys(kind, rest)
     try:
-        place.name  # noqa: B018 - what it says of a key that is none of ours is what is asked
+        # The key of a long name tells no name, only its form can be checked.
+        ours = ours and (place.name is not None or _is_long(place))
     except DamagedError:
         return None
-    return place
+    return place if ours else None
+
+
+def _is_long(place: StreamKeys) -> bool:
+    known = place.kind == _NO_KIND or decode(place.kind) != ""
+    return known and len(place.kind) <= _LONGEST_KIND and _LONG_REST.fullmatch(place.rest) is not None
 
 
 class Prefix(NamedTuple):

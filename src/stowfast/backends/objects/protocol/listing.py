@@ -9,7 +9,15 @@ from stowfast.backends.objects.protocol.index import Index, open_index
 from stowfast.backends.objects.protocol.keys import HEADS, keys_at, keys_of, prefix_of
 from stowfast.backends.objects.protocol.load import unexpired
 from stowfast.backends.objects.protocol.requests import UNCHANGED, All, Get, List
-from stowfast.backends.objects.protocol.state import EXPIRING, GONE, State, decode_header, decode_state, header_of
+from stowfast.backends.objects.protocol.state import (
+    EXPIRING,
+    GONE,
+    SMALLEST,
+    State,
+    decode_header,
+    decode_state,
+    header_of,
+)
 from stowfast.cursors import after_cursor
 from stowfast.semantics import living
 
@@ -141,7 +149,7 @@ def _candidates(query: Query, folder: Prefix, items: Sequence[Item]) -> Steps[li
     long: list[Item] = []
     for item in items:
         place = keys_at(item.key)
-        if place is None or place.head != item.key or item.size % 4 == GONE or not folder.may_hold(place):
+        if place is None or item.size < SMALLEST or item.size % 4 == GONE or not folder.may_hold(place):
             continue
         if place.name is None:
             long.append(item)

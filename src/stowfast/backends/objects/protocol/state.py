@@ -29,6 +29,7 @@ __all__ = [
     "EXPIRING",
     "GONE",
     "LIVING",
+    "SMALLEST",
     "SegmentRef",
     "State",
     "decode_header",
@@ -45,6 +46,8 @@ _MAGIC: Final = b"SFH"
 _VERSION: Final = 1
 _LENGTHS: Final = struct.Struct("<4sII")
 _PREFIX: Final = struct.Struct("<4sIII")
+SMALLEST: Final = _PREFIX.size
+"""Bytes that every head has. Some tools make empty objects for folders, under the key of what lies in them."""
 
 
 class SegmentRef(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from stowfast.abc import Swept
 from stowfast.backends.objects.protocol.commit import replace
 from stowfast.backends.objects.protocol.draft import CONDEMNED_REMEMBERED, Draft
-from stowfast.backends.objects.protocol.keys import DATA, HEADS, is_blob, keys_at, keys_of
+from stowfast.backends.objects.protocol.keys import DATA, HEADS, MARKER, is_blob, is_file, keys_at, keys_of
 from stowfast.backends.objects.protocol.load import VanishedError, linked, read_head, reread_head
+from stowfast.backends.objects.protocol.marker import read_marker
 from stowfast.backends.objects.protocol.requests import Delete, Get, List, Pause
-from stowfast.backends.objects.protocol.state import EXPIRING, decode_header
+from stowfast.backends.objects.protocol.state import EXPIRING, SMALLEST, decode_header
+from stowfast.errors import DamagedError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from stowfast.backends.objects.protocol.keys import StreamKeys
     from stowfast.backends.objects.protocol.requests import Environment, Item, Steps
@@ -39,27 +41,36 @@ class SweepItem(NamedTuple):
 
 
 def survey() -> Steps[tuple[list[SweepItem], list[str]]]:
-    """List the bucket. Return the streams that expire or have keys in their folder, and the folders of heads."""
-    heads = (yield List(HEADS)).items
-    data = (yield List(DATA)).items
-    folders: dict[StreamKeys, list[Item]] = {}
-    for item in heads:
-        place = keys_at(item.key)
-        if place is not None and place.head == item.key and item.size % 4 == EXPIRING:
-            folders[place] = []
-    for item in data:
-        place = keys_at(item.key)
-        if place is not None:
-            folders.setdefault(place, []).append(item)
-    kinds = sorted({item.key.rpartition("/")[0] + "/" for item in heads})
+    """List the bucket. Return the streams that expire or have keys in their folder, and the folders of heads.
+
+    Only what has the form of a key of ours is looked at: the bucket may have other users.
+
+    Raises:
+        DamagedError: there are objects of ours, and no marker that says that a store begins here.
+    """
+    marked = yield from read_marker()
+    heads = [(place, item) for place, item in _ours((yield List(HEADS)).items) if item.size >= SMALLEST]
+    folders: dict[StreamKeys, list[Item]] = {place: [] for place, item in heads if item.size % 4 == EXPIRING}
+    for place, item in _ours((yield List(DATA)).items):
+        folders.setdefault(place, []).append(item)
+    if not marked and (heads or folders):
+        raise DamagedError(f"nothing was swept: the marker {MARKER} is gone. Open the store again, and write to it")
+    kinds = sorted({f"{HEADS}{place.kind}/" for place, _ in heads})
     return [SweepItem(place, tuple(items)) for place, items in folders.items()], kinds
+
+
+def _ours(items: Sequence[Item]) -> Iterator[tuple[StreamKeys, Item]]:
+    return ((place, item) for item in items if (place := keys_at(item.key)) is not None)
 
 
 def delete_garbage(name: str, files: Sequence[str]) -> Steps[None]:
     """Delete what lies in the grave of a head that was written, or what none refers to and none ever will."""
     folder = keys_of(name).folder
     for first in range(0, len(files), _DELETED_TOGETHER):
-        yield Delete(tuple(folder + file for file in files[first : first + _DELETED_TOGETHER]))
+        # A head that names anything else was not written by us.
+        keys = tuple(folder + file for file in files[first : first + _DELETED_TOGETHER] if is_file(file))
+        if keys:
+            yield Delete(keys)
 
 
 def sweep_stream(litter: SweepItem, world: Environment, *, dry_run: bool = False) -> Steps[Swept]:

@@ -120,7 +120,7 @@ def test_the_page_names_every_member_and_every_key():
     keys = re.findall(r"^\| `([^`]+)` \| `(h/[^`]+)` \|$", PAGE, re.MULTILINE)
     assert len(keys) > 4
     for name, key in keys:
-        assert keys_of(name).head == key == f"h/{reader.path_of(name)}"
+        assert keys_of(name).head == key == f"h/{reader.path_of(name)}!.sfh"
     members = {*_Header.__struct_fields__, *_Description.__struct_fields__, *Footer.__struct_fields__}
     assert members <= set(re.findall(r"`(\w+)`", PAGE))
     for record in (Operation, Block, Link, SegmentRef):

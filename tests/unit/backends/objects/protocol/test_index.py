@@ -107,7 +107,7 @@ async def test_after_a_delete_and_a_sweep_no_directory_has_a_byte_of_it(server: 
         for number in range(19):
             await stores.artifacts.delete(f"a{number:04}")
         await stores.sweep()
-        assert [line.key for line in entries_of(server.objects[key])] == ["h/artifacts/a0019"]
+        assert [line.key for line in entries_of(server.objects[key])] == ["h/artifacts/a0019!.sfh"]
 
 
 class Stepped:
@@ -168,5 +168,5 @@ def test_a_listing_that_was_overtaken_by_a_sweep_brings_nothing_back(
     if not fenced:
         overtaken.put = overtaken.put._replace(condition=ANY)
     overtaken.end()
-    headers = b"".join(line.header for line in entries_of(bucket.objects["i/s"].body))
+    headers = b"".join(line.header for line in entries_of(bucket.objects["i/s.sfi"].body))
     assert (MARK in headers) is not fenced

@@ -12,7 +12,7 @@ from obstore.store import LocalStore, MemoryStore
 
 from stowfast import DamagedError
 from stowfast.abc import MAX_NAME_BYTES
-from stowfast.backends.objects.protocol.keys import HEADS, decode, encode, is_blob, keys_at, keys_of, prefix_of
+from stowfast.backends.objects.protocol.keys import HEADS, MARKER, decode, encode, is_blob, keys_at, keys_of, prefix_of
 from stowfast.testing.backend.names import HOSTILE
 
 SEGMENT, BLOB = "0123456789abcdef" * 2, f"{'0123456789abcdef' * 2}-123456789012345"
@@ -170,12 +170,29 @@ def test_what_is_no_code_is_damage(key):
 
 @given(st.text(max_size=20) | st.text("ab/+=!._~-0f", max_size=20))
 def test_any_key_of_a_listing_has_a_place_and_a_name_or_is_damage(key):
-    place = keys_at(HEADS + key)
+    place = keys_at(f"{HEADS}{key}!.sfh")
     if place is not None:
         prefix_of("k/").may_hold(place)
         assert place.name is None or keys_of(place.name) == place  # two keys never tell one name
 
 
-@pytest.mark.parametrize("key", ["h/k", "h/k/", "h/+/k.2fa", "h//a", "h/K/a", "h/k/a.", "h/k/A", "h/+/"])
+OTHERS = [
+    "h/k!.sfh", "h/k/!.sfh", "h/+/k.2fa!.sfh", "h//a!.sfh", "h/K/a!.sfh", "h/k/a.!.sfh", "h/k/A!.sfh", "h/+/!.sfh",
+    "h/k/a", "h/k/a!.sfs", "h/k/a/b!.sfh", "h/k/=a!.sfh",
+    f"h/k/{'a' * 120}={'A' * 52}!.sfh", f"h/K/{'a' * 120}={'a' * 52}!.sfh",
+    f"x/k/a/b/{SEGMENT}.sfb", f"d/k/a/b/{SEGMENT}", f"d/k/a/b/{SEGMENT}0.sfb", f"d/k/a/b/{SEGMENT.upper()}.sfb",
+    f"d/k/a/c/{SEGMENT}.sfb", f"d/k/a/b/c/{SEGMENT}.sfb", f"d/d/k/a/b/{SEGMENT}.sfb", f"d/k/A/b/{SEGMENT}.sfb",
+    f"d/k/a/00000001/{SEGMENT}", f"d/k/a/1/{SEGMENT}.sfs", f"d/k/a/000000001/{SEGMENT}.sfs", "d/k/a/00000001/f.sfs",
+    f"d/k/a/00000001/{SEGMENT}.sfb", f"d/k/a/b/{SEGMENT}.sfs", f"d/k/a/00000001/{SEGMENT}.sfs/x",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("key", OTHERS)
 def test_a_key_of_somebody_else_is_no_stream(key):
     assert keys_at(key) is None
+
+
+@given(NAMES, st.lists(st.sampled_from(["h", "d", "i", "k", "a", "b", "00000001", SEGMENT]), min_size=1, max_size=4))
+def test_no_key_of_an_inner_store_has_the_form_of_one_of_ours(name, prefix):
+    for key in [*object_keys(name), MARKER]:
+        assert keys_at("/".join([*prefix, key])) is None
