@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stowfast import Artifacts, ConflictError, Messages, Stores, Tasks
 from stowfast.abc import KEEP, Backend, Change, Receipt, Swept
@@ -12,6 +12,9 @@ from stowfast.testing.messages import adding, compaction, contexts, deletion
 from stowfast.testing.tasks import saving
 from stowfast.wrappers import Wrapper
 from tests.mutants import breaks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def broken(mutant: Any) -> type[Stores]:
@@ -25,6 +28,21 @@ def broken(mutant: Any) -> type[Stores]:
                     setattr(self, part, mutant(backend))
 
     return mutant if issubclass(mutant, Stores) else Broken
+
+
+def part(name: str) -> Callable[[type], type[Tasks]]:
+    """Make broken tasks from a broken part, by the attribute that holds it."""
+
+    def made(kind: type) -> type[Tasks]:
+        class WithPart(Tasks):
+            def __init__(self, backend: Backend, **options: Any) -> None:
+                super().__init__(backend, **options)
+                getattr(self, name).__class__ = kind
+
+        WithPart.__name__, WithPart.__module__ = kind.__name__, kind.__module__
+        return WithPart
+
+    return made
 
 
 class Alters(Wrapper):

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 from stowfast import ConflictError, DamagedError, NotFoundError, Tasks, TaskState
 from stowfast.stores.tasks.cache import CachedTask
+from stowfast.stores.tasks.save import Saves
+from stowfast.stores.tasks.versions import Versions
 from stowfast.testing.tasks import changes, damage, history, leases, lists, races, steps
 from tests.mutants import breaks
 from tests.mutants.artifacts.content import TrustsStates
@@ -18,6 +20,7 @@ from tests.mutants.stores import (
     ListsByName,
     LooksAndThenWrites,
     MixesLives,
+    part,
 )
 
 breaks(
@@ -55,9 +58,10 @@ class KeepsTheLast256(Alters):
 
 
 @breaks(history.a_history_of_any_shape_comes_back_exactly, changes.who_knows_a_task_sees_what_others_did)
-class KnowsItAlready(Tasks):
+@part("_versions")
+class KnowsItAlready(Versions):
     async def _known(self, stream, head, entry):
-        known = self._memory.get(stream)
+        known = self._heads.cache.get(stream)
         return CachedTask(head, known.chain) if known and known.chain else await super()._known(stream, head, entry)
 
 
@@ -76,13 +80,10 @@ class LoadsFromMemory(Tasks):
 
 
 @breaks(history.a_save_takes_about_what_it_changed)
-class StoresAllOfItEachTime(Tasks):
-    async def save(self, state, **options):
-        self._memory.forget(f"tasks/{state.task_id}")
-        return await super().save(state, **options)
-
-    async def _newest(self, stream):
-        return CachedTask((await super()._newest(stream)).head, None)
+@part("_saves")
+class StoresAllOfItEachTime(Saves):
+    async def _commit(self, stream, save, known):
+        return await super()._commit(stream, save, CachedTask(known.head, None))
 
 
 @breaks(history.any_version_takes_two_reads)

@@ -14,10 +14,13 @@ from stowfast.deltas import decode
 from stowfast.names import clock
 from stowfast.stores.codec import to_time
 from stowfast.stores.tasks.head_note import TaskNote
+from stowfast.stores.tasks.heads import Heads
+from stowfast.stores.tasks.leases import Leases
+from stowfast.stores.tasks.versions import Versions
 from stowfast.testing.tasks import leases, lists, races, retention, steps, workers
 from stowfast.wrappers import Wrapper
 from tests.mutants import breaks
-from tests.mutants.stores import Alters, LooksAndThenWrites
+from tests.mutants.stores import Alters, LooksAndThenWrites, part
 
 HOUR = timedelta(hours=1)
 
@@ -25,10 +28,11 @@ breaks(workers.each_task_goes_to_one_worker)(LooksAndThenWrites)
 
 
 @breaks(leases.of_racing_claims_one_wins, leases.who_lost_a_task_saves_nothing)
-class HidesWho(Tasks):
-    async def _change(self, *args, **options):
+@part("_heads")
+class HidesWho(Heads):
+    async def change(self, *args, **options):
         try:
-            return await super()._change(*args, **options)
+            return await super().change(*args, **options)
         except ConflictError as error:
             raise ConflictError(str(error)) from error
 
@@ -191,9 +195,10 @@ class TakesChildrenOfAnybody(Tasks):
 
 
 @breaks(workers.workers_leave_alone_what_was_changed_of_late)
-class LooksOnceHowIdleItIs(Tasks):
-    async def _claim(self, *args, idle=0, **options):
-        return await super()._claim(*args, **options)
+@part("_leases")
+class LooksOnceHowIdleItIs(Leases):
+    async def claim(self, *args, idle=0, **options):
+        return await super().claim(*args, **options)
 
 
 @breaks(workers.workers_find_what_is_behind_many_pages)
@@ -203,9 +208,10 @@ class LooksAtOnePage(Wrapper):
 
 
 @breaks(workers.a_worker_never_gets_what_was_finished_meanwhile)
-class LooksOnceWhatItIs(Tasks):
-    async def _claim(self, *args, where=None, **options):
-        return await super()._claim(*args, **options)
+@part("_leases")
+class LooksOnceWhatItIs(Leases):
+    async def claim(self, *args, where=None, **options):
+        return await super().claim(*args, **options)
 
 
 @breaks(steps.the_first_result_of_a_step_stays, steps.of_racing_records_one_is_kept)
@@ -253,7 +259,7 @@ class ClearsAfterwards(Tasks):
 @breaks(steps.what_another_recorded_and_was_loaded_is_covered)
 class KnowsWhatItRecordedAlone(Tasks):
     async def load(self, task_id, **options):
-        with patch.object(self._memory, "show"):
+        with patch.object(self._heads.cache, "show"):
             return await super().load(task_id, **options)
 
 
@@ -278,7 +284,8 @@ class RecordsEachTime(Tasks):
     retention.a_store_has_a_retention_for_its_tasks,
     retention.versions_go_when_they_are_old,
 )
-class ShowsAllThatIsStored(Tasks):
+@part("_versions")
+class ShowsAllThatIsStored(Versions):
     async def _first(self, head, entries, bounds):
         return 0
 
@@ -357,9 +364,10 @@ class ClearsTheNote(Alters):
 
 
 @breaks(retention.a_pruned_version_is_none_while_it_is_loaded)
-class TakesAnEndForDamage(Tasks):
+@part("_versions")
+class TakesAnEndForDamage(Versions):
     async def _below(self, head, position, stored):
-        _, entries = await self._backend.read(head.name, Window(start=stored[position].whole, stop=position))
+        _, entries = await self._heads.backend.read(head.name, Window(start=stored[position].whole, stop=position))
         return stored | {one.position: decode(one.data, one.position, "here") for one in entries}
 
 

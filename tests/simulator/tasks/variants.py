@@ -130,10 +130,10 @@ def _claims(
     rest_counts: bool = True,
 ) -> AbstractContextManager[Any]:
     """Claim with another token, or what nobody may claim."""
-    claim = Leases._claim
+    claim = Leases.claim
 
     async def claimed(self: Leases, task_id: str, owner: str, ttl: Any, *, where: Any = None, **options: Any) -> Any:
-        change = Heads._change
+        change = Heads.change
 
         async def changed(self: Heads, task_id: str, decide: Any, *args: Any, at_rest: bool) -> Any:
             async def decided(head: Head, note: TaskNote) -> Any:
@@ -151,11 +151,10 @@ def _claims(
 
             return await change(self, task_id, decided, *args, at_rest=at_rest and rest_counts)
 
-        self_changing = patch.object(self, "_change", changed.__get__(self), create=True)
-        with self_changing:
+        with patch.object(self._heads, "change", changed.__get__(self._heads)):
             return await claim(self, task_id, owner, ttl, where=where if where_counts else None, **options)
 
-    return patch.object(Leases, "_claim", claimed)
+    return patch.object(Leases, "claim", claimed)
 
 
 def _next(head: Head, note: TaskNote) -> int:
@@ -208,7 +207,7 @@ def _release_resets_the_token() -> Broken:
             mine = note.holder is not None and note.holder.token == lease.token
             return msgspec.structs.replace(note, token=0, holder=None) if mine else None, None
 
-        await self._change(lease.task_id, decide)
+        await self._heads.change(lease.task_id, decide)
 
     return patch.object(Leases, "release", release)
 
@@ -217,13 +216,13 @@ def _renewed_after_it_passed_on() -> Broken:
     """Whoever renews has the task again."""
 
     async def renew(self: Leases, lease: Any, ttl: Any) -> Any:
-        until = await self._backend.now() + round(ttl.total_seconds() * 1e6)
+        until = await self._heads.backend.now() + round(ttl.total_seconds() * 1e6)
 
         async def decide(head: Head, note: TaskNote) -> Any:
             note = msgspec.structs.replace(note, holder=Holder(lease.owner, lease.token, until))
             return note, lease_of(head, note)
 
-        return await self._change(lease.task_id, decide)
+        return await self._heads.change(lease.task_id, decide)
 
     return patch.object(Leases, "renew", renew)
 
@@ -242,7 +241,7 @@ def _second_result_wins() -> Broken:
                 heads.check_lease(head, note, lease)
             return note.with_step(step_key, msgspec.json.encode(result)), result
 
-        return await self._change(task_id, decide)
+        return await self._heads.change(task_id, decide)
 
     return patch.object(StepRecords, "record", record)
 
@@ -255,11 +254,11 @@ def _known_of_another_life() -> Broken:
     find = Versions._known
 
     async def found(self: Versions, stream: str, head: Head, entry: Any) -> Any:
-        before = self._memory.get(stream)
+        before = self._heads.cache.get(stream)
         if before is not None and before.head is not None:
             of_this = before.head._replace(incarnation=head.incarnation, revision=0)
-            self._memory.forget(stream)
-            self._memory.put(stream, CachedTask(of_this, before.chain))
+            self._heads.cache.forget(stream)
+            self._heads.cache.put(stream, CachedTask(of_this, before.chain))
         return await find(self, stream, head, entry)
 
     return patch.object(Versions, "_known", found)

@@ -52,7 +52,7 @@ class Worker:
         """Go on in a process. What that knows of tasks all its workers know."""
         self._backend = SimulatedBackend(self._run, process)
         self._tasks = Tasks(self._backend, retention=self._run.retention)
-        self._tasks._memory, self._recorded = self._run.memory(process)
+        self._tasks._heads.cache, self._recorded = self._run.memory(process)
 
     async def work(self) -> None:
         """Do what is left to do."""

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from stowfast.errors import DamagedError, InvalidError
-from stowfast.records import Lease
-from stowfast.stores.codec import decode, to_time
+from stowfast.records import Lease, Retention
+from stowfast.stores.codec import check_integers, decode, from_duration, to_time
 
 if TYPE_CHECKING:
     from stowfast.abc import Head
 
-__all__ = ["KIND", "Holder", "Keep", "TaskNote", "id_of", "lease_of"]
+__all__ = ["KIND", "Holder", "Keep", "TaskNote", "id_of", "keep_of", "kept_by", "lease_of"]
 
 KIND: Final = "tasks"
 _MAX_STEPS_BYTES: Final = 48 * 2**10
@@ -102,6 +102,25 @@ def lease_of(head: Head, note: TaskNote) -> Lease | None:
     if holder is None:
         return None
     return Lease(id_of(head), holder.owner, holder.token, to_time(holder.until), head.incarnation)
+
+
+def keep_of(retention: Retention) -> Keep:
+    """Return a retention as it is stored.
+
+    Raises:
+        InvalidError: it is none, or keeps less than the newest version.
+    """
+    if not isinstance(retention, Retention):
+        raise InvalidError(f"retention must be a stowfast.Retention, not {type(retention).__name__}")
+    check_integers(versions=retention.versions)
+    if retention.versions is not None and retention.versions < 1:
+        raise InvalidError(f"Retention(versions={retention.versions}): the newest version always stays, so 1 or more")
+    return Keep(retention.versions, None if retention.age is None else from_duration(retention.age, "age"))
+
+
+def kept_by(keep: Keep | None, default: Retention) -> Keep:
+    """Return the retention of a task: its own, else that of the store."""
+    return keep if keep is not None else keep_of(default)
 
 
 _EMPTY: Final = TaskNote()

@@ -23,24 +23,24 @@ R = TypeVar("R")
 
 
 class Heads:
-    """The heads of the tasks of a backend, and their cache."""
+    """The heads of the tasks of a backend, and their cache. The parts of `Tasks` share one."""
 
     def __init__(self, backend: Backend) -> None:
-        self._backend = backend
-        self._memory = TaskCache()
+        self.backend = backend
+        self.cache = TaskCache()
 
-    async def _seen(self, stream: str) -> CachedTask:
+    async def current(self, stream: str) -> CachedTask:
         """Return the current head of a task, with its cached versions."""
-        (head,) = await self._backend.heads([stream])
-        known = self._memory.get(stream)
+        (head,) = await self.backend.heads([stream])
+        known = self.cache.get(stream)
         same = known is not None and known.head is not None and head is not None
         same = same and known.head.incarnation == head.incarnation  # type: ignore[union-attr]
         seen = CachedTask(head, known.chain if same and known is not None else None)
         if head is not None:
-            self._memory.put(stream, seen)
+            self.cache.put(stream, seen)
         return seen
 
-    async def _change(
+    async def change(
         self,
         task_id: str,
         decide: Callable[[Head, TaskNote], Awaitable[tuple[TaskNote | None, R]]],
@@ -60,13 +60,13 @@ class Heads:
             NotFoundError: the task does not exist.
         """
         stream = stream_name(KIND, "task_id", task_id)
-        known = self._memory.get(stream) or _UNKNOWN
+        known = self.cache.get(stream) or _UNKNOWN
         if seen is not None:
             known = CachedTask(seen, known.chain)
         race = Race(f"task {task_id!r}")
         while True:
             fresh = known.head is None
-            known = await self._seen(stream) if fresh else known
+            known = await self.current(stream) if fresh else known
             head = known.head
             if head is None:
                 raise NotFoundError(f"task {task_id!r} is not there: save it first")
@@ -84,9 +84,9 @@ class Heads:
                 continue
             expect = head.next if at_rest else None
             change = Change(note=note.write(), expect=expect, incarnation=head.incarnation, revision=head.revision)
-            receipt = await race.commit(self._backend, stream, change)
+            receipt = await race.commit(self.backend, stream, change)
             if receipt is not None:
-                self._memory.put(stream, known.after(stream, change, receipt, known.chain))
+                self.cache.put(stream, known.after(stream, change, receipt, known.chain))
                 return result
             known = _UNKNOWN
 

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from stowfast.abc import KEEP, Change
 from stowfast.errors import ConflictError, DamagedError, InvalidError
-from stowfast.records import Retention
-from stowfast.stores.codec import check_integers, from_duration
-from stowfast.stores.tasks.head_note import Keep, TaskNote
-from stowfast.stores.tasks.heads import passed_on
+from stowfast.names import check_name
+from stowfast.records import Retention, TaskState
+from stowfast.stores.codec import check_integers, encode, from_time, labels_of, stream_name, to_time
+from stowfast.stores.optimistic import Race
+from stowfast.stores.tasks.cache import CachedTask
+from stowfast.stores.tasks.head_note import KIND, Keep, TaskNote, keep_of, kept_by, lease_of
+from stowfast.stores.tasks.heads import check_kind, passed_on
+from stowfast.stores.tasks.leases import LABELS
 from stowfast.stores.tasks.spans import earlier_spans, first_version, next_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stowfast.abc import Head
+    from stowfast.abc import Head, Receipt
     from stowfast.deltas import DeltaChain
-    from stowfast.records import Lease, TaskState
-    from stowfast.stores.tasks.cache import CachedTask
+    from stowfast.records import Lease
+    from stowfast.stores.tasks.heads import Heads
+    from stowfast.stores.tasks.versions import Versions
 
-__all__ = ["Save", "keep_of", "kept_by"]
+__all__ = ["Save", "Saves", "parse_save"]
 
+_POLITE = 3
+"""After this many lost races, an unconditional save stores a whole version."""
 _NEVER = -1
 """A revision that no head has."""
 
@@ -44,7 +52,7 @@ class Save(NamedTuple):
     default: Retention = Retention()
 
     @property
-    def asks_for_nothing(self) -> bool:
+    def unconditional(self) -> bool:
         """Return True if the save has no conditions."""
         return self.expect is None and self.lease is None and self.retention is None and not self.covers
 
@@ -145,20 +153,98 @@ class Save(NamedTuple):
         return kept_by(keep if self.retention is None else keep_of(self.retention), self.default)
 
 
-def keep_of(retention: Retention) -> Keep:
-    """Return a retention as it is stored.
+class Saves:
+    """Commits saves, each over the head that it was made for."""
+
+    def __init__(self, heads: Heads, versions: Versions) -> None:
+        self._heads = heads
+        self._versions = versions
+
+    async def save(self, save: Save, covers: Iterable[str] | None) -> TaskState:
+        """Store a version, and return it."""
+        keys = _keys(covers)
+        stream = stream_name(KIND, "task_id", save.state.task_id)
+        known = CachedTask(None, None) if save.expect == 0 else self._heads.cache.get(stream)
+        if known is None or (save.expect is not None and (known.head.next if known.head else 0) != save.expect):
+            known = await self._versions.newest(stream)
+        covered: dict[str, bytes | None] = dict.fromkeys(keys)
+        if covers is None and known.head is not None and (save.lease is not None or save.expect):
+            covered = {**self._heads.cache.shown(stream, known.head.incarnation)}
+        save = save._replace(covers=covered, default=self._versions.retention)
+        receipt, after = await self._commit(stream, save, known)
+        if after is None or after.head is None:
+            # Of a repeat what is there is what the first call stored, whatever this one was given; of a save over
+            # anything only the place knows who holds the task and what is recorded.
+            found = await self._versions.version(stream, receipt.first)
+            if found is not None and found.incarnation == receipt.incarnation:
+                return found
+        head = after.head if after is not None else None
+        note = TaskNote.read(head)
+        self._heads.cache.show(stream, receipt.incarnation, note.encoded())
+        return TaskState(
+            task_id=save.state.task_id,
+            **save.labels,
+            version=receipt.next,
+            updated_at=to_time(receipt.committed_at),
+            expires_at=None if save.expires_at is None else to_time(save.expires_at),
+            lease=lease_of(head, note) if head is not None else None,
+            incarnation=receipt.incarnation,
+            data=save.state.data,
+            steps=note.results(stream),
+        )
+
+    async def _commit(self, stream: str, save: Save, known: CachedTask) -> tuple[Receipt, CachedTask | None]:
+        """Commit a save, and return the cached task after it; None if the head must be read again."""
+        race = Race(f"task {save.state.task_id!r}")
+        while True:
+            anyhow = race.lost >= _POLITE and save.unconditional
+            change, chain = (save.change_of_any(), None) if anyhow else save.change(known)
+            receipt = await race.commit(self._heads.backend, stream, change)
+            if receipt is None:
+                known = await self._versions.newest(stream)
+                save.refuse(known)
+                continue
+            after = None if anyhow or receipt.repeated else known.after(stream, change, receipt, chain)
+            if after is None:
+                self._heads.cache.forget(stream)
+            else:
+                self._heads.cache.put(stream, after)
+                left = TaskNote.read(after.head).steps
+                gone = {key: one for key, one in TaskNote.read(known.head).encoded().items() if key not in left}
+                self._heads.cache.covered(stream, gone)
+            return receipt, after
+
+
+def parse_save(
+    state: TaskState, *, expect: int | None, lease: Lease | None, retention: Retention | None, op_id: str | None
+) -> Save:
+    """Return the arguments of a save, checked.
 
     Raises:
-        InvalidError: it is none, or keeps less than the newest version.
+        InvalidError: JSON cannot store the state, or an argument is none of its kind.
     """
-    if not isinstance(retention, Retention):
-        raise InvalidError(f"retention must be a stowfast.Retention, not {type(retention).__name__}")
-    check_integers(versions=retention.versions)
-    if retention.versions is not None and retention.versions < 1:
-        raise InvalidError(f"Retention(versions={retention.versions}): the newest version always stays, so 1 or more")
-    return Keep(retention.versions, None if retention.age is None else from_duration(retention.age, "age"))
+    if not isinstance(state, TaskState):
+        raise InvalidError(f"save takes a stowfast.TaskState, not {type(state).__name__}")
+    check_integers(expect=expect)
+    labels = labels_of(LABELS, {name: getattr(state, name) for name in LABELS})
+    if state.status is None:
+        raise InvalidError("status must be a str, such as working")
+    expires_at = None if state.expires_at is None else from_time(state.expires_at, "expires_at")
+    if retention is not None:
+        keep_of(retention)
+    if lease is not None:
+        check_kind(lease)
+    text = encode({**labels, "data": state.data}, f"the state of task {state.task_id!r}")
+    return Save(state, text, labels, expires_at, expect, lease, retention, op_id)
 
 
-def kept_by(keep: Keep | None, default: Retention) -> Keep:
-    """Return the retention of a task: its own, else that of the store."""
-    return keep if keep is not None else keep_of(default)
+def _keys(covers: Iterable[str] | None) -> list[str]:
+    """Return the covered step keys, checked."""
+    if covers is None:
+        return []
+    if isinstance(covers, str) or not isinstance(covers, Iterable):
+        raise InvalidError(f"covers={covers!r}: it takes several keys, such as ['step-1']")
+    keys = list(covers)
+    for key in keys:
+        check_name(key, "a key in covers")
+    return keys

@@ -7,35 +7,24 @@ from typing import TYPE_CHECKING, Any
 from stowfast.names import check_name
 from stowfast.stores.codec import decode, encode, stream_name
 from stowfast.stores.tasks.head_note import KIND, TaskNote
-from stowfast.stores.tasks.heads import Heads, check_kind, check_lease
+from stowfast.stores.tasks.heads import check_kind, check_lease
 
 if TYPE_CHECKING:
     from stowfast.abc import Head
     from stowfast.records import Lease
+    from stowfast.stores.tasks.heads import Heads
 
 __all__ = ["StepRecords"]
 
 
-class StepRecords(Heads):
+class StepRecords:
     """Results of steps that no version covers yet."""
 
+    def __init__(self, heads: Heads) -> None:
+        self._heads = heads
+
     async def record(self, task_id: str, step_key: str, result: Any = None, *, lease: Lease | None = None) -> Any:
-        """Record the result of a step until a save covers it, and return it; of a recorded key, the first result.
-
-        Check `TaskState.steps` before a step with effects, and record it right after. Of racing calls with one key, one
-        result is kept, and all calls return it. A repeat after a lost answer changes nothing, unless a save covered the
-        key meanwhile: then the key is unknown again.
-
-        Args:
-            result: any JSON. All uncovered results of a task together may have 48 KiB.
-            lease: refuse to record after the lease passed on.
-
-        Raises:
-            ConflictError: the lease passed on. Stop.
-            InvalidError: JSON cannot store the result, or there is no room for it. Nothing was recorded.
-            NotFoundError: the task does not exist. Save it first.
-            UnavailableError: it may be recorded. Repeat the call.
-        """
+        """Record the result of a step, and return the first result under its key."""
         check_name(step_key, "a step_key")
         if lease is not None:
             check_kind(lease)
@@ -48,11 +37,11 @@ class StepRecords(Heads):
                 return None, (head.incarnation, bytes(note.steps[step_key]))
             return note.with_step(step_key, encoded), (head.incarnation, encoded)
 
-        incarnation, first = await self._change(task_id, decide)
-        self._memory.show(stream_name(KIND, "task_id", task_id), incarnation, {step_key: first})
+        incarnation, first = await self._heads.change(task_id, decide)
+        self._heads.cache.show(stream_name(KIND, "task_id", task_id), incarnation, {step_key: first})
         return decode(first, f"task {task_id!r}, step {step_key!r}")
 
     async def steps(self, task_id: str) -> dict[str, Any]:
-        """Return the results that no version covers yet, by step key, in the order recorded."""
-        (head,) = await self._backend.heads([stream_name(KIND, "task_id", task_id)])
+        """Return the uncovered results."""
+        (head,) = await self._heads.backend.heads([stream_name(KIND, "task_id", task_id)])
         return TaskNote.read(head).results(f"task {task_id!r}")

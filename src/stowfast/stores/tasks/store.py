@@ -3,48 +3,36 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 from stowfast.abc import Change, Query
 from stowfast.errors import ConflictError, InvalidError, NotFoundError
-from stowfast.names import check_name
 from stowfast.records import Page, Retention, TaskInfo, TaskState
-from stowfast.stores.codec import (
-    check_counts,
-    check_integers,
-    encode,
-    from_time,
-    labels_of,
-    stream_name,
-    to_time,
-)
+from stowfast.stores.codec import check_counts, from_time, labels_of, stream_name, to_time
 from stowfast.stores.optimistic import Race
-from stowfast.stores.tasks.cache import CachedTask
-from stowfast.stores.tasks.head_note import KIND, TaskNote, id_of, lease_of
-from stowfast.stores.tasks.heads import check_kind
+from stowfast.stores.tasks.head_note import KIND, TaskNote, id_of, keep_of, lease_of
+from stowfast.stores.tasks.heads import Heads
 from stowfast.stores.tasks.leases import LABELS, Leases
-from stowfast.stores.tasks.save import Save, keep_of
+from stowfast.stores.tasks.save import Saves, parse_save
 from stowfast.stores.tasks.steps import StepRecords
 from stowfast.stores.tasks.versions import Versions
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
     from datetime import datetime
 
-    from stowfast.abc import Backend, Head, Receipt
+    from stowfast.abc import Backend, Head
     from stowfast.records import Lease
 
 __all__ = ["Tasks"]
 
-_POLITE = 3
-"""After this many lost races, an unconditional save stores a whole version."""
 _CLOCKS_DIFFER = 60 * 1_000_000
 """Microseconds by which the clocks of backend and caller may differ."""
 
 
-class Tasks(Versions, Leases, StepRecords):
+class Tasks:
     """The task states of a backend. Every save is a new version, costs about the size of the change, and can be loaded.
 
     Args:
@@ -52,18 +40,24 @@ class Tasks(Versions, Leases, StepRecords):
     """
 
     def __init__(self, backend: Backend, *, retention: Retention | None = None) -> None:
-        super().__init__(backend)
-        self.retention = Retention() if retention is None else retention
+        self._backend = backend
+        self._heads = Heads(backend)
+        self._versions = Versions(self._heads, Retention())
+        self._saves = Saves(self._heads, self._versions)
+        self._leases = Leases(self._heads)
+        self._steps = StepRecords(self._heads)
+        if retention is not None:
+            self.retention = retention
 
     @property
     def retention(self) -> Retention:
         """The retention of tasks saved without one."""
-        return self._retention
+        return self._versions.retention
 
     @retention.setter
     def retention(self, retention: Retention) -> None:
         keep_of(retention)
-        self._retention = retention
+        self._versions.retention = retention
 
     async def save(
         self,
@@ -97,58 +91,16 @@ class Tasks(Versions, Leases, StepRecords):
             InvalidError: JSON cannot store the data. Nothing was stored.
             UnavailableError: it may be saved. Repeat the call with the same op_id.
         """
-        save = _parse_save(state, expect=expect, lease=lease, retention=retention, op_id=op_id)
-        keys = _keys(covers)
-        stream = stream_name(KIND, "task_id", state.task_id)
-        known = CachedTask(None, None) if expect == 0 else self._memory.get(stream)
-        if known is None or (expect is not None and (known.head.next if known.head else 0) != expect):
-            known = await self._newest(stream)
-        covered: dict[str, bytes | None] = dict.fromkeys(keys)
-        if covers is None and known.head is not None and (lease is not None or expect):
-            covered = {**self._memory.shown(stream, known.head.incarnation)}
-        save = save._replace(covers=covered, default=self.retention)
-        receipt, after = await self._commit_save(stream, save, known)
-        if after is None or after.head is None:
-            # Of a repeat what is there is what the first call stored, whatever this one was given; of a save over
-            # anything only the place knows who holds the task and what is recorded.
-            found = await self._version(stream, receipt.first)
-            if found is not None and found.incarnation == receipt.incarnation:
-                return found
-        head = after.head if after is not None else None
-        note = TaskNote.read(head)
-        self._memory.show(stream, receipt.incarnation, note.encoded())
-        return TaskState(
-            task_id=state.task_id,
-            **save.labels,
-            version=receipt.next,
-            updated_at=to_time(receipt.committed_at),
-            expires_at=None if save.expires_at is None else to_time(save.expires_at),
-            lease=lease_of(head, note) if head is not None else None,
-            incarnation=receipt.incarnation,
-            data=state.data,
-            steps=note.results(stream),
-        )
+        request = parse_save(state, expect=expect, lease=lease, retention=retention, op_id=op_id)
+        return await self._saves.save(request, covers)
 
-    async def _commit_save(self, stream: str, save: Save, known: CachedTask) -> tuple[Receipt, CachedTask | None]:
-        """Commit a save, and return the cached task after it; None if the head must be read again."""
-        race = Race(f"task {save.state.task_id!r}")
-        while True:
-            anyhow = race.lost >= _POLITE and save.asks_for_nothing
-            change, chain = (save.change_of_any(), None) if anyhow else save.change(known)
-            receipt = await race.commit(self._backend, stream, change)
-            if receipt is None:
-                known = await self._newest(stream)
-                save.refuse(known)
-                continue
-            after = None if anyhow or receipt.repeated else known.after(stream, change, receipt, chain)
-            if after is None:
-                self._memory.forget(stream)
-            else:
-                self._memory.put(stream, after)
-                left = TaskNote.read(after.head).steps
-                gone = {key: one for key, one in TaskNote.read(known.head).encoded().items() if key not in left}
-                self._memory.covered(stream, gone)
-            return receipt, after
+    async def load(self, task_id: str, *, version: int | None = None) -> TaskState | None:
+        """Return the newest state of a task, or one of its versions; None for an unknown or removed one.
+
+        The newest includes the `steps` recorded since, at the same moment. Takes at most two reads of the backend; the
+        second is saved if this process has the newest version in its cache.
+        """
+        return await self._versions.load(task_id, version=version)
 
     async def update(
         self,
@@ -213,6 +165,112 @@ class Tasks(Versions, Leases, StepRecords):
             raise NotFoundError(f"task {task_id!r} has no version {version}")
         return await self.save(state, expect=head.next, covers=(), op_id=op_id)
 
+    async def history(self, task_id: str, *, before: int | None = None, limit: int = 100) -> list[TaskState]:
+        """Return the states of a task, the newest first, at most `limit`, below the version `before`."""
+        return await self._versions.history(task_id, before=before, limit=limit)
+
+    async def diff(self, task_id: str, a: int, b: int) -> list[dict[str, Any]]:
+        """Return the difference between the data of versions `a` and `b`, as a JSON Patch (RFC 6902).
+
+        Raises:
+            NotFoundError: one of the versions does not exist.
+            UnsupportedError: `jsonpatch` is not installed: `pip install 'stowfast[diff]'`.
+        """
+        return await self._versions.diff(task_id, a, b)
+
+    async def prune(self, task_id: str, *, keep: int | None = None, older_than: timedelta | None = None) -> int:
+        """Remove all versions but the newest `keep`, or those older than `older_than`, and return their number.
+
+        Version numbers stay. Removed versions are no longer shown. Their bytes are removed now, unless a kept version
+        is stored as a difference to them; then a later save removes them. A save with `Retention(versions=1)` removes
+        all of them at once. The newest version always stays. Pruning an unknown task does nothing.
+
+        Args:
+            keep: the number of newest versions to keep, 1 or more.
+            older_than: the maximum age of versions to keep.
+        """
+        return await self._versions.prune(task_id, keep=keep, older_than=older_than)
+
+    async def claim(self, task_id: str, owner: str, ttl: timedelta, *, op_id: str | None = None) -> Lease:
+        """Become the owner of a task. Of racing claims one wins.
+
+        A task without an owner, or with a lease that ended by the backend's clock, can be claimed. Its newest version
+        is the point to continue from.
+
+        Args:
+            owner: a name for people to read. Two claims under one name are two owners.
+            ttl: after this time without a `renew` others may claim the task; at most 366 days.
+            op_id: the idempotency key of this claim. A repeat after a lost answer returns the first lease, unless
+                another worker owns the task by then.
+
+        Raises:
+            ConflictError: another worker owns it: `owner`, `until`. Wait until then, or claim another task.
+            NotFoundError: the task does not exist. Save it first.
+            UnavailableError: the task may be yours. Repeat the call with the same op_id.
+        """
+        return await self._leases.claim(task_id, owner, ttl, op_id=op_id)
+
+    async def claim_next(
+        self,
+        owner: str,
+        ttl: timedelta,
+        *,
+        status: str = "working",
+        context_id: str | None = None,
+        agent_id: str | None = None,
+        parent_task_id: str | None = None,
+        idle: timedelta = timedelta(0),
+    ) -> Lease | None:
+        """Claim any task without an owner, or with a lease that ended; None if there is none.
+
+        Racing workers get different tasks. The order is not defined: workers that all took the oldest would collide.
+
+        Args:
+            status: only tasks with this status; likewise the other filters.
+            idle: only tasks without a change for this time. A save without a lease is a change, too.
+
+        Raises:
+            UnavailableError: a task may be yours. Others may claim it after `ttl`.
+        """
+        wanted = {"context_id": context_id, "agent_id": agent_id, "parent_task_id": parent_task_id, "status": status}
+        return await self._leases.claim_next(owner, ttl, labels_of(LABELS, wanted), idle)
+
+    async def renew(self, lease: Lease, ttl: timedelta) -> Lease:
+        """Extend a lease to `ttl` from now, under the same token; also after its end, unless another worker claimed.
+
+        Raises:
+            ConflictError: the lease passed to another owner, or was released. Stop: your saves are refused too.
+            NotFoundError: the task is gone.
+        """
+        return await self._leases.renew(lease, ttl)
+
+    async def release(self, lease: Lease) -> None:
+        """Let others claim the task at once. A lease that passed on, or a deleted task, stays as it is."""
+        await self._leases.release(lease)
+
+    async def record(self, task_id: str, step_key: str, result: Any = None, *, lease: Lease | None = None) -> Any:
+        """Record the result of a step until a save covers it, and return it; of a recorded key, the first result.
+
+        Check `TaskState.steps` before a step with effects, and record it right after. Of racing calls with one key, one
+        result is kept, and all calls return it. A repeat after a lost answer changes nothing, unless a save covered the
+        key meanwhile: then the key is unknown again.
+
+        Args:
+            result: any JSON. All uncovered results of a task together may have 48 KiB.
+            lease: refuse to record after the lease passed on.
+
+        Raises:
+            ConflictError: the lease passed on. Stop.
+            InvalidError: JSON cannot store the result, or there is no room for it. Nothing was recorded.
+            NotFoundError: the task does not exist. Save it first.
+            UnavailableError: it may be recorded. Repeat the call.
+        """
+        return await self._steps.record(task_id, step_key, result, lease=lease)
+
+    async def steps(self, task_id: str) -> dict[str, Any]:
+        """Return the results that no version covers yet, by step key, in the order recorded."""
+        return await self._steps.steps(task_id)
+
     async def info(self, task_id: str) -> TaskInfo | None:
         """Return a task as a list shows it, in one request; None for an unknown task."""
         (head,) = await self._backend.heads([stream_name(KIND, "task_id", task_id)])
@@ -267,14 +325,14 @@ class Tasks(Versions, Leases, StepRecords):
                 raise NotFoundError(f"task {task_id!r} is not there: save it first")
             change = Change(incarnation=head.incarnation, expires_at=moment)
             if await race.commit(self._backend, stream, change) is not None:
-                self._memory.forget(stream)
+                self._heads.cache.forget(stream)
                 return
 
     async def delete(self, task_id: str) -> None:
         """Remove a task with all its versions. Nothing of it can be read again; deleting an unknown task is fine."""
         stream = stream_name(KIND, "task_id", task_id)
         await self._backend.commit(stream, Change(delete=True))
-        self._memory.forget(stream)
+        self._heads.cache.forget(stream)
 
 
 def _info(head: Head) -> TaskInfo:
@@ -287,34 +345,3 @@ def _info(head: Head) -> TaskInfo:
         lease=lease_of(head, TaskNote.read(head)),
         incarnation=head.incarnation,
     )
-
-
-def _keys(covers: Iterable[str] | None) -> list[str]:
-    """Return the covered step keys, checked."""
-    if covers is None:
-        return []
-    if isinstance(covers, str) or not isinstance(covers, Iterable):
-        raise InvalidError(f"covers={covers!r}: it takes several keys, such as ['step-1']")
-    keys = list(covers)
-    for key in keys:
-        check_name(key, "a key in covers")
-    return keys
-
-
-def _parse_save(
-    state: TaskState, *, expect: int | None, lease: Lease | None, retention: Retention | None, op_id: str | None
-) -> Save:
-    """Return the arguments of a save, checked."""
-    if not isinstance(state, TaskState):
-        raise InvalidError(f"save takes a stowfast.TaskState, not {type(state).__name__}")
-    check_integers(expect=expect)
-    labels = labels_of(LABELS, {name: getattr(state, name) for name in LABELS})
-    if state.status is None:
-        raise InvalidError("status must be a str, such as working")
-    expires_at = None if state.expires_at is None else from_time(state.expires_at, "expires_at")
-    if retention is not None:
-        keep_of(retention)
-    if lease is not None:
-        check_kind(lease)
-    text = encode({**labels, "data": state.data}, f"the state of task {state.task_id!r}")
-    return Save(state, text, labels, expires_at, expect, lease, retention, op_id)

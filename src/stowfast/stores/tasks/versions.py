@@ -12,46 +12,44 @@ from stowfast.stores.codec import check_counts, check_integers, from_duration, s
 from stowfast.stores.codec import decode as decode_json
 from stowfast.stores.optimistic import Race
 from stowfast.stores.tasks.cache import CachedTask
-from stowfast.stores.tasks.head_note import KIND, Keep, TaskNote, id_of, lease_of
-from stowfast.stores.tasks.heads import Heads
+from stowfast.stores.tasks.head_note import KIND, Keep, TaskNote, id_of, keep_of, kept_by, lease_of
 from stowfast.stores.tasks.leases import LABELS
-from stowfast.stores.tasks.save import keep_of, kept_by
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
     from stowfast.abc import Entry, Head
     from stowfast.deltas import Delta
+    from stowfast.stores.tasks.heads import Heads
 
 __all__ = ["Versions"]
 
 
-class Versions(Heads):
-    """The versions of tasks."""
+class Versions:
+    """The versions of tasks: loaded, compared, ended."""
 
-    retention: Retention
+    def __init__(self, heads: Heads, retention: Retention) -> None:
+        self._heads = heads
+        self.retention = retention
+        """The retention of tasks saved without one."""
 
     async def load(self, task_id: str, *, version: int | None = None) -> TaskState | None:
-        """Return the newest state of a task, or one of its versions; None for an unknown or removed one.
-
-        The newest includes the `steps` recorded since, at the same moment. Takes at most two reads of the backend; the
-        second is saved if this process has the newest version in its cache.
-        """
+        """Return the newest state of a task, or one of its versions."""
         stream = stream_name(KIND, "task_id", task_id)
         check_integers(version=version)
         if version is not None and version < 1:
             raise InvalidError(f"version={version}: versions begin at 1")
-        return await self._version(stream, None if version is None else version - 1)
+        return await self.version(stream, None if version is None else version - 1)
 
     async def history(self, task_id: str, *, before: int | None = None, limit: int = 100) -> list[TaskState]:
-        """Return the states of a task, the newest first, at most `limit`, below the version `before`."""
+        """Return the states of a task, the newest first."""
         stream = stream_name(KIND, "task_id", task_id)
         check_counts(limit=limit)
         check_integers(before=before)
         stop = None if before is None else max(before - 1, 0)
         race = Race(f"task {task_id!r}")
         while True:
-            head, entries = await self._backend.read(stream, Window(start=0, stop=stop, limit=limit, newest=True))
+            head, entries = await self._heads.backend.read(stream, Window(start=0, stop=stop, limit=limit, newest=True))
             entries = await self._within_retention(head, entries)
             if head is None or not entries:
                 return []
@@ -66,12 +64,7 @@ class Versions(Heads):
             return [self._to_state(head, one, texts[one.position]) for one in reversed(entries)]
 
     async def diff(self, task_id: str, a: int, b: int) -> list[dict[str, Any]]:
-        """Return the difference between the data of versions `a` and `b`, as a JSON Patch (RFC 6902).
-
-        Raises:
-            NotFoundError: one of the versions does not exist.
-            UnsupportedError: `jsonpatch` is not installed: `pip install 'stowfast[diff]'`.
-        """
+        """Return the difference between two versions as a JSON Patch."""
         try:
             import jsonpatch
         except ImportError as error:
@@ -89,16 +82,7 @@ class Versions(Heads):
         return patch
 
     async def prune(self, task_id: str, *, keep: int | None = None, older_than: timedelta | None = None) -> int:
-        """Remove all versions but the newest `keep`, or those older than `older_than`, and return their number.
-
-        Version numbers stay. Removed versions are no longer shown. Their bytes are removed now, unless a kept version
-        is stored as a difference to them; then a later save removes them. A save with `Retention(versions=1)` removes
-        all of them at once. The newest version always stays. Pruning an unknown task does nothing.
-
-        Args:
-            keep: the number of newest versions to keep, 1 or more.
-            older_than: the maximum age of versions to keep.
-        """
+        """Remove old versions, and return their number."""
         stream = stream_name(KIND, "task_id", task_id)
         check_integers(keep=keep)
         if (keep is None) == (older_than is None) or (keep is not None and keep < 1):
@@ -108,33 +92,33 @@ class Versions(Heads):
         bounds = keep_of(Retention(keep, older_than))
         race = Race(f"task {task_id!r}")
         while True:
-            (head,) = await self._backend.heads([stream])
+            (head,) = await self._heads.backend.heads([stream])
             if head is None:
                 return 0
             low = await self._bound(head, bounds)
             gone = low - max(head.base, head.first)
             if gone <= 0:
                 return 0
-            now, entries = await self._backend.read(stream, Window(start=low, limit=1))
+            now, entries = await self._heads.backend.read(stream, Window(start=low, limit=1))
             if now is None or now.revision != head.revision or not entries:
                 race.lose()
                 continue
             floor = decode(entries[0].data, low, _where(head, low)).whole
             change = Change(incarnation=head.incarnation, revision=head.revision, base=low, drop_before=floor)
             try:
-                if await race.commit(self._backend, stream, change) is not None:
+                if await race.commit(self._heads.backend, stream, change) is not None:
                     return gone
             finally:
-                self._memory.forget(stream)
+                self._heads.cache.forget(stream)
 
-    async def _version(self, stream: str, position: int | None) -> TaskState | None:
+    async def version(self, stream: str, position: int | None) -> TaskState | None:
         """Return the version at a position, or the newest."""
         race = Race(_named(stream))
         while True:
             if position is None:
-                head, entries = await self._backend.read(stream, Window(limit=1, newest=True))
+                head, entries = await self._heads.backend.read(stream, Window(limit=1, newest=True))
             else:
-                head, entries = await self._backend.read(stream, Window(start=position, stop=position + 1))
+                head, entries = await self._heads.backend.read(stream, Window(start=position, stop=position + 1))
             entries = await self._within_retention(head, entries)
             if head is None or not entries:
                 return None
@@ -147,14 +131,14 @@ class Versions(Heads):
         """Return a version for the caller, and remember the steps that it shows."""
         state = _state(head, entry, text)
         if state.steps:
-            self._memory.show(head.name, head.incarnation, TaskNote.read(head).encoded())
+            self._heads.cache.show(head.name, head.incarnation, TaskNote.read(head).encoded())
         return state
 
-    async def _newest(self, stream: str) -> CachedTask:
+    async def newest(self, stream: str) -> CachedTask:
         """Return the cached task for the next save. A damaged newest version does not block the save."""
         race = Race(_named(stream))
         while True:
-            head, entries = await self._backend.read(stream, Window(limit=1, newest=True))
+            head, entries = await self._heads.backend.read(stream, Window(limit=1, newest=True))
             if head is None or not entries:
                 return CachedTask(head, None)
             try:
@@ -168,13 +152,13 @@ class Versions(Heads):
     async def _known(self, stream: str, head: Head, entry: Entry) -> CachedTask | None:
         """Return a version with its bases; None if a base was removed meanwhile."""
         position = entry.position
-        before = self._memory.get(stream) or CachedTask(None, None)
+        before = self._heads.cache.get(stream) or CachedTask(None, None)
         same = before.head is not None and before.head.incarnation == head.incarnation
         if same and before.chain is not None and before.chain.position == position:
             known = CachedTask(head, before.chain)
             if position == head.next - 1:
                 # What others have recorded since is known now, and covered by the next save.
-                self._memory.put(stream, known)
+                self._heads.cache.put(stream, known)
             return known
         stored = {position: decode(entry.data, position, _where(head, position))}
         more = await self._below(head, position, stored)
@@ -183,7 +167,7 @@ class Versions(Heads):
         where = _where(head, position)
         known = CachedTask(head, DeltaChain(position, rebuild(position, more, where), chain_of(position, more, where)))
         if position == head.next - 1:
-            self._memory.put(stream, known)
+            self._heads.cache.put(stream, known)
         return known
 
     async def _below(self, head: Head, position: int, stored: dict[int, Delta]) -> dict[int, Delta] | None:
@@ -193,7 +177,7 @@ class Versions(Heads):
             return stored
         if whole < head.first:  # at the very moment at which the version was there
             raise DamagedError(f"{_where(head, position)}: version {whole + 1}, from which it is made, is missing")
-        now, entries = await self._backend.read(head.name, Window(start=whole, stop=position))
+        now, entries = await self._heads.backend.read(head.name, Window(start=whole, stop=position))
         if now is None or now.incarnation != head.incarnation or now.first > whole:
             return None
         return stored | {one.position: decode(one.data, one.position, _where(head, one.position)) for one in entries}
@@ -213,7 +197,7 @@ class Versions(Heads):
         low, high = max(low, head.base, head.first), head.next - 1
         while low < high:
             middle = (low + high) // 2
-            _, found = await self._backend.read(head.name, Window(start=middle, limit=1))
+            _, found = await self._heads.backend.read(head.name, Window(start=middle, limit=1))
             if found and await self._first(head, found, bounds) > middle:
                 low = middle + 1
             else:
@@ -224,7 +208,7 @@ class Versions(Heads):
         """Return the lowest position within the bounds. The newest version is always within them."""
         low = 0 if bounds.versions is None else max(head.next - bounds.versions, 0)
         if bounds.age is not None:
-            since = await self._backend.now() - bounds.age
+            since = await self._heads.backend.now() - bounds.age
             old = [one.position + 1 for one in entries if one.created_at < since]
             low = max(low, *old) if old else low
         return min(low, head.next - 1)

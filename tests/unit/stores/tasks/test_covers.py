@@ -63,7 +63,7 @@ async def test_what_is_known_after_a_claim_is_what_is_there(
         await one.tasks.save(stowfast.TaskState(task_id="task", data=1))
         await other.tasks.save(stowfast.TaskState(task_id="task", data=2))
         lease = await one.tasks.claim("task", "one", HOUR)
-        known = one.tasks._memory.get("tasks/task")
+        known = one.tasks._heads.cache.get("tasks/task")
         assert known is None or known.head == (await one.backend.heads(["tasks/task"]))[0]
         saved = await one.tasks.save(stowfast.TaskState(task_id="task", data=3), lease=lease)
         assert saved.version == 3
