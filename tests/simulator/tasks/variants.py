@@ -94,7 +94,9 @@ def _difference_from_what_is_known() -> Broken:
     def entry(self: Save, known: CachedTask) -> Any:
         if known.head is None or known.chain is None:
             return first_version(known.head.next if known.head is not None else 0, self.text)
-        return next_version(known.chain._replace(position=known.head.next - 1), self.text, known.head.updated_at)
+        newest = known.head.next - 1
+        moved = tuple((newest + position - known.chain.position, delta) for position, delta in known.chain.links)
+        return next_version(known.chain._replace(position=newest, links=moved), self.text, known.head.updated_at)
 
     return patch.object(Save, "_entry", entry)
 
