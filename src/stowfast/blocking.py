@@ -2,29 +2,85 @@
 
 A backend with a blocking driver awaits only `in_thread`, `outcome`, `settle` and `GroupCommit.submit`. `run_in_place`
 then runs its coroutines to their end in one step, so the sync face needs no event loop and no second thread.
+
+Python runs signal handlers and finalizers in the middle of any call. A lock that is asked for there may be held by the
+call below it, in the same thread, and would never be free. So each lock that a caller's thread takes is an RLock, which
+knows its thread, and is taken as `with alone(lock):`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, TypeVarTuple
 
 from stowfast.errors import InvalidError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
     from concurrent.futures import Executor
+    from types import CodeType
 
-__all__ = ["begin", "in_thread", "outcome", "run_in_place", "runs_in_place", "settle", "wake"]
+__all__ = [
+    "Flag",
+    "alone",
+    "begin",
+    "finish",
+    "holds",
+    "in_thread",
+    "nested",
+    "outcome",
+    "run_in_place",
+    "runs_in_place",
+    "settle",
+    "submit",
+    "wake",
+]
 
 W = TypeVar("W")
 R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
 
 _here = threading.local()
+
+_LOCKED_BY_PYTHON: Final[frozenset[CodeType]] = frozenset(
+    function.__code__
+    for function in (
+        ThreadPoolExecutor.submit,
+        ThreadPoolExecutor.shutdown,
+        threading.Semaphore.release,  # at the end of each piece of work of a pool
+        threading.Thread.start,
+    )
+)
+"""The functions of Python that hold a lock of all thread pools, or of one, that no caller can see."""
+
+
+def nested(subject: str = "this call") -> InvalidError:
+    """Return the error of a call that came inside another call of its thread, and would wait for it for ever."""
+    return InvalidError(
+        f"{subject} came inside another call of the same thread, from a signal handler or a finalizer, and nothing was "
+        "stored: set a flag there, and save after the other call has returned"
+    )
+
+
+def holds(lock: threading.RLock) -> bool:
+    """Return True if this thread holds the lock."""
+    return bool(lock._is_owned())  # type: ignore[attr-defined]  # noqa: SLF001 - threading.Condition calls it, too
+
+
+def alone(lock: threading.RLock) -> threading.RLock:
+    """Return a lock to be taken at once, but not one that this thread holds.
+
+    Raises:
+        InvalidError: this thread holds it: the call came inside another one, from a signal handler or a finalizer.
+    """
+    # No class with an `__enter__` of its own: an interrupt in there would leave the lock held for ever.
+    if holds(lock):
+        raise nested()
+    return lock
 
 
 def runs_in_place() -> bool:
@@ -56,17 +112,27 @@ async def in_thread(executor: Executor, function: Callable[[*Ts], R], *args: *Ts
     Cancellation does not reach the function: it runs to its end in its thread.
 
     Raises:
-        UnavailableError: the executor was shut down, or no thread can be made.
+        UnavailableError, InvalidError: as `submit`.
     """
     if runs_in_place():
         return function(*args)
-    return await asyncio.wrap_future(_submit(executor, function, *args))
+    return await asyncio.wrap_future(submit(executor, function, *args))
+
+
+async def finish(executor: Executor, function: Callable[[*Ts], R], *args: *Ts) -> R:
+    """Call a blocking function in a thread or, where no thread can be made, here: for the end of a backend."""
+    try:
+        return await in_thread(executor, function, *args)
+    except UnavailableError as error:
+        if not isinstance(error.__cause__, RuntimeError):
+            raise
+    return function(*args)
 
 
 def begin(executor: Executor, function: Callable[[*Ts], R], *args: *Ts) -> Future[R]:
     """Start a blocking function in a thread and return its future. Under `run_in_place` it is called now."""
     if not runs_in_place():
-        return _submit(executor, function, *args)
+        return submit(executor, function, *args)
     future: Future[R] = Future()
     try:
         future.set_result(function(*args))
@@ -75,11 +141,65 @@ def begin(executor: Executor, function: Callable[[*Ts], R], *args: *Ts) -> Futur
     return future
 
 
-def _submit(executor: Executor, function: Callable[[*Ts], R], *args: *Ts) -> Future[R]:
+class Flag:
+    """A `threading.Event` that a signal handler may wait for, too, while its thread waits for it."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._set = False
+
+    def set(self) -> None:
+        """Set it for good, and wake the waiters."""
+        with self._condition:
+            self._set = True
+            self._condition.notify_all()
+
+    def is_set(self) -> bool:
+        """Return True if it was set."""
+        return self._set
+
+    def wait(self, timeout: float) -> bool:
+        """Wait at most `timeout` seconds, and return True if it was set."""
+        with self._condition:
+            return self._condition.wait_for(self.is_set, timeout)
+
+
+class _Call(Generic[R]):
+    """A function and its arguments. An executor keeps in its queue a call for which it could make no thread."""
+
+    def __init__(self, function: Callable[[*Ts], R], args: tuple[*Ts]) -> None:
+        self._function: Callable[[], R] | None = lambda: function(*args)
+
+    def __call__(self) -> R:
+        function, self._function = self._function, None
+        if function is None:
+            raise UnavailableError("this call was given up before it began")
+        return function()
+
+    def forget(self) -> None:
+        self._function = None
+
+
+def submit(executor: Executor, function: Callable[[*Ts], R], *args: *Ts) -> Future[R]:
+    """Start a blocking function in a thread of the executor, also under `run_in_place`.
+
+    Raises:
+        UnavailableError: no thread can be made: the system has no more, or the interpreter is exiting.
+        InvalidError: the executor was shut down, as its backend was closed; or the call came inside one of Python's own
+            that holds the lock of all thread pools.
+    """
+    frame = sys._getframe()  # noqa: SLF001 - the lock of the pools does not tell who holds it, only the stack does
+    while (frame := frame.f_back) is not None:  # type: ignore[assignment]
+        if frame.f_code in _LOCKED_BY_PYTHON:
+            raise nested()
+    call = _Call(function, args)
     try:
-        return executor.submit(function, *args)
+        return executor.submit(call)
     except RuntimeError as error:
-        raise UnavailableError(f"this place was closed, or no thread can be made: {error}") from error
+        call.forget()
+        if str(error).endswith("after shutdown"):
+            raise InvalidError("these stores were closed: open them again") from error
+        raise UnavailableError(f"no thread can be made: {error}") from error
 
 
 async def outcome(future: Future[R]) -> R:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+import weakref
 from collections import deque
 from contextlib import suppress
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from stowfast.blocking import runs_in_place
-from stowfast.errors import StowfastError, UnavailableError
+from stowfast.blocking import alone, holds, nested, runs_in_place
+from stowfast.errors import InvalidError, StowfastError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -31,6 +33,8 @@ class GroupCommit(Generic[W, R]):
     `inline_below` seconds, a batch is committed on the event loop itself. The loop therefore never waits twice for a
     slow disk, and never for another process. A single caller commits at once. Several callers wait for the end of the
     current turn of the loop, until every task that is ready to write has queued its work.
+
+    A call that comes inside a commit of the same thread, from a signal handler or a finalizer, is an InvalidError.
     """
 
     def __init__(
@@ -39,23 +43,31 @@ class GroupCommit(Generic[W, R]):
         self._run = run
         self._inline_below = inline_below
         self._queue: deque[_Job[W, R]] = deque()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._fast = self._alone = self._turning = False
         self._flushing: set[asyncio.AbstractEventLoop] = set()
-        self._work = threading.Semaphore(0)
         self._thread: threading.Thread | None = None
-        self._starting = threading.Lock()
+        self._work: SimpleQueue[bool] = SimpleQueue()
+        """For the thread. True: commit the queued work; False: end. A finalizer, too, may put into it at any time."""
+        self._starting = threading.RLock()
         self._closed = False
 
     async def submit(self, work: W) -> R:
-        """Commit `work` together with the queued work. A call cancelled before its batch began commits nothing."""
+        """Commit `work` together with the queued work. A call cancelled before its batch began commits nothing.
+
+        Raises:
+            InvalidError: this was closed; or this thread is inside a commit.
+            UnavailableError: no thread can be made, and nothing was stored.
+        """
         if runs_in_place():
             return self.commit_here(work)
+        if holds(self._lock):
+            raise nested()
         if self._alone and not self._turning and not self._queue and self._lock.acquire(blocking=False):
             self._turning = True
             try:
                 try:
-                    outcomes = self._commit((work,), wait=False)
+                    outcomes = None if self._closed else self._commit((work,), wait=False)
                 finally:
                     self._lock.release()
                 if outcomes is not None:
@@ -64,7 +76,7 @@ class GroupCommit(Generic[W, R]):
             finally:
                 self._turning = False
         if self._closed:
-            raise UnavailableError("this place was closed")
+            raise _was_closed()
         loop = asyncio.get_running_loop()
         job: _Job[W, R] = _Job(work, loop)
         self._queue.append(job)
@@ -74,27 +86,42 @@ class GroupCommit(Generic[W, R]):
         return await job.future
 
     def close(self) -> None:
-        """Commit the queued work and end the thread."""
-        self._lead()
-        self._closed = True
+        """Commit the queued work and end the thread.
+
+        Raises:
+            InvalidError: this thread is inside a commit. Nothing was closed.
+        """
+        with alone(self._lock):
+            self._commit_queue(wait=True)
+            self._closed = True
         with self._starting:
             thread, self._thread = self._thread, None
+            self._work.put(False)
         if thread is not None:
-            self._work.release()
             thread.join()
 
+    def check_thread(self) -> None:
+        """Raise an InvalidError if this thread is inside a commit."""
+        alone(self._lock)
+
     def commit_here(self, work: W) -> R:
-        """Commit `work` in this thread, after the queued work."""
+        """Commit `work` in this thread, after the queued work.
+
+        Raises:
+            InvalidError: this was closed; or this thread is inside a commit.
+        """
         # `with`, and no try after an acquire: an interrupt between the two would leave the lock held for ever.
-        with self._lock:
+        with alone(self._lock):
             self._commit_queue(wait=True)
+            if self._closed:
+                raise _was_closed()
             outcomes = self._run((work,), True)
         assert outcomes is not None
         return _unwrap(outcomes[0])
 
     def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
         self._flushing.discard(loop)
-        if self._fast and self._lock.acquire(blocking=False):
+        if self._fast and not holds(self._lock) and self._lock.acquire(blocking=False):
             try:
                 committed = self._commit_queue(wait=False)
             finally:
@@ -102,24 +129,37 @@ class GroupCommit(Generic[W, R]):
             if committed:
                 return
         with self._starting:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._serve, name="stowfast-commit", daemon=True)
-                self._thread.start()
-        self._work.release()
+            try:
+                if self._thread is None and not self._closed:
+                    self._start()
+            except RuntimeError as error:
+                self._refuse(error)
+            else:
+                self._work.put(True)
+        if self._closed:  # the thread may have ended before it saw this work
+            self.lead()
 
-    def _serve(self) -> None:
-        while True:
-            self._work.acquire()
-            self._lead()
-            if self._closed:
-                with self._starting:
-                    if self._thread is threading.current_thread():
-                        self._thread = None  # whoever was too late for the close gets a thread that tells them so
-                return
+    def _start(self) -> None:
+        work: SimpleQueue[bool] = SimpleQueue()
+        thread = threading.Thread(target=_serve, args=(weakref.ref(self), work), name="stowfast-commit", daemon=True)
+        thread.start()
+        self._thread, self._work = thread, work
+        weakref.finalize(self, work.put, False).atexit = False
 
-    def _lead(self) -> None:
+    def _refuse(self, error: RuntimeError) -> None:
+        """Answer the queued callers where no thread can be made."""
+        ours = UnavailableError(f"nothing was stored: no thread can be made: {error}")
+        ours.__cause__ = error
+        with self._lock:
+            jobs = list(self._queue)
+            self._queue.clear()
+        self._deliver(jobs, [ours] * len(jobs))
+
+    def lead(self) -> bool:
+        """Commit the queued work in this thread, and return False if this was closed."""
         with self._lock:
             self._commit_queue(wait=True)
+            return not self._closed
 
     def _commit_queue(self, *, wait: bool) -> bool:
         batch: list[_Job[W, R]] = []
@@ -128,6 +168,9 @@ class GroupCommit(Generic[W, R]):
             if not job.future.cancelled():
                 batch.append(job)
         if not batch:
+            return True
+        if self._closed:
+            self._deliver(batch, [_was_closed()] * len(batch))
             return True
         outcomes: list[R | StowfastError] | None
         try:
@@ -165,6 +208,15 @@ class GroupCommit(Generic[W, R]):
                 loop.call_soon_threadsafe(_answer, jobs)
 
 
+def _serve(group: weakref.ref[GroupCommit[Any, Any]], work: SimpleQueue[bool]) -> None:
+    """Commit until the group is closed. A thread that waits does not keep a forgotten group, with its file, alive."""
+    goes_on = True
+    while goes_on and work.get():
+        alive = group()
+        goes_on = alive is not None and alive.lead()
+        del alive
+
+
 class _Job(Generic[W, R]):
     """One caller's work in a batch, and its outcome."""
 
@@ -197,6 +249,10 @@ def interrupted(error: BaseException) -> StowfastError:
     ours = UnavailableError(f"the commit was interrupted by {error!r}: repeat it with the same op_id")
     ours.__cause__ = error
     return ours
+
+
+def _was_closed() -> InvalidError:
+    return InvalidError("these stores were closed: open them again")
 
 
 def _unwrap(outcome: R | StowfastError) -> R:

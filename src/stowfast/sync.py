@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, T
 
 from stowfast import stores
 from stowfast.blocking import run_in_place
-from stowfast.errors import InvalidError, UnavailableError
+from stowfast.errors import InvalidError
 from stowfast.registry import connect, find
 from stowfast.stores.artifacts.datasets import dataset
 from stowfast.stores.artifacts.live import writer as live_writer
@@ -72,7 +72,7 @@ class _LoopThread:
             raise InvalidError("a function that a store calls cannot call it again without await")
         if self._loop.is_closed():
             coroutine.close()
-            raise UnavailableError("this place was closed")
+            raise InvalidError("these stores were closed: open them again")
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     def close(self) -> None:

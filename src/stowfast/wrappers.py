@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stowfast.abc import ALL, Backend, Listed, Listing, Slice
-from stowfast.errors import InvalidError, UnavailableError
+from stowfast.errors import InvalidError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Sequence
@@ -157,10 +157,10 @@ class Shared(Wrapper):
         """The wrapped backend, until this opening is closed.
 
         Raises:
-            UnavailableError: this opening was closed.
+            InvalidError: this opening was closed.
         """
         if self._closed:
-            raise UnavailableError("this opening was closed")
+            raise InvalidError("this opening was closed: open another one")
         return super().backend
 
     async def close(self) -> None:

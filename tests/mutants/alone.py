@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from stowfast.abc import Change, Query, Swept
-from stowfast.errors import InvalidError, UnavailableError
+from stowfast.errors import InvalidError
 from stowfast.testing.clause import holds, raises, same, unique
 
 if TYPE_CHECKING:
@@ -107,9 +107,9 @@ async def a_closed_backend_refuses_every_call(make: Make[MemoryBackend]) -> None
         await asyncio.sleep(0)
         await backend.close()
         async with asyncio.timeout(2):
-            await raises(UnavailableError, waiting, "a wait that is under way")
+            await raises(InvalidError, waiting, "a wait that is under way")
         for call in (backend.streams(Query("")), backend.sweep(), backend.heads(["s"])):
-            await raises(UnavailableError, call, "a call after closing")
+            await raises(InvalidError, call, "a call after closing")
 
 
 async def a_wait_lasts_its_time(make: Make[MemoryBackend]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import stowfast
-from stowfast import Artifact, InvalidError, TaskState, UnavailableError
+from stowfast import Artifact, InvalidError, TaskState
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,10 +54,10 @@ async def test_an_opening_that_is_entered_twice_closes_both() -> None:
     async with opening as one:
         async with opening as other:
             assert one is not other
-        with pytest.raises(UnavailableError):
+        with pytest.raises(InvalidError):
             await other.messages.count("c")
         assert await one.messages.count("c") == 0
-    with pytest.raises(UnavailableError):
+    with pytest.raises(InvalidError):
         await one.messages.count("c")
 
 

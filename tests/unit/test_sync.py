@@ -315,7 +315,7 @@ USES: list[Callable[[stowfast.sync.Stores], object]] = [
 def test_nothing_is_used_after_closing(url, use):
     stores = stowfast.sync.open(url)
     stores.close()
-    with pytest.raises(UnavailableError):
+    with pytest.raises(InvalidError, match="closed"):
         use(stores)
 
 

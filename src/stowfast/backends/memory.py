@@ -23,9 +23,9 @@ from stowfast.abc import (
     Swept,
     Window,
 )
-from stowfast.blocking import settle, wake
+from stowfast.blocking import alone, settle, wake
 from stowfast.cursors import after_cursor, parse_cursor
-from stowfast.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
+from stowfast.errors import ConflictError, InvalidError, NotFoundError
 from stowfast.names import check_name, clock, new_id
 from stowfast.semantics import apply, check, living, repeat
 
@@ -82,7 +82,7 @@ class MemoryBackend(Backend):
 
     def __init__(self) -> None:
         self._streams: dict[str, _Stream] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._waiting: dict[str, list[Future[bool]]] = {}
         self._closed = False
 
@@ -96,7 +96,7 @@ class MemoryBackend(Backend):
     async def commit(self, stream: str, change: Change) -> Receipt:
         check_name(stream)
         check(change)
-        with self._lock:
+        with alone(self._lock):
             self._open()
             kept = self._streams.setdefault(stream, _Stream())
             if change.op_id is not None and change.op_id in kept.operations:
@@ -127,7 +127,7 @@ class MemoryBackend(Backend):
         return effect.receipt
 
     async def read(self, stream: str, window: Window = ALL) -> Slice:
-        with self._lock:
+        with alone(self._lock):
             head = self._head(stream)
             if head is None:
                 return Slice(None, [])
@@ -150,12 +150,12 @@ class MemoryBackend(Backend):
         return Slice(head, entries)
 
     async def heads(self, streams: Sequence[str]) -> list[Head | None]:
-        with self._lock:
+        with alone(self._lock):
             return [self._head(stream) for stream in streams]
 
     async def streams(self, query: Query) -> Listing:
         last = parse_cursor(query.order, query.after)
-        with self._lock:
+        with alone(self._lock):
             self._open()
             found = [
                 Listed(head.name, head.updated_at, head if query.heads else None)
@@ -177,7 +177,7 @@ class MemoryBackend(Backend):
         deadline = time.monotonic() + timeout
         while True:
             future: Future[bool] = Future()
-            with self._lock:
+            with alone(self._lock):
                 head = self._head(stream)
                 if (head.incarnation if head else None, head.next if head else 0) != (incarnation, next):
                     return True
@@ -188,7 +188,7 @@ class MemoryBackend(Backend):
             try:
                 await settle(future, left)
             finally:
-                with self._lock:
+                with alone(self._lock):
                     waiting = self._waiting.get(stream, [])
                     if future in waiting:
                         waiting.remove(future)
@@ -197,7 +197,7 @@ class MemoryBackend(Backend):
         check_name(stream)
         body = b"".join([bytes(chunk) async for chunk in chunks])
         blob = new_id()
-        with self._lock:
+        with alone(self._lock):
             self._open()
             self._streams.setdefault(stream, _Stream()).blobs[blob] = (clock(), body)
         return blob
@@ -205,7 +205,7 @@ class MemoryBackend(Backend):
     async def read_blob(
         self, stream: str, blob: str, *, start: int = 0, stop: int | None = None
     ) -> AsyncIterator[bytes]:
-        with self._lock:
+        with alone(self._lock):
             kept = self._streams.get(stream)
             if self._head(stream) is None or kept is None or blob not in kept.linked():
                 raise NotFoundError(f"{stream!r} has no blob {blob!r}")
@@ -218,7 +218,7 @@ class MemoryBackend(Backend):
 
     async def sweep(self, *, dry_run: bool = False) -> Swept:
         streams = blobs = size = 0
-        with self._lock:
+        with alone(self._lock):
             self._open()
             for kept in self._streams.values():
                 expired = kept.head is not None and self._head(kept.head.name) is None
@@ -243,7 +243,7 @@ class MemoryBackend(Backend):
         return Swept(streams, blobs, size)
 
     async def close(self) -> None:
-        with self._lock:
+        with alone(self._lock):
             self._closed = True
             waiting = [future for futures in self._waiting.values() for future in futures]
         wake(waiting)
@@ -256,7 +256,7 @@ class MemoryBackend(Backend):
 
     def _open(self) -> None:
         if self._closed:
-            raise UnavailableError("memory: this place was closed")
+            raise InvalidError("memory: was closed: open it again")
 
 
 def _recency(one: Listed) -> tuple[int, str]:

@@ -123,6 +123,14 @@ class NeverCloses(MemoryBackend):
 
 
 @breaks(lifecycle.a_closed_place_gives_no_answer)
+class AdvisesToRepeatWhenClosed(MemoryBackend):
+    async def commit(self, stream, change):
+        if self._closed:
+            raise UnavailableError("this backend was closed")
+        return await super().commit(stream, change)
+
+
+@breaks(lifecycle.a_closed_place_gives_no_answer)
 class ReadsWhenClosed(MemoryBackend):
     async def heads(self, streams):
         return [None for _ in streams] if self._closed else await super().heads(streams)

@@ -27,9 +27,9 @@ from stowfast.backends.objects.protocol.load import read_head
 from stowfast.backends.objects.protocol.read import find_blob, read
 from stowfast.backends.objects.protocol.requests import Environment
 from stowfast.backends.objects.protocol.sweep import SweepItem, survey, sweep_stream
-from stowfast.blocking import begin, in_thread, outcome, settle
+from stowfast.blocking import begin, finish, in_thread, outcome, settle, submit
 from stowfast.cursors import parse_cursor
-from stowfast.errors import DamagedError, InvalidError, NotFoundError, StowfastError, UnavailableError
+from stowfast.errors import DamagedError, InvalidError, NotFoundError, StowfastError
 from stowfast.names import check_name, clock, new_id
 from stowfast.semantics import check, living
 
@@ -166,7 +166,7 @@ class ObjectBackend(Backend):
             # After what was under way when this call was cancelled.
             try:
                 begin(self._threads, _abort, upload, under_way)
-            except UnavailableError:  # the place was closed
+            except StowfastError:  # the backend was closed, or no thread can be made
                 _abort(upload, under_way)
             raise
         blob = f"{file}-{size}"
@@ -239,7 +239,8 @@ class ObjectBackend(Backend):
 
         def sweep_all() -> Swept:
             with ThreadPoolExecutor(_SWEEPERS, thread_name_prefix="stowfast-sweep") as threads:
-                done = list(threads.map(sweep_one, litter))
+                under_way = [submit(threads, sweep_one, one) for one in litter]
+                done = [one.result() for one in under_way]
             if not dry_run:
                 for folder in folders:
                     self._run(tidy(folder, self._world))
@@ -261,12 +262,12 @@ class ObjectBackend(Backend):
     async def close(self) -> None:
         if self._closed:
             return
-        self._closed = True
         self._lines.close()
+        self._closed = True
         with ThreadPoolExecutor(1) as thread:
-            await in_thread(thread, self._leaders.shutdown)
-            await in_thread(thread, self._threads.shutdown)
-            await in_thread(thread, self._store.close)
+            await finish(thread, self._leaders.shutdown)
+            await finish(thread, self._threads.shutdown)
+            await finish(thread, self._store.close)
 
     async def _do(self, steps: Steps[R]) -> R:
         self._check_open()
@@ -288,7 +289,7 @@ class ObjectBackend(Backend):
         # Before a thread is asked for anything: threads do not come through a fork, and would never answer.
         self._store.check_open()
         if self._closed:
-            raise UnavailableError(f"{self._store.place} was closed")
+            raise InvalidError(f"{self._store.place} was closed: open it again")
 
 
 def _abort(upload: Upload, under_way: Future[Any]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from stowfast.backends.objects.protocol.index import INDEXES
 from stowfast.backends.objects.protocol.keys import DATA, is_blob
 from stowfast.backends.objects.protocol.requests import UNCHANGED, All, Get, Object, Put, Token, drive
+from stowfast.blocking import alone
 from stowfast.lru import LRU
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Cache:
         self._perform = perform
         self._kept: LRU[Get, Object] = LRU(_CACHED_BYTES, lambda segment: len(segment.body))
         self._indexes: dict[str, Object] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def run(self, steps: Steps[R]) -> R:
         """Perform the requests of the steps, and return their result."""
@@ -61,12 +62,12 @@ class Cache:
         return known if found is UNCHANGED else found
 
     def _all(self, request: All) -> list[Any]:
-        with self._lock:
+        with alone(self._lock):
             results = [self._find(one) for one in request.requests]
         missing = [at for at, result in enumerate(results) if result is None]
         if missing:
             fetched = self._perform(All([request.requests[at] for at in missing]))
-            with self._lock:
+            with alone(self._lock):
                 for at, result in zip(missing, fetched, strict=True):
                     results[at] = result
                     self._keep(request.requests[at], result)

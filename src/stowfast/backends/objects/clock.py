@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from stowfast.backends.objects.protocol.requests import Delete, List, Put
+from stowfast.blocking import alone
 from stowfast.names import clock, new_id
 
 if TYPE_CHECKING:
@@ -38,14 +39,14 @@ class StoreClock:
 
     def __init__(self, run: Callable[[Steps[Any]], Any]) -> None:
         self._run = run
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._ahead = 0
         self._steady = 0
         self._until = float("-inf")
 
     def now(self) -> int:
         """Return the time of the store, microseconds since 1970, about a second off at most. Blocking."""
-        with self._lock:
+        with alone(self._lock):
             if time.monotonic() > self._until or abs(_against_steady() - self._steady) > _SET:
                 self._ahead = self._run(_ahead())
                 self._steady = _against_steady()

@@ -9,10 +9,10 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from stowfast.backends.objects.maintenance import Maintenance, Work
+from stowfast.backends.objects.maintenance import BACKGROUND, Maintenance, Work
 from stowfast.backends.objects.protocol.commit import Committed, commit
-from stowfast.blocking import wake
-from stowfast.errors import StowfastError, UnavailableError
+from stowfast.blocking import alone, nested, submit, wake
+from stowfast.errors import InvalidError, StowfastError
 from stowfast.group_commit import interrupted
 from stowfast.lru import LRU
 
@@ -76,68 +76,75 @@ class CommitQueues:
         self._world = world
         self._pace = pace
         self._lines: OrderedDict[str, CommitQueue] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._came = threading.Condition(self._lock)
         self._written: LRU[tuple[str, str], int] = LRU(_KNOWN)
         self._closed = False
 
     def known(self, name: str) -> State | None:
         """Return the head of a stream as it was last seen."""
-        with self._lock:
+        with alone(self._lock):
             line = self._lines.get(name)
             return line.state if line is not None else None
 
     def learn(self, name: str, state: State) -> None:
         """Cache a head for the next caller."""
-        with self._lock:
+        with alone(self._lock):
             self._learn(self._line(name), state)
 
     def submit(self, name: str, change: Change) -> Future[Receipt]:
-        """Queue a change, and return its answer to come. Cancelled before its batch began, it is not made at all."""
+        """Queue a change, and return its answer to come. Cancelled before its batch began, it is not made at all.
+
+        Raises:
+            InvalidError: these stores were closed; or this call came inside another one of its thread.
+            UnavailableError: no thread can be made, and nothing was stored.
+        """
+        if BACKGROUND.working:
+            raise nested()
         job = _Job(change, Future())
-        with self._lock:
+        with alone(self._lock):
             if self._closed:
-                raise UnavailableError("this place was closed")
+                raise InvalidError("these stores were closed: open them again")
             line = self._line(name)
             line.jobs.append(job)
             self._came.notify_all()
             if not line.led:
                 # Not in the thread of the caller: an interrupt there would leave the line without a leader for ever.
                 try:
-                    self._leaders.submit(self._lead, line)
-                except RuntimeError as error:
+                    submit(self._leaders, self._lead, line)
+                except StowfastError as error:
                     line.jobs.remove(job)
-                    raise UnavailableError(f"nothing was stored: no thread can be made: {error}") from error
+                    raise type(error)(f"nothing was stored: {error}") from error.__cause__
                 line.led = True
         return job.answer
 
     def subscribe(self, name: str) -> Future[bool]:
         """Return a future that resolves with the next commit of this process to the stream."""
         news: Future[bool] = Future()
-        with self._lock:
+        with alone(self._lock):
             if self._closed:
-                raise UnavailableError("this place was closed")
+                raise InvalidError("these stores were closed: open them again")
             self._line(name).waiting.append(news)
         return news
 
     def forget(self, name: str, news: Future[bool]) -> None:
         """Wait no longer."""
-        with self._lock, suppress(ValueError, KeyError):
+        with alone(self._lock), suppress(ValueError, KeyError):
             self._lines[name].waiting.remove(news)
 
     def note_change(self, name: str) -> None:
         """Note a write of a head outside its queue, so that the next commit keeps the pace."""
-        with self._lock:
+        with alone(self._lock):
             self._line(name).committed_at = time.monotonic()
 
     def wrote(self, name: str, blob: str, dropped: int) -> None:
         """Remember a written blob, and `State.dropped` at that time, so that its commit needs no lookup."""
-        with self._lock:
+        with alone(self._lock):
             self._written.put((name, blob), dropped)
 
     def close(self) -> None:
         """Refuse new changes. Queued changes are still made."""
-        with self._lock:
+        with alone(self._lock):
             self._closed = True
             lines = list(self._lines.values())
             waiting = [news for line in lines for news in line.waiting]
@@ -169,6 +176,13 @@ class CommitQueues:
             if line.leading:  # an executor may run what it said it could not
                 return
             line.led = line.leading = True
+        outer, BACKGROUND.working = BACKGROUND.working, True
+        try:
+            self._make_commits(line)
+        finally:
+            BACKGROUND.working = outer
+
+    def _make_commits(self, line: CommitQueue) -> None:
         while True:
             self._keep_pace(line)
             line.maintenance.wait_for_room(line.state)
@@ -231,8 +245,8 @@ class CommitQueues:
                 return
             line.led = True
         try:
-            self._leaders.submit(self._lead, line)
-        except RuntimeError:
+            submit(self._leaders, self._lead, line)
+        except StowfastError:
             self._lead(line)
 
     def _gather(self, line: CommitQueue, answered: int, took: float) -> None:

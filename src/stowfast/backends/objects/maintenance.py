@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from stowfast.backends.objects.protocol.keys import segment_file
 from stowfast.backends.objects.protocol.seal import limits_of, merge, merge_candidates, needs_seal, seal
 from stowfast.backends.objects.protocol.sweep import delete_garbage
+from stowfast.blocking import submit
 from stowfast.errors import StowfastError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from stowfast.backends.objects.protocol.seal import Sealed
     from stowfast.backends.objects.protocol.state import State
 
-__all__ = ["Maintenance", "Work"]
+__all__ = ["BACKGROUND", "Maintenance", "Work"]
 
 _log = logging.getLogger(__name__)
 
@@ -32,6 +33,15 @@ _ROOM: Final = 1.0
 
 _REST: Final = 10.0
 """Seconds without another seal or merge after a failed one."""
+
+
+class Background(threading.local):
+    """Marks a thread while it works for callers. A commit from there, in a finalizer, could wait for itself."""
+
+    working = False
+
+
+BACKGROUND: Final = Background()
 
 
 class Work(NamedTuple):
@@ -159,8 +169,8 @@ class Maintenance:
     def _begin(self, work: Callable[..., None], *args: Any) -> None:
         once = _Once(work, args)
         try:
-            self._work.helpers.submit(once)
-        except RuntimeError:  # the place is being closed; or no thread can be made, but what was queued may still run
+            submit(self._work.helpers, once)
+        except StowfastError:  # the place is being closed; or no thread can be made, but what was queued may still run
             once()
 
 
@@ -175,9 +185,12 @@ class _Once:
     def __call__(self) -> None:
         if not self._first.acquire(blocking=False):
             return
+        outer, BACKGROUND.working = BACKGROUND.working, True
         try:
             self._function(*self._args)
         except StowfastError as error:
             _log.info("left to the next commit or to a sweep: %s", error)
         except Exception:  # noqa: BLE001 - nobody waits for it, and whoever commits must not be harmed
             _log.exception("the maintenance of a stream failed")
+        finally:
+            BACKGROUND.working = outer

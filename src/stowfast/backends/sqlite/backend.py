@@ -16,7 +16,7 @@ from stowfast.backends.sqlite.file import Durability, SQLiteFile
 from stowfast.backends.sqlite.notify import News
 from stowfast.backends.sqlite.read import END, anything_to_sweep, heads, listing, read, read_chunks, would_sweep
 from stowfast.backends.sqlite.transaction import Transaction
-from stowfast.blocking import begin, in_thread, outcome, settle
+from stowfast.blocking import begin, finish, in_thread, outcome, settle
 from stowfast.cursors import parse_cursor
 from stowfast.errors import InvalidError, StowfastError, UnavailableError
 from stowfast.group_commit import GroupCommit
@@ -198,11 +198,12 @@ class SQLiteBackend(Backend):
     async def close(self) -> None:
         if self._closed:
             return
+        self._group.check_thread()
         self._closed = True
-        await in_thread(self._threads, self._uploads.shutdown)
-        await in_thread(self._threads, self._group.close)
+        await finish(self._threads, self._uploads.shutdown)
+        await finish(self._threads, self._group.close)
         self._news.close()
-        await in_thread(self._threads, self._file.close)
+        await finish(self._threads, self._file.close)
         self._downloads.shutdown(wait=False)
         self._threads.shutdown(wait=False)
 
@@ -210,7 +211,7 @@ class SQLiteBackend(Backend):
         # Before a thread is asked for anything: threads do not come through a fork, and would never answer.
         self._file.check_process()
         if self._closed:
-            raise UnavailableError(f"{self._file.path} was closed")
+            raise InvalidError(f"{self._file.path} was closed: open it again")
 
     def _run(self, works: Sequence[_Work], wait: bool) -> list[Any] | None:
         if self._transaction.pages > _PAGES_PER_CHECKPOINT:

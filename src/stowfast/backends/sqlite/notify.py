@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
-from stowfast.blocking import wake
-from stowfast.errors import StowfastError
+from stowfast.blocking import alone, wake
+from stowfast.errors import StowfastError, UnavailableError
 
 if TYPE_CHECKING:
     import sqlite3
@@ -28,39 +30,52 @@ class News:
 
     def __init__(self, file: SQLiteFile) -> None:
         self._file = file
-        self._lock = threading.Lock()
-        self._bell = threading.Event()
+        self._lock = threading.RLock()
+        self._bell: SimpleQueue[None] = SimpleQueue()  # its `put` may come at any time, also in a finalizer
         self._waiting: list[Future[bool]] = []
         self._connection: sqlite3.Connection | None = None
         self._thread: threading.Thread | None = None
         self._seen = 0
 
     def subscribe(self) -> Future[bool]:
-        """Return a future that resolves after the next commit. Read the file after this call: no commit is missed."""
+        """Return a future that resolves after the next commit. Read the file after this call: no commit is missed.
+
+        Raises:
+            UnavailableError: no thread can be made.
+        """
         future: Future[bool] = Future()
-        with self._lock:
-            self._waiting.append(future)
+        with alone(self._lock):
             if self._thread is None:
                 self._seen = self._version()
-                self._thread = threading.Thread(target=self._poll, name="stowfast-watch", daemon=True)
-                self._thread.start()
+                self._start()
+            self._waiting.append(future)
         return future
 
     def announce(self) -> None:
         """Wake the waiters of this process at once after its own commit."""
         if self._waiting:
-            self._bell.set()
+            self._bell.put(None)
 
     def close(self) -> None:
-        with self._lock:
+        """Wake the waiters and end the thread."""
+        with alone(self._lock):
             thread, self._thread = self._thread, None
             waiting, self._waiting = self._waiting, []
         wake(waiting)
-        self._bell.set()
-        if thread is not None:
+        self._bell.put(None)
+        if thread is not None and thread is not threading.current_thread():
             thread.join()
         if self._connection is not None:
             self._connection.close()
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._poll, name="stowfast-watch", daemon=True)
+        self._thread = thread  # before it runs, for it ends where it is another one's turn
+        try:
+            thread.start()
+        except RuntimeError as error:
+            self._thread = None
+            raise UnavailableError(f"no thread can be made: {error}") from error
 
     def _version(self) -> int:
         with self._file.errors():
@@ -71,8 +86,10 @@ class News:
     def _poll(self) -> None:
         idle = 0
         while True:
-            self._bell.wait(_POLL_SECONDS)
-            self._bell.clear()
+            with suppress(Empty):
+                self._bell.get(timeout=_POLL_SECONDS)
+                while True:
+                    self._bell.get_nowait()
             with self._lock:
                 self._waiting = [future for future in self._waiting if not future.done()]
                 idle = 0 if self._waiting else idle + 1

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.abc import Change, Query
-from stowfast.errors import UnavailableError
+from stowfast.errors import InvalidError
 from stowfast.testing.clause import append, clauses, either, holds, numbered, raises, same, stored, unique
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ async def closing_twice_is_closing_once(make: Make[Backend]) -> None:
 
 
 async def a_closed_place_gives_no_answer(make: Make[Backend]) -> None:
-    """After `close` every method raises UnavailableError, and nothing is stored."""
+    """After `close` every method raises InvalidError at once, and nothing is stored. To repeat it would not help."""
     stream = unique()
 
     async def chunks() -> AsyncIterator[bytes]:
@@ -161,24 +161,24 @@ async def a_closed_place_gives_no_answer(make: Make[Backend]) -> None:
         }
         for name, call in calls.items():
             async with asyncio.timeout(PATIENCE):
-                await raises(UnavailableError, call(), f"{name} after close")
+                await raises(InvalidError, call(), f"{name} after close")
     async with make() as backend:
         same(await stored(backend, stream), [b"0"], "entries after a commit to a closed backend")
 
 
 async def closing_finishes_what_is_under_way(make: Make[Backend]) -> None:
-    """A commit that races a close is acknowledged and stored, or an UnavailableError. Each gets an answer."""
+    """A commit that races a close is acknowledged and stored, or an InvalidError. Each gets an answer."""
     for turns in range(6):
         stream = unique()
         async with make() as backend:
-            commits = [asyncio.create_task(either(append(backend, stream, b"x"), UnavailableError)) for _ in range(20)]
+            commits = [asyncio.create_task(either(append(backend, stream, b"x"), InvalidError)) for _ in range(20)]
             for _ in range(turns):
                 await asyncio.sleep(0)
             await backend.close()
             await asyncio.wait(commits, timeout=PATIENCE)
             holds(all(commit.done() for commit in commits), "every commit that races a close has an answer")
         results = [commit.result() for commit in commits]
-        acknowledged = {result.first for result in results if not isinstance(result, UnavailableError)}
+        acknowledged = {result.first for result in results if not isinstance(result, InvalidError)}
         async with make() as backend:
             found = {entry.position for entry in (await backend.read(stream)).entries}
             holds(acknowledged <= found, f"{len(acknowledged - found)} acknowledged commits are not there")

@@ -155,5 +155,5 @@ async def test_after_closing_a_call_that_is_under_way_ends_with_an_error_of_ours
     await going_on.wait()
     await stores.close()
     closed.set()
-    with pytest.raises(stowfast.UnavailableError):
+    with pytest.raises(stowfast.InvalidError):
         await writing

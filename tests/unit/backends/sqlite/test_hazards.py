@@ -160,7 +160,7 @@ async def test_uploads_that_outlive_their_place_are_told(tmp_path: Path) -> None
     goes_on.set()
     async with asyncio.timeout(10):
         results = await asyncio.gather(*uploads, return_exceptions=True)
-    assert [type(result) for result in results] == [UnavailableError] * 4
+    assert [type(result) for result in results] == [InvalidError] * 4
 
 
 @pytest.mark.parametrize(

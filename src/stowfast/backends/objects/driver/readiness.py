@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from stowfast.backends.objects.driver.neighbours import check_alone
 from stowfast.backends.objects.driver.probe import self_test
 from stowfast.backends.objects.protocol.marker import write_marker
+from stowfast.blocking import alone
 
 if TYPE_CHECKING:
     from stowfast.backends.objects.driver.store import BucketClient
@@ -29,12 +30,12 @@ class Readiness:
         self._store = store
         self._world = world
         self._tested = self._marked = False
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def to_read(self) -> None:
         """Find out whether the store keeps its conditions, and lies inside no other."""
         if not self._tested:
-            with self._lock:
+            with alone(self._lock):
                 if not self._tested:
                     self_test(self._store)
                     self._marked = check_alone(self._store)
@@ -44,7 +45,7 @@ class Readiness:
         """Write the marker too, if there is none."""
         self.to_read()
         if not self._marked:
-            with self._lock:
+            with alone(self._lock):
                 if not self._marked:
                     # Another store may have begun since this one was opened.
                     if not check_alone(self._store):

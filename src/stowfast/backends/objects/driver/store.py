@@ -6,9 +6,8 @@ Never through obstore's async side: a script that has used it may abort while th
 from __future__ import annotations
 
 import os
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
@@ -36,6 +35,7 @@ from stowfast.backends.objects.protocol.requests import (
     Unchanged,
     drive,
 )
+from stowfast.blocking import Flag, submit
 from stowfast.errors import (
     ConflictError,
     InvalidError,
@@ -115,7 +115,7 @@ class BucketClient:
         self._remove = Remover(self._patient, lambda: connect(patience, patience, single=True), self.repeat)
         self._threads = ThreadPoolExecutor(_SIDE_BY_SIDE, thread_name_prefix="stowfast-object")
         self._process = os.getpid()
-        self._closed = threading.Event()
+        self._closed = Flag()
 
     def __repr__(self) -> str:
         return f"<BucketClient {self.place}>"
@@ -128,8 +128,8 @@ class BucketClient:
         """Perform one request and return its result, as `requests` describes it.
 
         Raises:
-            UnavailableError: no answer, after repeats for `timeout` seconds; or this store was closed.
-            InvalidError: access is denied, or there is no such bucket. Never for a failed condition.
+            UnavailableError: no answer, after repeats for `timeout` seconds.
+            InvalidError: access is denied, there is no such bucket, or this was closed. Never for a failed condition.
             UnsupportedError: the store cannot do that.
         """
         self.check_open()
@@ -160,7 +160,7 @@ class BucketClient:
         if os.getpid() != self._process:
             raise InvalidError(f"{self.place} was opened before a fork: open it again in this process")
         if self._closed.is_set():
-            raise UnavailableError(f"{self.place} was closed")
+            raise InvalidError(f"{self.place} was closed: open it again")
 
     def repeat(self, operation: str, function: Callable[[], R]) -> R:
         """Repeat an idempotent call of the driver until there is an answer or the time is up."""
@@ -289,8 +289,17 @@ class BucketClient:
     def _all(self, request: All) -> list[Any]:
         if len(request.requests) == 1:
             return [self.perform(request.requests[0])]
-        futures = [self._threads.submit(self.perform, one) for one in request.requests]
-        wait(futures)  # all of them: whoever catches an error must not find requests of this call still under way
+        futures: list[Future[Any]] = []
+        for one in request.requests:
+            try:
+                futures.append(submit(self._threads, self.perform, one))
+            except StowfastError:  # no thread can be made: one after another, here
+                futures.append(Future())
+                try:
+                    futures[-1].set_result(self.perform(one))
+                except StowfastError as error:
+                    futures[-1].set_exception(error)
+        wait(futures)  # all of them: a caller that catches an error must not find requests of this call under way
         return [future.result() for future in futures]
 
 

@@ -580,14 +580,14 @@ def test_pieces_may_come_from_one_thread_after_the_other(store: BucketClient, se
 def test_a_closed_store_answers_nothing_more(store: BucketClient) -> None:
     store.close()
     store.close()
-    with pytest.raises(UnavailableError, match="closed"):
+    with pytest.raises(InvalidError, match="closed"):
         store.perform(Get("h/a"))
 
 
 def test_closing_wakes_who_pauses(store: BucketClient) -> None:
     threading.Timer(0.1, store.close).start()
     began = time.monotonic()
-    with pytest.raises(UnavailableError, match="closed"):
+    with pytest.raises(InvalidError, match="closed"):
         store.perform(Pause(60))
     assert time.monotonic() - began < 30
 
