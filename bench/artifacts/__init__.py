@@ -1,1 +1,0 @@
-"""Artifacts of a gigabyte: streamed in and out, beside the bare drivers that do the same work."""

@@ -1,1 +1,0 @@
-"""One file a contender: the shortest honest use of one library on a bucket, as its documentation teaches it."""

@@ -1,0 +1,1 @@
+"""Object storage: the requests of each operation, their cost, and the time it takes."""

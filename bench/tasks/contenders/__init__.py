@@ -1,1 +1,0 @@
-"""One file a contender: the shortest honest use of one library, as its documentation teaches it."""
