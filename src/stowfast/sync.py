@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, T
 
 from stowfast import stores
 from stowfast.blocking import run_in_place
-from stowfast.errors import InvalidError
+from stowfast.errors import InvalidError, UnavailableError
 from stowfast.registry import connect, find
 from stowfast.stores.artifacts.datasets import dataset
 from stowfast.stores.artifacts.live import writer as live_writer
@@ -64,7 +64,11 @@ class _LoopThread:
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="stowfast-portal", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            self._loop.close()
+            raise UnavailableError(f"no thread can be made: {error}") from error
 
     def run(self, coroutine: Coroutine[Any, Any, R]) -> R:
         if threading.current_thread() is self._thread:

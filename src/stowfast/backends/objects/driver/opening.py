@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
@@ -25,15 +26,39 @@ _CLOUDS: Final[dict[str, Callable[[str, str, Options], Cloud]]] = {"s3": Amazon,
 _BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,220}[A-Za-z0-9]")
 _LONGEST_PREFIX: Final = 256
 
+AFTER_A_FORK: Final = (
+    "its driver runs threads, which do not come through a fork: start processes with spawn or forkserver, or let no "
+    "process open object storage before it forks"
+)
+
+
+class _Driver:
+    """The driver in this process. It remembers nothing of a fork itself: a child's first request would never end."""
+
+    used = False
+    was_used_before_the_fork = False
+
+    @classmethod
+    def after_in_child(cls) -> None:
+        cls.was_used_before_the_fork = cls.used
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_Driver.after_in_child)
+
 
 def open_store(url: str, **options: Any) -> BucketClient:
     """Make a store from a URL without query, and its options, which may be strings. Sends no request.
 
     Raises:
-        InvalidError: the URL or an option is wrong. The error names the valid ones, and never a secret.
+        InvalidError: the URL or an option is wrong. The error names the valid ones, and never a secret. Or this process
+            was forked from one that had opened object storage.
         UnsupportedError: a profile was given, and boto3 is not installed.
     """
     scheme, bucket, prefix = _parse(url)
+    if _Driver.was_used_before_the_fork:
+        raise InvalidError(f"{scheme}: was opened before this process was forked: {AFTER_A_FORK}")
+    _Driver.used = True
     return _client(scheme, bucket, prefix, parse_options(scheme, options))
 
 

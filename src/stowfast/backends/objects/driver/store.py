@@ -158,7 +158,10 @@ class BucketClient:
     def check_open(self) -> None:
         """Raise after a close or a fork: the driver's threads do not survive a fork, and would never answer."""
         if os.getpid() != self._process:
-            raise InvalidError(f"{self.place} was opened before a fork: open it again in this process")
+            raise InvalidError(
+                f"{self.place} was opened before this process was forked, and the driver's threads do not come through "
+                "a fork: start processes with spawn or forkserver, and open it there"
+            )
         if self._closed.is_set():
             raise InvalidError(f"{self.place} was closed: open it again")
 
