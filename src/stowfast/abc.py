@@ -12,7 +12,7 @@ versions, with large content in *blobs* beside it. Backends store bytes and do n
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -223,7 +223,7 @@ class Backend(ABC):
     decode. Methods may be called from several tasks at once. A cancelled call has its whole effect or none.
     """
 
-    in_place: ClassVar[bool] = False
+    in_place: bool = False
     """True: every await goes through `stowfast.blocking`, so the sync face runs this backend in the calling thread."""
 
     @classmethod

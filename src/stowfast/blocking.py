@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+import time
 from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, TypeVarTuple
@@ -33,6 +34,7 @@ __all__ = [
     "in_thread",
     "nested",
     "outcome",
+    "pause",
     "run_in_place",
     "runs_in_place",
     "settle",
@@ -216,6 +218,14 @@ async def settle(future: Future[R], timeout: float) -> R | None:
             return await asyncio.wrap_future(future)
     except TimeoutError:
         return None
+
+
+async def pause(seconds: float) -> None:
+    """Wait. Under `run_in_place` this thread sleeps."""
+    if runs_in_place():
+        time.sleep(seconds)  # noqa: ASYNC251 - no event loop runs this coroutine
+    else:
+        await asyncio.sleep(seconds)
 
 
 def wake(futures: Iterable[Future[bool]]) -> None:

@@ -1,4 +1,4 @@
-"""Wrappers: backends around a backend. Each passes every clause of the backend interface.
+"""Wrappers: backends around a backend. Each passes every clause of the backend interface, but for what `Patient` says.
 
 Encryption, tenants, metrics and retries are wrappers: subclass `Wrapper` and override the methods that differ.
 
@@ -14,18 +14,28 @@ Encryption, tenants, metrics and retries are wrappers: subclass `Wrapper` and ov
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import random
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from stowfast.abc import ALL, Backend, Listed, Listing, Slice
-from stowfast.errors import InvalidError
+from stowfast.blocking import pause
+from stowfast.errors import InvalidError, UnavailableError
+from stowfast.names import new_id
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Sequence
-    from datetime import timedelta
+    from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
 
     from stowfast.abc import Change, Head, Query, Receipt, Swept, Window
 
-__all__ = ["Prefixed", "Shared", "Wrapper"]
+__all__ = ["Patient", "Prefixed", "Shared", "Wrapper"]
+
+R = TypeVar("R")
+
+_FIRST_PAUSE: Final = 0.02
+_MAX_PAUSE: Final = 2.0
+"""Seconds between two attempts; the first one doubles until the second."""
 
 
 class Wrapper(Backend):
@@ -166,3 +176,65 @@ class Shared(Wrapper):
     async def close(self) -> None:
         """Close this opening. The wrapped backend stays open for its other openings."""
         self._closed = True
+
+
+class Patient(Wrapper):
+    """A backend that repeats a call without an answer, until its time is over.
+
+    Every commit gets an op_id if it has none, so a repeat after a lost answer adds nothing: a commit is made once, or
+    raises. Reads, heads, listings and `now` are repeated, too. `write_blob`, `read_blob` and `sweep` are not: repeat
+    these as a whole. A cancelled call is not repeated.
+
+    Two differences can be seen: an entry of a commit without an op_id has one, and such op_ids count among the newest
+    that a stream remembers. After a lost answer the receipt of the caller's own op_id says `repeated`.
+
+    Args:
+        backend: the backend.
+        within: the time from the first attempt until the last one begins.
+
+    Raises:
+        UnavailableError: no attempt had an answer. A commit may be stored: repeat it with the op_id of your own call,
+            if you gave one.
+    """
+
+    def __init__(self, backend: Backend, *, within: timedelta = timedelta(seconds=30)) -> None:
+        super().__init__(backend)
+        self.within = within
+        self.in_place = backend.in_place
+
+    async def commit(self, stream: str, change: Change) -> Receipt:
+        """Commit, and repeat under one op_id."""
+        if change.op_id is not None:
+            return await self._patiently(lambda: self.backend.commit(stream, change))
+        named = change._replace(op_id=new_id())
+        receipt = await self._patiently(lambda: self.backend.commit(stream, named))
+        return receipt._replace(repeated=False)
+
+    async def read(self, stream: str, window: Window = ALL) -> Slice:
+        """Read, and repeat."""
+        return await self._patiently(lambda: self.backend.read(stream, window))
+
+    async def heads(self, streams: Sequence[str]) -> list[Head | None]:
+        """Return the heads, and repeat."""
+        return await self._patiently(lambda: self.backend.heads(streams))
+
+    async def streams(self, query: Query) -> Listing:
+        """List, and repeat."""
+        return await self._patiently(lambda: self.backend.streams(query))
+
+    async def now(self) -> int:
+        """Return the time, and repeat."""
+        return await self._patiently(self.backend.now)
+
+    async def _patiently(self, attempt: Callable[[], Awaitable[R]]) -> R:
+        deadline, longest = time.monotonic() + self.within.total_seconds(), _FIRST_PAUSE
+        while True:
+            try:
+                return await attempt()
+            except UnavailableError:
+                # Half of the pause is chance, so that callers cut off together do not come back together.
+                seconds = longest * random.uniform(0.5, 1)  # noqa: S311 - no secret
+                if time.monotonic() + seconds > deadline:
+                    raise
+            await pause(seconds)
+            longest = min(2 * longest, _MAX_PAUSE)

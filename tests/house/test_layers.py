@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "blocking": "errors",
     "group_commit": "errors blocking",
     "lru": "",
-    "wrappers": "errors abc",
+    "wrappers": "errors abc names blocking",
     "deltas": "errors",
     "stores": f"{BELOW} deltas",
     "backends": BELOW,

@@ -18,7 +18,7 @@ __all__ = ["Readiness"]
 
 
 class Readiness:
-    """What is known of a bucket. Every method blocks, and does its work once.
+    """The state of a bucket as this process found it. Every method blocks, and does its work once.
 
     Raises:
         UnsupportedError: the store ignores conditional writes.

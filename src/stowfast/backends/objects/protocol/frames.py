@@ -1,4 +1,4 @@
-"""Frames: what one call appended, as it lies in a tail and in a block of a segment.
+"""Frames: the entries of one call, as stored in a tail and in a block of a segment.
 
     u32 length of the rest | u32 CRC-32 of the rest | u32 length of the description | description | entries
 
