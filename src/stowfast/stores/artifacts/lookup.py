@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from stowfast.abc import Change, Window
 from stowfast.errors import ConflictError, InvalidError, NotFoundError
@@ -12,8 +12,11 @@ from stowfast.stores.codec import check_integers
 
 if TYPE_CHECKING:
     from stowfast.abc import Backend, Head
+    from stowfast.records import ArtifactInfo
 
-__all__ = ["find_by_op_id", "find_head", "find_version", "must_find_version"]
+__all__ = ["find_by_op_id", "find_head", "find_version", "list_versions", "must_find_version"]
+
+_PAGE_BYTES: Final = 2**20
 
 
 async def find_head(backend: Backend, artifact_id: str) -> Head | None:
@@ -66,3 +69,19 @@ async def must_find_version(backend: Backend, artifact_id: str, version: int | N
         if live is None
         else f"artifact {artifact_id!r} has no version yet, only what `follow` gives: its live build is not finished"
     )
+
+
+async def list_versions(backend: Backend, artifact_id: str) -> list[ArtifactInfo]:
+    """Return every version without its content, the oldest first."""
+    stream = stream_of(artifact_id)
+    found: list[ArtifactInfo] = []
+    incarnation, position = None, 0
+    while True:
+        head, entries = await backend.read(stream, Window(start=position, max_bytes=_PAGE_BYTES))
+        if head is None or not entries or head.incarnation != (incarnation or head.incarnation):
+            return found
+        incarnation = head.incarnation
+        found += [Version.read(artifact_id, head, entry).info for entry in entries]
+        position = entries[-1].position + 1
+        if position >= head.next:
+            return found

@@ -2,49 +2,58 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import fields
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from stowfast.abc import Change, Query, Window
-from stowfast.blocking import run_in_place
+from stowfast.abc import Change, Query
 from stowfast.errors import DamagedError, InvalidError, NotFoundError
+from stowfast.names import check_name
 from stowfast.records import Artifact, ArtifactInfo, Page
-from stowfast.stores.artifacts.datasets.dataset import Datasets
+from stowfast.stores.artifacts.datasets.dataset import open_rows, write_dataset
+from stowfast.stores.artifacts.datasets.tables import row_batches, to_arrow, to_pandas, to_parquet
 from stowfast.stores.artifacts.links import link, unlink
-from stowfast.stores.artifacts.live.build import live_stream_of
-from stowfast.stores.artifacts.live.follower import listed, newest_info
-from stowfast.stores.artifacts.lookup import find_head, find_version, must_find_version
+from stowfast.stores.artifacts.live.build import check_batch, live_stream_of
+from stowfast.stores.artifacts.live.follower import follow, listed, newest_info
+from stowfast.stores.artifacts.live.writer import LiveWriter
+from stowfast.stores.artifacts.lookup import find_head, find_version, list_versions, must_find_version
 from stowfast.stores.artifacts.pruning import prune
-from stowfast.stores.artifacts.reading.file import ArtifactFile
+from stowfast.stores.artifacts.reading.file import ArtifactFile, runner
 from stowfast.stores.artifacts.reading.reader import ArtifactReader
-from stowfast.stores.artifacts.records import KIND, Version, content_of, stream_of
+from stowfast.stores.artifacts.records import KIND, content_of, stream_of
 from stowfast.stores.artifacts.writing.commit import add
-from stowfast.stores.artifacts.writing.content import Content, source_of
-from stowfast.stores.artifacts.writing.writer import ArtifactWriter
+from stowfast.stores.artifacts.writing.content import source_of
+from stowfast.stores.artifacts.writing.writer import write_version
 from stowfast.stores.codec import check_counts, check_integers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
+    import os
+    from collections.abc import AsyncGenerator, AsyncIterator
+
+    import pandas
+    import pyarrow
 
     from stowfast.abc import Backend
+    from stowfast.stores.artifacts.datasets.dataset import DatasetWriter
+    from stowfast.stores.artifacts.writing.writer import ArtifactWriter
 
 __all__ = ["Artifacts"]
 
-_PAGE_BYTES: Final = 2**20
-_FILE_BUFFER: Final = 2**17
+_FILE_BUFFER_BYTES: Final = 2**17
 
 
-class Artifacts(Datasets):
+class Artifacts:
     """The artifacts of a backend: files, data and datasets of any size, in all their versions.
 
     Content that is bytes, text or a JSON value is returned with its type; content from a path, a file object or an
     async iterator of bytes is returned as bytes. A whole read is checked by SHA-256, a partial read by a checksum for
     each MiB.
     """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
 
     async def create(self, artifact: Artifact, *, op_id: str | None = None) -> ArtifactInfo:
         """Store a new artifact as version 1. It is visible whole, or not at all.
@@ -122,14 +131,171 @@ class Artifacts(Datasets):
             artifact_id=artifact_id, context_id=context_id, task_id=task_id, name=name, description=description,
             mime_type=mime_type, metadata={} if metadata is None else metadata,
         )  # fmt: skip
-        head = await find_head(self._backend, artifact_id)
-        change = Change(expect=expect, op_id=op_id, incarnation=head.incarnation if head and expect else None)
-
-        def store(content: Content) -> Coroutine[Any, Any, ArtifactInfo]:
-            return add(self._backend, described, content, change, head)
-
-        async with ArtifactWriter(store) as writer:
+        async with write_version(self._backend, described, expect, op_id) as writer:
             yield writer
+
+    @asynccontextmanager
+    async def open_live(
+        self,
+        artifact_id: str,
+        *,
+        context_id: str | None = None,
+        task_id: str | None = None,
+        name: str | None = None,
+        description: str | None = None,
+        mime_type: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        expect: int | None = None,
+        op_id: str | None = None,
+        flush_bytes: int = 2**16,
+        flush_seconds: float = 0.2,
+    ) -> AsyncIterator[LiveWriter]:
+        """Write a version while others `follow`: `async with ... as w: await w.write(piece)`.
+
+        The pieces are stored in batches, each once and in order. When the block ends without an error they become
+        the next version of the artifact, visible to `get` and `open_reader` from then on; `w.info` is the version.
+        Until then `info` and lists show an artifact without an earlier version as "building", with its current
+        size. After an exception it is "failed": there is no version, followers get the written pieces and then an
+        error, and after an hour a sweep removes the rest. A crash is noticed after 30 seconds without a heartbeat.
+
+        One writer at a time: the next one may begin after this one has finished, failed or crashed, or with the
+            same `op_id` at once.
+
+        Args:
+            expect: the version before this one; 0 for a new artifact. None: any.
+            op_id: the idempotency key of this call: a repeat after the version exists becomes the same version,
+                with any pieces.
+            flush_bytes: followers see pieces after this many bytes, 1 to 8 MiB.
+            flush_seconds: or after the oldest piece has waited this long.
+
+        Raises:
+            ConflictError: another writer is active. In the block: the artifact was deleted meanwhile, or taken
+                over by another writer after 30 seconds without a heartbeat. At the end: it is not at the expected
+                version.
+            UnavailableError: the backend gave no answer for ten seconds. At the end: it may be a version. Write it
+                again with the same op_id.
+        """
+        check_integers(expect=expect)
+        check_batch(flush_bytes, flush_seconds)
+        if op_id is not None:
+            check_name(op_id, "an op_id")
+        described = Artifact(
+            artifact_id=artifact_id, context_id=context_id, task_id=task_id, name=name, description=description,
+            mime_type=mime_type, metadata={} if metadata is None else metadata,
+        )  # fmt: skip
+        change = Change(expect=expect, op_id=op_id)
+        async with LiveWriter(self._backend, described, change, (flush_bytes, flush_seconds)) as writer:
+            yield writer
+
+    async def follow(self, artifact_id: str) -> AsyncGenerator[bytes, None]:
+        """Yield the bytes of an artifact from its beginning, and continue while it is written, until it is complete.
+
+        Every byte once and in order, from any time of the start: a running build is followed, and a late follower
+        continues in the finished version. Without a running build, these are the bytes of the newest version.
+
+        Raises:
+            NotFoundError: the artifact does not exist; or it was never finished: its writer failed or crashed, or
+                it was deleted. The yielded bytes are all there is: write it again, or report it. (Not
+                UnavailableError: a repeat does not help.)
+        """
+        async for piece in follow(self._backend, artifact_id):
+            yield piece
+
+    @asynccontextmanager
+    async def open_dataset(
+        self,
+        artifact_id: str,
+        *,
+        columns: dict[str, str] | None = None,
+        append: bool = False,
+        context_id: str | None = None,
+        task_id: str | None = None,
+        name: str | None = None,
+        description: str | None = None,
+        mime_type: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        expect: int | None = None,
+        op_id: str | None = None,
+    ) -> AsyncIterator[DatasetWriter]:
+        """Write a dataset in batches of rows, in constant memory: `async with ... as d: await d.append(rows)`.
+
+        It becomes the next version of the artifact, or its first, when the block ends without an error; `d.info`
+        is then the version. After an exception or a crash nothing is visible, and a sweep removes the leftovers.
+
+        Args:
+            columns: names and types: "string", "integer", "number", "boolean", "object", "array" or "any"; with a
+                "?" at the end for a column that may be null or missing. Every row must match. None: the columns of
+                the version before, if any; else a row is any JSON object.
+            append: begin with a copy of the rows of the newest version. New columns may be null then. Of two
+                concurrent appends one gets a ConflictError: no rows are lost.
+            expect: the version before this one; 0 for a new artifact. None: any.
+            op_id: the idempotency key of this call. A repeat after a lost answer stores nothing and returns the
+                first result.
+
+        Raises:
+            InvalidError: the columns are invalid, or do not match the existing rows; or, with `append`, the
+                artifact is not a dataset.
+            ConflictError: at the end: the artifact is not at the expected version. Nothing was stored.
+            UnavailableError: at the end: it may be stored. Write it again with the same op_id.
+        """
+        check_integers(expect=expect)
+        described = Artifact(
+            artifact_id=artifact_id, context_id=context_id, task_id=task_id, name=name, description=description,
+            mime_type=mime_type, metadata={} if metadata is None else metadata,
+        )  # fmt: skip
+        async with write_dataset(self._backend, described, columns, append, expect, op_id) as writer:
+            yield writer
+
+    async def rows(self, artifact_id: str, *, version: int | None = None) -> AsyncGenerator[dict[str, Any], None]:
+        """Stream the rows of a dataset as given, in order, in constant memory.
+
+        Raises:
+            NotFoundError: the artifact or the version does not exist.
+            InvalidError: it is not a dataset.
+            DamagedError: stored bytes do not match their checksums.
+        """
+        async with aclosing(row_batches(await open_rows(self._backend, artifact_id, version))) as batches:
+            async for batch in batches:
+                for row in batch:
+                    yield row
+
+    async def to_arrow(self, artifact_id: str, *, version: int | None = None) -> pyarrow.Table:
+        """Return a dataset as an Arrow table. Needs the extra `arrow`.
+
+        Declared columns of strings, integers (64 bits), numbers (doubles) and booleans have these types. For other
+        columns Arrow infers the type from all rows first; values without a common type become JSON text. A missing
+        column is null.
+
+        Raises:
+            UnsupportedError: pyarrow is not installed.
+            NotFoundError: the artifact or the version does not exist.
+            InvalidError: it is not a dataset, or a number does not fit the Arrow type of its column exactly.
+        """
+        return await to_arrow(await open_rows(self._backend, artifact_id, version))
+
+    async def to_pandas(self, artifact_id: str, *, version: int | None = None) -> pandas.DataFrame:
+        """Return a dataset as a pandas frame. Needs the extra `pandas`.
+
+        As `to_arrow`. Integers stay integers, also where some are null: such a column is one of objects.
+
+        Raises:
+            UnsupportedError: pandas or pyarrow is not installed.
+            NotFoundError, InvalidError: as `to_arrow`.
+        """
+        return await to_pandas(await open_rows(self._backend, artifact_id, version))
+
+    async def to_parquet(
+        self, artifact_id: str, path: str | os.PathLike[str], *, version: int | None = None
+    ) -> ArtifactInfo:
+        """Write a dataset to a Parquet file, in constant memory, and return its version. Needs the extra `arrow`.
+
+        The file appears whole or not at all, and replaces an existing one. Types are those of `to_arrow`.
+
+        Raises:
+            UnsupportedError: pyarrow is not installed.
+            NotFoundError, InvalidError: as `to_arrow`; or the file cannot be written.
+        """
+        return await to_parquet(await open_rows(self._backend, artifact_id, version), path)
 
     async def get(self, artifact_id: str, *, version: int | None = None) -> Artifact | None:
         """Return an artifact with its content, the newest version or a given one; None where there is none.
@@ -184,7 +350,7 @@ class Artifacts(Datasets):
             NotFoundError: the artifact or the version does not exist.
         """
         reader = await self._open(artifact_id, version, 0, None)
-        return io.BufferedReader(ArtifactFile(reader, _runner(self._backend)), _FILE_BUFFER)
+        return io.BufferedReader(ArtifactFile(reader, runner(self._backend)), _FILE_BUFFER_BYTES)
 
     async def url(
         self, artifact_id: str, *, version: int | None = None, expires: timedelta = timedelta(hours=1)
@@ -210,18 +376,7 @@ class Artifacts(Datasets):
 
     async def versions(self, artifact_id: str) -> list[ArtifactInfo]:
         """Return every version without its content, the oldest first; an empty list for an unknown artifact."""
-        stream = stream_of(artifact_id)
-        found: list[ArtifactInfo] = []
-        incarnation, position = None, 0
-        while True:
-            head, entries = await self._backend.read(stream, Window(start=position, max_bytes=_PAGE_BYTES))
-            if head is None or not entries or head.incarnation != (incarnation or head.incarnation):
-                return found
-            incarnation = head.incarnation
-            found += [Version.read(artifact_id, head, entry).info for entry in entries]
-            position = entries[-1].position + 1
-            if position >= head.next:
-                return found
+        return await list_versions(self._backend, artifact_id)
 
     async def list(
         self,
@@ -287,17 +442,3 @@ def _check_artifact(artifact: Artifact) -> None:
 
 def _what(artifact: Artifact) -> str:
     return f"the content of artifact {artifact.artifact_id!r}"
-
-
-def _runner(backend: Backend) -> Callable[[Coroutine[Any, Any, Any]], Any]:
-    if backend.in_place:
-        return run_in_place
-    loop = asyncio.get_running_loop()
-
-    def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
-        if asyncio._get_running_loop() is loop:  # noqa: SLF001 - the public one raises where there is none
-            coroutine.close()
-            raise InvalidError("this file blocks: use it in a thread (asyncio.to_thread), not on the event loop")
-        return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
-
-    return run

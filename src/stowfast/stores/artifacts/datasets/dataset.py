@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from stowfast.abc import Change
 from stowfast.errors import InvalidError
-from stowfast.records import Artifact
 from stowfast.stores.artifacts.datasets.columns import Columns
-from stowfast.stores.artifacts.datasets.tables import row_batches, to_arrow, to_pandas, to_parquet
-from stowfast.stores.artifacts.live.builds import LiveArtifacts
 from stowfast.stores.artifacts.lookup import find_head, must_find_version
 from stowfast.stores.artifacts.reading.reader import ArtifactReader
 from stowfast.stores.artifacts.records import newest_of, stream_of
 from stowfast.stores.artifacts.writing.commit import add
 from stowfast.stores.artifacts.writing.writer import ArtifactWriter
-from stowfast.stores.codec import check_integers, encode_lines
+from stowfast.stores.codec import encode_lines
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+    from collections.abc import AsyncIterator
     from types import TracebackType
 
-    import pandas
-    import pyarrow
+    from stowfast.abc import Backend, Head
+    from stowfast.records import Artifact, ArtifactInfo
 
-    from stowfast.abc import Head
-    from stowfast.records import ArtifactInfo
-    from stowfast.stores.artifacts.writing.content import Content
-
-__all__ = ["DatasetWriter", "Datasets"]
+__all__ = ["DatasetWriter", "open_rows", "write_dataset"]
 
 _ENCODED_TOGETHER: Final = 10_000
 
@@ -99,129 +92,48 @@ class DatasetWriter:
         await self._writer.abort()
 
 
-class Datasets(LiveArtifacts):
-    """The operations on rows."""
+@asynccontextmanager
+async def write_dataset(
+    backend: Backend,
+    artifact: Artifact,
+    columns: dict[str, str] | None,
+    append: bool,
+    expect: int | None,
+    op_id: str | None,
+) -> AsyncIterator[DatasetWriter]:
+    """Write the next version of a dataset, as `Artifacts.open_dataset` does."""
+    artifact_id = artifact.artifact_id
+    head = await find_head(backend, artifact_id)
+    kept = _columns_of(head)
+    held_to = kept if columns is None else Columns(columns)
+    there = None
+    if append and head is not None:
+        expect = head.next if expect is None else expect
+        if head.length:
+            there = await open_rows(backend, artifact_id, head.next)
+            if columns is not None and not Columns(columns).grown_from(kept):
+                has = "no columns" if kept is None else f"the columns {kept.declared}"
+                raise InvalidError(f"{artifact_id!r} has {has}: only new ones with a ? can be added to columns")
+    artifact = replace(artifact, schema=None if held_to is None else {"columns": held_to.declared})
+    change = Change(expect=expect, op_id=op_id, incarnation=head.incarnation if head and expect else None)
+    pieces = ArtifactWriter(lambda content: add(backend, artifact, content, change, head), "rows")
+    async with DatasetWriter(pieces, held_to) as writer:
+        if there is not None:
+            await writer.copy(there)
+        yield writer
 
-    @asynccontextmanager
-    async def open_dataset(
-        self,
-        artifact_id: str,
-        *,
-        columns: dict[str, str] | None = None,
-        append: bool = False,
-        context_id: str | None = None,
-        task_id: str | None = None,
-        name: str | None = None,
-        description: str | None = None,
-        mime_type: str | None = None,
-        metadata: dict[str, Any] | None = None,
-        expect: int | None = None,
-        op_id: str | None = None,
-    ) -> AsyncIterator[DatasetWriter]:
-        """Write a dataset in batches of rows, in constant memory: `async with ... as d: await d.append(rows)`.
 
-        It becomes the next version of the artifact, or its first, when the block ends without an error; `d.info`
-        is then the version. After an exception or a crash nothing is visible, and a sweep removes the leftovers.
+async def open_rows(backend: Backend, artifact_id: str, version: int | None) -> ArtifactReader:
+    """Return a reader of a dataset.
 
-        Args:
-            columns: names and types: "string", "integer", "number", "boolean", "object", "array" or "any"; with a
-                "?" at the end for a column that may be null or missing. Every row must match. None: the columns of
-                the version before, if any; else a row is any JSON object.
-            append: begin with a copy of the rows of the newest version. New columns may be null then. Of two
-                concurrent appends one gets a ConflictError: no rows are lost.
-            expect: the version before this one; 0 for a new artifact. None: any.
-            op_id: the idempotency key of this call. A repeat after a lost answer stores nothing and returns the
-                first result.
-
-        Raises:
-            InvalidError: the columns are invalid, or do not match the existing rows; or, with `append`, the
-                artifact is not a dataset.
-            ConflictError: at the end: the artifact is not at the expected version. Nothing was stored.
-            UnavailableError: at the end: it may be stored. Write it again with the same op_id.
-        """
-        check_integers(expect=expect)
-        head = await find_head(self._backend, artifact_id)
-        kept = _columns_of(head)
-        held_to = kept if columns is None else Columns(columns)
-        there = None
-        if append and head is not None:
-            expect = head.next if expect is None else expect
-            if head.length:
-                there = await self._dataset(artifact_id, head.next)
-                if columns is not None and not Columns(columns).grown_from(kept):
-                    has = "no columns" if kept is None else f"the columns {kept.declared}"
-                    raise InvalidError(f"{artifact_id!r} has {has}: only new ones with a ? can be added to columns")
-        described = Artifact(
-            artifact_id=artifact_id, context_id=context_id, task_id=task_id, name=name, description=description,
-            mime_type=mime_type, metadata={} if metadata is None else metadata,
-            schema=None if held_to is None else {"columns": held_to.declared},
-        )  # fmt: skip
-        change = Change(expect=expect, op_id=op_id, incarnation=head.incarnation if head and expect else None)
-
-        def store(content: Content) -> Coroutine[Any, Any, ArtifactInfo]:
-            return add(self._backend, described, content, change, head)
-
-        async with DatasetWriter(ArtifactWriter(store, "rows"), held_to) as writer:
-            if there is not None:
-                await writer.copy(there)
-            yield writer
-
-    async def rows(self, artifact_id: str, *, version: int | None = None) -> AsyncGenerator[dict[str, Any], None]:
-        """Stream the rows of a dataset as given, in order, in constant memory.
-
-        Raises:
-            NotFoundError: the artifact or the version does not exist.
-            InvalidError: it is not a dataset.
-            DamagedError: stored bytes do not match their checksums.
-        """
-        async with aclosing(row_batches(await self._dataset(artifact_id, version))) as batches:
-            async for batch in batches:
-                for row in batch:
-                    yield row
-
-    async def to_arrow(self, artifact_id: str, *, version: int | None = None) -> pyarrow.Table:
-        """Return a dataset as an Arrow table. Needs the extra `arrow`.
-
-        Declared columns of strings, integers (64 bits), numbers (doubles) and booleans have these types. For other
-        columns Arrow infers the type from all rows first; values without a common type become JSON text. A missing
-        column is null.
-
-        Raises:
-            UnsupportedError: pyarrow is not installed.
-            NotFoundError: the artifact or the version does not exist.
-            InvalidError: it is not a dataset, or a number does not fit the Arrow type of its column exactly.
-        """
-        return await to_arrow(await self._dataset(artifact_id, version))
-
-    async def to_pandas(self, artifact_id: str, *, version: int | None = None) -> pandas.DataFrame:
-        """Return a dataset as a pandas frame. Needs the extra `pandas`.
-
-        As `to_arrow`. Integers stay integers, also where some are null: such a column is one of objects.
-
-        Raises:
-            UnsupportedError: pandas or pyarrow is not installed.
-            NotFoundError, InvalidError: as `to_arrow`.
-        """
-        return await to_pandas(await self._dataset(artifact_id, version))
-
-    async def to_parquet(
-        self, artifact_id: str, path: str | os.PathLike[str], *, version: int | None = None
-    ) -> ArtifactInfo:
-        """Write a dataset to a Parquet file, in constant memory, and return its version. Needs the extra `arrow`.
-
-        The file appears whole or not at all, and replaces an existing one. Types are those of `to_arrow`.
-
-        Raises:
-            UnsupportedError: pyarrow is not installed.
-            NotFoundError, InvalidError: as `to_arrow`; or the file cannot be written.
-        """
-        return await to_parquet(await self._dataset(artifact_id, version), path)
-
-    async def _dataset(self, artifact_id: str, version: int | None) -> ArtifactReader:
-        found = await must_find_version(self._backend, artifact_id, version)
-        if found.encoding != "rows":
-            raise InvalidError(f"{found.where}: this is no dataset: open_reader or get reads it")
-        return ArtifactReader(self._backend, stream_of(artifact_id), found)
+    Raises:
+        NotFoundError: the artifact or the version does not exist.
+        InvalidError: it is not a dataset.
+    """
+    found = await must_find_version(backend, artifact_id, version)
+    if found.encoding != "rows":
+        raise InvalidError(f"{found.where}: this is no dataset: open_reader or get reads it")
+    return ArtifactReader(backend, stream_of(artifact_id), found)
 
 
 def _columns_of(head: Head | None) -> Columns | None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
-from stowfast.errors import DamagedError
-from stowfast.stores.codec import decode, encode_head, stream_name
+from stowfast.errors import DamagedError, InvalidError
+from stowfast.stores.codec import check_integers, decode, encode_head, stream_name
 
 if TYPE_CHECKING:
     from stowfast.abc import Head
 
-__all__ = ["REMAINS", "SIGN_OF_LIFE", "SILENCE", "Build", "later", "live_stream_of"]
+__all__ = ["REMAINS", "SIGN_OF_LIFE", "SILENCE", "Build", "check_batch", "later", "live_stream_of"]
 
 SILENCE: Final = 30.0
 """Seconds without a heartbeat, by the backend's clock, after which a writer counts as dead."""
@@ -20,6 +20,9 @@ SIGN_OF_LIFE: Final = 10.0
 
 REMAINS: Final = 3_600.0
 """Seconds for which a failed build keeps its reason, before a sweep may remove it."""
+
+
+_MAX_BATCH_BYTES: Final = 2**23
 
 
 class Build(NamedTuple):
@@ -67,6 +70,20 @@ class Build(NamedTuple):
         """Return the reason of a failed build."""
         why = f"ended with {self.failed}" if self.failed else f"has not been heard of for {SILENCE:.0f} seconds"
         return f"its writer {why}, after {self.size:,} bytes"
+
+
+def check_batch(flush_bytes: int, flush_seconds: float) -> None:
+    """Check the size and the age of a batch of pieces.
+
+    Raises:
+        InvalidError: one is out of its bounds.
+    """
+    check_integers(flush_bytes=flush_bytes)
+    if not 1 <= flush_bytes <= _MAX_BATCH_BYTES:
+        raise InvalidError(f"flush_bytes={flush_bytes}: it is 1 to {_MAX_BATCH_BYTES:,}")
+    seconds: object = flush_seconds
+    if not isinstance(seconds, int | float) or not seconds >= 0:
+        raise InvalidError(f"flush_seconds={flush_seconds!r}: it is a number of seconds, 0 or more")
 
 
 def live_stream_of(artifact_id: str) -> str:

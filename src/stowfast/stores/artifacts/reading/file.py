@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import io
 from typing import TYPE_CHECKING, Any
 
+from stowfast.blocking import run_in_place
 from stowfast.errors import InvalidError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from stowfast.abc import Backend
     from stowfast.stores.artifacts.reading.reader import ArtifactReader
 
-__all__ = ["ArtifactFile"]
+__all__ = ["ArtifactFile", "runner"]
 
 
 class ArtifactFile(io.RawIOBase):
@@ -65,3 +68,18 @@ class ArtifactFile(io.RawIOBase):
         if not self.closed:
             self._run(self._reader.close())
         super().close()
+
+
+def runner(backend: Backend) -> Callable[[Coroutine[Any, Any, Any]], Any]:
+    """Return a function that runs coroutines for a blocking caller: in its thread, or on this event loop."""
+    if backend.in_place:
+        return run_in_place
+    loop = asyncio.get_running_loop()
+
+    def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+        if asyncio._get_running_loop() is loop:  # noqa: SLF001 - the public one raises where there is none
+            coroutine.close()
+            raise InvalidError("this file blocks: use it in a thread (asyncio.to_thread), not on the event loop")
+        return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+
+    return run

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self
 
+from stowfast.abc import Change
 from stowfast.errors import InvalidError
+from stowfast.stores.artifacts.lookup import find_head
 from stowfast.stores.artifacts.records import CHUNK
+from stowfast.stores.artifacts.writing.commit import add
 from stowfast.stores.artifacts.writing.content import Content, piece_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Coroutine
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
     from types import TracebackType
 
-    from stowfast.records import ArtifactInfo
+    from stowfast.abc import Backend
+    from stowfast.records import Artifact, ArtifactInfo
 
-__all__ = ["ArtifactWriter"]
+__all__ = ["ArtifactWriter", "write_version"]
 
 
 class ArtifactWriter:
@@ -139,3 +144,14 @@ class ArtifactWriter:
     async def _pieces(self) -> AsyncGenerator[bytes, None]:
         while (piece := await self._queue.get()) is not None:
             yield piece
+
+
+@asynccontextmanager
+async def write_version(
+    backend: Backend, artifact: Artifact, expect: int | None, op_id: str | None
+) -> AsyncIterator[ArtifactWriter]:
+    """Write the next version of an artifact, as `Artifacts.open_writer` does."""
+    head = await find_head(backend, artifact.artifact_id)
+    change = Change(expect=expect, op_id=op_id, incarnation=head.incarnation if head and expect else None)
+    async with ArtifactWriter(lambda content: add(backend, artifact, content, change, head)) as writer:
+        yield writer
