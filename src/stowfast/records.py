@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import datetime, timedelta
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "ContextInfo",
     "ContextRef",
     "Lease",
+    "Links",
     "MessageEntry",
     "Page",
     "Retention",
@@ -53,6 +54,17 @@ class MessageEntry:
     message: dict[str, Any]
     created_at: datetime
     op_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """The calls that a message opens and those that it answers, for `belongs_to=`.
+
+    An id is a text or a number. None: the call has no id, and the order of the messages tells the call.
+    """
+
+    opens: Sequence[str | int | None] = ()
+    answers: Sequence[str | int | None] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ PAIRS = [
     for mutant in MUTANTS.get(clause, ())
 ]
 BASES = {
-    *("Alters", "Rewrites", "KeepsTheNewest", "ReadsWith", "Encodes", "ChangesOnce", "DropsEmptyRows"),
+    *("Alters", "Rewrites", "KeepsTheNewest", "CompactsAs", "ReadsWith", "Encodes", "ChangesOnce", "DropsEmptyRows"),
     *("AppendsOneByOne", "HasUrls", "_HasUrls", "_Renames", "Conversations", "Artifacts", "TaskStates"),
 }
 """Classes that mutants are made from, not broken themselves."""

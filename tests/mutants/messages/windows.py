@@ -6,12 +6,12 @@ import asyncio
 import json
 from typing import Any
 
-from stowfast import Messages, NotFoundError
+from stowfast import Links, Messages, NotFoundError
 from stowfast.abc import Change, Window
 from stowfast.stores.codec import decode, encode, stream_name
+from stowfast.stores.messages.formats import read_links
 from stowfast.stores.messages.head_note import ConversationNote
-from stowfast.stores.messages.tool_calls import tool_calls, tool_results
-from stowfast.testing.messages import compaction
+from stowfast.testing.messages import compaction, pairs
 from stowfast.testing.messages import windows as messages_windows
 from tests.mutants import breaks
 
@@ -57,11 +57,19 @@ class EstimatesByCharacters(Messages):
         return await super().get_messages(context_id, count_tokens=counts, **window)
 
 
+def tool_calls(message: Any) -> set[Any]:
+    return {key for event in read_links(message).events if not event.answers for key in event.keys or (None,)}
+
+
+def tool_results(message: Any) -> set[Any]:
+    return {key for event in read_links(message).events if event.answers for key in event.keys or (None,)}
+
+
 class KeepsTheNewest(Messages):
     def whole(self, messages: list[Any]) -> list[Any]:
         raise NotImplementedError
 
-    async def get_messages(self, context_id, *, max_tokens=None, count_tokens=None, **window):
+    async def get_messages(self, context_id, *, max_tokens=None, count_tokens=None, belongs_to=None, **window):
         found = await super().get_messages(context_id, **window)
         return found if max_tokens is None else self.whole(found[max(len(found) - max_tokens, 0) :])
 
@@ -69,6 +77,8 @@ class KeepsTheNewest(Messages):
 @breaks(
     messages_windows.a_tool_call_is_never_torn_from_its_results,
     messages_windows.a_result_is_left_out_with_all_before_it,
+    pairs.the_pair_of_every_maker_stays_whole,
+    pairs.a_function_names_the_pairs_of_other_formats,
 )
 class TearsCallsApart(KeepsTheNewest):
     def whole(self, messages):
@@ -82,12 +92,62 @@ class LeavesOutResultsAlone(KeepsTheNewest):
         return [message for message in messages if tool_results(message) <= calls]
 
 
-@breaks(messages_windows.a_tool_call_is_never_torn_from_its_results)
+@breaks(
+    messages_windows.a_tool_call_is_never_torn_from_its_results,
+    pairs.a_call_id_that_comes_again_is_told_apart,
+    pairs.parallel_calls_and_results_in_parts_stay_whole,
+)
 class ForgetsTheCallsItCutOff(KeepsTheNewest):
     def whole(self, messages):
         calls = set().union(*map(tool_calls, messages), ())
         torn = [index for index, message in enumerate(messages, 1) if tool_results(message) - calls]
         return messages[max(torn, default=0) :]
+
+
+class CompactsAs(Messages):
+    def instead(self, message: Any) -> Any:
+        raise NotImplementedError
+
+    async def compact(self, context_id, *, belongs_to=None, **options):
+        return await super().compact(context_id, belongs_to=self.instead, **options)
+
+
+@breaks(pairs.the_pair_of_every_maker_stays_whole, pairs.a_call_that_waits_for_its_result_is_kept)
+class CompactsWithoutPairs(CompactsAs):
+    def instead(self, message):
+        return Links()
+
+
+@breaks(pairs.a_call_id_that_comes_again_is_told_apart, pairs.parallel_calls_and_results_in_parts_stay_whole)
+class CompactsByOrderAlone(CompactsAs):
+    def instead(self, message):
+        return Links(answers=[None] * bool(tool_results(message)))
+
+
+@breaks(pairs.a_call_that_waits_for_its_result_is_kept)
+class KeepsEveryOpenCall(Messages):
+    async def compact(self, context_id, *, keep_last, **options):
+        found = await self.get_messages(context_id)
+        calls = [len(found) - at for at, message in enumerate(found) if tool_calls(message)]
+        return await super().compact(context_id, keep_last=max([keep_last, *calls]), **options)
+
+
+@breaks(pairs.a_result_without_its_call_is_left_out_behind_a_summary)
+class LooksAtTheBudgetAlone(Messages):
+    async def get_messages(self, context_id, *, max_tokens=None, **window):
+        every = await super().get_messages(context_id)
+        fits = max_tokens is not None and len(every) <= max_tokens
+        return every if fits else await super().get_messages(context_id, max_tokens=max_tokens, **window)
+
+
+@breaks(pairs.a_function_names_the_pairs_of_other_formats)
+class TakesAnyAnswerForLinks(Messages):
+    async def get_messages(self, context_id, *, belongs_to=None, **window):
+        def tolerant(message):
+            links = belongs_to(message)
+            return links if isinstance(links, Links) else None
+
+        return await super().get_messages(context_id, belongs_to=belongs_to and tolerant, **window)
 
 
 @breaks(compaction.a_summary_stands_for_the_older_messages)
@@ -175,7 +235,7 @@ class CompactsTheUnknown(Messages):
     compaction.a_compaction_never_reaches_a_successor,
 )
 class CompactsBlindly(Messages):
-    async def compact(self, context_id, *, keep_last, summary, drop=False):
+    async def compact(self, context_id, *, keep_last, summary, drop=False, **_):
         stream = stream_name("messages", "context_id", context_id)
         head, entries = await self._backend.read(stream)
         older = [decode(entry.data, stream) for entry in entries[:-keep_last]]
@@ -189,7 +249,7 @@ class CompactsBlindly(Messages):
 
 @breaks(compaction.messages_added_during_a_compaction_are_not_lost)
 class WritesTheConversationAnew(Messages):
-    async def compact(self, context_id, *, keep_last, summary, drop=False):
+    async def compact(self, context_id, *, keep_last, summary, drop=False, **_):
         found = await self.get_messages(context_id)
         made = await summary(found[:-keep_last])
         kept = [encode(message, "a message") for message in [made, *found[-keep_last:]]]

@@ -17,8 +17,11 @@ from stowfast.stores.optimistic import Race
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
+    from stowfast.records import Links
+
     Message = dict[str, Any]
     Summary = Message | Callable[[list[Message]], Message | Awaitable[Message]]
+    BelongsTo = Callable[[Message], Links | None]
 
 __all__ = ["Messages"]
 
@@ -81,6 +84,7 @@ class Messages(Contexts):
         limit: int | None = None,
         max_tokens: int | None = None,
         count_tokens: Callable[[Message], int] | None = None,
+        belongs_to: BelongsTo | None = None,
         originals: bool = False,
     ) -> list[Message]:
         """Return messages, oldest first, exactly as they were given. An unknown conversation is an empty list.
@@ -94,8 +98,11 @@ class Messages(Contexts):
             limit: at most so many, counted from the oldest.
             max_tokens: whole messages from the newest back, as long as their tokens fit. The summary is counted
                 first. A result is left out where the call it answers does not fit, with all before it: the budget never
-                tears a tool call from its results. `last` and `after` cut where they say.
+                tears a pair. `last` and `after` cut where they say. A call is searched among the 1,000 messages before
+                those that fit.
             count_tokens: counts the tokens of a message. Without it: one for every 4 bytes of its JSON, plus one.
+            belongs_to: the calls that a message opens and answers, for formats that Stowfast does not understand; None
+                for a message whose format it does. Its errors reach the caller.
             originals: the messages themselves, as far as they were kept, instead of the summary.
         """
         stream = stream_name(KIND, "context_id", context_id)
@@ -116,6 +123,7 @@ class Messages(Contexts):
                 count_tokens=count_tokens,
                 last=last,
                 originals=originals,
+                belongs_to=belongs_to,
             )
         count, newest = (limit, False) if last is None else (last, True)
         head, entries = await self._backend.read(stream, Window(start=start, stop=stop, limit=count, newest=newest))
@@ -264,17 +272,26 @@ class Messages(Contexts):
             raise ConflictError(f"{new_context_id!r} exists: choose another id, or delete it first") from error
         return receipt.next - receipt.first
 
-    async def compact(self, context_id: str, *, keep_last: int, summary: Summary, drop: bool = False) -> int:
+    async def compact(
+        self,
+        context_id: str,
+        *,
+        keep_last: int,
+        summary: Summary,
+        drop: bool = False,
+        belongs_to: BelongsTo | None = None,
+    ) -> int:
         """Replace all but the newest messages by a summary, and return the position of the first message after it.
 
         `get_messages` then begins with the summary. Messages added meanwhile come behind it; none is lost. A tool call
-        stays with its results: more messages are kept if needed.
+        stays with its results: more messages are kept if needed. A call at the end without its result stays, too.
 
         Args:
             keep_last: the number of newest messages to keep.
             summary: the message, or a function (plain or async) of the older messages that returns it. An earlier
                 summary is their first message.
             drop: remove the older messages for good. Default: they stay, and `originals=True` reads them.
+            belongs_to: as in `get_messages`.
 
         Raises:
             NotFoundError: the conversation does not exist.
@@ -283,7 +300,7 @@ class Messages(Contexts):
         """
         stream = stream_name(KIND, "context_id", context_id)
         check_counts(keep_last=keep_last)
-        head, base = await keep_together(self._backend, stream, keep_last)
+        head, base = await keep_together(self._backend, stream, keep_last, belongs_to)
         if head is None:
             raise NotFoundError(f"there is no conversation {context_id!r}")
         message: Message | None

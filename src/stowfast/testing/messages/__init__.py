@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from stowfast.testing.messages import adding, compaction, contexts, deletion, watch, windows
+from stowfast.testing.messages import adding, compaction, contexts, deletion, pairs, watch, windows
 
 MESSAGES: Final = (
     *adding.CLAUSES,
     *windows.CLAUSES,
+    *pairs.CLAUSES,
     *compaction.CLAUSES,
     *contexts.CLAUSES,
     *deletion.CLAUSES,
