@@ -1,4 +1,4 @@
-"""Conversations as wholes: lists them, describes them, ends them. Their messages are next door."""
+"""Conversations as wholes: their list, metadata and expiry."""
 
 from __future__ import annotations
 
@@ -22,38 +22,20 @@ KIND: Final = "messages"
 
 
 class Contexts:
-    """The operations on conversations that do not read messages."""
+    """Conversations without their messages."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
 
-    async def delete(self, context_id: str) -> None:
-        """Remove a conversation for good. Deleting an unknown conversation does nothing.
-
-        The next message begins it again at position 0. A writer stalled since before the delete adds nothing: its
-        repeated op_id returns the first answer, and its `expect` or its page of `entries` is a ConflictError.
-        """
-        await self._backend.commit(stream_name(KIND, "context_id", context_id), Change(delete=True))
-
-    async def contexts(
+    async def page(
         self,
-        *,
-        prefix: str = "",
-        after: str | None = None,
-        limit: int = 100,
-        order: Literal["recent", "id"] = "recent",
-        where: dict[str, Any] | None = None,
+        prefix: str,
+        after: str | None,
+        limit: int,
+        order: Literal["recent", "id"],
+        where: dict[str, Any] | None,
     ) -> Page[ContextRef]:
-        """List conversations, one page at a time, the last changed first or by id (in code points).
-
-        While conversations change, a page by recency may miss or repeat one; pages by id show every conversation that
-        existed throughout.
-
-        Args:
-            prefix: the start of the ids.
-            after: the `next` of the page before.
-            where: metadata that the conversations must have: text of at most 500 bytes, numbers, booleans or None.
-        """
+        """List conversations, one page at a time."""
         if order not in ("recent", "id"):
             raise InvalidError(f"order={order!r}: it is recent or id")
         if where is not None and not isinstance(where, dict):
@@ -92,13 +74,7 @@ class Contexts:
         )
 
     async def set_metadata(self, context_id: str, metadata: dict[str, Any]) -> None:
-        """Replace the metadata of a conversation: a JSON object, returned by `info`.
-
-        May come before the first message. `contexts(where=...)` finds its texts, numbers, booleans and None.
-
-        Raises:
-            InvalidError: it is not a JSON object, or has over 64 KiB together with the summary of a compaction.
-        """
+        """Replace the metadata of a conversation."""
         stream = stream_name(KIND, "context_id", context_id)
         if not isinstance(metadata, dict):
             raise InvalidError(f"metadata must be a dict, not {type(metadata).__name__}")
@@ -116,11 +92,7 @@ class Contexts:
                 return
 
     async def set_expiry(self, context_id: str, expires_at: datetime | None) -> None:
-        """Let a conversation end at a moment, or with None never. From then on it is gone for every reader.
-
-        Raises:
-            NotFoundError: there is no such conversation.
-        """
+        """Let a conversation end at a moment, or never."""
         stream = stream_name(KIND, "context_id", context_id)
         moment = None if expires_at is None else from_time(expires_at, "expires_at")
         head = (await self._backend.heads([stream]))[0]

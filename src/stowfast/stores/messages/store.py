@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from stowfast.abc import Change, Entry, Window
 from stowfast.errors import ConflictError, InvalidError, NotFoundError
@@ -16,6 +16,10 @@ from stowfast.stores.optimistic import Race
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+    from datetime import datetime
+
+    from stowfast.abc import Backend
+    from stowfast.records import ContextInfo, ContextRef, Page
 
     from stowfast.records import Links
 
@@ -29,12 +33,16 @@ _PAGE_BYTES: Final = 2**20
 _WAIT_SECONDS: Final = 30.0
 
 
-class Messages(Contexts):
+class Messages:
     """The conversations of a backend.
 
     A message is any JSON object. Positions count from 0 in each conversation and are never used twice, so a popped
     message leaves a gap. A conversation begun again after a delete starts at 0.
     """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._contexts = Contexts(backend)
 
     async def add_message(self, context_id: str, message: Message, *, op_id: str | None = None) -> int:
         """Add a message at the end and return its position.
@@ -327,6 +335,57 @@ class Messages(Contexts):
             head = (await self._backend.heads([stream]))[0]
             if head is None or (head.incarnation, head.base) != (read.incarnation, read.base):
                 raise ConflictError(f"{context_id!r} was deleted or compacted meanwhile: read it again")
+
+    async def delete(self, context_id: str) -> None:
+        """Remove a conversation for good. Deleting an unknown conversation does nothing.
+
+        The next message begins it again at position 0. A writer stalled since before the delete adds nothing: its
+        repeated op_id returns the first answer, and its `expect` or its page of `entries` is a ConflictError.
+        """
+        await self._backend.commit(stream_name(KIND, "context_id", context_id), Change(delete=True))
+
+    async def contexts(
+        self,
+        *,
+        prefix: str = "",
+        after: str | None = None,
+        limit: int = 100,
+        order: Literal["recent", "id"] = "recent",
+        where: dict[str, Any] | None = None,
+    ) -> Page[ContextRef]:
+        """List conversations, one page at a time, the last changed first or by id (in code points).
+
+        While conversations change, a page by recency may miss or repeat one; pages by id show every conversation that
+        existed throughout.
+
+        Args:
+            prefix: the start of the ids.
+            after: the `next` of the page before.
+            where: metadata that the conversations must have: text of at most 500 bytes, numbers, booleans or None.
+        """
+        return await self._contexts.page(prefix, after, limit, order, where)
+
+    async def info(self, context_id: str) -> ContextInfo | None:
+        """Return a conversation without its messages; None for an unknown one."""
+        return await self._contexts.info(context_id)
+
+    async def set_metadata(self, context_id: str, metadata: dict[str, Any]) -> None:
+        """Replace the metadata of a conversation: a JSON object, returned by `info`.
+
+        May come before the first message. `contexts(where=...)` finds its texts, numbers, booleans and None.
+
+        Raises:
+            InvalidError: it is not a JSON object, or has over 64 KiB together with the summary of a compaction.
+        """
+        await self._contexts.set_metadata(context_id, metadata)
+
+    async def set_expiry(self, context_id: str, expires_at: datetime | None) -> None:
+        """Let a conversation end at a moment, or with None never. From then on it is gone for every reader.
+
+        Raises:
+            NotFoundError: there is no such conversation.
+        """
+        await self._contexts.set_expiry(context_id, expires_at)
 
 
 def _record(context_id: str, entry: Entry) -> MessageEntry:
