@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MB = 1024 * 1024
 LOST = [Fault.CLOSE, Fault.RESET, Fault.HANG]
 BUSY = [Fault.TOO_MANY, Fault.TIMEOUT, Fault.INTERNAL, Fault.SLOW_DOWN]
-WHOLE = [Fault.TRUNCATE, Fault.FLIP]  # the effect takes place, and a PUT's answer has no body to spoil
+WHOLE = [Fault.TRUNCATE, Fault.FLIP, Fault.DRIP]  # the effect takes place, and a PUT's answer has no body to spoil
 
 
 @pytest.fixture

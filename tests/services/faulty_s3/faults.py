@@ -43,6 +43,8 @@ class Fault(Enum):
     """The effect takes place. The connection is closed before all of the promised body was sent."""
     FLIP = "flip"
     """The effect takes place. One bit of the answer's body is another."""
+    DRIP = "drip"
+    """The effect takes place. The answer's headers come at once, its body a byte every fifth of a second."""
     LATE = "late"
     """The connection is reset, and the request has its effect later, if its condition still holds then."""
     HOLD = "hold"
@@ -59,10 +61,10 @@ _ERRORS: Mapping[Fault, tuple[int, str]] = {
     Fault.SLOW_DOWN: (503, "SlowDown"),
 }
 
-HONEST = frozenset(Fault) - {Fault.FLIP, Fault.HANG, Fault.HOLD, Fault.DENIED, Fault.TIMEOUT}
+HONEST = frozenset(Fault) - {Fault.FLIP, Fault.HANG, Fault.HOLD, Fault.DRIP, Fault.DENIED, Fault.TIMEOUT}
 """What chaos is made of unless told otherwise: what a store that keeps its word does, and costs no client's timeout."""
 
-_ALL_WELL_BUT_THE_BODY = {Fault.TRUNCATE, Fault.FLIP}
+_ALL_WELL_BUT_THE_BODY = {Fault.TRUNCATE, Fault.FLIP, Fault.DRIP}
 _READS = {"GET", "HEAD", "LIST"}
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _SMALL = 64 * 1024
+_DRIP = 0.2
 
 
 class Listener:
@@ -77,6 +78,18 @@ def send(connection: socket.socket, head: bytes, body: bytes) -> None:
     else:
         connection.sendall(head)
         connection.sendall(body)
+
+
+def drip(connection: socket.socket, head: bytes, body: bytes) -> None:
+    """Send the head at once, and the body a byte every fifth of a second, until whoever reads it has gone."""
+    connection.sendall(head)
+    connection.settimeout(_DRIP)
+    for number in range(len(body)):
+        connection.sendall(body[number : number + 1])
+        with contextlib.suppress(TimeoutError):
+            connection.recv(1)  # a client sends nothing before it has its answer, so this is its end, or ours
+            return
+    connection.settimeout(None)
 
 
 def wait_until_given_up(connection: socket.socket) -> None:

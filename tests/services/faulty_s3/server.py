@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from stowfast.backends.objects.driver import probe
 from tests.services.faulty_s3.bucket import Bucket, Quirks
 from tests.services.faulty_s3.faults import HONEST, Chaos, Fault, Rule, Strike
-from tests.services.faulty_s3.listener import Listener, reset_when_closed, send, wait_until_given_up
+from tests.services.faulty_s3.listener import Listener, drip, reset_when_closed, send, wait_until_given_up
 from tests.services.faulty_s3.operations import perform
 from tests.services.faulty_s3.wire import Answer, Record, Request
 
@@ -207,6 +207,10 @@ class FaultyS3:
             reset_when_closed(connection)
         if fault in {Fault.HANG, Fault.CLOSE, Fault.RESET, Fault.LATE}:
             return False
+        if fault is Fault.DRIP:
+            record.status, record.sent = answer.status, len(answer.body)
+            drip(connection, answer.head(len(answer.body)), answer.body)
+            return True
         cut = strike.where if fault is Fault.TRUNCATE else None
         return _send(connection, request, record, strike.answer(request, answer), cut)
 

@@ -54,7 +54,8 @@ class Options:
         anonymous: send requests without a signature.
         ca_bundle: path of PEM certificates to trust beside the system's (s3: or AWS_CA_BUNDLE).
         storage_class: of immutable objects: segments and blobs. Heads keep the bucket's default.
-        timeout: about the seconds until a request without an answer has failed. Larger on a slow line.
+        timeout: about the seconds until a request without an answer has failed, its body included. A large body may
+            take a second more for each 128 KiB. Larger on a slow line.
         connect_timeout: seconds for making a connection.
         pace: seconds between two commits to one object. 1.05 on Google and R2, which allow one a second; else 0.
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["Cloud", "Connect", "check_endpoint", "client_options", "retry_config"]
 
 _IDLE: Final = timedelta(seconds=8)  # before a server or a proxy closes it: what is sent just then is in doubt
-_LONGEST_TRANSFER: Final = timedelta(hours=1)
 _UNSAFE: Final = re.compile(r"[\s\"<>\\^`{|}]")
 
 
@@ -80,9 +79,10 @@ def client_options(options: Options, patience: timedelta, endpoint: str | None, 
     client: ClientConfig = {
         "allow_http": bool(endpoint) and str(endpoint).startswith("http:"),
         "connect_timeout": min(timedelta(seconds=options.connect_timeout), patience),
-        # An answer may take as long as it comes forward: a large object on a slow line is not one that hangs.
+        # Until the headers of an answer. It begins anew with each byte of the body, so it does not bound that.
         "read_timeout": patience,
-        "timeout": _LONGEST_TRANSFER,
+        # The body too. A larger one is continued where this ends it: see `bodies`.
+        "timeout": 2 * patience,
         "pool_idle_timeout": _IDLE,
     }
     if bundle:

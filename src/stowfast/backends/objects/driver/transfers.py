@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, Self
 
+from stowfast.backends.objects.driver.bodies import read_body
 from stowfast.backends.objects.driver.failures import FAILURES, BehindEndError, unconditional
 from stowfast.backends.objects.driver.store import PART, BucketClient
 from stowfast.backends.objects.protocol.requests import Delete, Get, Put
@@ -19,12 +19,8 @@ if TYPE_CHECKING:
 
     import obstore
 
-__all__ = ["CHUNK", "Upload", "download", "let_go"]
+__all__ = ["Upload", "download", "let_go"]
 
-CHUNK: Final = 2**20
-"""Bytes of one piece of a download, about."""
-
-_TRIES: Final = 5
 _FREED: Final = 3 * 2**20
 
 
@@ -136,7 +132,8 @@ def download(
     advances. Blocking; from one thread at a time, not always the same.
 
     Raises:
-        UnavailableError: no answer, at once or between the pieces.
+        UnavailableError: no answer, at once or between the pieces; or the body comes too slowly: waiting for it may
+            take `timeout` seconds, and one more for each 128 KiB.
         NotFoundError: the key was removed between the pieces.
     """
     if stop is not None and start >= stop:
@@ -151,7 +148,9 @@ def download(
         return None
     except BehindEndError:
         return _nothing()
-    return _pieces(store, key, start, stop, result)
+    whole = result.meta["size"]
+    stop = whole if stop is None else min(stop, whole)
+    return read_body(store.source(key, stop), result, start, stop)
 
 
 def let_go(body: Future[Generator[bytes, None, None] | None]) -> None:
@@ -163,31 +162,3 @@ def let_go(body: Future[Generator[bytes, None, None] | None]) -> None:
 
 def _nothing() -> Generator[bytes, None, None]:
     yield from ()
-
-
-def _pieces(
-    store: BucketClient, key: str, start: int, stop: int | None, result: obstore.GetResult
-) -> Generator[bytes, None, None]:
-    offset = start
-    stop = result.meta["size"] if stop is None else min(stop, result.meta["size"])
-    failed = 0
-    pieces = iter(result.stream(min_chunk_size=CHUNK))
-    while offset < stop:
-        store.check_open()
-        ours = None
-        try:
-            piece = next(pieces, b"")
-        except FAILURES as error:
-            ours = store.place.explain(error, f"GET {key}")
-            piece = b""
-        if piece:
-            offset += len(piece)
-            failed = 0
-            yield piece
-            continue
-        failed += 1
-        if failed > _TRIES:
-            raise ours or UnavailableError(f"{store.place}: GET {key}: ends before its end, again and again")
-        time.sleep(0.05 * 2**failed)
-        result = store.repeat(f"GET {key}", partial(store.stream, key, offset, stop))
-        pieces = iter(result.stream(min_chunk_size=CHUNK))

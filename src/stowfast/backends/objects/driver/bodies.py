@@ -1,0 +1,80 @@
+"""Bodies of answers, piece by piece: continued where they break off, given up where they come too slowly."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from stowfast.backends.objects.driver.failures import FAILURES
+from stowfast.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    import obstore
+
+    from stowfast.backends.objects.driver.failures import Address
+
+__all__ = ["CHUNK", "MIN_RATE", "Source", "read_body"]
+
+CHUNK: Final = 2**20
+"""Bytes of one piece of a body, about."""
+
+MIN_RATE: Final = 2**17
+"""Bytes a second that a body must bring beyond the first `timeout` seconds: a megabit."""
+
+_TRIES: Final = 5
+
+
+class Source(NamedTuple):
+    """The origin of a body."""
+
+    place: Address
+    operation: str
+    """For errors."""
+    ask: Callable[[int], obstore.GetResult]
+    """Asks for the body from an offset on."""
+    timeout: float
+    """Seconds of waiting for a body, whatever its size."""
+
+
+def read_body(source: Source, result: obstore.GetResult, start: int, stop: int) -> Generator[bytes, None, None]:
+    """Yield the bytes `start <= offset < stop` in pieces of about 1 MiB. Only time of waiting for the store counts.
+
+    Raises:
+        UnavailableError: the body broke off again and again without progress, or came too slowly.
+    """
+    offset, failed, waited = start, 0, 0.0
+    # The driver's chunks are what the connection has brought: it never waits for more, so a slow body is noticed.
+    chunks = iter(result.stream(min_chunk_size=1))
+    held: list[bytes] = []
+    size = 0
+    while offset + size < stop:
+        error = UnavailableError(f"{source.place}: {source.operation}: ends before its end, again and again")
+        began = time.monotonic()
+        try:
+            chunk = next(chunks, b"")
+        except FAILURES as failure:
+            error = source.place.explain(failure, source.operation)  # type: ignore[assignment]
+            chunk = b""
+        waited += time.monotonic() - began
+        if chunk:
+            held.append(chunk)
+            size += len(chunk)
+            failed = 0
+        elif (failed := failed + 1) > _TRIES:
+            raise error
+        if waited > source.timeout + (offset + size - start) / MIN_RATE:
+            raise UnavailableError(
+                f"{source.place}: {source.operation}: the body came too slowly, less than {MIN_RATE // 1024} KiB a "
+                "second: give a larger timeout="
+            )
+        if held and (not chunk or size >= CHUNK or offset + size >= stop):
+            offset += size
+            yield held[0] if len(held) == 1 else b"".join(held)
+            held, size = [], 0
+        if not chunk:
+            began = time.monotonic()
+            time.sleep(0.05 * 2**failed)
+            chunks = iter(source.ask(offset).stream(min_chunk_size=1))
+            waited += time.monotonic() - began
