@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import UTC
 from typing import Any
 
-from stowfast import ContextRef, Messages, Page
-from stowfast.abc import Change, Query, Window
+from stowfast import ContextRef, InvalidError, Messages, Page
+from stowfast.abc import ALL, Change, Query, Slice, Window
 from stowfast.stores.codec import decode
 from stowfast.stores.messages.head_note import ConversationNote
 from stowfast.testing.messages import compaction, contexts, deletion
@@ -131,14 +131,14 @@ class ForksOverWhatIsThere(Messages):
 
 @breaks(deletion.a_pop_removes_the_newest_message)
 class Peeks(Messages):
-    async def pop_message(self, context_id):
+    async def pop_message(self, context_id, *, op_id=None):
         found = await self.get_messages(context_id, last=1)
         return found[0] if found else None
 
 
 @breaks(deletion.a_pop_removes_the_newest_message)
 class GivesPositionsAgain(Messages):
-    async def pop_message(self, context_id):
+    async def pop_message(self, context_id, *, op_id=None):
         found = await self.get_messages(context_id)
         await self.delete(context_id)
         await self.add_messages(context_id, found[:-1])
@@ -147,13 +147,44 @@ class GivesPositionsAgain(Messages):
 
 @breaks(deletion.two_callers_never_pop_the_same_message)
 class PopsBlindly(Messages):
-    async def pop_message(self, context_id):
+    async def pop_message(self, context_id, *, op_id=None):
         _, entries = await self._backend.read(f"messages/{context_id}", Window(limit=1, newest=True))
         await asyncio.sleep(0)
         if not entries:
             return None
         await self._backend.commit(f"messages/{context_id}", Change(cut_from=entries[0].position))
         return decode(entries[0].data, context_id)
+
+
+@breaks(deletion.a_repeated_pop_returns_the_same_message)
+class PopsAgain(Messages):
+    async def pop_message(self, context_id, *, op_id=None):
+        return await super().pop_message(context_id)
+
+
+@breaks(deletion.a_repeated_pop_returns_the_same_message)
+class ForgetsPoppedMessages(Messages):
+    async def set_metadata(self, context_id, metadata, **options):
+        note = ConversationNote(metadata, None).write()
+        await self._backend.commit(f"messages/{context_id}", Change(note=note))
+
+
+@breaks(deletion.a_pop_that_cannot_be_repeated_is_refused)
+class PopsAnySize(Messages):
+    async def pop_message(self, context_id, *, op_id=None):
+        try:
+            return await super().pop_message(context_id, op_id=op_id)
+        except InvalidError:
+            return await super().pop_message(context_id)
+
+
+@breaks(deletion.a_damaged_message_is_not_popped)
+class PopsAndThenDecodes(Wrapper):
+    async def read(self, stream, window=ALL):
+        head, entries = await super().read(stream, window)
+        if entries and entries[-1].data == b"{not JSON":
+            await self.commit(stream, Change(cut_from=entries[-1].position))
+        return Slice(head, entries)
 
 
 @breaks(deletion.a_sweep_removes_what_has_expired)

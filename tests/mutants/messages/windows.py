@@ -259,7 +259,7 @@ class WritesTheConversationAnew(Messages):
 
 @breaks(compaction.a_summary_is_not_popped)
 class PopsWhatIsSummedUp(Messages):
-    async def pop_message(self, context_id):
+    async def pop_message(self, context_id, *, op_id=None):
         stream = stream_name("messages", "context_id", context_id)
         _, entries = await self._backend.read(stream, Window(start=0, limit=1, newest=True))
         for entry in entries:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from stowfast.abc import Change, Entry, Window
 from stowfast.errors import ConflictError, InvalidError, NotFoundError
+from stowfast.names import check_name
 from stowfast.records import MessageEntry
 from stowfast.stores.codec import check_counts, check_integers, decode, decode_many, stream_name, to_time
 from stowfast.stores.messages.compaction import keep_together, newest_that_fit, summarize
@@ -215,29 +216,48 @@ class Messages:
         head = (await self._backend.heads([stream_name(KIND, "context_id", context_id)]))[0]
         return head.length if head else 0
 
-    async def pop_message(self, context_id: str) -> Message | None:
+    async def pop_message(self, context_id: str, *, op_id: str | None = None) -> Message | None:
         """Remove and return the newest message; None for an empty conversation. Two callers never get the same one.
 
         The summary and its messages are not popped. The position is not used again.
 
+        Args:
+            op_id: the idempotency key of this call within the conversation. A repeat pops nothing and returns the
+                message of the first call. For this the newest 8 popped messages, at most 32 KiB, stay in the head of
+                the conversation until newer pops, metadata or a summary displace them, or it is deleted.
+
         Raises:
-            UnavailableError: the message may be removed.
+            UnavailableError: the message may be removed. Repeat the call with the same op_id to get it.
+            InvalidError: with an op_id: the message is over 32 KiB, or has no room beside metadata and summary; nothing
+                was popped. Or the op_id names another call, or a pop whose message is displaced.
+            DamagedError: the message does not decode. Nothing was popped.
         """
         stream = stream_name(KIND, "context_id", context_id)
-        race = Race(f"conversation {context_id!r}")
+        if op_id is not None:
+            check_name(op_id, "an op_id")
+        race, is_known = Race(f"conversation {context_id!r}"), False
         while True:
             head, entries = await self._backend.read(stream, Window(limit=1, newest=True))
+            note = ConversationNote.read(head)
+            if op_id is not None and op_id in dict(note.popped):
+                return dict(note.popped)[op_id]  # type: ignore[no-any-return]
+            if is_known:
+                raise InvalidError(f"op_id {op_id!r} named an earlier pop, and its message is not kept any more")
             if head is None or not entries:
                 return None
+            message: Message = decode(entries[0].data, context_id)  # before it is removed: a damaged one stays
             change = Change(
                 cut_from=entries[0].position,
+                op_id=op_id,
+                note=None if op_id is None else note.after_pop(op_id, message),
                 expect=head.next,
                 revision=head.revision,
                 incarnation=head.incarnation,
             )
-            if await race.commit(self._backend, stream, change) is not None:
-                message: Message = decode(entries[0].data, context_id)
+            receipt = await race.commit(self._backend, stream, change)
+            if receipt is not None and not receipt.repeated:
                 return message
+            is_known = receipt is not None
 
     async def fork(
         self, context_id: str, new_context_id: str, *, at: int | None = None, op_id: str | None = None
@@ -262,7 +282,7 @@ class Messages:
         head, entries = await self._backend.read(stream, Window(start=0, stop=at))
         if head is None:
             raise NotFoundError(f"there is no conversation {context_id!r}")
-        note = ConversationNote.read(head)
+        note = ConversationNote.read(head)._replace(popped=())
         if at is not None and at < head.base:
             note = note._replace(summary=None)
         change = Change(

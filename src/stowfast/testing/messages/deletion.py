@@ -6,9 +6,12 @@ import asyncio
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
-from stowfast.errors import ConflictError, InvalidError, NotFoundError
+from stowfast.abc import Change
+from stowfast.errors import ConflictError, DamagedError, InvalidError, NotFoundError, UnavailableError
 from stowfast.testing.clause import clauses, holds, raises, same, unique
 from stowfast.testing.data.messages import exactly, say
+from stowfast.testing.faults import LosesAnswers
+from stowfast.testing.protocols import AS_GIVEN
 
 if TYPE_CHECKING:
     from stowfast.stores import Stores
@@ -42,6 +45,63 @@ async def two_callers_never_pop_the_same_message(make: Make[Stores]) -> None:
         found = sorted(int(message["content"]) for message in popped if message is not None)
         same(found, list(range(20)), "messages popped")
         same(await other.messages.get_messages(context), [], "messages left")
+
+
+async def a_repeated_pop_returns_the_same_message(make: Make[Stores]) -> None:
+    """A repeat with the same op_id pops nothing and returns the message of the first call, also after a lost answer.
+
+    It does so whatever was added, set or summed up since, until 8 newer pops.
+    """
+    context = unique("context")
+    async with make() as stores, make() as other:
+        loses = LosesAnswers(stores.backend, 1)
+        messages = type(stores)(loses).messages
+        await stores.messages.add_messages(context, [say(0), say(1), say(2), AS_GIVEN])
+        await raises(UnavailableError, messages.pop_message(context, op_id="op"), "a lost answer")
+        exactly(await messages.pop_message(context, op_id="op"), AS_GIVEN, "the repeat")
+        racing = ((stores, other)[n % 2].messages.pop_message(context, op_id="2") for n in range(4))
+        together = await asyncio.gather(*racing)
+        exactly(together, [say(2)] * 4, "pops with one op_id at once")
+        await other.messages.add_messages(context, [say(4), say(5)])
+        await other.messages.set_metadata(context, {"k": "v"})
+        await other.messages.compact(context, keep_last=2, summary=say("sum"))
+    async with make() as stores:
+        for op_id, message in (("op", AS_GIVEN), ("2", say(2))):
+            exactly(await stores.messages.pop_message(context, op_id=op_id), message, "a repeat much later")
+        exactly(await stores.messages.get_messages(context), [say("sum"), say(4), say(5)], "messages after repeats")
+        info = await stores.messages.info(context)
+        same(info and (info.count, info.metadata), (4, {"k": "v"}), "what is known after repeats")
+        fork = unique("context")
+        await stores.messages.fork(context, fork)
+        exactly(await stores.messages.pop_message(fork, op_id="op"), say(5), "the same op_id in a fork")
+        await stores.messages.add_messages(context, [say(number) for number in range(8)])
+        for number in range(8):
+            await stores.messages.pop_message(context, op_id=f"newer-{number}")
+        call = stores.messages.pop_message(context, op_id="op")
+        await raises(InvalidError, call, "a repeat of a pop that is not remembered")
+        same(await stores.messages.count(context), 4, "messages after it")
+
+
+async def a_pop_that_cannot_be_repeated_is_refused(make: Make[Stores]) -> None:
+    """With an op_id, a message of over 32 KiB is not popped: an InvalidError; without one it is."""
+    async with make() as stores:
+        context, large = unique("context"), {"text": "x" * 33_000}
+        await stores.messages.add_messages(context, [say(0), large])
+        await raises(InvalidError, stores.messages.pop_message(context, op_id="op"), "a large message")
+        same(await stores.messages.count(context), 2, "messages after a refusal")
+        exactly(await stores.messages.pop_message(context), large, "a pop without an op_id")
+        exactly(await stores.messages.pop_message(context, op_id="op"), say(0), "the same op_id afterwards")
+
+
+async def a_damaged_message_is_not_popped(make: Make[Stores]) -> None:
+    """A pop of a message that does not decode is a DamagedError; the message stays."""
+    async with make() as stores:
+        context = unique("context")
+        await stores.messages.add_message(context, say(0))
+        await stores.backend.commit(f"messages/{context}", Change(entries=(b"{not JSON",)))
+        for op_id in (None, "op"):
+            await raises(DamagedError, stores.messages.pop_message(context, op_id=op_id), "a damaged message")
+        same(await stores.messages.count(context), 2, "messages after it")
 
 
 async def a_deleted_conversation_leaves_nothing(make: Make[Stores]) -> None:
