@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from stowfast.abc import Backend
-    from stowfast.records import ContextInfo, ContextRef, Page
-
-    from stowfast.records import Links
+    from stowfast.records import ContextInfo, ContextRef, Links, Page
 
     Message = dict[str, Any]
     Summary = Message | Callable[[list[Message]], Message | Awaitable[Message]]

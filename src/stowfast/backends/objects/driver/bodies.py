@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from stowfast.backends.objects.driver.failures import Address
 
-__all__ = ["CHUNK", "MIN_RATE", "Source", "read_body"]
+__all__ = ["CHUNK", "MIN_RATE", "BodySource", "read_body"]
 
 CHUNK: Final = 2**20
 """Bytes of one piece of a body, about."""
@@ -26,7 +26,7 @@ MIN_RATE: Final = 2**17
 _TRIES: Final = 5
 
 
-class Source(NamedTuple):
+class BodySource(NamedTuple):
     """The origin of a body."""
 
     place: Address
@@ -38,7 +38,7 @@ class Source(NamedTuple):
     """Seconds of waiting for a body, whatever its size."""
 
 
-def read_body(source: Source, result: obstore.GetResult, start: int, stop: int) -> Generator[bytes, None, None]:
+def read_body(source: BodySource, result: obstore.GetResult, start: int, stop: int) -> Generator[bytes, None, None]:
     """Yield the bytes `start <= offset < stop` in pieces of about 1 MiB. Only time of waiting for the store counts.
 
     Raises:

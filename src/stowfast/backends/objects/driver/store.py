@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 import obstore
 from obstore.exceptions import NotModifiedError
 
-from stowfast.backends.objects.driver.bodies import Source, read_body
+from stowfast.backends.objects.driver.bodies import BodySource, read_body
 from stowfast.backends.objects.driver.failures import FAILURES, Address, unconditional
 from stowfast.backends.objects.driver.removal import Remover
 from stowfast.backends.objects.protocol.requests import (
@@ -187,7 +187,7 @@ class BucketClient:
         """Ask once for a range of a key, to be read piece by piece. Raises the driver's own errors."""
         return obstore.get(self._patient, key, options=_options(start, stop))
 
-    def source(self, key: str, stop: int, e_tag: str | None = None) -> Source:
+    def source(self, key: str, stop: int, e_tag: str | None = None) -> BodySource:
         """Return where the body of a key can be continued: with an ETag, only that of this content."""
 
         def ask(offset: int) -> obstore.GetResult:
@@ -198,7 +198,7 @@ class BucketClient:
             self.check_open()
             return self.repeat(f"GET {key}", lambda: obstore.get(self._patient, key, options=options))
 
-        return Source(self.place, f"GET {key}", ask, self._timeout)
+        return BodySource(self.place, f"GET {key}", ask, self._timeout)
 
     def parts(self, key: str) -> obstore.WritableFile:
         """Return the driver's writer of a large object: nothing is visible before its end. Raises its own errors."""
