@@ -27,6 +27,7 @@ from stowfast.records import (
     ArtifactInfo,
     ContextInfo,
     ContextRef,
+    Document,
     Lease,
     Links,
     MessageEntry,
@@ -36,7 +37,7 @@ from stowfast.records import (
     TaskState,
 )
 from stowfast.registry import connect
-from stowfast.stores import Artifacts, Messages, Stores, Tasks
+from stowfast.stores import Artifacts, Documents, Messages, Stores, Tasks
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -54,6 +55,8 @@ __all__ = [
     "ContextInfo",
     "ContextRef",
     "DamagedError",
+    "Document",
+    "Documents",
     "InMemoryArtifactStore",
     "InMemoryMessageStore",
     "InMemoryTaskStateStore",

@@ -1,4 +1,4 @@
-"""The records that calls take and return: messages, artifacts, task states, and pages of lists.
+"""The records that calls take and return: messages, artifacts, task states, documents, and pages of lists.
 
 All are copies: a change of a record changes nothing that is stored. Times are timezone-aware, in UTC.
 """
@@ -17,6 +17,7 @@ __all__ = [
     "ArtifactInfo",
     "ContextInfo",
     "ContextRef",
+    "Document",
     "Lease",
     "Links",
     "MessageEntry",
@@ -132,6 +133,25 @@ class Artifact(ArtifactInfo):
     """A file, a text or a JSON value that an agent made. `bytes`, `str` and JSON are returned with their type."""
 
     content: Any = b""
+
+
+@dataclass(slots=True, kw_only=True)
+class Document:
+    """A JSON value by id. `data` is any JSON value, returned exactly as given."""
+
+    document_id: str
+    data: Any
+    metadata: dict[str, Any] = field(default_factory=dict)
+    version: int = 0
+    """1 after the first put. Set by the store; pass the document as `expect=` to put over exactly this version."""
+    created_at: datetime | None = None
+    """The time of the first put. Set by the store."""
+    updated_at: datetime | None = None
+    """The time of the last change. Set by the store."""
+    expires_at: datetime | None = None
+    """After this time the document is gone."""
+    incarnation: str = field(default="", repr=False)
+    """The id of this life of the document. `expect=` of a deleted document never matches its successor."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,17 @@ if TYPE_CHECKING:
     from stowfast.records import ArtifactInfo, Retention
     from stowfast.stores.artifacts.reading.reader import ArtifactReader
 
-__all__ = ["ArtifactWriter", "Artifacts", "DatasetWriter", "LiveWriter", "Messages", "Stores", "Tasks", "open"]
+__all__ = [
+    "ArtifactWriter",
+    "Artifacts",
+    "DatasetWriter",
+    "Documents",
+    "LiveWriter",
+    "Messages",
+    "Stores",
+    "Tasks",
+    "open",
+]
 
 S = TypeVar("S")
 R = TypeVar("R")
@@ -290,6 +300,17 @@ class Tasks(_Face):
         self._store.retention = retention
 
 
+class Documents(_Face):
+    """`stowfast.Documents` without await."""
+
+    get = _call(stores.Documents.get)
+    put = _call(stores.Documents.put)
+    update = _call(stores.Documents.update)
+    delete = _call(stores.Documents.delete)
+    list = _call(stores.Documents.list)
+    set_expiry = _call(stores.Documents.set_expiry)
+
+
 class Stores(_Face):
     """`stowfast.Stores` without await."""
 
@@ -299,6 +320,7 @@ class Stores(_Face):
         self.messages = Messages(store.messages, portal)
         self.artifacts = Artifacts(store.artifacts, portal)
         self.tasks = Tasks(store.tasks, portal)
+        self.documents = Documents(store.documents, portal)
 
     sweep = _call(stores.Stores.sweep)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from stowfast import Artifacts, ConflictError, Messages, Stores, Tasks
+from stowfast import Artifacts, ConflictError, Documents, Messages, Stores, Tasks
 from stowfast.abc import KEEP, Backend, Change, Receipt, Swept
 from stowfast.testing.artifacts import content, versions, writers
 from stowfast.testing.messages import adding, compaction, contexts, deletion
@@ -23,7 +23,8 @@ def broken(mutant: Any) -> type[Stores]:
     class Broken(Stores):
         def __init__(self, backend: Backend) -> None:
             super().__init__(mutant(backend) if issubclass(mutant, Backend) else backend)
-            for part, kind in (("messages", Messages), ("artifacts", Artifacts), ("tasks", Tasks)):
+            kinds = {"messages": Messages, "artifacts": Artifacts, "tasks": Tasks, "documents": Documents}
+            for part, kind in kinds.items():
                 if issubclass(mutant, kind):
                     setattr(self, part, mutant(backend))
 

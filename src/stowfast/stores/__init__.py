@@ -1,27 +1,29 @@
-"""The stores, each written once over any backend, and the three of them together."""
+"""The stores, each written once over any backend, and all of them together."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
 from stowfast.stores.artifacts import Artifacts
+from stowfast.stores.documents import Documents
 from stowfast.stores.messages.store import Messages
 from stowfast.stores.tasks import Tasks
 
 if TYPE_CHECKING:
     from stowfast.abc import Backend, Swept
 
-__all__ = ["Artifacts", "Messages", "Stores", "Tasks"]
+__all__ = ["Artifacts", "Documents", "Messages", "Stores", "Tasks"]
 
 
 class Stores:
-    """Messages, artifacts and task states in one place."""
+    """Messages, artifacts, task states and documents in one backend."""
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
         self.messages = Messages(backend)
         self.artifacts = Artifacts(backend)
         self.tasks = Tasks(backend)
+        self.documents = Documents(backend)
 
     async def sweep(self, *, dry_run: bool = False) -> Swept:
         """Remove expired data and leftovers for good, and return the amounts.

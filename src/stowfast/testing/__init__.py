@@ -18,6 +18,7 @@ from stowfast.testing import protocols
 from stowfast.testing.artifacts import ARTIFACTS
 from stowfast.testing.backend import BACKEND_CLAUSES
 from stowfast.testing.clause import Clause, Make, Result, run
+from stowfast.testing.documents import DOCUMENTS
 from stowfast.testing.faults import LosesAnswers
 from stowfast.testing.messages import MESSAGES
 from stowfast.testing.tasks import TASKS
@@ -54,5 +55,5 @@ ARTIFACT_STORE: Final[tuple[Clause[ArtifactStore], ...]] = protocols.ARTIFACTS
 TASK_STATE_STORE: Final[tuple[Clause[TaskStateStore], ...]] = protocols.TASK_STATES
 """The promises of a task state store."""
 
-STORES: Final[tuple[Clause[Stores], ...]] = (*MESSAGES, *ARTIFACTS, *TASKS)
-"""The promises of `stowfast.Stores` on any backend: every sentence of the three stores."""
+STORES: Final[tuple[Clause[Stores], ...]] = (*MESSAGES, *ARTIFACTS, *TASKS, *DOCUMENTS)
+"""The promises of `stowfast.Stores` on any backend: every sentence of the stores."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from stowfast.testing import Clause
 
 PARTS: tuple[tuple[str, str, tuple[Clause[Any], ...]], ...] = (
-    ("The three stores", "Promises of the stores that `stowfast.open(url)` returns, on every backend.", STORES),
+    ("The stores", "Promises of the stores that `stowfast.open(url)` returns, on every backend.", STORES),
     ("A backend", "Promises of every backend.", BACKEND),
     ("A message store", "Any class with `add_message` and `get_messages`.", MESSAGE_STORE),
     ("An artifact store", "Any class with `create` and `get`.", ARTIFACT_STORE),

@@ -10,6 +10,7 @@ from typing import Any
 from stowfast import ContextRef, InvalidError, Messages, Page
 from stowfast.abc import ALL, Change, Query, Slice, Window
 from stowfast.stores.codec import decode
+from stowfast.stores.labels import metadata_labels
 from stowfast.stores.messages.head_note import ConversationNote
 from stowfast.testing.messages import compaction, contexts, deletion
 from stowfast.testing.messages import watch as messages_watch
@@ -55,9 +56,7 @@ class MergesMetadata(Messages):
 class LosesTheSummary(Messages):
     async def set_metadata(self, context_id, metadata):
         note = ConversationNote(metadata, None).write()
-        await self._backend.commit(
-            f"messages/{context_id}", Change(note=note, labels=ConversationNote.labels(metadata))
-        )
+        await self._backend.commit(f"messages/{context_id}", Change(note=note, labels=metadata_labels(metadata)))
 
 
 @breaks(contexts.contexts_are_listed_by_id)

@@ -111,7 +111,8 @@ async def test_bad_op_ids_are_refused(stores, bad):
     await stores.artifacts.create(Artifact(artifact_id="good"))
     for call in (
         stores.messages.add_message("c", {}, op_id=bad), stores.messages.add_messages("c", [{}], op_id=bad),
-        stores.messages.fork("good", "c", op_id=bad), stores.messages.pop_message("good", op_id=bad), stores.tasks.save(TaskState(task_id="t"), op_id=bad),
+        stores.messages.fork("good", "c", op_id=bad), stores.messages.pop_message("good", op_id=bad),
+        stores.tasks.save(TaskState(task_id="t"), op_id=bad),
         stores.artifacts.create(Artifact(artifact_id="a"), op_id=bad),
         stores.artifacts.update(Artifact(artifact_id="good"), op_id=bad),
     ):  # fmt: skip

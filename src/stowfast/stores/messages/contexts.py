@@ -8,6 +8,7 @@ from stowfast.abc import Change, Query
 from stowfast.errors import InvalidError, NotFoundError
 from stowfast.records import ContextInfo, ContextRef, Page
 from stowfast.stores.codec import check_counts, encode, from_time, stream_name, to_time
+from stowfast.stores.labels import metadata_labels, wanted_labels
 from stowfast.stores.messages.head_note import ConversationNote
 from stowfast.stores.optimistic import Race
 
@@ -38,8 +39,6 @@ class Contexts:
         """List conversations, one page at a time."""
         if order not in ("recent", "id"):
             raise InvalidError(f"order={order!r}: it is recent or id")
-        if where is not None and not isinstance(where, dict):
-            raise InvalidError(f"where must be a dict, not {type(where).__name__}")
         check_counts(limit=limit)
         if prefix:
             stream_name(KIND, "prefix", prefix)  # what no id can be, no id begins with either
@@ -47,7 +46,7 @@ class Contexts:
         found, following = await self._backend.streams(
             Query(
                 before + prefix,
-                where=ConversationNote.labels(where or {}, strict=True),
+                where=wanted_labels(where),
                 order="name" if order == "id" else "recent",
                 after=after,
                 limit=limit,
@@ -84,7 +83,7 @@ class Contexts:
             head = (await self._backend.heads([stream]))[0]
             change = Change(
                 note=ConversationNote.read(head)._replace(metadata=metadata).write(),
-                labels=ConversationNote.labels(metadata),
+                labels=metadata_labels(metadata),
                 revision=head.revision if head else 0,
                 incarnation=head.incarnation if head else None,
             )

@@ -8,16 +8,13 @@ import msgspec
 
 from stowfast.abc import MAX_HEAD_BYTES
 from stowfast.errors import DamagedError, InvalidError
-from stowfast.stores.codec import decode, encode, encode_head
+from stowfast.stores.codec import decode, encode_head
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from stowfast.abc import Head
 
 __all__ = ["ConversationNote"]
 
-_LONGEST_LABEL: Final = 500
 MAX_POPPED: Final = 8
 """The number of popped messages that a conversation remembers."""
 MAX_POPPED_BYTES: Final = 32 * 2**10
@@ -83,21 +80,3 @@ class ConversationNote(NamedTuple):
         """Return the summary, if the window includes a summarized message."""
         reaches = (start or 0) < self.base and (stop is None or stop > 0)
         return [self.summary] if self.summary is not None and reaches else []
-
-    @staticmethod
-    def labels(metadata: Mapping[str, Any], *, strict: bool = False) -> dict[str, str]:
-        """Return the short scalars of the metadata as JSON, as labels for listings.
-
-        Raises:
-            InvalidError: with `strict`, for a value that is not a short scalar.
-        """
-        found = {}
-        for key, value in metadata.items():
-            if not isinstance(value, dict | list):
-                label = encode({key: value}, "metadata")
-                if len(label) <= _LONGEST_LABEL:
-                    found[key] = encode(value, "metadata").decode()
-                    continue
-            if strict:
-                raise InvalidError(f"where: {key!r} is not a short text, a number, a boolean or None")
-        return found

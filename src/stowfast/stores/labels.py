@@ -1,0 +1,46 @@
+"""Labels of metadata: its short scalars, by which listings select."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from stowfast.errors import InvalidError
+from stowfast.stores.codec import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["metadata_labels", "wanted_labels"]
+
+_MAX_LABEL_BYTES: Final = 500
+"""Bytes of a key with its value, as JSON. A longer value is stored, and no listing selects by it."""
+
+
+def metadata_labels(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """Return the short texts, numbers, booleans and None of metadata as JSON, by their keys."""
+    return {key: label for key, value in metadata.items() if (label := _label(key, value)) is not None}
+
+
+def wanted_labels(where: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return the labels that a listing asks for.
+
+    Raises:
+        InvalidError: `where` is no dict, or a value is not a short text, a number, a boolean or None.
+    """
+    if where is None:
+        return {}
+    if not isinstance(where, dict):
+        raise InvalidError(f"where must be a dict, not {type(where).__name__}")
+    labels = {}
+    for key, value in where.items():
+        label = _label(key, value)
+        if label is None:
+            raise InvalidError(f"where: {key!r} is not a short text, a number, a boolean or None")
+        labels[key] = label
+    return labels
+
+
+def _label(key: str, value: Any) -> str | None:
+    if isinstance(value, dict | list) or len(encode({key: value}, "metadata")) > _MAX_LABEL_BYTES:
+        return None
+    return encode(value, "metadata").decode()
