@@ -58,7 +58,7 @@ class Pairs(NamedTuple):
         return all(self.is_linked)
 
 
-class _Call:
+class _OpenedCall:
     __slots__ = ("answered_in", "message", "run")
 
     def __init__(self, message: int, run: int) -> None:
@@ -72,14 +72,14 @@ class _Calls:
     """The calls so far, by id. A run is a number of calls and results with no other message between them."""
 
     def __init__(self) -> None:
-        self._every: list[_Call] = []
-        self._waiting: list[_Call] = []
-        self._nameless: list[_Call] = []
-        self._by_key: defaultdict[Key, list[_Call]] = defaultdict(list)
-        self._newest: dict[Key, _Call] = {}
-        self._last_answered: _Call | None = None
+        self._every: list[_OpenedCall] = []
+        self._waiting: list[_OpenedCall] = []
+        self._nameless: list[_OpenedCall] = []
+        self._by_key: defaultdict[Key, list[_OpenedCall]] = defaultdict(list)
+        self._newest: dict[Key, _OpenedCall] = {}
+        self._last_answered: _OpenedCall | None = None
 
-    def add(self, call: _Call, keys: Sequence[Key]) -> None:
+    def add(self, call: _OpenedCall, keys: Sequence[Key]) -> None:
         self._every.append(call)
         self._waiting.append(call)
         if not keys:
@@ -88,7 +88,7 @@ class _Calls:
             self._by_key[key].append(call)
             self._newest[key] = call
 
-    def answer(self, run: int, event: Event) -> tuple[_Call | None, bool]:
+    def answer(self, run: int, event: Event) -> tuple[_OpenedCall | None, bool]:
         """Return the call that a result belongs to, and whether a call before all of these may be the one."""
         call, is_open = self._find(run, event)
         if call is not None:
@@ -96,7 +96,7 @@ class _Calls:
             self._last_answered = call
         return call, is_open
 
-    def _find(self, run: int, event: Event) -> tuple[_Call | None, bool]:
+    def _find(self, run: int, event: Event) -> tuple[_OpenedCall | None, bool]:
         keys = event.keys
         is_named = any(type(key) is str for key in keys)
         waiting = _later(_unanswered(self._by_key[key]) for key in keys)
@@ -141,19 +141,19 @@ def pair(readings: Sequence[Reading]) -> Pairs:
                 first = first if call is None else min(first, call.message)
                 is_open = is_open or may_be_earlier
             else:
-                calls.add(_Call(number, run), event.keys)
+                calls.add(_OpenedCall(number, run), event.keys)
         found.first.append(first)
         found.is_open.append(is_open)
     found.unanswered.update(calls.unanswered())
     return found
 
 
-def _unanswered(calls: list[_Call]) -> _Call | None:
+def _unanswered(calls: list[_OpenedCall]) -> _OpenedCall | None:
     """Return the newest unanswered of these, and forget the answered ones behind it."""
     while calls and calls[-1].answered_in >= 0:
         calls.pop()
     return calls[-1] if calls else None
 
 
-def _later(calls: Iterable[_Call | None]) -> _Call | None:
+def _later(calls: Iterable[_OpenedCall | None]) -> _OpenedCall | None:
     return max((call for call in calls if call is not None), key=lambda call: call.message, default=None)
