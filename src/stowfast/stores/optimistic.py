@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from stowfast.abc import Change
 from stowfast.errors import ConflictError
 
 if TYPE_CHECKING:
-    from stowfast.abc import Backend, Change, Receipt
+    from stowfast.abc import Backend, Receipt
 
-__all__ = ["MAX_ATTEMPTS", "Race"]
+__all__ = ["MAX_ATTEMPTS", "Race", "find_receipt"]
 
 MAX_ATTEMPTS: Final = 1_000
 """Attempts of one call. Each lost attempt is the success of another caller."""
+
+_NOWHERE: Final = -1
+"""A position that no stream can be at."""
 
 
 class Race:
@@ -54,3 +58,15 @@ class Race:
         self.lost += 1
         if self.lost == MAX_ATTEMPTS:
             raise ConflictError(f"{self.name} was changed {MAX_ATTEMPTS:,} times meanwhile: try again")
+
+
+async def find_receipt(backend: Backend, stream: str, op_id: str) -> Receipt | None:
+    """Return the receipt of the commit of one entry under this op_id, the idempotency key; None for an unknown one.
+
+    The question is a commit that no stream accepts, so it stores nothing, and a backend answers it in its place among
+    the commits, with the code that answers a repeat.
+    """
+    try:
+        return await backend.commit(stream, Change(entries=(b"",), op_id=op_id, expect=_NOWHERE))
+    except ConflictError:
+        return None

@@ -48,7 +48,12 @@ def _saves(
         made, chain = change(broken(self, known), known)
         return after(made, known) if after is not None else made, chain
 
-    return patch.object(Save, "change", changed)
+    lease_is_over = Save.lease_is_over
+
+    def is_over(self: Save, known: CachedTask) -> bool:
+        return lease_is_over(broken(self, known), known)
+
+    return patch.multiple(Save, change=changed, lease_is_over=is_over)
 
 
 def _lease_is_not_looked_at() -> Broken:
@@ -61,7 +66,7 @@ def _note_is_written_back() -> Broken:
 
     def unguarded(change: Change, known: CachedTask) -> Change:
         note = known.head.note if known.head is not None and change.note is None else change.note
-        return change._replace(note=note, revision=None if change.revision != -1 else -1)
+        return change._replace(note=note, revision=None)
 
     return _saves(lambda save, known: save, unguarded)
 

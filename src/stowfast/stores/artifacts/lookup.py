@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from stowfast.abc import Change, Window
-from stowfast.errors import ConflictError, InvalidError, NotFoundError
+from stowfast.abc import Window
+from stowfast.errors import InvalidError, NotFoundError
 from stowfast.stores.artifacts.live.build import live_stream_of
 from stowfast.stores.artifacts.records import Version, stream_of
 from stowfast.stores.codec import check_integers
+from stowfast.stores.optimistic import find_receipt
 
 if TYPE_CHECKING:
     from stowfast.abc import Backend, Head
@@ -28,10 +29,8 @@ async def find_head(backend: Backend, artifact_id: str) -> Head | None:
 async def find_by_op_id(backend: Backend, artifact_id: str, op_id: str) -> Version | None:
     """Return the version stored by a call with this op_id; None if the op_id is unknown or the version is gone."""
     stream = stream_of(artifact_id)
-    try:
-        # No artifact is ever at this position: whatever the place does not remember is refused, and stores nothing.
-        receipt = await backend.commit(stream, Change(entries=(b"",), op_id=op_id, expect=-1))
-    except ConflictError:
+    receipt = await find_receipt(backend, stream, op_id)
+    if receipt is None:
         return None
     head, entries = await backend.read(stream, Window(start=receipt.first, stop=receipt.next))
     if head is None or head.incarnation != receipt.incarnation or not entries:

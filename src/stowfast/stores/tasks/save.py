@@ -12,7 +12,7 @@ from stowfast.errors import ConflictError, DamagedError, InvalidError
 from stowfast.names import check_name
 from stowfast.records import Retention, TaskState
 from stowfast.stores.codec import check_integers, encode, from_time, labels_of, stream_name, to_time
-from stowfast.stores.optimistic import Race
+from stowfast.stores.optimistic import Race, find_receipt
 from stowfast.stores.tasks.cache import CachedTask
 from stowfast.stores.tasks.head_note import KIND, Keep, TaskNote, keep_of, kept_by, lease_of
 from stowfast.stores.tasks.heads import check_kind, passed_on
@@ -32,8 +32,6 @@ __all__ = ["Save", "Saves", "parse_save"]
 
 _POLITE = 3
 """After this many lost races, an unconditional save stores a whole version."""
-_NEVER = -1
-"""A revision that no head has."""
 
 
 class Save(NamedTuple):
@@ -69,20 +67,14 @@ class Save(NamedTuple):
         keep = note.keep if self.retention is None else keep_of(self.retention)
         after = msgspec.structs.replace(note, steps=steps, keep=keep)
         incarnation = self.state.incarnation or None if self.expect else None
-        revision = head.revision if head is not None else None
-        if self.lease is not None:
-            other_life = incarnation not in (None, self.lease.incarnation)
-            incarnation = self.lease.incarnation
-            if other_life or note.holder is None or note.holder.token != self.lease.token:
-                revision = _NEVER  # only a repeat of what was done in time is answered
-        elif incarnation is None and head is not None:
+        if incarnation is None and head is not None:
             incarnation = head.incarnation
         change = Change(
             entries=(entry,),
             op_id=self.op_id,
             expect=self.expect if self.expect is not None else head.next if head is not None else 0,
             incarnation=incarnation,
-            revision=revision,
+            revision=head.revision if head is not None else None,
             labels=None if head is not None and head.labels == self.labels else self.labels,
             note=None if after == note else after.write(),
             expires_at=KEEP if head is not None and head.expires_at == self.expires_at else self.expires_at,
@@ -97,6 +89,15 @@ class Save(NamedTuple):
         entry, _ = first_version(0, self.text)
         return Change(entries=(entry,), op_id=self.op_id, labels=self.labels, expires_at=self.expires_at, cold=True)
 
+    def lease_is_over(self, known: CachedTask) -> bool:
+        """Return True if another caller has the task now, or nobody, or it is another incarnation."""
+        if self.lease is None:
+            return False
+        head, holder = known.head, TaskNote.read(known.head).holder
+        if head is None or holder is None or holder.token != self.lease.token:
+            return True
+        return head.incarnation != self.lease.incarnation
+
     def refuse(self, known: CachedTask) -> None:
         """Raise if the save can never succeed on this head.
 
@@ -105,11 +106,8 @@ class Save(NamedTuple):
         """
         head, task_id = known.head, self.state.task_id
         following = head.next if head is not None else 0
-        if self.lease is not None:
-            note = TaskNote.read(head)
-            holds = note.holder is not None and note.holder.token == self.lease.token
-            if head is None or head.incarnation != self.lease.incarnation or not holds:
-                raise passed_on(head, note, self.lease)
+        if self.lease is not None and self.lease_is_over(known):
+            raise passed_on(head, TaskNote.read(head), self.lease)
         if self.expect is not None and following != self.expect:
             raise ConflictError(
                 f"task {task_id!r} is at version {following}, not at {self.expect}: load it again, then decide",
@@ -199,7 +197,11 @@ class Saves:
         while True:
             anyhow = race.lost >= _POLITE and save.unconditional
             change, chain = (save.change_of_any(), None) if anyhow else save.change(known)
-            receipt = await race.commit(self._heads.backend, stream, change)
+            receipt: Receipt | None = None
+            if not save.lease_is_over(known):
+                receipt = await race.commit(self._heads.backend, stream, change)
+            elif save.op_id is not None:  # saved in time by an earlier call, whose answer was lost?
+                receipt = await find_receipt(self._heads.backend, stream, save.op_id)
             if receipt is None:
                 known = await self._versions.newest(stream)
                 save.refuse(known)
