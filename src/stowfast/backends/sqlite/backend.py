@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 from stowfast.abc import ALL, Backend, Change, Head, Listing, Query, Receipt, Slice, Swept, Window
 from stowfast.backends.sqlite.file import Durability, SQLiteFile
@@ -38,8 +39,6 @@ _CHUNK = 2**20
 _WRITTEN_TOGETHER = 2**22
 _READ_TOGETHER = 2**21
 _READ_AHEAD = 2
-_PAGES_PER_CHECKPOINT = 1_000
-_LOOK_EVERY = 1_000_000
 
 
 class SQLiteBackend(Backend):
@@ -53,6 +52,8 @@ class SQLiteBackend(Backend):
         path: the file. Created if missing, in an existing folder.
         durability: "full" or "relaxed".
         timeout: seconds to wait for the write lock of another process, before UnavailableError.
+        read_only: the file is not made, changed or swept; each write is an InvalidError. A file without the right to
+            write is opened so by itself.
 
     Raises:
         InvalidError: the file belongs to another program; it was left untouched.
@@ -61,8 +62,10 @@ class SQLiteBackend(Backend):
 
     in_place = True
 
-    def __init__(self, path: str, *, durability: Durability = "full", timeout: float = 60.0) -> None:
-        self._file = SQLiteFile(path, durability=durability, timeout=timeout)
+    def __init__(
+        self, path: str, *, durability: Durability = "full", timeout: float = 60.0, read_only: bool = False
+    ) -> None:
+        self._file = SQLiteFile(path, durability=durability, timeout=timeout, read_only=read_only)
         self._group: GroupCommit[_Work, Any] = GroupCommit(self._run)
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="stowfast-read")
         self._uploads = ThreadPoolExecutor(1, thread_name_prefix="stowfast-upload")
@@ -70,23 +73,20 @@ class SQLiteBackend(Backend):
         self._downloads = ThreadPoolExecutor(1, thread_name_prefix="stowfast-download")
         self._news = News(self._file)
         self._transaction = Transaction(self._file.writer)
-        self._looked_at = clock()
         self._closed = False
 
     @classmethod
     async def open(
-        cls, url: str, *, durability: str = "full", timeout: str | float = 60, sweep: str | bool = True
+        cls,
+        url: str,
+        *,
+        durability: str = "full",
+        timeout: str | float = 60,
+        sweep: str | bool = True,
+        read_only: str | bool = False,
     ) -> SQLiteBackend:
         """Open `sqlite:///relative.db` or `sqlite:////absolute/path.db`, off the event loop, and sweep it."""
-        path = unquote(url.removeprefix("sqlite:").removeprefix("///"))
-        if path in ("", "//", ":memory:"):
-            raise InvalidError(
-                "sqlite: without a path: for a place in memory write memory:, for a file sqlite:///agent.db"
-            )
-        if not url.startswith("sqlite:///"):
-            raise InvalidError("sqlite: has no host: write sqlite:///agent.db, or sqlite:////var/lib/agent.db")
-        if "\0" in path:
-            raise InvalidError("sqlite: a path must not contain NUL")
+        path = _path_of(url)
         if durability not in get_args(Durability):
             raise InvalidError(f"durability={durability!r}: it is one of {', '.join(get_args(Durability))}")
         try:
@@ -95,13 +95,11 @@ class SQLiteBackend(Backend):
             seconds = math.nan
         if not 0 <= seconds < math.inf:
             raise InvalidError(f"timeout={timeout!r}: it is a number of seconds, 0 or more")
-        if str(sweep).lower() not in {"true", "false"}:
-            raise InvalidError(f"sweep={sweep!r}: it is true or false")
+        sweeps, reads = _switch("sweep", sweep), _switch("read_only", read_only)
+        opening = partial(cls, path, durability=cast("Durability", durability), timeout=seconds, read_only=reads)
         with ThreadPoolExecutor(1) as thread:
-            backend = await in_thread(
-                thread, partial(cls, path, durability=cast("Durability", durability), timeout=seconds)
-            )
-        if str(sweep).lower() == "true":
+            backend = await in_thread(thread, opening)
+        if sweeps and not backend._file.read_only:  # noqa: SLF001 - its own
             with suppress(UnavailableError):  # another process is busy: whoever opens the file next sweeps it
                 await backend.sweep()
         return backend
@@ -187,6 +185,7 @@ class SQLiteBackend(Backend):
         self._check_open()
         if dry_run:
             return await in_thread(self._threads, self._look, would_sweep)
+        self._file.check_writable()
         streams = blobs = size = 0
         more = await in_thread(self._threads, self._look, anything_to_sweep)
         while more:
@@ -214,16 +213,15 @@ class SQLiteBackend(Backend):
             raise InvalidError(f"{self._file.path} was closed: open it again")
 
     def _run(self, works: Sequence[_Work], wait: bool) -> list[Any] | None:
-        if self._transaction.pages > _PAGES_PER_CHECKPOINT:
+        self._file.check_writable()
+        if self._file.log.is_due(self._transaction.pages):
             # Folding the log back into the file costs milliseconds: never on an event loop.
             if not wait:
                 return None
-            self._file.checkpoint()
+            with self._file.errors():
+                self._file.log.fold()
             self._transaction.pages = 0
         now = clock()
-        if now - self._looked_at > _LOOK_EVERY:
-            self._file.check_place()
-            self._looked_at = now
         outcomes: list[Any] = []
         if self._file.writer.in_transaction:  # an interrupt came before its end: what it remembers was never committed
             self._transaction.forget()
@@ -231,6 +229,7 @@ class SQLiteBackend(Backend):
             if not self._file.begin(wait=wait):
                 return None
             self._transaction.now = now
+            self._file.log.begin()
             for work in works:
                 try:
                     outcomes.append(work(self._transaction))
@@ -241,6 +240,8 @@ class SQLiteBackend(Backend):
             self._transaction.forget()
             self._file.roll_back(error)
             raise
+        # After the commit: only then it is known that the log had a name when it took these changes.
+        self._file.check_place()
         self._news.announce()
         return outcomes
 
@@ -268,6 +269,28 @@ class SQLiteBackend(Backend):
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             finally:
                 connection.close()
+
+
+def _path_of(url: str) -> str:
+    """Return the path in a URL. Its %XX are bytes, as in any URL, and need not be UTF-8."""
+    quoted = url.removeprefix("sqlite:").removeprefix("///")
+    try:
+        path = os.fsdecode(unquote_to_bytes(os.fsencode(quoted)))
+    except UnicodeError as error:
+        raise InvalidError("sqlite: the path has a character that no file name can have") from error
+    if path in ("", "//", ":memory:"):
+        raise InvalidError("sqlite: without a path: for a place in memory write memory:, for a file sqlite:///agent.db")
+    if not url.startswith("sqlite:///"):
+        raise InvalidError("sqlite: has no host: write sqlite:///agent.db, or sqlite:////var/lib/agent.db")
+    if "\0" in path:
+        raise InvalidError("sqlite: a path must not contain NUL")
+    return path
+
+
+def _switch(name: str, value: str | bool) -> bool:
+    if (said := str(value).lower()) not in {"true", "false"}:
+        raise InvalidError(f"{name}={value!r}: it is true or false")
+    return said == "true"
 
 
 def _write(blob: int, name: str, start: int, held: list[bytes], last: bool, transaction: Transaction) -> None:

@@ -7,10 +7,13 @@ import random
 import sqlite3
 import time
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from stowfast.backends.sqlite.locks import AFTER_A_FORK, OPENING, Claim, is_claimed
+from stowfast.backends.sqlite.log import Log, full_disk
+from stowfast.backends.sqlite.opening import begin_session, check_log, is_busy, look, new_mark, uri
+from stowfast.backends.sqlite.reading import UNCHANGING, check_readable, reading_options
+from stowfast.backends.sqlite.rights import absolute, check_folder, missing_right
 from stowfast.backends.sqlite.schema import APPLICATION_ID, MIGRATIONS, statements
 from stowfast.errors import DamagedError, InvalidError, StowfastError, UnavailableError, UnsupportedError
 
@@ -21,34 +24,59 @@ __all__ = ["Durability", "SQLiteFile"]
 
 Durability = Literal["full", "relaxed"]
 
-_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_NO_RIGHT = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _LONGEST_PAUSE = 0.005
 
 
 class SQLiteFile:
-    """One file of ours. Hands out connections, begins write transactions, and turns the driver's errors into ours."""
+    """One file of ours. Hands out connections, begins write transactions, and turns the driver's errors into ours.
 
-    def __init__(self, path: str, *, durability: Durability = "full", timeout: float = 60.0) -> None:
-        self.path = str(Path(path).absolute())  # a later chdir must not lead later connections elsewhere
+    A file without the right to write is opened for reading only; so is any file with `read_only=True`.
+    """
+
+    def __init__(
+        self, path: str, *, durability: Durability = "full", timeout: float = 60.0, read_only: bool = False
+    ) -> None:
+        self.path = absolute(path)  # a later chdir must not lead later connections elsewhere
         self._synchronous = {"full": "FULL", "relaxed": "NORMAL"}[durability]
         self._timeout = timeout
         self._process = os.getpid()
         self._idle: list[sqlite3.Connection] = []
         self._closed = False
         self._claim: Claim | None = None
-        with OPENING:
-            if not is_claimed(self.path):
-                self._refuse_foreign()
-            with self.errors():
-                self.writer = self.connect()
-            self._claim = Claim(self.path)
-        try:
-            with self.errors():
-                self._migrate()
-        except BaseException:
-            self.close()
-            raise
+        self._lost: str | None = None
+        check_folder(self.path)
+        missing = missing_right(self.path)
+        self.read_only = missing or ("it was opened for reading only" if read_only else None)
+        """Why nothing may be written, as the end of a sentence; None: it may."""
+        self._options = "mode=rw" if missing is None else "mode=ro"
+        with OPENING, self.errors():
+            self._prepare()
+            self.writer = self.connect(create=not self.read_only)
+            try:
+                if not self.read_only:
+                    self._migrate()
+                # The log is there from the first read of a connection.
+                self.patiently(lambda: self.writer.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone())
+                self._claim = Claim(self.path, unchanging=self._options.endswith(UNCHANGING))
+                self.log = Log(self.path, self.writer)
+            except BaseException:
+                self.close()
+                raise
+
+    def _prepare(self) -> None:
+        claimed = is_claimed(self.path)
+        header = look(self.path)
+        if header is not None:
+            self._refuse_newer(header.version)
+            check_log(self.path)
+        if self.read_only:
+            check_readable(self.path, header, self.read_only, known=len(MIGRATIONS))
+            if self._options == "mode=ro":
+                self._options += reading_options(self.path, self.read_only)
+        elif header is not None and not claimed:
+            begin_session(self.path, self._timeout)
 
     @contextmanager
     def errors(self) -> Iterator[None]:
@@ -60,18 +88,12 @@ class SQLiteFile:
         except UnicodeDecodeError as error:
             raise self._damaged(error) from error
 
-    def checkpoint(self) -> None:
-        """Copy the log into the file, except the part that readers need, so that the log starts over."""
-        with self.errors():
-            self.writer.execute("PRAGMA wal_checkpoint(PASSIVE)")
-
-    def connect(self) -> sqlite3.Connection:
+    def connect(self, *, create: bool = False) -> sqlite3.Connection:
         """Return a new connection with all settings of this file."""
-        if self._claim is not None:
-            self._claim.check()
+        self._check_claim()
         # Only the first connection may make the file: a later one would make another in the place of one removed.
         connection = sqlite3.connect(
-            f"{Path(self.path).as_uri()}?mode={'rwc' if self._claim is None else 'rw'}",
+            uri(self.path, "mode=rwc" if create else self._options),
             uri=True,
             timeout=0,
             isolation_level=None,
@@ -88,6 +110,8 @@ class SQLiteFile:
         connection.execute("PRAGMA secure_delete=ON")
         connection.execute("PRAGMA wal_autocheckpoint=0")
         connection.execute("PRAGMA journal_size_limit=16777216")
+        if self.read_only:
+            connection.execute("PRAGMA query_only=ON")
         connection.execute("PRAGMA cache_size=-8192")  # KiB: a long conversation is read from the file only once
         return connection
 
@@ -95,10 +119,13 @@ class SQLiteFile:
     def snapshot(self) -> Iterator[sqlite3.Connection]:
         """Lend a connection whose reads all see the same moment."""
         with self.errors():
+            self._check_claim()
             connection = self._idle.pop() if self._idle else self.connect()
             try:
                 self.patiently(lambda: connection.execute("BEGIN"))
                 yield connection
+                if self._options.endswith(UNCHANGING):
+                    self._check_claim()
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
@@ -113,7 +140,7 @@ class SQLiteFile:
         try:
             self.writer.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
-            if not _is_busy(error):
+            if not is_busy(error):
                 raise self._ours(error) from error
             if not wait:
                 return False
@@ -122,9 +149,32 @@ class SQLiteFile:
         return True
 
     def check_place(self) -> None:
-        """Raise if the file was removed or replaced after it was opened."""
+        """Raise if the file or its log was removed or replaced after it was opened. Only for the thread that writes.
+
+        All connections are closed then. The last one folds the log into the file, also a log that has no name any more:
+        nothing else can reach what was acknowledged.
+        """
+        try:
+            self._check_claim()
+        except UnavailableError as error:
+            self._lost = str(error)
+            self.close()
+            raise
+
+    def check_writable(self) -> None:
+        """Raise if nothing may be written: the file was opened for reading only, or it is lost."""
+        self._check_lost()
+        if self.read_only:
+            raise InvalidError(f"{self.path} may only be read: {self.read_only}")
+
+    def _check_claim(self) -> None:
+        self._check_lost()
         if self._claim is not None:
             self._claim.check()
+
+    def _check_lost(self) -> None:
+        if self._lost is not None:
+            raise UnavailableError(self._lost)
 
     def commit(self) -> None:
         """Commit the write transaction, as durably as `durability` promises."""
@@ -150,7 +200,7 @@ class SQLiteFile:
             try:
                 action()
             except sqlite3.OperationalError as error:
-                if not _is_busy(error):
+                if not is_busy(error):
                     raise
                 if time.monotonic() > deadline:
                     raise UnavailableError(
@@ -169,6 +219,8 @@ class SQLiteFile:
     def close(self) -> None:
         """Close every connection. The last one in any process folds the log back into the file."""
         self._closed = True
+        if self._claim is not None:
+            self._claim.ending = True
         self._close_idle()
         self.writer.close()
         if self._claim is not None:
@@ -185,30 +237,14 @@ class SQLiteFile:
         misfits = isinstance(error, sqlite3.OperationalError) and code in (0, sqlite3.SQLITE_ERROR)
         if code in _DAMAGED or misfits:
             return self._damaged(error)
+        if code in _NO_RIGHT and (missing := missing_right(self.path)):
+            return InvalidError(f"{self.path} cannot be opened or written: {missing}")
+        if code == sqlite3.SQLITE_FULL:
+            return UnavailableError(f"{self.path}: {full_disk(self.path)}; nothing was stored")
         return UnavailableError(f"{self.path}: {error}")
 
     def _damaged(self, error: Exception) -> DamagedError:
         return DamagedError(f"{self.path}: {error}: restore it from a backup, or see `sqlite3 FILE .recover`")
-
-    def _refuse_foreign(self) -> None:
-        # Read as plain bytes: opening a foreign file with SQLite may already roll back or checkpoint it.
-        folder = Path(self.path).parent
-        if not folder.is_dir():
-            raise InvalidError(f"{self.path}: the folder {folder} does not exist: create it first")
-        if Path(self.path).exists() and not Path(self.path).is_file():
-            raise InvalidError(f"{self.path} is a folder or a device: name a file")
-        try:
-            with Path(self.path).open("rb") as file:
-                header = file.read(100)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise UnavailableError(f"{self.path}: {error.strerror}") from error
-        if not header:
-            return
-        if not header.startswith(b"SQLite format 3\0") or int.from_bytes(header[68:72]) != APPLICATION_ID:
-            raise InvalidError(f"{self.path} is not a Stowfast file, and was left untouched: choose another name")
-        self._refuse_newer(int.from_bytes(header[60:64]))
 
     def _refuse_newer(self, version: int) -> None:
         if version > len(MIGRATIONS):
@@ -219,7 +255,7 @@ class SQLiteFile:
 
     def _migrate(self) -> None:
         # The first step is done in SQLite's rollback mode, so that the application id is in the file's header, where
-        # `_refuse_foreign` reads it, before any other process can see a table.
+        # `look` reads it, before any other process can see a table.
         version = self._version()
         if version < len(MIGRATIONS):
             self.patiently(lambda: self.writer.execute("BEGIN EXCLUSIVE"))
@@ -228,6 +264,8 @@ class SQLiteFile:
                 for step in MIGRATIONS[version:]:
                     for statement in statements(step):
                         self.writer.execute(statement)
+                if version == 0:
+                    self.writer.execute(f"PRAGMA schema_version={new_mark():d}")
                 self.writer.execute(f"PRAGMA application_id={APPLICATION_ID:d}")
                 self.writer.execute(f"PRAGMA user_version={max(version, len(MIGRATIONS)):d}")
                 self.writer.execute("COMMIT")
@@ -249,7 +287,3 @@ class SQLiteFile:
             raise UnsupportedError(
                 f"{self.path}: this file system has no shared memory for SQLite's log: use a local disk"
             )
-
-
-def _is_busy(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY

@@ -1,78 +1,113 @@
-"""The SQLite files that this process has open: POSIX locks belong to a process, not to a connection.
+"""The SQLite files that this process has open, and a look at whether they are still the files of their names.
 
-https://www.sqlite.org/howtocorrupt.html, "file locking problems": closing any descriptor of a file drops the locks that
-SQLite holds on it in this process, and a fork copies SQLite's belief in locks that the child does not have. In either
-case another process may take the log away while this one still writes to it.
+POSIX locks belong to a process, not to a connection. https://www.sqlite.org/howtocorrupt.html, "file locking problems":
+closing any descriptor of a file drops the locks that SQLite holds on it in this process, and a fork copies SQLite's
+belief in locks that the child does not have. In either case another process may take the log away while this one still
+writes to it. So nothing here opens a database file: its header is read by SQLite, and its identity by `stat`.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections import Counter
-from typing import Final
+from collections import defaultdict
+from typing import Final, TypeAlias
 
 from stowfast.errors import InvalidError, UnavailableError
 
-__all__ = ["AFTER_A_FORK", "OPENING", "Claim", "is_claimed"]
+__all__ = ["AFTER_A_FORK", "COMPANIONS", "OPENING", "Claim", "is_claimed"]
 
 AFTER_A_FORK: Final = "close it before forking, or start processes with spawn"
 
-OPENING: Final = threading.RLock()
-"""Held from the look at a file's bytes until SQLite has it open."""
+COMPANIONS: Final = ("-wal", "-shm")
+"""The log and its index, https://www.sqlite.org/wal.html: both are there as long as any connection is open."""
 
-_open: Counter[tuple[int, int]] = Counter()
-_inherited: set[tuple[int, int]] = set()
+OPENING: Final = threading.RLock()
+"""Held from the first look at a file until SQLite has it open."""
+
+_Identity: TypeAlias = tuple[int, ...]
+
+_open: defaultdict[_Identity, list[Claim]] = defaultdict(list)
+_inherited: set[_Identity] = set()
 
 
 class Claim:
-    """Registers a file as open in this process, by its device and inode."""
+    """Registers a file as open in this process, with its log and the index of the log, by device and inode.
 
-    def __init__(self, path: str) -> None:
+    Make it after the first read of a connection: only then the log is there. With `unchanging=True` the size and the
+    time of the last change of the file must stay too, and no log may appear.
+    """
+
+    def __init__(self, path: str, *, unchanging: bool = False) -> None:
         self._path = path
-        self._identity = _identity(path)
+        self._unchanging = unchanging
+        self._main = _identity(path)
         self._process = os.getpid()
-        if self._identity is not None:
-            _open[self._identity] += 1
+        self._files = self._look()
+        self.ending = False
+        """True while the connections are closed: the last one removes the log, as it should."""
+        if self._main is not None:
+            _open[self._main].append(self)
 
     def check(self) -> None:
-        """Raise if the path names another file now.
+        """Raise if one of the names belongs to another file now.
 
         Raises:
-            UnavailableError: the file was removed or replaced, so writes to it would be lost.
+            UnavailableError: a file was removed or replaced, so writes to it would be lost.
         """
-        if _identity(self._path) != self._identity:
-            raise UnavailableError(f"{self._path} was removed or replaced since it was opened: open it again")
+        found = self._look()
+        if found == self._files:
+            return
+        for suffix, before, now in zip(("", *COMPANIONS), self._files, found, strict=True):
+            if before != now and (before is not None or self._unchanging):
+                raise UnavailableError(
+                    f"{self._path}{suffix} was removed or replaced since {self._path} was opened: open it again"
+                )
 
     def release(self) -> None:
         """Remove this opening from the register."""
-        if self._identity is not None and self._process == os.getpid():
+        if self._main is not None and self._process == os.getpid():
             with OPENING:
-                _open[self._identity] -= 1
+                _open[self._main].remove(self)
+
+    def _look(self) -> tuple[_Identity | None, ...]:
+        main = _identity(self._path, with_change=self._unchanging)
+        return (main, *(_identity(self._path + suffix) for suffix in COMPANIONS))
 
 
 def is_claimed(path: str) -> bool:
-    """Return True if this process has the file open. Its bytes must then be read through SQLite only.
+    """Return True if this process has the file open.
 
     Raises:
         InvalidError: it was open when this process was forked.
+        UnavailableError: it is open, and its log was removed or replaced.
     """
     identity = _identity(path)
+    if identity is None:
+        return False
     if identity in _inherited:
         raise InvalidError(f"{path} was open when this process was forked: {AFTER_A_FORK}")
-    return identity is not None and _open[identity] > 0
+    for claim in tuple(_open[identity]):
+        try:
+            claim.check()
+        except UnavailableError:
+            if not claim.ending:
+                raise
+    return bool(_open[identity])
 
 
-def _identity(path: str) -> tuple[int, int] | None:
+def _identity(path: str, *, with_change: bool = False) -> _Identity | None:
     try:
         found = os.stat(path)
     except OSError:
         return None
+    if with_change:
+        return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
     return (found.st_dev, found.st_ino)
 
 
 def _after_fork() -> None:
-    _inherited.update(identity for identity, openings in _open.items() if openings > 0)
+    _inherited.update(identity for identity, claims in _open.items() if claims)
     _open.clear()
 
 

@@ -104,8 +104,7 @@ def test_a_relative_path_stays_where_it_was(tmp_path: Path, monkeypatch: pytest.
         assert os.listdir(tmp_path / "elsewhere") == []
 
 
-def test_a_removed_file_takes_no_more_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stowfast.backends.sqlite.backend._LOOK_EVERY", -1)
+def test_a_removed_file_takes_no_more_writes(tmp_path: Path) -> None:
     with stowfast.sync.open(f"sqlite:///{tmp_path}/agent.db") as stores:
         stores.messages.add_message("c", {})
         (tmp_path / "agent.db").unlink()

@@ -1,0 +1,177 @@
+"""The checks before SQLite opens a file for good: it is ours, its log was made for it, and nobody holds a hidden log.
+
+SQLite plays any log that lies beside a file, since a log does not name its file. A backup that is put over a file whose
+log was left by a killed process would be damaged by that log. So a file of ours has a mark: a random number in the
+schema cookie of its header (https://www.sqlite.org/fileformat2.html#schema_cookie), which is new each time the file is
+opened while nobody else has it open. The first page is in every log, and with it the mark. A copy by SQLite's backup
+interface has no mark: its cookie is the next one of the target's old content, a small number.
+
+A log can also lose its name: somebody removes it while a process writes to it. The file itself then has a lock, and no
+log beside it. An opening that waits in vain for that lock is refused.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import time
+from contextlib import closing
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from stowfast.backends.sqlite.locks import COMPANIONS
+from stowfast.backends.sqlite.schema import APPLICATION_ID
+from stowfast.errors import InvalidError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["FileHeader", "begin_session", "check_log", "is_busy", "look", "new_mark", "uri"]
+
+_BUSY: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_LOWEST_MARK, _HIGHEST_MARK = 2**24, 2**30
+_SCHEMA_CHANGES: Final = 64
+"""Changes of the schema by other programs between a mark in the file and the first one in its log."""
+_LOG_MAGIC: Final = (0x377F0682, 0x377F0683)
+_LOG_HEADER_BYTES, _FRAME_HEADER_BYTES = 32, 24
+_SCHEMA_COOKIE: Final = 40
+_PAUSE_SECONDS: Final = 0.01
+_LOOKS: Final = 20
+_MAX_WAIT_SECONDS: Final = 10.0
+
+
+class FileHeader(NamedTuple):
+    """The header of a file of ours."""
+
+    version: int
+    mark: int
+
+
+def new_mark() -> int:
+    """Return a random mark."""
+    return random.randrange(_LOWEST_MARK, _HIGHEST_MARK)  # noqa: S311 - not a secret
+
+
+def uri(path: str, options: str) -> str:
+    """Return a file as a URI for SQLite."""
+    return f"{Path(path).as_uri()}?{options}"
+
+
+def look(path: str) -> FileHeader | None:
+    """Read the header of a file, without its log, locks or any change; None: the file is absent or empty.
+
+    Raises:
+        InvalidError: the file is not one of ours.
+    """
+    try:
+        if os.stat(path).st_size == 0:
+            return None
+    except FileNotFoundError:
+        return None
+    # By SQLite, though plain bytes would do: closing a descriptor of our own would drop the locks of this process.
+    with closing(sqlite3.connect(uri(path, "mode=ro&immutable=1"), uri=True)) as file:
+        try:
+            file.execute(
+                "PRAGMA writable_schema=ON"
+            )  # a file cut short, in the middle of a checkpoint, has a header too
+            names = ("application_id", "user_version", "schema_version")
+            ours, version, mark = (file.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_NOTADB:
+                raise
+            ours = version = mark = 0
+    if ours != APPLICATION_ID:
+        raise InvalidError(f"{path} is not a Stowfast file, and was left untouched: choose another name")
+    return FileHeader(version, mark)
+
+
+def check_log(path: str) -> None:
+    """Raise if the log beside a file was not made for it.
+
+    Raises:
+        InvalidError: the log belongs to another file. Both were left untouched.
+    """
+    # More than one look: another process may just be giving the file a new mark.
+    for _ in range(_LOOKS):
+        header = look(path)
+        if header is None or _fits(path, header.mark):
+            return
+        time.sleep(_PAUSE_SECONDS)
+    raise InvalidError(
+        f"{path}-wal was not made for {path}, and both were left untouched: after the restore of a backup,"
+        f" remove {path}-wal and {path}-shm, and open it again; else bring back the file of this log"
+    )
+
+
+def _fits(path: str, mark: int) -> bool:
+    marks = _marks_in_log(f"{path}-wal")
+    empty = unmarked = True
+    for found in marks:
+        empty = False
+        if found is None:
+            continue
+        if found - _SCHEMA_CHANGES <= mark <= found:
+            return True
+        unmarked = False
+    return empty or (unmarked and mark >= _LOWEST_MARK)
+
+
+def _marks_in_log(path: str) -> Iterator[int | None]:
+    """Yield the mark in each frame of a log that SQLite would play; None for a frame without one."""
+    try:
+        log = open(path, "rb")  # noqa: SIM115 - a name that is no text; closed below
+    except FileNotFoundError:
+        return
+    with log:
+        header = log.read(_LOG_HEADER_BYTES)
+        if len(header) < _LOG_HEADER_BYTES or int.from_bytes(header[:4]) not in _LOG_MAGIC:
+            return
+        page_bytes, salts = int.from_bytes(header[8:12]), header[16:24]
+        for number in count():
+            log.seek(_LOG_HEADER_BYTES + number * (_FRAME_HEADER_BYTES + page_bytes))
+            frame = log.read(_FRAME_HEADER_BYTES + _SCHEMA_COOKIE + 4)
+            if len(frame) < _FRAME_HEADER_BYTES + _SCHEMA_COOKIE + 4 or frame[8:16] != salts:
+                return
+            yield int.from_bytes(frame[-4:]) if int.from_bytes(frame[:4]) == 1 else None
+
+
+def begin_session(path: str, timeout: float) -> None:
+    """Give the file a new mark and fold its log, if nobody has it open; else see that those have a log with a name.
+
+    Raises:
+        UnavailableError: another process has the file open, and its log was removed.
+    """
+    deadline = time.monotonic() + min(timeout, _MAX_WAIT_SECONDS)
+    while not _begin_alone(path):
+        if all(os.path.exists(path + suffix) for suffix in COMPANIONS):
+            return
+        if time.monotonic() > deadline:
+            raise UnavailableError(
+                f"{path}: another process has it open or locked, and no log lies beside it: was {path}-wal removed?"
+                " End that process first, in order: its last messages are in the log that only it can see"
+            )
+        time.sleep(random.uniform(0.1, 1.0) * _PAUSE_SECONDS)  # noqa: S311 - not a secret
+
+
+def _begin_alone(path: str) -> bool:
+    with closing(sqlite3.connect(uri(path, "mode=rw"), uri=True, timeout=0, isolation_level=None)) as file:
+        file.execute("PRAGMA locking_mode=EXCLUSIVE")  # without an index of the log, so no other one is made by mistake
+        try:
+            file.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError as error:
+            if is_busy(error):
+                return False
+            raise
+        # A file whose first transaction was killed is empty as soon as SQLite has rolled that back.
+        if file.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID:
+            file.execute(f"PRAGMA schema_version={new_mark():d}")
+        file.execute("COMMIT")
+        file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return True
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    """Return True if another connection has the lock."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY

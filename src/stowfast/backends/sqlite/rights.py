@@ -1,0 +1,67 @@
+"""The rights that SQLite needs on a file and its folder, as errors that name the folder and the right."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from stowfast.errors import InvalidError
+
+__all__ = ["absolute", "check_folder", "missing_right"]
+
+
+def absolute(path: str) -> str:
+    """Return a path that a later change of the working folder does not move.
+
+    Raises:
+        InvalidError: the path is relative, and the working folder is gone.
+    """
+    try:
+        return str(Path(path).absolute())
+    except OSError as error:
+        raise InvalidError(f"{path}: the working folder is gone: give an absolute path") from error
+
+
+def check_folder(path: str) -> None:
+    """Raise if a path cannot be a file.
+
+    Raises:
+        InvalidError: the folder is absent, or may not be entered; or the path names a folder or a device.
+    """
+    folder = Path(path).parent
+    try:
+        if not stat.S_ISDIR(os.stat(folder).st_mode):
+            raise InvalidError(f"{path}: {folder} is not a folder")
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise InvalidError(f"{path} is a folder or a device: name a file")
+    except FileNotFoundError as error:
+        if not os.path.isdir(folder):
+            raise InvalidError(f"{path}: the folder {folder} does not exist: create it first") from error
+    except PermissionError as error:
+        raise InvalidError(
+            f"{path}: this user may not enter the folder {folder} or one above it: give it the right to (chmod +x)"
+        ) from error
+    except OSError as error:  # a name that is too long, a link that leads to itself, a file in place of a folder
+        raise InvalidError(f"{path}: {error.strerror}: name another file") from error
+
+
+def missing_right(path: str) -> str | None:
+    """Return the reason why a user may not write to a file, as the end of a sentence; None: it may."""
+    folder = str(Path(path).parent)
+    if not os.path.exists(path):
+        missing = None
+    elif not os.access(path, os.R_OK):
+        missing = (path, "read")
+    elif not os.access(path, os.W_OK):
+        missing = (path, "write to")
+    else:
+        missing = None
+    if missing is None and not os.access(folder, os.W_OK | os.X_OK):
+        missing = (f"the folder {folder}", "create files in")
+    if missing is None:
+        return None
+    what, right = missing
+    if os.statvfs(folder).f_flag & os.ST_RDONLY:
+        return f"the file system of {folder} is mounted for reading only"
+    return f"this user may not {right} {what}"
