@@ -15,7 +15,7 @@ from stowfast.testing.backend import names as names_clauses
 from stowfast.testing.messages import watch
 from tests.mutants import MUTANTS, documents, opened, protocols, stores
 from tests.mutants.artifacts import content, datasets, live, reads, requests, writers
-from tests.mutants.backend import blobs, heads, idempotency, lifecycle, log, names
+from tests.mutants.backend import blobs, heads, idempotency, laws, lifecycle, log, names
 from tests.mutants.messages import adding, contexts, windows
 from tests.mutants.stores import broken
 from tests.mutants.tasks import history, leases
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MODULES = (
     documents,
-    *(log, idempotency, heads, names, blobs, lifecycle, protocols, stores),
+    *(log, idempotency, laws, heads, names, blobs, lifecycle, protocols, stores),
     *(writers, datasets, live, reads, requests, content, contexts, adding, windows, history, leases),
 )
 CLAUSES: tuple[Clause[Any], ...] = (*BACKEND, *MESSAGE_STORE, *ARTIFACT_STORE, *TASK_STATE_STORE, *STORES)
@@ -36,6 +36,7 @@ PAIRS = [
 ]
 BASES = {
     *("Alters", "Rewrites", "KeepsTheNewest", "CompactsAs", "ReadsWith", "Encodes", "ChangesOnce", "DropsEmptyRows"),
+    *("ForgetsOneKind", "ForgetsOneKindWithTheStream"),
     *("AppendsOneByOne", "HasUrls", "_HasUrls", "_Renames", "Conversations", "Artifacts", "TaskStates"),
 }
 """Classes that mutants are made from, not broken themselves."""

@@ -7,20 +7,21 @@ from stowfast.backends.memory import MemoryBackend
 from stowfast.errors import ConflictError, InvalidError
 from stowfast.semantics import apply
 from stowfast.testing.backend import idempotency
+from stowfast.testing.backend.laws import LAWS
 from tests.mutants import breaks
 
 
 @breaks(
-    idempotency.a_repeat_adds_nothing,
-    idempotency.a_lost_answer_is_no_lost_and_no_doubled_entry,
-    idempotency.a_repeat_in_the_next_life_is_still_one,
+    LAWS["a_repeat_adds_nothing"],
+    LAWS["a_lost_answer_is_no_lost_and_no_doubled_entry"],
+    LAWS["a_repeat_in_the_next_life_is_still_one"],
 )
 class IgnoresOpIds(MemoryBackend):
     async def commit(self, stream, change):
         return await super().commit(stream, change._replace(op_id=None))
 
 
-@breaks(idempotency.a_repeat_adds_nothing)
+@breaks(LAWS["a_repeat_adds_nothing"])
 class DoesNotSayThatItRepeats(MemoryBackend):
     async def commit(self, stream, change):
         return (await super().commit(stream, change))._replace(repeated=False)
@@ -65,7 +66,7 @@ class HoldsRepeatsToTheirConditions(MemoryBackend):
     idempotency.a_repeat_after_a_drop_brings_nothing_back,
     idempotency.a_repeat_after_a_delete_brings_nothing_back,
     idempotency.a_repeat_after_expiry_brings_nothing_back,
-    idempotency.a_repeat_in_the_next_life_is_still_one,
+    LAWS["a_repeat_in_the_next_life_is_still_one"],
     idempotency.the_newest_op_ids_outlive_their_entries,
 )
 class ForgetsCallsWithTheirEntries(MemoryBackend):
@@ -76,13 +77,13 @@ class ForgetsCallsWithTheirEntries(MemoryBackend):
         return receipt
 
 
-@breaks(idempotency.a_repeat_without_entries_is_still_one, idempotency.a_repeated_delete_spares_what_came_after)
+@breaks(LAWS["a_repeat_without_entries_is_still_one"], LAWS["a_repeated_delete_spares_what_came_after"])
 class RemembersAppendsOnly(MemoryBackend):
     async def commit(self, stream, change):
         return await super().commit(stream, change if change.entries else change._replace(op_id=None))
 
 
-@breaks(idempotency.a_repeated_delete_spares_what_came_after)
+@breaks(LAWS["a_repeated_delete_of_nothing_changes_nothing"])
 class ForgetsDeletesOfNothing(MemoryBackend):
     async def commit(self, stream, change):
         there = (await self.heads([stream]))[0]

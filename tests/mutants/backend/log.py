@@ -10,6 +10,7 @@ from stowfast.errors import ConflictError, InvalidError
 from stowfast.semantics import apply
 from stowfast.testing.backend import heads as heads_clauses
 from stowfast.testing.backend import lifecycle, log, reads
+from stowfast.testing.backend.laws import LAWS
 from tests.mutants import breaks
 
 
@@ -114,7 +115,7 @@ class DoesNotSayWhichComes(MemoryBackend):
 
 
 @breaks(
-    log.of_racing_expectations_one_wins,
+    LAWS["of_racing_expectations_one_wins"],
     log.of_racing_cuts_one_wins,
     heads_clauses.of_racing_changes_under_one_revision_one_wins,
 )
@@ -125,7 +126,7 @@ class LooksThenWrites(MemoryBackend):
         return await super().commit(stream, change._replace(expect=None, revision=None, incarnation=None))
 
 
-@breaks(log.of_racing_expectations_one_wins)
+@breaks(LAWS["of_racing_expectations_one_wins"])
 class TakesEqualBytesForARepeat(MemoryBackend):
     async def commit(self, stream, change):
         try:

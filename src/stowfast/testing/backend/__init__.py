@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from stowfast.testing.backend import blobs, heads, idempotency, incarnations, lifecycle, log, names, reads
+from stowfast.testing.backend import blobs, heads, idempotency, incarnations, laws, lifecycle, log, names, reads
 
 BACKEND_CLAUSES: Final = (
     *log.CLAUSES,
     *reads.CLAUSES,
+    *laws.CLAUSES,
     *idempotency.CLAUSES,
     *heads.CLAUSES,
     *incarnations.CLAUSES,

@@ -6,29 +6,15 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from stowfast.abc import OPERATIONS_REMEMBERED, Change
-from stowfast.errors import ConflictError, InvalidError, UnavailableError
+from stowfast.errors import ConflictError, InvalidError
 from stowfast.testing.clause import append, clauses, holds, numbered, raises, same, stored, told, unique
-from stowfast.testing.faults import LosesAnswers
 
 if TYPE_CHECKING:
-    from stowfast.abc import Backend, Receipt
+    from stowfast.abc import Backend
     from stowfast.testing.clause import Make
 
 LONG_AGO: Final = 1
 TRIES: Final = 5
-
-
-async def a_repeat_adds_nothing(make: Make[Backend]) -> None:
-    """A repeated op_id adds nothing and returns the first answer, marked as repeated."""
-    async with make() as backend:
-        stream = unique()
-        await append(backend, stream, b"before")
-        change = Change([b"a", b"b"], op_id="op")
-        first = await backend.commit(stream, change)
-        await append(backend, stream, b"after")
-        for _ in range(2):
-            same(await backend.commit(stream, change), first._replace(repeated=True), "the receipt of a repeat")
-        same(await stored(backend, stream), [b"before", b"a", b"b", b"after"], "entries")
 
 
 async def a_repeat_is_known_after_reopening(make: Make[Backend]) -> None:
@@ -39,16 +25,6 @@ async def a_repeat_is_known_after_reopening(make: Make[Backend]) -> None:
     async with make() as backend:
         same(await backend.commit(stream, change), first._replace(repeated=True), "the receipt of a repeat")
         same(await stored(backend, stream), [b"once"], "entries")
-
-
-async def a_lost_answer_is_no_lost_and_no_doubled_entry(make: Make[Backend]) -> None:
-    """After a lost answer, the same call with the same op_id leaves each entry there once, in order."""
-    async with make() as backend:
-        stream, losing = unique(), LosesAnswers(backend, 0)
-        for number in range(10):
-            losing.lose = number % 3
-            await _insist(losing, stream, Change([b"%d" % number], op_id=f"op-{number}"))
-        same(await stored(backend, stream), numbered(10), "entries")
 
 
 async def a_repeat_is_not_held_to_its_conditions(make: Make[Backend]) -> None:
@@ -82,44 +58,6 @@ async def a_repeat_after_a_delete_brings_nothing_back(make: Make[Backend]) -> No
 async def a_repeat_after_expiry_brings_nothing_back(make: Make[Backend]) -> None:
     """An op_id is known after its stream expired, and after the sweep of that stream."""
     await _brings_nothing_back(make, Change(expires_at=LONG_AGO))
-
-
-async def a_repeat_in_the_next_life_is_still_one(make: Make[Backend]) -> None:
-    """An op_id of a deleted stream is known in the next incarnation."""
-    async with make() as backend:
-        stream, change = unique(), Change([b"old"], op_id="op")
-        first = await backend.commit(stream, change)
-        await backend.commit(stream, Change(delete=True))
-        await append(backend, stream, b"new")
-        same(await backend.commit(stream, change), first._replace(repeated=True), "the receipt of a repeat")
-        same(await stored(backend, stream), [b"new"], "entries of the next life")
-
-
-async def a_repeat_without_entries_is_still_one(make: Make[Backend]) -> None:
-    """A repeated change of labels or note does not undo a later one."""
-    async with make() as backend:
-        stream = unique()
-        await append(backend, stream, b"0")
-        change = Change(op_id="op", labels={"k": "first"}, note=b"first")
-        first = await backend.commit(stream, change)
-        await backend.commit(stream, Change(labels={"k": "second"}, note=b"second"))
-        same(await backend.commit(stream, change), first._replace(repeated=True), "the receipt of a repeat")
-        head = (await backend.heads([stream]))[0]
-        same(head and (head.labels, head.note), ({"k": "second"}, b"second"), "labels and note")
-
-
-async def a_repeated_delete_spares_what_came_after(make: Make[Backend]) -> None:
-    """A repeated delete leaves a stream that was begun since, even if the first delete found no stream."""
-    async with make() as backend:
-        for begun in (True, False):
-            stream, delete = unique(), Change(delete=True, op_id="op")
-            if begun:
-                await append(backend, stream, b"old")
-            await backend.commit(stream, delete)
-            await append(backend, stream, b"new")
-            receipt = await backend.commit(stream, delete)
-            same(receipt.repeated, True, "`repeated` of a repeated delete")
-            same(await stored(backend, stream), [b"new"], "what came after the delete")
 
 
 async def an_op_id_names_one_call(make: Make[Backend]) -> None:
@@ -222,15 +160,6 @@ async def concurrent_repeats_add_once(make: Make[Backend]) -> None:
             same(sorted(receipt.repeated for receipt in receipts), [False] + [True] * 11, "`repeated` of the racers")
             same({receipt.first for receipt in receipts}, {number}, "the position all are told")
         same(len(await stored(one, stream)), 10, "entries")
-
-
-async def _insist(backend: Backend, stream: str, change: Change) -> Receipt:
-    for _ in range(TRIES):
-        try:
-            return await backend.commit(stream, change)
-        except UnavailableError:
-            continue
-    raise AssertionError(f"no answer in {TRIES} tries")
 
 
 async def _brings_nothing_back(make: Make[Backend], gone: Change) -> None:

@@ -150,20 +150,6 @@ async def an_expected_position_must_be_the_next(make: Make[Backend]) -> None:
         same(head and (head.labels, head.note), ({}, b""), "labels and note after conflicts")
 
 
-async def of_racing_expectations_one_wins(make: Make[Backend]) -> None:
-    """Of racing commits that expect the same position exactly one succeeds, even with identical bytes."""
-    async with make() as one, make() as other:
-        stream = unique()
-        for number in range(ROUNDS):
-            change = Change([b"same bytes"], expect=number)
-            racing = (either((one, other)[racer % 2].commit(stream, change), ConflictError) for racer in range(RACERS))
-            results = await asyncio.gather(*racing)
-            lost = [result.current for result in results if isinstance(result, ConflictError)]
-            same(len(lost), RACERS - 1, f"racers that lost at position {number}")
-            same(set(lost), {number + 1}, "`current` of the losers")
-            same(len(await stored(one, stream)), number + 1, "entries after a race")
-
-
 async def concurrent_appends_are_all_there_once(make: Make[Backend]) -> None:
     """Concurrent writers lose, double or reorder nothing, through every opening."""
     async with make() as one, make() as other:
