@@ -56,7 +56,7 @@ MAY_IMPORT_OUTSIDE = {
     "stores": "msgspec jsonpatch jsonschema referencing pyarrow pandas",
     "backends": "msgspec obstore boto3 botocore",  # boto3 only for a profile: see the test at the end
     "testing": "msgspec jsonpatch",  # jsonpatch where a patch is applied
-    "cli": "msgspec typer click rich",
+    "cli": "msgspec typer click rich jsonpatch",  # jsonpatch where a patch is shown, which the store has made with it
 }
 
 PERFORMS_NOTHING = "backends.objects.protocol"

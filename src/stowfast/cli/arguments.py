@@ -19,6 +19,10 @@ def readable(path: Path | None) -> Path | None:
 
     A pipe is fine, as in `stowfast import URL <(zcat backup.jsonl.gz)`; so is a dash, which is stdin.
     """
-    if path is None or str(path) == "-" or (path.exists() and not path.is_dir()):
+    if path is None or str(path) == "-":
         return path
-    raise typer.BadParameter(f"there is no file {path}")
+    if path.is_dir():
+        raise typer.BadParameter(f"{str(path)!r} is a folder: name a file in it")
+    if not path.exists():
+        raise typer.BadParameter(f"there is no file {path}")
+    return path

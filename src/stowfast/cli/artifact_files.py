@@ -2,67 +2,64 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import sys
-from contextlib import contextmanager, nullcontext
 from hashlib import sha256
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from stowfast.cli.terminal import complain
-from stowfast.cli.transfer import put_in_place
+from stowfast.cli import files
+from stowfast.cli.terminal import complain, raw_stdout
 from stowfast.errors import InvalidError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from stowfast import ArtifactInfo, Stores
 
-__all__ = ["alone", "load", "save", "target"]
+__all__ = ["load", "save", "target"]
 
 _PIECE: Final = 2**20
 
 
-def target(artifact_id: str, file: Path | None) -> Path:
+def target(artifact_id: str, file: Path | None, url: str) -> Path:
     """Return the file for an artifact: the one given, or a new file with the name of the artifact.
 
     Raises:
-        InvalidError: there is no such folder, or none was named and the artifact's own would replace a file.
+        InvalidError: as `files.target` does. Or no file was given, and the artifact's own name hides, begins with a
+            dash, or is that of a file.
     """
     if file is None:
         file = Path(Path(artifact_id).name)
-        if file.name in {"", ".."} or not file.name.isprintable():
+        if not file.name.isprintable() or file.name in {"", ".", ".."}:
             raise InvalidError(f"{artifact_id!r} is no name for a file: give FILE")
-        if file.exists():
+        if file.name.startswith((".", "-")):
+            raise InvalidError(f"{file} hides, or begins with a dash: give FILE, as in ./{file}")
+        if os.path.lexists(file):  # a link that leads nowhere is there, too
             raise InvalidError(f"{file} is there already: give FILE, which is replaced")
-    file = Path(os.path.realpath(file))  # a link stays a link, and what it points to is replaced
-    if not file.parent.is_dir():
-        raise InvalidError(f"{file}: the folder {file.parent} does not exist: create it first")
-    if file.is_dir():
-        raise InvalidError(f"{file} is a folder: name a file in it")
-    return file
+    return files.target(file, url)
 
 
-async def save(reader: Any, file: Path | None, advance: Callable[[int], None]) -> int:
+async def save(reader: Any, file: Path | None, url: str, advance: Callable[[int], None]) -> int:
     """Write a version into a file, which appears whole, its SHA-256 checked; without a file, to stdout.
 
-    Received bytes are kept beside it as `FILE.part`; the next call goes on from there.
+    Received bytes are kept beside it in a file with a name that ends in `.part`; the next call goes on from there.
 
     Returns:
         How many bytes an earlier call had left.
 
     Raises:
         DamagedError: the content does not match its SHA-256.
+        InvalidError: another process writes the same content to the same file.
     """
-    pipe = _pipe(file)
-    if file is None or pipe is not None:
-        with pipe or nullcontext(sys.stdout.buffer) as out:
-            await _copy(reader, 0, out, sha256(), advance)
+    if file is None:
+        await _copy(reader, 0, raw_stdout(), sha256(), advance)
+        return 0
+    if files.is_device(file):
+        with file.open("wb") as pipe:
+            await _copy(reader, 0, pipe, sha256(), advance)
         return 0
     info: ArtifactInfo = reader.info
-    part = file.with_name(f"{file.name}.part")
-    with alone(part) as out:
+    with files.partial(file, info.sha256 or "") as (part, out):
         digest = sha256()
         begun = _resume(out, digest, info.size)
         advance(begun)
@@ -70,51 +67,20 @@ async def save(reader: Any, file: Path | None, advance: Callable[[int], None]) -
         if begun and digest.hexdigest() != info.sha256:
             complain(f"{part} was of something else: it is read anew")
             advance(-info.size)
-            out.truncate(0)
+            out.seek(0)
+            out.truncate()
             begun = 0
             await _copy(reader, 0, out, sha256(), advance)
-        os.fsync(out.fileno())
-        put_in_place(part, file)
+        files.put_in_place(out, part, file, url)
     return begun
-
-
-@contextmanager
-def alone(part: Path) -> Iterator[IO[bytes]]:
-    """Open the partial file, locked against other writers. The lock ends with the process.
-
-    Raises:
-        InvalidError: somebody is writing it.
-    """
-    while True:
-        with part.open("a+b") as out:
-            try:
-                fcntl.flock(out, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise InvalidError(f"{part} is being written by somebody else: wait, or name another file") from None
-            # If its owner has finished since it was opened, it is the whole file now, and no part.
-            if _is(part, out):
-                yield out
-                return
-
-
-def _is(path: Path, opened: IO[bytes]) -> bool:
-    try:
-        return os.path.samestat(path.stat(), os.fstat(opened.fileno()))
-    except FileNotFoundError:
-        return False
-
-
-def _pipe(file: Path | None) -> IO[bytes] | None:
-    """Open a target that is written to and never replaced: a pipe, a device."""
-    return file.open("wb") if file is not None and file.exists() and not file.is_file() else None
 
 
 def _resume(out: IO[bytes], digest: Any, size: int) -> int:
     begun = out.seek(0, os.SEEK_END)
-    if begun > size:
-        out.truncate(0)
-        return 0
     out.seek(0)
+    if begun > size:
+        out.truncate()
+        return 0
     while piece := out.read(_PIECE):
         digest.update(piece)
     return begun

@@ -1,26 +1,33 @@
-"""`stowfast check`: runs every clause of the contract on a backend, below a random prefix that it then removes."""
+"""`stowfast check`: runs every clause of the contract on a backend, and removes everything that it wrote.
+
+For a SQLite file it tests a new one in a folder beside it, so that the file itself stays as it is. Elsewhere it tests
+below a random prefix.
+"""
 
 from __future__ import annotations
 
+import fcntl
+import os
+import re
 import secrets
+import shutil
 import sys
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import tempfile
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from rich.table import Table
-from rich.text import Text
-
-import stowfast
 from stowfast import Stores, testing
 from stowfast.abc import Change, Query
-from stowfast.cli.terminal import brief, many, plain
+from stowfast.cli.terminal import many
+from stowfast.cli.urls import opened, sqlite_path, sqlite_url
+from stowfast.errors import InvalidError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-
-    from rich.console import Console
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from stowfast.abc import Backend
+    from stowfast.cli.terminal import Screen
     from stowfast.testing import Clause, Result
 
     Group = tuple[tuple[Clause[Any], ...], Callable[[Backend], Any]]
@@ -29,13 +36,16 @@ __all__ = ["Report", "check", "print_report"]
 
 _PAGE: Final = 1_000
 _WHY: Final = 300
+_LOCK: Final = "check.lock"
+_BUCKETS: Final = ("s3", "gs", "az")
 
 
 class Report(NamedTuple):
-    """The results by group, and the number of streams removed afterwards."""
+    """The results by group, the number of streams removed afterwards, and a sentence about the traces."""
 
     groups: dict[str, list[Result]]
     removed: int
+    traces: str
 
     @property
     def failed(self) -> list[Result]:
@@ -56,7 +66,7 @@ class Report(NamedTuple):
             for group, results in self.groups.items()
             for result in results
         ]
-        return {"passed": not self.failed, "clauses": clauses, "removed": self.removed}
+        return {"passed": not self.failed, "clauses": clauses, "removed": self.removed, "traces": self.traces}
 
 
 def groups() -> list[Group]:
@@ -73,24 +83,78 @@ def groups() -> list[Group]:
 async def check(url: str, advance: Callable[[str], None]) -> Report:
     """Run every clause on a backend. All data of the run is removed, also after an error or a cancellation."""
     prefix = f"check-{secrets.token_hex(8)}/"
-    stores = await stowfast.open(url)
-    # A second opening of `memory:` does not show the data of the first.
-    shared = url.partition(":")[0] == "memory"
-    found: dict[str, list[Result]] = {}
-    removed = 0
-    try:
-        for clauses, face in groups():
-            for clause in clauses:
-                advance(clause.__name__)
-                make = _maker(url, stores.backend if shared else None, prefix, face)
-                title = (sys.modules[clause.__module__].__doc__ or clause.__module__).partition("\n")[0]
-                found.setdefault(title.partition(":")[0].rstrip("."), []).extend(await testing.run([clause], make))
-    finally:
+    with _scratch(url) as tested:
+        stores = await opened(tested)
+        # A second opening of `memory:` does not show the data of the first.
+        shared = url.partition(":")[0] == "memory"
+        found: dict[str, list[Result]] = {}
+        removed = 0
         try:
-            removed = await _clean(stores.backend, prefix)
+            for clauses, face in groups():
+                for clause in clauses:
+                    advance(clause.__name__)
+                    make = _maker(tested, stores.backend if shared else None, prefix, face)
+                    title = (sys.modules[clause.__module__].__doc__ or clause.__module__).partition("\n")[0]
+                    found.setdefault(title.partition(":")[0].rstrip("."), []).extend(await testing.run([clause], make))
         finally:
-            await stores.close()
-    return Report(found, removed)
+            try:
+                removed = await _clean(stores.backend, prefix)
+            finally:
+                await stores.close()
+    return Report(found, removed, _traces(url, removed))
+
+
+def _traces(url: str, removed: int) -> str:
+    if sqlite_path(url) is not None:
+        return "the test had a file of its own, which was removed"
+    told = f"removed what it wrote: {many(removed, 'stream')}"
+    if url.partition(":")[0].lower() in _BUCKETS:
+        told += (
+            ". Of each an object of some hundred bytes stays for good, so that no late writer brings it back. "
+            "To be rid of them, give check a prefix of its own in the bucket, and delete all below it afterwards"
+        )
+    return told
+
+
+@contextmanager
+def _scratch(url: str) -> Iterator[str]:
+    """Yield the URL to test: of a SQLite file that of a new one in a folder beside it, which is removed at the end.
+
+    The folder of a check that was killed is found by its name and its free lock, and removed by the next check.
+    """
+    path = sqlite_path(url)
+    if path is None or not path.name:
+        yield url
+        return
+    if not path.parent.is_dir():
+        raise InvalidError(f"{path}: the folder {path.parent} does not exist: create it first")
+    _remove_earlier(path)
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=f"{path.name}.check-", dir=path.parent))
+    except OSError as error:
+        raise InvalidError(f"check needs a folder beside {path}: {path.parent}: {error.strerror}") from None
+    try:
+        with (folder / _LOCK).open("xb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            _, mark, options = url.partition("?")
+            yield sqlite_url(folder / "check.db") + mark + options
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_earlier(path: Path) -> None:
+    pattern = re.compile(re.escape(path.name) + r"\.check-[a-z0-9_]{8}")
+    for name in os.listdir(path.parent):
+        folder = path.with_name(name)
+        lock = folder / _LOCK
+        ours = pattern.fullmatch(name) and not folder.is_symlink() and folder.stat().st_uid == os.geteuid()
+        if ours and lock.is_file():
+            with lock.open("rb") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    continue  # that check still runs
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _maker(
@@ -98,7 +162,7 @@ def _maker(
 ) -> Callable[[], AbstractAsyncContextManager[Any]]:
     @asynccontextmanager
     async def make() -> AsyncIterator[Any]:
-        backend = testing.Shared(shared) if shared is not None else (await stowfast.open(url)).backend
+        backend = testing.Shared(shared) if shared is not None else (await opened(url)).backend
         try:
             yield face(testing.Prefixed(backend, prefix))
         finally:
@@ -120,32 +184,23 @@ async def _clean(backend: Backend, prefix: str) -> int:
     return removed
 
 
-def print_report(screen: Console, url: str, report: Report) -> None:
+def print_report(screen: Screen, url: str, report: Report) -> None:
     """Print a line for each clause, the error of each failure, and the total."""
-    screen.print(Text(f"Does {plain(url)} keep its promises?", style="bold"))
+    screen.print(f"Does {url} keep its promises?", "bold")
     for title, results in report.groups.items():
         screen.print()
-        screen.print(Text(title, style="bold"))
-        table = Table.grid(expand=True, padding=(0, 1))
-        table.add_column(width=6)
-        table.add_column(ratio=1)
-        table.add_column(justify="right", style="dim", no_wrap=True, min_width=8)
+        screen.print(title, "bold")
         for result in results:
-            mark = Text("ok", style="green") if result.passed else Text("FAILED", style="bold red")
-            table.add_row(mark, Text(result.sentence or result.name), f"{result.seconds * 1000:,.0f} ms")
-            if result.error is not None:
-                why = f"{type(result.error).__name__}: {result.error}"
-                table.add_row("", Text(brief(why, _WHY), style="red", overflow="fold"), "")
-        screen.print(table)
+            why = "" if result.error is None else f"{type(result.error).__name__}: {result.error}"
+            sentence = result.sentence or result.name
+            screen.verdict(result.passed, sentence, result.seconds, screen.short(why, _WHY))
     clauses = sum(map(len, report.groups.values()))
     seconds = sum(result.seconds for results in report.groups.values() for result in results)
     screen.print()
     if failed := report.failed:
-        screen.print(Text(f"{many(clauses, 'clause')}, {len(failed):,} FAILED, in {seconds:.1f} s", style="bold red"))
+        screen.print(f"{many(clauses, 'clause')}, {len(failed):,} FAILED, in {seconds:.1f} s", "bold red")
         for result in failed:
-            screen.print(Text(f"  {result.name}", style="red", overflow="fold"))
+            screen.print(f"  {result.name}", "red")
     else:
-        screen.print(Text(f"{many(clauses, 'clause')}, all kept, in {seconds:.1f} s", style="bold green"))
-    screen.print(
-        Text(f"removed what it wrote: {many(report.removed, 'stream')} below a prefix of its own", style="dim")
-    )
+        screen.print(f"{many(clauses, 'clause')}, all kept, in {seconds:.1f} s", "bold green")
+    screen.print(report.traces, "dim")

@@ -7,25 +7,19 @@ import warnings
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
-from rich.table import Table
-from rich.text import Text
-
 from stowfast.abc import Change
-from stowfast.cli.terminal import brief
 from stowfast.cli.urls import existing, scrub
 from stowfast.errors import StowfastError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from rich.console import Console
-
     from stowfast.abc import Backend
+    from stowfast.cli.terminal import Screen
 
 __all__ = ["Examined", "Finding", "look", "print_finding"]
 
 _LONGEST = 600
-_ROOM = 9
 
 
 class Finding(NamedTuple):
@@ -107,16 +101,7 @@ def _since(began: float, sentence: str, passed: bool = True) -> Finding:
     return Finding(sentence, passed, "", perf_counter() - began)
 
 
-def print_finding(screen: Console, finding: Finding) -> None:
-    """Print one line, and below it what there is to say."""
-    marks = {True: Text("ok", "green"), False: Text("FAILED", "bold red"), None: Text("note", "yellow")}
-    table = Table.grid(expand=True, padding=(0, 1))
-    table.add_column(width=6)
-    table.add_column(ratio=1, overflow="fold")
-    table.add_column(justify="right", style="dim", no_wrap=True, min_width=_ROOM)
-    time = "" if finding.seconds is None else f"{finding.seconds * 1000:,.0f} ms"
-    table.add_row(marks[finding.passed], Text(brief(finding.sentence, _LONGEST)), time)
-    if finding.detail:
-        style = "red" if finding.passed is False else "dim"
-        table.add_row("", Text(brief(finding.detail, _LONGEST), style=style), "")
-    screen.print(table)
+def print_finding(screen: Screen, finding: Finding) -> None:
+    """Print one line, and below it the detail."""
+    detail = screen.short(finding.detail, _LONGEST)
+    screen.verdict(finding.passed, screen.short(finding.sentence, _LONGEST), finding.seconds, detail)

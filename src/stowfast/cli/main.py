@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
 import sys
-from typing import Any, Final
+import traceback
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.errors import StowfastError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 __all__ = ["main"]
 
@@ -17,9 +25,20 @@ INTERRUPTED: Final = 130
 READER_LEFT: Final = 141
 """128 and the number of SIGPIPE, as after `stowfast export URL | head`."""
 
+_HINTS: Final = {
+    "No such command 'version'": "did you mean stowfast --version?",
+    "No such command 'help'": "did you mean stowfast --help?",
+    "No such option": "an id or a file that begins with a dash stands after --",
+}
+
 
 def main() -> None:
     """Run the command line, and exit."""
+    if sys.getfilesystemencoding() == "ascii" and not "".join(sys.argv).isascii():
+        # An id with an accent would come as bytes that a locale of ASCII cannot name. UTF-8 names them all.
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606 - this very command
+    # Both are told to clean up in the same way: a command that was terminated leaves no more than one that was stopped.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     sys.exit(run(sys.argv[1:]))
 
 
@@ -29,6 +48,7 @@ def run(arguments: list[str]) -> int:
         import typer
 
         from stowfast.cli.commands import root
+        from stowfast.cli.terminal import complain, plain, prepare
     except ImportError as error:
         if (error.name or "").partition(".")[0] not in {"typer", "rich", "click"}:
             raise
@@ -36,19 +56,18 @@ def run(arguments: list[str]) -> int:
         return FAILED
     from stowfast.cli.urls import scrub
 
+    prepare()
     # Typer may bring a click of its own or use the one beside it; this is the class of either.
     usage_error: type[Any] = typer.BadParameter.__mro__[1]
     code, line = FAILED, ""
     try:
-        code = int(root.app(arguments, prog_name="stowfast", standalone_mode=False) or 0)
+        with _told_in_lines(lambda text: complain(f"stowfast: {scrub(text, arguments)}")):
+            code = int(root.app(arguments, prog_name="stowfast", standalone_mode=False) or 0)
         sys.stdout.flush()
     except usage_error as error:
-        context = getattr(error, "ctx", None)
-        path = context.command_path if context else "stowfast"
-        text = error.format_message().strip()
-        code, line = USAGE, f"{' '.join(text.split()).rstrip('.')} (see {path} --help)"
+        code, line = USAGE, _usage(error)
     except (KeyboardInterrupt, typer.Abort):
-        code = INTERRUPTED
+        code, line = INTERRUPTED, "interrupted: acknowledged writes are kept"
     except StowfastError as error:
         line = str(error)
     except (BrokenPipeError, SystemExit) as error:
@@ -60,11 +79,38 @@ def run(arguments: list[str]) -> int:
         code = READER_LEFT
     except OSError as error:
         line = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-    if code == INTERRUPTED:
-        line = "interrupted: acknowledged writes are kept"
+    except Exception:  # noqa: BLE001 - a fault of ours: its traceback may hold foreign text, too
+        print(plain(scrub(traceback.format_exc(), arguments)), file=sys.stderr, end="")
+        line = "this is a fault of stowfast: please report it with the lines above"
     if line:
-        print(f"stowfast: {scrub(' '.join(line.split()), arguments)}", file=sys.stderr)
+        complain(f"stowfast: {scrub(line, arguments)}")
     return code
+
+
+def _usage(error: Any) -> str:
+    text = " ".join(error.format_message().split()).removesuffix(".")
+    context = getattr(error, "ctx", None)
+    hint = next((f": {hint}" for begin, hint in _HINTS.items() if text.startswith(begin)), "")
+    return f"{text}{hint} (see {context.command_path if context else 'stowfast'} --help)"
+
+
+@contextmanager
+def _told_in_lines(say: Callable[[str], None]) -> Iterator[None]:
+    """Pass each warning, and each record of a log that is one or worse, to `say` as a line."""
+
+    class Told(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            error = record.exc_info[1] if record.exc_info else None
+            say(record.getMessage() + ("" if error is None else f": {type(error).__name__}: {error}"))
+
+    handler = Told(logging.WARNING)
+    logging.getLogger().addHandler(handler)
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: say(str(message))
+            yield
+    finally:
+        logging.getLogger().removeHandler(handler)
 
 
 if __name__ == "__main__":

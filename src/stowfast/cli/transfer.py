@@ -1,62 +1,32 @@
-"""Conversations as lines of a file: `stowfast import` and `stowfast export`. One line is one conversation.
-
-    {"context_id": "ctx-1", "messages": [{"role": "user", "content": "hi"}], "metadata": {"user": "ann"}}
-
-`metadata` is optional, and every other key of a line counts as metadata.
-"""
+"""Conversations into a backend and out of it: `stowfast import` and `stowfast export`."""
 
 from __future__ import annotations
 
+import asyncio
 import json
-import os
-import secrets
-import stat
-import sys
-from contextlib import contextmanager
+from collections import deque
 from dataclasses import asdict, dataclass, field
-from itertools import chain
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from stowfast import InMemoryMessageStore
+from stowfast.cli.lines import Conversation
 from stowfast.cli.terminal import many
 from stowfast.errors import ConflictError, InvalidError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+    from collections.abc import AsyncIterator, Callable
 
     from stowfast import Stores
+    from stowfast.cli.lines import Line, LineSource
 
-__all__ = [
-    "Conversation",
-    "Imported",
-    "lines_of",
-    "parse",
-    "put_in_place",
-    "read_conversations",
-    "reading",
-    "store",
-    "store_lines",
-    "written_whole",
-]
+__all__ = ["Imported", "read_conversations", "store", "store_lines"]
 
 _PAGE: Final = 200
 _PROBLEMS_LISTED: Final = 1_000
-
-
-class Conversation(NamedTuple):
-    """One line of a file."""
-
-    context_id: str
-    messages: list[dict[str, Any]]
-    metadata: dict[str, Any]
-
-    def line(self) -> str:
-        """Return the conversation as one line, as `parse` reads it."""
-        record: dict[str, Any] = {"context_id": self.context_id, "messages": self.messages}
-        if self.metadata:
-            record["metadata"] = self.metadata
-        return json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
+_IN_FLIGHT: Final = 64
+"""Conversations that are written at a time. A SQLite file stores them in one transaction."""
+_BYTES_IN_FLIGHT: Final = 2**24
+"""Bytes of their lines. A longer line goes alone."""
 
 
 @dataclass
@@ -74,6 +44,8 @@ class Imported:
     """The id of the first conversation of the file that is stored now."""
     problems: list[dict[str, Any]] = field(default_factory=list)
     """The first thousand conflicts and bad lines. All of them were printed."""
+    lines: int = 0
+    """The line up to which the file was read and written."""
 
     @property
     def complete(self) -> bool:
@@ -83,13 +55,13 @@ class Imported:
     def sentence(self) -> str:
         """Return the result as a sentence."""
         text = f"imported {many(self.conversations, 'conversation')} with {many(self.messages, 'message')}"
-        for number, what in (
+        for number, told in (
             (self.already_there, "already there"),
             (self.metadata_kept, "with other metadata, which stays"),
             (self.conflicts, "in conflict"),
             (self.bad_lines, "not understood"),
         ):
-            text += f", {number:,} {what}" if number else ""
+            text += f", {number:,} {told}" if number else ""
         return text
 
     def as_json(self) -> dict[str, Any]:
@@ -97,69 +69,13 @@ class Imported:
         return {"complete": self.complete, **asdict(self)}
 
     def note(self, kind: str, line: int, reason: str) -> None:
-        """Keep a problem for the report."""
+        """Count a problem, and keep it for the report."""
+        if kind == "conflict":
+            self.conflicts += 1
+        else:
+            self.bad_lines += 1
         if len(self.problems) < _PROBLEMS_LISTED:
             self.problems.append({"line": line, "kind": kind, "reason": reason})
-
-
-def parse(line: bytes) -> Conversation:
-    """Read one line, strictly: an ambiguous line, or one that would not come back the same, is refused.
-
-    Raises:
-        InvalidError: it is not UTF-8, not JSON, or not a conversation. The error says what is wrong with it.
-    """
-    try:
-        record = json.loads(line.decode("utf-8-sig"), object_pairs_hook=_once, parse_constant=_refuse)
-    except UnicodeDecodeError as error:
-        raise InvalidError(f"not UTF-8: byte 0x{line[error.start]:02x} at column {error.start + 1}") from None
-    except json.JSONDecodeError as error:
-        raise InvalidError(f"not JSON: {error.msg} at column {error.colno}") from None
-    except RecursionError:
-        raise InvalidError("nested too deep") from None
-    except ValueError as error:  # what our hooks raise, and Python for a number of over 4,300 digits
-        raise InvalidError(str(error)) from None
-    return conversation(record)
-
-
-def conversation(record: Any) -> Conversation:
-    """Return the conversation that a JSON object describes."""
-    if not isinstance(record, dict):
-        raise InvalidError(f"a line is an object with context_id and messages, this one is {_kind(record)}")
-    if not isinstance(context_id := record.pop("context_id", None), str):
-        raise InvalidError("it has no context_id, or one that is not text")
-    messages = record.pop("messages", None)
-    if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
-        raise InvalidError("it has no messages, or they are not a list of objects")
-    metadata = record.pop("metadata") if isinstance(record.get("metadata"), dict) else {}
-    if twice := sorted(metadata.keys() & record.keys()):
-        raise InvalidError(f"{twice[0]!r} is in the metadata and beside it")
-    if not (messages or metadata or record):
-        raise InvalidError("it has neither messages nor metadata: there is nothing to keep")
-    return Conversation(context_id, messages, {**metadata, **record})
-
-
-@contextmanager
-def reading(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file to read, or stdin for `-`."""
-    if str(path) == "-":
-        yield sys.stdin.buffer
-    else:
-        with path.open("rb") as file:
-            yield file
-
-
-def lines_of(file: IO[bytes], context_id: str) -> Iterable[bytes]:
-    """Return the lines of a file; of one that is a single JSON list, one line: the messages of a conversation."""
-    begin = b""
-    for line in file:  # not by seeking back: it may be a pipe
-        begin += line
-        if begin.removeprefix(b"\xef\xbb\xbf").strip():
-            break
-    if not begin.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
-        return chain(begin.splitlines(keepends=True), file)
-    # Put together as text, so that a list is read exactly as strictly as a line.
-    messages = (begin + file.read()).removeprefix(b"\xef\xbb\xbf").replace(b"\r", b" ").replace(b"\n", b" ")
-    return [b'{"context_id": %b, "messages": %b}' % (json.dumps(context_id).encode(), messages)]
 
 
 async def store(stores: Stores, one: Conversation, done: Imported) -> None:
@@ -174,8 +90,8 @@ async def store(stores: Stores, one: Conversation, done: Imported) -> None:
         await InMemoryMessageStore().set_metadata(one.context_id, one.metadata)
     try:
         # No op_id made from the content: a backend remembers it beyond a deletion, so that bringing back a deleted
-        # conversation would be answered "stored", and store nothing. `expect` and the comparison below are what
-        # keeps a repeat from doubling anything, also after a lost answer.
+        # conversation would be answered "stored", and store nothing. `expect` and the comparison below keep a
+        # repeat from doubling anything, also after a lost answer.
         await stores.messages.add_messages(one.context_id, one.messages, expect=0)
     except ConflictError:
         found = await stores.messages.get_messages(one.context_id, originals=True)
@@ -186,7 +102,6 @@ async def store(stores: Stores, one: Conversation, done: Imported) -> None:
     else:
         done.conversations += 1
         done.messages += len(one.messages)
-    done.first = one.context_id if done.first is None else done.first
     if one.metadata:
         info = await stores.messages.info(one.context_id)
         if info is None or not info.metadata:
@@ -196,24 +111,64 @@ async def store(stores: Stores, one: Conversation, done: Imported) -> None:
 
 
 async def store_lines(
-    stores: Stores, lines: Iterable[bytes], *, complain: Callable[[str], None], advance: Callable[[int], None]
-) -> Imported:
-    """Write every conversation of a file, line by line. A line that cannot be written does not stop the next."""
-    done = Imported()
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            try:
-                await store(stores, parse(line), done)
-            except ConflictError as error:
-                done.conflicts += 1
-                done.note("conflict", number, str(error))
-                complain(f"line {number}: conflict: {error}")
-            except InvalidError as error:
-                done.bad_lines += 1
-                done.note("bad line", number, str(error))
-                complain(f"line {number}: {error}")
-        advance(len(line))
-    return done
+    stores: Stores,
+    lines: LineSource,
+    done: Imported,
+    *,
+    complain: Callable[[str], None],
+    advance: Callable[[int], None],
+) -> None:
+    """Write every conversation of a file, many at a time. A line that cannot be written does not stop the next.
+
+    Args:
+        done: counts each conversation once it is acknowledged, also if the import is interrupted.
+    """
+    begun: deque[tuple[Line, asyncio.Task[None]]] = deque()
+
+    async def end_first() -> None:
+        line, task = begun[0]
+        try:
+            await task
+            if done.first is None and line.conversation is not None:
+                done.first = line.conversation.context_id
+        except (ConflictError, InvalidError) as error:
+            conflict = isinstance(error, ConflictError)
+            done.note("conflict" if conflict else "bad line", line.number, str(error))
+            complain(f"line {line.number}: {'conflict: ' if conflict else ''}{error}")
+        begun.popleft()
+        done.lines = line.number
+        advance(line.size)
+
+    try:
+        for line in lines:
+            while begun and (line is None or begun[0][1].done() or _must_wait(line, [one for one, _ in begun])):
+                await end_first()
+            if line is None:
+                await lines.ready()
+            else:
+                begun.append((line, asyncio.create_task(_store_line(stores, line, done))))
+        while begun:
+            await end_first()
+    finally:
+        for _, task in begun:
+            task.cancel()
+        await asyncio.gather(*(task for _, task in begun), return_exceptions=True)
+
+
+def _must_wait(line: Line, begun: list[Line]) -> bool:
+    """Whether a line has to wait for one before it: there are enough of them, or one has the same id."""
+    if len(begun) >= _IN_FLIGHT or sum(one.size for one in begun) + line.size > _BYTES_IN_FLIGHT:
+        return True
+    return any(
+        one.conversation and line.conversation and one.conversation.context_id == line.conversation.context_id
+        for one in begun
+    )
+
+
+async def _store_line(stores: Stores, line: Line, done: Imported) -> None:
+    if line.conversation is None:
+        raise InvalidError(line.problem)
+    await store(stores, line.conversation, done)
 
 
 async def read_conversations(stores: Stores, prefix: str = "") -> AsyncIterator[tuple[Conversation, bool]]:
@@ -235,57 +190,6 @@ async def read_conversations(stores: Stores, prefix: str = "") -> AsyncIterator[
         after = page.next
 
 
-@contextmanager
-def written_whole(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that appears whole or not at all; an earlier file stays until then."""
-    path = Path(os.path.realpath(path))  # a link stays a link, and what it points to is replaced
-    if path.exists() and not stat.S_ISREG(path.stat().st_mode):
-        with path.open("wb") as pipe:  # a pipe or a device is written to, never replaced
-            yield pipe
-        return
-    if not path.parent.is_dir():
-        raise InvalidError(f"{path}: the folder {path.parent} does not exist: create it first")
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        with aside.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
-    put_in_place(aside, path)
-
-
-def put_in_place(aside: Path, path: Path) -> None:
-    """Give a file that is whole its name, for good."""
-    aside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # else a power cut may take the new name, and with it the file
-    finally:
-        os.close(folder)
-
-
 def _same(left: Any, right: Any) -> bool:
     # As JSON: to Python 1, 1.0 and True are equal. The order of keys carries no meaning.
     return json.dumps(left, sort_keys=True) == json.dumps(right, sort_keys=True)
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    record = dict(pairs)
-    if len(record) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise InvalidError(
-            f"the key {next(name for name in names if names.count(name) > 1)!r} comes twice in an object"
-        )
-    return record
-
-
-def _refuse(constant: str) -> Any:
-    raise InvalidError(f"{constant} is no JSON")
-
-
-def _kind(value: Any) -> str:
-    names = {list: "a list", str: "text", bool: "a boolean", type(None): "null"}
-    return names.get(type(value), "a number")

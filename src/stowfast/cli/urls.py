@@ -1,38 +1,66 @@
-"""URLs of backends: open one that exists, and print one without its secrets."""
+"""URLs of backends: open one, and print one without its secrets."""
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, unquote_to_bytes
 
 import stowfast
-from stowfast.errors import NotFoundError
+from stowfast.errors import InvalidError, NotFoundError
 
 if TYPE_CHECKING:
     from stowfast import Opening
 
-__all__ = ["existing", "scrub", "shown", "sqlite_url"]
+__all__ = ["existing", "opened", "scrub", "shown", "sqlite_path", "sqlite_url"]
 
 _TELLING: Final = ("key", "secret", "token", "password", "passwd", "pwd", "sig", "credential")
 _SHORT: Final = 4
+_HARMLESS: Final = re.compile(r"[\w.-]{1,19}|https?://[\w.-]+(:\d+)?/?|\.{0,2}(/[\w.-]{1,31})+")
+"""The value of an option that an error may repeat: a word or two, an address, a path. A key is longer."""
+_KEY_LIKE: Final = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*\d)[\w+=.~-]{32,}", re.ASCII)
+"""A part of a path that looks like a secret key: long, with capitals, small letters and digits."""
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
 def existing(url: str, **options: Any) -> Opening:
     """Open a backend that exists.
 
-    `stowfast.open` creates a SQLite file that is absent. A command that only reads must not: a mistyped path is an
-    error, not a new empty file.
+    `stowfast.open` creates a SQLite file that is absent or empty. A command that only reads must not: a mistyped path
+    is an error, not a new file.
 
     Raises:
-        NotFoundError: there is no such file.
+        NotFoundError: there is no such file, or it is empty.
+        InvalidError: as `opened` does.
     """
-    address = url.partition("?")[0]
-    if address.startswith("sqlite:///"):
-        path = Path(unquote(address.removeprefix("sqlite:///")))
-        if path.name and not path.exists():
+    path = sqlite_path(url)
+    if path is not None and path.name:
+        if not path.exists():
             raise NotFoundError(f"there is no file {path}")
+        if path.is_file() and path.stat().st_size == 0:
+            raise NotFoundError(f"the file {path} is empty: nothing is stored in it")
+    return opened(url, **options)
+
+
+def opened(url: str, **options: Any) -> Opening:
+    """Open a backend.
+
+    Raises:
+        InvalidError: it is a path where a URL belongs. The error has the URL of that file.
+    """
+    if not _SCHEME.match(url) and (url.endswith((".db", ".sqlite", ".sqlite3")) or Path(url).is_file()):
+        raise InvalidError(f"{url!r} is a path, no URL: did you mean {sqlite_url(Path(url))} ?")
     return stowfast.open(url, **options)
+
+
+def sqlite_path(url: str) -> Path | None:
+    """Return the path of the file that a URL names; None if it names none."""
+    address = url.partition("?")[0]
+    if address[:7].lower() != "sqlite:" or not address[7:].startswith("///"):
+        return None
+    return Path(os.fsdecode(unquote_to_bytes(address[10:].encode("utf-8", "surrogateescape"))))
 
 
 def sqlite_url(path: Path) -> str:
@@ -52,19 +80,27 @@ def shown(url: str) -> str:
 
 
 def scrub(text: str, arguments: list[str]) -> str:
-    """Return a text without the passwords and keys that stand in the URLs of a command line."""
+    """Return a text without the passwords and keys that stand in the URLs of a command line.
+
+    An option of a URL counts as one if its name says so, or if its value is longer than a word or two. So a key that
+    was given to the wrong option, or to none, is not printed either.
+    """
     found: set[str] = set()
-    for argument in arguments:
+    for argument in filter(_SCHEME.match, arguments):
         address, _, query = argument.partition("?")
         user, _, _ = address.partition("://")[2].rpartition("@")
         if ":" in user and not user.startswith("/"):
             found |= {user, user.partition(":")[2]}
+        found |= {part for part in re.split(r"[/:@]", address) if _KEY_LIKE.fullmatch(unquote(part))}
         for pair in query.split("&"):
             name, _, value = pair.partition("=")
-            if any(word in name.lower() for word in _TELLING):
+            if any(word in name.lower() for word in _TELLING) or not _HARMLESS.fullmatch(unquote(value) or "-"):
                 found.add(value)
-    for secret in sorted({*found, *map(unquote, found)} - {""}, key=len, reverse=True):
+            if not _HARMLESS.fullmatch(unquote(name) or "-"):
+                found |= {name, pair}
+    decoded = {form for secret in found for form in (secret, unquote(secret), unquote(secret.replace("+", " ")))}
+    for secret in sorted(decoded - {""}, key=len, reverse=True):
         text = text.replace(f":{secret}@", ":***@").replace(f"={secret}", "=***")
         if len(secret) >= _SHORT:  # a shorter one anywhere else is more likely a part of a word
-            text = text.replace(secret, "***")
+            text = text.replace(secret, "***").replace(repr(secret)[1:-1], "***")
     return text

@@ -23,8 +23,8 @@ import pytest
 import stowfast
 from stowfast import Artifact, sync
 from stowfast.abc import Change
-from stowfast.cli import artifact_files, main
-from stowfast.cli.transfer import put_in_place
+from stowfast.cli import files as cli_files
+from stowfast.cli import main
 from tests.services.faulty_s3.server import Fault, FaultyS3
 
 if TYPE_CHECKING:
@@ -65,6 +65,14 @@ def url_of(server: FaultyS3) -> str:
 
 def fits(text: str) -> bool:
     return all(len(line) <= 80 for line in text.splitlines())
+
+
+LEFT = f"out.{SHA256[:16]}.0123abcd.part"
+"""The name of a file that an interrupted get of BODY leaves."""
+
+
+def parts() -> list[Path]:
+    return sorted(Path().glob("out.*.part"))
 
 
 def files() -> list[str]:
@@ -141,6 +149,7 @@ def test_what_it_says_fits_the_screen(call: Call) -> None:
         assert code == 0
         assert fits(out)
         assert name in out.replace("\n", "")
+        assert not [line for line in out.splitlines() if line.endswith(" ")]
     assert "␛" in call("put", URL, "a\x1b[2J", "in", "--mime-type", "a/b")[1]
 
 
@@ -201,7 +210,7 @@ def test_damage_never_gets_a_name(call: Call) -> None:
     assert (code, out) == (1, "")
     assert "do not match their checksum" in err
     assert Path("out").read_bytes() == b"before"
-    assert Path("out.part").read_bytes() == BODY[: 5 * MIB]
+    assert [part.read_bytes() for part in parts()] == [BODY[: 5 * MIB]]
 
 
 # --- a get that was stopped
@@ -220,15 +229,15 @@ def test_a_get_that_was_killed_goes_on_where_it_was(call: Call, server: FaultyS3
         stores.artifacts.create(Artifact(artifact_id="a", content=BODY))
     server.fail(Fault.TRUNCATE, operation="GET", key="d/", where=0.6)
     server.fail(Fault.HOLD, operation="GET", key="d/", times=None)
-    part = Path("out.part")
     with subprocess.Popen([*STOWFAST, "get", url, "a", "out"], cwd=tmp_path) as child:
-        wait_until(lambda: part.exists() and part.stat().st_size >= 2 * MIB)
+        wait_until(lambda: [part for part in parts() if part.stat().st_size >= 2 * MIB])
         child.send_signal(signal.SIGKILL)
     server.heal()
     server.release()
+    (part,) = parts()
     have = part.stat().st_size
     assert part.read_bytes() == BODY[:have]
-    assert files() == ["out.part"]
+    assert files() == [part.name]
     with server.counted() as made:
         code, out, err = call("get", url, "a", "out", "--json")
     assert (code, err) == (0, "")
@@ -243,7 +252,7 @@ def test_a_get_that_has_everything_reads_nothing(call: Call, server: FaultyS3) -
     url = url_of(server)
     with sync.open(url) as stores:
         stores.artifacts.create(Artifact(artifact_id="a", content=BODY))
-    Path("out.part").write_bytes(BODY)
+    Path(LEFT).write_bytes(BODY)
     with server.counted() as made:
         code, out, _ = call("get", url, "a", "out")
     assert code == 0
@@ -256,7 +265,7 @@ def test_a_get_that_has_everything_reads_nothing(call: Call, server: FaultyS3) -
 def test_what_is_left_of_something_else_is_not_believed(left: bytes, call: Call) -> None:
     Path("in").write_bytes(BODY)
     call("put", URL, "a", "in")
-    Path("out.part").write_bytes(left)
+    Path(LEFT).write_bytes(left)
     code, out, err = call("get", URL, "a", "out", "--json")
     assert code == 0
     assert json.loads(out)["resumed_from"] == 0
@@ -271,12 +280,12 @@ def test_of_two_gets_into_one_file_one_is_refused(call: Call, server: FaultyS3, 
         stores.artifacts.create(Artifact(artifact_id="a", content=BODY))
     server.fail(Fault.TRUNCATE, operation="GET", key="d/", where=0.6)
     server.fail(Fault.HOLD, operation="GET", key="d/", times=None)
-    part = Path("out.part")
     with subprocess.Popen([*STOWFAST, "get", url, "a", "out"], cwd=tmp_path) as first:
-        wait_until(lambda: part.exists() and part.stat().st_size >= 2 * MIB)
+        wait_until(lambda: [part for part in parts() if part.stat().st_size >= 2 * MIB])
+        (part,) = parts()
         code, out, err = call("get", url, "a", "out")
         assert (code, out) == (1, "")
-        assert "out.part is being written by somebody else" in " ".join(err.split())
+        assert f"{part.name} is being written by another process" in " ".join(err.split())
         assert part.read_bytes() == BODY[: part.stat().st_size]
         server.heal()
         server.release()
@@ -286,15 +295,16 @@ def test_of_two_gets_into_one_file_one_is_refused(call: Call, server: FaultyS3, 
 
 
 def test_a_get_that_waited_for_another_leaves_its_file_alone(tmp_path: Path) -> None:
-    part, file = tmp_path / "out.part", tmp_path / "out"
-    with artifact_files.alone(part) as out:
+    file = tmp_path / "out"
+    with cli_files.partial(file, SHA256) as (part, out):
         out.write(b"whole")
         out.flush()
         with part.open("rb") as late:  # opened before it was finished, and locked after
-            put_in_place(part, file)
+            cli_files.put_in_place(out, part, file, URL)
             assert late.read() == b"whole"
-    with artifact_files.alone(part) as out:
-        assert (out.read(), out.tell()) == (b"", 0), "what comes next is written to a file of its own"
+    with cli_files.partial(file, SHA256) as (later, out):
+        assert later != part
+        assert out.read() == b"", "what comes next is written to a file of its own"
     assert file.read_bytes() == b"whole"
 
 

@@ -12,12 +12,16 @@ import sys
 from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from stowfast import sync
 from stowfast.cli.demo.agent import CONTEXT, STEPS, TASK
 from stowfast.cli.demo.demonstration import Outcome, Run, verify
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(__file__).parents[3]
 
@@ -83,21 +87,28 @@ def test_a_tool_that_did_its_work_twice_is_seen(tmp_path: Path) -> None:
     run = Run(tmp_path, lambda _: None)
     run.once(None, 0)
     with closing(sqlite3.connect(tmp_path / "workbench.db")) as database, database:
-        database.execute("INSERT INTO measures SELECT * FROM measures LIMIT 1")
+        database.execute("INSERT INTO measures SELECT 'another', module, lines, functions FROM measures LIMIT 1")
     asyncio.run(verify(tmp_path, run.said, outcome))
     assert outcome.effects_doubled == 1
     assert not outcome.passed
 
 
-def test_it_is_readable_and_says_what_to_look_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    done = demo("--keep", "kept", "--kills", "1")
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
+def test_it_is_readable_and_its_lines_can_be_pasted(tmp_path: Path, on_terminal: Callable[..., str]) -> None:
+    command = [sys.executable, "-m", "stowfast", "demo", "--keep", "kept it", "--kills", "1"]
+    out = on_terminal(command, 80, cwd=tmp_path)
+    lines = out.splitlines()
     # A command is copied whole, so a path that is long makes a line that is.
     assert [line for line in lines if len(line) > 80 and str(tmp_path) not in line] == []
-    assert "killed" in done.stdout
-    assert "Nothing was lost" in done.stdout
+    assert [line for line in lines if line.endswith(" ")] == []
+    assert "killed" in out
+    assert "Nothing was lost" in out
+    pasted = lines[lines.index("Look with") + 1 :]
+    assert len(pasted) in {3, 4}
+    for line in pasted:
+        done = subprocess.run(line, shell=True, cwd="/", capture_output=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (0, b""), line
+        assert done.stdout
+    (tmp_path / "kept it").rename(tmp_path / "kept")
     with closing(sqlite3.connect(tmp_path / "kept" / "agent.db")) as database:
         assert database.execute("select count(*) from history where stream like 'messages/%'").fetchone() == (STEPS,)
 
@@ -131,10 +142,11 @@ def test_conversations_with_keys_of_their_own_keep_them(tmp_path: Path) -> None:
 
 
 def test_a_demonstration_never_goes_into_the_file_of_another(tmp_path: Path) -> None:
-    (tmp_path / "agent.db").touch()
+    (tmp_path / "report.md").write_text("mine")
     done = demo("--keep", tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "agent.db is there already" in done.stderr
+    assert "is not empty: choose another directory" in done.stderr
+    assert (tmp_path / "report.md").read_text() == "mine"
 
 
 def test_the_loop_of_the_example_goes_on_after_a_kill(tmp_path: Path) -> None:

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
-from rich.text import Text
 
-import stowfast
-from stowfast.cli import artifact_files
+from stowfast.cli import artifact_files, files
 from stowfast.cli.arguments import URL, Json, readable
-from stowfast.cli.terminal import console, emit, many, plain, progress, size
-from stowfast.cli.transfer import reading
-from stowfast.cli.urls import existing, shown
+from stowfast.cli.terminal import Screen, emit, many, progress, size
+from stowfast.cli.urls import existing, opened, shown
 
 if TYPE_CHECKING:
     from stowfast import ArtifactInfo
@@ -53,13 +50,15 @@ def get(
 ) -> None:
     """Write an artifact into a file, checked by its SHA-256.
 
-    The file appears when it is whole; until then what came is in FILE.part, and the command, given again after
-    whatever has stopped it, goes on from there.
+    The file appears when it is whole. Until then the received bytes are beside it, in a file with a name that ends in
+    .part; the command, given again after an interruption, goes on from there. A database is never replaced.
     """
     to_stdout = str(file) == "-"
     if to_stdout and as_json:
         raise typer.BadParameter("--json needs a FILE: stdout has the content")
-    path = None if to_stdout else artifact_files.target(artifact, file)
+    if to_stdout:
+        files.refuse_itself(sys.stdout.buffer, url)
+    path = None if to_stdout else artifact_files.target(artifact, file, url)
     info, resumed = asyncio.run(_get(url, artifact, version, path))
     if as_json:
         emit({**asdict(info), "file": str(path), "resumed_from": resumed})
@@ -70,7 +69,7 @@ def get(
 async def _get(url: str, artifact_id: str, version: int | None, path: Path | None) -> tuple[ArtifactInfo, int]:
     async with existing(url) as stores, stores.artifacts.open_reader(artifact_id, version=version) as reader:
         with progress(artifact_id, reader.info.size, of_bytes=True) as advance:
-            return reader.info, await artifact_files.save(reader, path, advance)
+            return reader.info, await artifact_files.save(reader, path, url, advance)
 
 
 def put(
@@ -90,15 +89,18 @@ def put(
 
     It is streamed, at any size, and visible once all of it is stored.
     """
+    name = name or (file.name if file.is_file() else None)
+    if name is not None and not name.isascii() and any("\ud800" <= one <= "\udfff" for one in name):
+        raise typer.BadParameter("the name of the file is not UTF-8: give --name")
     described: dict[str, Any] = {
-        "name": name or (file.name if file.is_file() else None),
+        "name": name,
         "mime_type": mime_type,
         "context_id": context,
         "metadata": _object(metadata),
     }
     total = file.stat().st_size if file.is_file() else None
-    with reading(file) as opened, progress(artifact, total, of_bytes=True) as advance:
-        info = asyncio.run(_put(url, artifact, opened, described, advance))
+    with files.reading(file, url) as content, progress(artifact, total, of_bytes=True) as advance:
+        info = asyncio.run(_put(url, artifact, content, described, advance))
     if as_json:
         emit(asdict(info))
     else:
@@ -108,7 +110,7 @@ def put(
 async def _put(
     url: str, artifact_id: str, file: IO[bytes], described: dict[str, Any], advance: Callable[[int], None]
 ) -> ArtifactInfo:
-    async with stowfast.open(url) as stores:
+    async with opened(url) as stores:
         return await artifact_files.load(stores, artifact_id, file, described, advance)
 
 
@@ -126,18 +128,19 @@ def gc(
     if as_json:
         emit({"url": shown(url), "removed": yes, **swept._asdict()})
         return
-    what = f"{size(swept.bytes)}: {many(swept.streams, 'stream')}, {many(swept.blobs, 'blob')}"
+    told = f"{size(swept.bytes)}: {many(swept.streams, 'stream')}, {many(swept.blobs, 'blob')}"
+    screen = Screen()
     if not any(swept):
-        print("nothing to remove")
+        screen.print("nothing to remove")
     elif yes:
-        print(f"freed {what}")
+        screen.print(f"freed {told}")
     else:
-        print(f"would free {what}\nnothing was removed: give --yes")
+        screen.print(f"would free {told}\nnothing was removed: give --yes")
 
 
 async def _gc(url: str, *, dry_run: bool) -> Swept:
     address, _, query = url.partition("?")
-    # Whoever opens a SQLite file sweeps it: a dry run must not, and else it would not be counted.
+    # Opening a SQLite file sweeps it: a dry run must not, and else it would not be counted.
     spared = {"sweep": False} if address.startswith("sqlite:") and "sweep=" not in query else {}
     async with existing(url, **spared) as stores:
         return await stores.sweep(dry_run=dry_run)
@@ -156,7 +159,6 @@ def _object(text: str | None) -> dict[str, Any] | None:
 
 
 def _say(info: ArtifactInfo, more: str) -> None:
-    say = partial(console().print, overflow="fold")
-    said = f"{info.artifact_id}: version {info.version}, {size(info.size)}, {more}".removesuffix(", ")
-    say(Text(plain(said)))
-    say(Text(f"sha256 {info.sha256}", style="dim"))
+    screen = Screen()
+    screen.print(f"{info.artifact_id}: version {info.version}, {size(info.size)}, {more}".removesuffix(", "))
+    screen.print(f"sha256 {info.sha256}", "dim")

@@ -9,14 +9,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 import typer
-from rich.text import Text
 
 from stowfast.cli.arguments import URL, Json
 from stowfast.cli.show import listing
-from stowfast.cli.show.changes import in_words
-from stowfast.cli.show.patch import print_patch
+from stowfast.cli.show.changes import in_words, print_patch
 from stowfast.cli.show.tasks import changed, pairs, print_head, print_history, print_task, who_holds
-from stowfast.cli.terminal import console, emit, many, plain, span, time
+from stowfast.cli.terminal import Screen, emit, many, span, time
 from stowfast.cli.urls import existing
 from stowfast.errors import NotFoundError
 
@@ -85,7 +83,8 @@ def ls(
     if as_json:
         emit({"tasks": [asdict(one) for one in page], "next": page.next})
     else:
-        listing.print_list(console(), listing.tasks_rows(page, console().width), "tasks", page.next)
+        screen = Screen()
+        listing.print_list(screen, listing.tasks_rows(page, screen.width), "tasks", page.next)
 
 
 async def _ls(url: str, **wanted: Any) -> Page[TaskInfo]:
@@ -105,7 +104,7 @@ def show(
     if as_json:
         emit(asdict(state))
     else:
-        print_task(console(), state, newest, full=full)
+        print_task(Screen(), state, newest, full=full)
 
 
 async def _show(url: str, task_id: str, version: int | None) -> tuple[TaskState, int]:
@@ -134,14 +133,15 @@ def history(
             versions.append({**asdict(state), "seconds": length, "changed": changed(state, earlier)})
         emit({"task_id": task, "versions": versions, "next": following})
         return
+    screen = Screen()
     if before is None:
-        print_head(console(), states[0], states[0].version)
+        print_head(screen, states[0], states[0].version)
         if states[0].steps:
-            console().print(Text(f"{many(len(states[0].steps), 'step')} recorded since", style="dim"))
-        console().print()
-    print_history(console(), states, limit)
+            screen.print(f"{many(len(states[0].steps), 'step')} recorded since", "dim")
+        screen.print()
+    print_history(screen, states, limit)
     if following is not None:
-        console().print(f"more: the same with --before {following}", style="dim")
+        screen.print(f"more: the same with --before {following}", "dim")
 
 
 async def _history(url: str, task_id: str, *, limit: int, before: int | None) -> list[TaskState]:
@@ -175,12 +175,13 @@ def diff(
         facts.append(f"{span(abs(later))} {'later' if later >= timedelta(0) else 'earlier'}")
     if before.status != after.status:
         facts.append(f"{in_words(before.status)} → {in_words(after.status)}")
-    console().print(Text(plain(task), style="bold", overflow="fold"))
-    console().print(Text(plain(" · ".join(facts)), style="dim", overflow="fold"))
+    screen = Screen()
+    screen.print(task, "bold")
+    screen.print(" · ".join(facts), "dim")
     if patch:
-        print_patch(console(), before.data, patch, full=full)
+        print_patch(screen, before.data, patch, full=full)
     else:
-        print("the data is the same")
+        screen.print("the data is the same")
 
 
 async def _diff(url: str, task_id: str, a: int, b: int) -> tuple[TaskState, TaskState, list[dict[str, Any]]]:
@@ -205,21 +206,20 @@ def rewind(
         now = newest.version if rewound is None else rewound.version
         emit({"task_id": task, "rewound": rewound is not None, "to": version, "version": now})
         return
+    screen = Screen()
     if goal.version == newest.version:
-        print(f"{plain(task)}: version {version:,} is the newest already")
+        screen.print(f"{task}: version {version:,} is the newest already")
         return
     told = ", ".join(changed(goal, newest)) or "nothing changes"
-    say = console().print
     if rewound is not None:
-        say(Text(plain(f"{task}: version {rewound.version:,}, as version {version:,} was: {told}")), overflow="fold")
+        screen.print(f"{task}: version {rewound.version:,}, as version {version:,} was: {told}")
         return
-    say(Text(plain(f"{task}: would be as in version {version:,} of {time(goal.updated_at)}: {told}")), overflow="fold")
+    screen.print(f"{task}: would be as in version {version:,} of {time(goal.updated_at)}: {told}")
     if newest.lease is not None and newest.lease.expires_at > datetime.now(UTC):
-        say(Text(plain(f"{who_holds(newest.lease)}: what it saves comes on top of that"), style="dim"), overflow="fold")
+        screen.print(f"{who_holds(newest.lease)}: a save by its owner comes on top of that", "dim")
     if newest.steps:
-        keys = ", ".join(newest.steps)
-        say(Text(plain(f"{many(len(newest.steps), 'recorded step')} would stay: {keys}"), style="dim"), overflow="fold")
-    print("nothing was changed: give --yes")
+        screen.print(f"{many(len(newest.steps), 'recorded step')} would stay: {', '.join(newest.steps)}", "dim")
+    screen.print("nothing was changed: give --yes")
 
 
 async def _rewind(url: str, task_id: str, version: int, *, yes: bool) -> tuple[TaskState, TaskState, TaskState | None]:

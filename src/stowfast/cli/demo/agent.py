@@ -30,57 +30,61 @@ TASK: Final = "demo-run"
 
 Message = dict[str, Any]
 Results = list[dict[str, Any]]
-Calls = list[tuple[str, dict[str, Any]]]
 
 
 class Turn(NamedTuple):
-    """A question of the user, its tool calls, and the answer made from all results so far."""
+    """A question of the user, its tool, the arguments of each call, and the answer made from all results so far."""
 
     ask: str
-    calls: Callable[[Results], Calls]
+    tool: str
+    calls: Callable[[Results], Results]
     answer: Callable[[Results], str]
     how_many: int = 1
     """The number of tool calls."""
 
 
-_DENSEST: Final = (
-    "SELECT module, lines / functions AS lines_a_function FROM measures WHERE functions > 0 ORDER BY 2 DESC, 1 LIMIT 1"
-)
-_TWICE: Final = "SELECT count(*) AS measures, count(DISTINCT module) AS modules FROM measures"
+_DENSEST: Final = "SELECT module, lines / functions FROM measures WHERE functions > 0 ORDER BY 2 DESC, 1 LIMIT 1"
+_TWICE: Final = "SELECT count(*), count(DISTINCT module) FROM measures"
 _SYSTEM: Final = "You keep the inventory of a Python installation. Use your tools; never guess a number."
 _SCRIPT: Final = (
     Turn(
         "Which Python is this, and what is in its standard library?",
-        lambda _: [("list_modules", {})],
+        "list_modules",
+        lambda _: [{}],
         lambda done: (
             f"Python {done[0]['python']}: {done[0]['modules']:,} modules, {done[0]['bytes'] / 1e6:.1f} MB of source. "
             f"The largest is {done[0]['largest'][0]}."
         ),
     ),
     Turn(
-        f"Measure the {LARGEST} largest: lines, functions, classes.",
-        lambda done: [("measure", {"module": module}) for module in done[0]["largest"]],
+        f"Measure the {LARGEST} largest: lines and functions.",
+        "measure",
+        lambda done: [{"module": module} for module in done[0]["largest"]],
         lambda done: f"Measured: {sum(one['lines'] for one in done[1 : 1 + LARGEST]):,} lines in {LARGEST} modules.",
         LARGEST,
     ),
     Turn(
         "Which of them has the longest functions?",
-        lambda _: [("query", {"sql": _DENSEST})],
-        lambda done: f"{done[-1]['rows'][0][0]}, with {done[-1]['rows'][0][1]} lines for each function.",
+        "query",
+        lambda _: [{"sql": _DENSEST}],
+        lambda done: "{}, with {} lines for each function.".format(*done[-1]["rows"][0]),
     ),
     Turn(
         "Keep the whole inventory as a file.",
-        lambda _: [("save_artifact", {"name": "inventory.csv"})],
+        "save_artifact",
+        lambda _: [{"name": "inventory.csv"}],
         lambda done: f"Kept as inventory.csv, {done[-1]['size']:,} bytes, SHA-256 {done[-1]['sha256'][:12]}…",
     ),
     Turn(
         "And write me a short report.",
-        lambda _: [("save_artifact", {"name": "report.md"})],
+        "save_artifact",
+        lambda _: [{"name": "report.md"}],
         lambda done: f"Written: report.md, {done[-1]['size']:,} bytes, SHA-256 {done[-1]['sha256'][:12]}…",
     ),
     Turn(
         "Was anything measured twice?",
-        lambda _: [("query", {"sql": _TWICE})],
+        "query",
+        lambda _: [{"sql": _TWICE}],
         lambda done: "No: {} measurements of {} modules.".format(*done[-1]["rows"][0]),
     ),
 )
@@ -103,24 +107,16 @@ def decide(history: list[Message]) -> Message:
         call = calls[len(results)]
         arguments = json.loads(call["function"]["arguments"])
         return {"role": "tool", "tool_call_id": call["id"], "name": call["function"]["name"], "content": arguments}
-    turn = sum(message["role"] == "user" for message in history)
+    turns = sum(message["role"] == "user" for message in history)
     if history[-1]["role"] == "user":
-        wanted = _SCRIPT[turn - 1].calls(results)
-        return {"role": "assistant", "content": None, "tool_calls": _tool_calls(wanted, len(calls))}
+        turn = _SCRIPT[turns - 1]
+        wanted = [{"name": turn.tool, "arguments": json.dumps(given)} for given in turn.calls(results)]
+        numbered = enumerate(wanted, len(calls))
+        made = [{"id": f"call_{number:03}", "type": "function", "function": one} for number, one in numbered]
+        return {"role": "assistant", "content": None, "tool_calls": made}
     if history[-1]["role"] == "tool":
-        return {"role": "assistant", "content": _SCRIPT[turn - 1].answer(results)}
-    return {"role": "user", "content": _SCRIPT[turn].ask}
-
-
-def _tool_calls(wanted: Calls, first: int) -> list[dict[str, Any]]:
-    return [
-        {
-            "id": f"call_{number:03}",
-            "type": "function",
-            "function": {"name": name, "arguments": json.dumps(arguments)},
-        }
-        for number, (name, arguments) in enumerate(wanted, first)
-    ]
+        return {"role": "assistant", "content": _SCRIPT[turns - 1].answer(results)}
+    return {"role": "user", "content": _SCRIPT[turns].ask}
 
 
 async def run(folder: Path, pause: float) -> None:
@@ -133,7 +129,7 @@ async def run(folder: Path, pause: float) -> None:
             op_id = f"{TASK}-step-{step}"  # the same whenever this step is tried
             history = await stores.messages.get_messages(CONTEXT)
             if len(history) == step:
-                await asyncio.sleep(pause)  # what a model would take
+                await asyncio.sleep(pause)  # the time of a model
                 message = decide(history)
                 if message["role"] == "tool":
                     result, again = await bench.call(message["name"], message["content"], op_id)

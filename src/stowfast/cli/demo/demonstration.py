@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import stowfast
 from stowfast.cli.demo.agent import CONTEXT, FILE, STEPS, TASK, digest
-from stowfast.cli.demo.tools import LARGEST
+from stowfast.cli.demo.tools import BENCH, LARGEST
 from stowfast.cli.urls import sqlite_url
 from stowfast.errors import StowfastError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    Watch = Callable[[dict[str, Any]], None]
 
 __all__ = ["Outcome", "Run", "demonstrate", "verify"]
 
@@ -67,7 +69,7 @@ class Outcome:
 class Run:
     """The agent's processes, one after the other, and everything they said."""
 
-    def __init__(self, folder: Path, watch: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, folder: Path, watch: Watch) -> None:
         self._folder = folder
         self._watch = watch
         self.said: list[dict[str, Any]] = []
@@ -75,6 +77,7 @@ class Run:
     def once(self, kill_after: int | None, delay: float) -> bool:
         """Run the agent, and kill it so long after it has acknowledged a step. Returns whether the kill struck."""
         command = [sys.executable, "-m", "stowfast.cli.demo.agent", str(self._folder), str(PAUSE)]
+        struck = False
         with subprocess.Popen(  # noqa: S603 - this very Python
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
         ) as agent:
@@ -82,7 +85,6 @@ class Run:
             assert agent.stderr is not None
             patience = threading.Timer(_SECONDS, agent.kill)
             patience.start()
-            struck = False
             try:
                 for line in agent.stdout:
                     if not line.endswith("\n"):
@@ -90,27 +92,25 @@ class Run:
                     event = {**json.loads(line), "pid": agent.pid}
                     self.said.append(event)
                     self._watch(event)
-                    acknowledged = event["step"] if event["event"] == "stored" else -1
-                    if kill_after is not None and not struck and acknowledged >= kill_after:
+                    stored = event["event"] == "stored" and kill_after is not None and event["step"] >= kill_after
+                    if stored and not struck:
                         time.sleep(delay)
                         agent.kill()
-                        struck = True  # what it said until then is still in the pipe, and was acknowledged
+                        struck = True  # lines that it said until then are still in the pipe, and were acknowledged
                 complaint = agent.stderr.read().strip()
             finally:
                 patience.cancel()
                 agent.kill()
-        if struck and agent.returncode == _KILLED:
-            self._watch({"event": "killed", "pid": agent.pid, "last": self.said[-1]})
-        elif agent.returncode == _KILLED:
+        if agent.returncode == _KILLED and not struck:
             raise StowfastError(f"the agent had not finished after {_SECONDS:.0f} seconds")
-        elif agent.returncode != 0:
+        if agent.returncode not in {0, _KILLED}:
             raise StowfastError(f"the agent ended with {agent.returncode}: {complaint.rpartition(chr(10))[2]}")
+        if agent.returncode == _KILLED:
+            self._watch({"event": "killed", "pid": agent.pid, "last": self.said[-1]})
         return agent.returncode == _KILLED
 
 
-async def demonstrate(
-    folder: Path, *, kills: int, seed: int | None, watch: Callable[[dict[str, Any]], None]
-) -> Outcome:
+async def demonstrate(folder: Path, *, kills: int, seed: int | None, watch: Watch) -> Outcome:
     """Let the agent work in a folder, kill it so often, let it finish, and look."""
     began = time.monotonic()
     chance = random.Random(seed)  # noqa: S311 - it picks moments, not secrets
@@ -119,8 +119,7 @@ async def demonstrate(
     outcome = Outcome(str(folder), sqlite_url(folder / FILE))
     for turn in range(kills):
         # One in each stretch of the run, so that the kills do not crowd together; each anywhere within a step.
-        stretch = (STEPS - 2) / kills
-        step = 1 + int(chance.uniform(turn, turn + 1) * stretch)
+        step = 1 + int(chance.uniform(turn, turn + 1) * (STEPS - 2) / kills)
         outcome.kills += run.once(step, chance.uniform(0, 6 * PAUSE))
     run.once(None, 0)
     await verify(folder, run.said, outcome)
@@ -132,18 +131,19 @@ async def verify(folder: Path, said: list[dict[str, Any]], outcome: Outcome) -> 
     """Open the file like any user, and compare it with the acknowledged steps."""
     stored = [event for event in said if event["event"] == "stored"]
     acknowledged = {event["position"]: event["sha256"] for event in stored}
+    results = [json.loads(event["message"]["content"]) for event in stored if event["message"]["role"] == "tool"]
+    versions = 0
     async with stowfast.open(outcome.url) as stores:
         entries = {entry.position: digest(entry.message) async for entry in stores.messages.entries(CONTEXT)}
         state = await stores.tasks.load(TASK)
-        versions = 0
-        for name in _artifacts(stored):
+        for name, expected in {one["artifact_id"]: one["sha256"] for one in results if "artifact_id" in one}.items():
             artifact = await stores.artifacts.get(name)
             if artifact is not None:
-                path = folder / name
-                path.write_text(artifact.content, encoding="utf-8", newline="")
-                found = hashlib.sha256(path.read_bytes()).hexdigest()
-                intact = found == _artifacts(stored)[name]
-                outcome.artifacts.append({"path": str(path), "size": artifact.size, "sha256": found, "intact": intact})
+                path, content = folder / name, artifact.content.encode()
+                path.write_bytes(content)
+                sha256 = hashlib.sha256(content).hexdigest()
+                facts = {"path": str(path), "size": artifact.size, "sha256": sha256, "intact": sha256 == expected}
+                outcome.artifacts.append(facts)
                 versions += len(await stores.artifacts.versions(name))
     digests = list(entries.values())
     outcome.acknowledged = len(acknowledged)
@@ -152,16 +152,11 @@ async def verify(folder: Path, said: list[dict[str, Any]], outcome: Outcome) -> 
     outcome.doubled = len(digests) - len(set(digests))
     outcome.misplaced = sum(one in digests and entries.get(at) != one for at, one in acknowledged.items())
     outcome.task_status = state.status if state is not None else "lost"
-    with closing(sqlite3.connect(folder / "workbench.db")) as database:
+    with closing(sqlite3.connect(folder / BENCH)) as database:
         measures, modules = database.execute("SELECT count(*), count(DISTINCT module) FROM measures").fetchone()
     outcome.effects = measures + versions
     outcome.effects_doubled = measures - modules + versions - len(outcome.artifacts) + _repeated(said)
     outcome.effects_answered = sum(event.get("again", False) for event in said)
-
-
-def _artifacts(stored: list[dict[str, Any]]) -> dict[str, str]:
-    results = [json.loads(event["message"]["content"]) for event in stored if event["message"]["role"] == "tool"]
-    return {result["artifact_id"]: result["sha256"] for result in results if "artifact_id" in result}
 
 
 def _repeated(said: list[dict[str, Any]]) -> int:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from rich.table import Table
 from rich.text import Text
 
 from stowfast.cli.demo.agent import CONTEXT, FILE, STEPS, TASK
 from stowfast.cli.demo.tools import LARGEST
-from stowfast.cli.terminal import brief, many, plain, size
+from stowfast.cli.terminal import many, plain, size
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from stowfast.cli.demo.demonstration import Outcome
+    from stowfast.cli.terminal import Screen
 
-__all__ = ["Screen", "print_outcome"]
+__all__ = ["print_begin", "print_commands", "print_outcome", "watcher"]
 
 _WHEN: Final = {
     "begins": "it had only just begun",
@@ -28,114 +29,101 @@ _WHEN: Final = {
 }
 
 
-class Screen:
-    """Prints the steps as they happen."""
+def print_begin(screen: Screen, kills: int) -> None:
+    """Print the first lines."""
+    screen.print("An agent at work, and killed at it", "bold")
+    screen.print(f"{STEPS} messages, {many(kills, 'kill')} with SIGKILL. A script for a model, but real tools.", "dim")
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._shown = -1
 
-    def begin(self, kills: int) -> None:
-        """Print the next step."""
-        self._console.print(Text("An agent at work, and killed at it", style="bold"))
-        self._console.print(
-            f"{STEPS} messages, {many(kills, 'kill')} with SIGKILL. A script for a model, but real tools.",
-            style="dim",
-        )
+def watcher(screen: Screen) -> Any:
+    """Return a function that prints each event of the run, and each step once."""
+    shown = -1
 
-    def watch(self, event: dict[str, Any]) -> None:
-        """Print one event."""
+    def watch(event: dict[str, Any]) -> None:
+        nonlocal shown
+        process = (f"process {event['pid']} ", "bold")
         if event["event"] == "begins":
             verb = "begins" if event["step"] == 0 else f"goes on, its task state says: step {event['step']}"
-            self._console.print()
-            self._console.print(Text.assemble((f"process {event['pid']} ", "bold"), (verb, "green")))
+            screen.print()
+            screen.print(Text.assemble(process, (verb, "green")))
         elif event["event"] == "ran" and event["again"]:
-            self._console.print(
-                Text("     this call had been done: its op_id answers, no second effect", style="yellow")
-            )
-        elif event["event"] == "stored" and event["step"] > self._shown:
-            self._shown = event["step"]
-            self._print_step(event["step"], event["message"])
+            screen.print("     this call had been done: its op_id answers, no second effect", "yellow")
+        elif event["event"] == "stored" and event["step"] > shown:
+            shown = event["step"]
+            _print_step(screen, shown, event["message"])
         elif event["event"] == "killed":
-            line = Text(f"process {event['pid']} ", style="bold")
-            line.append("killed", style="bold red").append(f": {_WHEN[event['last']['event']]}", style="red")
-            self._console.print(line)
+            screen.print(Text.assemble(process, ("killed", "bold red"), (f": {_WHEN[event['last']['event']]}", "red")))
 
-    def _print_step(self, step: int, message: dict[str, Any]) -> None:
-        role = message["role"]
-        if calls := message.get("tool_calls"):
-            said = ", ".join(f"{call['function']['name']}(…)" for call in calls[:2])
-            said += f" and {len(calls) - 2} more" if len(calls) > 2 else ""
-        elif role == "tool":
-            result = json.loads(message["content"])
-            said = f"{message['name']}: " + ", ".join(f"{key} {_value(value)}" for key, value in result.items())
-        else:
-            said = message["content"]
-        room = max(self._console.width - 17, 20)
-        style = "" if role in {"user", "assistant"} and not calls else "dim"
-        self._console.print(
-            Text.assemble(
-                (f"{step:4} ", "dim"), (f"{role:<9} ", "cyan" if role == "user" else "dim"), (brief(said, room), style)
-            )
-        )
+    return watch
 
 
-def print_outcome(console: Console, outcome: Outcome) -> None:
-    """Print the findings, the place of the files, and the commands to inspect them."""
-    console.print()
-    if outcome.passed:
-        console.print(Text("Nothing was lost, nothing is there twice.", style="bold green"))
+def _print_step(screen: Screen, step: int, message: dict[str, Any]) -> None:
+    role, calls = message["role"], message.get("tool_calls")
+    if calls:
+        said = ", ".join(f"{call['function']['name']}(…)" for call in calls[:2])
+        said += f" and {len(calls) - 2} more" if len(calls) > 2 else ""
+    elif role == "tool":
+        result = json.loads(message["content"])
+        told = {key: f"{value:,}" if isinstance(value, int) else str(value) for key, value in result.items()}
+        said = f"{message['name']}: " + ", ".join(f"{key} {value}" for key, value in told.items())
     else:
-        console.print(Text("NOT everything is as it was acknowledged.", style="bold red"))
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim")
-    table.add_column(justify="right")
-    table.add_column(style="dim")
+        said = message["content"]
+    line = Text.assemble((f"{step:4} ", "dim"), (f"{role:<9} ", "cyan" if role == "user" else "dim"))
+    style = "" if role in {"user", "assistant"} and not calls else "dim"
+    screen.print(line.append(screen.short(said, max(screen.width - 17, 20)), style))
+
+
+def print_outcome(screen: Screen, outcome: Outcome) -> None:
+    """Print the findings and the place of the files."""
+    screen.print()
+    if outcome.passed:
+        screen.print("Nothing was lost, nothing is there twice.", "bold green")
+    else:
+        screen.print("NOT everything is as it was acknowledged.", "bold red")
+    misplaced = outcome.doubled + outcome.misplaced
     for name, number, remark in (
         ("kills", outcome.kills, "SIGKILL, each at a random moment"),
         ("messages acknowledged", outcome.acknowledged, ""),
-        ("messages found", outcome.found, "each once, in order" if not (outcome.doubled or outcome.misplaced) else ""),
+        ("messages found", outcome.found, "" if misplaced else "each once, in order"),
         ("lost", outcome.lost, ""),
-        ("doubled or misplaced", outcome.doubled + outcome.misplaced, ""),
+        ("doubled or misplaced", misplaced, ""),
         ("tool effects", outcome.effects, f"{LARGEST} measurements, 2 artifacts"),
         ("tool calls repeated", outcome.effects_answered, "answered by op_id, not done again"),
         ("tool effects doubled", outcome.effects_doubled, ""),
     ):
         fault = name.startswith(("lost", "doubled", "tool effects doubled")) and number
-        table.add_row(name, Text(f"{number:,}", style="bold red" if fault else "bold"), remark)
-    console.print(table)
-    console.print(Text(f"task state: {plain(outcome.task_status)}", style="dim"))
-    console.print()
-    console.print(Text("Kept for you to look at", style="bold"))
-    console.print(Text(f"  {plain(outcome.folder)}/", overflow="fold"))
-    files = Table.grid(padding=(0, 2))
-    files.add_row(f"    {FILE}", "everything: messages, artifacts, task state")
+        style = "bold red" if fault else "bold"
+        screen.print(Text.assemble((f"{name:<21}  ", "dim"), (f"{number:>2,}", style), (f"  {remark}", "dim")))
+    screen.print(f"task state: {outcome.task_status}", "dim")
+    screen.print()
+    screen.print("Kept for you to look at", "bold")
+    screen.print(f"  {outcome.folder}/", whole=True)
+    screen.print(f"    {FILE:<13}  everything: messages, artifacts, task state")
     for artifact in outcome.artifacts:
         verdict = "SHA-256 as acknowledged" if artifact["intact"] else "NOT what was acknowledged"
-        files.add_row(f"    {Path(artifact['path']).name}", f"{size(artifact['size'])}, {verdict}")
-    console.print(files)
+        screen.print(f"    {Path(artifact['path']).name:<13}  {size(artifact['size'])}, {verdict}")
 
 
-def print_commands(console: Console, outcome: Outcome, context: str | None) -> None:
-    """Print commands to inspect the files, each on one line, ready to copy."""
-    console.print()
-    console.print(Text("Look with", style="bold"))
-    for command in (
-        f"cd {_quoted(outcome.folder)}",
-        f"stowfast ls sqlite:///{FILE}",
-        f"stowfast show sqlite:///{FILE} {CONTEXT}",
-        f"stowfast tasks history sqlite:///{FILE} {TASK}",
-        *([f"stowfast show sqlite:///{FILE} {_quoted(plain(context))}"] if context is not None else []),
-        f'sqlite3 {FILE} "select * from history"',  # noqa: S608 - it is printed
-    ):
-        console.print(Text(f"  {command}", overflow="fold"), soft_wrap=True)
+def print_commands(screen: Screen, outcome: Outcome, context: str | None) -> None:
+    """Print commands to inspect the files, each on one line, ready to be pasted from any folder."""
+    screen.print()
+    screen.print("Look with", "bold")
+    stowfast, url = _command(), shlex.quote(outcome.url)
+    commands = [f"{stowfast} ls {url}", f"{stowfast} show {url} {CONTEXT}", f"{stowfast} tasks history {url} {TASK}"]
+    if context is not None:
+        commands.append(f"{stowfast} show {url} {shlex.quote(plain(context))}")
+    if shutil.which("sqlite3"):
+        commands.append(f"sqlite3 {shlex.quote(str(Path(outcome.folder) / FILE))} 'select * from history'")  # noqa: S608
+    for command in commands:
+        screen.print(f"  {command}", whole=True)
 
 
-def _value(value: Any) -> str:
-    if isinstance(value, int):
-        return f"{value:,}"
-    return str(value) if isinstance(value, str) else json.dumps(value)
-
-
-def _quoted(path: str) -> str:
-    return path if path.replace("/", "").replace("-", "").replace("_", "").replace(".", "").isalnum() else f"'{path}'"
+def _command() -> str:
+    """Return the words that run this command from any folder: its name, its path, or a module of this Python."""
+    running = Path(sys.argv[0])
+    found = shutil.which("stowfast")
+    if running.name != "stowfast":
+        return f"{shlex.quote(sys.executable)} -m stowfast"
+    if found is not None and Path(found).resolve() == running.resolve():
+        return "stowfast"
+    return shlex.quote(str(running.absolute()))

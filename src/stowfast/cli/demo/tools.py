@@ -6,8 +6,6 @@ op_id of a call together with its effect, so a call repeated after a crash is an
 
 from __future__ import annotations
 
-import ast
-import json
 import platform
 import sqlite3
 import sysconfig
@@ -21,15 +19,13 @@ from stowfast import Artifact
 if TYPE_CHECKING:
     from stowfast import Stores
 
-__all__ = ["LARGEST", "Workbench"]
+__all__ = ["BENCH", "LARGEST", "Workbench"]
 
 LARGEST: Final = 8
+BENCH: Final = "workbench.db"
 
-
-_SCHEMA: Final = """
-    CREATE TABLE IF NOT EXISTS effects (op_id TEXT PRIMARY KEY, result TEXT NOT NULL);
-    CREATE TABLE IF NOT EXISTS measures (module TEXT, lines INTEGER, functions INTEGER, classes INTEGER);
-"""
+_COLUMNS: Final = "module, lines, functions"
+_SCHEMA: Final = "CREATE TABLE IF NOT EXISTS measures (op_id TEXT PRIMARY KEY, module TEXT, lines INT, functions INT)"
 _NOT_THE_LIBRARY: Final = {"site-packages", "dist-packages", "test", "tests", "__pycache__", "idlelib"}
 
 
@@ -38,11 +34,11 @@ class Workbench:
 
     def __init__(self, stores: Stores, folder: Path, context_id: str) -> None:
         self._stores = stores
-        self._path = folder / "workbench.db"
+        self._path = folder / BENCH
         self._context_id = context_id
         self._library = Path(sysconfig.get_paths()["stdlib"])
         with closing(sqlite3.connect(self._path)) as database:
-            database.executescript(_SCHEMA)
+            database.execute(_SCHEMA)
 
     async def call(self, tool: str, arguments: dict[str, Any], op_id: str) -> tuple[dict[str, Any], bool]:
         """Run a tool."""
@@ -51,8 +47,11 @@ class Workbench:
         if tool == "save_artifact":
             return await self._save_artifact(arguments["name"], op_id)
         if tool == "query":
-            return self._query(arguments["sql"]), False
-        return self._list_modules(), False
+            return {"rows": self._query(arguments["sql"])}, False
+        modules = self._modules()
+        largest = [name for name, _ in modules[:LARGEST]]
+        total = sum(length for _, length in modules)
+        return {"python": platform.python_version(), "modules": len(modules), "bytes": total, "largest": largest}, False
 
     def _modules(self) -> list[tuple[str, int]]:
         found = [
@@ -62,66 +61,32 @@ class Workbench:
         ]
         return sorted(found, key=lambda one: (-one[1], one[0]))
 
-    def _list_modules(self) -> dict[str, Any]:
-        modules = self._modules()
-        return {
-            "python": platform.python_version(),
-            "modules": len(modules),
-            "bytes": sum(length for _, length in modules),
-            "largest": [name for name, _ in modules[:LARGEST]],
-        }
-
     def _measure(self, module: str, op_id: str) -> tuple[dict[str, Any], bool]:
         with closing(sqlite3.connect(self._path)) as database, database:
             database.execute("BEGIN IMMEDIATE")
-            known = database.execute("SELECT result FROM effects WHERE op_id = ?", (op_id,)).fetchone()
+            database.row_factory = sqlite3.Row
+            known = database.execute(f"SELECT {_COLUMNS} FROM measures WHERE op_id = ?", (op_id,)).fetchone()  # noqa: S608
             if known is not None:
-                before: dict[str, Any] = json.loads(known[0])
-                return before, True
+                return dict(known), True
             with tokenize.open(self._library / module) as file:
-                source = file.read()
-            nodes = [type(node) for node in ast.walk(ast.parse(source))]
-            result = {
-                "module": module,
-                "lines": source.count("\n"),
-                "functions": nodes.count(ast.FunctionDef) + nodes.count(ast.AsyncFunctionDef),
-                "classes": nodes.count(ast.ClassDef),
-            }
-            database.execute("INSERT INTO measures VALUES (:module, :lines, :functions, :classes)", result)
-            database.execute("INSERT INTO effects VALUES (?, ?)", (op_id, json.dumps(result)))
-        return result, False
+                lines = file.readlines()
+            functions = sum(line.lstrip().startswith(("def ", "async def ")) for line in lines)
+            database.execute("INSERT INTO measures VALUES (?, ?, ?, ?)", (op_id, module, len(lines), functions))
+        return {"module": module, "lines": len(lines), "functions": functions}, False
 
-    def _query(self, sql: str) -> dict[str, Any]:
+    def _query(self, sql: str) -> list[list[Any]]:
         with closing(sqlite3.connect(f"{self._path.as_uri()}?mode=ro", uri=True)) as database:
-            found = database.execute(sql)
-            return {"columns": [column[0] for column in found.description], "rows": [list(row) for row in found]}
+            return [list(row) for row in database.execute(sql)]
 
     async def _save_artifact(self, name: str, op_id: str) -> tuple[dict[str, Any], bool]:
         # Stowfast keeps the op_id itself: a repeat stores nothing, and returns what the first call returned.
-        content = self._inventory() if name.endswith(".csv") else self._report()
+        if name.endswith(".csv"):
+            content = "module,bytes\n" + "".join(f"{module},{length}\n" for module, length in self._modules())
+        else:
+            rows = self._query(f"SELECT {_COLUMNS} FROM measures ORDER BY lines DESC, module")  # noqa: S608
+            content = "# The largest modules\n\n| module | lines | functions |\n|---|---:|---:|\n"
+            content += "".join(f"| {module} | {lines:,} | {functions:,} |\n" for module, lines, functions in rows)
         known = await self._stores.artifacts.get(name)
-        info = await self._stores.artifacts.create(
-            Artifact(artifact_id=name, name=name, content=content, context_id=self._context_id), op_id=op_id
-        )
+        artifact = Artifact(artifact_id=name, name=name, content=content, context_id=self._context_id)
+        info = await self._stores.artifacts.create(artifact, op_id=op_id)
         return {"artifact_id": name, "size": info.size, "sha256": info.sha256}, known is not None
-
-    def _inventory(self) -> str:
-        return "module,bytes\n" + "".join(f"{name},{length}\n" for name, length in self._modules())
-
-    def _report(self) -> str:
-        rows = self._query("SELECT module, lines, functions, classes FROM measures ORDER BY lines DESC, module")["rows"]
-        lines = [
-            f"| {module} | {count:,} | {functions:,} | {classes:,} |" for module, count, functions, classes in rows
-        ]
-        return "\n".join(
-            [
-                f"# The largest modules of Python {platform.python_version()}",
-                "",
-                "| module | lines | functions | classes |",
-                "|---|---:|---:|---:|",
-                *lines,
-                "",
-                f"Together {sum(row[1] for row in rows):,} lines.",
-                "",
-            ]
-        )

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from rich.table import Table
 from rich.text import Text
 
-from stowfast.cli.terminal import brief, compact, many, plain, time
+from stowfast.cli.terminal import compact, many, plain, time
+from stowfast.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from stowfast import ContextInfo, MessageEntry, Messages, Stores
+    from stowfast.cli.terminal import Screen
 
-    from stowfast import ContextInfo, MessageEntry, Messages
-
-__all__ = ["newest_entries", "print_conversation", "print_message"]
+__all__ = ["newest_entries", "print_conversation", "print_message", "read_conversation"]
 
 _STYLES: Final = {
     "system": "magenta",
@@ -45,45 +44,64 @@ async def newest_entries(messages: Messages, info: ContextInfo, last: int | None
         span *= 2  # popped messages leave gaps
 
 
+async def read_conversation(
+    stores: Stores, context: str, *, last: int | None, originals: bool
+) -> tuple[ContextInfo, dict[str, Any] | None, list[MessageEntry]]:
+    """Return the facts of a conversation, its summary where the messages begin behind it, and the newest messages.
+
+    Raises:
+        NotFoundError: there is no such conversation.
+    """
+    info = await stores.messages.info(context)
+    if info is None:
+        other = await stores.tasks.info(context)
+        hint = "`stowfast ls` shows which there are" if other is None else "a task is for `stowfast tasks show`"
+        raise NotFoundError(f"there is no conversation {context!r}: {hint}")
+    base = 0 if originals else info.compacted
+    entries = await newest_entries(stores.messages, info, last, base)
+    summary = None
+    if base and (last is None or len(entries) < last):
+        found = await stores.messages.get_messages(context, limit=1)
+        summary = found[0] if found else None  # none: deleted meanwhile
+    return info, summary, entries
+
+
 def print_conversation(
-    screen: Console, info: ContextInfo, summary: dict[str, Any] | None, entries: list[MessageEntry], *, full: bool
+    screen: Screen, info: ContextInfo, summary: dict[str, Any] | None, entries: list[MessageEntry], *, full: bool
 ) -> None:
     """Print the head of a conversation, then its messages."""
-    screen.print(Text(plain(info.context_id), style="bold"))
+    screen.print(info.context_id, "bold")
     facts = [many(info.count, "message"), f"begun {time(info.created_at)}", f"last {time(info.updated_at)}"]
-    screen.print(Text(" · ".join(facts), style="dim"))
+    screen.print(" · ".join(facts), "dim")
     if info.expires_at is not None:
-        screen.print(Text(f"expires {time(info.expires_at)}", style="dim"))
+        screen.print(f"expires {time(info.expires_at)}", "dim")
     for key, value in info.metadata.items():
         line = f"{key}: {value if isinstance(value, str) else compact(value)}"
-        screen.print(Text(plain(line) if full else brief(line, screen.width), style="dim", overflow="fold"))
+        screen.print(line if full else screen.short(line, screen.width), "dim")
     if summary is not None:
         screen.print()
-        screen.print(Text(f"the summary of everything before #{info.compacted}", style="italic"))
+        screen.print(f"the summary of everything before #{info.compacted}", "italic")
         _print_body(screen, summary, full=full)
     for before, entry in zip([None, *entries], entries, strict=False):
         screen.print()
         print_message(screen, entry, before, full=full)
 
 
-def print_message(screen: Console, entry: MessageEntry, before: MessageEntry | None = None, *, full: bool) -> None:
+def print_message(screen: Screen, entry: MessageEntry, before: MessageEntry | None = None, *, full: bool) -> None:
     """Print one message: a line with its position and role, then its content."""
     role = entry.message.get("role", entry.message.get("type", "message"))
     role = role if isinstance(role, str) else "message"
-    header = Table.grid(expand=True, padding=(0, 1))
-    header.add_column(ratio=1)
-    header.add_column(justify="right", style="dim", no_wrap=True)
-    who = Text.assemble((f"#{entry.position} ", "dim"), (brief(role, 40), _STYLES.get(role, "bold")))
+    who = Text.assemble((f"#{entry.position} ", "dim"), (screen.short(role, 40), _STYLES.get(role, "bold")))
     if isinstance(name := entry.message.get("name"), str):
-        who.append(f" {brief(name, 60)}", style=_STYLES.get(role, "bold"))
+        who.append(f" {screen.short(name, 60)}", style=_STYLES.get(role, "bold"))
     now, earlier = time(entry.created_at), time(before.created_at) if before else ""
     # The day is news only where it is another day than that of the message above.
-    header.add_row(who, now.partition(" ")[2] if now[:10] == earlier[:10] else now)
-    screen.print(header)
+    screen.ends(who, now.partition(" ")[2] if now[:10] == earlier[:10] else now)
     _print_body(screen, entry.message, full=full)
 
 
-def _print_body(screen: Console, message: dict[str, Any], *, full: bool) -> None:
+def _print_body(screen: Screen, message: dict[str, Any], *, full: bool) -> None:
+    full = full or not screen.is_terminal
     is_tool = message.get("role") == "tool"
     if text := _said(message):
         _print_indented(screen, Text(_cut(text, full=full, short=is_tool), style="dim" if is_tool else ""))
@@ -102,11 +120,9 @@ def _print_body(screen: Console, message: dict[str, Any], *, full: bool) -> None
         _print_indented(screen, Text(_cut(compact(rest), full=full, short=True), style="dim"))
 
 
-def _print_indented(screen: Console, text: Text) -> None:
-    # Line by line: a padding would fill each line up with spaces, which then end up in what people copy.
-    for line in text.wrap(screen, max(screen.width - 2, 1), overflow="fold"):
-        line.rstrip()
-        screen.print(Text("  ").append_text(line) if line else "")
+def _print_indented(screen: Screen, text: Text) -> None:
+    for line in screen.fold(text, screen.width - 2):
+        screen.print(Text("  ").append_text(line))
 
 
 def _said(value: Any) -> str:

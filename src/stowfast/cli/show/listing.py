@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from rich.cells import cell_len
-from rich.table import Table
 from rich.text import Text
 
 from stowfast.cli.show.tasks import held_until
@@ -15,9 +15,8 @@ from stowfast.cli.terminal import compact, many, plain, size, time
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-    from rich.console import Console
-
     from stowfast import ArtifactInfo, ContextInfo, Page, Stores, TaskInfo
+    from stowfast.cli.terminal import Screen
 
 __all__ = ["artifacts_rows", "contexts_rows", "count", "list_contexts", "others", "print_list", "tasks_rows"]
 
@@ -30,6 +29,10 @@ _LEAST: Final = 14
 _WIDE: Final = 100
 _WHOLE: Final = 3
 """So many columns are never cut off."""
+_FOLDS: Final = 3
+"""An id of more lines than this in its column stands above its row."""
+_PADDED: Final = 60
+"""The greatest width of the column of ids where no terminal bounds it."""
 
 
 async def list_contexts(
@@ -76,15 +79,14 @@ def artifacts_rows(infos: Iterable[ArtifactInfo]) -> list[Row]:
     return rows
 
 
-def print_list(screen: Console, rows: list[Row], what: str, after: str | None) -> None:
+def print_list(screen: Screen, rows: list[Row], noun: str, after: str | None) -> None:
     """Print a list, or that it is empty, and the option for the next page."""
     if len(rows) > 1:
         _print_rows(screen, rows)
     else:
-        screen.print(f"no {what}", style="dim")
+        screen.print(f"no {noun}", "dim")
     if after is not None:
-        quoted = "'" + plain(after).replace("'", "'\\''") + "'"
-        screen.print(Text(f"more: the same with --after {quoted}", style="dim", overflow="fold"))
+        screen.print(f"more: the same with --after {shlex.quote(plain(after))}", "dim", whole=True)
 
 
 def others(counted: dict[str, tuple[int, bool]]) -> str:
@@ -96,26 +98,29 @@ def others(counted: dict[str, tuple[int, bool]]) -> str:
     )
 
 
-def _print_rows(screen: Console, rows: list[Row]) -> None:
-    # Laid out here and not by the library, which would narrow the columns one by one until nothing can be read: the
-    # id is what one copies to the next command and is never cut off, numbers and times are whole, the rest gets what
-    # is left.
+def _print_rows(screen: Screen, rows: list[Row]) -> None:
+    # Laid out here: a library narrows the columns one by one until nothing can be read. The id is copied to the next
+    # command and never cut off, numbers and times are whole, the rest gets the room that is left.
     columns = [index for index in range(len(rows[0])) if index < _WHOLE or any(row[index] for row in rows[1:])]
     texts = [[" ".join(plain(row[index]).split(" ")).replace("\n", "␊") for index in columns] for row in rows]
-    widest = [max(cell_len(row[index]) for row in texts) for index in range(len(columns))]
-    room = screen.width - _GAP * (len(columns) - 1) - sum(widest[1:_WHOLE])
-    first = max(min(widest[0], room - sum(min(width, _LEAST) for width in widest[_WHOLE:])), _LEAST)
-    room -= first
-    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim")
-    for index, width in enumerate(widest):
-        if index == 0:
-            table.add_column(texts[0][0], overflow="fold", width=first, style="bold")
-        elif index < _WHOLE:
-            table.add_column(texts[0][index], no_wrap=True, width=width, justify="right" if index == 1 else "left")
-        else:
-            share = max(min(width, room if index == len(widest) - 1 else room // 2), 1)
-            room -= share
-            table.add_column(texts[0][index], no_wrap=True, overflow="ellipsis", width=share, style="dim")
-    for row in texts[1:]:
-        table.add_row(*map(Text, row))
-    screen.print(table)
+    widths = [max(cell_len(row[index]) for row in texts) for index in range(len(columns))]
+    room = screen.width - _GAP * (len(columns) - 1) - sum(widths[1:_WHOLE])
+    most = room - sum(min(width, _LEAST) for width in widths[_WHOLE:]) if screen.is_terminal else _PADDED
+    widths[0] = max(min(widths[0], most), _LEAST if screen.is_terminal else 0)
+    room -= widths[0]
+    for index in range(_WHOLE, len(widths)):
+        widths[index] = max(min(widths[index], room if index == len(widths) - 1 else room // 2), 1)
+        room -= widths[index]
+    for number, (first, *others) in enumerate(texts):
+        head, *rest = screen.fold(Text(first, "bold" if number else "dim"), widths[0])
+        if len(rest) >= _FOLDS:  # then it has lines of its own, which the terminal folds and copies as one
+            screen.print(Text(first, "bold"), whole=True)
+            head, rest = Text(), []
+        line = head.append(" " * (widths[0] - head.cell_len))
+        for index, (text, width) in enumerate(zip(others, widths[1:], strict=True), 1):
+            told = screen.short(text, width) if index >= _WHOLE else text
+            pad = " " * (width - cell_len(told)) if index < len(others) else ""
+            style = "dim" if index >= _WHOLE or not number else ""
+            line.append(" " * _GAP + (pad + told if index == 1 else told + pad), style)
+        for one in [line, *rest]:
+            screen.print(one)
