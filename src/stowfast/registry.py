@@ -74,7 +74,8 @@ def _check_options(scheme: str, backend: type[Backend], options: dict[str, Any])
     if unknown := sorted(options.keys() - set(known)):
         # What is no name may be the rest of a password that has a question mark.
         named = ", ".join(name if name.isidentifier() else "..." for name in unknown)
-        raise InvalidError(f"{scheme}: has no option {named}; it has {', '.join(known) or 'none'}")
+        listed = ", ".join(known) or "none"
+        raise InvalidError(f"{scheme}: has no option {named}; it has {listed}; any other ? in a URL is written %3F")
 
 
 def _load(scheme: str) -> type[Backend]:

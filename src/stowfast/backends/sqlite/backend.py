@@ -229,7 +229,6 @@ class SQLiteBackend(Backend):
             if not self._file.begin(wait=wait):
                 return None
             self._transaction.now = now
-            self._file.log.begin()
             for work in works:
                 try:
                     outcomes.append(work(self._transaction))

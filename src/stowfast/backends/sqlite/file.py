@@ -13,7 +13,7 @@ from stowfast.backends.sqlite.locks import AFTER_A_FORK, OPENING, Claim, is_clai
 from stowfast.backends.sqlite.log import Log, full_disk
 from stowfast.backends.sqlite.opening import begin_session, check_log, is_busy, look, new_mark, uri
 from stowfast.backends.sqlite.reading import UNCHANGING, check_readable, reading_options
-from stowfast.backends.sqlite.rights import absolute, check_folder, missing_right
+from stowfast.backends.sqlite.rights import absolute, check_folder, make_private, missing_right
 from stowfast.backends.sqlite.schema import APPLICATION_ID, MIGRATIONS, statements
 from stowfast.errors import DamagedError, InvalidError, StowfastError, UnavailableError, UnsupportedError
 
@@ -52,7 +52,7 @@ class SQLiteFile:
         """Why nothing may be written, as the end of a sentence; None: it may."""
         self._options = "mode=rw" if missing is None else "mode=ro"
         with OPENING, self.errors():
-            self._prepare()
+            self._prepare(wanted=read_only)
             self.writer = self.connect(create=not self.read_only)
             try:
                 if not self.read_only:
@@ -60,19 +60,21 @@ class SQLiteFile:
                 # The log is there from the first read of a connection.
                 self.patiently(lambda: self.writer.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone())
                 self._claim = Claim(self.path, unchanging=self._options.endswith(UNCHANGING))
-                self.log = Log(self.path, self.writer)
+                self.log = Log(self.path, self.writer, is_synced=durability == "full")
             except BaseException:
                 self.close()
                 raise
 
-    def _prepare(self) -> None:
+    def _prepare(self, *, wanted: bool) -> None:
         claimed = is_claimed(self.path)
         header = look(self.path)
         if header is not None:
             self._refuse_newer(header.version)
             check_log(self.path)
+        elif not self.read_only:
+            make_private(self.path)
         if self.read_only:
-            check_readable(self.path, header, self.read_only, known=len(MIGRATIONS))
+            check_readable(self.path, header, self.read_only, wanted=wanted, known=len(MIGRATIONS))
             if self._options == "mode=ro":
                 self._options += reading_options(self.path, self.read_only)
         elif header is not None and not claimed:
@@ -87,10 +89,12 @@ class SQLiteFile:
             raise self._ours(error) from error
         except UnicodeDecodeError as error:
             raise self._damaged(error) from error
+        except OSError as error:
+            raise UnavailableError(f"{self.path}: {error.strerror or error}") from error
 
     def connect(self, *, create: bool = False) -> sqlite3.Connection:
         """Return a new connection with all settings of this file."""
-        self._check_claim()
+        self.check_claim()
         # Only the first connection may make the file: a later one would make another in the place of one removed.
         connection = sqlite3.connect(
             uri(self.path, "mode=rwc" if create else self._options),
@@ -119,13 +123,13 @@ class SQLiteFile:
     def snapshot(self) -> Iterator[sqlite3.Connection]:
         """Lend a connection whose reads all see the same moment."""
         with self.errors():
-            self._check_claim()
+            self.check_claim()
             connection = self._idle.pop() if self._idle else self.connect()
             try:
                 self.patiently(lambda: connection.execute("BEGIN"))
                 yield connection
                 if self._options.endswith(UNCHANGING):
-                    self._check_claim()
+                    self.check_claim()
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
@@ -146,6 +150,8 @@ class SQLiteFile:
                 return False
             with self.errors():
                 self.patiently(lambda: self.writer.execute("BEGIN IMMEDIATE"))
+        if self._claim is not None:
+            self.log.begin(self._claim.log_bytes)
         return True
 
     def check_place(self) -> None:
@@ -155,7 +161,7 @@ class SQLiteFile:
         nothing else can reach what was acknowledged.
         """
         try:
-            self._check_claim()
+            self.check_claim()
         except UnavailableError as error:
             self._lost = str(error)
             self.close()
@@ -167,7 +173,8 @@ class SQLiteFile:
         if self.read_only:
             raise InvalidError(f"{self.path} may only be read: {self.read_only}")
 
-    def _check_claim(self) -> None:
+    def check_claim(self) -> None:
+        """Raise if the file or its log was removed or replaced after it was opened."""
         self._check_lost()
         if self._claim is not None:
             self._claim.check()

@@ -43,7 +43,11 @@ class Claim:
         self._unchanging = unchanging
         self._main = _identity(path)
         self._process = os.getpid()
+        self._paths = (path, *(path + suffix for suffix in COMPANIONS))
         self._files = self._look()
+        self._inodes = tuple(file and file[1] for file in self._files)
+        self.log_bytes = 0
+        """The size of the log at the last check."""
         self.ending = False
         """True while the connections are closed: the last one removes the log, as it should."""
         if self._main is not None:
@@ -55,14 +59,18 @@ class Claim:
         Raises:
             UnavailableError: a file was removed or replaced, so writes to it would be lost.
         """
-        found = self._look()
-        if found == self._files:
-            return
-        for suffix, before, now in zip(("", *COMPANIONS), self._files, found, strict=True):
+        if not self._unchanging:
+            try:  # the usual case, fast: it is a part of every commit
+                main, log, index = map(os.stat, self._paths)
+            except OSError:
+                pass
+            else:
+                self.log_bytes = log.st_size
+                if (main.st_ino, log.st_ino, index.st_ino) == self._inodes:
+                    return
+        for path, before, now in zip(self._paths, self._files, self._look(), strict=True):
             if before != now and (before is not None or self._unchanging):
-                raise UnavailableError(
-                    f"{self._path}{suffix} was removed or replaced since {self._path} was opened: open it again"
-                )
+                raise UnavailableError(f"{path} was removed or replaced since {self._path} was opened: open it again")
 
     def release(self) -> None:
         """Remove this opening from the register."""
@@ -72,7 +80,7 @@ class Claim:
 
     def _look(self) -> tuple[_Identity | None, ...]:
         main = _identity(self._path, with_change=self._unchanging)
-        return (main, *(_identity(self._path + suffix) for suffix in COMPANIONS))
+        return (main, *map(_identity, self._paths[1:]))
 
 
 def is_claimed(path: str) -> bool:

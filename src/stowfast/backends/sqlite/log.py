@@ -26,15 +26,18 @@ class Log:
     """The log beside a file, for the thread that writes.
 
     A copy of the file alone lacks the log, and a full disk has no room to fold a large one. So the log of a small file
-    is folded sooner: when it has half as many pages as the file; and on a disk that is nearly full, too.
+    is folded sooner: when it has half as many pages as the file; and on a disk that is nearly full, too. With
+    `is_synced=False`, where a commit is not synced to the disk, only a full disk is a reason.
 
     Source: https://www.sqlite.org/wal.html.
     """
 
-    def __init__(self, path: str, writer: sqlite3.Connection) -> None:
+    def __init__(self, path: str, writer: sqlite3.Connection, *, is_synced: bool) -> None:
         self._path = path
         self._writer = writer
-        self._most_pages = _LEAST_PAGES
+        # A fold costs two fsyncs: little beside a commit with one, much beside a commit without.
+        self._usual_pages = _LEAST_PAGES if is_synced else _MOST_PAGES
+        self._most_pages = self._usual_pages
         self._most_bytes = MAX_LOG_BYTES
         self._begins = True
         self._bytes = 0
@@ -43,9 +46,11 @@ class Log:
         """Return True if so many pages are to be folded now."""
         return pages > self._most_pages
 
-    def begin(self) -> None:
-        """Write the first page of the file in this transaction if the log may begin with it: it has the file's mark."""
-        log_bytes = _size(f"{self._path}-wal")
+    def begin(self, log_bytes: int) -> None:
+        """Write the first page of the file in this transaction if the log may begin with it: it has the file's mark.
+
+        `log_bytes` is the size of the log after the transaction before.
+        """
         if self._begins or log_bytes < self._bytes:
             self._writer.execute(f"PRAGMA application_id={APPLICATION_ID:d}")
             self._begins = False
@@ -64,7 +69,7 @@ class Log:
             self._writer.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size")
         )
         room = shutil.disk_usage(Path(self._path).parent).free // page_bytes // _SHARE_OF_FREE_SPACE
-        self._most_pages = max(_LEAST_PAGES, min(_MOST_PAGES, pages // 2, room))
+        self._most_pages = max(_LEAST_PAGES, min(_MOST_PAGES, max(self._usual_pages, pages // 2), room))
         self._begins = True
         return bool(frames == folded)
 

@@ -65,8 +65,13 @@ class News:
         self._bell.put(None)
         if thread is not None and thread is not threading.current_thread():
             thread.join()
-        if self._connection is not None:
-            self._connection.close()
+        self._disconnect()
+
+    def _disconnect(self) -> None:
+        # Also where the file is lost: its last connection folds the log.
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
     def _start(self) -> None:
         thread = threading.Thread(target=self._poll, name="stowfast-watch", daemon=True)
@@ -79,6 +84,7 @@ class News:
 
     def _version(self) -> int:
         with self._file.errors():
+            self._file.check_claim()
             self._connection = self._connection or self._file.connect()
             version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
             return version
@@ -100,6 +106,7 @@ class News:
                     version = self._version()
                 except StowfastError:  # whoever waits looks at the file next, and gets the error there
                     version = self._seen - 1
+                    self._disconnect()
                 if version == self._seen:
                     continue
                 self._seen = version

@@ -157,6 +157,7 @@ def begin_session(path: str, timeout: float) -> None:
 
 def _begin_alone(path: str) -> bool:
     with closing(sqlite3.connect(uri(path, "mode=rw"), uri=True, timeout=0, isolation_level=None)) as file:
+        file.execute("PRAGMA synchronous=NORMAL")  # the log before it is folded, and the file after it
         file.execute("PRAGMA locking_mode=EXCLUSIVE")  # without an index of the log, so no other one is made by mistake
         try:
             file.execute("BEGIN EXCLUSIVE")

@@ -19,16 +19,19 @@ UNCHANGING: Final = "&immutable=1"
 """https://www.sqlite.org/uri.html#uriimmutable: without locks and log. Whoever reads must see that nothing changes."""
 
 
-def check_readable(path: str, header: FileHeader | None, reason: str, *, known: int) -> None:
+def check_readable(path: str, header: FileHeader | None, reason: str, *, wanted: bool, known: int) -> None:
     """Raise if a file that is to be read only has nothing to read, or must be changed first.
 
     Raises:
-        NotFoundError: there is no file, or an empty one.
+        NotFoundError: there is no file, or an empty one, and reading only was `wanted`.
+        InvalidError: likewise, and this user may not make one.
         UnsupportedError: the file has an older version than `known`.
     """
     if header is None:
-        state = "is empty" if os.path.exists(path) else "does not exist"
-        raise NotFoundError(f"{path} {state}, and is not made: {reason}")
+        state = "is an empty file" if os.path.exists(path) else "does not exist"
+        if wanted:
+            raise NotFoundError(f"{path} {state}: nothing was stored there")
+        raise InvalidError(f"{path} {state}, and no database can be made there: {reason}")
     if header.version < known and not _holds_anything(f"{path}-wal"):
         raise UnsupportedError(f"{path} has the older format {header.version}: open it once for writing")
 

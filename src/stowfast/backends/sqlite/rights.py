@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stowfast.errors import InvalidError
 
-__all__ = ["absolute", "check_folder", "missing_right"]
+__all__ = ["absolute", "check_folder", "make_private", "missing_right"]
 
 
 def absolute(path: str) -> str:
@@ -46,22 +46,32 @@ def check_folder(path: str) -> None:
         raise InvalidError(f"{path}: {error.strerror}: name another file") from error
 
 
+def make_private(path: str) -> None:
+    """Make an empty file that its owner alone may read, if there is none. SQLite gives the log the same rights.
+
+    A new file is the one whose descriptor may be closed: nobody can have it open already.
+    """
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_CLOEXEC", 0), 0o600))
+    except FileExistsError:
+        return
+
+
 def missing_right(path: str) -> str | None:
     """Return the reason why a user may not write to a file, as the end of a sentence; None: it may."""
     folder = str(Path(path).parent)
+    missing = None
     if not os.path.exists(path):
-        missing = None
+        pass
     elif not os.access(path, os.R_OK):
         missing = (path, "read")
     elif not os.access(path, os.W_OK):
         missing = (path, "write to")
-    else:
-        missing = None
     if missing is None and not os.access(folder, os.W_OK | os.X_OK):
         missing = (f"the folder {folder}", "create files in")
     if missing is None:
         return None
     what, right = missing
-    if os.statvfs(folder).f_flag & os.ST_RDONLY:
+    if hasattr(os, "statvfs") and os.statvfs(folder).f_flag & os.ST_RDONLY:
         return f"the file system of {folder} is mounted for reading only"
     return f"this user may not {right} {what}"
