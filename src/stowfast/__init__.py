@@ -37,7 +37,7 @@ from stowfast.records import (
     TaskState,
 )
 from stowfast.registry import connect
-from stowfast.stores import Artifacts, Documents, Messages, Stores, Tasks
+from stowfast.stores import Artifacts, Documents, Messages, Scope, Stores, Tasks
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -69,6 +69,7 @@ __all__ = [
     "Opening",
     "Page",
     "Retention",
+    "Scope",
     "Stores",
     "StowfastError",
     "TaskInfo",

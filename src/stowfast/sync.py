@@ -38,6 +38,7 @@ __all__ = [
     "Documents",
     "LiveWriter",
     "Messages",
+    "Scope",
     "Stores",
     "Tasks",
     "open",
@@ -324,6 +325,10 @@ class Stores(_Face):
 
     sweep = _call(stores.Stores.sweep)
 
+    def within(self, scope: str) -> Scope:
+        """Return the stores of one scope, as `stowfast.Stores.within` does, without await."""
+        return Scope(self._store.within(scope), self._portal)
+
     def close(self) -> None:
         """Finish the writes under way and let go of the place. Closing twice is closing once."""
         if not self._closed:
@@ -336,6 +341,15 @@ class Stores(_Face):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class Scope(Stores):
+    """`stowfast.Scope` without await. Closing it leaves the stores open that it was made from."""
+
+    delete_all = _call(stores.Scope.delete_all)
+
+    def close(self) -> None:
+        """Leave the backend open: it belongs to the stores that the scope was made from."""
 
 
 def open(url: str, **options: Any) -> Stores:

@@ -13,7 +13,7 @@ from stowfast.testing.artifacts import followers
 from stowfast.testing.backend import lifecycle as lifecycle_clauses
 from stowfast.testing.backend import names as names_clauses
 from stowfast.testing.messages import watch
-from tests.mutants import MUTANTS, documents, opened, protocols, stores
+from tests.mutants import MUTANTS, documents, opened, protocols, scopes, stores
 from tests.mutants.artifacts import content, datasets, live, reads, requests, writers
 from tests.mutants.backend import blobs, heads, idempotency, laws, lifecycle, log, names
 from tests.mutants.messages import adding, contexts, windows
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from stowfast.testing import Clause, Make
 
 MODULES = (
-    documents,
+    *(documents, scopes),
     *(log, idempotency, laws, heads, names, blobs, lifecycle, protocols, stores),
     *(writers, datasets, live, reads, requests, content, contexts, adding, windows, history, leases),
 )

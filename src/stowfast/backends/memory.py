@@ -154,7 +154,7 @@ class MemoryBackend(Backend):
             return [self._head(stream) for stream in streams]
 
     async def streams(self, query: Query) -> Listing:
-        last = parse_cursor(query.order, query.after)
+        last = parse_cursor(query)
         with alone(self._lock):
             self._open()
             found = [

@@ -161,7 +161,7 @@ class FiltersThePage(MemoryBackend):
         return Listing(left, page.after if left else None)
 
 
-@breaks(names_clauses.a_cursor_of_another_order_is_refused)
+@breaks(names_clauses.a_cursor_of_another_list_is_refused)
 class BeginsAgainWithABadCursor(MemoryBackend):
     async def streams(self, query):
         try:

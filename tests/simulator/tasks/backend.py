@@ -90,7 +90,7 @@ class SimulatedBackend(Backend):
         return found
 
     async def streams(self, query: Query) -> Listing:
-        process, last = self._process, parse_cursor(query.order, query.after)
+        process, last = self._process, parse_cursor(query)
         began, then = self._run.scheduler.step, process.now()
         found = await _Performed(listing(query, last, process.world))
         for one in found.streams if query.heads else ():

@@ -124,7 +124,7 @@ class ObjectBackend(Backend):
         return found
 
     async def streams(self, query: Query) -> Listing:
-        return await self._do(listing(query, parse_cursor(query.order, query.after), self._world))
+        return await self._do(listing(query, parse_cursor(query), self._world))
 
     async def wait(self, stream: str, *, incarnation: str | None, next: int, timeout: float) -> bool:
         deadline, pause = time.monotonic() + timeout, _FIRST_LOOK

@@ -121,7 +121,7 @@ class SQLiteBackend(Backend):
 
     async def streams(self, query: Query) -> Listing:
         self._check_open()
-        last = parse_cursor(query.order, query.after)
+        last = parse_cursor(query)
         return await in_thread(self._threads, self._look, partial(listing, query=query, last=last))
 
     async def wait(self, stream: str, *, incarnation: str | None, next: int, timeout: float) -> bool:

@@ -193,8 +193,8 @@ async def a_listing_has_the_heads_that_are_asked_for(make: Make[Backend]) -> Non
                     same([one.head for one in bare], [None] * len(listed), "heads that nobody asked for")
 
 
-async def a_cursor_of_another_order_is_refused(make: Make[Backend]) -> None:
-    """A cursor from no listing in this order is an InvalidError, never a wrong page."""
+async def a_cursor_of_another_list_is_refused(make: Make[Backend]) -> None:
+    """A cursor from no listing in this order below this prefix is an InvalidError, never a wrong page."""
     async with make() as backend:
         token = unique()
         await append(backend, f"{token}a", b"x")
@@ -203,6 +203,7 @@ async def a_cursor_of_another_order_is_refused(make: Make[Backend]) -> None:
         holds(cursor is not None, "a first page of two has a cursor")
         for after in (cursor, "nonsense", "", "12", "-1 a", "\u0661 a"):
             await raises(InvalidError, backend.streams(Query(token, order="recent", after=after)), f"after={after!r}")
+        await raises(InvalidError, backend.streams(Query(unique(), after=cursor)), "a cursor below another prefix")
 
 
 async def _told_apart(backend: Backend, token: str, name: str, change: Change) -> list[Listed]:

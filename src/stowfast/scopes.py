@@ -1,0 +1,81 @@
+"""Scopes: one backend for many tenants, each behind a wall.
+
+The streams of scope `tenant-1` have the names `tenant-1:messages/...`. No other kind of stream has a colon before its
+first slash, and a scope's own name cannot hold a colon or a slash unquoted. So no id leads out of a scope, and the
+prefix of one scope is never the beginning of another's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from stowfast.abc import MAX_NAME_BYTES, Change, Query
+from stowfast.errors import InvalidError, UnsupportedError
+from stowfast.names import check_name
+from stowfast.wrappers import Prefixed
+
+if TYPE_CHECKING:
+    from stowfast.abc import Backend, Swept
+
+__all__ = ["ScopedBackend"]
+
+_ROOM_BYTES: Final = 1_040
+"""Bytes of a name that stay free below all scopes: the longest id with its kind."""
+_PAGE: Final = 1_000
+
+
+class ScopedBackend(Prefixed):
+    """The part of a backend that belongs to one scope. It shows, changes and waits for no other stream.
+
+    `close` closes this scope only.
+
+    Args:
+        backend: the backend, or a scope of it.
+        scope: the name, such as the id of a tenant. Up to about 40 characters a bucket keeps the lists of scopes
+            apart; longer names work, and their lists take longer.
+
+    Raises:
+        InvalidError: the name is empty or no text, or all scopes together have over 160 bytes.
+    """
+
+    bytes_used: int
+    """Bytes of all scopes around a stream's name."""
+
+    def __init__(self, backend: Backend, scope: str) -> None:
+        check_name(scope, "the name of a scope")
+        super().__init__(backend, f"{_quoted(scope)}:")
+        self.in_place = backend.in_place
+        outer = backend.bytes_used if isinstance(backend, ScopedBackend) else 0
+        self.bytes_used = outer + len(self.prefix.encode())
+        if self.bytes_used + _ROOM_BYTES > MAX_NAME_BYTES:
+            raise InvalidError(
+                f"the names of the scopes have {self.bytes_used} bytes together, the limit is "
+                f"{MAX_NAME_BYTES - _ROOM_BYTES}: give a shorter name"
+            )
+
+    async def sweep(self, *, dry_run: bool = False) -> Swept:
+        """Refuse: a sweep looks at the whole store.
+
+        Raises:
+            UnsupportedError: always.
+        """
+        raise UnsupportedError("a scope has no sweep: sweep the stores that it was made from, which covers all scopes")
+
+    async def close(self) -> None:
+        """Leave the backend open: it belongs to the stores that the scope was made from."""
+
+    async def delete_all(self) -> int:
+        """Delete every stream of this scope and of the scopes in it, and return their number.
+
+        A stream that another process begins meanwhile may stay. After a lost answer call it again.
+        """
+        count = 0
+        while found := (await self.streams(Query("", limit=_PAGE))).streams:
+            for listed in found:
+                await self.commit(listed.name, Change(delete=True))
+            count += len(found)
+        return count
+
+
+def _quoted(scope: str) -> str:
+    return scope.replace("%", "%25").replace("/", "%2F").replace(":", "%3A")
