@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 from stowfast import Artifacts, ConflictError, Documents, Messages, Stores, Tasks
 from stowfast.abc import KEEP, Backend, Change, Receipt, Swept
 from stowfast.testing.artifacts import content, versions, writers
+from stowfast.testing.artifacts import laws as artifacts_laws
 from stowfast.testing.messages import adding, compaction, contexts, deletion
+from stowfast.testing.messages import laws as messages_laws
+from stowfast.testing.tasks import laws as tasks_laws
 from stowfast.testing.tasks import saving
 from stowfast.wrappers import Wrapper
 from tests.mutants import breaks
@@ -56,12 +59,12 @@ class Alters(Wrapper):
 
 @breaks(
     adding.a_repeated_op_id_adds_no_message,
-    adding.a_lost_answer_doubles_no_message,
+    messages_laws.LAWS["a_lost_answer_doubles_no_message"],
     deletion.a_stalled_writer_brings_nothing_back,
-    contexts.a_repeated_fork_forks_nothing,
-    content.a_repeated_op_id_makes_no_version,
+    messages_laws.LAWS["a_repeated_fork_forks_nothing"],
+    artifacts_laws.LAWS["a_repeated_op_id_makes_no_version"],
     writers.a_writer_that_was_repeated_is_one_version,
-    saving.a_repeated_op_id_saves_nothing,
+    tasks_laws.LAWS["a_repeated_op_id_saves_nothing"],
 )
 class ForgetsOpIds(Alters):
     def altered(self, change):
@@ -70,14 +73,14 @@ class ForgetsOpIds(Alters):
 
 @breaks(
     adding.an_expected_position_is_held_to,
-    adding.of_racers_that_expect_the_same_one_wins,
+    messages_laws.LAWS["of_racers_that_expect_the_same_one_wins"],
     deletion.a_stalled_writer_brings_nothing_back,
     content.an_artifact_that_exists_is_not_created_again,
     versions.an_update_follows_the_version_it_expects,
     writers.a_writer_follows_the_version_it_expects,
     writers.writers_at_once_never_overwrite_one_another,
     saving.a_save_replaces_the_version_it_expects,
-    saving.of_racing_saves_that_expect_the_same_one_wins,
+    tasks_laws.LAWS["of_racing_saves_that_expect_the_same_one_wins"],
 )
 class IgnoresExpect(Alters):
     def altered(self, change):
@@ -98,12 +101,12 @@ class HidesTheCurrent(Wrapper):
 
 
 @breaks(
-    adding.of_racers_that_expect_the_same_one_wins,
+    messages_laws.LAWS["of_racers_that_expect_the_same_one_wins"],
     contexts.a_fork_needs_a_source_and_a_free_id,
     content.an_artifact_that_exists_is_not_created_again,
     versions.an_update_follows_the_version_it_expects,
     writers.writers_at_once_never_overwrite_one_another,
-    saving.of_racing_saves_that_expect_the_same_one_wins,
+    tasks_laws.LAWS["of_racing_saves_that_expect_the_same_one_wins"],
 )
 class LooksAndThenWrites(Wrapper):
     async def commit(self, stream, change):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,21 +15,21 @@ from stowfast.testing.artifacts import followers
 from stowfast.testing.backend import lifecycle as lifecycle_clauses
 from stowfast.testing.backend import names as names_clauses
 from stowfast.testing.messages import watch
-from tests.mutants import MUTANTS, documents, opened, protocols, scopes, stores
-from tests.mutants.artifacts import content, datasets, live, reads, requests, writers
-from tests.mutants.backend import blobs, heads, idempotency, laws, lifecycle, log, names
-from tests.mutants.messages import adding, contexts, windows
+from tests.mutants import MUTANTS, opened, protocols
+from tests.mutants.backend import lifecycle, names
 from tests.mutants.stores import broken
-from tests.mutants.tasks import history, leases
 
 if TYPE_CHECKING:
     from stowfast.testing import Clause, Make
 
-MODULES = (
-    *(documents, scopes),
-    *(log, idempotency, laws, heads, names, blobs, lifecycle, protocols, stores),
-    *(writers, datasets, live, reads, requests, content, contexts, adding, windows, history, leases),
-)
+HERE = Path(__file__).parent
+MODULES = [
+    import_module(".".join(("tests", *path.relative_to(HERE.parent).with_suffix("").parts)))
+    for path in sorted(HERE.rglob("*.py"))
+    if not path.name.startswith(("test_", "__init__", "generated", "alone", "survivors"))
+]
+"""Every module of mutants made by hand. The import registers them."""
+
 CLAUSES: tuple[Clause[Any], ...] = (*BACKEND, *MESSAGE_STORE, *ARTIFACT_STORE, *TASK_STATE_STORE, *STORES)
 PAIRS = [
     pytest.param(clause, mutant, id=f"{clause.__name__}-{mutant.__name__}")

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
-from stowfast.errors import ConflictError, UnavailableError
+from stowfast.errors import ConflictError, NotFoundError, UnavailableError
 from stowfast.testing.clause import either, raises, same, unique
 from stowfast.testing.faults import LosesAnswers
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from stowfast.testing.clause import Clause, Make
 
-__all__ = ["DELETED", "LOST", "RACE", "REPEAT", "Law", "Verb", "table"]
+__all__ = ["DELETED", "GONE", "LOST", "RACE", "REPEAT", "Law", "Verb", "table"]
 
 Act: TypeAlias = Callable[..., Awaitable[Any]]
 
@@ -130,7 +131,7 @@ async def _race_has_one_winner(make: Make[Any], verb: Verb) -> None:
             same(await verb.read(other, name), await verb.read(one, twin), f"the state after a race of {verb.text}")
 
 
-async def _deleted_stays_deleted(make: Make[Any], verb: Verb) -> None:
+async def _deleted_stays_deleted(make: Make[Any], verb: Verb, refusals: tuple[type[Exception], ...] = ()) -> None:
     name = unique("law")
     async with make() as one, make() as stalled:
         await verb.begin(one, name)
@@ -138,16 +139,19 @@ async def _deleted_stays_deleted(make: Make[Any], verb: Verb) -> None:
         await verb.delete(one, name)
         seen = await verb.read(one, name)
         for opening in (stalled, one):
-            await _answered(verb, opening, name, first)
+            await _answered(verb, opening, name, first, refusals)
             same(await verb.read(one, name), seen, f"the state after a deletion and a repeat of {verb.text}")
         await verb.begin(one, name)
         seen = await verb.read(one, name)
-        await _answered(verb, stalled, name, first)
+        await _answered(verb, stalled, name, first, refusals)
         same(await verb.read(one, name), seen, f"the state of the next incarnation after a repeat of {verb.text}")
 
 
-async def _answered(verb: Verb, opening: Any, name: str, first: Any) -> None:
-    again = await verb.call(opening, name, op_id="op")
+async def _answered(verb: Verb, opening: Any, name: str, first: Any, refusals: tuple[type[Exception], ...]) -> None:
+    try:
+        again = await verb.call(opening, name, op_id="op")
+    except refusals:
+        return
     same(again, verb.repeated(first), f"the answer to a repeat of {verb.text} after a deletion")
 
 
@@ -183,4 +187,9 @@ DELETED: Final = Law(
     "a_repeated_{}_stays_deleted",
     "A repeat of {} after a deletion returns the first answer, and brings nothing back.",
     _deleted_stays_deleted,
+)
+GONE: Final = Law(
+    DELETED.name,
+    "A repeat of {} after a deletion is a NotFoundError or returns the first answer, and brings nothing back.",
+    partial(_deleted_stays_deleted, refusals=(NotFoundError,)),
 )

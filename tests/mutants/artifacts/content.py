@@ -34,7 +34,6 @@ class GivesTextAsBytes(Artifacts):
 
 @breaks(
     artifacts.content_of_any_size_comes_back_as_what_it_was,
-    artifacts.a_repeated_op_id_makes_no_version,
     writers.what_a_writer_takes_is_seen_whole_once_it_closes,
 )
 class LosesTheEndOfBlobs(Wrapper):

@@ -9,6 +9,7 @@ from stowfast.stores.tasks.cache import CachedTask
 from stowfast.stores.tasks.save import Saves
 from stowfast.stores.tasks.versions import Versions
 from stowfast.testing.tasks import changes, damage, history, leases, lists, races, steps
+from stowfast.testing.tasks import laws as tasks_laws
 from tests.mutants import breaks
 from tests.mutants.artifacts.content import TrustsStates
 from tests.mutants.stores import (
@@ -25,7 +26,8 @@ from tests.mutants.stores import (
 
 breaks(
     changes.a_save_without_an_answer_is_whole,
-    changes.an_update_or_a_rewinding_is_repeated_by_its_name,
+    tasks_laws.LAWS["a_lost_answer_doubles_no_task_update"],
+    tasks_laws.LAWS["a_lost_answer_doubles_no_rewinding"],
     races.all_that_races_is_kept,
 )(ForgetsOpIds)
 breaks(changes.updates_at_once_all_count)(IgnoresExpect)
@@ -191,7 +193,7 @@ class SaysTheNextVersion(Tasks):
         return replace(await super().save(state, **options), version=before.version + 1 if before else 1)
 
 
-@breaks(changes.an_update_or_a_rewinding_is_repeated_by_its_name)
+@breaks(tasks_laws.LAWS["a_repeated_task_update_changes_nothing"])
 class NamesNoUpdate(Tasks):
     async def update(self, task_id, change, *, op_id=None, **options):
         return await super().update(task_id, change, **options)

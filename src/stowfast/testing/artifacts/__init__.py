@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from stowfast.testing.artifacts import content, datasets, links, live, reads, requests, sharing, versions, writers
+from stowfast.testing.artifacts import content, datasets, laws, links, live, reads, requests, sharing, versions, writers
 
 ARTIFACTS: Final = (
     *content.CLAUSES,
+    *laws.CLAUSES,
     *versions.CLAUSES,
     *sharing.CLAUSES,
     *writers.CLAUSES,

@@ -10,12 +10,11 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.abc import ALL, Entry, Slice, Window
-from stowfast.errors import ConflictError, DamagedError, InvalidError, UnavailableError
+from stowfast.errors import ConflictError, DamagedError, InvalidError
 from stowfast.records import Artifact, ArtifactInfo
 from stowfast.testing.artifacts.versions import new, without_content
 from stowfast.testing.clause import clauses, either, holds, raises, same, unique
 from stowfast.testing.data.messages import exactly, refused
-from stowfast.testing.faults import LosesAnswers
 from stowfast.testing.protocols import AS_GIVEN
 from stowfast.wrappers import Wrapper
 
@@ -150,28 +149,6 @@ async def an_artifact_deleted_while_it_is_read_is_none(make: Make[Stores]) -> No
             reader = type(stores)(_DeletesBehindReads(stores.backend, stores.artifacts, artifact.artifact_id))
             found = await reader.artifacts.get(artifact.artifact_id)
             holds(found is None or found.content == body, "all of it or None")
-
-
-async def a_repeated_op_id_makes_no_version(make: Make[Stores]) -> None:
-    """A repeated `create` or `update` with the same op_id makes no second version, answer lost or not."""
-    async with make() as stores:
-        loses = LosesAnswers(stores.backend, 0)
-        artifacts = type(stores)(loses).artifacts
-        for body in (b"small", _LARGE):
-            artifact = new(content=body)
-            loses.lose = 2
-            for _ in range(2):
-                await raises(UnavailableError, artifacts.create(artifact, op_id="create"), "a lost answer")
-            first = await artifacts.create(artifact, op_id="create")
-            loses.lose = 1
-            call = artifacts.update(artifact, expect=1, op_id="update")
-            await raises(UnavailableError, call, "a lost answer to an update")
-            second = await artifacts.update(artifact, expect=1, op_id="update")
-            same((first.version, second.version), (1, 2), "versions after repeats")
-            same(await stores.artifacts.create(artifact, op_id="create"), first, "a repeat after all")
-            same(await stores.artifacts.versions(artifact.artifact_id), [first, second], "versions there are")
-            found = await stores.artifacts.get(artifact.artifact_id)
-            holds(found is not None and found.content == body, "the content after repeats")
 
 
 async def damage_is_noticed(make: Make[Stores]) -> None:

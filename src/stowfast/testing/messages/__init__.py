@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from stowfast.testing.messages import adding, compaction, contexts, deletion, pairs, watch, windows
+from stowfast.testing.messages import adding, compaction, contexts, deletion, laws, pairs, watch, windows
 
 MESSAGES: Final = (
     *adding.CLAUSES,
+    *laws.CLAUSES,
     *windows.CLAUSES,
     *pairs.CLAUSES,
     *compaction.CLAUSES,

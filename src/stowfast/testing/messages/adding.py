@@ -7,11 +7,10 @@ from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.abc import ALL, Window
-from stowfast.errors import ConflictError, InvalidError, UnavailableError
-from stowfast.testing.clause import clauses, either, holds, raises, same, unique
+from stowfast.errors import ConflictError, InvalidError
+from stowfast.testing.clause import clauses, holds, raises, same, unique
 from stowfast.testing.data.messages import MESSAGES as SHAPES
 from stowfast.testing.data.messages import exactly, refused, say
-from stowfast.testing.faults import LosesAnswers
 from stowfast.wrappers import Wrapper
 
 if TYPE_CHECKING:
@@ -101,19 +100,6 @@ async def an_expected_position_is_held_to(make: Make[Stores]) -> None:
         same(await stores.messages.count(context), 2, "messages after conflicts")
 
 
-async def of_racers_that_expect_the_same_one_wins(make: Make[Stores]) -> None:
-    """Of racing batches that expect one position exactly one is stored, even with identical bytes."""
-    async with make() as one, make() as other:
-        for _ in range(5):
-            context = unique("context")
-            racing = (
-                either((one, other)[n % 2].messages.add_messages(context, [say("same")], expect=0), ConflictError)
-                for n in range(8)
-            )
-            lost = sum(isinstance(result, ConflictError) for result in await asyncio.gather(*racing))
-            same((lost, await one.messages.count(context)), (7, 1), "racers that lost, and messages stored")
-
-
 async def a_repeated_op_id_adds_no_message(make: Make[Stores]) -> None:
     """A repeat with the same op_id adds nothing and returns the first answer, as long as its messages are there."""
     context = unique("context")
@@ -130,26 +116,6 @@ async def a_repeated_op_id_adds_no_message(make: Make[Stores]) -> None:
         same(await stores.messages.count(context), 103, "messages after repeats")
         same(await stores.messages.add_message(unique("context"), say("a"), op_id="one"), 0, "in another conversation")
         same(await stores.messages.add_message(context, say("a")), 103, "the same message without an op_id")
-
-
-async def a_lost_answer_doubles_no_message(make: Make[Stores]) -> None:
-    """After an UnavailableError, the same call with the same op_id takes effect once, done before or not."""
-    async with make() as stores:
-        loses = LosesAnswers(stores.backend, 1)
-        messages = type(stores)(loses).messages
-        one, two = unique("context"), unique("context")
-        await raises(UnavailableError, messages.add_message(one, say(0), op_id="op"), "a lost answer")
-        same(await messages.add_message(one, say(0), op_id="op"), 0, "the repeat")
-        loses.lose = 2
-        for _ in range(2):
-            call = messages.add_messages(one, [say(1), say(2)], op_id="batch", expect=1)
-            await raises(UnavailableError, call, "an answer lost twice")
-        same(await messages.add_messages(one, [say(1), say(2)], op_id="batch", expect=1), range(1, 3), "the repeat")
-        exactly(await messages.get_messages(one), [say(0), say(1), say(2)], "messages after lost answers")
-        loses.lose = 1
-        await raises(UnavailableError, messages.fork(one, two, op_id="fork"), "a lost fork")
-        same(await messages.fork(one, two, op_id="fork"), 3, "the repeated fork")
-        same(await messages.count(two), 3, "messages of the fork")
 
 
 async def entries_say_where_when_and_by_which_call(make: Make[Stores]) -> None:

@@ -220,18 +220,6 @@ async def a_fork_needs_a_source_and_a_free_id(make: Make[Stores]) -> None:
         same((lost, await one.messages.count(target)), (5, 1), "racing forks that lost, and messages of the one")
 
 
-async def a_repeated_fork_forks_nothing(make: Make[Stores]) -> None:
-    """A repeat with the same op_id forks nothing and returns the first answer, also after the fork has grown."""
-    async with make() as stores:
-        source, fork = unique("context"), unique("context")
-        await stores.messages.add_messages(source, [say(0), say(1)])
-        same(await stores.messages.fork(source, fork, op_id="op"), 2, "the first call")
-        same(await stores.messages.fork(source, fork, op_id="op"), 2, "a repeat")
-        await stores.messages.add_message(fork, say("fork"))
-        same(await stores.messages.fork(source, fork, op_id="op"), 2, "a repeat once the fork went on")
-        exactly(await stores.messages.get_messages(fork), [say(0), say(1), say("fork")], "messages of the fork")
-
-
 CLAUSES = clauses(__name__)
 
 

@@ -8,6 +8,7 @@ from stowfast.testing.tasks import (
     changes,
     damage,
     history,
+    laws,
     leases,
     lists,
     races,
@@ -19,6 +20,7 @@ from stowfast.testing.tasks import (
 
 TASKS: Final = (
     *saving.CLAUSES,
+    *laws.CLAUSES,
     *history.CLAUSES,
     *changes.CLAUSES,
     *leases.CLAUSES,

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 from stowfast.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
 from stowfast.records import TaskState
 from stowfast.testing.clause import clauses, raises, same, unique
-from stowfast.testing.data.messages import exactly
 from stowfast.testing.faults import LosesAnswers
 from stowfast.testing.tasks.states import Meanwhile, both, everything, loads, noise, save_all, saved
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from stowfast.stores import Stores
     from stowfast.testing.clause import Make
@@ -154,31 +153,6 @@ async def a_save_without_an_answer_is_whole(make: Make[Stores]) -> None:
                 same((again.version, again.data), (3, datas[2]), "what the repeat was answered")
             same((await saved(tasks, task, datas[3])).version, 4, "the next")
             await everything(other.tasks, task, datas, "after a lost answer, and on")
-
-
-async def an_update_or_a_rewinding_is_repeated_by_its_name(make: Make[Stores]) -> None:
-    """A repeated update or rewinding with the same op_id changes nothing and returns the first answer."""
-    async with make() as stores, make() as other:
-        for subject in ("update", "rewind"):
-            task = unique("task")
-            loses = LosesAnswers(stores.backend, 0)
-            tasks = type(stores)(loses).tasks
-            await save_all(stores.tasks, task, [0, 10])
-
-            def add(state: TaskState) -> None:
-                state.data += 1
-
-            def call(subject: str = subject, tasks: Any = tasks, task: str = task) -> Awaitable[TaskState]:
-                return tasks.update(task, add, op_id="op") if subject == "update" else tasks.rewind(task, 1, op_id="op")  # type: ignore[no-any-return]
-
-            loses.lose = 2
-            for _ in range(2):
-                await raises(UnavailableError, call(), f"an {subject} without an answer")
-            first = await loads(other.tasks, task, 3, 11 if subject == "update" else 0, f"after an {subject}")
-            await saved(other.tasks, task, 100)
-            again = await call()
-            same((again.version, again.data), (3, first.data), f"what the repeated {subject} returned")
-            exactly([one.data for one in await other.tasks.history(task)], [100, first.data, 10, 0], "the history")
 
 
 CLAUSES: Final = clauses(__name__)

@@ -8,11 +8,10 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.abc import Change
-from stowfast.errors import ConflictError, DamagedError, InvalidError, UnavailableError
+from stowfast.errors import ConflictError, DamagedError, InvalidError
 from stowfast.records import TaskInfo, TaskState
-from stowfast.testing.clause import clauses, either, holds, raises, same, tick, unique
+from stowfast.testing.clause import clauses, holds, raises, same, tick, unique
 from stowfast.testing.data.messages import exactly, refused
-from stowfast.testing.faults import LosesAnswers
 from stowfast.testing.protocols import AS_GIVEN
 from stowfast.testing.tasks.states import listed
 
@@ -80,19 +79,6 @@ async def a_save_replaces_the_version_it_expects(make: Make[Stores]) -> None:
         same(await stores.tasks.load(state.task_id), second, "the state after conflicts")
 
 
-async def of_racing_saves_that_expect_the_same_one_wins(make: Make[Stores]) -> None:
-    """Of racing saves that expect one version one wins, even with the same bytes; the others get the current one."""
-    async with make() as one, make() as other:
-        for _ in range(5):
-            state = TaskState(task_id=unique("task"), data="same")
-            for expect in (0, 1):
-                racing = (either((one, other)[n % 2].tasks.save(state, expect=expect), ConflictError) for n in range(8))
-                results = await asyncio.gather(*racing)
-                lost = [result.current for result in results if isinstance(result, ConflictError)]
-                same(lost, [expect + 1] * 7, "what the losers learned")
-            same(len(await one.tasks.history(state.task_id)), 2, "versions after two races")
-
-
 async def without_a_condition_the_last_writer_wins(make: Make[Stores]) -> None:
     """Without `expect` every save counts, also of an outdated state; the saves of others stay in the history."""
     async with make() as one, make() as other:
@@ -105,20 +91,6 @@ async def without_a_condition_the_last_writer_wins(make: Make[Stores]) -> None:
         same(found, list(range(4, 12)), "versions of racing saves")
         datas = [state.data for state in await other.tasks.history(task)]
         same(datas, ["race"] * 8 + ["first", "between", "first"], "the history")
-
-
-async def a_repeated_op_id_saves_nothing(make: Make[Stores]) -> None:
-    """A repeat with the same op_id saves nothing and returns the first version, answer lost or not."""
-    async with make() as stores:
-        loses = LosesAnswers(stores.backend, 2)
-        tasks = type(stores)(loses).tasks
-        state = TaskState(task_id=unique("task"), data="same")
-        for _ in range(2):
-            await raises(UnavailableError, tasks.save(state, expect=0, op_id="one"), "a lost answer")
-        same((await tasks.save(state, expect=0, op_id="one")).version, 1, "the repeat")
-        same((await tasks.save(state)).version, 2, "the same without an op_id")
-        same((await stores.tasks.save(state, expect=0, op_id="one")).version, 1, "a repeat after another save")
-        same(len(await stores.tasks.history(state.task_id)), 2, "versions there are")
 
 
 async def the_history_is_the_newest_first(make: Make[Stores]) -> None:

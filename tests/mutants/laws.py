@@ -1,0 +1,76 @@
+"""Stores that break one law for one verb, and keep it for every other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from stowfast import Artifacts, Messages, Tasks
+from stowfast.testing.artifacts import laws as artifacts_laws
+from stowfast.testing.messages import laws as messages_laws
+from stowfast.testing.tasks import laws as tasks_laws
+from tests.mutants import breaks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from stowfast.testing import Clause
+
+LAWS: Mapping[str, Clause[Any]] = messages_laws.LAWS | tasks_laws.LAWS | artifacts_laws.LAWS
+
+VERBS: dict[str, tuple[type, str]] = {
+    "message": (Messages, "add_message"),
+    "batch": (Messages, "add_messages"),
+    "fork": (Messages, "fork"),
+    "save": (Tasks, "save"),
+    "task_update": (Tasks, "update"),
+    "rewinding": (Tasks, "rewind"),
+    "creation": (Artifacts, "create"),
+    "artifact_update": (Artifacts, "update"),
+    "writer": (Artifacts, "open_writer"),
+    "dataset": (Artifacts, "open_dataset"),
+}
+"""The method of each verb of the tables."""
+
+NAMES = {
+    ("a_repeated_{}_changes_nothing", "fork"): "a_repeated_fork_forks_nothing",
+    ("a_repeated_{}_changes_nothing", "save"): "a_repeated_op_id_saves_nothing",
+    ("a_repeated_{}_changes_nothing", "creation"): "a_repeated_op_id_makes_no_version",
+    ("of_racing_calls_one_makes_the_{}", "batch"): "of_racers_that_expect_the_same_one_wins",
+    ("of_racing_calls_one_makes_the_{}", "save"): "of_racing_saves_that_expect_the_same_one_wins",
+}
+"""Pairs with a name of their own."""
+
+
+def without(kind: type, method: str, option: str) -> Callable[..., Any]:
+    """Make a method that ignores an option."""
+
+    def call(self, *arguments, **options):
+        return getattr(kind, method)(self, *arguments, **{**options, option: None})
+
+    return call
+
+
+async def fork_over(self, source, target, **options):
+    await self.delete(target)
+    return await Messages.fork(self, source, target, **options)
+
+
+async def create_over(self, artifact, **options):
+    await self.delete(artifact.artifact_id)
+    return await Artifacts.create(self, artifact, **options)
+
+
+RACERS = {"fork": fork_over, "creation": create_over}
+"""Verbs that race without an option."""
+
+for law, option in (
+    ("a_repeated_{}_changes_nothing", "op_id"),
+    ("a_lost_answer_doubles_no_{}", "op_id"),
+    ("a_repeated_{}_stays_deleted", "op_id"),
+    ("of_racing_calls_one_makes_the_{}", "expect"),
+):
+    for key, (kind, method) in VERBS.items():
+        clause = LAWS.get(NAMES.get((law, key), law.format(key)))
+        if clause:
+            replacement = (option == "expect" and RACERS.get(key)) or without(kind, method, option)
+            breaks(clause)(type(f"Ignores_{option}_of_{method}", (kind,), {method: replacement}))
