@@ -31,8 +31,8 @@ class _InBucket:
         region: the region of the bucket; default: that of the environment or the profile.
         endpoint_url: the address of a service compatible with S3; `http:` is allowed.
         options: as in a URL `s3://bucket?...`: `access_key_id`, `secret_access_key`, `session_token`, `profile`,
-            `path_style`, `sse_kms_key_id`, `storage_class`, `timeout`, ... Defaults come from the same places as those
-            of the AWS tools.
+            `path_style`, `server_side_encryption`, `timeout`, ... Defaults come from the same places as
+            those of the AWS tools.
 
     Raises:
         InvalidError: an argument is wrong; the message names it and the valid ones.
@@ -51,7 +51,7 @@ class _InBucket:
         **options: Any,
     ) -> None:
         if not bucket or not bucket.isascii() or any(character in "/?#@%" for character in bucket):
-            raise InvalidError(f"{bucket!r} is no name of a bucket: give prefix= and options by themselves")
+            raise InvalidError("this is no name of a bucket: give prefix= and options by themselves")
         backend, url, _ = find(f"s3://{bucket}/{quote(prefix)}")
         place = cast("type[ObjectBackend]", backend).at(url, region=region, endpoint_url=endpoint_url, **options)
         super().__init__(place)  # type: ignore[call-arg]

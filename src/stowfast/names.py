@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import time
+from typing import TYPE_CHECKING, Final
 
 from stowfast.abc import MAX_NAME_BYTES
 from stowfast.errors import InvalidError
 
-__all__ = ["check_name", "clock", "new_id"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["check_name", "clock", "listed", "new_id"]
+
+_WORD: Final = re.compile(r"[a-z][a-z_]{0,23}")
 
 
 def clock() -> int:
@@ -38,3 +45,8 @@ def check_name(name: str, what: str = "a name", *, max_bytes: int = MAX_NAME_BYT
         raise InvalidError(f"{what} must have 1 to {max_bytes:,} bytes of UTF-8, this one has {size:,}")
     if "\0" in name:
         raise InvalidError(f"{what} must not contain NUL")
+
+
+def listed(words: Iterable[str]) -> str:
+    """Return unknown names of options for an error. One that is no plain word may be a misplaced secret: `...`."""
+    return ", ".join(sorted({word if _WORD.fullmatch(word) else "..." for word in words}))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qsl
+from urllib.parse import unquote
 
 from stowfast.errors import InvalidError, UnsupportedError
+from stowfast.names import listed
 
 if TYPE_CHECKING:
     from stowfast.abc import Backend
@@ -24,6 +25,8 @@ BACKENDS: Final = {
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 
+_LONGEST_SHOWN: Final = 12
+
 EXTRAS: Final = {"s3": "s3", "gs": "s3", "az": "s3"}
 """The extra with the driver of a scheme."""
 
@@ -31,7 +34,8 @@ EXTRAS: Final = {"s3": "s3", "gs": "s3", "az": "s3"}
 def find(url: str) -> tuple[type[Backend], str, dict[str, Any]]:
     """Return the backend class of a URL, the URL without its query, and the query as keyword arguments.
 
-    Errors show the scheme and the option names only, since the rest of the URL may hold a password.
+    Options are percent-encoded, and a `+` is a `+`: keys of Amazon and Azure have it. Errors show the scheme and the
+    names of options only, since the rest of the URL may hold a password.
 
     Raises:
         InvalidError: the scheme or an option is unknown. The error lists the known ones.
@@ -47,7 +51,7 @@ def find(url: str) -> tuple[type[Backend], str, dict[str, Any]]:
     scheme = scheme.lower()  # https://www.rfc-editor.org/rfc/rfc3986#section-3.1
     address = f"{scheme}:{address.partition(':')[2]}"
     backend = _load(scheme)
-    pairs = parse_qsl(query, keep_blank_values=True)
+    pairs = _options_of(query)
     options = dict(pairs)
     _check_options(scheme, backend, options)
     if len(options) < len(pairs):
@@ -72,10 +76,19 @@ async def connect(url: str, **options: Any) -> Backend:
 def _check_options(scheme: str, backend: type[Backend], options: dict[str, Any]) -> None:
     known = backend.option_names(scheme)
     if unknown := sorted(options.keys() - set(known)):
-        # What is no name may be the rest of a password that has a question mark.
-        named = ", ".join(name if name.isidentifier() else "..." for name in unknown)
-        listed = ", ".join(known) or "none"
-        raise InvalidError(f"{scheme}: has no option {named}; it has {listed}; any other ? in a URL is written %3F")
+        has = f"it has {', '.join(known) or 'none'}; any other ? in a URL is written %3F"
+        raise InvalidError(f"{scheme}: has no option {listed(unknown)}; {has}")
+
+
+def _options_of(query: str) -> list[tuple[str, str]]:
+    """Parse `name=value&name=value`. Not as a form: in a form a `+` is a space."""
+    pairs = []
+    for pair in query.split("&") if query else []:
+        name, _, value = (unquote(part, errors="surrogateescape") for part in pair.partition("="))
+        if any("\udc80" <= character <= "\udcff" for character in name + value):
+            raise InvalidError("an option of the URL is not UTF-8 once its %xx are decoded: write a % as %25")
+        pairs.append((name, value))
+    return pairs
 
 
 def _load(scheme: str) -> type[Backend]:
@@ -95,7 +108,8 @@ def _load(scheme: str) -> type[Backend]:
         extra = EXTRAS.get(scheme)
         fix = f"pip install 'stowfast[{extra}]'" if extra else f"install {error.name}"
         raise UnsupportedError(f"{scheme}: needs {error.name}: {fix}") from error
-    raise InvalidError(f"no place is called {scheme}: there are {', '.join(f'{known}:' for known in _known())}")
+    named = f"{scheme}: " if scheme.isalpha() and len(scheme) <= _LONGEST_SHOWN else ""  # else it may be a secret
+    raise InvalidError(f"{named}no backend has this scheme: there are {', '.join(f'{known}:' for known in _known())}")
 
 
 def _known() -> list[str]:

@@ -89,7 +89,7 @@ async def test_a_sqlite_file_is_swept_by_who_opens_it_unless_told_otherwise(tmp_
             assert (await stores.sweep(dry_run=True)).streams == 1
     async with stowfast.open(url) as stores:
         assert (await stores.sweep(dry_run=True)).streams == 0
-    with pytest.raises(InvalidError, match="sweep='maybe': it is true or false"):
+    with pytest.raises(InvalidError, match="sweep: it is true or false"):
         await stowfast.open(f"{url}?sweep=maybe")
 
 

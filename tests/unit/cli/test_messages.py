@@ -139,7 +139,7 @@ def test_without_a_command_it_says_what_there_is(call: Call) -> None:
         (["ls", "memory:", "--tasks", "--prefix", "x"], 2, "--prefix and --order are for conversations"),
         (["import", "memory:", "no-such-file"], 2, "no-such-file"),
         (["ls", "agent.db"], 1, "'agent.db' is a path, no URL: did you mean sqlite:///agent.db ?"),
-        (["ls", "nosuch:x"], 1, "no place is called nosuch"),
+        (["ls", "nosuch:x"], 1, "nosuch: no backend has this scheme: there are"),
         (["ls", "sqlite:///no-such.db"], 1, "there is no file no-such.db"),
         (["show", "memory:", "x\x1b"], 1, "there is no conversation 'x\\x1b'"),
         (["export", "memory:", "no-such-folder/x.jsonl"], 1, "no-such-folder does not exist: create it first"),

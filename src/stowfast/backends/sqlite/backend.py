@@ -88,13 +88,13 @@ class SQLiteBackend(Backend):
         """Open `sqlite:///relative.db` or `sqlite:////absolute/path.db`, off the event loop, and sweep it."""
         path = _path_of(url)
         if durability not in get_args(Durability):
-            raise InvalidError(f"durability={durability!r}: it is one of {', '.join(get_args(Durability))}")
+            raise InvalidError(f"durability: it is one of {', '.join(get_args(Durability))}")
         try:
             seconds = float(timeout)
         except (ValueError, TypeError):
             seconds = math.nan
         if not 0 <= seconds < math.inf:
-            raise InvalidError(f"timeout={timeout!r}: it is a number of seconds, 0 or more")
+            raise InvalidError("timeout: it is a number of seconds, 0 or more")
         sweeps, reads = _switch("sweep", sweep), _switch("read_only", read_only)
         opening = partial(cls, path, durability=cast("Durability", durability), timeout=seconds, read_only=reads)
         with ThreadPoolExecutor(1) as thread:
@@ -288,7 +288,7 @@ def _path_of(url: str) -> str:
 
 def _switch(name: str, value: str | bool) -> bool:
     if (said := str(value).lower()) not in {"true", "false"}:
-        raise InvalidError(f"{name}={value!r}: it is true or false")
+        raise InvalidError(f"{name}: it is true or false")
     return said == "true"
 
 

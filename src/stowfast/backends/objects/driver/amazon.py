@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from obstore.store import S3Store
 
+from stowfast.backends.objects.driver.failures import Scrub
 from stowfast.backends.objects.driver.service import check_endpoint, client_options, retry_config
 from stowfast.errors import InvalidError, UnsupportedError
 
@@ -60,8 +61,7 @@ class Amazon:
             self._config["aws_endpoint_url_s3"] = self.endpoint if path_style else f"{scheme}://{bucket}.{rest}"
         elif bucket.endswith("--x-s3"):
             self._config["s3_express"] = True
-        if options.sse_kms_key_id:
-            self._config |= {"server_side_encryption": "aws:kms", "sse_kms_key_id": options.sse_kms_key_id}
+        self._config |= _demanded(options)
 
     def connect(self, repeat: timedelta, patience: timedelta, *, single: bool = False) -> Driver:
         """Make a driver, as `Connect` says."""
@@ -90,11 +90,11 @@ class Amazon:
             raise InvalidError("access_key_id= and secret_access_key= come together: give both")
         elif options.profile:
             raise InvalidError("access_key_id= and profile= exclude each other: give one of them")
-        self.secrets = [secret, token]
+        self.secrets = [secret, token, options.access_key_id]
         self.remedy = (
             "check the keys (access_key_id= and secret_access_key=, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
-            "profile=, or the machine's role), and that they allow s3:GetObject, s3:PutObject, s3:DeleteObject and "
-            "s3:ListBucket here"
+            "profile=, or the machine's role), that they allow s3:GetObject, s3:PutObject, s3:DeleteObject and "
+            "s3:ListBucket here, and whether the bucket demands server_side_encryption= or request_payer=true"
         )
         if options.anonymous:
             return region, None
@@ -121,21 +121,41 @@ def _has_aws_files() -> bool:
     return any(Path(os.environ.get(name) or default).expanduser().is_file() for name, default in names)
 
 
+def _demanded(options: Options) -> dict[str, Any]:
+    """Return what a bucket may demand of each request."""
+    encryption = options.server_side_encryption or ("aws:kms" if options.sse_kms_key_id else None)
+    if options.sse_kms_key_id and encryption == "AES256":
+        raise InvalidError("sse_kms_key_id= is of KMS: give server_side_encryption=aws:kms with it, or none")
+    wanted = {
+        "server_side_encryption": encryption,
+        "sse_kms_key_id": options.sse_kms_key_id,
+        "checksum_algorithm": options.checksum_algorithm,
+        "request_payer": options.request_payer or None,
+    }
+    return {name: value for name, value in wanted.items() if value is not None}
+
+
 def _profile(name: str | None, *, needed: bool) -> tuple[str | None, Callable[[], S3Credential] | None]:
     try:
         import boto3  # type: ignore[import-untyped]
-        from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
+        from botocore.exceptions import BotoCoreError, ProfileNotFound  # type: ignore[import-untyped]
+        from botocore.session import Session  # type: ignore[import-untyped]
         from obstore.auth.boto3 import Boto3CredentialProvider
-    except ImportError as error:
+    except ImportError:
         if not needed:
             return None, None
-        raise UnsupportedError(f"the profile {name!r} needs boto3: pip install 'stowfast[aws]'") from error
+        raise UnsupportedError("profile= needs boto3: pip install 'stowfast[aws]'") from None
+    # The name is in no error: it may be a secret in the wrong place, and boto3 repeats it.
     try:
         session = boto3.Session(profile_name=name)
         if session.get_credentials() is None:
             if needed:
-                raise InvalidError(f"the profile {name!r} has no credentials: `aws configure --profile {name}`")
+                raise InvalidError("profile= or AWS_PROFILE: it has no credentials: `aws configure --profile NAME`")
             return session.region_name, None
         return session.region_name, Boto3CredentialProvider(session, ttl=_REFRESH)
+    except ProfileNotFound:
+        known = ", ".join(Session().available_profiles) or "none"
+        failed = f"profile= or AWS_PROFILE: ~/.aws has no profile of this name; it has {known}"
     except BotoCoreError as error:
-        raise InvalidError(f"the profile {name or 'default'!r} cannot be used: {error}") from error
+        failed = f"profile= or AWS_PROFILE: it cannot be used: {Scrub([name])(str(error))}"
+    raise InvalidError(failed)

@@ -50,8 +50,8 @@ class Google:
             self._config["base_url"] = self.endpoint
         for name in ("service_account", "application_credentials"):
             if path := getattr(options, name):
-                if not Path(path).expanduser().is_file():
-                    raise InvalidError(f"{name}={path!r}: there is no such file")
+                if not _is_file(path):
+                    raise InvalidError(f"{name}: there is no file of this name")
                 self._config[name] = str(Path(path).expanduser())
 
     def connect(self, repeat: timedelta, patience: timedelta, *, single: bool = False) -> Driver:
@@ -63,3 +63,10 @@ class Google:
             retry_config=retry_config(repeat),
             **self._config,
         )
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return Path(path).expanduser().is_file()
+    except (OSError, RuntimeError):  # too long for a name; or ~ of a user that is unknown
+        return False

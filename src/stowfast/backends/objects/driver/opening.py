@@ -95,11 +95,13 @@ def _parse(url: str) -> tuple[str, str, str]:
     if not bucket:
         raise InvalidError(f"{scheme}: the name of the bucket is missing: write {scheme}://bucket/prefix")
     if not _BUCKET.fullmatch(bucket):
-        raise InvalidError(f"{scheme}: {bucket!r} is no name of a bucket: letters, digits and . - _ inside, 3 or more")
+        raise InvalidError(f"{scheme}: the name of a bucket has letters, digits and . - _ inside, 3 or more")
     prefix = unquote(path).strip("/")
     segments = prefix.split("/") if prefix else []
     if any(part in ("", ".", "..") for part in segments):
-        raise InvalidError(f"{scheme}: the prefix {prefix!r} has an empty part, a . or a .. in it: leave them out")
+        raise InvalidError(f"{scheme}: the prefix has an empty part, a . or a .. in it: leave them out")
+    if any(f"{name}=" in prefix for names in SCHEMES.values() for name in names):
+        raise InvalidError(f"{scheme}: an option is in the prefix: options stand behind a ?, and & is between them")
     if not prefix.isprintable() or "\\" in prefix or len(prefix.encode(errors="replace")) > _LONGEST_PREFIX:
         raise InvalidError(f"{scheme}: a prefix is at most {_LONGEST_PREFIX} bytes of printable text without \\")
     return scheme, bucket, prefix

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.errors import InvalidError
+from stowfast.names import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +33,10 @@ SCHEMES: Final = {
         "session_token",
         "profile",
         "path_style",
+        "server_side_encryption",
         "sse_kms_key_id",
+        "checksum_algorithm",
+        "request_payer",
         *_COMMON,
     ),
     "gs": ("service_account", "application_credentials", *_COMMON),
@@ -41,6 +46,16 @@ SCHEMES: Final = {
 
 _TRUE: Final = {"true", "1", "yes", "on"}
 _FALSE: Final = {"false", "0", "no", "off"}
+
+
+_FORMS: Final = {
+    "region": (re.compile(r"[a-z0-9-]{1,40}"), "a region, such as eu-central-1"),
+    "account_name": (re.compile(r"[a-z0-9]{1,24}"), "up to 24 lower-case letters and digits"),
+    "storage_class": (re.compile(r"[A-Za-z_]{1,40}"), "a storage class, such as STANDARD_IA"),
+    "server_side_encryption": (re.compile(r"AES256|aws:kms|aws:kms:dsse"), "AES256, aws:kms or aws:kms:dsse"),
+    "checksum_algorithm": (re.compile(r"SHA256|CRC64NVME"), "SHA256 or CRC64NVME"),
+}
+"""The forms of some texts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +80,10 @@ class Options:
         profile: a name in ~/.aws, or AWS_PROFILE. Needs stowfast[aws].
         path_style: put the bucket into the path, not into the host. The default for an `endpoint_url` outside Amazon.
             The endpoint comes from AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL too.
+        server_side_encryption: what a bucket demands: AES256, or aws:kms with the account's own key.
         sse_kms_key_id: encrypt with this key of KMS.
+        checksum_algorithm: SHA256 or CRC64NVME, sent with each upload. A bucket with Object Lock demands one.
+        request_payer: the sender of a request pays for it, as some buckets demand.
 
     gs:
         service_account, application_credentials: path of a service account's key, or of other credentials. Or
@@ -84,7 +102,10 @@ class Options:
     session_token: str | None = field(default=None, repr=False)
     profile: str | None = None
     path_style: bool | None = None
+    server_side_encryption: str | None = None
     sse_kms_key_id: str | None = None
+    checksum_algorithm: str | None = None
+    request_payer: bool = False
     service_account: str | None = None
     application_credentials: str | None = None
     account_name: str | None = None
@@ -106,17 +127,23 @@ def parse_options(scheme: str, given: dict[str, Any]) -> Options:
         InvalidError: the scheme has no such option, or its value is wrong. The error never shows a possible secret.
     """
     names = SCHEMES[scheme]
-    if unknown := sorted(given.keys() - set(names)):
-        raise InvalidError(f"{scheme}: has no option {', '.join(unknown)}; it has {', '.join(names)}")
+    if unknown := given.keys() - set(names):
+        raise InvalidError(f"{scheme}: has no option {listed(unknown)}; it has {', '.join(names)}")
     kinds = {one.name: str(one.type) for one in fields(Options)}
     parsed = {name: _PARSERS[kinds[name]](name, value) for name, value in given.items() if value is not None}
     return Options(**parsed)
 
 
+# No error shows a value: it may be a secret in the wrong place.
+
+
 def _text(name: str, value: Any) -> str:
     if not isinstance(value, str) or not value or not value.isprintable():
-        kind = "an empty one" if value == "" else type(value).__name__  # not the value: it may be a secret
+        kind = "an empty one" if value == "" else type(value).__name__
         raise InvalidError(f"{name}: it is a text, not {kind if kind != 'str' else 'one with control characters'}")
+    form, says = _FORMS.get(name, (None, ""))
+    if form is not None and not form.fullmatch(value):
+        raise InvalidError(f"{name}: it is {says}")
     return value
 
 
@@ -125,18 +152,18 @@ def _switch(name: str, value: Any) -> bool:
         return value
     word = value.lower() if isinstance(value, str) else None
     if word not in _TRUE | _FALSE:
-        raise InvalidError(f"{name}={value!r}: it is true or false")
+        raise InvalidError(f"{name}: it is true or false")
     return word in _TRUE
 
 
 def _seconds(name: str, value: Any) -> float:
     try:
         seconds = float(value)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         seconds = math.nan
     least = 0.0 if name == "pace" else 0.1
     if not least <= seconds <= 3_600:
-        raise InvalidError(f"{name}={value!r}: it is a number of seconds from {least:g} to 3600")
+        raise InvalidError(f"{name}: it is a number of seconds from {least:g} to 3600")
     return seconds
 
 

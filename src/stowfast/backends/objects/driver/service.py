@@ -70,7 +70,7 @@ def check_endpoint(url: str | None) -> str | None:
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise InvalidError("the endpoint has a user, a password, a ? or a #: write https://host:port alone")
     if not fine or not url.isascii() or not url.isprintable() or _UNSAFE.search(url):
-        raise InvalidError(f"the endpoint {url!r} is no address: write https://host or http://127.0.0.1:9000")
+        raise InvalidError("the endpoint is no address: write https://host or http://127.0.0.1:9000")
     return url.rstrip("/")
 
 
@@ -88,8 +88,11 @@ def client_options(options: Options, patience: timedelta, endpoint: str | None, 
     if bundle:
         try:
             client["root_certificate"] = Path(bundle).expanduser().read_bytes()
-        except OSError as error:
-            raise InvalidError(f"the certificates {bundle!r} cannot be read: {error.strerror}") from error
+        except (OSError, RuntimeError) as error:  # RuntimeError: ~ of a user that is unknown
+            failed = getattr(error, "strerror", None) or "there is no such user"
+        else:
+            return client
+        raise InvalidError(f"ca_bundle= or AWS_CA_BUNDLE: the file cannot be read: {failed}")
     return client
 
 
