@@ -165,9 +165,7 @@ def test_profiles_are_read_as_the_tools_of_aws_read_them(
     ]
 
 
-@pytest.mark.parametrize(
-    ("profile", "says"), [("nope", "it has .*work"), ("empty", "it has no credentials")]
-)
+@pytest.mark.parametrize(("profile", "says"), [("nope", "it has .*work"), ("empty", "it has no credentials")])
 def test_a_profile_that_cannot_be_used_is_said(profile: str, says: str, opener: Opener, tmp_path: Path) -> None:
     write_profiles(tmp_path)
     with pytest.raises(InvalidError, match=f"^profile= or AWS_PROFILE: .*{says}"):
