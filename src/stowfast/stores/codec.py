@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 __all__ = [
+    "MAX_CLOCK_SKEW",
     "MAX_DEPTH",
     "MAX_ID_BYTES",
     "check_counts",
@@ -32,6 +33,9 @@ __all__ = [
     "stream_name",
     "to_time",
 ]
+
+MAX_CLOCK_SKEW: Final = 60 * 1_000_000
+"""Microseconds by which the clocks of two callers may differ. A time that lies further ahead tells nothing."""
 
 MAX_ID_BYTES: Final = 1_024
 """The longest id, as UTF-8."""

@@ -1,16 +1,19 @@
-"""Faults that clauses and users' tests put on purpose: a wrapper that loses answers."""
+"""Faults that clauses and users' tests put on purpose: lost answers, and a clock that shows another time."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from stowfast.errors import UnavailableError
+from stowfast.stores.codec import from_time
 from stowfast.wrappers import Wrapper
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from stowfast.abc import Backend, Change, Receipt
 
-__all__ = ["LosesAnswers"]
+__all__ = ["At", "LosesAnswers"]
 
 
 class LosesAnswers(Wrapper):
@@ -32,3 +35,15 @@ class LosesAnswers(Wrapper):
             self.lose -= 1
             raise UnavailableError("the answer was lost after the commit")
         return receipt
+
+
+class At(Wrapper):
+    """A backend with a given clock time."""
+
+    def __init__(self, backend: Backend, moment: datetime) -> None:
+        super().__init__(backend)
+        self.moment = moment
+
+    async def now(self) -> int:
+        """Return that moment."""
+        return from_time(self.moment, "the moment")

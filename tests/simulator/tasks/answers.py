@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from stowfast.errors import ConflictError, NotFoundError
 from stowfast.stores.codec import from_time
 from tests.simulator.bucket import Violation
+from tests.simulator.tasks.model import rests
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,9 +71,10 @@ class Answers:
     def _claim_next(self, attempt: Attempt, answer: Lease | None) -> bool:
         if answer is not None:
             return self._claim(attempt, answer)
-        now = min(attempt.clocks)  # each look has its own
         for name in self._judge.moments:
-            if all(_was_free(attempt.call, moment, now) for moment in self._moments(attempt, name)):
+            moments = self._moments(attempt, name)
+            # Each look has a clock of its own.
+            if all(_was_free(attempt.call, moment, now) for moment in moments for now in attempt.clocks):
                 raise Violation(f"{attempt.call} found nothing, and {name!r} was free all the time")
         return True
 
@@ -177,7 +179,7 @@ def _refuses(attempt: Attempt, moment: Moment, error: ConflictError | NotFoundEr
     told = (error.owner, None if error.until is None else from_time(error.until, "until"))
     names_holder = told == ((holder.owner, holder.until) if holder is not None else (None, None))
     if call.verb == "claim":
-        return holder is not None and holder.until > min(attempt.clocks) and names_holder
+        return holder is not None and not all(holder.ended(now) for now in attempt.clocks) and names_holder
     if call.lease is not None and not _holds(call, task):
         return names_holder
     if call.verb != "save" or call.expect is None:
@@ -192,7 +194,7 @@ def _was_free(call: Call, moment: Moment, now: int) -> bool:
     if task is None or head is None or not call.where.items() <= head.labels.items():
         return False
     idle = round(call.idle.total_seconds() * 1e6) if call.idle is not None else 0
-    return head.updated_at + idle <= now and (task.holder is None or task.holder.until <= now)
+    return rests(head, idle, now) and (task.holder is None or task.holder.ended(now))
 
 
 def _holds(call: Call, task: Task | None) -> bool:

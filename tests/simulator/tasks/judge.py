@@ -11,7 +11,7 @@ from tests.simulator.drafts import WatchedDraft, remembered
 from tests.simulator.judge import Judge
 from tests.simulator.model import Snapshot, made
 from tests.simulator.tasks.calls import Effect
-from tests.simulator.tasks.model import Bounds, Hold, Step, Task, bounds_of, check_whole, note_of, saved
+from tests.simulator.tasks.model import Bounds, Hold, Step, Task, bounds_of, check_whole, note_of, rests, saved
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -108,7 +108,7 @@ class TaskJudge(Judge):
             return self._pruned(attempt, task, was, now.head)
         if call.verb in {"claim", "claim_next"}:
             idle = round(call.idle.total_seconds() * 1e6) if call.idle is not None else 0
-            if idle and was.head.updated_at + idle > max(attempt.clocks):
+            if not any(rests(was.head, idle, now) for now in attempt.clocks):
                 raise Violation(
                     f"{call} takes a task that was changed at {was.head.updated_at}: it is {attempt.clocks}"
                 )
@@ -123,7 +123,8 @@ class TaskJudge(Judge):
             raise Violation(f"{call} is made though the lease has passed on to {task.holder}")
         if call.verb == "renew":
             assert task.holder is not None
-            return task._replace(holder=task.holder._replace(until=_until(attempt, head)))
+            until, length = _until(attempt, head)
+            return task._replace(holder=task.holder._replace(until=until, length=length))
         if call.verb == "release":
             return task._replace(holder=None)
         if call.verb == "record":
@@ -136,7 +137,7 @@ class TaskJudge(Judge):
         call, holder, token = attempt.call, task.holder, note_of(head).token
         if holder is not None and call.op_id is not None and (holder.owner, holder.op_id) == (call.owner, call.op_id):
             raise Violation(f"{call} is made again, and it has the task already")
-        if holder is not None and holder.until > max(attempt.clocks):
+        if holder is not None and not any(holder.ended(now) for now in attempt.clocks):
             raise Violation(f"{call} takes a task from {holder}, whose time is not up: it is {attempt.clocks}")
         if not call.where.items() <= head.labels.items():
             raise Violation(f"{call} takes a task with {head.labels}")
@@ -147,7 +148,7 @@ class TaskJudge(Judge):
         self._greatest[head.name] = max(self._greatest[head.name], token)
         if holder is not None:
             self._scheduler.counts["leases passed on"] += 1
-        return task._replace(holder=Hold(call.owner, token, _until(attempt, head), call.op_id), greatest=token)
+        return task._replace(holder=Hold(call.owner, token, *_until(attempt, head), call.op_id), greatest=token)
 
     def _saved(self, attempt: Attempt, effect: Effect, task: Task | None, was: Snapshot, now: Snapshot) -> Task:
         call, head = attempt.call, now.head
@@ -234,11 +235,12 @@ def _beside_note(head: Head, call: Call) -> Head:
     return kept._replace(base=0, first=0, length=0) if call.verb == "prune" else kept._replace(note=b"")
 
 
-def _until(attempt: Attempt, head: Head) -> int:
-    """Return until when a lease holds: from some moment of the call on, by the clock of the place."""
+def _until(attempt: Attempt, head: Head) -> tuple[int, int]:
+    """Return until when a lease holds, and how long: from some moment of the call on, by the clock of the place."""
     call, holder = attempt.call, note_of(head).holder
     assert call.ttl is not None
-    ends = [now + round(call.ttl.total_seconds() * 1e6) for now in attempt.clocks]
+    length = round(call.ttl.total_seconds() * 1e6)
+    ends = [now + length for now in attempt.clocks]
     if holder is None or holder.until not in ends:
         raise Violation(f"{call} leaves {holder}, which should end at one of {ends}")
-    return holder.until
+    return holder.until, length

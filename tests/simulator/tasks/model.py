@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from stowfast.records import Retention
     from tests.simulator.tasks.calls import Call
 
-__all__ = ["Bounds", "Hold", "Saved", "Step", "Task", "bounds_of", "check_whole", "note_of", "saved"]
+__all__ = ["Bounds", "Hold", "Saved", "Step", "Task", "bounds_of", "check_whole", "note_of", "rests", "saved"]
 
 
 _LONGEST = 46
@@ -40,7 +40,12 @@ class Hold(NamedTuple):
     owner: str
     token: int
     until: int
+    length: int
     op_id: str | None
+
+    def ended(self, now: int) -> bool:
+        """Its time is up, or it lies so far ahead that the clock was wrong."""
+        return self.until <= now or self.until > now + self.length + 60_000_000
 
 
 class Step(NamedTuple):
@@ -96,12 +101,16 @@ def note_of(head: Head) -> Note:
     """Read the note of a head."""
     found = json.loads(head.note or b"{}")
     holder, keep = found.get("holder"), found.get("keep")
-    return Note(
-        found.get("token", 0),
-        None if holder is None else Hold(holder["owner"], holder["token"], holder["until"], holder.get("op_id")),
-        found.get("steps", {}),
-        None if keep is None else Bounds(keep.get("versions"), keep.get("age")),
-    )
+    hold = None
+    if holder is not None:
+        hold = Hold(holder["owner"], holder["token"], holder["until"], holder["length"], holder.get("op_id"))
+    bounds = None if keep is None else Bounds(keep.get("versions"), keep.get("age"))
+    return Note(found.get("token", 0), hold, found.get("steps", {}), bounds)
+
+
+def rests(head: Head, idle: int, now: int) -> bool:
+    """Say whether a task was not changed for so long. A time far ahead says nothing: the clock was wrong."""
+    return not idle or not now - idle < head.updated_at <= now + 60_000_000
 
 
 def bounds_of(retention: Retention) -> Bounds:

@@ -223,10 +223,11 @@ def _renewed_after_it_passed_on() -> Broken:
     """Whoever renews has the task again."""
 
     async def renew(self: Leases, lease: Any, ttl: Any) -> Any:
-        until = await self._heads.backend.now() + round(ttl.total_seconds() * 1e6)
+        length = round(ttl.total_seconds() * 1e6)
+        until = await self._heads.backend.now() + length
 
         async def decide(head: Head, note: TaskNote) -> Any:
-            note = msgspec.structs.replace(note, holder=Holder(lease.owner, lease.token, until))
+            note = msgspec.structs.replace(note, holder=Holder(lease.owner, lease.token, until, length))
             return note, lease_of(head, note)
 
         return await self._heads.change(lease.task_id, decide)

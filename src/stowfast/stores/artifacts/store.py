@@ -156,7 +156,8 @@ class Artifacts:
         the next version of the artifact, visible to `get` and `open_reader` from then on; `w.info` is the version.
         Until then `info` and lists show an artifact without an earlier version as "building", with its current
         size. After an exception it is "failed": there is no version, followers get the written pieces and then an
-        error, and after an hour a sweep removes the rest. A crash is noticed after 30 seconds without a heartbeat.
+        error, and after an hour a sweep removes the rest. A crash is noticed after 30 seconds without a heartbeat; a
+        heartbeat over a minute in the future, from a clock that was ahead, counts as none.
 
         One writer at a time: the next one may begin after this one has finished, failed or crashed, or with the
             same `op_id` at once.

@@ -8,7 +8,7 @@ import msgspec
 
 from stowfast.errors import DamagedError, InvalidError
 from stowfast.records import Lease, Retention
-from stowfast.stores.codec import check_integers, decode, from_duration, to_time
+from stowfast.stores.codec import MAX_CLOCK_SKEW, check_integers, decode, from_duration, to_time
 
 if TYPE_CHECKING:
     from stowfast.abc import Head
@@ -26,9 +26,18 @@ class Holder(msgspec.Struct, frozen=True, omit_defaults=True):
     owner: str
     token: int
     until: int
-    """Microseconds since 1970, by the clock of the place."""
+    """Microseconds since 1970, by the clock of the backend."""
+    length: int
+    """Microseconds from the claim, or the last renewal, to `until`."""
     op_id: str | None = None
     """The op_id of the claim, to recognize a repeat."""
+
+    def ended(self, now: int) -> bool:
+        """Return True if others may claim the task.
+
+        A lease that ends later than now plus its own length was made under a clock that was ahead: it has ended, too.
+        """
+        return not now < self.until <= now + self.length + MAX_CLOCK_SKEW
 
 
 class Keep(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -16,7 +16,7 @@ import msgspec
 from stowfast.abc import Query
 from stowfast.errors import ConflictError, DamagedError, InvalidError, NotFoundError
 from stowfast.names import check_name
-from stowfast.stores.codec import from_duration
+from stowfast.stores.codec import MAX_CLOCK_SKEW, from_duration
 from stowfast.stores.tasks.head_note import KIND, Holder, TaskNote, id_of, lease_of
 from stowfast.stores.tasks.heads import check_kind, check_lease
 
@@ -54,7 +54,7 @@ class Leases:
             free = [
                 one.head
                 for one in listed
-                if one.head is not None and one.head.updated_at + spared <= now and _free(one.head, now)
+                if one.head is not None and _idle(one.head, spared, now) and _free(one.head, now)
             ]
             random.shuffle(free)
             for head in free:
@@ -93,13 +93,13 @@ class Leases:
             holder, now = note.holder, await self._heads.backend.now()
             if holder is not None and op_id is not None and (holder.op_id, holder.owner) == (op_id, owner):
                 return None, _lease(head, note)
-            if holder is not None and holder.until > now:
+            if holder is not None and not holder.ended(now):
                 raise _held(head, note)
             if where is not None and not (where.items() <= head.labels.items() and _idle(head, idle, now)):
                 raise ConflictError(f"task {task_id!r} was changed meanwhile")
             # A task that was deleted and begun again goes on above its old tokens, as the time of the place does.
             token = max(note.token + 1, now)
-            note = msgspec.structs.replace(note, token=token, holder=Holder(owner, token, now + length, op_id))
+            note = msgspec.structs.replace(note, token=token, holder=Holder(owner, token, now + length, length, op_id))
             return note, _lease(head, note)
 
         return await self._heads.change(task_id, decide, seen, at_rest=idle > 0)
@@ -113,7 +113,8 @@ class Leases:
             check_lease(head, note, lease)
             assert note.holder is not None
             now = await self._heads.backend.now()
-            note = msgspec.structs.replace(note, holder=msgspec.structs.replace(note.holder, until=now + length))
+            holder = msgspec.structs.replace(note.holder, until=now + length, length=length)
+            note = msgspec.structs.replace(note, holder=holder)
             return note, _lease(head, note)
 
         return await self._heads.change(lease.task_id, decide)
@@ -140,11 +141,12 @@ def _free(head: Head, now: int) -> bool:
         holder: Holder | None = TaskNote.read(head).holder
     except DamagedError:
         return False  # one damaged task keeps nobody from the others
-    return holder is None or holder.until <= now
+    return holder is None or holder.ended(now)
 
 
 def _idle(head: Head, spared: int, now: int) -> bool:
-    return not spared or head.updated_at + spared <= now  # else no clock is asked, as that of who saves may differ
+    # Without `idle` no clock is asked, as that of a saver may differ. A change far ahead was made under a wrong clock.
+    return not spared or not now - spared < head.updated_at <= now + MAX_CLOCK_SKEW
 
 
 def _lease(head: Head, note: TaskNote) -> Lease:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from stowfast.abc import Change, Query
 from stowfast.errors import ConflictError, InvalidError, NotFoundError
 from stowfast.records import Page, Retention, TaskInfo, TaskState
-from stowfast.stores.codec import check_counts, from_time, labels_of, stream_name, to_time
+from stowfast.stores.codec import MAX_CLOCK_SKEW, check_counts, from_time, labels_of, stream_name, to_time
 from stowfast.stores.optimistic import Race
 from stowfast.stores.tasks.head_note import KIND, TaskNote, id_of, keep_of, lease_of
 from stowfast.stores.tasks.heads import Heads
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from stowfast.records import Lease
 
 __all__ = ["Tasks"]
-
-_CLOCKS_DIFFER = 60 * 1_000_000
-"""Microseconds by which the clocks of backend and caller may differ."""
 
 
 class Tasks:
@@ -194,8 +191,9 @@ class Tasks:
     async def claim(self, task_id: str, owner: str, ttl: timedelta, *, op_id: str | None = None) -> Lease:
         """Become the owner of a task. Of racing claims one wins.
 
-        A task without an owner, or with a lease that ended by the backend's clock, can be claimed. Its newest version
-        is the point to continue from.
+        A task without an owner, or with a lease that ended by the backend's clock, can be claimed. A lease that ends
+        over a minute later than now plus its own length has ended, too: it is from a clock that was ahead. The newest
+        version is the point to continue from.
 
         Args:
             owner: a name for people to read. Two claims under one name are two owners.
@@ -227,7 +225,8 @@ class Tasks:
 
         Args:
             status: only tasks with this status; likewise the other filters.
-            idle: only tasks without a change for this time. A save without a lease is a change, too.
+            idle: only tasks without a change for this time. A save without a lease is a change, too. A change over a
+                minute in the future is from a clock that was ahead, and counts as none.
 
         Raises:
             UnavailableError: a task may be yours. Others may claim it after `ttl`.
@@ -303,7 +302,7 @@ class Tasks:
             Query(f"{KIND}/", where=labels_of(LABELS, wanted), order="recent", after=after, limit=limit, heads=True)
         )
         # A listing has the times of the place's clock, a head those of whoever saved it: the head decides.
-        late = [one for one in found if since is None or one.updated_at > since - _CLOCKS_DIFFER]
+        late = [one for one in found if since is None or one.updated_at > since - MAX_CLOCK_SKEW]
         heads = [one.head for one in late if one.head is not None]
         return Page(
             [_info(head) for head in heads if since is None or head.updated_at > since],

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import Final
 
-from stowfast.testing.artifacts import content, datasets, laws, links, live, reads, requests, sharing, versions, writers
+from stowfast.testing.artifacts import (
+    clocks,
+    content,
+    datasets,
+    laws,
+    links,
+    live,
+    reads,
+    requests,
+    sharing,
+    versions,
+    writers,
+)
 
 ARTIFACTS: Final = (
     *content.CLAUSES,
@@ -15,6 +27,7 @@ ARTIFACTS: Final = (
     *reads.CLAUSES,
     *requests.CLAUSES,
     *live.CLAUSES,
+    *clocks.CLAUSES,
     *datasets.CLAUSES,
     *links.CLAUSES,
 )

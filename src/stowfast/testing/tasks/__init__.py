@@ -6,6 +6,7 @@ from typing import Final
 
 from stowfast.testing.tasks import (
     changes,
+    clocks,
     damage,
     history,
     laws,
@@ -25,6 +26,7 @@ TASKS: Final = (
     *changes.CLAUSES,
     *leases.CLAUSES,
     *workers.CLAUSES,
+    *clocks.CLAUSES,
     *steps.CLAUSES,
     *retention.CLAUSES,
     *lists.CLAUSES,

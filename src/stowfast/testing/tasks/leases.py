@@ -10,8 +10,8 @@ from stowfast.errors import ConflictError, InvalidError, NotFoundError, Unavaila
 from stowfast.records import Lease, TaskState
 from stowfast.stores.codec import to_time
 from stowfast.testing.clause import clauses, either, holds, raises, same, tick, unique
-from stowfast.testing.faults import LosesAnswers
-from stowfast.testing.tasks.states import At, both, loads, saved
+from stowfast.testing.faults import At, LosesAnswers
+from stowfast.testing.tasks.states import both, loads, saved
 
 if TYPE_CHECKING:
     from stowfast.stores import Stores, Tasks

@@ -9,8 +9,9 @@ from stowfast.abc import ALL, Window
 from stowfast.errors import InvalidError, NotFoundError
 from stowfast.records import Retention, TaskState
 from stowfast.testing.clause import clauses, holds, raises, same, tick, unique
+from stowfast.testing.faults import At
 from stowfast.testing.tasks.leases import HOUR, MOMENT
-from stowfast.testing.tasks.states import SHAPES, At, everything, loads, noise, save_all, saved, when
+from stowfast.testing.tasks.states import SHAPES, everything, loads, noise, save_all, saved, when
 from stowfast.wrappers import Wrapper
 
 if TYPE_CHECKING:

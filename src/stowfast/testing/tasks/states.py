@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.abc import ALL, Query, Window
 from stowfast.records import TaskState
-from stowfast.stores.codec import from_time
 from stowfast.testing.clause import holds, same
 from stowfast.testing.data.messages import exactly, say
 from stowfast.testing.protocols import AS_GIVEN
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from stowfast.stores import Stores, Tasks
 
 __all__ = [
-    "SHAPES", "At", "LetsOthers", "Meanwhile", "Tells", "both", "everything", "listed", "loads",
+    "SHAPES", "LetsOthers", "Meanwhile", "Tells", "both", "everything", "listed", "loads",
     "noise", "save_all", "saved", "when",
 ]  # fmt: skip
 
@@ -206,18 +205,6 @@ class Meanwhile(Wrapper):
     def done(self) -> None:
         """Raise unless all have acted."""
         holds(not self.acts, "the call made no commit that others could have come before")
-
-
-class At(Wrapper):
-    """A backend with a given clock time."""
-
-    def __init__(self, backend: Backend, moment: datetime) -> None:
-        super().__init__(backend)
-        self.moment = moment
-
-    async def now(self) -> int:
-        """Return that moment."""
-        return from_time(self.moment, "the moment")
 
 
 def both(one: Stores, other: Stores) -> tuple[Tasks, Tasks]:

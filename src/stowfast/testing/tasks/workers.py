@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 from stowfast.errors import InvalidError
 from stowfast.records import Lease, TaskState
 from stowfast.testing.clause import clauses, holds, raises, same, unique
+from stowfast.testing.faults import At
 from stowfast.testing.tasks.leases import HOUR, MOMENT
-from stowfast.testing.tasks.states import At, Meanwhile, both, loads, saved, when
+from stowfast.testing.tasks.states import Meanwhile, both, loads, saved, when
 from stowfast.wrappers import Wrapper
 
 if TYPE_CHECKING:

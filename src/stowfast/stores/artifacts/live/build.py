@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from stowfast.errors import DamagedError, InvalidError
-from stowfast.stores.codec import check_integers, decode, encode_head, stream_name
+from stowfast.stores.codec import MAX_CLOCK_SKEW, check_integers, decode, encode_head, stream_name
 
 if TYPE_CHECKING:
     from stowfast.abc import Head
@@ -58,12 +58,15 @@ class Build(NamedTuple):
         return encode_head(self._asdict(), "what describes a live build")
 
     def state(self, now: int) -> str:
-        """Return "building" or "failed", as it is at a moment of the place's clock."""
+        """Return "building" or "failed", at a moment of the backend's clock."""
         return "failed" if self.failed or self.patience(now) <= 0 else "building"
 
     def patience(self, now: int) -> float:
-        """Return the seconds until the writer counts as dead."""
-        return SILENCE - (now - self.at) / 1e6
+        """Return the seconds until the writer counts as dead.
+
+        A heartbeat further ahead than clocks differ was made under a clock that was wrong: it tells nothing.
+        """
+        return 0.0 if self.at > now + MAX_CLOCK_SKEW else SILENCE - (now - self.at) / 1e6
 
     @property
     def ending(self) -> str:
