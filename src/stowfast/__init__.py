@@ -22,6 +22,7 @@ from stowfast.errors import (
     UnsupportedError,
 )
 from stowfast.memory import InMemoryArtifactStore, InMemoryMessageStore, InMemoryTaskStateStore
+from stowfast.plain_json import to_json
 from stowfast.records import (
     Artifact,
     ArtifactInfo,
@@ -78,6 +79,7 @@ __all__ = [
     "UnavailableError",
     "UnsupportedError",
     "open",
+    "to_json",
 ]
 
 __version__ = "0.1.0"
