@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     Copier = Callable[[Path, Path], None]
+
+KILLS = 30
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
 
@@ -232,6 +236,30 @@ def test_the_log_of_a_killed_process_is_played(tmp_path: Path) -> None:
         assert count(moved / "agent.db") == total
     assert count(path) == total
     print(f"5 kills, {total} acknowledged, {total} found")
+
+
+def test_an_opening_may_be_killed_at_any_moment(tmp_path: Path) -> None:
+    path = tmp_path / "agent.db"
+    script = (
+        "import sys, stowfast.sync\nprint('ready', flush=True)\nwhile True:\n"
+        "    with stowfast.sync.open(sys.argv[1]) as stores:\n"
+        "        if '-w' in sys.argv: print(stores.messages.add_message('c', {}), flush=True)"
+    )
+    moments = random.Random(5)
+    acknowledged = 0
+    for kill in range(KILLS):
+        arguments = [sys.executable, "-c", script, f"sqlite:///{path}", *["-w"] * (kill % 2)]
+        with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as opener:
+            assert opener.stdout is not None
+            assert opener.stdout.readline() == "ready\n"
+            moment = time.perf_counter() + moments.uniform(0, 0.08)
+            while time.perf_counter() < moment:
+                pass
+            opener.kill()
+            acknowledged += len(opener.stdout.readlines())
+    found = count(path)
+    print(f"{KILLS} kills, {acknowledged} acknowledged, {found} found")
+    assert acknowledged <= found <= acknowledged + KILLS
 
 
 def test_a_schema_that_others_changed_meanwhile_fits_its_log(tmp_path: Path) -> None:

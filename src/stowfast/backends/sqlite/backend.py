@@ -213,6 +213,14 @@ class SQLiteBackend(Backend):
             raise InvalidError(f"{self._file.path} was closed: open it again")
 
     def _run(self, works: Sequence[_Work], wait: bool) -> list[Any] | None:
+        try:
+            return self._run_once(works, wait)
+        except UnavailableError as error:
+            if not self._file.make_room(error):
+                raise
+        return self._run_once(works, wait)
+
+    def _run_once(self, works: Sequence[_Work], wait: bool) -> list[Any] | None:
         self._file.check_writable()
         if self._file.log.is_due(self._transaction.pages):
             # Folding the log back into the file costs milliseconds: never on an event loop.

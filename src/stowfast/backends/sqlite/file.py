@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from stowfast.backends.sqlite.locks import AFTER_A_FORK, OPENING, Claim, is_claimed
 from stowfast.backends.sqlite.log import Log, full_disk
-from stowfast.backends.sqlite.opening import begin_session, check_log, is_busy, look, new_mark, uri
+from stowfast.backends.sqlite.opening import begin_session, check_log, is_busy, is_full, look, new_mark, uri
 from stowfast.backends.sqlite.reading import UNCHANGING, check_readable, reading_options
 from stowfast.backends.sqlite.rights import absolute, check_folder, make_private, missing_right
 from stowfast.backends.sqlite.schema import APPLICATION_ID, MIGRATIONS, statements
@@ -195,6 +195,15 @@ class SQLiteFile:
             if isinstance(error, sqlite3.Error):
                 raise error
 
+    def make_room(self, error: BaseException) -> bool:
+        """After a commit that found no room on the disk: empty the log. True if that gave room."""
+        if not is_full(error.__cause__):
+            return False
+        try:
+            return self.log.empty()
+        except sqlite3.Error:
+            return False
+
     def patiently(self, action: Callable[[], object]) -> None:
         """Repeat an action while another process holds the lock, with short random pauses for fairness.
 
@@ -246,7 +255,7 @@ class SQLiteFile:
             return self._damaged(error)
         if code in _NO_RIGHT and (missing := missing_right(self.path)):
             return InvalidError(f"{self.path} cannot be opened or written: {missing}")
-        if code == sqlite3.SQLITE_FULL:
+        if is_full(error):
             return UnavailableError(f"{self.path}: {full_disk(self.path)}; nothing was stored")
         return UnavailableError(f"{self.path}: {error}")
 

@@ -69,9 +69,17 @@ class Log:
             self._writer.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size")
         )
         room = shutil.disk_usage(Path(self._path).parent).free // page_bytes // _SHARE_OF_FREE_SPACE
-        self._most_pages = max(_LEAST_PAGES, min(_MOST_PAGES, max(self._usual_pages, pages // 2), room))
+        usual_pages = max(self._usual_pages, min(_MOST_PAGES, pages // 2))
+        self._most_pages = max(_LEAST_PAGES, min(usual_pages, room))
         self._begins = True
+        if room < usual_pages:  # the file needs the room of the log to grow
+            return self.empty()
         return bool(frames == folded)
+
+    def empty(self) -> bool:
+        """Copy all of the log into the file and give its room back to the disk. False where readers need it."""
+        self._begins = True
+        return bool(self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0)
 
     def _restart(self) -> bool:
         # Holds the write lock until the readers of now have ended. Those that come meanwhile need the file alone.

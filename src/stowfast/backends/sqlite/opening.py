@@ -16,7 +16,7 @@ import os
 import random
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -28,7 +28,7 @@ from stowfast.errors import InvalidError, UnavailableError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["FileHeader", "begin_session", "check_log", "is_busy", "look", "new_mark", "uri"]
+__all__ = ["FileHeader", "begin_session", "check_log", "is_busy", "is_full", "look", "new_mark", "uri"]
 
 _BUSY: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _LOWEST_MARK, _HIGHEST_MARK = 2**24, 2**30
@@ -157,9 +157,10 @@ def begin_session(path: str, timeout: float) -> None:
 
 def _begin_alone(path: str) -> bool:
     with closing(sqlite3.connect(uri(path, "mode=rw"), uri=True, timeout=0, isolation_level=None)) as file:
-        file.execute("PRAGMA synchronous=NORMAL")  # the log before it is folded, and the file after it
-        file.execute("PRAGMA locking_mode=EXCLUSIVE")  # without an index of the log, so no other one is made by mistake
+        # First of all: it needs no index of the log, so none is made beside a hidden one. The next line reads the file.
+        file.execute("PRAGMA locking_mode=EXCLUSIVE")
         try:
+            file.execute("PRAGMA synchronous=NORMAL")  # syncs the log before it is folded, and the file after it
             file.execute("BEGIN EXCLUSIVE")
         except sqlite3.OperationalError as error:
             if is_busy(error):
@@ -167,10 +168,34 @@ def _begin_alone(path: str) -> bool:
             raise
         # A file whose first transaction was killed is empty as soon as SQLite has rolled that back.
         if file.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID:
-            file.execute(f"PRAGMA schema_version={new_mark():d}")
-        file.execute("COMMIT")
-        file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            with _unless_full():
+                _renew_mark(file)
+        if file.in_transaction:
+            file.execute("ROLLBACK")
     return True
+
+
+def _renew_mark(file: sqlite3.Connection) -> None:
+    # The log gets the old mark too, with the first page as it is: until it is folded, the file has that one.
+    file.execute(f"PRAGMA application_id={APPLICATION_ID:d}")
+    file.execute("COMMIT")
+    file.execute(f"PRAGMA schema_version={new_mark():d}")
+    file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+@contextmanager
+def _unless_full() -> Iterator[None]:
+    """Go on where the disk is full: the file keeps its mark, and can be read."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if not is_full(error):
+            raise
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Return True if the disk is full."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
 
 
 def is_busy(error: sqlite3.Error) -> bool:
