@@ -324,6 +324,7 @@ class Stores(_Face):
         self.documents = Documents(store.documents, portal)
 
     sweep = _call(stores.Stores.sweep)
+    delete_context = _call(stores.Stores.delete_context)
 
     def within(self, scope: str) -> Scope:
         """Return the stores of one scope, as `stowfast.Stores.within` does, without await."""

@@ -44,6 +44,23 @@ class Stores:
         """
         return Scope(ScopedBackend(self.backend, scope), self.tasks.retention)
 
+    async def delete_context(self, context_id: str) -> None:
+        """Delete a conversation with its artifacts and tasks: those with this `context_id`.
+
+        Not atomic: tasks go first, then artifacts, then the conversation. After an error or a lost answer call it
+        again. An artifact or a task that another process adds meanwhile may stay: stop the writers first.
+
+        Raises:
+            UnavailableError: some of it may be deleted. Call it again.
+        """
+        while tasks := (await self.tasks.list(context_id=context_id)).items:
+            for task in tasks:
+                await self.tasks.delete(task.task_id)
+        while artifacts := (await self.artifacts.list(context_id=context_id)).items:
+            for artifact in artifacts:
+                await self.artifacts.delete(artifact.artifact_id)
+        await self.messages.delete(context_id)
+
     async def sweep(self, *, dry_run: bool = False) -> Swept:
         """Remove expired data and leftovers for good, and return the amounts.
 
