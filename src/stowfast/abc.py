@@ -128,6 +128,8 @@ class Listed(NamedTuple):
     """The time of the last change, by the backend's clock. A bucket's clock may count whole seconds."""
     head: Head | None = None
     """The head at some moment of the call, for a query with `heads`."""
+    damaged: bool = False
+    """The stored head is not as it was written, and `heads` and `read` raise DamagedError for this stream."""
 
 
 class Listing(NamedTuple):
@@ -275,7 +277,7 @@ class Backend(ABC):
 
     @abstractmethod
     async def streams(self, query: Query) -> Listing:
-        """List streams, one page at a time.
+        """List streams, one page at a time. A stream with a damaged head is listed as damaged, and hides no other.
 
         While streams change, paging by name shows every stream that existed throughout; paging by recency may miss or
         repeat a stream that changed.

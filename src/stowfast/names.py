@@ -13,9 +13,15 @@ from stowfast.errors import InvalidError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["check_name", "clock", "listed", "new_id"]
+__all__ = ["MAX_MOMENT", "MIN_MOMENT", "check_name", "clock", "listed", "new_id"]
 
 _WORD: Final = re.compile(r"[a-z][a-z_]{0,23}")
+
+MIN_MOMENT: Final = -62_135_596_800_000_000
+"""The first moment of year 1, as microseconds since 1970: no datetime is before it."""
+
+MAX_MOMENT: Final = 253_402_300_799_999_999
+"""The last moment of year 9999."""
 
 
 def clock() -> int:

@@ -9,17 +9,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stowfast.abc import KEEP, MAX_ENTRY_BYTES, MAX_HEAD_BYTES, Change, Head, Receipt
-from stowfast.errors import ConflictError, InvalidError
-from stowfast.names import check_name
+from stowfast.errors import ConflictError, DamagedError, InvalidError
+from stowfast.names import MAX_MOMENT, MIN_MOMENT, check_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from stowfast.abc import Entry, Window
 
 
 __all__ = [
     "Effect",
     "apply",
     "check",
+    "check_entries",
     "living",
     "repeat",
 ]
@@ -70,6 +73,8 @@ def _check_conditions(change: Change) -> None:
             raise InvalidError(f"{name}={number!r}: it must be an integer of at most 62 bits")
     if change.ttl is not None and (change.ttl < 0 or change.expires_at != KEEP):
         raise InvalidError(f"ttl={change.ttl}: it must be 0 or more, and without expires_at")
+    if change.expires_at is not None and not MIN_MOMENT <= change.expires_at <= MAX_MOMENT:
+        raise InvalidError(f"expires_at={change.expires_at}: it must be a moment of the years 1 to 9999")
     for blob in change.blobs:
         check_name(blob, "the id of a blob")
 
@@ -85,6 +90,38 @@ def _check_head(change: Change) -> None:
         for what, length in (("labels", size), ("a note", len(change.note or b""))):
             if length > MAX_HEAD_BYTES:
                 raise InvalidError(f"{what} of {length:,} bytes: the limit is {MAX_HEAD_BYTES:,}")
+
+
+def check_entries(head: Head, window: Window, entries: Sequence[Entry]) -> None:
+    """Check that the entries of a read are those that the head promises.
+
+    A stream without gaps has an entry at every position of the window. Of a stream with gaps only the number of all
+    entries is known, so the check needs a window around all of them.
+
+    Raises:
+        DamagedError: entries are missing, or there are too many.
+    """
+    start = max(head.base if window.start is None else window.start, head.first)
+    stop = head.next if window.stop is None else min(window.stop, head.next)
+    if head.length == head.next - head.first:
+        count = max(stop - start, 0)
+    elif start == head.first and stop == head.next:
+        count = head.length
+    else:
+        return
+    if window.limit is not None:
+        count = min(count, max(window.limit, 0))
+    found = len(entries)
+    if window.max_bytes is not None and 0 < found < count and sum(len(one.data) for one in entries) >= window.max_bytes:
+        count = found
+    whole = found == count
+    if whole and count and head.length == head.next - head.first:
+        low = stop - count if window.newest else start
+        whole = (entries[0].position, entries[-1].position) == (low, low + count - 1)
+    if not whole:
+        raise DamagedError(
+            f"{head.name!r}: of {count:,} entries in this window {found:,} are there: restore the file from a backup"
+        )
 
 
 def repeat(known: Receipt, change: Change) -> Receipt:
@@ -123,7 +160,7 @@ def apply(name: str, stored: Head | None, change: Change, *, now: int, incarnati
     fresh = head is None or change.delete
     if head is not None:
         now = max(now, head.updated_at)
-    expires_at = change.expires_at if change.ttl is None else now + change.ttl
+    expires_at = change.expires_at if change.ttl is None else min(now + change.ttl, MAX_MOMENT)
     adds = bool(change.entries) or bool(change.labels) or bool(change.note) or expires_at not in (KEEP, None)
     if fresh and not adds:
         return Effect(None, Receipt(head.incarnation if head else "", 0, 0, now), True, ())

@@ -16,8 +16,9 @@ import pytest
 
 from stowfast.abc import Change
 from stowfast.backends.sqlite import backend as sqlite_backend
+from stowfast.backends.sqlite import writer as sqlite_writer
 from stowfast.backends.sqlite.backend import SQLiteBackend
-from stowfast.backends.sqlite.transaction import Transaction
+from stowfast.backends.sqlite.sweep import all_garbage
 from stowfast.errors import (
     ConflictError,
     InvalidError,
@@ -316,10 +317,13 @@ async def test_an_upload_of_days_is_whole_or_refused(
         for _ in range(80):
             yield b"A" * 2**18
         if swept:
-            monkeypatch.setattr(sqlite_backend, "clock", lambda: now() + 2 * 86_400 * 1_000_000)
-            for _ in range(sweeps):  # one step of a sweep at a time, as beside a busy writer
-                await place._group.submit(Transaction.sweep)
-            monkeypatch.setattr(sqlite_backend, "clock", now)
+            for module in (sqlite_backend, sqlite_writer):
+                monkeypatch.setattr(module, "clock", lambda: now() + 2 * 86_400 * 1_000_000)
+            (step,) = place._look(all_garbage)
+            for _ in range(sweeps):  # one transaction of a sweep at a time, as beside a busy writer
+                await place._group.submit(step)
+            for module in (sqlite_backend, sqlite_writer):
+                monkeypatch.setattr(module, "clock", now)
             others.append(await place.write_blob("other", slow(False)))
         yield b"the end"
 

@@ -7,19 +7,20 @@ import os
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 from urllib.parse import unquote_to_bytes
 
 from stowfast.abc import ALL, Backend, Change, Head, Listing, Query, Receipt, Slice, Swept, Window
+from stowfast.backends.sqlite.blobs import begin_blob, write_chunks
 from stowfast.backends.sqlite.file import Durability, SQLiteFile
 from stowfast.backends.sqlite.notify import News
-from stowfast.backends.sqlite.read import END, anything_to_sweep, heads, listing, read, read_chunks, would_sweep
-from stowfast.backends.sqlite.transaction import Transaction
+from stowfast.backends.sqlite.read import END, heads, listing, read, read_chunks
+from stowfast.backends.sqlite.sweep import Sweeper, all_garbage, left_garbage, would_sweep
+from stowfast.backends.sqlite.writer import Work, Writer
 from stowfast.blocking import begin, finish, in_thread, outcome, settle
 from stowfast.cursors import parse_cursor
-from stowfast.errors import InvalidError, StowfastError, UnavailableError
+from stowfast.errors import InvalidError
 from stowfast.group_commit import GroupCommit
 from stowfast.names import check_name, clock, new_id
 from stowfast.semantics import check
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
     from concurrent.futures import Future
 
-    _Work = Callable[[Transaction], Any]
+    from stowfast.backends.sqlite.transaction import Transaction
 
 __all__ = ["SQLiteBackend"]
 
@@ -39,6 +40,7 @@ _CHUNK = 2**20
 _WRITTEN_TOGETHER = 2**22
 _READ_TOGETHER = 2**21
 _READ_AHEAD = 2
+_SECONDS_BETWEEN_SWEEPS = 3_600
 
 
 class SQLiteBackend(Backend):
@@ -66,13 +68,15 @@ class SQLiteBackend(Backend):
         self, path: str, *, durability: Durability = "full", timeout: float = 60.0, read_only: bool = False
     ) -> None:
         self._file = SQLiteFile(path, durability=durability, timeout=timeout, read_only=read_only)
-        self._group: GroupCommit[_Work, Any] = GroupCommit(self._run)
+        self._news = News(self._file)
+        self._writer = Writer(self._file, self._news)
+        self._group: GroupCommit[Work, Any] = GroupCommit(self._writer.run)
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="stowfast-read")
         self._uploads = ThreadPoolExecutor(1, thread_name_prefix="stowfast-upload")
         # One for all: each thread that makes MiBs keeps some of them, and one is faster than whoever checks a hash.
         self._downloads = ThreadPoolExecutor(1, thread_name_prefix="stowfast-download")
-        self._news = News(self._file)
-        self._transaction = Transaction(self._file.writer)
+        self._sweeper = Sweeper(self._look, self._group.commit_here, self._empty_log)
+        self._next_sweep = math.inf
         self._closed = False
 
     @classmethod
@@ -85,7 +89,10 @@ class SQLiteBackend(Backend):
         sweep: str | bool = True,
         read_only: str | bool = False,
     ) -> SQLiteBackend:
-        """Open `sqlite:///relative.db` or `sqlite:////absolute/path.db`, off the event loop, and sweep it."""
+        """Open `sqlite:///relative.db` or `sqlite:////absolute/path.db`, off the event loop.
+
+        With `sweep` a sweep runs behind, at once and every hour: no call waits for it.
+        """
         path = _path_of(url)
         if durability not in get_args(Durability):
             raise InvalidError(f"durability: it is one of {', '.join(get_args(Durability))}")
@@ -100,15 +107,23 @@ class SQLiteBackend(Backend):
         with ThreadPoolExecutor(1) as thread:
             backend = await in_thread(thread, opening)
         if sweeps and not backend._file.read_only:  # noqa: SLF001 - its own
-            with suppress(UnavailableError):  # another process is busy: whoever opens the file next sweeps it
-                await backend.sweep()
+            backend.sweep_behind()
         return backend
+
+    def sweep_behind(self) -> None:
+        """Begin a sweep in a thread of its own, now and every hour from now on, until `close`."""
+        self._next_sweep = time.monotonic() + _SECONDS_BETWEEN_SWEEPS
+        self._sweeper.begin(all_garbage)
 
     async def commit(self, stream: str, change: Change) -> Receipt:
         check_name(stream)
         check(change)
         self._check_open()
         receipt: Receipt = await self._group.submit(lambda transaction: transaction.commit(stream, change))
+        if self._writer.take_garbage():
+            self._sweeper.begin(left_garbage)
+        if time.monotonic() > self._next_sweep:
+            self.sweep_behind()
         return receipt
 
     async def read(self, stream: str, window: Window = ALL) -> Slice:
@@ -144,7 +159,7 @@ class SQLiteBackend(Backend):
         check_name(stream)
         self._check_open()
         name = new_id()
-        blob = await self._group.submit(partial(Transaction.begin_blob, name=stream, blob=name))
+        blob = await self._group.submit(partial(begin_blob, name=stream, blob=name))
         held: list[bytes] = []
         start = size = 0
         # One batch is committed while the next is gathered, in a thread that does nothing else: no more than two are
@@ -186,13 +201,9 @@ class SQLiteBackend(Backend):
         if dry_run:
             return await in_thread(self._threads, self._look, would_sweep)
         self._file.check_writable()
-        streams = blobs = size = 0
-        more = await in_thread(self._threads, self._look, anything_to_sweep)
-        while more:
-            swept, more = await self._group.submit(Transaction.sweep)
-            streams, blobs, size = streams + swept.streams, blobs + swept.blobs, size + swept.bytes
+        swept = await in_thread(self._threads, self._sweeper.run, all_garbage)
         await in_thread(self._threads, self._empty_log)
-        return Swept(streams, blobs, size)
+        return swept
 
     async def close(self) -> None:
         if self._closed:
@@ -200,6 +211,7 @@ class SQLiteBackend(Backend):
         self._group.check_thread()
         self._closed = True
         await finish(self._threads, self._uploads.shutdown)
+        await finish(self._threads, self._sweeper.close)
         await finish(self._threads, self._group.close)
         self._news.close()
         await finish(self._threads, self._file.close)
@@ -211,46 +223,6 @@ class SQLiteBackend(Backend):
         self._file.check_process()
         if self._closed:
             raise InvalidError(f"{self._file.path} was closed: open it again")
-
-    def _run(self, works: Sequence[_Work], wait: bool) -> list[Any] | None:
-        try:
-            return self._run_once(works, wait)
-        except UnavailableError as error:
-            if not self._file.make_room(error):
-                raise
-        return self._run_once(works, wait)
-
-    def _run_once(self, works: Sequence[_Work], wait: bool) -> list[Any] | None:
-        self._file.check_writable()
-        if self._file.log.is_due(self._transaction.pages):
-            # Folding the log back into the file costs milliseconds: never on an event loop.
-            if not wait:
-                return None
-            with self._file.errors():
-                self._file.log.fold()
-            self._transaction.pages = 0
-        now = clock()
-        outcomes: list[Any] = []
-        if self._file.writer.in_transaction:  # an interrupt came before its end: what it remembers was never committed
-            self._transaction.forget()
-        try:
-            if not self._file.begin(wait=wait):
-                return None
-            self._transaction.now = now
-            for work in works:
-                try:
-                    outcomes.append(work(self._transaction))
-                except StowfastError as error:
-                    outcomes.append(error)
-            self._file.commit()
-        except BaseException as error:
-            self._transaction.forget()
-            self._file.roll_back(error)
-            raise
-        # After the commit: only then it is known that the log had a name when it took these changes.
-        self._file.check_place()
-        self._news.announce()
-        return outcomes
 
     async def _write_chunks(
         self, before: Future[None] | None, blob: int, name: str, start: int, held: list[bytes], *, last: bool = False
@@ -273,6 +245,7 @@ class SQLiteBackend(Backend):
         with self._file.errors():
             connection = self._file.connect()
             try:
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)")  # most of it without the write lock
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             finally:
                 connection.close()
@@ -302,8 +275,8 @@ def _switch(name: str, value: str | bool) -> bool:
 
 def _write(blob: int, name: str, start: int, held: list[bytes], last: bool, transaction: Transaction) -> None:
     if all(len(piece) == _CHUNK for piece in held):
-        transaction.write_chunks(blob, name, start, held, last=last)
+        write_chunks(transaction, blob, name, start, held, last=last)
         return
     whole = memoryview(b"".join(held))
     chunks = [whole[offset : offset + _CHUNK] for offset in range(0, len(whole), _CHUNK)]
-    transaction.write_chunks(blob, name, start, chunks, last=last)
+    write_chunks(transaction, blob, name, start, chunks, last=last)

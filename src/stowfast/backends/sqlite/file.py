@@ -9,13 +9,15 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
+from stowfast.backends.sqlite.guard import TRANSACTION_SECONDS, GuardedConnection
 from stowfast.backends.sqlite.locks import AFTER_A_FORK, OPENING, Claim, is_claimed
 from stowfast.backends.sqlite.log import Log, full_disk
 from stowfast.backends.sqlite.opening import begin_session, check_log, is_busy, is_full, look, new_mark, uri
 from stowfast.backends.sqlite.reading import UNCHANGING, check_readable, reading_options
 from stowfast.backends.sqlite.rights import absolute, check_folder, make_private, missing_right
-from stowfast.backends.sqlite.schema import APPLICATION_ID, MIGRATIONS, statements
+from stowfast.backends.sqlite.schema import APPLICATION_ID, MIGRATIONS, check_tables, statements
 from stowfast.errors import DamagedError, InvalidError, StowfastError, UnavailableError, UnsupportedError
+from stowfast.group_commit import interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,7 +44,7 @@ class SQLiteFile:
         self._synchronous = {"full": "FULL", "relaxed": "NORMAL"}[durability]
         self._timeout = timeout
         self._process = os.getpid()
-        self._idle: list[sqlite3.Connection] = []
+        self._idle: list[GuardedConnection] = []
         self._closed = False
         self._claim: Claim | None = None
         self._lost: str | None = None
@@ -57,6 +59,8 @@ class SQLiteFile:
             try:
                 if not self.read_only:
                     self._migrate()
+                self.patiently(lambda: check_tables(self.writer, self.path))
+                self.writer.defend()
                 # The log is there from the first read of a connection.
                 self.patiently(lambda: self.writer.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone())
                 self._claim = Claim(self.path, unchanging=self._options.endswith(UNCHANGING))
@@ -87,12 +91,10 @@ class SQLiteFile:
             yield
         except sqlite3.Error as error:
             raise self._ours(error) from error
-        except UnicodeDecodeError as error:
-            raise self._damaged(error) from error
         except OSError as error:
             raise UnavailableError(f"{self.path}: {error.strerror or error}") from error
 
-    def connect(self, *, create: bool = False) -> sqlite3.Connection:
+    def connect(self, *, create: bool = False) -> GuardedConnection:
         """Return a new connection with all settings of this file."""
         self.check_claim()
         # Only the first connection may make the file: a later one would make another in the place of one removed.
@@ -103,20 +105,18 @@ class SQLiteFile:
             isolation_level=None,
             check_same_thread=False,
             cached_statements=64,
+            factory=GuardedConnection,
         )
+        connection.harden()
         try:
             # Patiently: this pragma looks into the file, and is refused while another process turns it to WAL.
             self.patiently(lambda: connection.execute(f"PRAGMA synchronous={self._synchronous}"))  # takes no parameters
         except BaseException:
             connection.close()
             raise
-        connection.execute("PRAGMA trusted_schema=OFF")
-        connection.execute("PRAGMA secure_delete=ON")
-        connection.execute("PRAGMA wal_autocheckpoint=0")
-        connection.execute("PRAGMA journal_size_limit=16777216")
-        if self.read_only:
-            connection.execute("PRAGMA query_only=ON")
-        connection.execute("PRAGMA cache_size=-8192")  # KiB: a long conversation is read from the file only once
+        connection.configure(read_only=bool(self.read_only))
+        if self._claim is not None:
+            connection.defend()
         return connection
 
     @contextmanager
@@ -124,13 +124,18 @@ class SQLiteFile:
         """Lend a connection whose reads all see the same moment."""
         with self.errors():
             self.check_claim()
-            connection = self._idle.pop() if self._idle else self.connect()
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                connection = self.connect()
             try:
                 self.patiently(lambda: connection.execute("BEGIN"))
+                connection.start()
                 yield connection
                 if self._options.endswith(UNCHANGING):
                     self.check_claim()
             finally:
+                connection.stop()
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 self._idle.append(connection)
@@ -152,6 +157,7 @@ class SQLiteFile:
                 self.patiently(lambda: self.writer.execute("BEGIN IMMEDIATE"))
         if self._claim is not None:
             self.log.begin(self._claim.log_bytes)
+        self.writer.start()
         return True
 
     def check_place(self) -> None:
@@ -185,15 +191,24 @@ class SQLiteFile:
 
     def commit(self) -> None:
         """Commit the write transaction, as durably as `durability` promises."""
+        self.writer.stop()
         self.writer.execute("COMMIT")
 
-    def roll_back(self, error: BaseException) -> None:
-        """Roll back the write transaction, and raise a StowfastError for an error of the driver."""
+    def roll_back(self) -> None:
+        """Roll back the write transaction."""
+        self.writer.stop()
+        self.log.undo()
         with self.errors():
             if self.writer.in_transaction:  # a full disk has already rolled back
                 self.writer.execute("ROLLBACK")
-            if isinstance(error, sqlite3.Error):
-                raise error
+
+    def error_of(self, error: Exception) -> StowfastError:
+        """Return the StowfastError for an error inside a transaction, with that error as its cause."""
+        if not isinstance(error, sqlite3.Error):
+            return interrupted(error)
+        ours = self._ours(error)
+        ours.__cause__ = error
+        return ours
 
     def make_room(self, error: BaseException) -> bool:
         """After a commit that found no room on the disk: empty the log. True if that gave room."""
@@ -257,6 +272,10 @@ class SQLiteFile:
             return InvalidError(f"{self.path} cannot be opened or written: {missing}")
         if is_full(error):
             return UnavailableError(f"{self.path}: {full_disk(self.path)}; nothing was stored")
+        if code == sqlite3.SQLITE_INTERRUPT:
+            return UnavailableError(
+                f"{self.path}: a transaction took over {TRANSACTION_SECONDS:g} s, was stopped, and stored nothing"
+            )
         return UnavailableError(f"{self.path}: {error}")
 
     def _damaged(self, error: Exception) -> DamagedError:

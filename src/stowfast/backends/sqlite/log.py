@@ -56,6 +56,10 @@ class Log:
             self._begins = False
         self._bytes = log_bytes
 
+    def undo(self) -> None:
+        """Forget the first page of a transaction that was rolled back."""
+        self._begins = True
+
     def fold(self) -> bool:
         """Copy the log into the file, except the part that readers need, so that the log begins anew.
 

@@ -2,42 +2,37 @@
 
 from __future__ import annotations
 
-from itertools import starmap
 from typing import TYPE_CHECKING
 
-from stowfast.abc import Entry, Head, Listed, Listing, Query, Slice, Swept, Window
-from stowfast.backends.sqlite.rows import HEAD, StreamRow
-from stowfast.backends.sqlite.transaction import BURIED, EXPIRED, ORPHANED, sweep_times
+from stowfast.abc import Head, Listed, Listing, Query, Slice, Window
+from stowfast.backends.sqlite.rows import HEAD, HEAD_COLUMNS, LAST_ENTRY, StreamRow, entries_of
 from stowfast.cursors import after_cursor
-from stowfast.errors import NotFoundError
+from stowfast.errors import DamagedError, NotFoundError
+from stowfast.names import MAX_MOMENT
+from stowfast.semantics import check_entries, living
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-__all__ = ["END", "anything_to_sweep", "heads", "listing", "read", "read_chunks", "would_sweep"]
+__all__ = ["END", "heads", "listing", "read", "read_chunks"]
 
-_LIVING = "AND incarnation IS NOT NULL AND (expires_at IS NULL OR expires_at > ?)"
-_HEAD = f"{HEAD} {_LIVING}"
-_LISTED = (
-    "SELECT name, max(updated_at, coalesce((SELECT created_at FROM entries WHERE stream = streams.id"
-    " ORDER BY position DESC LIMIT 1), 0)) AS updated FROM streams WHERE name >= ?"
+_PAGE = (
+    "SELECT id, name AS page_name, max(0, CAST(updated_at AS INTEGER), coalesce((SELECT CAST(created_at AS INTEGER)"
+    " FROM entries WHERE stream = streams.id ORDER BY position DESC LIMIT 1), 0)) AS updated FROM streams"
+    " WHERE name >= ? AND typeof(name) = 'text' AND incarnation IS NOT NULL AND (expires_at IS NULL OR expires_at > ?)"
 )
+"""Selects the streams of a page. A damaged time is sorted as some number, and found when the row is checked."""
+_ROWS_OF = " ".join(("SELECT updated,", HEAD_COLUMNS, "FROM ("))
+_AS_PAGE = f") AS page JOIN streams ON streams.id = page.id {LAST_ENTRY}"
 _FORWARD = (
-    "SELECT position, data, created_at, op_id FROM entries"
+    "SELECT position, data, created_at, op_id, checksum FROM entries"
     " WHERE stream = ? AND position >= ? AND position < ? ORDER BY position LIMIT ?"
 )
 _BACKWARD = _FORWARD.replace("ORDER BY position", "ORDER BY position DESC")
-_LINKED = "SELECT id FROM blobs WHERE name = ? AND stream = ? AND EXISTS (SELECT 1 FROM links WHERE blob = blobs.id)"
-_WOULD_EXPIRE = (
-    "SELECT count(*), coalesce(sum((SELECT sum(length(data)) FROM entries WHERE stream = streams.id)), 0)"
-    " FROM streams WHERE expires_at <= :now"
-)
-# What only an expired stream refers to is an orphan as soon as that was swept.
-_WOULD_ORPHAN = (
-    "SELECT count(*), coalesce(sum((SELECT sum(length(data)) FROM chunks WHERE blob = blobs.id)), 0)"
-    " FROM blobs WHERE written_at < :day_ago AND NOT EXISTS (SELECT 1 FROM links JOIN streams"
-    " ON streams.id = links.stream WHERE links.blob = blobs.id AND (expires_at IS NULL OR expires_at > :now))"
+_LINKED = (
+    "SELECT id, size FROM blobs WHERE name = ? AND stream = ?"
+    " AND EXISTS (SELECT 1 FROM links WHERE blob = blobs.id AND links.stream = blobs.stream AND position >= ?)"
 )
 _CHUNKS = (
     "SELECT start, data FROM chunks WHERE blob = ? AND start >= coalesce("
@@ -50,36 +45,35 @@ _LAST_CHARACTER, _FIRST_SURROGATE, _AFTER_SURROGATES = 0x10FFFF, 0xD800, 0xE000
 
 
 def read(connection: sqlite3.Connection, now: int, *, stream: str, window: Window) -> Slice:
-    """Read entries and their head."""
-    found = connection.execute(_HEAD, (stream, now)).fetchone()
-    if found is None:
+    """Read entries and their head.
+
+    Raises:
+        DamagedError: the head or an entry is not as it was written, or entries are missing.
+    """
+    row, head = _head(connection, now, stream)
+    if row is None or head is None:
         return Slice(None, [])
-    row = StreamRow._make(found)
-    # SQLite's integers end at 63 bits, a caller's do not: what is past every end is the end.
-    head = row.head()
-    start = row.base if window.start is None else min(window.start, END)
+    # SQLite's integers end at 63 bits, a caller's do not: what is past every end is the end. Below `first` may be
+    # entries that a sweep has not removed yet.
+    start = max(head.first, head.base if window.start is None else min(window.start, END))
     stop = END if window.stop is None else min(window.stop, END)
-    limit = END if window.limit is None else min(window.limit, END)
+    limit = END if window.limit is None else max(min(window.limit, END), 0)
     rows = connection.execute(_BACKWARD if window.newest else _FORWARD, (row.id, start, stop, limit))
-    if window.max_bytes is None:
-        entries = list(starmap(Entry, rows))
-    else:
-        entries, size = [], 0
-        for entry in starmap(Entry, rows):
-            entries.append(entry)
-            size += len(entry.data)
-            if size >= window.max_bytes:
-                break
-        rows.close()
+    entries = entries_of(head, rows, window.max_bytes)
+    rows.close()
     if window.newest:
         entries.reverse()
+    check_entries(head, window, entries)
     return Slice(head, entries)
 
 
 def heads(connection: sqlite3.Connection, now: int, *, streams: Sequence[str]) -> list[Head | None]:
-    """Read the heads of streams."""
-    rows = [connection.execute(_HEAD, (stream, now)).fetchone() for stream in streams]
-    return [None if row is None else StreamRow._make(row).head() for row in rows]
+    """Read the heads of streams.
+
+    Raises:
+        DamagedError: one of them is not as it was written.
+    """
+    return [_head(connection, now, stream)[1] for stream in streams]
 
 
 def listing(connection: sqlite3.Connection, now: int, *, query: Query, last: Listed | None) -> Listing:
@@ -87,7 +81,7 @@ def listing(connection: sqlite3.Connection, now: int, *, query: Query, last: Lis
 
     The SQL is joined from constants; every value of the caller is a parameter.
     """
-    sql = [_LISTED, _LIVING]
+    sql = [_ROWS_OF, _PAGE]
     values: list[object] = [query.prefix, now]
     if (beyond := _beyond(query.prefix)) is not None:
         sql.append("AND name < ?")
@@ -95,46 +89,59 @@ def listing(connection: sqlite3.Connection, now: int, *, query: Query, last: Lis
     for pair in (query.where or {}).items():
         sql.append("AND id IN (SELECT stream FROM labels WHERE key = ? AND value = ?)")
         values += pair
-    if last is not None and query.order == "name":
-        sql.append("AND name > ?")
-        values.append(last.name)
-    elif last is not None:
-        sql.append("AND (updated < ? OR (updated = ? AND name > ?))")
-        values += [last.updated_at, last.updated_at, last.name]
-    sql.append("ORDER BY name LIMIT ?" if query.order == "name" else "ORDER BY updated DESC, name LIMIT ?")
+    if last is not None:
+        name = last.name.encode("utf-8", "surrogateescape")  # of a damaged name: bytes that are not UTF-8
+        if query.order == "name":
+            sql.append("AND name > CAST(? AS TEXT)")
+            values.append(name)
+        else:
+            sql.append("AND (updated < ? OR (updated = ? AND name > CAST(? AS TEXT)))")
+            values += [last.updated_at, last.updated_at, name]
+    order = "page_name" if query.order == "name" else "updated DESC, page_name"
+    sql += ("ORDER BY", order, "LIMIT ?", _AS_PAGE, "ORDER BY", order)
     rows = connection.execute(" ".join(sql), [*values, min(query.limit, END) + 1]).fetchall()
-    page = [Listed(*row) for row in rows[: query.limit]]
-    if query.heads:
-        found = heads(connection, now, streams=[one.name for one in page])
-        page = [one._replace(head=head) for one, head in zip(page, found, strict=True)]
-    return Listing(page, after_cursor(query.order, page[-1]) if page and len(rows) > query.limit else None)
+    shown = [_listed(updated, StreamRow(*fields), query) for updated, *fields in rows[: query.limit]]
+    return Listing(shown, after_cursor(query.order, shown[-1]) if shown and len(rows) > query.limit else None)
 
 
 def read_chunks(
     connection: sqlite3.Connection, now: int, *, stream: str, blob: str, offset: int, stop: int
 ) -> list[bytes]:
-    """Read the bytes `offset <= position < stop` of a blob, in their stored chunks."""
-    row = connection.execute(_HEAD, (stream, now)).fetchone()
-    found = row and connection.execute(_LINKED, (blob, StreamRow._make(row).id)).fetchone()
+    """Read the bytes `offset <= position < stop` of a blob, in their stored chunks.
+
+    Raises:
+        DamagedError: some of them are missing.
+        NotFoundError: no entry refers to the blob.
+    """
+    row, head = _head(connection, now, stream)
+    found = row and head and connection.execute(_LINKED, (blob, row.id, head.first)).fetchone()
     if not found:
         raise NotFoundError(f"{stream!r} has no blob {blob!r}")
-    rows = connection.execute(_CHUNKS, (found[0], found[0], min(offset, END), stop))
-    cut = (data[max(offset - start, 0) : stop - start] for start, data in rows)
+    blob_id, size = found
+    rows = connection.execute(_CHUNKS, (blob_id, blob_id, min(offset, END), stop))
+    cut = [data[max(offset - start, 0) : stop - start] for start, data in rows]
+    if not isinstance(size, int) or sum(map(len, cut)) != max(min(stop, size) - offset, 0):
+        raise DamagedError(f"{stream!r}: pieces of its blob {blob!r} are missing: restore the file from a backup")
     return [chunk for chunk in cut if chunk]
 
 
-def anything_to_sweep(connection: sqlite3.Connection, now: int) -> bool:
-    """Say whether a sweep would find something."""
-    times = sweep_times(now)
-    return any(connection.execute(query, times).fetchone() for query in (EXPIRED, BURIED, ORPHANED))
+def _head(connection: sqlite3.Connection, now: int, stream: str) -> tuple[StreamRow | None, Head | None]:
+    found = connection.execute(HEAD, (stream,)).fetchone()
+    if found is None:
+        return None, None
+    row = StreamRow._make(found)
+    return row, living(row.head(), now)
 
 
-def would_sweep(connection: sqlite3.Connection, now: int) -> Swept:
-    """Return the amounts that a sweep would remove."""
-    times = sweep_times(now)
-    streams, entries = connection.execute(_WOULD_EXPIRE, times).fetchone()
-    blobs, chunks = connection.execute(_WOULD_ORPHAN, times).fetchone()
-    return Swept(streams, blobs, entries + chunks)
+def _listed(updated_at: int, row: StreamRow, query: Query) -> Listed:
+    """Return one stream of a listing. Damage of one does not keep the caller from the others."""
+    try:
+        head = row.head()
+    except DamagedError:
+        head = None
+    if head is None or not (query.where or {}).items() <= head.labels.items():
+        return Listed(row.name, min(updated_at, MAX_MOMENT), damaged=True)
+    return Listed(head.name, head.updated_at, head if query.heads else None)
 
 
 def _beyond(prefix: str) -> str | None:
