@@ -92,7 +92,9 @@ def plain_s3() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("clause", BACKEND, ids=lambda clause: clause.__name__)
-@pytest.mark.parametrize("place", [memory, shared, wrapped, sqlite_full, sqlite_relaxed])
+@pytest.mark.parametrize(
+    "place", [memory, shared, wrapped, sqlite_relaxed, pytest.param(sqlite_full, marks=pytest.mark.slow)]
+)
 async def test_place(place, clause: Clause[Backend], tmp_path: Path) -> None:
     await clause(place(tmp_path))
 
@@ -112,6 +114,7 @@ async def test_plain_s3(clause: Clause[Backend], plain_s3: str) -> None:
     await clause(_objects(plain_s3))
 
 
+@pytest.mark.slow
 async def test_one_place_serves_every_clause(tmp_path: Path) -> None:
     results = await run(BACKEND, sqlite_full(tmp_path))
     assert [(result.name, result.error) for result in results if not result.passed] == []

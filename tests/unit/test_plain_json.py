@@ -117,7 +117,7 @@ for _ in range(30):
         (Call, "has no JSON form"),
         (lambda: 1, "has no JSON form"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 def test_a_value_without_a_json_form_is_refused_with_its_path(given: Any, said: str) -> None:
     with pytest.raises(InvalidError, match=said):

@@ -121,6 +121,7 @@ def test_a_version_is_asked_for_and_a_file_replaced(call: Call) -> None:
     assert Path("out").read_bytes() == b"two"
 
 
+@pytest.mark.slow
 def test_stdin_goes_in_and_stdout_comes_out(call: Call, tmp_path: Path) -> None:
     command = f"cat > in; {' '.join(STOWFAST)} put {URL} a - < in && {' '.join(STOWFAST)} get {URL} a - > out"
     done = subprocess.run(command, shell=True, cwd=tmp_path, input=BODY, capture_output=True, timeout=60, check=False)
@@ -153,6 +154,7 @@ def test_what_it_says_fits_the_screen(call: Call) -> None:
     assert "␛" in call("put", URL, "a\x1b[2J", "in", "--mime-type", "a/b")[1]
 
 
+@pytest.mark.slow
 def test_who_watches_sees_how_far_it_is(call: Call, tmp_path: Path) -> None:
     Path("in").write_bytes(BODY)
     call("put", URL, "a", "in")
@@ -223,6 +225,7 @@ def wait_until(true: Callable[[], Any]) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_a_get_that_was_killed_goes_on_where_it_was(call: Call, server: FaultyS3, tmp_path: Path) -> None:
     url = url_of(server)
     with sync.open(url) as stores:
@@ -274,6 +277,7 @@ def test_what_is_left_of_something_else_is_not_believed(left: bytes, call: Call)
     assert files() == ["in", "out"]
 
 
+@pytest.mark.slow
 def test_of_two_gets_into_one_file_one_is_refused(call: Call, server: FaultyS3, tmp_path: Path) -> None:
     url = url_of(server)
     with sync.open(url) as stores:
@@ -340,6 +344,7 @@ def test_a_list_says_how_a_live_artifact_goes(call: Call) -> None:
         assert told()[5] == version
 
 
+@pytest.mark.slow
 def test_a_put_that_was_killed_left_nothing_to_see(call: Call, tmp_path: Path) -> None:
     Path("in").write_bytes(b"x")
     call("put", URL, "other", "in")

@@ -184,6 +184,7 @@ def test_without_typer_it_says_what_to_install(tmp_path: Path) -> None:
     assert done.stderr == "the stowfast command needs typer and rich: pip install 'stowfast[cli]'\n"
 
 
+@pytest.mark.slow
 def test_a_reader_who_leaves_is_no_error(url: str) -> None:
     with sync.open(url) as stores:
         stores.messages.add_messages("long", [{"text": "x" * 1000}] * 1000)
@@ -311,6 +312,7 @@ def everything(url: str) -> dict[str, Any]:
         }
 
 
+@pytest.mark.slow
 def test_real_conversations_survive_the_round_trip(airline, tmp_path: Path, call: Call, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("in.jsonl").write_text(lines(airline), encoding="utf-8")
@@ -327,6 +329,7 @@ def test_real_conversations_survive_the_round_trip(airline, tmp_path: Path, call
     assert sorted(path.name for path in tmp_path.glob("*.jsonl")) == ["in.jsonl", "out.jsonl"]
 
 
+@pytest.mark.slow
 def test_an_import_that_was_killed_is_given_again(tmp_path: Path, call: Call) -> None:
     given = [{"context_id": f"c{n:03}", "messages": [{"n": n, "m": m} for m in range(5)], "k": n} for n in range(120)]
     url, file = f"sqlite:///{tmp_path}/a.db", tmp_path / "in.jsonl"
@@ -498,6 +501,7 @@ def test_an_export_holds_no_line_that_import_refuses(call: Call, tmp_path: Path)
     assert call("import", f"sqlite:///{tmp_path}/copy.db", target)[0] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [["export"], ["show", "--full"]])
 def test_a_reader_who_leaves_ends_it_without_a_word(command: list[str], tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/long.db"

@@ -435,6 +435,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(VALUES, VALUES)
 def test_what_a_patch_finds_is_what_is_there(before: Any, after: Any) -> None:
@@ -546,6 +547,7 @@ def test_a_task_is_not_a_conversation(tasks: None, capsys: pytest.CaptureFixture
     assert "there is no conversation 'trip': a task is for `stowfast tasks show`" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [["ls"], ["history", "trip"]])
 def test_colours_are_for_a_terminal_alone(
     command: list[str], tasks: None, tmp_path: Path, on_terminal: Callable[..., str]

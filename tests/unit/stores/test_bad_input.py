@@ -138,6 +138,7 @@ async def test_what_lists_filter_by_is_text(stores, bad):
     assert (await stores.artifacts.list()).items == (await stores.tasks.list()).items == []
 
 
+@pytest.mark.slow
 async def test_a_large_message_is_kept_exactly(stores):
     message = {"role": "user", "content": "é\U0001f600" * (50 * 2**20 // 6)}
     await stores.messages.add_message("c", message)
@@ -158,6 +159,7 @@ async def test_a_message_over_the_limit_is_refused(stores):
     assert await stores.tasks.load("t") is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrap", [lambda inner: [inner], lambda inner: {"k": inner}], ids=["lists", "objects"])
 async def test_nesting_is_kept_or_refused_at_once(stores, wrap):
     def nested(depth: int) -> Any:

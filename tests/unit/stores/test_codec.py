@@ -70,6 +70,7 @@ def test_what_goes_in_comes_back(value):
     assert same(json.loads(data), value)  # what is stored is JSON to everybody else too
 
 
+@pytest.mark.slow
 @given(st.lists(JSON, max_size=5))
 def test_many_come_back_as_each_alone(values):
     assert same(decode_many([encode(value, "a value") for value in values], "here"), values)

@@ -65,6 +65,7 @@ def test_what_is_small_in_memory_and_huge_as_json_is_refused_at_once(value):
     assert time.process_time() - began < 5  # seconds; it takes 0.1, under the tracing 0.5
 
 
+@pytest.mark.slow
 def test_what_stands_in_many_places_and_fits_is_kept():
     value = doubled(20)
     assert decode(encode(value, "a value"), "here") == value

@@ -100,6 +100,7 @@ async def test_the_empty_object_of_a_folder_is_no_second_conversation(server: Fa
         assert (await listed(stores))[0] == ["d"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inner", ["bucket/d", "bucket/prod", "bucket/d/messages/c", "bucket/a/b/c"])
 async def test_a_store_inside_another_or_around_one_is_refused(server: FaultyS3, inner: str) -> None:
     async with stores_of(server, inner) as stores:

@@ -502,6 +502,7 @@ def begin_child(url: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", CHILD, url], stdout=subprocess.PIPE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["sqlite", "objects"])
 async def test_a_writer_that_is_killed_has_failed(place, tmp_path, soon_silent, monkeypatch):
     with FaultyS3() as server:

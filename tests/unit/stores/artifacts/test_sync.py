@@ -108,6 +108,7 @@ def test_a_file_object(artifacts):
         assert image.size == (300, 200)
 
 
+@pytest.mark.slow
 def test_a_file_that_was_not_read_to_its_end_is_let_go(artifacts):
     artifacts.create(Artifact(artifact_id="a", content=BODY))
     with suppress(RuntimeError), artifacts.open_reader("a") as file:
@@ -153,6 +154,7 @@ def test_a_piece_is_seen_while_the_writer_does_something_else(artifacts):
         pieces.close()
 
 
+@pytest.mark.slow
 def test_a_dataset(artifacts, tmp_path):
     rows = [{"n": number, "text": str(number)} for number in range(30_000)]
     with artifacts.open_dataset("d", columns={"n": "integer", "text": "string"}) as dataset:

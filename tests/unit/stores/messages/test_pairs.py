@@ -110,6 +110,7 @@ def whole(talk: list[Said], start: int) -> bool:
     return all(one.needs is None or one.needs >= start for one in talk[start:])
 
 
+@pytest.mark.slow
 @given(conversations(), st.integers(0, 40))
 @settings(max_examples=300)
 def test_a_window_is_the_longest_that_fits_and_tears_nothing(talk, fits):
@@ -120,6 +121,7 @@ def test_a_window_is_the_longest_that_fits_and_tears_nothing(talk, fits):
     assert found == [one.message for one in talk[start:]]
 
 
+@pytest.mark.slow
 @given(conversations(), st.integers(0, 40), st.booleans())
 @settings(max_examples=300)
 def test_a_compaction_keeps_the_fewest_that_tear_nothing(talk, keep_last, drop):
@@ -134,6 +136,7 @@ def test_a_compaction_keeps_the_fewest_that_tear_nothing(talk, keep_last, drop):
     assert run_in_place(store.get_messages("c")) == ([say("sum")] if start else []) + kept
 
 
+@pytest.mark.slow
 @given(conversations(), st.lists(st.tuples(st.integers(0, 9), st.integers(0, 30)), max_size=3), st.integers(0, 40))
 @settings(max_examples=200)
 def test_compactions_and_windows_after_one_another_tear_nothing(talk, compactions, fits):

@@ -513,6 +513,7 @@ def test_a_download_goes_on_as_long_as_it_comes_forward(
     assert b"".join(download(store, "d/blob", start=7) or ()) == whole[7:]
 
 
+@pytest.mark.slow
 def test_a_download_that_does_not_come_forward_ends(opener: Opener, server: FaultyS3) -> None:
     store = opener(timeout=0.5)
     server.put("below/here/d/blob", bytes(6 * MIB))
