@@ -9,15 +9,15 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
-from stowfast.backends.sqlite.guard import TRANSACTION_SECONDS, GuardedConnection
+from stowfast.backends.sqlite.failures import ours
+from stowfast.backends.sqlite.guard import GuardedConnection
 from stowfast.backends.sqlite.locks import AFTER_A_FORK, OPENING, Claim, is_claimed
-from stowfast.backends.sqlite.log import Log, full_disk
+from stowfast.backends.sqlite.log import Log
 from stowfast.backends.sqlite.opening import begin_session, check_log, is_busy, is_full, look, new_mark, uri
 from stowfast.backends.sqlite.reading import UNCHANGING, check_readable, reading_options
 from stowfast.backends.sqlite.rights import absolute, check_folder, make_private, missing_right
 from stowfast.backends.sqlite.schema import APPLICATION_ID, MIGRATIONS, check_tables, statements
-from stowfast.errors import DamagedError, InvalidError, StowfastError, UnavailableError, UnsupportedError
-from stowfast.group_commit import interrupted
+from stowfast.errors import InvalidError, UnavailableError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,8 +26,6 @@ __all__ = ["Durability", "SQLiteFile"]
 
 Durability = Literal["full", "relaxed"]
 
-_NO_RIGHT = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
-_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _LONGEST_PAUSE = 0.005
 
 
@@ -90,7 +88,7 @@ class SQLiteFile:
         try:
             yield
         except sqlite3.Error as error:
-            raise self._ours(error) from error
+            raise ours(self.path, error) from error
         except OSError as error:
             raise UnavailableError(f"{self.path}: {error.strerror or error}") from error
 
@@ -150,7 +148,7 @@ class SQLiteFile:
             self.writer.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
             if not is_busy(error):
-                raise self._ours(error) from error
+                raise ours(self.path, error) from error
             if not wait:
                 return False
             with self.errors():
@@ -201,14 +199,6 @@ class SQLiteFile:
         with self.errors():
             if self.writer.in_transaction:  # a full disk has already rolled back
                 self.writer.execute("ROLLBACK")
-
-    def error_of(self, error: Exception) -> StowfastError:
-        """Return the StowfastError for an error inside a transaction, with that error as its cause."""
-        if not isinstance(error, sqlite3.Error):
-            return interrupted(error)
-        ours = self._ours(error)
-        ours.__cause__ = error
-        return ours
 
     def make_room(self, error: BaseException) -> bool:
         """After a commit that found no room on the disk: empty the log. True if that gave room."""
@@ -261,25 +251,6 @@ class SQLiteFile:
     def _close_idle(self) -> None:
         while self._idle:
             self._idle.pop().close()
-
-    def _ours(self, error: sqlite3.Error) -> StowfastError:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        # Our statements are right: one that does not fit the tables, or text that is none, is the file's fault.
-        misfits = isinstance(error, sqlite3.OperationalError) and code in (0, sqlite3.SQLITE_ERROR)
-        if code in _DAMAGED or misfits:
-            return self._damaged(error)
-        if code in _NO_RIGHT and (missing := missing_right(self.path)):
-            return InvalidError(f"{self.path} cannot be opened or written: {missing}")
-        if is_full(error):
-            return UnavailableError(f"{self.path}: {full_disk(self.path)}; nothing was stored")
-        if code == sqlite3.SQLITE_INTERRUPT:
-            return UnavailableError(
-                f"{self.path}: a transaction took over {TRANSACTION_SECONDS:g} s, was stopped, and stored nothing"
-            )
-        return UnavailableError(f"{self.path}: {error}")
-
-    def _damaged(self, error: Exception) -> DamagedError:
-        return DamagedError(f"{self.path}: {error}: restore it from a backup, or see `sqlite3 FILE .recover`")
 
     def _refuse_newer(self, version: int) -> None:
         if version > len(MIGRATIONS):

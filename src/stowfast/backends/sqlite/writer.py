@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from stowfast.backends.sqlite.failures import failure_of
 from stowfast.backends.sqlite.opening import is_full
 from stowfast.backends.sqlite.transaction import Transaction
 from stowfast.errors import ConflictError, InvalidError, StowfastError, UnavailableError
@@ -88,7 +89,7 @@ class Writer:
                             raise
                         self._transaction.forget()
                         self._file.roll_back()
-                        return [self._file.error_of(error)] if len(works) == 1 else []
+                        return [failure_of(self._file.path, error)] if len(works) == 1 else []
                 self._file.commit()
         except BaseException:
             self._transaction.forget()
