@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import random
 import sqlite3
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
@@ -13,10 +11,12 @@ from stowfast.backends.sqlite.failures import ours
 from stowfast.backends.sqlite.guard import GuardedConnection
 from stowfast.backends.sqlite.locks import AFTER_A_FORK, OPENING, Claim, is_claimed
 from stowfast.backends.sqlite.log import Log
-from stowfast.backends.sqlite.opening import begin_session, check_log, is_busy, is_full, look, new_mark, uri
+from stowfast.backends.sqlite.opening import begin_session, check_log, is_full, look, new_mark, uri
 from stowfast.backends.sqlite.reading import UNCHANGING, check_readable, reading_options
 from stowfast.backends.sqlite.rights import absolute, check_folder, make_private, missing_right
 from stowfast.backends.sqlite.schema import APPLICATION_ID, MIGRATIONS, check_tables, statements
+from stowfast.backends.sqlite.write_queue import WriteQueue
+from stowfast.blocking import alone
 from stowfast.errors import InvalidError, UnavailableError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["Durability", "SQLiteFile"]
 
 Durability = Literal["full", "relaxed"]
-
-_LONGEST_PAUSE = 0.005
 
 
 class SQLiteFile:
@@ -40,7 +38,7 @@ class SQLiteFile:
     ) -> None:
         self.path = absolute(path)  # a later chdir must not lead later connections elsewhere
         self._synchronous = {"full": "FULL", "relaxed": "NORMAL"}[durability]
-        self._timeout = timeout
+        self._queue = WriteQueue(self.path, timeout)
         self._process = os.getpid()
         self._idle: list[GuardedConnection] = []
         self._closed = False
@@ -51,8 +49,8 @@ class SQLiteFile:
         self.read_only = missing or ("it was opened for reading only" if read_only else None)
         """Why nothing may be written, as the end of a sentence; None: it may."""
         self._options = "mode=rw" if missing is None else "mode=ro"
-        with OPENING, self.errors():
-            self._prepare(wanted=read_only)
+        with alone(OPENING), self.errors():
+            self._prepare(timeout, wanted=read_only)
             self.writer = self.connect(create=not self.read_only)
             try:
                 if not self.read_only:
@@ -67,7 +65,7 @@ class SQLiteFile:
                 self.close()
                 raise
 
-    def _prepare(self, *, wanted: bool) -> None:
+    def _prepare(self, timeout: float, *, wanted: bool) -> None:
         claimed = is_claimed(self.path)
         header = look(self.path)
         if header is not None:
@@ -80,7 +78,7 @@ class SQLiteFile:
             if self._options == "mode=ro":
                 self._options += reading_options(self.path, self.read_only)
         elif header is not None and not claimed:
-            begin_session(self.path, self._timeout)
+            begin_session(self.path, timeout)
 
     @contextmanager
     def errors(self) -> Iterator[None]:
@@ -141,22 +139,21 @@ class SQLiteFile:
                     self._close_idle()
 
     def begin(self, *, wait: bool) -> bool:
-        """Begin a write transaction on `writer`. With `wait=False`: False where another process is writing."""
+        """Begin a write transaction on `writer`. With `wait=False`: False where another process is writing.
+
+        Raises:
+            InvalidError: this thread is in a write transaction of the file, and this call came inside of it.
+            UnavailableError: another process held the lock for `timeout` seconds.
+        """
         if self.writer.in_transaction:  # an interrupt came between a transaction and its end
             self.writer.execute("ROLLBACK")
-        try:
-            self.writer.execute("BEGIN IMMEDIATE")
-        except sqlite3.Error as error:
-            if not is_busy(error):
-                raise ours(self.path, error) from error
-            if not wait:
-                return False
-            with self.errors():
-                self.patiently(lambda: self.writer.execute("BEGIN IMMEDIATE"))
-        if self._claim is not None:
+        with self.errors():
+            begun = self._queue.begin(self.writer, self._identity, wait=wait)
+        if begun and self._claim is not None:
             self.log.begin(self._claim.log_bytes)
-        self.writer.start()
-        return True
+        if begun:
+            self.writer.start()
+        return begun
 
     def check_place(self) -> None:
         """Raise if the file or its log was removed or replaced after it was opened. Only for the thread that writes.
@@ -191,6 +188,7 @@ class SQLiteFile:
         """Commit the write transaction, as durably as `durability` promises."""
         self.writer.stop()
         self.writer.execute("COMMIT")
+        self._queue.end(self._identity)
 
     def roll_back(self) -> None:
         """Roll back the write transaction."""
@@ -199,6 +197,7 @@ class SQLiteFile:
         with self.errors():
             if self.writer.in_transaction:  # a full disk has already rolled back
                 self.writer.execute("ROLLBACK")
+        self._queue.end(self._identity)
 
     def make_room(self, error: BaseException) -> bool:
         """After a commit that found no room on the disk: empty the log. True if that gave room."""
@@ -210,27 +209,16 @@ class SQLiteFile:
             return False
 
     def patiently(self, action: Callable[[], object]) -> None:
-        """Repeat an action while another process holds the lock, with short random pauses for fairness.
+        """Repeat an action while another process holds the lock, as long as `timeout` allows.
 
         SQLite skips its own busy handler for some locks (recovery, the switch to WAL), and the fixed steps of the
         handler starve the last process in line.
         """
-        deadline = time.monotonic() + self._timeout
-        pause = 0.0002
-        while True:
-            try:
-                action()
-            except sqlite3.OperationalError as error:
-                if not is_busy(error):
-                    raise
-                if time.monotonic() > deadline:
-                    raise UnavailableError(
-                        f"{self.path}: another process held the lock for {self._timeout:g} s; nothing was stored"
-                    ) from error
-                time.sleep(random.uniform(0.2, 1.0) * pause)  # noqa: S311 - not a secret
-                pause = min(pause * 2, _LONGEST_PAUSE)
-            else:
-                return
+        self._queue.patiently(action)
+
+    @property
+    def _identity(self) -> tuple[int, ...] | None:
+        return self._claim.identity if self._claim is not None else None
 
     def check_process(self) -> None:
         """Raise in a forked process: a fork copies the connection without SQLite's locks."""
@@ -247,6 +235,7 @@ class SQLiteFile:
         if self._claim is not None:
             self._claim.release()
             self._claim = None
+        self._queue.remove()
 
     def _close_idle(self) -> None:
         while self._idle:

@@ -41,7 +41,7 @@ class Claim:
     def __init__(self, path: str, *, unchanging: bool = False) -> None:
         self._path = path
         self._unchanging = unchanging
-        self._main = _identity(path)
+        self.identity = _identity(path)
         self._process = os.getpid()
         self._paths = (path, *(path + suffix for suffix in COMPANIONS))
         self._files = self._look()
@@ -50,8 +50,8 @@ class Claim:
         """The size of the log at the last check."""
         self.ending = False
         """True while the connections are closed: the last one removes the log, as it should."""
-        if self._main is not None:
-            _open[self._main].append(self)
+        if self.identity is not None:
+            _open[self.identity].append(self)
 
     def check(self) -> None:
         """Raise if one of the names belongs to another file now.
@@ -74,9 +74,9 @@ class Claim:
 
     def release(self) -> None:
         """Remove this opening from the register."""
-        if self._main is not None and self._process == os.getpid():
+        if self.identity is not None and self._process == os.getpid():
             with OPENING:
-                _open[self._main].remove(self)
+                _open[self.identity].remove(self)
 
     def _look(self) -> tuple[_Identity | None, ...]:
         main = _identity(self._path, with_change=self._unchanging)
