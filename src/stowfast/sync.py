@@ -9,15 +9,12 @@ a thread of its own. A writer works in the background, so it always has such a l
 
 from __future__ import annotations
 
-import asyncio
 import functools
-import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
 from stowfast import stores
-from stowfast.blocking import run_in_place
-from stowfast.errors import InvalidError, UnavailableError
+from stowfast.portals import InPlace, LoopThread, portal_of
 from stowfast.registry import connect, find
 from stowfast.stores.artifacts.datasets import dataset
 from stowfast.stores.artifacts.live import writer as live_writer
@@ -28,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
+    from stowfast.portals import Portal
     from stowfast.records import ArtifactInfo, Retention
     from stowfast.stores.artifacts.reading.reader import ArtifactReader
 
@@ -42,6 +40,7 @@ __all__ = [
     "Stores",
     "Tasks",
     "open",
+    "over",
 ]
 
 S = TypeVar("S")
@@ -50,50 +49,6 @@ F = TypeVar("F")
 P = ParamSpec("P")
 
 _END = object()
-
-
-class Portal(Protocol):
-    """Runs a coroutine to its end for a sync caller."""
-
-    def run(self, coroutine: Coroutine[Any, Any, R]) -> R:
-        """Return the result of the coroutine, or raise its error."""
-        ...
-
-    def close(self) -> None:
-        """End the thread and the event loop of the portal."""
-        ...
-
-
-class _InPlace:
-    run = staticmethod(run_in_place)
-
-    def close(self) -> None:
-        pass
-
-
-class _LoopThread:
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="stowfast-portal", daemon=True)
-        try:
-            self._thread.start()
-        except RuntimeError as error:
-            self._loop.close()
-            raise UnavailableError(f"no thread can be made: {error}") from error
-
-    def run(self, coroutine: Coroutine[Any, Any, R]) -> R:
-        if threading.current_thread() is self._thread:
-            coroutine.close()
-            raise InvalidError("a function that a store calls cannot call it again without await")
-        if self._loop.is_closed():
-            coroutine.close()
-            raise InvalidError("these stores were closed: open them again")
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
-
-    def close(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
 
 
 class _Face:
@@ -148,7 +103,7 @@ def _open(
     @functools.wraps(method)
     @contextmanager
     def opened(self: _Face, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[F]:
-        own = _LoopThread() if on_a_loop and isinstance(self._portal, _InPlace) else None
+        own = LoopThread() if on_a_loop and isinstance(self._portal, InPlace) else None
         portal = own or self._portal
         try:
             entered = method(self._store, *args, **kwargs)
@@ -326,8 +281,14 @@ class Stores(_Face):
     sweep = _call(stores.Stores.sweep)
     delete_context = _call(stores.Stores.delete_context)
 
-    def within(self, scope: str) -> Scope:
-        """Return the stores of one scope, as `stowfast.Stores.within` does, without await."""
+    @property
+    def async_stores(self) -> stores.Stores:
+        """The same stores with await: they share the backend and all caches. Close one of the two."""
+        found: stores.Stores = self._store
+        return found
+
+    @functools.wraps(stores.Stores.within)
+    def within(self, scope: str) -> Scope:  # noqa: D102 - `wraps` copies it
         return Scope(self._store.within(scope), self._portal)
 
     def close(self) -> None:
@@ -353,6 +314,11 @@ class Scope(Stores):
         """Leave the backend open: it belongs to the stores that the scope was made from."""
 
 
+def over(opened: stores.Stores) -> Stores:
+    """Return open stores without await. They share the backend and all caches: close one of the two."""
+    return Stores(opened, portal_of(opened.backend))
+
+
 def open(url: str, **options: Any) -> Stores:
     """Open the three stores on the backend of a URL, as `stowfast.open` does, without await.
 
@@ -360,7 +326,7 @@ def open(url: str, **options: Any) -> Stores:
         As `stowfast.open`.
     """
     backend, _, _ = find(url)
-    portal: Portal = _InPlace() if backend.in_place else _LoopThread()
+    portal = portal_of(backend)
     try:
         return Stores(stores.Stores(portal.run(connect(url, **options))), portal)
     except BaseException:

@@ -37,13 +37,14 @@ MAY_IMPORT = {
     "plain_json": "errors",
     "stores": f"{BELOW} deltas scopes",
     "backends": BELOW,
-    "adapters": f"{BELOW} deltas plain_json",
+    "adapters": f"{BELOW} deltas plain_json registry stores scopes wrappers sync",
     "registry": BELOW,
     "memory": f"{BELOW} stores backends.memory",
     "aws": f"{BELOW} registry stores backends.objects",
     # aws, sync and testing at their first use only; type checkers see them from the start
     "__init__": "errors records abc blocking plain_json registry stores memory aws sync testing",
-    "sync": "errors records abc blocking registry stores memory",
+    "portals": "errors abc blocking",
+    "sync": "errors records abc blocking portals registry stores memory",
     "testing": f"{BELOW} wrappers stores sync",
     # The whole public surface is the face to a tool; backends it reaches by URL alone.
     "__main__": "cli",

@@ -39,6 +39,8 @@ FACES = {
     stowfast.sync.Messages: stowfast.Messages,
     stowfast.sync.Artifacts: stowfast.Artifacts,
     stowfast.sync.Tasks: stowfast.Tasks,
+    stowfast.sync.Documents: stowfast.Documents,
+    stowfast.sync.Scope: stowfast.Scope,
     stowfast.sync.Stores: stowfast.Stores,
 }
 
@@ -130,7 +132,7 @@ def test_signatures_and_docstrings_are_those_of_the_async_store(face):
 
 def test_every_part_of_the_async_stores_is_there(stores):
     parts = {name for name, part in vars(stores).items() if isinstance(part, stowfast.sync._Face)}
-    assert parts == {"messages", "artifacts", "tasks"}
+    assert parts == {"messages", "artifacts", "tasks", "documents"}
 
 
 def test_every_method_does_what_the_async_one_does(stores):

@@ -100,3 +100,6 @@ class Scope(Stores):
         writers first. After a lost answer call it again.
         """
         return await self.backend.delete_all()
+
+    async def close(self) -> None:
+        """Leave the backend open: it belongs to the stores that the scope was made from."""
