@@ -86,13 +86,33 @@ class ContextInfo:
     next_position: int
     """The position of the next message: the value for `add_messages(expect=...)`."""
     compacted: int
-    """A summary replaces the messages below this position; 0: there is no summary."""
+    """Reads begin at this position: a summary, or nothing, stands for the messages below. 0: nothing was compacted."""
     metadata: dict[str, Any]
     created_at: datetime
     updated_at: datetime
     expires_at: datetime | None
     incarnation: str
     """The id of this life of the conversation. After a delete, the next message begins another one."""
+    token: str = field(default="", repr=False)
+    """Opaque; another one after any change. The value for `if_token=`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationSlice:
+    """A conversation as it was at one moment: what is known of it, and its messages."""
+
+    info: ContextInfo | None
+    """None: there is no such conversation."""
+    summary: dict[str, Any] | None
+    """The summary that begins the window, as in `get_messages`; None: there is none."""
+    entries: list[MessageEntry]
+    """The messages behind the summary, oldest first."""
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """The messages as `get_messages` returns them, the summary first."""
+        summary = [] if self.summary is None else [self.summary]
+        return summary + [entry.message for entry in self.entries]
 
 
 @dataclass(slots=True, kw_only=True)

@@ -137,6 +137,11 @@ class _Writer(_Face):
         pass  # how the block ended is for the async writer, which knows it
 
 
+def _size(writer: _Writer) -> int:
+    """Bytes taken so far."""
+    return int(writer._store.size)
+
+
 class ArtifactWriter(_Writer):
     """The writer of `open_writer`, without await."""
 
@@ -144,10 +149,7 @@ class ArtifactWriter(_Writer):
     close = _call(writer.ArtifactWriter.close)
     abort = _call(writer.ArtifactWriter.abort)
 
-    @property
-    def size(self) -> int:
-        """Bytes taken so far."""
-        return int(self._store.size)
+    size = property(_size)
 
 
 class LiveWriter(_Writer):
@@ -158,10 +160,7 @@ class LiveWriter(_Writer):
     close = _call(live_writer.LiveWriter.close)
     abort = _call(live_writer.LiveWriter.abort)
 
-    @property
-    def size(self) -> int:
-        """Bytes taken so far."""
-        return int(self._store.size)
+    size = property(_size)
 
 
 class DatasetWriter(_Writer):
@@ -187,16 +186,19 @@ class Messages(_Face):
     add_message = _call(stores.Messages.add_message)
     add_messages = _call(stores.Messages.add_messages)
     get_messages = _call(stores.Messages.get_messages)
+    read = _call(stores.Messages.read)
     entries = _iterate(stores.Messages.entries)
     watch = _iterate(stores.Messages.watch)
     count = _call(stores.Messages.count)
     pop_message = _call(stores.Messages.pop_message)
+    replace_messages = _call(stores.Messages.replace_messages)
     fork = _call(stores.Messages.fork)
     compact = _call(stores.Messages.compact)
     delete = _call(stores.Messages.delete)
     contexts = _call(stores.Messages.contexts)
     info = _call(stores.Messages.info)
     set_metadata = _call(stores.Messages.set_metadata)
+    update_metadata = _call(stores.Messages.update_metadata)
     set_expiry = _call(stores.Messages.set_expiry)
 
 

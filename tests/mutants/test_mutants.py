@@ -39,7 +39,7 @@ PAIRS = [
 BASES = {
     *("Alters", "Rewrites", "KeepsTheNewest", "CompactsAs", "ReadsWith", "Encodes", "ChangesOnce", "DropsEmptyRows"),
     *("ForgetsOneKind", "ForgetsOneKindWithTheStream"),
-    *("AppendsOneByOne", "HasUrls", "_HasUrls", "_Renames", "Conversations", "Artifacts", "TaskStates"),
+    *("WithToken", "AppendsOneByOne", "HasUrls", "_HasUrls", "_Renames", "Conversations", "Artifacts", "TaskStates"),
 }
 """Classes that mutants are made from, not broken themselves."""
 

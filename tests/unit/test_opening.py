@@ -70,4 +70,4 @@ async def test_what_is_no_text_is_refused_by_name() -> None:
         with pytest.raises(InvalidError, match="op_id"):
             await stores.messages.add_message("c", {}, op_id="")
         with pytest.raises(InvalidError, match="page before"):
-            await stores.messages.contexts(after=5)  # type: ignore[arg-type]
+            await stores.messages.contexts(after=5)  # type: ignore[call-overload]

@@ -59,7 +59,7 @@ class WritesWhatIsLikeIt(Rewrites):
 
 @breaks(messages.what_json_cannot_carry_is_refused, contexts.metadata_that_cannot_be_kept_is_refused)
 class TakesAnyMetadata(Messages):
-    async def set_metadata(self, context_id, metadata):
+    async def set_metadata(self, context_id, metadata, **_):
         try:
             await super().set_metadata(context_id, metadata)
         except InvalidError:
@@ -78,7 +78,7 @@ class WrapsWhatIsNoObject(Rewrites):
     messages.messages_added_together_stay_together,
 )
 class AddsOneByOne(Messages):
-    async def add_messages(self, context_id, messages, *, expect=None, op_id=None):
+    async def add_messages(self, context_id, messages, *, expect=None, op_id=None, **_):
         first = None
         for message in messages:
             position = await self.add_message(context_id, message)
@@ -141,7 +141,7 @@ class TellsTimesWithoutAZone(Messages):
 
 @breaks(messages.entries_say_where_when_and_by_which_call)
 class EntriesToTheEnd(Messages):
-    async def entries(self, context_id, *, after=None, before=None):
+    async def entries(self, context_id, *, after=None, before=None, **_):
         async for entry in super().entries(context_id, after=after):
             yield entry
 
@@ -166,7 +166,7 @@ class GoesOnWithWhatComes(Messages):
 class KeepsTheMetadataItself(Messages):
     given: dict[str, Any] = {}  # noqa: RUF012 - shared by all openings
 
-    async def set_metadata(self, context_id, metadata):
+    async def set_metadata(self, context_id, metadata, **_):
         self.given[context_id] = metadata
         await super().set_metadata(context_id, metadata)
 

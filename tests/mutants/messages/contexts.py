@@ -47,14 +47,14 @@ class LivesForEver(Messages):
 
 @breaks(contexts.metadata_is_replaced_and_returned_exactly)
 class MergesMetadata(Messages):
-    async def set_metadata(self, context_id, metadata):
+    async def set_metadata(self, context_id, metadata, **_):
         info = await self.info(context_id)
         await super().set_metadata(context_id, {**(info.metadata if info else {}), **metadata})
 
 
 @breaks(contexts.metadata_is_replaced_and_returned_exactly)
 class LosesTheSummary(Messages):
-    async def set_metadata(self, context_id, metadata):
+    async def set_metadata(self, context_id, metadata, **_):
         note = ConversationNote(metadata, None).write()
         await self._backend.commit(f"messages/{context_id}", Change(note=note, labels=metadata_labels(metadata)))
 

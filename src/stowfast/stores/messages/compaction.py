@@ -6,23 +6,27 @@ from contextlib import aclosing
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Final
 
-from stowfast.abc import Window
-from stowfast.errors import ConflictError
-from stowfast.stores.codec import decode_many, encode
+from stowfast.abc import Change, Window
+from stowfast.errors import ConflictError, NotFoundError
+from stowfast.stores.codec import check_counts, decode_many, encode, stream_name
+from stowfast.stores.messages.contexts import KIND
+from stowfast.stores.messages.encoding import encode_message
 from stowfast.stores.messages.head_note import ConversationNote
 from stowfast.stores.messages.tail import Tail
+from stowfast.stores.optimistic import Race
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from stowfast.abc import Backend, Head
     from stowfast.records import Links
 
     Message = dict[str, Any]
-    Summary = Message | Callable[[list[Message]], Message | Awaitable[Message]]
+    AnyMessage = Mapping[str, Any]
+    Summary = AnyMessage | Callable[[list[Message]], AnyMessage | Awaitable[AnyMessage]]
     BelongsTo = Callable[[Message], Links | None]
 
-__all__ = ["estimate_tokens", "keep_together", "newest_that_fit", "summarize"]
+__all__ = ["compact", "estimate_tokens", "newest_that_fit"]
 
 _BYTES_A_TOKEN: Final = 4
 
@@ -62,7 +66,7 @@ async def newest_that_fit(
     return whole if last is None else whole[max(len(whole) - last, 0) :]
 
 
-async def keep_together(
+async def _keep_together(
     backend: Backend, stream: str, keep_last: int, belongs_to: BelongsTo | None
 ) -> tuple[Head | None, int]:
     """Return the head, and the first position to keep: at least `keep_last` messages, with their calls."""
@@ -78,18 +82,65 @@ async def keep_together(
         return tail.head, tail.positions[kept - 1] if kept else tail.head.next
 
 
-async def summarize(backend: Backend, stream: str, head: Head, base: int, summary: Summary) -> Message:
-    """Return the summary of everything below `base`, an earlier summary included."""
-    if not callable(summary):
-        return summary
-    now, entries = await backend.read(stream, Window(start=head.base, stop=base))
-    if now is None or now.incarnation != head.incarnation:
-        raise ConflictError(f"{stream!r} was deleted meanwhile")
-    older = ConversationNote.read(head).standing_for(None, None) + decode_many(
-        [entry.data for entry in entries], stream
-    )
-    made = summary(older)
-    return await made if isawaitable(made) else made
+async def compact(
+    backend: Backend,
+    context_id: str,
+    keep_last: int,
+    summary: Summary | None,
+    belongs_to: BelongsTo | None,
+    *,
+    drop: bool,
+) -> int:
+    """Replace all but the newest messages by a summary, and return the position of the first message after it."""
+    stream = stream_name(KIND, "context_id", context_id)
+    check_counts(keep_last=keep_last)
+    head, base = await _keep_together(backend, stream, keep_last, belongs_to)
+    if head is None:
+        raise NotFoundError(f"there is no conversation {context_id!r}")
+    message: Message | None
+    if base > head.base:
+        message = None if summary is None else await _summarize(backend, stream, head, base, summary)
+    elif drop and head.first < head.base:
+        # Nothing new to sum up, but what was summed up before was kept, and is not wanted any more.
+        base, message = head.base, ConversationNote.read(head).summary
+    else:
+        return head.base
+    race = Race(f"conversation {context_id!r}")
+    while True:
+        change = Change(
+            note=ConversationNote.read(head)._replace(summary=message).write(),
+            base=base,
+            drop_before=base if drop else None,
+            revision=head.revision,
+            incarnation=head.incarnation,
+        )
+        if await race.commit(backend, stream, change) is not None:
+            return base
+        read = head
+        head = (await backend.heads([stream]))[0]
+        if head is None or (head.incarnation, head.base) != (read.incarnation, read.base):
+            raise ConflictError(f"{context_id!r} was deleted or compacted meanwhile: read it again")
+
+
+async def _summarize(backend: Backend, stream: str, head: Head, base: int, summary: Summary) -> Message:
+    """Return the summary of everything below `base`, an earlier summary included.
+
+    Raises:
+        InvalidError: it is not a JSON object.
+    """
+    made: Any = summary
+    if callable(summary):
+        now, entries = await backend.read(stream, Window(start=head.base, stop=base))
+        if now is None or now.incarnation != head.incarnation:
+            raise ConflictError(f"{stream!r} was deleted meanwhile")
+        older = ConversationNote.read(head).standing_for(None, None) + decode_many(
+            [entry.data for entry in entries], stream
+        )
+        made = summary(older)
+        made = await made if isawaitable(made) else made
+    encode_message(made, "the summary")
+    message: Message = made
+    return message
 
 
 def estimate_tokens(data: bytes) -> int:

@@ -8,16 +8,18 @@ from stowfast.abc import Change, Query
 from stowfast.errors import InvalidError, NotFoundError
 from stowfast.records import ContextInfo, ContextRef, Page
 from stowfast.stores.codec import check_counts, encode, from_time, stream_name, to_time
-from stowfast.stores.labels import metadata_labels, wanted_labels
+from stowfast.stores.labels import wanted_labels
 from stowfast.stores.messages.head_note import ConversationNote
+from stowfast.stores.messages.token import conditions_of, token_of
 from stowfast.stores.optimistic import Race
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from stowfast.abc import Backend
+    from stowfast.abc import Backend, Head, Listing
 
-__all__ = ["KIND", "Contexts"]
+__all__ = ["KIND", "Contexts", "check_metadata", "info_of"]
 
 KIND: Final = "messages"
 
@@ -28,67 +30,64 @@ class Contexts:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
 
-    async def page(
+    async def refs(self, *query: Any) -> Page[ContextRef]:
+        """List conversations, one page at a time."""
+        found = await self._listing(*query, heads=False)
+        refs = [ContextRef(one.name.removeprefix(f"{KIND}/"), to_time(one.updated_at)) for one in found.streams]
+        return Page(refs, found.after)  # a cursor is the place's own: only it knows what is in there
+
+    async def infos(self, *query: Any) -> Page[ContextInfo]:
+        """List what is known of conversations, one page at a time."""
+        found = await self._listing(*query, heads=True)
+        return Page([info_of(one.head) for one in found.streams if one.head is not None], found.after)
+
+    async def _listing(
         self,
         prefix: str,
         after: str | None,
         limit: int,
         order: Literal["recent", "id"],
-        where: dict[str, Any] | None,
-    ) -> Page[ContextRef]:
-        """List conversations, one page at a time."""
+        where: Mapping[str, Any] | None,
+        *,
+        heads: bool,
+    ) -> Listing:
         if order not in ("recent", "id"):
             raise InvalidError(f"order={order!r}: it is recent or id")
         check_counts(limit=limit)
         if prefix:
             stream_name(KIND, "prefix", prefix)  # what no id can be, no id begins with either
-        before = f"{KIND}/"
-        found, following = await self._backend.streams(
+        return await self._backend.streams(
             Query(
-                before + prefix,
+                f"{KIND}/{prefix}",
                 where=wanted_labels(where),
                 order="name" if order == "id" else "recent",
                 after=after,
                 limit=limit,
+                heads=heads,
             ),
         )
-        contexts = [ContextRef(one.name.removeprefix(before), to_time(one.updated_at)) for one in found]
-        return Page(contexts, following)  # a cursor is the place's own: only it knows what is in there
 
     async def info(self, context_id: str) -> ContextInfo | None:
         """Return a conversation without its messages; None for an unknown one."""
         head = (await self._backend.heads([stream_name(KIND, "context_id", context_id)]))[0]
-        if head is None:
-            return None
-        return ContextInfo(
-            context_id=context_id,
-            count=head.length,
-            next_position=head.next,
-            compacted=head.base,
-            metadata=ConversationNote.read(head).metadata,
-            created_at=to_time(head.created_at),
-            updated_at=to_time(head.updated_at),
-            expires_at=None if head.expires_at is None else to_time(head.expires_at),
-            incarnation=head.incarnation,
-        )
+        return None if head is None else info_of(head)
 
-    async def set_metadata(self, context_id: str, metadata: dict[str, Any]) -> None:
-        """Replace the metadata of a conversation."""
+    async def change_metadata(
+        self, context_id: str, change: Callable[[dict[str, Any]], dict[str, Any]], if_token: str | None
+    ) -> dict[str, Any]:
+        """Set the metadata that a function makes of the metadata so far, and return it."""
         stream = stream_name(KIND, "context_id", context_id)
-        if not isinstance(metadata, dict):
-            raise InvalidError(f"metadata must be a dict, not {type(metadata).__name__}")
-        encode(metadata, "metadata")
+        held = conditions_of(if_token)
         race = Race(f"conversation {context_id!r}")
         while True:
             head = (await self._backend.heads([stream]))[0]
-            change = Change(
-                note=ConversationNote.read(head)._replace(metadata=metadata).write(),
-                labels=metadata_labels(metadata),
-                revision=head.revision if head else 0,
-                incarnation=head.incarnation if head else None,
-            )
-            if await race.commit(self._backend, stream, change) is not None:
-                return
+            note = ConversationNote.read(head)
+            metadata = change(note.metadata)
+            made = note.change_of(metadata, head)._replace(**held)
+            if held:
+                await self._backend.commit(stream, made)
+            if held or await race.commit(self._backend, stream, made) is not None:
+                return metadata
 
     async def set_expiry(self, context_id: str, expires_at: datetime | None) -> None:
         """Let a conversation end at a moment, or never."""
@@ -98,3 +97,31 @@ class Contexts:
         if head is None:
             raise NotFoundError(f"there is no conversation {context_id!r}")
         await self._backend.commit(stream, Change(expires_at=moment, incarnation=head.incarnation))
+
+
+def info_of(head: Head) -> ContextInfo:
+    """Return what a head says of its conversation."""
+    return ContextInfo(
+        context_id=head.name.removeprefix(f"{KIND}/"),
+        count=head.length,
+        next_position=head.next,
+        compacted=head.base,
+        metadata=ConversationNote.read(head).metadata,
+        created_at=to_time(head.created_at),
+        updated_at=to_time(head.updated_at),
+        expires_at=None if head.expires_at is None else to_time(head.expires_at),
+        incarnation=head.incarnation,
+        token=token_of(head),
+    )
+
+
+def check_metadata(metadata: object) -> dict[str, Any]:
+    """Return metadata as they are.
+
+    Raises:
+        InvalidError: they are no JSON object.
+    """
+    if not isinstance(metadata, dict):
+        raise InvalidError(f"metadata must be a dict, not {type(metadata).__name__}")
+    encode(metadata, "metadata")
+    return metadata

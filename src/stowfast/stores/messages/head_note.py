@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
-from stowfast.abc import MAX_HEAD_BYTES
+from stowfast.abc import MAX_HEAD_BYTES, Change
 from stowfast.errors import DamagedError, InvalidError
 from stowfast.stores.codec import decode, encode_head
+from stowfast.stores.labels import metadata_labels
 
 if TYPE_CHECKING:
     from stowfast.abc import Head
@@ -57,6 +58,15 @@ class ConversationNote(NamedTuple):
         if not self.metadata and self.summary is None:
             return b""
         return encode_head(fields, "metadata with the summary")
+
+    def change_of(self, metadata: dict[str, Any], head: Head | None) -> Change:
+        """Return the change that replaces the metadata of this note, if the head did not change meanwhile."""
+        return Change(
+            note=self._replace(metadata=metadata).write(),
+            labels=metadata_labels(metadata),
+            revision=head.revision if head else 0,
+            incarnation=head.incarnation if head else None,
+        )
 
     def after_pop(self, op_id: str, message: Any) -> bytes:
         """Return the bytes for `Change.note` with one more popped message.

@@ -2,84 +2,106 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
-from stowfast.abc import Change, Entry, Window
-from stowfast.errors import ConflictError, InvalidError, NotFoundError
-from stowfast.names import check_name
-from stowfast.records import MessageEntry
-from stowfast.stores.codec import check_counts, check_integers, decode, decode_many, stream_name, to_time
-from stowfast.stores.messages.compaction import keep_together, newest_that_fit, summarize
-from stowfast.stores.messages.contexts import KIND, Contexts
+from stowfast.abc import Change, Window
+from stowfast.errors import InvalidError
+from stowfast.records import ConversationSlice
+from stowfast.stores.codec import decode_many, stream_name
+from stowfast.stores.messages import changes
+from stowfast.stores.messages.compaction import compact, newest_that_fit
+from stowfast.stores.messages.contexts import KIND, Contexts, check_metadata, info_of
 from stowfast.stores.messages.encoding import encode_message, encode_messages
-from stowfast.stores.messages.head_note import ConversationNote
-from stowfast.stores.optimistic import Race
+from stowfast.stores.messages.reading import PAGE_BYTES, bounds, read_window, record, stream_entries
+from stowfast.stores.messages.token import conditions_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
     from datetime import datetime
 
     from stowfast.abc import Backend
-    from stowfast.records import ContextInfo, ContextRef, Links, Page
+    from stowfast.records import ContextInfo, ContextRef, Links, MessageEntry, Page
 
     Message = dict[str, Any]
-    Summary = Message | Callable[[list[Message]], Message | Awaitable[Message]]
+    AnyMessage = Mapping[str, Any]
+    Summary = AnyMessage | Callable[[list[Message]], AnyMessage | Awaitable[AnyMessage]]
     BelongsTo = Callable[[Message], Links | None]
 
 __all__ = ["Messages"]
 
-_PAGE_BYTES: Final = 2**20
 _WAIT_SECONDS: Final = 30.0
 
 
 class Messages:
     """The conversations of a backend.
 
-    A message is any JSON object. Positions count from 0 in each conversation and are never used twice, so a popped
-    message leaves a gap. A conversation begun again after a delete starts at 0.
+    A message is any JSON object: a dict, whether its type is `dict` or a TypedDict. Positions count from 0 in each
+    conversation and are never used twice, so a popped message leaves a gap. A conversation begun again after a delete
+    starts at 0.
     """
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._contexts = Contexts(backend)
 
-    async def add_message(self, context_id: str, message: Message, *, op_id: str | None = None) -> int:
+    async def add_message(
+        self,
+        context_id: str,
+        message: AnyMessage,
+        *,
+        op_id: str | None = None,
+        expect: int | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        if_token: str | None = None,
+    ) -> int:
         """Add a message at the end and return its position.
 
         After the return the message is stored: every reader sees it, once, in its place, also after a crash. A call
-            that was cancelled or got no answer has stored the message wholly or not at all.
+        that was cancelled or got no answer has stored the message wholly or not at all.
 
         Args:
-            op_id: the idempotency key of this call within the conversation. A repeat adds nothing and returns the first
-                position. It is remembered while the message is stored, and the newest 64 after that.
+            op_id: the idempotency key of this call within the conversation. A repeat adds nothing, whatever its
+                message, and returns the first position. It is remembered while the message is stored, and the newest
+                64 after that.
+            expect, metadata, if_token: as in `add_messages`.
 
         Raises:
+            ConflictError: as in `add_messages`. Nothing was stored.
             InvalidError: the message is not a JSON object, or the id is invalid. Nothing was stored.
             UnavailableError: it may be stored. Repeat the call with the same op_id to be sure.
         """
-        stream = stream_name(KIND, "context_id", context_id)
-        receipt = await self._backend.commit(stream, Change(entries=(encode_message(message),), op_id=op_id))
-        return receipt.first
+        entries = [encode_message(message)]
+        condition: dict[str, Any] = {"expect": expect, "metadata": metadata, "if_token": if_token}
+        return (await changes.add(self._backend, context_id, entries, op_id, **condition)).start
 
     async def add_messages(
-        self, context_id: str, messages: Sequence[Message], *, op_id: str | None = None, expect: int | None = None
+        self,
+        context_id: str,
+        messages: Iterable[AnyMessage],
+        *,
+        op_id: str | None = None,
+        expect: int | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        if_token: str | None = None,
     ) -> range:
         """Add messages at the end, all or none, in order, and return their positions.
 
         Args:
             op_id: as in `add_message`.
             expect: the position for the first message, as in `info(...).next_position`.
+            metadata: replaces the metadata of the conversation in the same commit.
+            if_token: the conversation must be as it was at this `info(...).token`: no message, no metadata, nothing
+                changed since.
 
         Raises:
-            ConflictError: the next position is another one, its `current`. Nothing was stored.
-            InvalidError: a message is not a JSON object. None was stored.
+            ConflictError: the next position is another one, its `current`, or the token is outdated. Nothing was
+                stored.
+            InvalidError: a message is not a JSON object, with its number from 0. None was stored.
             UnavailableError: all of them may be stored. Repeat the call with the same op_id.
         """
-        stream = stream_name(KIND, "context_id", context_id)
-        check_integers(expect=expect)
         entries = encode_messages(messages)
-        receipt = await self._backend.commit(stream, Change(entries=entries, op_id=op_id, expect=expect))
-        return range(receipt.first, receipt.next)
+        condition: dict[str, Any] = {"expect": expect, "metadata": metadata, "if_token": if_token}
+        return await changes.add(self._backend, context_id, entries, op_id, **condition)
 
     async def get_messages(
         self,
@@ -113,65 +135,79 @@ class Messages:
             originals: the messages themselves, as far as they were kept, instead of the summary.
         """
         stream = stream_name(KIND, "context_id", context_id)
-        check_counts(last=last, limit=limit, max_tokens=max_tokens)
-        check_integers(after=after, before=before)
-        if limit is not None and (last is not None or max_tokens is not None):
-            raise InvalidError("limit counts from the oldest, last and max_tokens from the newest: give one of them")
-        start = 0 if originals else None
-        start = start if after is None else max(after + 1, 0)
-        stop = None if before is None else max(before, 0)
-        if max_tokens is not None:
-            return await newest_that_fit(
-                self._backend,
-                stream,
-                start,
-                stop,
-                max_tokens=max_tokens,
-                count_tokens=count_tokens,
-                last=last,
-                originals=originals,
-                belongs_to=belongs_to,
+        window = bounds(after=after, before=before, originals=originals, last=last, limit=limit, max_tokens=max_tokens)
+        if max_tokens is None:
+            _, summary, entries = await read_window(
+                self._backend, stream, window, last=last, limit=limit, originals=originals
             )
-        count, newest = (limit, False) if last is None else (last, True)
-        head, entries = await self._backend.read(stream, Window(start=start, stop=stop, limit=count, newest=newest))
-        if head is not None and limit is not None and start is not None and not originals and start < head.base:
-            # What `limit` counted is what the summary stands for: count from behind it.
-            head, entries = await self._backend.read(stream, Window(stop=stop, limit=limit))
-        if head is None:
-            return []
-        if originals or not head.note:
-            return decode_many([entry.data for entry in entries], context_id)
-        entries = [entry for entry in entries if entry.position >= head.base]
-        summary = ConversationNote.read(head).standing_for(start, stop)
-        messages = summary + decode_many([entry.data for entry in entries], context_id)
-        if last is not None:
-            return messages[max(len(messages) - last, 0) :]
-        return messages[:limit]
+            return summary + decode_many([entry.data for entry in entries], context_id)
+        if limit is not None:
+            raise InvalidError("limit counts from the oldest, max_tokens from the newest: give one of them")
+        return await newest_that_fit(
+            self._backend,
+            stream,
+            *window,
+            max_tokens=max_tokens,
+            count_tokens=count_tokens,
+            last=last,
+            originals=originals,
+            belongs_to=belongs_to,
+        )
+
+    async def read(
+        self,
+        context_id: str,
+        *,
+        last: int | None = None,
+        after: int | None = None,
+        before: int | None = None,
+        limit: int | None = None,
+        originals: bool = False,
+    ) -> ConversationSlice:
+        """Return messages with their positions, and the info they were read under, all of one moment.
+
+        So a change with `if_token=conversation.info.token` is made for these messages, or not at all.
+
+        Args:
+            last, after, before, limit, originals: as in `get_messages`.
+        """
+        stream = stream_name(KIND, "context_id", context_id)
+        window = bounds(after=after, before=before, originals=originals, last=last, limit=limit)
+        head, summary, entries = await read_window(
+            self._backend, stream, window, last=last, limit=limit, originals=originals
+        )
+        return ConversationSlice(
+            info=None if head is None else info_of(head),
+            summary=summary[0] if summary else None,
+            entries=[record(context_id, entry) for entry in entries],
+        )
 
     async def entries(
-        self, context_id: str, *, after: int | None = None, before: int | None = None
+        self,
+        context_id: str,
+        *,
+        after: int | None = None,
+        before: int | None = None,
+        last: int | None = None,
+        reverse: bool = False,
     ) -> AsyncGenerator[MessageEntry, None]:
-        """Stream the stored messages, oldest first, in constant memory, including compacted messages that were kept.
+        """Stream the stored messages with their positions, including compacted messages that were kept.
+
+        Oldest first, or with `reverse` newest first, in constant memory. An older page is
+        `entries(..., last=20, before=position)`: it costs a page, whatever the length of the conversation.
 
         Args:
             after, before: as in `get_messages`.
+            last: only the newest so many of these. Without `reverse` they are held in memory together.
+            reverse: the newest first.
 
         Raises:
             ConflictError: the conversation was deleted during the read.
         """
         stream = stream_name(KIND, "context_id", context_id)
-        start = 0 if after is None else max(after + 1, 0)
-        incarnation = None
-        while True:
-            head, entries = await self._backend.read(stream, Window(start=start, stop=before, max_bytes=_PAGE_BYTES))
-            if incarnation is not None and (head is None or head.incarnation != incarnation):
-                raise ConflictError(f"{context_id!r} was deleted while it was read")
-            if head is None or not entries:
-                return
-            incarnation = head.incarnation
-            for entry in entries:
-                yield _record(context_id, entry)
-            start = entries[-1].position + 1
+        window = bounds(after=after, before=before, originals=True, last=last)
+        async for entry in stream_entries(self._backend, stream, context_id, window, last=last, reverse=reverse):
+            yield entry
 
     async def watch(self, context_id: str, *, after: int | None = None) -> AsyncGenerator[MessageEntry, None]:
         """Yield new messages of every process, once each and in order. Ends only when you stop it.
@@ -189,7 +225,7 @@ class Messages:
         else:
             start, incarnation = max(after + 1, 0), None
         while True:
-            head, entries = await self._backend.read(stream, Window(start=start, max_bytes=_PAGE_BYTES))
+            head, entries = await self._backend.read(stream, Window(start=start, max_bytes=PAGE_BYTES))
             if head is not None and incarnation not in (None, head.incarnation):
                 start, incarnation = 0, head.incarnation
                 continue
@@ -198,7 +234,7 @@ class Messages:
             else:
                 start = 0  # what begins here from now on is new, wherever an earlier life had come to
             for entry in entries:
-                yield _record(context_id, entry)
+                yield record(context_id, entry)
             if entries:
                 start = entries[-1].position + 1
             else:
@@ -230,32 +266,36 @@ class Messages:
                 was popped. Or the op_id names another call, or a pop whose message is displaced.
             DamagedError: the message does not decode. Nothing was popped.
         """
-        stream = stream_name(KIND, "context_id", context_id)
-        if op_id is not None:
-            check_name(op_id, "an op_id")
-        race, is_known = Race(f"conversation {context_id!r}"), False
-        while True:
-            head, entries = await self._backend.read(stream, Window(limit=1, newest=True))
-            note = ConversationNote.read(head)
-            if op_id is not None and op_id in dict(note.popped):
-                return dict(note.popped)[op_id]  # type: ignore[no-any-return]
-            if is_known:
-                raise InvalidError(f"op_id {op_id!r} named an earlier pop, and its message is not kept any more")
-            if head is None or not entries:
-                return None
-            message: Message = decode(entries[0].data, context_id)  # before it is removed: a damaged one stays
-            change = Change(
-                cut_from=entries[0].position,
-                op_id=op_id,
-                note=None if op_id is None else note.after_pop(op_id, message),
-                expect=head.next,
-                revision=head.revision,
-                incarnation=head.incarnation,
-            )
-            receipt = await race.commit(self._backend, stream, change)
-            if receipt is not None and not receipt.repeated:
-                return message
-            is_known = receipt is not None
+        message: Message | None = await changes.pop(self._backend, context_id, op_id)
+        return message
+
+    async def replace_messages(
+        self,
+        context_id: str,
+        messages: Iterable[AnyMessage],
+        *,
+        start: int,
+        if_token: str | None = None,
+        op_id: str | None = None,
+    ) -> range:
+        """Put messages in the place of all from a position on, in one commit, and return their positions.
+
+        The positions are new, as after a pop. With `start=0` the whole conversation is replaced, a summary included;
+        metadata and expiry stay. Messages that others added meanwhile are replaced, too, unless `if_token` forbids it.
+
+        Args:
+            start: the first position to replace; a position of `entries` or `read`. Behind the last message nothing is
+                replaced.
+            if_token: as in `add_messages`: replace only the messages that were read under this token.
+            op_id: as in `add_message`. A repeat replaces nothing and returns the first positions.
+
+        Raises:
+            ConflictError: the token is outdated. Nothing was changed.
+            InvalidError: `start` is inside the messages that a summary stands for, or a message is not a JSON object.
+                Nothing was changed.
+            UnavailableError: all may be replaced, or nothing. Repeat the call with the same op_id.
+        """
+        return await changes.replace(self._backend, context_id, encode_messages(messages), start, if_token, op_id)
 
     async def fork(
         self, context_id: str, new_context_id: str, *, at: int | None = None, op_id: str | None = None
@@ -274,36 +314,14 @@ class Messages:
             NotFoundError: the source has no messages.
             ConflictError: the new conversation exists.
         """
-        stream = stream_name(KIND, "context_id", context_id)
-        new_stream = stream_name(KIND, "new_context_id", new_context_id)
-        check_integers(at=at)
-        head, entries = await self._backend.read(stream, Window(start=0, stop=at))
-        if head is None:
-            raise NotFoundError(f"there is no conversation {context_id!r}")
-        note = ConversationNote.read(head)._replace(popped=())
-        if at is not None and at < head.base:
-            note = note._replace(summary=None)
-        change = Change(
-            entries=[entry.data for entry in entries],
-            op_id=op_id,
-            expect=0,
-            revision=0,
-            note=note.write(),
-            base=sum(entry.position < head.base for entry in entries) if note.summary else 0,
-            labels=head.labels,
-        )
-        try:
-            receipt = await self._backend.commit(new_stream, change)
-        except ConflictError as error:
-            raise ConflictError(f"{new_context_id!r} exists: choose another id, or delete it first") from error
-        return receipt.next - receipt.first
+        return await changes.fork(self._backend, context_id, new_context_id, at, op_id)
 
     async def compact(
         self,
         context_id: str,
         *,
         keep_last: int,
-        summary: Summary,
+        summary: Summary | None,
         drop: bool = False,
         belongs_to: BelongsTo | None = None,
     ) -> int:
@@ -315,7 +333,8 @@ class Messages:
         Args:
             keep_last: the number of newest messages to keep.
             summary: the message, or a function (plain or async) of the older messages that returns it. An earlier
-                summary is their first message.
+                summary is their first message. None: nothing stands for the older messages, and an earlier summary
+                goes.
             drop: remove the older messages for good. Default: they stay, and `originals=True` reads them.
             belongs_to: as in `get_messages`.
 
@@ -324,43 +343,46 @@ class Messages:
             InvalidError: the summary is not a JSON object, or has over 64 KiB together with the metadata.
             ConflictError: the conversation was deleted or compacted meanwhile. Read again.
         """
-        stream = stream_name(KIND, "context_id", context_id)
-        check_counts(keep_last=keep_last)
-        head, base = await keep_together(self._backend, stream, keep_last, belongs_to)
-        if head is None:
-            raise NotFoundError(f"there is no conversation {context_id!r}")
-        message: Message | None
-        if base > head.base:
-            message = await summarize(self._backend, stream, head, base, summary)
-            encode_message(message, "the summary")
-        elif drop and head.first < head.base:
-            # Nothing new to sum up, but what was summed up before was kept, and is not wanted any more.
-            base, message = head.base, ConversationNote.read(head).summary
-        else:
-            return head.base
-        race = Race(f"conversation {context_id!r}")
-        while True:
-            change = Change(
-                note=ConversationNote.read(head)._replace(summary=message).write(),
-                base=base,
-                drop_before=base if drop else None,
-                revision=head.revision,
-                incarnation=head.incarnation,
-            )
-            if await race.commit(self._backend, stream, change) is not None:
-                return base
-            read = head
-            head = (await self._backend.heads([stream]))[0]
-            if head is None or (head.incarnation, head.base) != (read.incarnation, read.base):
-                raise ConflictError(f"{context_id!r} was deleted or compacted meanwhile: read it again")
+        return await compact(self._backend, context_id, keep_last, summary, belongs_to, drop=drop)
 
-    async def delete(self, context_id: str) -> None:
+    async def delete(self, context_id: str, *, if_token: str | None = None) -> None:
         """Remove a conversation for good. Deleting an unknown conversation does nothing.
 
         The next message begins it again at position 0. A writer stalled since before the delete adds nothing: its
         repeated op_id returns the first answer, and its `expect` or its page of `entries` is a ConflictError.
+
+        Args:
+            if_token: as in `add_messages`: delete only the state of this token.
+
+        Raises:
+            ConflictError: the token is outdated. Nothing was deleted.
         """
-        await self._backend.commit(stream_name(KIND, "context_id", context_id), Change(delete=True))
+        change = Change(delete=True)._replace(**conditions_of(if_token))
+        await self._backend.commit(stream_name(KIND, "context_id", context_id), change)
+
+    @overload
+    async def contexts(
+        self,
+        *,
+        prefix: str = ...,
+        after: str | None = ...,
+        limit: int = ...,
+        order: Literal["recent", "id"] = ...,
+        where: Mapping[str, Any] | None = ...,
+        info: Literal[False] = ...,
+    ) -> Page[ContextRef]: ...
+
+    @overload
+    async def contexts(
+        self,
+        *,
+        prefix: str = ...,
+        after: str | None = ...,
+        limit: int = ...,
+        order: Literal["recent", "id"] = ...,
+        where: Mapping[str, Any] | None = ...,
+        info: Literal[True],
+    ) -> Page[ContextInfo]: ...
 
     async def contexts(
         self,
@@ -369,8 +391,9 @@ class Messages:
         after: str | None = None,
         limit: int = 100,
         order: Literal["recent", "id"] = "recent",
-        where: dict[str, Any] | None = None,
-    ) -> Page[ContextRef]:
+        where: Mapping[str, Any] | None = None,
+        info: bool = False,
+    ) -> Page[ContextRef] | Page[ContextInfo]:
         """List conversations, one page at a time, the last changed first or by id (in code points).
 
         While conversations change, a page by recency may miss or repeat one; pages by id show every conversation that
@@ -380,22 +403,47 @@ class Messages:
             prefix: the start of the ids.
             after: the `next` of the page before.
             where: metadata that the conversations must have: text of at most 500 bytes, numbers, booleans or None.
+            info: list each conversation as `info` returns it, with count, metadata and times, in one listing.
         """
-        return await self._contexts.page(prefix, after, limit, order, where)
+        query = (prefix, after, limit, order, where)
+        return await self._contexts.infos(*query) if info else await self._contexts.refs(*query)
 
     async def info(self, context_id: str) -> ContextInfo | None:
         """Return a conversation without its messages; None for an unknown one."""
         return await self._contexts.info(context_id)
 
-    async def set_metadata(self, context_id: str, metadata: dict[str, Any]) -> None:
+    async def set_metadata(self, context_id: str, metadata: Mapping[str, Any], *, if_token: str | None = None) -> None:
         """Replace the metadata of a conversation: a JSON object, returned by `info`.
 
         May come before the first message. `contexts(where=...)` finds its texts, numbers, booleans and None.
 
+        Args:
+            if_token: as in `add_messages`: set them only in the state of this token.
+
         Raises:
+            ConflictError: the token is outdated. Nothing was set.
             InvalidError: it is not a JSON object, or has over 64 KiB together with the summary of a compaction.
         """
-        await self._contexts.set_metadata(context_id, metadata)
+        made = check_metadata(metadata)
+        await self._contexts.change_metadata(context_id, lambda _: made, if_token)
+
+    async def update_metadata(
+        self, context_id: str, metadata: Mapping[str, Any], *, if_token: str | None = None
+    ) -> dict[str, Any]:
+        """Set some keys of the metadata, keep the others, and return all of them.
+
+        Of two updates at once both are kept, if their keys differ. A value replaces the earlier value whole.
+
+        Args:
+            if_token: as in `set_metadata`.
+
+        Raises:
+            ConflictError: the token is outdated. Nothing was set.
+            InvalidError: as in `set_metadata`.
+            UnavailableError: it may be done. It can be repeated.
+        """
+        changed = check_metadata(metadata)
+        return await self._contexts.change_metadata(context_id, lambda known: {**known, **changed}, if_token)
 
     async def set_expiry(self, context_id: str, expires_at: datetime | None) -> None:
         """Let a conversation end at a moment, or with None never. From then on it is gone for every reader.
@@ -404,7 +452,3 @@ class Messages:
             NotFoundError: there is no such conversation.
         """
         await self._contexts.set_expiry(context_id, expires_at)
-
-
-def _record(context_id: str, entry: Entry) -> MessageEntry:
-    return MessageEntry(entry.position, decode(entry.data, context_id), to_time(entry.created_at), entry.op_id)

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from stowfast.testing.messages import adding, compaction, contexts, deletion, laws, pairs, watch, windows
+from stowfast.testing.messages import (
+    adding,
+    compaction,
+    contexts,
+    deletion,
+    laws,
+    pairs,
+    replacing,
+    tokens,
+    watch,
+    windows,
+)
 
 MESSAGES: Final = (
     *adding.CLAUSES,
@@ -13,6 +24,8 @@ MESSAGES: Final = (
     *pairs.CLAUSES,
     *compaction.CLAUSES,
     *contexts.CLAUSES,
+    *tokens.CLAUSES,
+    *replacing.CLAUSES,
     *deletion.CLAUSES,
     *watch.CLAUSES,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, timedelta
+from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.abc import ALL, Window
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _PAGE_BYTES: Final = 2**20
 _LARGE: Final = {"text": "x" * 300_000}
+_SUM: Final = {"role": "system", "content": "in short"}
 
 
 async def a_message_of_any_maker_comes_back_exactly(make: Make[Stores]) -> None:
@@ -136,6 +138,42 @@ async def entries_say_where_when_and_by_which_call(make: Make[Stores]) -> None:
         same(await _entries(stores.messages, unique("context")), [], "entries of an unknown conversation")
 
 
+async def entries_can_be_read_from_the_end(make: Make[Stores]) -> None:
+    """`last` takes the newest entries between two positions, `reverse` yields them newest first, page by page."""
+    async with make() as stores:
+        context = unique("context")
+        await stores.messages.add_messages(context, list(map(say, range(9))))
+        await stores.messages.pop_message(context)
+        await stores.messages.add_messages(context, [say(9), _LARGE, _LARGE, _LARGE, _LARGE, say(14)])
+        await stores.messages.compact(context, keep_last=3, summary=_SUM)
+        there = [*range(8), *range(9, 15)]
+        for after, before, last in product((None, 2, 8), (None, 13, 9, 0), (None, 0, 1, 3, 7, 99)):
+            wanted = [n for n in there if (after is None or n > after) and (before is None or n < before)]
+            wanted = wanted if last is None else wanted[max(len(wanted) - last, 0) :]
+            window: dict[str, Any] = {"after": after, "before": before, "last": last}
+            for reverse in (False, True):
+                found = await _entries(stores.messages, context, reverse=reverse, **window)
+                order = wanted[::-1] if reverse else wanted
+                same([entry.position for entry in found], order, f"positions in {window}, reverse={reverse}")
+        page = await _entries(stores.messages, context, before=8, last=2)
+        exactly([entry.message for entry in page], list(map(say, (6, 7))), "an older page")
+        await raises(InvalidError, _entries(stores.messages, context, last=-1), "last=-1")
+
+
+async def a_page_from_the_end_costs_a_page(make: Make[Stores]) -> None:
+    """An older page of a long conversation reads no more than a page; newest first, no more than a page at a time."""
+    async with make() as stores:
+        context, reads = unique("context"), _SizesOfReads(stores.backend)
+        for number in range(12):
+            await stores.messages.add_message(context, {**_LARGE, "n": number})
+        messages = type(stores)(reads).messages
+        found = [entry.message["n"] for entry in await _entries(messages, context, last=2, before=6)]
+        same((found, len(reads.sizes)), ([4, 5], 1), "an older page, and the reads for it")
+        found = [entry.message["n"] for entry in await _entries(messages, context, reverse=True)]
+        same(found, list(reversed(range(12))), "newest first")
+        holds(max(reads.sizes) <= _PAGE_BYTES + 300_100, f"a read held {max(reads.sizes):,} bytes")
+
+
 async def entries_stream_in_constant_memory(make: Make[Stores]) -> None:
     """A conversation of any length is streamed with at most a page in memory; no entry is missed or repeated."""
     async with make() as stores:
@@ -153,10 +191,10 @@ async def a_conversation_deleted_while_it_is_read_conflicts(make: Make[Stores]) 
     It never continues in the next incarnation.
     """
     async with make() as stores:
-        for begun_again in (False, True):
+        for begun_again, reverse in product((False, True), repeat=2):
             context = unique("context")
             await stores.messages.add_messages(context, [_LARGE] * 8)
-            reading = stores.messages.entries(context)
+            reading = stores.messages.entries(context, reverse=reverse)
             await anext(reading)
             await stores.messages.delete(context)
             if begun_again:
@@ -198,7 +236,7 @@ class _SizesOfReads(Wrapper):
         return found
 
 
-async def _entries(messages: Messages, context_id: str, **window: int) -> list[MessageEntry]:
+async def _entries(messages: Messages, context_id: str, **window: Any) -> list[MessageEntry]:
     return [entry async for entry in messages.entries(context_id, **window)]
 
 

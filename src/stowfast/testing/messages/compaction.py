@@ -137,6 +137,28 @@ async def nothing_older_is_nothing_to_sum_up(make: Make[Stores]) -> None:
         exactly(await stores.messages.get_messages(gap), [say(0)], "the only message, behind a gap")
 
 
+async def older_messages_can_go_without_a_summary(make: Make[Stores]) -> None:
+    """With `summary=None` nothing stands for the older messages, an earlier summary goes, and originals are kept."""
+    context, fork = unique("context"), unique("context")
+    async with make() as stores:
+        await _said(stores, context, 6)
+        await stores.messages.compact(context, keep_last=4, summary=_SUM)
+        same(await stores.messages.compact(context, keep_last=2, summary=None), 4, "the first message that is read")
+        same(await stores.messages.fork(context, fork), 6, "messages forked")
+    async with make() as stores:
+        for each in (context, fork):
+            windows: tuple[dict[str, Any], ...] = ({}, {"after": -1}, {"limit": 9, "after": -1}, {"last": 9})
+            for window in windows:
+                exactly(await stores.messages.get_messages(each, **window), list(map(say, (4, 5))), f"{window}")
+            originals = await stores.messages.get_messages(each, originals=True)
+            exactly(originals, list(map(say, range(6))), "originals")
+            info = await stores.messages.info(each)
+            same(info and (info.compacted, info.count), (4, 6), "what is known of it")
+        same(await stores.messages.compact(context, keep_last=2, summary=None, drop=True), 4, "the first one kept")
+        originals = await stores.messages.get_messages(context, originals=True)
+        exactly(originals, list(map(say, (4, 5))), "originals after one that drops")
+
+
 async def a_compaction_that_means_nothing_is_refused(make: Make[Stores]) -> None:
     """An unknown conversation is a NotFoundError, a summary that is no JSON object an InvalidError; nothing changes."""
     async with make() as stores:
@@ -149,7 +171,7 @@ async def a_compaction_that_means_nothing_is_refused(make: Make[Stores]) -> None
         for subject, value in (*refused(), ("too large", "x" * 70_000)):
             for summary in ({"content": value}, lambda _, value=value: {"content": value}):
                 await raises(InvalidError, stores.messages.compact(context, keep_last=1, summary=summary), subject)
-        wrong: tuple[Any, ...] = ([], "text", None)
+        wrong: tuple[Any, ...] = ([], "text", lambda _: None, lambda _: [])
         for value in wrong:
             await raises(InvalidError, stores.messages.compact(context, keep_last=1, summary=value), repr(value))
         exactly(await stores.messages.get_messages(context), list(map(say, range(3))), "messages after refusals")

@@ -79,6 +79,28 @@ async def metadata_is_replaced_and_returned_exactly(make: Make[Stores]) -> None:
         holds(info and info.metadata["m"] == [info.metadata["n"]] * 99, "racing metadata is one of them, whole")
 
 
+async def metadata_is_updated_key_by_key(make: Make[Stores]) -> None:
+    """An update sets its keys, keeps the others and returns all; of updates at once, none is lost."""
+    async with make() as stores, make() as other:
+        context = unique("context")
+        found = await stores.messages.update_metadata(context, {"title": "a", "n": {"x": 1}})
+        exactly(found, {"title": "a", "n": {"x": 1}}, "metadata of a new conversation")
+        await stores.messages.add_messages(context, [say(0), say(1)])
+        await stores.messages.compact(context, keep_last=1, summary=_SUM)
+        found = await other.messages.update_metadata(context, {"title": "b", "n": {"y": 2}, "none": None})
+        exactly(found, {"title": "b", "n": {"y": 2}, "none": None}, "metadata returned")
+        racing = ((stores, other)[n % 2].messages.update_metadata(context, {f"k{n}": n}) for n in range(8))
+        await asyncio.gather(*racing)
+        info = await stores.messages.info(context)
+        wanted = {"title": "b", "n": {"y": 2}, "none": None, **{f"k{n}": n for n in range(8)}}
+        same(info and info.metadata, wanted, "metadata after updates at once")
+        same(await _listed(stores.messages, where={"title": "b", "k7": 7}, prefix=context), [context], "found by both")
+        exactly(await stores.messages.get_messages(context), [_SUM, say(1)], "messages after updates")
+        await raises(InvalidError, stores.messages.update_metadata(context, {"k": (1,)}), "what JSON cannot carry")
+        wrong: Any = ["k"]
+        await raises(InvalidError, stores.messages.update_metadata(context, wrong), "a list")
+
+
 async def metadata_that_cannot_be_kept_is_refused(make: Make[Stores]) -> None:
     """Metadata over 64 KiB, or that is no JSON object, is an InvalidError; the earlier metadata stays."""
     async with make() as stores:
@@ -123,6 +145,34 @@ async def contexts_are_listed_the_last_changed_first(make: Make[Stores]) -> None
         page = await stores.messages.contexts(prefix=prefix, order="recent")
         times = [one.updated_at for one in page]
         holds(times == sorted(times, reverse=True) and times[0].tzinfo is UTC, "times in UTC, the latest first")
+
+
+async def a_list_with_info_says_the_same_as_info(make: Make[Stores]) -> None:
+    """With `info` a list has each conversation as `info` returns it, by recency, by id and by metadata."""
+    async with make() as stores:
+        prefix = unique("context")
+        ids = [f"{prefix}{number}" for number in range(5)]
+        for number, context in enumerate(ids):
+            await stores.messages.add_messages(context, list(map(say, range(number + 1))))
+            await stores.messages.set_metadata(context, {"title": f"chat {number}", "even": number % 2 == 0})
+        await stores.messages.pop_message(ids[2])
+        await stores.messages.compact(ids[3], keep_last=1, summary=_SUM)
+        await stores.messages.set_expiry(ids[4], datetime(2999, 1, 1, tzinfo=UTC))
+        for options, wanted in (
+            ({}, ids),
+            ({"where": {"even": True}}, ids[::2]),
+            ({"order": "id", "limit": 2}, ids[:2]),
+        ):
+            query: dict[str, Any] = {"prefix": prefix, **options}
+            listed = {one.context_id: one for one in await stores.messages.contexts(info=True, **query)}
+            same(listed, {context: await stores.messages.info(context) for context in wanted}, f"infos of {options}")
+        first = await stores.messages.contexts(prefix=prefix, order="id", limit=3, info=True)
+        rest = await stores.messages.contexts(prefix=prefix, order="id", after=first.next, info=True)
+        same([one.context_id for one in (*first, *rest)], ids, "ids page by page")
+        await tick(stores.backend)
+        await stores.messages.add_message(ids[1], say("newest"))
+        newest = await stores.messages.contexts(prefix=prefix, info=True, limit=1)
+        same([one.context_id for one in newest], [ids[1]], "the last changed")
 
 
 async def contexts_are_found_by_metadata(make: Make[Stores]) -> None:
