@@ -139,7 +139,7 @@ class _Writer(_Face):
 
 def _size(writer: _Writer) -> int:
     """Bytes taken so far."""
-    return int(writer._store.size)
+    return int(writer._store.size)  # noqa: SLF001 - a property of the writers below
 
 
 class ArtifactWriter(_Writer):
