@@ -36,6 +36,8 @@ class Page(Generic[T]):
 
     items: list[T]
     next: str | None
+    damaged: list[str] = field(default_factory=list)
+    """The ids that the page leaves out, as their stored data is damaged. A call for one of them says more."""
 
     def __iter__(self) -> Iterator[T]:
         return iter(self.items)

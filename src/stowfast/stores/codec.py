@@ -181,9 +181,16 @@ def check_counts(**counts: int | None) -> None:
             raise InvalidError(f"{name}={value}: it must be 0 or more")
 
 
-def to_time(microseconds: int) -> datetime:
-    """Return the moment as a timezone-aware datetime, exactly."""
-    return _EPOCH + timedelta(microseconds=microseconds)
+def to_time(microseconds: int, where: str = "a stream") -> datetime:
+    """Return a stored moment as a timezone-aware datetime, exactly.
+
+    Raises:
+        DamagedError: no such moment can have been stored: it is no integer, or outside the years 1 to 9999.
+    """
+    try:
+        return _EPOCH + timedelta(microseconds=microseconds)
+    except (OverflowError, TypeError) as error:
+        raise DamagedError(f"{where}: {microseconds!r} is stored as a time") from error
 
 
 def from_duration(duration: object, what: str) -> int:

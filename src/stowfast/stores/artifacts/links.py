@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.abc import Change, Window
-from stowfast.errors import ConflictError, NotFoundError, UnavailableError
+from stowfast.errors import ConflictError, DamagedError, NotFoundError, UnavailableError
 from stowfast.stores.codec import decode, encode, stream_name
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ async def link(backend: Backend, stream: str, version: Version, expires: timedel
         await backend.blob_url(copies, "", expires=expires)
     for _ in range(_TRIES):
         head, entries = await backend.read(copies, Window(start=0))
-        known = [(entry, _record(entry)) for entry in entries]
+        known = [(entry, _record(entry, copies)) for entry in entries]
         now = time.time_ns() // 1_000
         needed = now + (expires + _LATER) // _MICROSECOND
         of = {"incarnation": version.info.incarnation, "version": version.info.version}
@@ -86,8 +86,11 @@ def _change(record: dict[str, Any], head: Head | None, living: int | None) -> Ch
     )
 
 
-def _record(entry: Entry) -> dict[str, Any]:
-    record: dict[str, Any] = decode(entry.data, "a link")
+def _record(entry: Entry, copies: str) -> dict[str, Any]:
+    record = decode(entry.data, copies)
+    types = {"until": int, "blob": str}
+    if not isinstance(record, dict) or not all(isinstance(record.get(key), of) for key, of in types.items()):
+        raise DamagedError(f"{copies}: the entry at {entry.position} is not a link")
     return record
 
 

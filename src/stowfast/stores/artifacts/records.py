@@ -46,6 +46,15 @@ CHUNK: Final = 2**20
 
 DESCRIBES: Final = ("context_id", "task_id", "name", "description", "mime_type", "metadata", "schema")
 
+_TYPES: Final[dict[str, Any]] = {
+    **dict.fromkeys(("size",), int),
+    **dict.fromkeys(("sha256", "encoding"), str),
+    **dict.fromkeys(("context_id", "task_id", "name", "description", "mime_type", "blob", "checksums"), str | None),
+    **dict.fromkeys(("rows", "created_at"), int | None),
+    **dict.fromkeys(("metadata", "schema"), dict | None),
+}
+"""The type of each field of a record; None: it may be absent."""
+
 _KINDS: Final = {"bytes": "file", "text": "file", "json": "data", "rows": "dataset"}
 
 
@@ -105,9 +114,7 @@ class Version(NamedTuple):
         """
         where = f"artifact {artifact_id!r}, version {entry.position + 1}"
         line, _, content = entry.data.partition(b"\n")  # JSON never has a line break of its own
-        record = decode(line, where)
-        if not isinstance(record, dict) or not {"size", "sha256", "encoding"} <= record.keys():
-            raise DamagedError(f"{where}: this is not an artifact")
+        record = _record(line, where)
         info = info_of(artifact_id, record, of, entry.position, entry.created_at)
         try:
             checksums = b64decode(record.get("checksums", ""), validate=True)
@@ -119,6 +126,18 @@ class Version(NamedTuple):
     def where(self) -> str:
         """The name of the version in errors."""
         return f"artifact {self.info.artifact_id!r}, version {self.info.version}"
+
+
+def _record(data: bytes, where: str) -> dict[str, Any]:
+    """Decode the record of a version.
+
+    Raises:
+        DamagedError: it is no record, or a field has another type.
+    """
+    record = decode(data, where)
+    if not isinstance(record, dict) or not all(isinstance(record.get(key), of) for key, of in _TYPES.items()):
+        raise DamagedError(f"{where}: this is not an artifact")
+    return record
 
 
 def stream_of(artifact_id: str) -> str:
@@ -142,7 +161,7 @@ def info_of(
         kind=_KINDS.get(record["encoding"], "file"),
         rows=record.get("rows"),
         version=position + 1,
-        created_at=to_time(created_at),
+        created_at=to_time(created_at, f"artifact {artifact_id!r}"),
         incarnation=of.incarnation,
     )
 
@@ -155,13 +174,13 @@ def announcement(record: dict[str, Any]) -> bytes:
 def newest_of(head: Head) -> ArtifactInfo:
     """Return the newest version as the head describes it."""
     artifact_id = head.name.removeprefix(f"{KIND}/")
-    record = decode(head.note, f"artifact {artifact_id!r}")
+    record = _record(head.note, f"artifact {artifact_id!r}")
     return info_of(artifact_id, record, head, head.next - 1, record.get("created_at", head.updated_at))
 
 
 def note_after(head: Head) -> bytes:
     """Return the head note for a change without a new version: the newest version keeps its time."""
-    record = decode(head.note, head.name)
+    record = _record(head.note, head.name)
     return encode({"created_at": head.updated_at, **record}, "what describes an artifact")
 
 
@@ -170,7 +189,10 @@ def content_of(version: Version, body: bytes) -> Any:
     if version.encoding in {"bytes", "rows"}:
         return body
     if version.encoding == "text":
-        return body.decode()
+        try:
+            return body.decode()
+        except UnicodeDecodeError as error:
+            raise DamagedError(f"{version.where}: its text is not UTF-8") from error
     if version.encoding == "json":
         return decode(body, version.where)
     raise DamagedError(f"{version.where}: unknown encoding {version.encoding!r}")

@@ -16,7 +16,7 @@ from stowfast.stores.artifacts.datasets.dataset import open_rows, write_dataset
 from stowfast.stores.artifacts.datasets.tables import row_batches, to_arrow, to_pandas, to_parquet
 from stowfast.stores.artifacts.links import link, unlink
 from stowfast.stores.artifacts.live.build import check_batch, live_stream_of
-from stowfast.stores.artifacts.live.follower import follow, listed, newest_info
+from stowfast.stores.artifacts.live.follower import follow, newest_info, page_of
 from stowfast.stores.artifacts.live.writer import LiveWriter
 from stowfast.stores.artifacts.lookup import find_head, find_version, list_versions, must_find_version
 from stowfast.stores.artifacts.pruning import prune
@@ -389,16 +389,16 @@ class Artifacts:
     ) -> Page[ArtifactInfo]:
         """List the newest versions without their content, the last changed first, a page at a time.
 
+        An artifact with damaged data is left out, and `damaged` of the page names it.
+
         Args:
             after: the `next` of the page before.
         """
         check_counts(limit=limit)
         wanted = {"context_id": context_id, "task_id": task_id}
         where = {key: value for key, value in wanted.items() if value is not None}
-        found, following = await self._backend.streams(
-            Query(f"{KIND}/", where=where, order="recent", after=after, limit=limit, heads=True)
-        )
-        return Page(await listed(self._backend, [one.head for one in found if one.head is not None]), following)
+        query = Query(f"{KIND}/", where=where, order="recent", after=after, limit=limit, heads=True)
+        return await page_of(self._backend, await self._backend.streams(query))
 
     async def prune(self, artifact_id: str, *, keep: int) -> int:
         """Remove all versions but the newest `keep`, and return the number removed. Version numbers stay.

@@ -9,7 +9,7 @@ import inspect
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from stowfast.abc import KEEP, Change, Query, Window
-from stowfast.errors import ConflictError, InvalidError, NotFoundError
+from stowfast.errors import ConflictError, DamagedError, InvalidError, NotFoundError
 from stowfast.records import Document, Page
 from stowfast.stores.codec import check_counts, check_integers, from_duration, from_time, stream_name
 from stowfast.stores.documents.body import KIND, in_head, read_document, stored_document, write_document
@@ -174,7 +174,8 @@ class Documents:
         """List documents with their data, one page at a time, the last changed first or by id (in code points).
 
         While documents change, a page by recency may miss or repeat one; pages by id show every document that existed
-        throughout. A document over 32 KiB costs a read of its own.
+        throughout. A document over 32 KiB costs a read of its own. One with damaged data is left out, and `damaged` of
+        the page names it.
 
         Args:
             prefix: the start of the ids.
@@ -197,16 +198,20 @@ class Documents:
             heads=True,
         )
         found, following = await self._backend.streams(query)
-        documents = []
+        documents, damaged = [], []
         for listed in found:
-            head = listed.head
-            if head is not None and not in_head(head):
-                document = await self.get(head.name.partition("/")[2])
-            else:
-                document = None if head is None else read_document(head)
+            head, document_id = listed.head, listed.name.partition("/")[2]
+            try:
+                if listed.damaged or (head is not None and not in_head(head)):
+                    document = await self.get(document_id)
+                else:
+                    document = None if head is None else read_document(head)
+            except DamagedError:
+                damaged.append(document_id)
+                continue
             if document is not None:  # removed since the listing
                 documents.append(document)
-        return Page(documents, following)
+        return Page(documents, following, damaged)
 
     async def set_expiry(self, document_id: str, expires_at: datetime | None) -> None:
         """Let a document end at a moment, or with None never. Its version stays.

@@ -9,6 +9,7 @@ from stowfast.errors import InvalidError, NotFoundError
 from stowfast.records import ContextInfo, ContextRef, Page
 from stowfast.stores.codec import check_counts, encode, from_time, stream_name, to_time
 from stowfast.stores.labels import wanted_labels
+from stowfast.stores.listing import read_listed
 from stowfast.stores.messages.head_note import ConversationNote
 from stowfast.stores.messages.token import conditions_of, token_of
 from stowfast.stores.optimistic import Race
@@ -33,13 +34,18 @@ class Contexts:
     async def refs(self, *query: Any) -> Page[ContextRef]:
         """List conversations, one page at a time."""
         found = await self._listing(*query, heads=False)
-        refs = [ContextRef(one.name.removeprefix(f"{KIND}/"), to_time(one.updated_at)) for one in found.streams]
-        return Page(refs, found.after)  # a cursor is the place's own: only it knows what is in there
+        refs, damaged = read_listed(
+            KIND,
+            found.streams,
+            lambda one: ContextRef(one.name.removeprefix(f"{KIND}/"), to_time(one.updated_at, one.name)),
+        )
+        return Page(refs, found.after, damaged)
 
     async def infos(self, *query: Any) -> Page[ContextInfo]:
         """List what is known of conversations, one page at a time."""
         found = await self._listing(*query, heads=True)
-        return Page([info_of(one.head) for one in found.streams if one.head is not None], found.after)
+        infos, damaged = read_listed(KIND, found.streams, lambda one: None if one.head is None else info_of(one.head))
+        return Page(infos, found.after, damaged)
 
     async def _listing(
         self,

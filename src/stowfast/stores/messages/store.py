@@ -397,7 +397,7 @@ class Messages:
         """List conversations, one page at a time, the last changed first or by id (in code points).
 
         While conversations change, a page by recency may miss or repeat one; pages by id show every conversation that
-        existed throughout.
+        existed throughout. A conversation with damaged data is left out, and `damaged` of the page names it.
 
         Args:
             prefix: the start of the ids.

@@ -110,7 +110,7 @@ def lease_of(head: Head, note: TaskNote) -> Lease | None:
     holder = note.holder
     if holder is None:
         return None
-    return Lease(id_of(head), holder.owner, holder.token, to_time(holder.until), head.incarnation)
+    return Lease(id_of(head), holder.owner, holder.token, to_time(holder.until, head.name), head.incarnation)
 
 
 def keep_of(retention: Retention) -> Keep:

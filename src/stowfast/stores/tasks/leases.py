@@ -60,8 +60,8 @@ class Leases:
             for head in free:
                 try:
                     return await self.claim(id_of(head), owner, ttl, where=where, seen=head, idle=spared)
-                except (ConflictError, NotFoundError):
-                    continue
+                except (ConflictError, NotFoundError, DamagedError):
+                    continue  # one damaged task keeps no worker from the others
             if after is None:
                 return None
 
@@ -140,7 +140,7 @@ def _free(head: Head, now: int) -> bool:
     try:
         holder: Holder | None = TaskNote.read(head).holder
     except DamagedError:
-        return False  # one damaged task keeps nobody from the others
+        return False
     return holder is None or holder.ended(now)
 
 

@@ -11,6 +11,7 @@ from stowfast.abc import Change, Query
 from stowfast.errors import ConflictError, InvalidError, NotFoundError
 from stowfast.records import Page, Retention, TaskInfo, TaskState
 from stowfast.stores.codec import MAX_CLOCK_SKEW, check_counts, from_time, labels_of, stream_name, to_time
+from stowfast.stores.listing import read_listed
 from stowfast.stores.optimistic import Race
 from stowfast.stores.tasks.head_note import KIND, TaskNote, id_of, keep_of, lease_of
 from stowfast.stores.tasks.heads import Heads
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
     from datetime import datetime
 
-    from stowfast.abc import Backend, Head
+    from stowfast.abc import Backend, Head, Listed
     from stowfast.records import Lease
 
 __all__ = ["Tasks"]
@@ -288,7 +289,8 @@ class Tasks:
     ) -> Page[TaskInfo]:
         """List tasks without their data, the last changed first, one page at a time, without a request for each.
 
-        While tasks are saved, a page may miss or repeat a task that moved to the front.
+        While tasks are saved, a page may miss or repeat a task that moved to the front. A task with damaged data is
+        left out, and `damaged` of the page names it.
 
         Args:
             parent_task_id: only the parts of this task.
@@ -303,11 +305,13 @@ class Tasks:
         )
         # A listing has the times of the place's clock, a head those of whoever saved it: the head decides.
         late = [one for one in found if since is None or one.updated_at > since - MAX_CLOCK_SKEW]
-        heads = [one.head for one in late if one.head is not None]
-        return Page(
-            [_info(head) for head in heads if since is None or head.updated_at > since],
-            following if len(late) == len(found) else None,
-        )
+
+        def read(listed: Listed) -> TaskInfo | None:
+            head = listed.head
+            return _info(head) if head is not None and (since is None or head.updated_at > since) else None
+
+        infos, damaged = read_listed(KIND, late, read)
+        return Page(infos, following if len(late) == len(found) else None, damaged)
 
     async def set_expiry(self, task_id: str, expires_at: datetime | None) -> None:
         """Let a task end at a moment, or, with None, not at all. It adds no version, and holds until the next save.
@@ -339,8 +343,8 @@ def _info(head: Head) -> TaskInfo:
         task_id=id_of(head),
         **head.labels,
         version=head.next,
-        updated_at=to_time(head.updated_at),
-        expires_at=None if head.expires_at is None else to_time(head.expires_at),
+        updated_at=to_time(head.updated_at, head.name),
+        expires_at=None if head.expires_at is None else to_time(head.expires_at, head.name),
         lease=lease_of(head, TaskNote.read(head)),
         incarnation=head.incarnation,
     )

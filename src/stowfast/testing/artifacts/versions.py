@@ -6,10 +6,11 @@ import asyncio
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
-from stowfast.errors import ConflictError, InvalidError, NotFoundError
+from stowfast.errors import ConflictError, DamagedError, InvalidError, NotFoundError
 from stowfast.records import Artifact, ArtifactInfo
 from stowfast.testing.clause import clauses, either, raises, same, tick, unique
 from stowfast.testing.data.messages import exactly
+from stowfast.testing.faults import DamagesHeads
 
 if TYPE_CHECKING:
     from stowfast.stores import Artifacts, Stores
@@ -137,6 +138,26 @@ async def artifacts_are_listed_the_last_changed_first(make: Make[Stores]) -> Non
         await stores.artifacts.update(made[4])
         found = await _listed(stores.artifacts, context_id=context)
         same([info.artifact_id for info in found], [wanted[0], *wanted[2:]], "after one moved to another context")
+
+
+async def a_damaged_artifact_hides_no_other(make: Make[Stores]) -> None:
+    """A list leaves out a damaged artifact and names it."""
+    async with make() as stores:
+        context = unique("context")
+        names = [f"{context}-{n}" for n in range(6)]
+        for name in names:
+            await stores.artifacts.create(Artifact(artifact_id=name, context_id=context, content=name))
+        sound, (broken, *noted) = names[4:], names[:4]
+        wrong = (b"\xff", b"[]", b'{"encoding": "text", "size": "1", "sha256": ""}')
+        notes = {f"artifacts/{name}": note for name, note in zip(noted, wrong, strict=True)}
+        artifacts = type(stores)(DamagesHeads(stores.backend, notes, [f"artifacts/{broken}"])).artifacts
+        page = await artifacts.list(context_id=context)
+        same(sorted(info.artifact_id for info in page), sorted(sound), "the artifacts that are listed")
+        same(sorted(page.damaged), sorted(names[:4]), "the artifacts that are left out")
+        await raises(DamagedError, artifacts.get(broken), "a damaged artifact")
+        for name in names[1:]:  # each version has a record of its own
+            found = await artifacts.get(name)
+            same(found and found.content, name, "an artifact with a sound version")
 
 
 CLAUSES = clauses(__name__)

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 from stowfast.abc import ALL, Change, Slice, Window
 from stowfast.errors import DamagedError
 from stowfast.records import Retention
-from stowfast.testing.clause import clauses, either, raises, same, unique
+from stowfast.testing.clause import clauses, either, holds, raises, same, unique
 from stowfast.testing.data.messages import exactly
+from stowfast.testing.faults import DamagesHeads
+from stowfast.testing.tasks.leases import HOUR
 from stowfast.testing.tasks.states import loads, noise, save_all, saved
 from stowfast.wrappers import Wrapper
 
@@ -103,6 +105,34 @@ async def a_damaged_version_is_no_reason_to_end_others(make: Make[Stores]) -> No
             await saved(keeps_three, copy, noise(300, "newer"))
             left = [entry.position for entry in (await stores.backend.read(f"tasks/{copy}", Window(start=0))).entries]
             same(left[-3:], [3, 4, 5], f"the last versions of a task in which byte {offset} of one was damaged")
+
+
+async def a_damaged_task_hides_no_other(make: Make[Stores]) -> None:
+    """A list leaves out a damaged task and names it; workers pass over it; every call for it is a DamagedError."""
+    async with make() as stores:
+        context = unique("context")
+        names = [f"{context}-{n}" for n in range(5)]
+        for name in names:
+            await saved(stores.tasks, name, context_id=context)
+        sound, (broken, *noted) = names[3:], names[:3]
+        until = b'{"holder": {"owner": "w", "token": 1, "until": 4611686018427387904, "length": 1}}'
+        notes = {f"tasks/{name}": note for name, note in zip(noted, (b"\xff", until), strict=True)}
+        tasks = type(stores)(DamagesHeads(stores.backend, notes, [f"tasks/{broken}"])).tasks
+        page = await tasks.list(context_id=context)
+        same(sorted(info.task_id for info in page), sorted(sound), "the tasks that are listed")
+        same(sorted(page.damaged), sorted(names[:3]), "the tasks that are left out")
+        pages = [await tasks.list(context_id=context, limit=2)]
+        while pages[-1].next is not None:
+            pages.append(await tasks.list(context_id=context, limit=2, after=pages[-1].next))
+        left = [name for page in pages for name in (*page.damaged, *(info.task_id for info in page))]
+        same(sorted(left), sorted(names), "the tasks of all pages")
+        for name in names[:3]:
+            for call in (tasks.info(name), tasks.load(name)):
+                error = await raises(DamagedError, call, f"a call for {name}")
+                holds(name in str(error), f"the error names {name}: {error}")
+        notes[f"tasks/{names[2]}"] = b"[]"
+        got = [await tasks.claim_next("w", HOUR, context_id=context) for _ in range(3)]
+        same({lease and lease.task_id for lease in got}, {*sound, None}, "the tasks that workers got")
 
 
 class _Damages(Wrapper):

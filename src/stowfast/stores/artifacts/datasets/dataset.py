@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from stowfast.abc import Change
-from stowfast.errors import InvalidError
+from stowfast.errors import DamagedError, InvalidError
 from stowfast.stores.artifacts.datasets.columns import Columns
 from stowfast.stores.artifacts.lookup import find_head, must_find_version
 from stowfast.stores.artifacts.reading.reader import ArtifactReader
@@ -140,7 +140,10 @@ def _columns_of(head: Head | None) -> Columns | None:
     newest = None if head is None else newest_of(head)
     if newest is None or newest.kind != "dataset" or newest.schema is None:
         return None
-    return Columns(newest.schema["columns"])
+    try:
+        return Columns(newest.schema["columns"])
+    except (KeyError, InvalidError) as error:
+        raise DamagedError(f"artifact {newest.artifact_id!r}: its columns are damaged") from error
 
 
 def _listed(rows: Any) -> list[Any]:

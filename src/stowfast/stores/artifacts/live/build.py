@@ -49,9 +49,13 @@ class Build(NamedTuple):
         """
         found = decode(head.note, head.name)
         try:
-            return cls(**found)
+            build = cls(**found)
         except TypeError as error:
             raise DamagedError(f"{head.name}: the note is not one of a live build") from error
+        numbers, texts = (build.after, build.at, build.size), (build.id, build.op_id, build.failed)
+        if not all(isinstance(one, int) for one in numbers) or not all(isinstance(one, str) for one in texts):
+            raise DamagedError(f"{head.name}: the note is not one of a live build")
+        return build
 
     def write(self) -> bytes:
         """Return the bytes for `Change.note`."""

@@ -6,20 +6,22 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from stowfast.abc import Window
-from stowfast.errors import NotFoundError
+from stowfast.errors import DamagedError, NotFoundError
+from stowfast.records import Page
 from stowfast.stores.artifacts.live.build import Build, live_stream_of
 from stowfast.stores.artifacts.lookup import find_version
 from stowfast.stores.artifacts.reading.reader import ArtifactReader
 from stowfast.stores.artifacts.records import KIND, Version, newest_of, stream_of
 from stowfast.stores.codec import to_time
+from stowfast.stores.listing import read_listed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
-    from stowfast.abc import Backend, Head
+    from stowfast.abc import Backend, Head, Listed, Listing
     from stowfast.records import ArtifactInfo
 
-__all__ = ["follow", "listed", "newest_info"]
+__all__ = ["follow", "newest_info", "page_of"]
 
 _PAGE_BYTES: Final = 2**20
 
@@ -85,22 +87,43 @@ async def newest_info(backend: Backend, artifact_id: str) -> ArtifactInfo | None
     return None
 
 
-async def listed(backend: Backend, heads: Sequence[Head]) -> list[ArtifactInfo]:
-    """Return the newest versions from heads, and the live builds of artifacts without a version."""
-    unfinished = [head.name for head in heads if not head.next]
+async def page_of(backend: Backend, found: Listing) -> Page[ArtifactInfo]:
+    """Return a page with the newest versions, and the live builds of artifacts without a version."""
+    unfinished = [one.name for one in found.streams if one.head is not None and not one.head.next]
     now = await backend.now() if unfinished else 0
-    lives = await backend.heads([live_stream_of(name.removeprefix(f"{KIND}/")) for name in unfinished])
-    live_of = dict(zip(unfinished, lives, strict=True))
-    infos = (
-        newest_of(head) if head.next else live and _info_of(head, live, now)
-        for head, live in ((head, live_of.get(head.name)) for head in heads)
-    )
-    return [info for info in infos if info is not None]
+    lives = await _lives(backend, unfinished)
+
+    def read(listed: Listed) -> ArtifactInfo | None:
+        head = listed.head
+        if head is None or head.next:
+            return head and newest_of(head)
+        live = lives[head.name]
+        if isinstance(live, DamagedError):
+            raise live
+        return live and _info_of(head, live, now)
+
+    infos, damaged = read_listed(KIND, found.streams, read)
+    return Page(infos, found.after, damaged)
+
+
+async def _lives(backend: Backend, names: Sequence[str]) -> dict[str, Head | DamagedError | None]:
+    """Return the head of the live build of each artifact, or its error."""
+    streams = [live_stream_of(name.removeprefix(f"{KIND}/")) for name in names]
+    try:
+        return dict(zip(names, await backend.heads(streams), strict=True))
+    except DamagedError as error:
+        if len(names) == 1:
+            return {names[0]: error}
+    lives: dict[str, Head | DamagedError | None] = {}
+    for name in names:
+        lives |= await _lives(backend, [name])
+    return lives
 
 
 def _info_of(announced: Head, live: Head, now: int) -> ArtifactInfo:
     build = Build.read(live)
-    return replace(newest_of(announced), size=build.size, state=build.state(now), created_at=to_time(live.created_at))
+    began = to_time(live.created_at, live.name)
+    return replace(newest_of(announced), size=build.size, state=build.state(now), created_at=began)
 
 
 async def _finished(backend: Backend, artifact_id: str, build: Build) -> Version | None:

@@ -32,7 +32,9 @@ def bodies_of(head: Head | None) -> dict[str, str]:
     if head is None or not head.note:
         return {}
     note = decode(head.note, head.name)
-    found: dict[str, str] = note.get(_KEY, {}) if isinstance(note, dict) else {}
+    found: Any = note.get(_KEY) if isinstance(note, dict) else None
+    if not isinstance(found, dict) or not all(isinstance(blob, str) for blob in found.values()):
+        return {}
     return found
 
 
