@@ -6,10 +6,9 @@ import asyncio
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
-from stowfast import Artifact, Artifacts, ConflictError, NotFoundError, Page
+from stowfast import Artifacts, ConflictError, NotFoundError, Page
 from stowfast.abc import Change
 from stowfast.stores.artifacts.live.build import live_stream_of
-from stowfast.stores.artifacts.live.writer import LiveWriter
 from stowfast.stores.artifacts.records import stream_of
 from stowfast.testing.artifacts import live
 from stowfast.wrappers import Wrapper
@@ -78,62 +77,6 @@ class FollowsOnlyWhatIsWritten(Artifacts):
             raise NotFoundError("nobody is writing it")
         async for piece in super().follow(artifact_id):
             yield piece
-
-
-class Encodes(LiveWriter):
-    async def write(self, piece):
-        await super().write(piece.encode() if isinstance(piece, str) else piece)
-
-
-@breaks(live.what_was_written_live_becomes_a_version)
-class TakesTextForBytes(Artifacts):
-    @asynccontextmanager
-    async def open_live(self, artifact_id, **options):
-        async with super().open_live(artifact_id, **options) as writer:
-            writer.__class__ = Encodes
-            yield writer
-
-
-@breaks(live.what_was_written_live_becomes_a_version)
-class ForgetsWhatItIsTold(Artifacts):
-    def open_live(self, artifact_id, *, metadata=None, **options):
-        return super().open_live(artifact_id, **options)
-
-
-@breaks(live.what_was_written_live_becomes_a_version, live.what_fails_live_is_no_version, live.info_says_how_it_goes)
-class ShowsWhatIsWritten(Artifacts):
-    @asynccontextmanager
-    async def open_live(self, artifact_id, **options):
-        with suppress(ConflictError):
-            await self.create(Artifact(artifact_id=artifact_id, content=b"to come"))
-        async with super().open_live(artifact_id, **options) as writer:
-            yield writer
-
-
-@breaks(live.what_fails_live_is_no_version)
-class KeepsWhatCameBefore(Artifacts):
-    @asynccontextmanager
-    async def open_live(self, artifact_id, **options):
-        failed = None
-        async with super().open_live(artifact_id, **options) as writer:
-            try:
-                yield writer
-            except BaseException as error:  # noqa: BLE001 - raised below
-                failed = error
-        if failed is not None:
-            raise failed
-
-
-@breaks(live.what_fails_live_is_no_version)
-class CleansUpTooMuch(Artifacts):
-    @asynccontextmanager
-    async def open_live(self, artifact_id, **options):
-        try:
-            async with super().open_live(artifact_id, **options) as writer:
-                yield writer
-        except BaseException:
-            await self.delete(artifact_id)
-            raise
 
 
 @breaks(live.what_fails_live_is_no_version, live.a_delete_ends_what_is_written_live)

@@ -2,77 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from os import PathLike
 
-from stowfast import Artifact, Artifacts, ConflictError, InvalidError, Page
+from stowfast import Artifacts, InvalidError, Page
 from stowfast.abc import Change
 from stowfast.stores.artifacts.records import stream_of
 from stowfast.stores.artifacts.writing.commit import add
 from stowfast.stores.artifacts.writing.content import source_of
-from stowfast.stores.artifacts.writing.writer import ArtifactWriter
 from stowfast.testing.artifacts import sharing as content
 from stowfast.testing.artifacts import writers as streams
 from stowfast.testing.artifacts.bodies import each
 from stowfast.wrappers import Wrapper
 from tests.mutants import breaks
-
-
-@breaks(streams.what_a_writer_takes_is_seen_whole_once_it_closes, streams.a_writer_that_fails_leaves_all_as_it_was)
-class ShowsWhatIsWritten(Artifacts):
-    @asynccontextmanager
-    async def open_writer(self, artifact_id, **options):
-        with suppress(ConflictError):
-            await self.create(Artifact(artifact_id=artifact_id, content=b"to come"))
-        async with super().open_writer(artifact_id, **options) as writer:
-            yield writer
-
-
-@breaks(streams.what_a_writer_takes_is_seen_whole_once_it_closes)
-class ForgetsWhatItIsTold(Artifacts):
-    def open_writer(self, artifact_id, *, metadata=None, **options):
-        return super().open_writer(artifact_id, **options)
-
-
-class Encodes(ArtifactWriter):
-    async def write(self, piece):
-        await super().write(piece.encode() if isinstance(piece, str) else piece)
-
-
-@breaks(streams.a_writer_takes_bytes_or_text)
-class TakesEitherForTheOther(Artifacts):
-    @asynccontextmanager
-    async def open_writer(self, artifact_id, **options):
-        async with super().open_writer(artifact_id, **options) as writer:
-            writer.__class__ = Encodes
-            yield writer
-
-
-@breaks(streams.a_writer_that_fails_leaves_all_as_it_was)
-class KeepsWhatCameBefore(Artifacts):
-    @asynccontextmanager
-    async def open_writer(self, artifact_id, **options):
-        failed = None
-        async with super().open_writer(artifact_id, **options) as writer:
-            try:
-                yield writer
-            except BaseException as error:  # noqa: BLE001 - raised below
-                failed = error
-        if failed is not None:
-            raise failed
-
-
-@breaks(streams.a_writer_that_fails_leaves_all_as_it_was)
-class CleansUpTooMuch(Artifacts):
-    @asynccontextmanager
-    async def open_writer(self, artifact_id, **options):
-        try:
-            async with super().open_writer(artifact_id, **options) as writer:
-                yield writer
-        except BaseException:
-            await self.delete(artifact_id)
-            raise
 
 
 @breaks(streams.a_writer_follows_the_version_it_expects)
