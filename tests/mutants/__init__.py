@@ -1,4 +1,4 @@
-"""Broken places, one for every clause: a kit is trusted only when it has been seen to say no."""
+"""Broken backends and stores, at least one for every clause: only a kit that has failed can be trusted."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from stowfast.backends.memory import MemoryBackend
+from stowfast.wrappers import Shared, Wrapper
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -19,7 +20,7 @@ MUTANTS: dict[Clause[Any], list[type]] = {}
 
 
 def breaks(*clauses: Clause[Any]) -> Callable[[type[T]], type[T]]:
-    """Say which clauses a broken class must fail."""
+    """Register a broken class for the clauses that it must fail."""
 
     def register(mutant: type[T]) -> type[T]:
         for clause in clauses:
@@ -29,15 +30,30 @@ def breaks(*clauses: Clause[Any]) -> Callable[[type[T]], type[T]]:
     return register
 
 
+def ignores(kind: type, method: str, option: str, *clauses: Clause[Any]) -> None:
+    """Register a mutant of `kind` whose method ignores one of its options."""
+    breaks(*clauses)(type(f"Ignores_{option}_of_{method}", (kind,), {method: without(kind, method, option)}))
+
+
+def without(kind: type, method: str, option: str) -> Callable[..., Any]:
+    """Make a method that ignores an option."""
+
+    def call(self: Any, *arguments: Any, **options: Any) -> Any:
+        options.pop(option, None)
+        return getattr(kind, method)(self, *arguments, **options)
+
+    return call
+
+
 def in_memory(kind: type[MemoryBackend]) -> Make[Backend]:
-    """Open one place in memory again and again: each opening is closed on its own, what it holds is shared."""
-    place = kind()
+    """Open one backend in memory again and again: openings share the streams, and are closed one by one."""
+    backend = kind()
 
     @asynccontextmanager
     async def make() -> AsyncIterator[Backend]:
         opening = kind()
         for shared in ("_streams", "_lock", "_waiting"):
-            setattr(opening, shared, getattr(place, shared))
+            setattr(opening, shared, getattr(backend, shared))
         try:
             yield opening
         finally:
@@ -47,7 +63,7 @@ def in_memory(kind: type[MemoryBackend]) -> Make[Backend]:
 
 
 def one(kind: type[T]) -> Make[T]:
-    """Hand out one store again and again."""
+    """Open one store again and again."""
     store = kind()
 
     @asynccontextmanager
@@ -58,4 +74,15 @@ def one(kind: type[T]) -> Make[T]:
 
 
 def opened(mutant: type) -> Make[Any]:
-    return in_memory(mutant) if issubclass(mutant, MemoryBackend) else one(mutant)
+    """Open a mutant again and again: a backend in memory, a wrapper around one, or a store."""
+    if issubclass(mutant, MemoryBackend):
+        return in_memory(mutant)
+    if issubclass(mutant, Wrapper):
+        backend = MemoryBackend()
+        return lambda: _wrapped(mutant, backend)
+    return one(mutant)
+
+
+@asynccontextmanager
+async def _wrapped(kind: type[Wrapper], backend: Backend) -> AsyncIterator[Backend]:
+    yield kind(Shared(backend))

@@ -8,10 +8,10 @@ from stowfast import Artifacts, Messages, Tasks
 from stowfast.testing.artifacts import laws as artifacts_laws
 from stowfast.testing.messages import laws as messages_laws
 from stowfast.testing.tasks import laws as tasks_laws
-from tests.mutants import breaks
+from tests.mutants import breaks, without
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from stowfast.testing import Clause
 
@@ -39,15 +39,6 @@ NAMES = {
     ("of_racing_calls_one_makes_the_{}", "save"): "of_racing_saves_that_expect_the_same_one_wins",
 }
 """Pairs with a name of their own."""
-
-
-def without(kind: type, method: str, option: str) -> Callable[..., Any]:
-    """Make a method that ignores an option."""
-
-    def call(self, *arguments, **options):
-        return getattr(kind, method)(self, *arguments, **{**options, option: None})
-
-    return call
 
 
 async def fork_over(self, source, target, **options):

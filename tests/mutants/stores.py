@@ -9,6 +9,7 @@ from stowfast import Artifacts, ConflictError, Documents, Messages, Stores, Task
 from stowfast.abc import KEEP, Backend, Change, Receipt, Swept
 from stowfast.testing.artifacts import content, versions, writers
 from stowfast.testing.artifacts import laws as artifacts_laws
+from stowfast.testing.backend import heads, idempotency, incarnations, log, names
 from stowfast.testing.messages import adding, compaction, contexts, deletion
 from stowfast.testing.messages import laws as messages_laws
 from stowfast.testing.tasks import laws as tasks_laws
@@ -72,6 +73,9 @@ class ForgetsOpIds(Alters):
 
 
 @breaks(
+    log.an_expected_position_must_be_the_next,
+    heads.a_condition_that_fails_stores_nothing,
+    idempotency.a_repeated_beginning_may_have_grown,
     adding.an_expected_position_is_held_to,
     messages_laws.LAWS["of_racers_that_expect_the_same_one_wins"],
     deletion.a_stalled_writer_brings_nothing_back,
@@ -91,6 +95,7 @@ class IgnoresExpect(Alters):
     adding.an_expected_position_is_held_to,
     versions.an_update_follows_the_version_it_expects,
     writers.a_writer_follows_the_version_it_expects,
+    log.an_expected_position_must_be_the_next,
 )
 class HidesTheCurrent(Wrapper):
     async def commit(self, stream, change):
@@ -151,7 +156,11 @@ class RoundsMoments(Alters):
         return change._replace(expires_at=change.expires_at // 10**6 * 10**6) if late else change
 
 
-@breaks(deletion.a_sweep_removes_what_has_expired, saving.an_expired_task_is_gone_at_once)
+@breaks(
+    incarnations.a_sweep_removes_the_expired_and_spares_the_living,
+    deletion.a_sweep_removes_what_has_expired,
+    saving.an_expired_task_is_gone_at_once,
+)
 class NeverSweeps(Wrapper):
     async def sweep(self, *, dry_run=False):
         return Swept(0, 0)
@@ -165,6 +174,7 @@ class KeepsTheFirstLabels(Wrapper):
 
 
 @breaks(
+    names.a_listing_by_recency_shows_the_last_changed_first,
     contexts.contexts_are_listed_the_last_changed_first,
     versions.artifacts_are_listed_the_last_changed_first,
     saving.a_list_shows_the_newest_state_alone,

@@ -22,7 +22,7 @@ from stowfast.testing.artifacts import versions as artifacts_versions
 from stowfast.testing.artifacts import writers
 from stowfast.testing.tasks import saving
 from stowfast.wrappers import Wrapper
-from tests.mutants import breaks
+from tests.mutants import breaks, ignores
 
 
 @breaks(artifacts.content_of_any_size_comes_back_as_what_it_was)
@@ -132,10 +132,7 @@ class ListsOnePageOfVersions(Artifacts):
         return (await super().versions(artifact_id))[:32]
 
 
-@breaks(saving.every_save_is_a_version_and_every_version_is_loaded)
-class LoadsTheNewestAlone(Tasks):
-    async def load(self, task_id, *, version=None):
-        return await super().load(task_id)
+ignores(Tasks, "load", "version", saving.every_save_is_a_version_and_every_version_is_loaded)
 
 
 @breaks(saving.every_save_is_a_version_and_every_version_is_loaded)
@@ -179,10 +176,7 @@ class IncludesBefore(Tasks):
         return await super().history(task_id, before=before and before + 1, **options)
 
 
-@breaks(saving.a_list_may_end_at_a_moment)
-class IgnoresTheMoment(Tasks):
-    async def list(self, *, updated_after=None, **options):
-        return await super().list(**options)
+ignores(Tasks, "list", "updated_after", saving.a_list_may_end_at_a_moment)
 
 
 @breaks(saving.a_list_may_end_at_a_moment)
@@ -191,10 +185,7 @@ class IncludesTheMoment(Tasks):
         return await super().list(updated_after=updated_after and updated_after - timedelta(microseconds=1), **options)
 
 
-@breaks(saving.a_list_shows_the_newest_state_alone)
-class IgnoresTheStatus(Tasks):
-    async def list(self, *, status=None, **options):
-        return await super().list(**options)
+ignores(Tasks, "list", "status", saving.a_list_shows_the_newest_state_alone)
 
 
 @breaks(saving.a_list_shows_the_newest_state_alone)

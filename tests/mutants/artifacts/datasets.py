@@ -8,7 +8,7 @@ from importlib import import_module
 from stowfast import Artifacts, InvalidError, NotFoundError, UnsupportedError
 from stowfast.stores.artifacts.datasets.dataset import DatasetWriter
 from stowfast.testing.artifacts import datasets, links
-from tests.mutants import breaks
+from tests.mutants import breaks, ignores
 from tests.mutants.stores import ForgetsOpIds, IgnoresExpect
 
 breaks(datasets.a_dataset_that_was_repeated_is_one_version)(ForgetsOpIds)
@@ -67,10 +67,7 @@ class TakesThoseBefore(Artifacts):
     open_dataset = writes_with(AppendsOneByOne)
 
 
-@breaks(datasets.a_row_that_does_not_fit_is_refused)
-class HasNoColumns(Artifacts):
-    def open_dataset(self, artifact_id, *, columns=None, **options):
-        return super().open_dataset(artifact_id, **options)
+ignores(Artifacts, "open_dataset", "columns", datasets.a_row_that_does_not_fit_is_refused)
 
 
 @breaks(datasets.rows_come_back_as_they_were_given)
@@ -113,10 +110,7 @@ class KeepsTheRowsBefore(Artifacts):
             raise failed
 
 
-@breaks(datasets.appended_rows_follow_those_before)
-class Replaces(Artifacts):
-    def open_dataset(self, artifact_id, *, append=False, **options):
-        return super().open_dataset(artifact_id, **options)
+ignores(Artifacts, "open_dataset", "append", datasets.appended_rows_follow_those_before)
 
 
 @breaks(datasets.appended_rows_follow_those_before)

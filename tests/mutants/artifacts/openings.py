@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager, suppress
 from functools import partialmethod
+from typing import TYPE_CHECKING, Any
 
 from stowfast import Artifact, Artifacts, ConflictError
 from stowfast.testing.artifacts import live, writers
 from tests.mutants import breaks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stowfast.testing import Clause
 
 
 @asynccontextmanager
@@ -56,7 +62,7 @@ async def cleans_up_too_much(self, method, artifact_id, **options):
         raise
 
 
-BROKEN = {
+BROKEN: dict[Callable[..., Any], dict[str, tuple[Clause[Any], ...]]] = {
     shows_what_is_written: {
         "open_writer": (writers.what_a_writer_takes_is_seen_whole_once_it_closes,
                         writers.a_writer_that_fails_leaves_all_as_it_was),

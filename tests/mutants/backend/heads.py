@@ -250,12 +250,6 @@ class EveryAppendMovesTheExpiry(MemoryBackend):
 
 
 @breaks(incarnations.a_sweep_removes_the_expired_and_spares_the_living)
-class SweepsNothing(MemoryBackend):
-    async def sweep(self, *, dry_run=False):
-        return Swept(0, 0)
-
-
-@breaks(incarnations.a_sweep_removes_the_expired_and_spares_the_living)
 class SweepsWhatWillExpire(MemoryBackend):
     async def sweep(self, *, dry_run=False):
         for stream, kept in self._streams.items():

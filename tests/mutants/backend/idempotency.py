@@ -98,12 +98,6 @@ class AnswersAnotherCall(MemoryBackend):
         return known._replace(repeated=True) if known else await super().commit(stream, change)
 
 
-@breaks(idempotency.a_repeated_beginning_may_have_grown)
-class CountsWhatRepeatsBring(MemoryBackend):
-    async def commit(self, stream, change):
-        return await super().commit(stream, change._replace(expect=None))
-
-
 @breaks(idempotency.an_op_id_belongs_to_its_stream)
 class OpIdsOfThePlace(MemoryBackend):
     def __init__(self):

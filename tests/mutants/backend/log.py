@@ -99,21 +99,6 @@ class TrustsTwoClocks(MemoryBackend):
         )
 
 
-@breaks(log.an_expected_position_must_be_the_next, heads_clauses.a_condition_that_fails_stores_nothing)
-class IgnoresExpect(MemoryBackend):
-    async def commit(self, stream, change):
-        return await super().commit(stream, change._replace(expect=None))
-
-
-@breaks(log.an_expected_position_must_be_the_next)
-class DoesNotSayWhichComes(MemoryBackend):
-    async def commit(self, stream, change):
-        try:
-            return await super().commit(stream, change)
-        except ConflictError as error:
-            raise ConflictError(str(error)) from error
-
-
 @breaks(
     LAWS["of_racing_expectations_one_wins"],
     log.of_racing_cuts_one_wins,

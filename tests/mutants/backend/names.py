@@ -107,12 +107,6 @@ class PrefixesEndAtTheLastCharacter(MemoryBackend):
 
 
 @breaks(names_clauses.a_listing_by_recency_shows_the_last_changed_first)
-class KnowsNoRecency(MemoryBackend):
-    async def streams(self, query):
-        return await super().streams(query._replace(order="name"))
-
-
-@breaks(names_clauses.a_listing_by_recency_shows_the_last_changed_first)
 class OnlyAppendsAreRecent(MemoryBackend):
     async def commit(self, stream, change):
         before = (await self.heads([stream]))[0]

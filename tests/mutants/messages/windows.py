@@ -13,7 +13,7 @@ from stowfast.stores.messages.formats import read_links
 from stowfast.stores.messages.head_note import ConversationNote
 from stowfast.testing.messages import compaction, pairs
 from stowfast.testing.messages import windows as messages_windows
-from tests.mutants import breaks
+from tests.mutants import breaks, ignores
 
 
 @breaks(messages_windows.a_window_is_cut_by_position_and_count)
@@ -28,10 +28,7 @@ class LimitsFromTheNewest(Messages):
         return await super().get_messages(context_id, last=last if limit is None else limit, **window)
 
 
-@breaks(messages_windows.a_window_that_means_nothing_is_refused)
-class TakesAnyWindow(Messages):
-    async def get_messages(self, context_id, *, limit=None, last=None, **window):
-        return await super().get_messages(context_id, last=last, **window)
+ignores(Messages, "get_messages", "limit", messages_windows.a_window_that_means_nothing_is_refused)
 
 
 @breaks(messages_windows.a_window_that_means_nothing_is_refused)
@@ -162,10 +159,7 @@ class AlwaysDrops(Messages):
         return await super().compact(context_id, drop=True, **options)
 
 
-@breaks(compaction.older_messages_can_be_dropped_for_good)
-class NeverDrops(Messages):
-    async def compact(self, context_id, *, drop=False, **options):
-        return await super().compact(context_id, **options)
+ignores(Messages, "compact", "drop", compaction.older_messages_can_be_dropped_for_good)
 
 
 @breaks(compaction.older_messages_can_be_dropped_for_good)

@@ -19,7 +19,7 @@ from stowfast.stores.tasks.leases import Leases
 from stowfast.stores.tasks.versions import Versions
 from stowfast.testing.tasks import leases, lists, races, retention, steps, workers
 from stowfast.wrappers import Wrapper
-from tests.mutants import breaks
+from tests.mutants import breaks, ignores
 from tests.mutants.stores import Alters, LooksAndThenWrites, part
 
 HOUR = timedelta(hours=1)
@@ -52,10 +52,7 @@ class ClaimsWhatIsNotThere(Tasks):
         return await super().claim(task_id, owner, ttl, **options)
 
 
-@breaks(leases.who_lost_a_task_saves_nothing, races.all_that_races_is_kept)
-class LetsSleepersSave(Tasks):
-    async def save(self, state, *, lease=None, **options):
-        return await super().save(state, **options)
+ignores(Tasks, "save", "lease", leases.who_lost_a_task_saves_nothing, races.all_that_races_is_kept)
 
 
 @breaks(leases.who_lost_a_task_saves_nothing)
@@ -67,10 +64,7 @@ class KnowsOwnersByName(Tasks):
         return await super().save(state, lease=lease, **options)
 
 
-@breaks(leases.who_lost_a_task_saves_nothing)
-class RecordsForSleepers(Tasks):
-    async def record(self, task_id, step_key, result=None, *, lease=None):
-        return await super().record(task_id, step_key, result)
+ignores(Tasks, "record", "lease", leases.who_lost_a_task_saves_nothing)
 
 
 @breaks(leases.who_lost_a_task_saves_nothing)
@@ -150,10 +144,7 @@ class FitsEveryLife(Tasks):
         return await super().save(replace(state, incarnation=""), **options)
 
 
-@breaks(leases.a_claim_is_repeated_by_its_name)
-class NamesNoClaim(Tasks):
-    async def claim(self, task_id, owner, ttl, *, op_id=None):
-        return await super().claim(task_id, owner, ttl)
+ignores(Tasks, "claim", "op_id", leases.a_claim_is_repeated_by_its_name)
 
 
 @breaks(leases.a_claim_is_repeated_by_its_name)
@@ -188,10 +179,7 @@ class ListsAndThenClaims(Tasks):
         return None
 
 
-@breaks(workers.workers_get_what_they_ask_for)
-class TakesChildrenOfAnybody(Tasks):
-    async def claim_next(self, owner, ttl, *, parent_task_id=None, **where):
-        return await super().claim_next(owner, ttl, **where)
+ignores(Tasks, "claim_next", "parent_task_id", workers.workers_get_what_they_ask_for)
 
 
 @breaks(workers.workers_leave_alone_what_was_changed_of_late)
@@ -302,10 +290,9 @@ class HasNoRetention(Tasks):
         super().__init__(backend)
 
 
-@breaks(retention.a_store_has_a_retention_for_its_tasks, retention.a_task_keeps_so_many_versions)
-class ForgetsTheTaskS(Tasks):
-    async def save(self, state, *, retention=None, **options):
-        return await super().save(state, **options)
+ignores(
+    Tasks, "save", "retention", retention.a_store_has_a_retention_for_its_tasks, retention.a_task_keeps_so_many_versions
+)
 
 
 @breaks(retention.a_retention_that_was_widened_holds_from_then_on)
@@ -371,10 +358,7 @@ class TakesAnEndForDamage(Versions):
         return stored | {one.position: decode(one.data, one.position, "here") for one in entries}
 
 
-@breaks(lists.children_are_listed_by_their_parent)
-class ListsChildrenOfAnybody(Tasks):
-    async def list(self, *, parent_task_id=None, **options):
-        return await super().list(**options)
+ignores(Tasks, "list", "parent_task_id", lists.children_are_listed_by_their_parent)
 
 
 @breaks(lists.children_are_listed_by_their_parent)
