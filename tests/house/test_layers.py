@@ -41,6 +41,7 @@ MAY_IMPORT = {
     "registry": BELOW,
     "memory": f"{BELOW} stores backends.memory",
     "aws": f"{BELOW} registry stores backends.objects",
+    "sqlite": "backends.sqlite",  # the care of a file: no store and no URL of another backend
     # aws, sync and testing at their first use only; type checkers see them from the start
     "__init__": "errors records abc blocking plain_json registry stores memory aws sync testing",
     "portals": "errors abc blocking",
@@ -48,7 +49,7 @@ MAY_IMPORT = {
     "testing": f"{BELOW} wrappers stores sync",
     # The whole public surface is the face to a tool; backends it reaches by URL alone.
     "__main__": "cli",
-    "cli": "__init__ wrappers errors records abc sync testing",
+    "cli": "__init__ wrappers errors records abc sync sqlite testing",
 }
 
 MAY_IMPORT_OUTSIDE = {

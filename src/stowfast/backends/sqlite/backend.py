@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
-from urllib.parse import unquote_to_bytes
 
 from stowfast.abc import ALL, Backend, Change, Head, Listing, Query, Receipt, Slice, Swept, Window
 from stowfast.backends.sqlite.blobs import begin_blob, write_chunks
 from stowfast.backends.sqlite.file import Durability, SQLiteFile
 from stowfast.backends.sqlite.notify import News
 from stowfast.backends.sqlite.read import END, heads, listing, read, read_chunks
+from stowfast.backends.sqlite.rights import path_of
 from stowfast.backends.sqlite.sweep import Sweeper, all_garbage, left_garbage, would_sweep
 from stowfast.backends.sqlite.writer import Work, Writer
 from stowfast.blocking import begin, finish, in_thread, outcome, settle
@@ -93,7 +92,7 @@ class SQLiteBackend(Backend):
 
         With `sweep` a sweep runs behind, at once and every hour: no call waits for it.
         """
-        path = _path_of(url)
+        path = path_of(url)
         if durability not in get_args(Durability):
             raise InvalidError(f"durability: it is one of {', '.join(get_args(Durability))}")
         try:
@@ -249,22 +248,6 @@ class SQLiteBackend(Backend):
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             finally:
                 connection.close()
-
-
-def _path_of(url: str) -> str:
-    """Return the path in a URL. Its %XX are bytes, as in any URL, and need not be UTF-8."""
-    quoted = url.removeprefix("sqlite:").removeprefix("///")
-    try:
-        path = os.fsdecode(unquote_to_bytes(os.fsencode(quoted)))
-    except UnicodeError as error:
-        raise InvalidError("sqlite: the path has a character that no file name can have") from error
-    if path in ("", "//", ":memory:"):
-        raise InvalidError("sqlite: without a path: for a place in memory write memory:, for a file sqlite:///agent.db")
-    if not url.startswith("sqlite:///"):
-        raise InvalidError("sqlite: has no host: write sqlite:///agent.db, or sqlite:////var/lib/agent.db")
-    if "\0" in path:
-        raise InvalidError("sqlite: a path must not contain NUL")
-    return path
 
 
 def _switch(name: str, value: str | bool) -> bool:

@@ -1,14 +1,31 @@
-"""The rights that SQLite needs on a file and its folder, as errors that name the folder and the right."""
+"""The path in a URL, and the rights that SQLite needs on it, as errors that name the folder and the right."""
 
 from __future__ import annotations
 
 import os
 import stat
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 from stowfast.errors import InvalidError
 
-__all__ = ["absolute", "check_folder", "make_private", "missing_right"]
+__all__ = ["absolute", "check_folder", "make_private", "missing_right", "path_of"]
+
+
+def path_of(url: str) -> str:
+    """Return the path in a URL. Its %XX are bytes, as in any URL, and need not be UTF-8."""
+    quoted = url.removeprefix("sqlite:").removeprefix("///")
+    try:
+        path = os.fsdecode(unquote_to_bytes(os.fsencode(quoted)))
+    except UnicodeError as error:
+        raise InvalidError("sqlite: the path has a character that no file name can have") from error
+    if path in ("", "//", ":memory:"):
+        raise InvalidError("sqlite: without a path: for a place in memory write memory:, for a file sqlite:///agent.db")
+    if not url.startswith("sqlite:///"):
+        raise InvalidError("sqlite: has no host: write sqlite:///agent.db, or sqlite:////var/lib/agent.db")
+    if "\0" in path:
+        raise InvalidError("sqlite: a path must not contain NUL")
+    return path
 
 
 def absolute(path: str) -> str:

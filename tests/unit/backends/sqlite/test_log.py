@@ -74,12 +74,17 @@ def test_a_full_disk_has_its_room_in_the_file_and_nothing_is_lost(small_disk: Pa
     url = f"sqlite:///{small_disk}/agent.db"
     randomness = random.Random(1)
     acknowledged = 0
+
+    def fill(stores: stowfast.sync.Stores) -> None:
+        nonlocal acknowledged
+        while True:
+            stores.messages.add_message("c", {"text": randomness.randbytes(1_000).hex()})
+            acknowledged += 1
+
     with stowfast.sync.open(url) as stores:
         for _ in range(3):
             with pytest.raises(UnavailableError, match=r"the disk is full: [\d,]+ bytes are free"):
-                while True:
-                    stores.messages.add_message("c", {"text": randomness.randbytes(1_000).hex()})
-                    acknowledged += 1
+                fill(stores)
         assert size(f"{small_disk}/agent.db") > DISK_BYTES * 2 // 3
         assert stores.messages.count("c") == acknowledged
     with stowfast.sync.open(url) as stores:  # opening needs no room

@@ -1,0 +1,90 @@
+"""Care of a SQLite file: back it up while it is in use, restore it, give its free space back.
+
+    stowfast.sqlite.backup("agent.db", "backup.db")
+
+Each function blocks. Call it with `asyncio.to_thread` from async code. A file is a path, or a URL that begins with
+`sqlite:///`.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple, TypeAlias
+
+from stowfast.backends.sqlite.copies import compact_file, copy_file, restore_file
+from stowfast.backends.sqlite.rights import path_of
+
+__all__ = ["Compacted", "backup", "compact", "restore"]
+
+_File: TypeAlias = "str | os.PathLike[str]"
+
+
+class Compacted(NamedTuple):
+    """The sizes of a file in bytes, before and after it was compacted."""
+
+    before: int
+    after: int
+
+
+def backup(source: _File, target: _File, *, replace: bool = False) -> int:
+    """Copy a file that may be in use to another one, by SQLite's backup interface, and return its size in bytes.
+
+    The copy has everything that was acknowledged before the call, also what is still in the log. It is one file without
+    a log, checked and synced to the disk; it gets its name at the end, so a call that fails leaves none. Writers do not
+    wait; the log grows meanwhile. Its mode is 0600. Source: https://www.sqlite.org/backup.html.
+
+    Args:
+        source: the file to copy.
+        target: the copy. Its folder must exist.
+        replace: True: a backup of that name is replaced. A file of another program never is.
+
+    Raises:
+        NotFoundError: there is no source.
+        InvalidError: the target exists, is a part of the source or not a Stowfast file; or a right is missing.
+        DamagedError: the source is damaged. No copy was made.
+    """
+    return copy_file(_path(source), _path(target), replace=replace)
+
+
+def restore(source: _File, target: _File, *, replace: bool = False) -> int:
+    """Put a copy of a backup in the place of a file, and return its size in bytes. The backup stays.
+
+    Nobody may have the target open. The target's own log is removed with it: played over a backup it would damage it.
+    A call that is killed leaves the old file, or the new one, or the new one beside the old log, which an opening
+    refuses: repeat the call then.
+
+    Args:
+        source: the backup.
+        target: the file to make, or to replace.
+        replace: True: a file of that name is replaced. All that is in it and not in the backup is lost.
+
+    Raises:
+        NotFoundError: there is no backup.
+        InvalidError: the target exists, is open in this process, or is not a Stowfast file; or a right is missing.
+        UnavailableError: another process has the target open.
+        DamagedError: the backup is damaged. The target stays as it was.
+    """
+    return restore_file(_path(source), _path(target), replace=replace)
+
+
+def compact(path: _File, *, timeout: float = 60.0) -> Compacted:
+    """Write a file anew, without the free space that deleted content left, and return its sizes.
+
+    It may be in use: reads go on, and writes wait until it is done. It needs room for two more copies meanwhile. A call
+    that fails or is killed leaves the content as it was. Source: https://www.sqlite.org/lang_vacuum.html.
+
+    Args:
+        path: the file.
+        timeout: seconds to wait for another writer.
+
+    Raises:
+        NotFoundError: there is no file.
+        InvalidError: a right is missing, or it is not a Stowfast file.
+        UnavailableError: another process was writing for `timeout` seconds, or the disk is full.
+    """
+    return Compacted(*compact_file(_path(path), timeout=timeout))
+
+
+def _path(file: _File) -> str:
+    path = os.fspath(file)
+    return path_of(path) if path.startswith("sqlite:") else path
