@@ -216,7 +216,7 @@ def test_a_write_inside_a_write_of_another_opening_says_so_at_once(path: Path, s
     with stowfast.sync.open(f"sqlite:///{path}", timeout=60, sweep=False) as other:
         inner: list[str] = []
 
-        transaction = stores._store.backend._transaction
+        transaction = stores._store.backend._writer._transaction
         commit = transaction.commit
 
         def committing(*args: Any) -> Any:
