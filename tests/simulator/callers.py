@@ -195,7 +195,7 @@ class Caller:
     def _read_window(self, name: str, window: Window) -> Generator[Any, Any, list[Any]]:
         run, process = self._run, self.process
         began, expired = run.scheduler.step, process.now()
-        state, found = yield from read(name, process.known(name), window, process.world)
+        state, found = yield from read(name, process.known(name), window, process.environment)
         process.learn(name, state)
         self._head[name] = found.head
         run.saw(name, state, found, window, (began, expired, process.now()))
@@ -211,7 +211,7 @@ class Caller:
         process, run = self.process, self._run
         known = {one: state for one in run.names if (state := process.known(one)) is not None}
         began, expired = run.scheduler.step, process.now()
-        found, whole = yield from heads(run.names, known, process.world)
+        found, whole = yield from heads(run.names, known, process.environment)
         for one, head in zip(run.names, found, strict=True):
             run.saw_head(one, head, (began, expired, process.now()))
         for state in whole:
@@ -221,7 +221,7 @@ class Caller:
         began, process = self._run.scheduler.step, self.process
         order: Literal["name", "recent"] = "name" if self._random.random() < 0.5 else "recent"
         heads, expired = self._random.random() < 0.6, process.now()
-        found = yield from listing(Query("s/", order=order, heads=heads), None, process.world)
+        found = yield from listing(Query("s/", order=order, heads=heads), None, process.environment)
         self._run.saw_names([one.name for one in found.streams], began)
         for one in found.streams if heads else ():
             self._run.saw_head(one.name, one.head, (began, expired, process.now()))

@@ -36,15 +36,15 @@ class WatchedDraft(Draft):
     def __init__(
         self,
         base: State,
-        world: Environment,
+        environment: Environment,
         written: Mapping[str, int],
         buried: Collection[str] = frozenset(),
         *,
         incomplete: bool = False,
     ) -> None:
-        self._clock = world.now
+        self._clock = environment.now
         self._read = 0
-        super().__init__(base, world._replace(now=self._note), written, buried, incomplete=incomplete)
+        super().__init__(base, environment._replace(now=self._note), written, buried, incomplete=incomplete)
         self.base = base
         self.made: list[Made] = []
         self.ended = False

@@ -63,7 +63,7 @@ class Process:
         self.stubborn = random.random() < 0.15
         self._scheduler = scheduler
         self._gone, self.swept = judge.gone, judge.swept
-        self.world = Environment(self.now, ids, random.random, limits)
+        self.environment = Environment(self.now, ids, random.random, limits)
         self._lines: dict[str, CommitQueue] = {}
         self._written: dict[tuple[str, str], int] = {}
 
@@ -100,14 +100,14 @@ class Process:
         self._written[name, blob] = known.dropped if known is not None else 0
 
     def read_blob(self, name: str, blob: str) -> Steps[tuple[State, bytes | None]]:
-        state, found = yield from find_blob(name, self.known(name), blob, self.world)
+        state, found = yield from find_blob(name, self.known(name), blob, self.environment)
         self.learn(name, state)
         if not found:
             return state, None
         body = yield Get(keys_of(name).blob(blob))
         if body is not None:
             return state, body.body
-        state, found = yield from find_blob(name, self.known(name), blob, self.world)
+        state, found = yield from find_blob(name, self.known(name), blob, self.environment)
         if found:
             raise Violation(f"a blob of {name!r} is not there, though an entry refers to it")
         return state, None
@@ -116,10 +116,10 @@ class Process:
         litter, folders = yield from survey()
         self._scheduler.random.shuffle(litter)
         for one in litter:
-            yield from sweep_stream(one, self.world)
+            yield from sweep_stream(one, self.environment)
         for folder in folders:
             gone = self._gone()
-            if (yield from tidy(folder, self.world)):
+            if (yield from tidy(folder, self.environment)):
                 self.swept.update(gone)
 
     def _line(self, name: str) -> CommitQueue:
@@ -139,7 +139,7 @@ class Process:
             known = self.known(line.name) if jobs else line.state
             try:
                 done = yield from commit(
-                    line.name, known, [job.change for job in jobs], self.world,
+                    line.name, known, [job.change for job in jobs], self.environment,
                     written={blob: self._written[name, blob] for name, blob in asked}, buried=frozenset(line.buried),
                     sealed=sealed, stale=not self.stubborn and self._scheduler.random.random() < 0.2,
                 )  # fmt: skip
@@ -161,7 +161,7 @@ class Process:
         if doomed:
             line.burying.update(doomed)
             self._background(self._bury(line, doomed))
-        state, limits = done.state, limits_of(done.state, self.world.limits)
+        state, limits = done.state, limits_of(done.state, self.environment.limits)
         if needs_seal(state, done.before, limits) and not line.sealing and not line.sealed:
             line.sealing = True
             self._background(self._seal(line, state))
@@ -173,7 +173,7 @@ class Process:
     def _seal(self, line: CommitQueue, state: State) -> Steps[None]:
         sealed = None
         try:
-            sealed = yield from seal(state, self.world)
+            sealed = yield from seal(state, self.environment)
         finally:
             line.sealing = False
         yield from self._hand_over(line, sealed)
@@ -181,7 +181,7 @@ class Process:
     def _merge(self, line: CommitQueue, state: State, crowd: Sequence[SegmentRef]) -> Steps[None]:
         merged = None
         try:
-            merged = yield from merge(state, crowd, self.world)
+            merged = yield from merge(state, crowd, self.environment)
         finally:
             line.merging = False
         yield from self._hand_over(line, merged)

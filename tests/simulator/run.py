@@ -141,7 +141,7 @@ class Run:
         def last() -> Any:
             for name in self.names:
                 began, then, window = self.scheduler.step, process.now(), Window(start=0)
-                state, found = yield from read(name, None, window, process.world)
+                state, found = yield from read(name, None, window, process.environment)
                 self.saw(name, state, found, window, (began, then, process.now()))
 
         self.scheduler.spawn(process, last())

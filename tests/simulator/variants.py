@@ -127,7 +127,7 @@ def _long_names_are_left() -> AbstractContextManager[Any]:
 def _directories_are_not_tidied() -> AbstractContextManager[Any]:
     """A sweep leaves directories as they are."""
 
-    def tidy(folder: str, world: Any) -> Steps[bool]:
+    def tidy(folder: str, environment: Any) -> Steps[bool]:
         yield Pause(0)
         return True
 
@@ -249,8 +249,8 @@ def _head_deleted() -> AbstractContextManager[Any]:
     """A tombstone is deleted, as nothing is left in it."""
     replace = commit.replace
 
-    def replace_and_tidy(state: State, written: State, world: Any) -> Steps[tuple[bool | None, State]]:
-        done, seen = yield from replace(state, written, world)
+    def replace_and_tidy(state: State, written: State, environment: Any) -> Steps[tuple[bool | None, State]]:
+        done, seen = yield from replace(state, written, environment)
         if done and written.head is None:
             yield Delete((keys_of(state.name).head,))
         return done, seen

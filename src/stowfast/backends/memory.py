@@ -90,7 +90,7 @@ class MemoryBackend(Backend):
     async def open(cls, url: str) -> MemoryBackend:
         """Open `memory:`, a new and empty place of its own at each call."""
         if url != "memory:":
-            raise InvalidError("a place in memory has no name: write memory:")
+            raise InvalidError("a backend in memory has no name: write memory:")
         return cls()
 
     async def commit(self, stream: str, change: Change) -> Receipt:

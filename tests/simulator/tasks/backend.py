@@ -73,7 +73,7 @@ class SimulatedBackend(Backend):
     async def read(self, stream: str, window: Window = ALL) -> Slice:
         process = self._process
         began, then = self._run.scheduler.step, process.now()
-        state, found = await _Performed(read(stream, process.known(stream), window, process.world))
+        state, found = await _Performed(read(stream, process.known(stream), window, process.environment))
         process.learn(stream, state)
         self._run.saw(stream, state, found, window, (began, then, process.now()))
         return found
@@ -82,7 +82,7 @@ class SimulatedBackend(Backend):
         process = self._process
         known = {name: state for name in streams if (state := process.known(name)) is not None}
         began, then = self._run.scheduler.step, process.now()
-        found, whole = await _Performed(heads(streams, known, process.world))
+        found, whole = await _Performed(heads(streams, known, process.environment))
         for name, head in zip(streams, found, strict=True):
             self._run.saw_head(name, head, (began, then, process.now()))
         for state in whole:
@@ -92,7 +92,7 @@ class SimulatedBackend(Backend):
     async def streams(self, query: Query) -> Listing:
         process, last = self._process, parse_cursor(query)
         began, then = self._run.scheduler.step, process.now()
-        found = await _Performed(listing(query, last, process.world))
+        found = await _Performed(listing(query, last, process.environment))
         for one in found.streams if query.heads else ():
             self._run.saw_head(one.name, one.head, (began, then, process.now()))
         return found

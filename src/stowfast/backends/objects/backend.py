@@ -74,14 +74,14 @@ class ObjectBackend(Backend):
 
     def __init__(self, store: BucketClient) -> None:
         self._store = store
-        self._world = Environment(clock, new_id, random.random, pace=store.pace)
+        self._environment = Environment(clock, new_id, random.random, pace=store.pace)
         self._cache = Cache(store.perform)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="stowfast-objects")
         # Threads of their own: a commit may have to wait for its turn, and no read should wait for that.
         self._leaders = ThreadPoolExecutor(_PACED_LEADERS if store.pace else _THREADS, "stowfast-commit")
-        self._lines = CommitQueues(self._run_writing, self._leaders, self._threads, self._world, store.pace)
+        self._lines = CommitQueues(self._run_writing, self._leaders, self._threads, self._environment, store.pace)
         self._clock = StoreClock(self._run)
-        self.ready = Readiness(store, self._world)
+        self.ready = Readiness(store, self._environment)
         self._closed = False
 
     @classmethod
@@ -112,19 +112,19 @@ class ObjectBackend(Backend):
         return await outcome(self._lines.submit(stream, change))
 
     async def read(self, stream: str, window: Window = ALL) -> Slice:
-        state, found = await self._do(read(stream, self._lines.known(stream), window, self._world))
+        state, found = await self._do(read(stream, self._lines.known(stream), window, self._environment))
         self._lines.learn(stream, state)
         return found
 
     async def heads(self, streams: Sequence[str]) -> list[Head | None]:
         known = {name: state for name in streams if (state := self._lines.known(name)) is not None}
-        found, whole = await self._do(heads(streams, known, self._world))
+        found, whole = await self._do(heads(streams, known, self._environment))
         for state in whole:
             self._lines.learn(state.name, state)
         return found
 
     async def streams(self, query: Query) -> Listing:
-        return await self._do(listing(query, parse_cursor(query), self._world))
+        return await self._do(listing(query, parse_cursor(query), self._environment))
 
     async def wait(self, stream: str, *, incarnation: str | None, next: int, timeout: float) -> bool:
         deadline, pause = time.monotonic() + timeout, _FIRST_LOOK
@@ -184,7 +184,7 @@ class ObjectBackend(Backend):
         # blob that is not there now, and never comes back, is not there for whatever head was read meanwhile either.
         body = begin(self._threads, self._download, keys_of(stream).blob(blob), start, stop)
         try:
-            state, found = await self._do(find_blob(stream, self._lines.known(stream), blob, self._world))
+            state, found = await self._do(find_blob(stream, self._lines.known(stream), blob, self._environment))
             self._lines.learn(stream, state)
             if not found or told is None:
                 raise NotFoundError(f"{stream!r} has no blob {blob!r}")
@@ -194,7 +194,7 @@ class ObjectBackend(Backend):
             body.add_done_callback(let_go)
             raise
         if pieces is None:
-            state, found = await self._do(find_blob(stream, self._lines.known(stream), blob, self._world))
+            state, found = await self._do(find_blob(stream, self._lines.known(stream), blob, self._environment))
             if not found:
                 raise NotFoundError(f"{stream!r} has no blob {blob!r}: it was removed meanwhile")
             raise DamagedError(f"a blob of {stream!r} is not there, though an entry refers to it")
@@ -215,7 +215,7 @@ class ObjectBackend(Backend):
             raise InvalidError(f"expires={expires!s}: a link lives from a second to seven days")
         self._check_open()
         url = await in_thread(self._threads, self._store.sign, keys_of(stream).blob(blob), expires)
-        state, found = await self._do(find_blob(stream, self._lines.known(stream), blob, self._world))
+        state, found = await self._do(find_blob(stream, self._lines.known(stream), blob, self._environment))
         self._lines.learn(stream, state)
         if not found:
             raise NotFoundError(f"{stream!r} has no blob {blob!r}")
@@ -230,7 +230,7 @@ class ObjectBackend(Backend):
 
         def sweep_one(one: SweepItem) -> Swept | StowfastError:
             try:
-                return self._run(sweep_stream(one, self._world, dry_run=dry_run))
+                return self._run(sweep_stream(one, self._environment, dry_run=dry_run))
             except StowfastError as error:
                 return error
             finally:
@@ -243,7 +243,7 @@ class ObjectBackend(Backend):
                 done = [one.result() for one in under_way]
             if not dry_run:
                 for folder in folders:
-                    self._run(tidy(folder, self._world))
+                    self._run(tidy(folder, self._environment))
             # One stream that is damaged is no reason to leave the others unswept.
             for failed in done:
                 if isinstance(failed, StowfastError):

@@ -68,12 +68,17 @@ class CommitQueues:
     """
 
     def __init__(
-        self, run: Callable[[Steps[Any]], Any], leaders: Executor, helpers: Executor, world: Environment, pace: float
+        self,
+        run: Callable[[Steps[Any]], Any],
+        leaders: Executor,
+        helpers: Executor,
+        environment: Environment,
+        pace: float,
     ) -> None:
         self._run = run
         self._leaders = leaders
-        self._work = Work(run, helpers, world)
-        self._world = world
+        self._work = Work(run, helpers, environment)
+        self._environment = environment
         self._pace = pace
         self._lines: OrderedDict[str, CommitQueue] = OrderedDict()
         self._lock = threading.RLock()
@@ -197,7 +202,7 @@ class CommitQueues:
                 written = {blob: dropped for blob, dropped in asked.items() if dropped is not None}
                 stale = time.monotonic() - line.seen_at > _WARM
             steps = commit(
-                line.name, known, [job.change for job in jobs], self._world,
+                line.name, known, [job.change for job in jobs], self._environment,
                 written=written, buried=buried, sealed=sealed, stale=stale,
             )  # fmt: skip
             began = time.monotonic()

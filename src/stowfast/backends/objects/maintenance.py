@@ -50,7 +50,7 @@ class Work(NamedTuple):
     run: Callable[[Steps[Any]], Any]
     """Performs the protocol."""
     helpers: Executor
-    world: Environment
+    environment: Environment
 
 
 class Maintenance:
@@ -94,13 +94,13 @@ class Maintenance:
             sealing = self._sealing
         if sealing is None or state is None:
             return
-        if state.cold or state.tail_size > self._work.world.limits.head * 3 // 4:
+        if state.cold or state.tail_size > self._work.environment.limits.head * 3 // 4:
             wait([sealing], _ROOM)
 
     def follow(self, done: Committed) -> None:
         """Start the work that a commit has made necessary."""
         state = done.state
-        limits = limits_of(state, self._work.world.limits)
+        limits = limits_of(state, self._work.environment.limits)
         seals = needs_seal(state, done.before, limits)
         # Asked once for each new row of segments: what cannot be merged, say as it is damaged, is not tried for ever.
         crowd = merge_candidates(state.segments, limits) if state.segments != done.before.segments else ()
@@ -116,7 +116,7 @@ class Maintenance:
         if seals:
             self._begin(self._seal, state)
         if merges:
-            self._begin(self._merge, merge(state, crowd, self._work.world))
+            self._begin(self._merge, merge(state, crowd, self._work.environment))
         if doomed:
             self._begin(self._bury, doomed)
         for refused in done.refused:
@@ -127,7 +127,7 @@ class Maintenance:
         ended = self._sealing
         sealed = None
         try:
-            sealed = self._work.run(seal(state, self._work.world))
+            sealed = self._work.run(seal(state, self._work.environment))
         except BaseException:
             self._rest()
             raise

@@ -84,7 +84,7 @@ class Save(NamedTuple):
         )
         return change, chain
 
-    def change_of_any(self) -> Change:
+    def overwrite(self) -> Change:
         """Return the change that saves unconditionally, as a whole version."""
         entry, _ = first_version(0, self.text)
         return Change(entries=(entry,), op_id=self.op_id, labels=self.labels, expires_at=self.expires_at, cold=True)
@@ -196,7 +196,7 @@ class Saves:
         race = Race(f"task {save.state.task_id!r}")
         while True:
             anyhow = race.lost >= _POLITE and save.unconditional
-            change, chain = (save.change_of_any(), None) if anyhow else save.change(known)
+            change, chain = (save.overwrite(), None) if anyhow else save.change(known)
             receipt: Receipt | None = None
             if not save.lease_is_over(known):
                 receipt = await race.commit(self._heads.backend, stream, change)

@@ -86,8 +86,8 @@ async def messages_added_together_stay_together(make: Make[Stores]) -> None:
         )
         found = await one.messages.get_messages(context)
         same(len(found), 64, "messages")
-        for places, batch in zip(added, batches, strict=True):
-            exactly(found[places.start : places.stop], batch, "a batch where it was said to be")
+        for positions, batch in zip(added, batches, strict=True):
+            exactly(found[positions.start : positions.stop], batch, "a batch where it was said to be")
 
 
 async def an_expected_position_is_held_to(make: Make[Stores]) -> None:

@@ -39,23 +39,23 @@ async def a_damaged_byte_is_never_a_wrong_state(make: Make[Stores]) -> None:
         for subject, datas in _STATES.items():
             task = unique("task")
             await save_all(stores.tasks, task, datas)
-            place = _Damages(stores.backend)
-            _, entries = await place.read(f"tasks/{task}")
+            backend = _Damages(stores.backend)
+            _, entries = await backend.read(f"tasks/{task}")
             for entry in entries:
                 for offset in range(len(entry.data)):
                     for damage in _DAMAGE if len(entry.data) < 100 else _DAMAGE[:1]:
                         damaged = bytearray(entry.data)
                         damaged[offset] = damage(damaged[offset])
-                        place.stored[entry.position] = bytes(damaged)
-                        await _right_or_refused(stores, place, task, datas, f"{subject}, byte {offset} of {entry}")
+                        backend.stored[entry.position] = bytes(damaged)
+                        await _right_or_refused(stores, backend, task, datas, f"{subject}, byte {offset} of {entry}")
                 for cut in (entry.data[:-1], entry.data + b"\0", entry.data[:9], b"", entry.data * 2):
-                    place.stored[entry.position] = cut
-                    await _right_or_refused(stores, place, task, datas, f"{subject}, another length of {entry}")
-                del place.stored[entry.position]
+                    backend.stored[entry.position] = cut
+                    await _right_or_refused(stores, backend, task, datas, f"{subject}, another length of {entry}")
+                del backend.stored[entry.position]
 
 
-async def _right_or_refused(stores: Stores, place: Backend, task: str, datas: list[Any], subject: str) -> None:
-    tasks = type(stores)(place).tasks
+async def _right_or_refused(stores: Stores, backend: Backend, task: str, datas: list[Any], subject: str) -> None:
+    tasks = type(stores)(backend).tasks
     for version, data in enumerate(datas, 1):
         found = await either(tasks.load(task, version=version), DamagedError)
         if not isinstance(found, DamagedError):
@@ -71,16 +71,16 @@ async def a_damaged_version_stands_in_nobody_s_way(make: Make[Stores]) -> None:
         async with make() as stores:
             task, datas = unique("task"), [{"n": n, "large": noise(3_000)} for n in range(5)]
             await save_all(stores.tasks, task, datas)
-            place = _Damages(stores.backend)
-            place.stored[damaged - 1] = b"damaged"
-            tasks = type(stores)(place).tasks
+            backend = _Damages(stores.backend)
+            backend.stored[damaged - 1] = b"damaged"
+            tasks = type(stores)(backend).tasks
             await raises(DamagedError, tasks.load(task), "the newest, damaged or made from what is damaged")
             await raises(DamagedError, tasks.load(task, version=damaged), "a damaged version")
             for version in range(1, damaged):
                 await loads(tasks, task, version, datas[version - 1], "what was before the damage")
             for version in (6, 7, 8):
                 same((await saved(tasks, task, {"n": version})).version, version, "a save behind the damage")
-                await loads(type(stores)(place).tasks, task, None, {"n": version}, "what was saved behind the damage")
+                await loads(type(stores)(backend).tasks, task, None, {"n": version}, "what was saved behind the damage")
             await raises(DamagedError, tasks.history(task), "a history with a damaged version")
             same(len(await tasks.history(task, limit=3)), 3, "the history behind the damage")
 

@@ -57,9 +57,9 @@ class _Storm:
 
     def __init__(self, stores: tuple[Stores, Stores], kinds: tuple[str, ...], seed: int) -> None:
         self.task, self.kinds, self.seed = unique("task"), kinds, seed
-        places = [LetsOthers(stores[actor % 2].backend, seed, actor) for actor in range(_ACTORS)]
-        self.places = [LosesAnswers(backend, 0) for backend in places]
-        self.tasks = [type(stores[0])(backend).tasks for backend in self.places]
+        slow = [LetsOthers(stores[actor % 2].backend, seed, actor) for actor in range(_ACTORS)]
+        self.losing = [LosesAnswers(backend, 0) for backend in slow]
+        self.tasks = [type(stores[0])(backend).tasks for backend in self.losing]
         self.leases: list[Lease | None] = [None] * _ACTORS
         self.saved: dict[tuple[str, int], tuple[Any, int | None]] = {}
         self.tokens: list[int] = []
@@ -73,7 +73,7 @@ class _Storm:
     async def _act(self, actor: int) -> None:
         for number in range(_ACTS):
             chance = int(noise(8, self.seed, actor, number), 16)
-            self.places[actor].lose = int(chance % 5 == 0)
+            self.losing[actor].lose = int(chance % 5 == 0)
             try:
                 await self._do(self.kinds[chance % len(self.kinds)], actor, f"{actor}.{number}")
             except NotFoundError:

@@ -140,14 +140,14 @@ async def steps_recorded_meanwhile_are_kept(make: Make[Stores]) -> None:
             await saved(stores.tasks, task)
             lease = await stores.tasks.claim(task, "w", HOUR)
             await stores.tasks.record(task, "before", 1)
-            place = Meanwhile(stores.backend, lambda task=task: other.tasks.record(task, "meanwhile", 2))  # type: ignore[misc]
-            tasks = type(stores)(place).tasks
+            backend = Meanwhile(stores.backend, lambda task=task: other.tasks.record(task, "meanwhile", 2))  # type: ignore[misc]
+            tasks = type(stores)(backend).tasks
             state = await loads(tasks, task, None, None, "a task with steps")
             if subject == "lease":
                 await tasks.save(state, lease=lease)
             else:
                 await tasks.save(state, expect=1 if subject == "expect" else None)
-            place.done()
+            backend.done()
             wanted = {"before": 1, "meanwhile": 2} if subject == "nothing" else {"meanwhile": 2}
             same(await other.tasks.steps(task), wanted, f"steps after a save with {subject}")
 

@@ -26,9 +26,9 @@ class Readiness:
         UnavailableError: no answer. The next call tries again.
     """
 
-    def __init__(self, store: BucketClient, world: Environment) -> None:
+    def __init__(self, store: BucketClient, environment: Environment) -> None:
         self._store = store
-        self._world = world
+        self._environment = environment
         self._tested = self._marked = False
         self._lock = threading.RLock()
 
@@ -49,5 +49,5 @@ class Readiness:
                 if not self._marked:
                     # Another store may have begun since this one was opened.
                     if not check_alone(self._store):
-                        self._store.run(write_marker(self._world))
+                        self._store.run(write_marker(self._environment))
                     self._marked = True

@@ -51,7 +51,7 @@ def commit(
     name: str,
     known: State | None,
     changes: Sequence[Change],
-    world: Environment,
+    environment: Environment,
     *,
     written: Mapping[str, int] = MappingProxyType({}),
     buried: Collection[str] = frozenset(),
@@ -64,7 +64,7 @@ def commit(
         name: the stream.
         known: the head as last seen; None: never seen.
         changes: each with its own outcome. A refused change changes nothing; the others are made.
-        world: clock, ids, chance and limits.
+        environment: clock, ids, chance and limits.
         written: blobs written by this process, each with `State.dropped` as known then.
         buried: garbage of the head that is known to be deleted.
         sealed: segments to use in place of their sources, if all sources are still in the head.
@@ -80,9 +80,9 @@ def commit(
     # trace, so it starts from a fresh head, not from one that others replaced a hundred commits ago.
     asked = known is None or (known.token is not None and (stale or not all(change.entries for change in changes)))
     state = known if known is not None and not asked else (yield from read_head(name, known))
-    began, lost, incomplete = world.now(), 0, ""
+    began, lost, incomplete = environment.now(), 0, ""
     while True:
-        draft = Draft(state, world, written, buried, incomplete=incomplete == state.id)
+        draft = Draft(state, environment, written, buried, incomplete=incomplete == state.id)
         try:
             refused = [one for one in sealed if not draft.swap(one)]
             outcomes = yield from draft.make(changes)
@@ -99,20 +99,20 @@ def commit(
         if not draft.changed:
             yield from _discard(draft)
             return Committed(state, outcomes, state, refused)
-        done, seen = yield from replace(state, draft.state, world)
+        done, seen = yield from replace(state, draft.state, environment)
         if done:
             return Committed(seen, outcomes, state, refused)
         if done is None:
-            return Committed(seen, (yield from _repeated(seen, changes, world)), state, refused)
+            return Committed(seen, (yield from _repeated(seen, changes, environment)), state, refused)
         yield from _discard(draft)
         lost += 1
-        if world.now() - began > PATIENCE:
+        if environment.now() - began > PATIENCE:
             raise UnavailableError(f"{name!r}: lost {lost} races against other writers and was not made: repeat it")
         state, asked = seen, True
-        yield Pause(max(world.pace, world.random() * min(_MAX_RACE_PAUSE, 0.02 * 2**lost)))
+        yield Pause(max(environment.pace, environment.random() * min(_MAX_RACE_PAUSE, 0.02 * 2**lost)))
 
 
-def replace(state: State, written: State, world: Environment) -> Steps[tuple[bool | None, State]]:
+def replace(state: State, written: State, environment: Environment) -> Steps[tuple[bool | None, State]]:
     """Replace one head by another, and return the outcome and the head as it is now.
 
     True: done; later commits may have followed. False: not done, now or later, because another head was written first.
@@ -122,7 +122,7 @@ def replace(state: State, written: State, world: Environment) -> Steps[tuple[boo
         UnavailableError: it may have been done, or may still be done later.
     """
     put = Put(keys_of(state.name).head, encode_state(written), ABSENT if state.token is None else state.token)
-    began, tries = world.now(), 0
+    began, tries = environment.now(), 0
     while True:
         try:
             token = yield put
@@ -141,9 +141,9 @@ def replace(state: State, written: State, world: Environment) -> Steps[tuple[boo
                 "repeat it with the same op_id"
             ) from error
         # Not done, or not yet. The same bytes with the same token can be sent again: at most one of the PUTs wins.
-        if world.now() - began > PATIENCE:
+        if environment.now() - began > PATIENCE:
             raise UnavailableError(f"{state.name!r}: the store took none of {tries} tries of a commit: repeat it")
-        yield Pause(max(world.pace, world.random() * min(_MAX_TROUBLE_PAUSE, 0.05 * 2**tries)))
+        yield Pause(max(environment.pace, environment.random() * min(_MAX_TROUBLE_PAUSE, 0.05 * 2**tries)))
 
 
 def _was_made(state: State, written: State, seen: State) -> Steps[tuple[bool | None, State]]:
@@ -174,7 +174,9 @@ def _was_made(state: State, written: State, seen: State) -> Steps[tuple[bool | N
         return found.by == written.id, seen
 
 
-def _repeated(state: State, changes: Sequence[Change], world: Environment) -> Steps[list[Receipt | StowfastError]]:
+def _repeated(
+    state: State, changes: Sequence[Change], environment: Environment
+) -> Steps[list[Receipt | StowfastError]]:
     """Return the outcomes of changes after an unknown PUT: a remembered op_id proves a change, nothing else does."""
     outcomes: list[Receipt | StowfastError] = []
     for change in changes:
@@ -183,17 +185,17 @@ def _repeated(state: State, changes: Sequence[Change], world: Environment) -> St
             "whether this one was made; a call that has an op_id can be repeated"
         )
         try:
-            state, known = yield from _recalled(state, change.op_id, world)
+            state, known = yield from _recalled(state, change.op_id, environment)
         except StowfastError as error:
             unknown.__cause__, known = error, None
         outcomes.append(known._replace(repeated=True) if known is not None else unknown)
     return outcomes
 
 
-def _recalled(state: State, op_id: str | None, world: Environment) -> Steps[tuple[State, Receipt | None]]:
+def _recalled(state: State, op_id: str | None, environment: Environment) -> Steps[tuple[State, Receipt | None]]:
     while op_id is not None:
         try:
-            return state, (yield from Draft(state, world, {}).known(op_id))
+            return state, (yield from Draft(state, environment, {}).known(op_id))
         except VanishedError as error:
             state = yield from reread_head(state, error)
     return state, None

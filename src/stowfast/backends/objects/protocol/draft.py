@@ -41,7 +41,7 @@ class Draft:
 
     Args:
         base: the head to start from.
-        world: clock, ids, chance and limits.
+        environment: clock, ids, chance and limits.
         written: blobs of this stream written by this process, each with `State.dropped` as known then.
         buried: garbage of the head that is known to be deleted.
         incomplete: the base refers to a missing object, and no newer head was written.
@@ -50,7 +50,7 @@ class Draft:
     def __init__(
         self,
         base: State,
-        world: Environment,
+        environment: Environment,
         written: Mapping[str, int],
         buried: Collection[str] = frozenset(),
         *,
@@ -58,13 +58,13 @@ class Draft:
     ) -> None:
         self._base = base
         self._incomplete = incomplete
-        self._world = world
+        self._environment = environment
         self._written = written
         self._place = keys_of(base.name)
-        id = world.new_id()[-_COMMIT_ID:]
+        id = environment.new_id()[-_COMMIT_ID:]
         self._now = base._replace(
             commit=base.commit + 1,
-            recent=(*base.recent, id)[-world.limits.commits :],
+            recent=(*base.recent, id)[-environment.limits.commits :],
             origin=base.origin or id,
             grave=tuple(key for key in base.grave if key not in buried),
         )
@@ -126,7 +126,9 @@ class Draft:
             known = yield from self.known(change.op_id)
             if known is not None:
                 return repeat(known, change)
-        effect = apply(self._now.name, self._now.head, change, now=self._world.now(), incarnation=self._world.new_id)
+        effect = apply(
+            self._now.name, self._now.head, change, now=self._environment.now(), incarnation=self._environment.new_id
+        )
         ends = effect.fresh and self._now.head is not None
         begins = effect.head is not None and effect.fresh
         if (change.is_plain and not change.entries) or (effect.head is None and not ends and change.op_id is None):
@@ -237,7 +239,7 @@ class Draft:
         group: list[bytes] = []
         start, size = receipt.first, 0
         for position, entry in enumerate(change.entries, receipt.first):
-            if group and size + len(entry) > self._world.limits.block:
+            if group and size + len(entry) > self._environment.limits.block:
                 frames.append((start, group))
                 group, size, start = [], 0, position
             group.append(entry)
@@ -261,14 +263,14 @@ class Draft:
 
     def _overflow(self) -> Steps[None]:
         """Move the older part of a tail that is too large for a PUT of the head into segments written before it."""
-        limits = limits_of(self._now, self._world.limits)
+        limits = limits_of(self._now, self._environment.limits)
         if self._now.tail_size > limits.head:
             moved = frames_to_seal(self._now.tail, limits)
             refs = yield from self._write(moved)
             self._now = self._now._replace(segments=(*self._now.segments, *refs), tail=self._now.tail[len(moved) :])
 
     def _write(self, frames: Sequence[Frame]) -> Steps[list[SegmentRef]]:
-        refs, uploads = pack(self._now, frames, self._world)
+        refs, uploads = pack(self._now, frames, self._environment)
         self.uploads += (upload.key for upload in uploads)
         yield All(uploads)
         return refs
@@ -288,7 +290,7 @@ class Draft:
 
     def end_expired(self) -> Steps[None]:
         """Delete the stream if it has expired."""
-        if self._now.head is not None and living(self._now.head, self._world.now()) is None:
+        if self._now.head is not None and living(self._now.head, self._environment.now()) is None:
             yield from self._end((yield from linked(self._now)))
             self.changed = True
 

@@ -95,17 +95,17 @@ class Index:
             self._lines[item.key] = IndexEntry(item.key, item.e_tag, header)
             self._new += 1
 
-    def keep(self, items: Iterable[Item], world: Environment) -> Steps[None]:
+    def keep(self, items: Iterable[Item], environment: Environment) -> Steps[None]:
         """Write the index of the listed heads if enough are new. Another process may be faster."""
         if self._new >= _WORTH:
-            yield from self.replace(items, world)
+            yield from self.replace(items, environment)
 
-    def replace(self, items: Iterable[Item], world: Environment) -> Steps[bool]:
+    def replace(self, items: Iterable[Item], environment: Environment) -> Steps[bool]:
         """Write the index over the one that was read; False if another process replaced it."""
         newest = sorted(items, key=lambda item: -item.modified)[:_MOST]
         known = [(item, self._lines[item.key]) for item in newest if item.key in self._lines]
         lines = [line for item, line in known if line.e_tag == item.e_tag]
-        body = zlib.compress(_encode(_StoredIndex(world.new_id(), lines)))
+        body = zlib.compress(_encode(_StoredIndex(environment.new_id(), lines)))
         written = _MAGIC + zlib.crc32(body).to_bytes(4, "little") + body
         token = yield Put(self._key, written, ABSENT if self._token is None else self._token)
         return token is not None
@@ -122,7 +122,7 @@ def open_index(folder: str) -> Steps[Index]:
     return Index(key, (yield Get(key)))
 
 
-def tidy(folder: str, world: Environment) -> Steps[bool]:
+def tidy(folder: str, environment: Environment) -> Steps[bool]:
     """Replace an index by one without the deleted heads, or fence off writers of a first one.
 
     False: other processes replaced it each time; the next sweep does it.
@@ -130,7 +130,7 @@ def tidy(folder: str, world: Environment) -> Steps[bool]:
     for _ in range(_TRIES):
         index = yield from open_index(folder)
         items = (yield List(folder)).items
-        if (yield from index.replace(items, world)):
+        if (yield from index.replace(items, environment)):
             return True
     return False
 

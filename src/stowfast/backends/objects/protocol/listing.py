@@ -36,7 +36,7 @@ _TOGETHER: Final = 64
 
 
 def heads(
-    names: Sequence[str], known: Mapping[str, State], world: Environment
+    names: Sequence[str], known: Mapping[str, State], environment: Environment
 ) -> Steps[tuple[list[Head | None], list[State]]]:
     """Read the heads of streams in parallel, and return the whole ones beside them, for the cache."""
     found: list[Head | None] = []
@@ -52,7 +52,7 @@ def heads(
                 found.append(None)
                 continue
             state = known[name] if result is UNCHANGED else (yield from _header(name, result, keys_of(name).head))
-            found.append(unexpired(state, world.now()) if state is not None else None)
+            found.append(unexpired(state, environment.now()) if state is not None else None)
             if state is not None and (result is UNCHANGED or len(result.body) == result.size):
                 whole.append(state)
     return found, whole
@@ -85,11 +85,11 @@ class _Search(NamedTuple):
 
     query: Query
     last: Listed | None
-    world: Environment
+    environment: Environment
     heads_index: Index | None  # `index` is a method of every tuple
 
 
-def listing(query: Query, last: Listed | None, world: Environment) -> Steps[Listing]:
+def listing(query: Query, last: Listed | None, environment: Environment) -> Steps[Listing]:
     """List streams, one page at a time.
 
     Keys alone are enough, except for streams that expire, queries by labels or with heads, and names too long for a
@@ -100,7 +100,7 @@ def listing(query: Query, last: Listed | None, world: Environment) -> Steps[List
     index = None
     if (query.where or query.heads) and folder.folder != HEADS:
         index = yield from open_index(folder.folder)
-    search = _Search(query, last, world, index)
+    search = _Search(query, last, environment, index)
     page = None
     if query.order == "name" and folder.whole_kind:
         page = yield from _in_order(search, folder)
@@ -115,7 +115,7 @@ def listing(query: Query, last: Listed | None, world: Environment) -> Steps[List
             found = [one for one in found if last is None or one.recency > (-last.updated_at, last.name)]
         page = yield from _shown(search, found, query.limit + 1)
         if index is not None:
-            yield from index.keep(items, world)
+            yield from index.keep(items, environment)
     more = len(page) > query.limit
     page = page[: query.limit]
     return Listing(page, after_cursor(query.order, page[-1]) if page and more else None)
@@ -177,7 +177,7 @@ def _shown(search: _Search, found: Sequence[_Candidate], enough: int) -> Steps[l
             head = None
             if one in asked:
                 state = states.get(one.name)
-                head = living(state.head, search.world.now()) if state is not None else None
+                head = living(state.head, search.environment.now()) if state is not None else None
                 if head is None or not (query.where or {}).items() <= head.labels.items():
                     continue
             page.append(Listed(one.name, one.item.modified, head if query.heads else None))

@@ -69,14 +69,14 @@ def find_inner() -> Steps[str | None]:
     return next((item.key.removesuffix(ends) for item in items if item.key.endswith(ends)), None)
 
 
-def write_marker(world: Environment) -> Steps[None]:
+def write_marker(environment: Environment) -> Steps[None]:
     """Write the marker if there is none.
 
     Raises:
         UnavailableError: there was no answer.
     """
     for _ in range(_TRIES):
-        if (yield Put(MARKER, _encode(_Marker(_FORMAT, world.new_id())), ABSENT)) is not None:
+        if (yield Put(MARKER, _encode(_Marker(_FORMAT, environment.new_id())), ABSENT)) is not None:
             return
         # Another process was faster, or the answer was lost.
         if (yield from read_marker()):

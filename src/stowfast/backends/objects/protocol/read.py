@@ -33,11 +33,11 @@ __all__ = ["find_blob", "read"]
 _TRIES: Final = 20
 
 
-def read(name: str, known: State | None, window: Window, world: Environment) -> Steps[tuple[State, Slice]]:
+def read(name: str, known: State | None, window: Window, environment: Environment) -> Steps[tuple[State, Slice]]:
     """Read a window of a stream, at one moment; the state comes along, to be known next time."""
     state = yield from read_head(name, known)
     for _ in range(_TRIES):
-        head = unexpired(state, world.now())
+        head = unexpired(state, environment.now())
         if head is None:
             return state, Slice(None, [])
         low = head.base if window.start is None else window.start
@@ -51,11 +51,11 @@ def read(name: str, known: State | None, window: Window, world: Environment) -> 
     raise UnavailableError(f"{name!r} changed {_TRIES} times while it was read: read it again")
 
 
-def find_blob(name: str, known: State | None, blob: str, world: Environment) -> Steps[tuple[State, bool]]:
+def find_blob(name: str, known: State | None, blob: str, environment: Environment) -> Steps[tuple[State, bool]]:
     """Say whether a living entry refers to a blob."""
     state = yield from read_head(name, known)
     while True:
-        if living(state.head, world.now()) is None:
+        if living(state.head, environment.now()) is None:
             return state, False
         try:
             return state, blob in (yield from linked(state))

@@ -99,30 +99,30 @@ def frames_to_seal(tail: Sequence[Frame], limits: Limits) -> tuple[Frame, ...]:
     return tuple(tail[: len(tail) - kept])
 
 
-def pack(state: State, frames: Sequence[Frame], world: Environment) -> tuple[list[SegmentRef], list[Put]]:
+def pack(state: State, frames: Sequence[Frame], environment: Environment) -> tuple[list[SegmentRef], list[Put]]:
     """Return segments of these frames: their records for the head, and the PUTs that must precede the head's."""
     refs, uploads = [], []
-    for group in grouped(frames, world.limits.segment):
-        ref, upload = _segment(state, [], group, world)
+    for group in grouped(frames, environment.limits.segment):
+        ref, upload = _segment(state, [], group, environment)
         refs.append(ref)
         uploads.append(upload)
     return refs, uploads
 
 
-def seal(state: State, world: Environment) -> Steps[Sealed | None]:
+def seal(state: State, environment: Environment) -> Steps[Sealed | None]:
     """Write the older part of a tail as a segment. No head refers to it until `Draft.swap`.
 
     None: another process has merged the segment to extend.
     """
-    limits = limits_of(state, world.limits)
+    limits = limits_of(state, environment.limits)
     moved = frames_to_seal(state.tail, limits)
     raw = sum(len(frame.raw) for frame in moved)
     if raw > limits.segment:
-        refs, uploads = pack(state, moved, world)
+        refs, uploads = pack(state, moved, environment)
         yield All(uploads)
         return Sealed(state.life, moved, (), tuple(refs))
     first = _growing(state.segments, raw, limits)
-    return (yield from _merged(state, state.segments[first:], moved, world))
+    return (yield from _merged(state, state.segments[first:], moved, environment))
 
 
 def merge_candidates(refs: Sequence[SegmentRef], limits: Limits) -> Sequence[SegmentRef]:
@@ -174,32 +174,32 @@ def _equals(refs: Sequence[SegmentRef], last: int, limits: Limits) -> Sequence[S
     return refs[start:last] if last - start > 1 else ()
 
 
-def merge(state: State, refs: Sequence[SegmentRef], world: Environment) -> Steps[Sealed | None]:
+def merge(state: State, refs: Sequence[SegmentRef], environment: Environment) -> Steps[Sealed | None]:
     """Write one segment of several. No head refers to it until `Draft.swap`.
 
     None: another process has merged them already.
     """
-    return (yield from _merged(state, refs, (), world))
+    return (yield from _merged(state, refs, (), environment))
 
 
 def _merged(
-    state: State, old: Sequence[SegmentRef], moved: tuple[Frame, ...], world: Environment
+    state: State, old: Sequence[SegmentRef], moved: tuple[Frame, ...], environment: Environment
 ) -> Steps[Sealed | None]:
     try:
         found = yield from segments(state, old)
     except VanishedError:
         return None
-    ref, upload = _segment(state, found, moved, world)
+    ref, upload = _segment(state, found, moved, environment)
     yield All([upload])
     return Sealed(state.life, moved, tuple(ref.id for ref in old), (ref,))
 
 
 def _segment(
-    state: State, old: Sequence[tuple[Footer, bytes]], frames: Sequence[Frame], world: Environment
+    state: State, old: Sequence[tuple[Footer, bytes]], frames: Sequence[Frame], environment: Environment
 ) -> tuple[SegmentRef, Put]:
     assert state.head is not None
-    id = world.new_id()
-    ref, body = build(state.name, state.head.incarnation, id, old, frames, world.limits.block)
+    id = environment.new_id()
+    ref, body = build(state.name, state.head.incarnation, id, old, frames, environment.limits.block)
     return ref, Put(keys_of(state.name).segment(state.life, id), body)
 
 

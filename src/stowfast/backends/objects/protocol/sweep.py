@@ -73,7 +73,7 @@ def delete_garbage(name: str, files: Sequence[str]) -> Steps[None]:
             yield Delete(keys)
 
 
-def sweep_stream(litter: SweepItem, world: Environment, *, dry_run: bool = False) -> Steps[Swept]:
+def sweep_stream(litter: SweepItem, environment: Environment, *, dry_run: bool = False) -> Steps[Swept]:
     """Remove what nobody can reach of one stream. The bucket was listed before, so what is new is not in the list.
 
     1. An expired stream is deleted.
@@ -90,7 +90,7 @@ def sweep_stream(litter: SweepItem, world: Environment, *, dry_run: bool = False
     state = yield from read_head(name)
     referred: set[str] = set()
     while True:
-        draft = Draft(state, world, {})
+        draft = Draft(state, environment, {})
         try:
             yield from draft.end_expired()
             if any(is_blob(item.key) for item in litter.items):
@@ -103,14 +103,14 @@ def sweep_stream(litter: SweepItem, world: Environment, *, dry_run: bool = False
     kept = {place.blob(blob) for blob in referred}
     kept.update(place.segment(state.life, ref.id) for ref in draft.state.segments)
     kept.update(place.folder + file for file in draft.state.grave)
-    _, orphans = _sort(litter, state, kept, world.now() - _SPARED)
+    _, orphans = _sort(litter, state, kept, environment.now() - _SPARED)
     if orphans:
         draft.condemn(orphans)
     if dry_run:
         state = draft.state
     elif draft.changed:
-        yield Pause(world.pace)  # whoever has just written this head was not asked for the pace
-        done, state = yield from replace(state, draft.state, world)
+        yield Pause(environment.pace)  # whoever has just written this head was not asked for the pace
+        done, state = yield from replace(state, draft.state, environment)
         if not done:
             return Swept(0, 0)
     past, _ = _sort(litter, state, kept, 0)
@@ -122,9 +122,9 @@ def sweep_stream(litter: SweepItem, world: Environment, *, dry_run: bool = False
     yield from delete_garbage(name, past)
     if state.grave:
         yield from delete_garbage(name, state.grave)
-        draft = Draft(state, world, {}, buried=state.grave)
-        yield Pause(world.pace)
-        yield from replace(state, draft.state, world)
+        draft = Draft(state, environment, {}, buried=state.grave)
+        yield Pause(environment.pace)
+        yield from replace(state, draft.state, environment)
     return swept
 
 

@@ -113,9 +113,9 @@ async def test_after_a_delete_and_a_sweep_no_directory_has_a_byte_of_it(server: 
 class Stepped:
     """A listing that stands still before it writes its index."""
 
-    def __init__(self, bucket: Bucket, world: Environment) -> None:
+    def __init__(self, bucket: Bucket, environment: Environment) -> None:
         self._bucket = bucket
-        self._steps = listing(Query("s/", order="recent", heads=True), None, world)
+        self._steps = listing(Query("s/", order="recent", heads=True), None, environment)
         self.put = next(self._steps)
         while not isinstance(self.put, Put):
             self.put = self._steps.send(perform(bucket, self.put))
@@ -140,12 +140,12 @@ def run(bucket: Bucket, steps: Any) -> Any:
             return end.value
 
 
-def sweep(bucket: Bucket, world: Environment) -> None:
+def sweep(bucket: Bucket, environment: Environment) -> None:
     litter, folders = run(bucket, survey())
     for one in litter:
-        run(bucket, sweep_stream(one, world))
+        run(bucket, sweep_stream(one, environment))
     for folder in folders:
-        assert run(bucket, index.tidy(folder, world))
+        assert run(bucket, index.tidy(folder, environment))
 
 
 @pytest.mark.parametrize("before", [0, 1], ids=["the first directory", "another directory"])
@@ -155,16 +155,16 @@ def test_a_listing_that_was_overtaken_by_a_sweep_brings_nothing_back(
 ) -> None:
     monkeypatch.setattr(index, "_WORTH", 1)
     bucket, ids = Bucket(), iter(range(1, 1_000))
-    world = Environment(lambda: 0, lambda: f"{next(ids):032x}", lambda: 0.5)
-    run(bucket, commit("s/gone", None, [Change([b"x"], note=MARK)], world))
-    run(bucket, commit("s/kept", None, [Change([b"x"])], world))
+    environment = Environment(lambda: 0, lambda: f"{next(ids):032x}", lambda: 0.5)
+    run(bucket, commit("s/gone", None, [Change([b"x"], note=MARK)], environment))
+    run(bucket, commit("s/kept", None, [Change([b"x"])], environment))
     for _ in range(before):
-        sweep(bucket, world)
-    overtaken = Stepped(bucket, world)
+        sweep(bucket, environment)
+    overtaken = Stepped(bucket, environment)
     assert isinstance(overtaken.put, Put)
     assert isinstance(overtaken.put.condition, Token) if before else overtaken.put.condition is ABSENT
-    run(bucket, commit("s/gone", None, [Change(delete=True)], world))
-    sweep(bucket, world)
+    run(bucket, commit("s/gone", None, [Change(delete=True)], environment))
+    sweep(bucket, environment)
     if not fenced:
         overtaken.put = overtaken.put._replace(condition=ANY)
     overtaken.end()

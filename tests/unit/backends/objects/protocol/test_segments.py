@@ -40,7 +40,7 @@ TOKEN = Token("e-tag", None)
 HEAD = Head("a/b", "life", 0, 0, 0, 0, 0, {}, b"", 1, 1, None)
 
 
-def world(limits: Limits = SMALL) -> Environment:
+def environment(limits: Limits = SMALL) -> Environment:
     ids = itertools.count()
     return Environment(lambda: 0, lambda: f"{next(ids):016x}", lambda: 0.5, limits)
 
@@ -336,7 +336,7 @@ def contents(bucket: Bucket, state: State) -> list[tuple[int, bytes]]:
 
 @given(st.lists(st.tuples(st.integers(0, 800), st.integers(0, 3)), max_size=120), st.integers(0, 3))
 def test_whatever_is_appended_is_there_after_any_number_of_seals_each_of_one_put(appends, repeats):
-    bucket, here = Bucket(), world()
+    bucket, here = Bucket(), environment()
     state, wanted = State("a/b", TOKEN, HEAD, life=1, commit=1, recent=("c",)), []
     for size, gap in appends * repeats:
         assert state.head is not None
@@ -358,7 +358,7 @@ def test_whatever_is_appended_is_there_after_any_number_of_seals_each_of_one_put
 
 
 def swapped(state: State, sealed: Sealed) -> State:
-    draft = Draft(state, world(), {})
+    draft = Draft(state, environment(), {})
     assert draft.swap(sealed)
     return draft.state._replace(grave=())
 
@@ -372,7 +372,7 @@ def test_a_segment_that_another_one_has_merged_meanwhile_is_no_reason_to_write()
     frames = tuple(frame(number, number + 1, 1, [b"x" * 100]) for number in range(8))
     gone = SegmentRef("gone", 0, 1, 1, 100, 200, 50, 0, 0, 0)
     state = State("a/b", TOKEN, HEAD._replace(next=8, length=9), life=1, segments=(gone,), tail=frames)
-    assert bucket.run(seal(state, world())) is None
+    assert bucket.run(seal(state, environment())) is None
     assert bucket.puts == []
 
 
@@ -381,7 +381,7 @@ def test_more_than_a_segment_may_hold_becomes_several_and_none_is_merged():
     frames = tuple(frame(number, number + 1, 1, [b"x" * 3_000]) for number in range(1, 9))
     small = SegmentRef("small", 0, 1, 1, 100, 200, 50, 0, 0, 0)
     state = State("a/b", TOKEN, HEAD._replace(next=9, length=9), life=1, segments=(small,), tail=frames)
-    sealed = bucket.run(seal(state, world()))
+    sealed = bucket.run(seal(state, environment()))
     assert sealed.replaced == ()
     assert len(sealed.refs) == len(bucket.puts) == 2
     assert contents(bucket, state._replace(segments=sealed.refs, tail=())) == [
