@@ -16,16 +16,19 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, run
 
 import msgspec
 
+from stowfast.blocking import outcomes
 from stowfast.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
     from datetime import timedelta
 
+    from stowfast.errors import StowfastError
     from stowfast.records import Artifact, TaskState
 
 __all__ = [
-    "ALL", "KEEP", "MAX_ENTRY_BYTES", "MAX_HEAD_BYTES", "MAX_NAME_BYTES", "OPERATIONS_REMEMBERED", "ArtifactStore",
+    "ALL", "KEEP", "MAX_ENTRY_BYTES", "MAX_HEAD_BYTES", "MAX_NAME_BYTES", "OPERATIONS_REMEMBERED",
+    "READS_TOGETHER", "ArtifactStore",
     "Backend", "Change", "Entry", "Head", "Listed", "Listing", "MessageStore", "Query", "Receipt", "Slice", "Swept",
     "TaskStateStore", "Window",
 ]  # fmt: skip
@@ -44,6 +47,9 @@ MAX_HEAD_BYTES: Final = 64 * 2**10
 
 OPERATIONS_REMEMBERED: Final = 64
 """The number of newest op_ids that a stream remembers after their entries are gone."""
+
+READS_TOGETHER: Final = 32
+"""The number of reads of a `read_many` that run side by side."""
 
 
 class Head(NamedTuple):
@@ -212,7 +218,10 @@ class Change(NamedTuple):
 
 
 class Backend(ABC):
-    """Stores streams and blobs. Ten methods, all required, and `blob_url` for backends with links.
+    """Stores streams and blobs.
+
+    Ten methods are required. `blob_url` is for backends with links, `commit_many` and `read_many` for backends with a
+    cheaper way to do many at once.
 
     The promise: **a commit that was acknowledged is never lost, doubled or reordered**, under concurrent writers in
     many processes, crashes and lost answers. `stowfast.semantics.apply` is the meaning of a `Change`, as a pure
@@ -263,6 +272,37 @@ class Backend(ABC):
             InvalidError: the name or the change is outside its bounds; nothing was stored.
             UnavailableError: the change may be stored. Repeat the call with the same op_id.
         """
+
+    async def commit_many(self, changes: Sequence[tuple[str, Change]]) -> list[Receipt | StowfastError]:
+        """Make changes of any streams, and return the receipt or the error of each, in the given order.
+
+        Each change is atomic by itself and may fail by itself. Changes of one stream are made in the given order. A
+        backend makes them together where that is cheaper: SQLite in one transaction, a bucket with one PUT for each
+        stream, side by side. The default calls `commit` for each change, and handles the streams side by side.
+        """
+        found: dict[int, Receipt | StowfastError] = {}
+        by_stream: dict[str, list[int]] = {}
+        for number, (stream, _) in enumerate(changes):
+            by_stream.setdefault(stream, []).append(number)
+
+        async def commit_in_order(numbers: list[int]) -> None:
+            for number in numbers:
+                found[number] = (await outcomes([self.commit(*changes[number])]))[0]
+
+        await outcomes(map(commit_in_order, by_stream.values()))
+        return [found[number] for number in range(len(changes))]
+
+    async def read_many(self, reads: Sequence[tuple[str, Window]]) -> list[Slice | StowfastError]:
+        """Read several streams, and return the slice or the error of each, in the given order.
+
+        Each read is of one moment, and several reads may be of different moments. The default calls `read` for each,
+        `READS_TOGETHER` at a time.
+        """
+        found: list[Slice | StowfastError] = []
+        for start in range(0, len(reads), READS_TOGETHER):
+            group = reads[start : start + READS_TOGETHER]
+            found += await outcomes(self.read(stream, window) for stream, window in group)
+        return found
 
     @abstractmethod
     async def read(self, stream: str, window: Window = ALL) -> Slice:

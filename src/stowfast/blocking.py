@@ -18,7 +18,7 @@ from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, TypeVarTuple
 
-from stowfast.errors import InvalidError, UnavailableError
+from stowfast.errors import InvalidError, StowfastError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
@@ -34,6 +34,7 @@ __all__ = [
     "in_thread",
     "nested",
     "outcome",
+    "outcomes",
     "pause",
     "run_in_place",
     "runs_in_place",
@@ -218,6 +219,29 @@ async def settle(future: Future[R], timeout: float) -> R | None:
             return await asyncio.wrap_future(future)
     except TimeoutError:
         return None
+
+
+async def outcomes(calls: Iterable[Coroutine[Any, Any, R]]) -> list[R | StowfastError]:
+    """Return the result or the StowfastError of each call: side by side, or one after the other in `run_in_place`.
+
+    Another error is raised after all calls have ended.
+    """
+    if runs_in_place():
+        return [await _outcome_of(call) for call in calls]
+    found = await asyncio.gather(*map(_outcome_of, calls), return_exceptions=True)
+    results: list[R | StowfastError] = []
+    for one in found:
+        if isinstance(one, BaseException) and not isinstance(one, StowfastError):
+            raise one
+        results.append(one)
+    return results
+
+
+async def _outcome_of(call: Coroutine[Any, Any, R]) -> R | StowfastError:
+    try:
+        return await call
+    except StowfastError as error:
+        return error
 
 
 async def pause(seconds: float) -> None:

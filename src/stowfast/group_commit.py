@@ -85,6 +85,29 @@ class GroupCommit(Generic[W, R]):
             loop.call_soon(self._flush, loop)
         return await job.future
 
+    async def submit_many(self, works: Sequence[W]) -> list[R | StowfastError]:
+        """Commit works together, and return the result or the error of each.
+
+        Raises:
+            As `submit`.
+        """
+        if runs_in_place():
+            return self._commit_here(works)
+        if holds(self._lock):
+            raise nested()
+        if self._closed:
+            raise _was_closed()
+        if not works:
+            return []
+        loop = asyncio.get_running_loop()
+        jobs = [_Job[W, R](work, loop) for work in works]
+        self._queue.extend(jobs)
+        if loop not in self._flushing:
+            self._flushing.add(loop)
+            loop.call_soon(self._flush, loop)
+        found = await asyncio.gather(*(job.future for job in jobs), return_exceptions=True)
+        return [_checked(one) for one in found]
+
     def close(self) -> None:
         """Commit the queued work and end the thread.
 
@@ -110,14 +133,17 @@ class GroupCommit(Generic[W, R]):
         Raises:
             InvalidError: this was closed; or this thread is inside a commit.
         """
+        return _unwrap(self._commit_here((work,))[0])
+
+    def _commit_here(self, works: Sequence[W]) -> list[R | StowfastError]:
         # `with`, and no try after an acquire: an interrupt between the two would leave the lock held for ever.
         with alone(self._lock):
             self._commit_queue(wait=True)
             if self._closed:
                 raise _was_closed()
-            outcomes = self._run((work,), True)
+            outcomes = self._run(works, True) if works else []
         assert outcomes is not None
-        return _unwrap(outcomes[0])
+        return outcomes
 
     def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
         self._flushing.discard(loop)
@@ -253,6 +279,12 @@ def interrupted(error: BaseException) -> StowfastError:
 
 def _was_closed() -> InvalidError:
     return InvalidError("these stores were closed: open them again")
+
+
+def _checked(outcome: R | BaseException) -> R | StowfastError:
+    if isinstance(outcome, BaseException) and not isinstance(outcome, StowfastError):
+        raise outcome
+    return outcome
 
 
 def _unwrap(outcome: R | StowfastError) -> R:

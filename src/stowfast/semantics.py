@@ -24,6 +24,7 @@ __all__ = [
     "check",
     "check_entries",
     "living",
+    "refusals",
     "repeat",
 ]
 
@@ -62,6 +63,20 @@ def check(change: Change) -> None:
     if not change.is_plain:
         _check_conditions(change)
         _check_head(change)
+
+
+def refusals(changes: Sequence[tuple[str, Change]]) -> list[InvalidError | None]:
+    """Return, for each change of a stream, its refusal by `check` or `check_name`; None if it may be made."""
+    found: list[InvalidError | None] = []
+    for stream, change in changes:
+        try:
+            check_name(stream)
+            check(change)
+        except InvalidError as error:
+            found.append(error)
+        else:
+            found.append(None)
+    return found
 
 
 def _check_conditions(change: Change) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
 
     from stowfast.abc import Change, Head, Query, Receipt, Swept, Window
+    from stowfast.errors import StowfastError
 
 __all__ = ["Patient", "Prefixed", "Shared", "Wrapper"]
 
@@ -39,7 +40,9 @@ _MAX_PAUSE: Final = 2.0
 
 
 class Wrapper(Backend):
-    """Wrapper every method to another backend, with its arguments, results and errors unchanged.
+    """Forward every method to another backend, with its arguments, results and errors unchanged.
+
+    `commit_many` and `read_many` call `commit` and `read` of this wrapper, so that a subclass overrides these alone.
 
     `close` closes the wrapped backend. The sync face runs a wrapper on an event loop in a thread, since an override
     may await anything; set `in_place = True` in a subclass that awaits nothing but a backend that has it.
@@ -120,6 +123,12 @@ class Prefixed(Wrapper):
     async def heads(self, streams: Sequence[str]) -> list[Head | None]:
         """Forward, below the prefix."""
         return [self._bare(head) for head in await self.backend.heads([self._below(stream) for stream in streams])]
+
+    async def commit_many(self, changes: Sequence[tuple[str, Change]]) -> list[Receipt | StowfastError]:
+        """Forward, below the prefix."""
+        if not all(stream for stream, _ in changes):
+            return await super().commit_many(changes)
+        return await self.backend.commit_many([(self._below(stream), change) for stream, change in changes])
 
     async def streams(self, query: Query) -> Listing:
         """Forward, below the prefix. A cursor is the wrapped backend's own and is passed on unchanged."""

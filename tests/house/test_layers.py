@@ -24,7 +24,7 @@ MAY_IMPORT = {
     # layer: what of ours it may import, its own folder aside. `__init__` is the face, `import stowfast`.
     "errors": "",
     "records": "errors",
-    "abc": "errors records",
+    "abc": "errors records blocking",
     "names": "errors abc",
     "cursors": "errors abc",
     "semantics": "errors abc names",

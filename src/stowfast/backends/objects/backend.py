@@ -27,11 +27,11 @@ from stowfast.backends.objects.protocol.load import read_head
 from stowfast.backends.objects.protocol.read import find_blob, read
 from stowfast.backends.objects.protocol.requests import Environment
 from stowfast.backends.objects.protocol.sweep import SweepItem, survey, sweep_stream
-from stowfast.blocking import begin, finish, in_thread, outcome, settle, submit
+from stowfast.blocking import begin, finish, in_thread, outcome, outcomes, settle, submit
 from stowfast.cursors import parse_cursor
 from stowfast.errors import DamagedError, InvalidError, NotFoundError, StowfastError
 from stowfast.names import check_name, clock, new_id
-from stowfast.semantics import check, living
+from stowfast.semantics import check, living, refusals
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterator, Sequence
@@ -110,6 +110,14 @@ class ObjectBackend(Backend):
         check(change)
         self._check_open()
         return await outcome(self._lines.submit(stream, change))
+
+    async def commit_many(self, changes: Sequence[tuple[str, Change]]) -> list[Receipt | StowfastError]:
+        self._check_open()
+        refused = refusals(changes)
+        made = [pair for pair, refusal in zip(changes, refused, strict=True) if refusal is None]
+        answers = [outcome(answer) for answer in self._lines.submit_many(made)]
+        found = iter(await outcomes(answers))
+        return [refusal or next(found) for refusal in refused]
 
     async def read(self, stream: str, window: Window = ALL) -> Slice:
         state, found = await self._do(read(stream, self._lines.known(stream), window, self._environment))

@@ -97,6 +97,15 @@ class CommitQueues:
         with alone(self._lock):
             self._learn(self._line(name), state)
 
+    def submit_many(self, changes: Sequence[tuple[str, Change]]) -> list[Future[Receipt]]:
+        """Queue changes before the first of them is made: those of one stream are made with one PUT.
+
+        Raises:
+            As `submit`. The changes before may be made.
+        """
+        with alone(self._lock):  # no leader can take a part of them
+            return [self._submit(stream, change) for stream, change in changes]
+
     def submit(self, name: str, change: Change) -> Future[Receipt]:
         """Queue a change, and return its answer to come. Cancelled before its batch began, it is not made at all.
 
@@ -104,23 +113,26 @@ class CommitQueues:
             InvalidError: these stores were closed; or this call came inside another one of its thread.
             UnavailableError: no thread can be made, and nothing was stored.
         """
+        with alone(self._lock):
+            return self._submit(name, change)
+
+    def _submit(self, name: str, change: Change) -> Future[Receipt]:
         if BACKGROUND.working:
             raise nested()
+        if self._closed:
+            raise InvalidError("these stores were closed: open them again")
         job = _Job(change, Future())
-        with alone(self._lock):
-            if self._closed:
-                raise InvalidError("these stores were closed: open them again")
-            line = self._line(name)
-            line.jobs.append(job)
-            self._came.notify_all()
-            if not line.led:
-                # Not in the thread of the caller: an interrupt there would leave the line without a leader for ever.
-                try:
-                    submit(self._leaders, self._lead, line)
-                except StowfastError as error:
-                    line.jobs.remove(job)
-                    raise type(error)(f"nothing was stored: {error}") from error.__cause__
-                line.led = True
+        line = self._line(name)
+        line.jobs.append(job)
+        self._came.notify_all()
+        if not line.led:
+            # Not in the thread of the caller: an interrupt there would leave the line without a leader for ever.
+            try:
+                submit(self._leaders, self._lead, line)
+            except StowfastError as error:
+                line.jobs.remove(job)
+                raise type(error)(f"nothing was stored: {error}") from error.__cause__
+            line.led = True
         return job.answer
 
     def subscribe(self, name: str) -> Future[bool]:

@@ -13,7 +13,7 @@ from stowfast.abc import ALL, Backend, Change, Head, Listing, Query, Receipt, Sl
 from stowfast.backends.sqlite.blobs import begin_blob, write_chunks
 from stowfast.backends.sqlite.file import Durability, SQLiteFile
 from stowfast.backends.sqlite.notify import News
-from stowfast.backends.sqlite.read import END, heads, listing, read, read_chunks
+from stowfast.backends.sqlite.read import END, heads, listing, read, read_chunks, read_many
 from stowfast.backends.sqlite.rights import path_of
 from stowfast.backends.sqlite.sweep import Sweeper, all_garbage, left_garbage, would_sweep
 from stowfast.backends.sqlite.writer import Work, Writer
@@ -22,7 +22,7 @@ from stowfast.cursors import parse_cursor
 from stowfast.errors import InvalidError
 from stowfast.group_commit import GroupCommit
 from stowfast.names import check_name, clock, new_id
-from stowfast.semantics import check
+from stowfast.semantics import check, refusals
 
 if TYPE_CHECKING:
     import sqlite3
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from stowfast.backends.sqlite.transaction import Transaction
+    from stowfast.errors import StowfastError
 
 __all__ = ["SQLiteBackend"]
 
@@ -119,15 +120,30 @@ class SQLiteBackend(Backend):
         check(change)
         self._check_open()
         receipt: Receipt = await self._group.submit(lambda transaction: transaction.commit(stream, change))
+        self._sweep_if_due()
+        return receipt
+
+    async def commit_many(self, changes: Sequence[tuple[str, Change]]) -> list[Receipt | StowfastError]:
+        self._check_open()
+        refused = refusals(changes)
+        made = [pair for pair, refusal in zip(changes, refused, strict=True) if refusal is None]
+        found = iter(await self._group.submit_many([partial(_commit, stream, change) for stream, change in made]))
+        self._sweep_if_due()
+        return [refusal or next(found) for refusal in refused]
+
+    def _sweep_if_due(self) -> None:
         if self._writer.take_garbage():
             self._sweeper.begin(left_garbage)
         if time.monotonic() > self._next_sweep:
             self.sweep_behind()
-        return receipt
 
     async def read(self, stream: str, window: Window = ALL) -> Slice:
         self._check_open()
         return await in_thread(self._threads, self._look, partial(read, stream=stream, window=window))
+
+    async def read_many(self, reads: Sequence[tuple[str, Window]]) -> list[Slice | StowfastError]:
+        self._check_open()
+        return await in_thread(self._threads, self._look, partial(read_many, reads=reads))
 
     async def heads(self, streams: Sequence[str]) -> list[Head | None]:
         self._check_open()
@@ -248,6 +264,10 @@ class SQLiteBackend(Backend):
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             finally:
                 connection.close()
+
+
+def _commit(stream: str, change: Change, transaction: Transaction) -> Receipt:
+    return transaction.commit(stream, change)
 
 
 def _switch(name: str, value: str | bool) -> bool:

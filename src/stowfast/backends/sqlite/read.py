@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from stowfast.abc import Head, Listed, Listing, Query, Slice, Window
 from stowfast.backends.sqlite.rows import HEAD, HEAD_COLUMNS, LAST_ENTRY, StreamRow, entries_of
 from stowfast.cursors import after_cursor
-from stowfast.errors import DamagedError, NotFoundError
+from stowfast.errors import DamagedError, NotFoundError, StowfastError
 from stowfast.names import MAX_MOMENT
 from stowfast.semantics import check_entries, living
 
@@ -65,6 +65,19 @@ def read(connection: sqlite3.Connection, now: int, *, stream: str, window: Windo
         entries.reverse()
     check_entries(head, window, entries)
     return Slice(head, entries)
+
+
+def read_many(
+    connection: sqlite3.Connection, now: int, *, reads: Sequence[tuple[str, Window]]
+) -> list[Slice | StowfastError]:
+    """Read several streams at one moment. A damaged stream is an error in its place."""
+    found: list[Slice | StowfastError] = []
+    for stream, window in reads:
+        try:
+            found.append(read(connection, now, stream=stream, window=window))
+        except StowfastError as error:
+            found.append(error)
+    return found
 
 
 def heads(connection: sqlite3.Connection, now: int, *, streams: Sequence[str]) -> list[Head | None]:

@@ -20,7 +20,9 @@ def path_of(url: str) -> str:
     except UnicodeError as error:
         raise InvalidError("sqlite: the path has a character that no file name can have") from error
     if path in ("", "//", ":memory:"):
-        raise InvalidError("sqlite: without a path: for a backend in memory write memory:, for a file sqlite:///agent.db")
+        raise InvalidError(
+            "sqlite: without a path: for a backend in memory write memory:, for a file sqlite:///agent.db"
+        )
     if not url.startswith("sqlite:///"):
         raise InvalidError("sqlite: has no host: write sqlite:///agent.db, or sqlite:////var/lib/agent.db")
     if "\0" in path:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from stowfast.testing.backend import blobs, heads, idempotency, incarnations, laws, lifecycle, log, names, reads
+from stowfast.testing.backend import blobs, heads, idempotency, incarnations, laws, lifecycle, log, many, names, reads
 
 BACKEND_CLAUSES: Final = (
     *log.CLAUSES,
     *reads.CLAUSES,
     *laws.CLAUSES,
+    *many.CLAUSES,
     *idempotency.CLAUSES,
     *heads.CLAUSES,
     *incarnations.CLAUSES,

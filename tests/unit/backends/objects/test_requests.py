@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import stowfast
+from stowfast.abc import Change, Receipt
 from stowfast.backends.objects.protocol.keys import MARKER
 from tests.services.faulty_s3.server import Fault, FaultyS3
 
@@ -84,6 +85,17 @@ async def test_an_append_is_one_put_and_a_cold_one_looks_before(server: FaultyS3
         assert costs(made) == ["GET head", "PUT head", "PUT head"]
         made.clear()
         await stores.messages.add_messages("new", messages(0, count), expect=0)  # which says that there is none
+        assert costs(made) == ["PUT head"]
+
+
+async def test_many_changes_are_one_put_for_each_stream(server: FaultyS3) -> None:
+    async with cold(server) as (stores, made):
+        changes = [(f"notes/{number % 3}", Change([b"%d" % number], expect=number // 3)) for number in range(12)]
+        receipts = await stores.backend.commit_many(changes)
+        assert [receipt.first for receipt in receipts if isinstance(receipt, Receipt)] == [n // 3 for n in range(12)]
+        assert sorted(costs(made)) == ["GET head"] * 3 + ["PUT head"] * 3
+        made.clear()
+        await stores.backend.commit_many([("notes/0", Change([b"a"])), ("notes/0", Change([b"b"], op_id="op"))])
         assert costs(made) == ["PUT head"]
 
 
