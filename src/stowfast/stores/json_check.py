@@ -109,7 +109,11 @@ def _check_size(value: Any, what: str) -> None:
             sizes[id(one)] = known
         return known
 
-    if size_of(value, 0) > MAX_ENTRY_BYTES:
+    try:
+        size = size_of(value, 0)
+    except RecursionError:
+        raise _nested(what) from None
+    if size > MAX_ENTRY_BYTES:
         raise InvalidError(
             f"{what} has over {MAX_ENTRY_BYTES:,} bytes as JSON, or holds itself: store it as an artifact. "
             "A list or object that stands in several places is written in each"

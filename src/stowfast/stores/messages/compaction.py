@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from inspect import isawaitable
+from operator import index
 from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.abc import Change, Window
-from stowfast.errors import ConflictError, NotFoundError
+from stowfast.errors import ConflictError, InvalidError, NotFoundError
 from stowfast.stores.codec import check_counts, decode_many, encode, stream_name
 from stowfast.stores.messages.contexts import KIND
 from stowfast.stores.messages.encoding import encode_message
@@ -154,5 +155,12 @@ def estimate_tokens(data: bytes) -> int:
 
 def _tokens(message: Message, data: bytes | None, count_tokens: Callable[[Message], int] | None) -> int:
     if count_tokens is not None:
-        return count_tokens(message)
+        counted = count_tokens(message)
+        try:
+            tokens = index(counted)
+        except TypeError:
+            tokens = -1
+        if tokens < 0:
+            raise InvalidError(f"count_tokens returned {type(counted).__name__}: it returns an int of 0 or more")
+        return tokens
     return estimate_tokens(encode(message, "a summary") if data is None else data)

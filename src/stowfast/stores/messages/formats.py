@@ -84,20 +84,27 @@ def read_links(message: dict[str, Any], belongs_to: Callable[[dict[str, Any]], L
     """Return the calls that a message opens and answers, by the caller's function first.
 
     Raises:
-        InvalidError: the function returned neither `Links` nor None.
+        InvalidError: the function returned neither `Links` with lists nor None.
     """
     if belongs_to is not None:
         told = belongs_to(message)
-        if isinstance(told, Links):
-            answers = [Event(True, _keys([one])) for one in told.answers]
-            return Reading((*answers, *(Event(False, _keys([one])) for one in told.opens)))
         if told is not None:
-            raise InvalidError(f"belongs_to returned a {type(told).__name__}: it returns Links or None")
+            return _told(told)
     events = _events(message)
     kind, role = _plain(message.get("type")), _plain(message.get("role"))
     is_reasoning = kind == "reasoning" and not role
     is_output = is_reasoning or role == "assistant" or kind.endswith("_call") or kind in _OUTPUT_TYPES
     return Reading(tuple(events), is_output and not any(event.answers for event in events), is_reasoning)
+
+
+def _told(links: object) -> Reading:
+    if not isinstance(links, Links):
+        raise InvalidError(f"belongs_to returned a {type(links).__name__}: it returns Links or None")
+    for name, ids in (("opens", links.opens), ("answers", links.answers)):
+        if not isinstance(ids, list | tuple):
+            raise InvalidError(f"{name} of Links must be a list of ids, not {type(ids).__name__}")
+    answers = [Event(True, _keys([one])) for one in links.answers]
+    return Reading((*answers, *(Event(False, _keys([one])) for one in links.opens)))
 
 
 def _events(message: dict[str, Any]) -> list[Event]:

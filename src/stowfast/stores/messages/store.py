@@ -133,6 +133,10 @@ class Messages:
             belongs_to: the calls that a message opens and answers, for formats that Stowfast does not understand; None
                 for a message whose format it does. Its errors reach the caller.
             originals: the messages themselves, as far as they were kept, instead of the summary.
+
+        Raises:
+            InvalidError: a count is negative, `limit` stands beside a count from the newest, `count_tokens` returned no
+                int of 0 or more, or `belongs_to` neither `Links` nor None.
         """
         stream = stream_name(KIND, "context_id", context_id)
         window = bounds(after=after, before=before, originals=originals, last=last, limit=limit, max_tokens=max_tokens)

@@ -11,6 +11,8 @@ from stowfast.testing.data.messages import exactly, say
 from stowfast.testing.data.pairs import PAIRS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from stowfast.stores import Stores
     from stowfast.testing.clause import Make
 
@@ -93,9 +95,6 @@ async def a_function_names_the_pairs_of_other_formats(make: Make[Stores]) -> Non
     def belongs_to(message: Message) -> Links | None:
         return Links(message.get("asks", ()), message.get("tells", ())) if "n" in message else None
 
-    def wrong(_: Message) -> Any:
-        return True
-
     async with make() as stores:
         context = unique("context")
         talk = [{"n": 0, "asks": ["q", None]}, {"n": 1, "tells": ["q"]}, say(0), {"n": 2, "tells": [None]}, say(1)]
@@ -106,8 +105,10 @@ async def a_function_names_the_pairs_of_other_formats(make: Make[Stores]) -> Non
                 context, max_tokens=fits, count_tokens=lambda _: 1, belongs_to=belongs_to
             )
             same(len(found), kept, f"messages of {fits}")
-        call: Any = stores.messages.get_messages(context, max_tokens=1, belongs_to=wrong)
-        await raises(InvalidError, call, "a function that returns no Links")
+        wrong: tuple[Any, ...] = (True, "q", [], Links("q"), Links(opens=7), Links(answers=None))  # type: ignore[arg-type]
+        for links in wrong:
+            call = stores.messages.get_messages(context, max_tokens=1, belongs_to=_returns(links))
+            await raises(InvalidError, call, f"a function that returns {links!r}")
         base = await stores.messages.compact(context, keep_last=5, summary=_SUM, belongs_to=belongs_to)
         same(base, 0, "the first kept")
 
@@ -125,6 +126,10 @@ def _result(id: Any) -> Message:
 
 def _turn(id: Any) -> list[Message]:
     return [say("ask"), _call(id), _result(id), {"role": "assistant", "content": "answer"}]
+
+
+def _returns(value: Any) -> Callable[[Message], Any]:
+    return lambda _: value
 
 
 async def _newest(stores: Stores, context_id: str, fits: int) -> list[Message]:

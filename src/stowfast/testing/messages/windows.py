@@ -12,6 +12,8 @@ from stowfast.testing.clause import clauses, holds, raises, same, unique
 from stowfast.testing.data.messages import TOOLS, exactly, say
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from stowfast.stores import Stores
     from stowfast.testing.clause import Make
 
@@ -40,7 +42,7 @@ async def a_window_is_cut_by_position_and_count(make: Make[Stores]) -> None:
 
 
 async def a_window_that_means_nothing_is_refused(make: Make[Stores]) -> None:
-    """Negative counts are refused, and `limit` (from the oldest) together with a count from the newest."""
+    """Negative counts, `limit` (from the oldest) beside a count from the newest, and a wrong counter are refused."""
     async with make() as stores:
         context = unique("context")
         await stores.messages.add_message(context, say(0))
@@ -49,6 +51,10 @@ async def a_window_that_means_nothing_is_refused(make: Make[Stores]) -> None:
         )  # fmt: skip
         for options in wrong:
             await raises(InvalidError, stores.messages.get_messages(context, **options), str(options))
+        counts: tuple[Any, ...] = (None, -1, 0.5, float("nan"), "1", [])
+        for count in counts:
+            call = stores.messages.get_messages(context, max_tokens=9, count_tokens=_returns(count))
+            await raises(InvalidError, call, f"a counter that returns {count!r}")
 
 
 async def tokens_are_counted_from_the_newest_message_back(make: Make[Stores]) -> None:
@@ -123,6 +129,10 @@ async def a_result_is_left_out_with_all_before_it(make: Make[Stores]) -> None:
 
 
 CLAUSES = clauses(__name__)
+
+
+def _returns(value: Any) -> Callable[[Message], Any]:
+    return lambda _: value
 
 
 def _begin(talk: list[tuple[Message, set[str], set[str]]], fits: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stowfast.sync
-from stowfast import InMemoryMessageStore, Links
+from stowfast import InMemoryMessageStore, InvalidError, Links
 from stowfast.blocking import run_in_place
 from stowfast.stores.messages.compaction import estimate_tokens
 from stowfast.stores.messages.formats import Event, read_links
@@ -76,7 +77,7 @@ def named(message: Any, id: Any) -> Any:
         return {key: named(value, id) for key, value in message.items()}
     if isinstance(message, list):
         return [named(value, id) for value in message]
-    return id if message in ("x", "adk-1", "mcpr_1", "message-1") and isinstance(message, str) else message
+    return id if isinstance(message, str) and message in {"x", "a", "adk-1", "mcpr_1", "message-1"} else message
 
 
 @st.composite
@@ -198,3 +199,45 @@ def test_the_function_for_other_formats_is_in_the_sync_face():
         options: dict[str, Any] = {"max_tokens": 2, "belongs_to": belongs_to, **ONE_EACH}
         assert stores.messages.get_messages("c", **options) == [{}]
         assert stores.messages.compact("c", keep_last=2, summary={}, belongs_to=belongs_to) == 0
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ["add", "batch", "pop", "pop again", "sum up", "drop", "replace", "replace all", "fork", "delete"]
+        ),
+        max_size=12,
+    )
+)
+@settings(max_examples=150)
+def test_the_count_and_a_read_agree(steps):
+    with stowfast.sync.open("memory:") as stores:
+        messages, context = stores.messages, "c0"
+        messages.add_message(context, say("first"))
+        for number, step in enumerate(steps):
+            length = messages.count(context)
+            if step == "add":
+                messages.add_message(context, say(number), metadata={"n": number})
+            elif step == "batch":
+                messages.add_messages(context, [say(number)] * 3)
+            elif step.startswith("pop"):
+                with suppress(InvalidError):  # an op_id of a conversation that was deleted since
+                    messages.pop_message(context, op_id="op" if step == "pop again" else None)
+            elif step in ("sum up", "drop") and length:
+                messages.compact(context, keep_last=2, summary=say("sum"), drop=step == "drop")
+            elif step.startswith("replace"):
+                info = messages.info(context)
+                start = 0 if step == "replace all" or info is None else max(info.compacted, info.next_position - 2)
+                messages.replace_messages(context, [say(number)], start=start)
+            elif step == "fork" and length:
+                context, source = f"c{number + 1}", context
+                messages.fork(source, context)
+            elif step == "delete":
+                messages.delete(context)
+            positions = [entry.position for entry in messages.entries(context)]
+            found = messages.read(context, originals=True)
+            assert [entry.position for entry in found.entries] == positions
+            assert messages.count(context) == len(positions)
+            assert (found.info.count if found.info else 0) == len(positions)
+            listed = [one for one in messages.contexts(info=True) if one.context_id == context]
+            assert listed == ([found.info] if found.info else [])
