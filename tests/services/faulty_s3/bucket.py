@@ -38,6 +38,14 @@ class Quirks:
     """A GET answers with the body though it is the one that the client has."""
     tells_other_etags: bool = False
     """A GET tells another ETag than the PUT did. Conditions know both."""
+    demands_encryption: str | None = None
+    """A policy of the bucket refuses a PUT without this `x-amz-server-side-encryption`."""
+    demands_kms_key: str | None = None
+    """It refuses a PUT with another key of KMS, or with one where there should be none."""
+    demands_checksums: bool = False
+    """It has Object Lock: an upload without Content-MD5 or `x-amz-checksum-...` is refused."""
+    requester_pays: bool = False
+    """A request whose sender does not say that he pays is refused."""
     stale_reads: bool = False
     """GET, HEAD and LIST show each key as it was before its last change; conditions of a PUT are about the truth."""
 

@@ -31,6 +31,10 @@ class Fault(Enum):
     """500 InternalError."""
     SLOW_DOWN = "slow down"
     """503 SlowDown."""
+    REDIRECTED = "redirected"
+    """307 TemporaryRedirect: a new bucket, whose address is not known everywhere yet."""
+    PORTAL = "portal"
+    """200 with a web page: the login of a hotel, or a proxy. Nothing of it reaches the store."""
     ERROR_IN_OK = "error in ok"
     """200 with an error for a body, as Amazon may answer the end of an upload; in a bulk delete, one for each key."""
     CLOSE = "close"
@@ -59,9 +63,12 @@ _ERRORS: Mapping[Fault, tuple[int, str]] = {
     Fault.TIMEOUT: (400, "RequestTimeout"),
     Fault.INTERNAL: (500, "InternalError"),
     Fault.SLOW_DOWN: (503, "SlowDown"),
+    Fault.REDIRECTED: (307, "TemporaryRedirect"),
 }
 
-HONEST = frozenset(Fault) - {Fault.FLIP, Fault.HANG, Fault.HOLD, Fault.DRIP, Fault.DENIED, Fault.TIMEOUT}
+HONEST = frozenset(Fault) - {
+    *(Fault.FLIP, Fault.HANG, Fault.HOLD, Fault.DRIP, Fault.DENIED, Fault.TIMEOUT, Fault.REDIRECTED, Fault.PORTAL)
+}
 """What chaos is made of unless told otherwise: what a store that keeps its word does, and costs no client's timeout."""
 
 _ALL_WELL_BUT_THE_BODY = {Fault.TRUNCATE, Fault.FLIP, Fault.DRIP}
@@ -89,8 +96,14 @@ class Strike:
 
     def answer(self, request: Request, honest: Answer) -> Answer:
         """What is answered instead."""
+        if self.fault is Fault.REDIRECTED:
+            # No name of a host: Amazon names one of the region, and every one of them answers so for some hours.
+            return error(*_ERRORS[self.fault])._replace(headers={"location": f"/{request.bucket}/{request.key}"})
         if self.fault in _ERRORS:
             return error(*_ERRORS[self.fault])
+        if self.fault is Fault.PORTAL:
+            page = b"<!DOCTYPE html><html><head><title>Welcome</title></head><body>Log in.</body></html>"
+            return Answer(200, page, {"content-type": "text/html; charset=utf-8"})
         if self.fault is Fault.ERROR_IN_OK:
             inner = "<Code>InternalError</Code><Message>We encountered an internal error.</Message>"
             if request.key or request.operation != "DELETE":

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tests.services.faulty_s3.wire import Request, read_request
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
 
 _SMALL = 64 * 1024
@@ -20,8 +21,11 @@ _DRIP = 0.2
 class Listener:
     """Listens on the loopback. `serve` answers one request and says whether its connection goes on."""
 
-    def __init__(self, port: int, serve: Callable[[socket.socket, Request], bool]) -> None:
+    def __init__(
+        self, port: int, serve: Callable[[socket.socket, Request], bool], tls: ssl.SSLContext | None = None
+    ) -> None:
         self._serve = serve
+        self._tls = tls
         self._lock = threading.Lock()
         self._open: dict[socket.socket, threading.Thread] = {}
         self._closing = False
@@ -62,14 +66,18 @@ class Listener:
         def go_on() -> None:
             connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
 
+        accepted = connection
         try:
-            with connection, connection.makefile("rb") as stream, contextlib.suppress(OSError):
+            with connection, contextlib.suppress(OSError):
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                while (request := read_request(stream, go_on)) is not None and self._serve(connection, request):
-                    pass
+                if self._tls is not None:
+                    connection = self._tls.wrap_socket(connection.dup(), server_side=True)
+                with connection, connection.makefile("rb") as stream:
+                    while (request := read_request(stream, go_on)) is not None and self._serve(connection, request):
+                        pass
         finally:
             with self._lock:
-                del self._open[connection]
+                del self._open[accepted]
 
 
 def send(connection: socket.socket, head: bytes, body: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
 from typing import TYPE_CHECKING
@@ -29,6 +30,8 @@ def perform(buckets: dict[str, Bucket], request: Request, new_bucket: Callable[[
         return error(404, "NoSuchBucket")
     if _expired(bucket, request):
         return error(403, "AccessDenied")
+    if (refusal := _unmet(bucket.quirks, request)) is not None:
+        return refusal
     return _OPERATIONS.get(request.operation, _other)(bucket, request)
 
 
@@ -38,6 +41,26 @@ def _expired(bucket: Bucket, request: Request) -> bool:
         return False
     signed = datetime.strptime(request.query["X-Amz-Date"], "%Y%m%dT%H%M%S%z")
     return bucket.clock() > (signed + timedelta(seconds=int(request.query["X-Amz-Expires"]))).timestamp()
+
+
+def _unmet(quirks: Quirks, request: Request) -> Answer | None:
+    """Why a request does not meet what the bucket demands."""
+    headers, operation = request.headers, request.operation
+    if quirks.requester_pays and headers.get("x-amz-request-payer") != "requester":
+        return error(403, "AccessDenied")
+    if quirks.demands_encryption is not None and operation in {"PUT", "MULTIPART_CREATE"}:
+        key = headers.get("x-amz-server-side-encryption-aws-kms-key-id")
+        if headers.get("x-amz-server-side-encryption") != quirks.demands_encryption or key != quirks.demands_kms_key:
+            return error(403, "AccessDenied")
+    if quirks.demands_checksums and operation in {"PUT", "MULTIPART_PART"}:
+        sums = [name for name in headers if name == "content-md5" or name.startswith("x-amz-checksum-")]
+        if not sums:
+            told = "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock"
+            return xml("Error", f"<Code>InvalidRequest</Code><Message>{told} parameters</Message>", 400)
+        made = base64.b64encode(hashlib.sha256(request.body).digest()).decode()
+        if headers.get("x-amz-checksum-sha256", made) != made:
+            return error(400, "BadDigest")
+    return None
 
 
 def _other(_: Bucket, __: Request) -> Answer:

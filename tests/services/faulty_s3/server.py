@@ -24,6 +24,7 @@ from tests.services.faulty_s3.wire import Answer, Record, Request
 
 if TYPE_CHECKING:
     import socket
+    import ssl
     from collections.abc import Callable, Collection, Iterator
     from types import TracebackType
     from typing import Self
@@ -51,6 +52,7 @@ class FaultyS3:
         clock: Callable[[], float] = time.time,
         latency: float = 0.0,
         remembers: bool = True,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.quirks = quirks or Quirks()
         self.bucket = bucket
@@ -68,9 +70,9 @@ class FaultyS3:
         self._late: list[_Late] = []
         self._held: list[threading.Event] = []
         self._closing = False
-        self._listener = Listener(port, self._serve)
+        self._listener = Listener(port, self._serve, tls)
         self.port = self._listener.port
-        self.endpoint = f"http://127.0.0.1:{self.port}"
+        self.endpoint = f"{'http' if tls is None else 'https'}://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
         self._listener.start()

@@ -212,13 +212,18 @@ async def test_listing_a_thousand_conversations_is_one_list() -> None:
             await stores.messages.add_message("c-0007", {})
         async with cold(server) as (stores, made):
             page = await stores.messages.contexts(limit=1_000)
-            assert [record.operation for record in made] == ["LIST"]
+            # As a listing of none, one of whole pages is held against a GET: a login page looks like an empty page.
+            assert [record.operation for record in made] == ["LIST", "GET"]
             assert (len(page), page[0].context_id, page.next) == (1_000, "c-0007", None)
             assert [ref.updated_at for ref in page] == sorted((ref.updated_at for ref in page), reverse=True)
             made.clear()
             page = await stores.messages.contexts(order="id", limit=1_000)
             assert [ref.context_id for ref in page] == [f"c-{number:04}" for number in range(1_000)]
-            assert [record.operation for record in made] == ["LIST"]
+            made.clear()
+            await stores.messages.add_message("c-1000", {})
+            made.clear()
+            assert len(await stores.messages.contexts(order="id", limit=2_000)) == 1_001
+            assert [record.operation for record in made] == ["LIST"] * 2
 
 
 async def test_a_task_is_saved_by_one_put_and_loaded_by_one_get(server: FaultyS3) -> None:

@@ -36,6 +36,7 @@ class BodySource(NamedTuple):
     """Asks for the body from an offset on."""
     timeout: float
     """Seconds of waiting for a body, whatever its size."""
+    check_open: Callable[[], None]
 
 
 def read_body(source: BodySource, result: obstore.GetResult, start: int, stop: int) -> Generator[bytes, None, None]:
@@ -50,6 +51,7 @@ def read_body(source: BodySource, result: obstore.GetResult, start: int, stop: i
     held: list[bytes] = []
     size = 0
     while offset + size < stop:
+        source.check_open()
         error = UnavailableError(f"{source.place}: {source.operation}: ends before its end, again and again")
         began = time.monotonic()
         try:

@@ -20,6 +20,7 @@ from obstore.exceptions import (
     UnauthenticatedError,
 )
 
+from stowfast.backends.objects.driver.transport import transport_error
 from stowfast.errors import (
     ConflictError,
     InvalidError,
@@ -40,8 +41,6 @@ FAILURES: Final = (BaseError, OSError, ValueError, NotImplementedError)
 _STATUS: Final = re.compile(r"status code: (\d{3}) ?([A-Za-z' -]*)")
 _CODE: Final = re.compile(r"(?:<Code>|\(code: )([A-Za-z0-9.]{1,64})(?:</Code>|\))")
 _SAYS: Final = re.compile(r"<Message>((?:(?!RequestId)[^<]){1,300})")
-_KIND: Final = re.compile(r"\bkind: (Timeout|Connect|Request|Interrupted|Decode)\b")
-_REASON: Final = re.compile(r'\b(?:message|error): "([^"\\]{1,120})"')
 _ODD_KEY: Final = re.compile(r'\bpath: "((?:[^"\\]|\\.){1,120})')
 _QUERY: Final = re.compile(r"\?\S*")
 
@@ -107,18 +106,24 @@ class Address:
         endpoint: the address of the service, if not the cloud's own.
         secrets: texts to remove from every message.
         remedy: the advice for missing or refused credentials.
+        proxy: the environment variable that names the proxy to it.
     """
 
-    __slots__ = ("_scrub", "endpoint", "remedy", "url")
+    __slots__ = ("_scrub", "endpoint", "proxy", "remedy", "url")
 
-    def __init__(self, url: str, endpoint: str | None, secrets: Iterable[str | None], remedy: str) -> None:
+    def __init__(
+        self, url: str, endpoint: str | None, secrets: Iterable[str | None], remedy: str, proxy: str | None = None
+    ) -> None:
         self.url = url
         self.endpoint = endpoint
         self.remedy = remedy
+        self.proxy = proxy
         self._scrub = Scrub(secrets)
 
     def __str__(self) -> str:
-        return f"{self.url} at {self.endpoint}" if self.endpoint else self.url
+        at = f" at {self.endpoint}" if self.endpoint else ""
+        by = f" through the proxy of {self.proxy}" if self.proxy else ""
+        return f"{self.url}{at}{by}"
 
     def explain(self, error: Exception, operation: str) -> StowfastError:
         """Return the StowfastError for an error of the driver, with a cause without secrets.
@@ -161,7 +166,14 @@ class Address:
             return InvalidError(f"{where}: not accepted ({said})")
         if isinstance(error, ValueError):
             return InvalidError(f"{where}: {self._clean(whole)}")
-        return UnavailableError(f"{where}: {said or _transport(debug)}")
+        if status == 307:
+            return UnavailableError(
+                f"{where}: redirected for some time, as by a bucket that is new: try again ({said})"
+            )
+        if said:
+            return UnavailableError(f"{where}: {said}")
+        kind, why = transport_error(text, debug)
+        return kind(f"{where}: {why}")
 
     def _access(
         self, error: Exception, text: str, code: str, status: int, said: str, where: str
@@ -171,8 +183,13 @@ class Address:
             return kind(f"{self}: no credentials were given, and this machine has none to offer: {self.remedy}")
         if code in _NO_BUCKET:
             return InvalidError(f"{self}: there is no such bucket ({code}): create it, or correct the URL")
-        if code in _ELSEWHERE or status in {301, 307, 308} or "incorrectly configured region" in text:
-            return InvalidError(f"{where}: the bucket is in another region: give region= ({said or 'redirected'})")
+        if code in _ELSEWHERE or status in {301, 308} or "incorrectly configured region" in text:
+            return InvalidError(
+                f"{where}: the bucket is in another region: give region= ({said or 'redirected'}). A bucket that was "
+                "made today may answer so for some hours: then try again"
+            )
+        if code == "InvalidRequest" and "checksum" in said:
+            return InvalidError(f"{where}: the bucket demands checksums: give checksum_algorithm=SHA256 ({said})")
         if code == "RequestTimeTooSkewed":
             return InvalidError(f"{where}: refused, since this machine's clock is wrong: set it ({said})")
         if isinstance(error, PermissionDeniedError | UnauthenticatedError) or code in _REFUSED or status in {401, 403}:
@@ -191,12 +208,3 @@ class Address:
 def _first(pattern: re.Pattern[str], text: str) -> str:
     found = pattern.search(text)
     return found[1] if found else ""
-
-
-def _transport(debug: str) -> str:
-    kind, reason = _first(_KIND, debug), _first(_REASON, debug)
-    if kind == "Timeout":
-        return "no answer in time"
-    if kind == "Connect":
-        return f"cannot connect{f' ({reason})' if reason else ''}"
-    return "the connection broke"

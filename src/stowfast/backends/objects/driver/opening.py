@@ -13,6 +13,7 @@ from stowfast.backends.objects.driver.failures import FAILURES, Address
 from stowfast.backends.objects.driver.google import Google
 from stowfast.backends.objects.driver.options import SCHEMES, Options, parse_options
 from stowfast.backends.objects.driver.store import BucketClient
+from stowfast.backends.objects.driver.transport import proxy_of
 from stowfast.errors import InvalidError
 
 if TYPE_CHECKING:
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 __all__ = ["open_store"]
 
 _CLOUDS: Final[dict[str, Callable[[str, str, Options], Cloud]]] = {"s3": Amazon, "gs": Google, "az": Azure}
+_ENDPOINTS: Final = {
+    "s3": "https://s3.amazonaws.com",
+    "gs": "https://storage.googleapis.com",
+    "az": "https://blob.core.windows.net",
+}
 _BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,220}[A-Za-z0-9]")
 _LONGEST_PREFIX: Final = 256
 
@@ -65,7 +71,8 @@ def open_store(url: str, **options: Any) -> BucketClient:
 def _client(scheme: str, bucket: str, prefix: str, given: Options) -> BucketClient:
     cloud = _CLOUDS[scheme](bucket, prefix, given)
     address = f"{scheme}://{bucket}{f'/{prefix}' if prefix else ''}"
-    place = Address(address, cloud.endpoint, cloud.secrets, cloud.remedy)
+    proxy = proxy_of(cloud.endpoint or _ENDPOINTS[scheme])
+    place = Address(address, cloud.endpoint, cloud.secrets, cloud.remedy, proxy)
     pace = given.pace if given.pace is not None else cloud.pace
     parts = prefix.split("/") if prefix else []
     outer = ["/".join(parts[:count]) for count in range(len(parts))]

@@ -80,7 +80,7 @@ class Options:
         profile: a name in ~/.aws, or AWS_PROFILE. Needs stowfast[aws].
         path_style: put the bucket into the path, not into the host. The default for an `endpoint_url` outside Amazon.
             The endpoint comes from AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL too.
-        server_side_encryption: what a bucket demands: AES256, or aws:kms with the account's own key.
+        server_side_encryption: the encryption that a bucket demands: AES256, or aws:kms with the account's own key.
         sse_kms_key_id: encrypt with this key of KMS.
         checksum_algorithm: SHA256 or CRC64NVME, sent with each upload. A bucket with Object Lock demands one.
         request_payer: the sender of a request pays for it, as some buckets demand.

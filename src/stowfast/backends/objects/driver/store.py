@@ -8,32 +8,26 @@ from __future__ import annotations
 import os
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import obstore
-from obstore.exceptions import NotModifiedError
 
-from stowfast.backends.objects.driver.bodies import BodySource, read_body
 from stowfast.backends.objects.driver.failures import FAILURES, Address, unconditional
+from stowfast.backends.objects.driver.reading import Reader, token_of
 from stowfast.backends.objects.driver.removal import Remover
 from stowfast.backends.objects.protocol.requests import (
     ABSENT,
     ANY,
-    UNCHANGED,
     All,
     Delete,
     Get,
-    Item,
-    Items,
     List,
-    Object,
     Pause,
     Put,
     Request,
     Steps,
     Token,
-    Unchanged,
     drive,
 )
 from stowfast.blocking import Flag, submit
@@ -49,7 +43,7 @@ from stowfast.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from obstore import GetOptions, ObjectMeta, PutResult
+    from obstore import PutResult
     from obstore.store import S3Store
 
     from stowfast.backends.objects.driver.service import Connect
@@ -65,9 +59,6 @@ _SIDE_BY_SIDE: Final = 32
 _PARTS_AT_ONCE: Final = 3
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 2.0
-_PAGE: Final = 1_000
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
 _ONCE: Final = timedelta(0)
 _LONGEST_CONDITIONAL: Final = 10.0
 
@@ -113,6 +104,7 @@ class BucketClient:
         # So what is conditional goes through one that never repeats.
         self._once = connect(_ONCE, min(patience, timedelta(seconds=_LONGEST_CONDITIONAL)))
         self._patient = connect(patience, patience)
+        self.reader = Reader(place, self._patient, timeout, self.repeat, self._form, self.check_open)
         self._remove = Remover(self._patient, lambda: connect(patience, patience, single=True), self.repeat)
         self._threads = ThreadPoolExecutor(_SIDE_BY_SIDE, thread_name_prefix="stowfast-object")
         self._process = os.getpid()
@@ -136,13 +128,13 @@ class BucketClient:
         self.check_open()
         match request:
             case Get():
-                return self._get(request)
+                return self.reader.get(request)
             case Put(condition=condition):
                 return self._put(request) if condition is ANY else self._put_once(request)
             case Delete():
                 return self._remove(list(request.keys))
             case List():
-                return self.repeat(f"LIST {request.prefix}", lambda: self._list(request))
+                return self.repeat(f"LIST {request.prefix}", lambda: self.reader.list(request))
             case Pause():
                 if self._closed.wait(request.seconds):
                     self.check_open()
@@ -183,23 +175,6 @@ class BucketClient:
             self._closed.wait(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    def stream(self, key: str, start: int, stop: int | None) -> obstore.GetResult:
-        """Ask once for a range of a key, to be read piece by piece. Raises the driver's own errors."""
-        return obstore.get(self._patient, key, options=_options(start, stop))
-
-    def source(self, key: str, stop: int, e_tag: str | None = None) -> BodySource:
-        """Return where the body of a key can be continued: with an ETag, only that of this content."""
-
-        def ask(offset: int) -> obstore.GetResult:
-            options = _options(offset, stop)
-            if e_tag is not None:
-                options["if_match"] = e_tag
-                return obstore.get(self._patient, key, options=options)
-            self.check_open()
-            return self.repeat(f"GET {key}", lambda: obstore.get(self._patient, key, options=options))
-
-        return BodySource(self.place, f"GET {key}", ask, self._timeout)
-
     def parts(self, key: str) -> obstore.WritableFile:
         """Return the driver's writer of a large object: nothing is visible before its end. Raises its own errors."""
         return obstore.open_writer(
@@ -222,32 +197,6 @@ class BucketClient:
             raise UnsupportedError(f"{self.place}: these credentials cannot sign a link: {ours.__cause__}") from ours
         raise ours
 
-    def _get(self, request: Get) -> Object | Unchanged | None:
-        options = _options(request.start, request.stop)
-        if request.unless is not None and (e_tag := self._form(request.unless.e_tag)):
-            options["if_none_match"] = e_tag
-
-        def get() -> Object | Unchanged:
-            try:
-                result = obstore.get(self._patient, request.key, options=options)
-            except NotModifiedError:
-                return UNCHANGED
-            meta, (start, stop) = result.meta, result.range
-            source = self.source(request.key, stop, self._form(meta["e_tag"]))
-            try:
-                body = b"".join(read_body(source, result, start, stop))
-            except FAILURES as error:
-                # The rest of a body that broke off was asked for, and another one is there now.
-                broken = self.place.explain(error, f"GET {request.key}")
-            else:
-                return Object(body, _token(meta), meta["size"])
-            raise UnavailableError(str(broken)) from broken.__cause__
-
-        try:
-            return self.repeat(f"GET {request.key}", get)
-        except NotFoundError:
-            return None
-
     def _put(self, request: Put) -> Token:
         def put() -> PutResult:
             return obstore.put(
@@ -259,7 +208,7 @@ class BucketClient:
                 max_concurrency=_PARTS_AT_ONCE,
             )
 
-        return _token(self.repeat(f"PUT {request.key}", put))
+        return token_of(self.repeat(f"PUT {request.key}", put))
 
     def _put_once(self, request: Put) -> Token | None:
         condition = request.condition
@@ -272,7 +221,7 @@ class BucketClient:
             assert condition is ABSENT
             mode = "create"
         try:
-            return _token(obstore.put(self._once, request.key, request.body, mode=mode))
+            return token_of(obstore.put(self._once, request.key, request.body, mode=mode))
         except FAILURES as error:
             ours = self.place.explain(error, f"PUT {request.key}")
         if isinstance(ours, UnavailableError | ConflictError | NotFoundError):
@@ -281,28 +230,6 @@ class BucketClient:
 
     def _form(self, e_tag: str | None) -> str | None:
         return e_tag.strip('"') if e_tag is not None and self.bare_etags else e_tag
-
-    def _list(self, request: List) -> Items:
-        found: list[Item] = []
-        ascending = True
-        # A whole page at least is looked at before an end is taken for one: a store that lists in no order cannot
-        # look as if it did.
-        prefix = request.prefix.rstrip("/") or None
-        after = request.after or ""
-        before = ""
-        for page in obstore.list(self._patient, prefix, offset=request.after, chunk_size=_PAGE):
-            for meta in page:
-                key = meta["path"]
-                if key == before:  # the driver leaves out the slash of an empty object that stands for a folder
-                    continue
-                ascending = ascending and before < key
-                before = key
-                if key > after:  # some stores begin at the beginning, wherever they are asked to
-                    modified = (meta["last_modified"] - _EPOCH) // _MICROSECOND
-                    found.append(Item(key, meta["size"], modified, meta["e_tag"]))
-            if ascending and request.enough is not None and len(found) >= max(request.enough, _PAGE):
-                return Items(found, complete=False)
-        return Items(found if ascending else sorted(found, key=lambda one: one.key), complete=True)
 
     def _all(self, request: All) -> list[Any]:
         if len(request.requests) == 1:
@@ -319,18 +246,3 @@ class BucketClient:
                     futures[-1].set_exception(error)
         wait(futures)  # all of them: a caller that catches an error must not find requests of this call under way
         return [future.result() for future in futures]
-
-
-def _token(result: PutResult | ObjectMeta) -> Token:
-    # Of an upload in parts Ceph tells no ETag; and "null" is the version of what is in a bucket that keeps none.
-    version = result["version"]
-    return Token(result["e_tag"] or None, None if version == "null" else version)
-
-
-def _options(start: int, stop: int | None) -> GetOptions:
-    if stop is not None:
-        if not 0 <= start < stop:
-            raise InvalidError(f"no bytes lie at {start} <= offset < {stop}")
-        return {"range": (start, stop)}
-    # Without a range where all is wanted: an empty object has none, and a store would refuse it.
-    return {"range": {"offset": start}} if start else {}

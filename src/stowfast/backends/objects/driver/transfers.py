@@ -143,14 +143,14 @@ def download(
     # have the system clear 300 of them takes half as long as the hash of what they hold. None of these is touched.
     bytes(_FREED)
     try:
-        result = store.repeat(f"GET {key}", partial(store.stream, key, start, stop))
+        result = store.repeat(f"GET {key}", partial(store.reader.stream, key, start, stop))
     except NotFoundError:
         return None
     except BehindEndError:
         return _nothing()
     whole = result.meta["size"]
     stop = whole if stop is None else min(stop, whole)
-    return read_body(store.source(key, stop), result, start, stop)
+    return read_body(store.reader.source(key, stop), result, start, stop)
 
 
 def let_go(body: Future[Generator[bytes, None, None] | None]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stowfast import InvalidError, NotFoundError, UnavailableError, UnsupportedError
-from stowfast.backends.objects.driver import store as store_module
+from stowfast.backends.objects.driver import reading
 from stowfast.backends.objects.driver.failures import Address
 from stowfast.backends.objects.driver.opening import open_store
 from stowfast.backends.objects.driver.transfers import Upload, download
@@ -166,7 +166,7 @@ def test_a_store_that_lists_in_no_order_is_listed_to_its_end(
     store: BucketClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pages = [[f"h/{number:04}" for number in range(1_000, 2_000)], [f"h/{number:04}" for number in range(1_000)]]
-    when = store_module._EPOCH
+    when = reading._EPOCH
 
     def listing(*_: object, **__: object) -> Iterator[list[dict[str, Any]]]:
         for page in pages:
@@ -505,8 +505,8 @@ def test_a_download_goes_on_as_long_as_it_comes_forward(
             yield next(iter(self._result.stream(min_chunk_size)))
             raise OSError("the connection broke")
 
-    ask = store.stream
-    monkeypatch.setattr(store, "stream", Breaks)
+    ask = store.reader.stream
+    monkeypatch.setattr(store.reader, "stream", Breaks)
     monkeypatch.setattr("time.sleep", lambda _: None)
     whole = os.urandom(12 * MIB)
     server.put("below/here/d/blob", whole)
