@@ -20,6 +20,9 @@ LAWS: Mapping[str, Clause[Any]] = messages_laws.LAWS | tasks_laws.LAWS | artifac
 VERBS: dict[str, tuple[type, str]] = {
     "message": (Messages, "add_message"),
     "batch": (Messages, "add_messages"),
+    "titled_message": (Messages, "add_message"),
+    "replacement": (Messages, "replace_messages"),
+    "pop": (Messages, "pop_message"),
     "fork": (Messages, "fork"),
     "save": (Tasks, "save"),
     "task_update": (Tasks, "update"),
@@ -51,6 +54,9 @@ async def create_over(self, artifact, **options):
     return await Artifacts.create(self, artifact, **options)
 
 
+CONDITIONS = {"titled_message": "if_token", "replacement": "if_token"}
+"""The option of a race of each verb, where it is not `expect`."""
+
 RACERS = {"fork": fork_over, "creation": create_over}
 """Verbs that race without an option."""
 
@@ -63,5 +69,6 @@ for law, option in (
     for key, (kind, method) in VERBS.items():
         clause = LAWS.get(NAMES.get((law, key), law.format(key)))
         if clause:
-            replacement = (option == "expect" and RACERS.get(key)) or without(kind, method, option)
-            breaks(clause)(type(f"Ignores_{option}_of_{method}", (kind,), {method: replacement}))
+            ignored = CONDITIONS.get(key, option) if option == "expect" else option
+            replacement = (option == "expect" and RACERS.get(key)) or without(kind, method, ignored)
+            breaks(clause)(type(f"Ignores_{ignored}_of_{method}", (kind,), {method: replacement}))
