@@ -81,6 +81,7 @@ _REPLACEMENT: Final = Verb(
 _POP: Final = Verb("pop", "`pop_message`", _begin, _pop, _read, _later, _delete)
 _FORK: Final = Verb("fork", "`fork`", _begin_source, _fork, _read, _later, _delete)
 
+# A repeated pop answers from the head without a commit, so it has no second answer to lose: its own clause covers it.
 LAWS: Final = table(
     __name__,
     {
