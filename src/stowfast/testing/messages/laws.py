@@ -97,7 +97,6 @@ LAWS: Final = table(
             _BATCH: None,
             _TITLED: None,
             _REPLACEMENT: None,
-            _POP: None,
             _FORK: None,
             _MESSAGE: "a_lost_answer_doubles_no_message",
         },
