@@ -29,6 +29,19 @@ KILLS = 30
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
 
+# Is in the middle of its first transaction, with a part of it in the file.
+CREATOR = """
+import sqlite3, sys
+file = sqlite3.connect(sys.argv[1], isolation_level=None)
+file.execute("PRAGMA cache_size=1")
+file.execute("BEGIN EXCLUSIVE")
+file.execute("CREATE TABLE t (x)")
+for _ in range(200):
+    file.execute("INSERT INTO t VALUES (randomblob(4000))")
+print("done", flush=True)
+sys.stdin.read()
+"""
+
 # Does what each line says, and answers with a line.
 WORKER = """
 import sys, sqlite3, stowfast.sync
@@ -236,6 +249,41 @@ def test_the_log_of_a_killed_process_is_played(tmp_path: Path) -> None:
         assert count(moved / "agent.db") == total
     assert count(path) == total
     print(f"5 kills, {total} acknowledged, {total} found")
+
+
+def test_a_backup_over_the_journal_of_a_killed_first_transaction_is_refused(tmp_path: Path) -> None:
+    path, saved = tmp_path / "agent.db", tmp_path / "saved.db"
+    with worker(saved) as writer:
+        writer.do("open", "add 30", "close")
+    command = [sys.executable, "-c", CREATOR, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as creator:
+        assert creator.stdout is not None
+        assert creator.stdout.readline() == b"done\n"
+        creator.kill()
+    in_place(saved, path)
+    before = contents(path)
+    with pytest.raises(InvalidError, match=r"agent.db-journal would empty"):
+        count(path)
+    assert contents(path) == before
+    remove(path, "-journal")
+    assert count(path) == 30
+
+
+def test_a_link_leads_to_the_same_log_and_a_hard_link_is_refused(tmp_path: Path) -> None:
+    path, folder = tmp_path / "agent.db", tmp_path / "elsewhere"
+    folder.mkdir()
+    with worker(path) as writer:
+        writer.do("open", "add 5")
+        os.symlink(path, folder / "link.db")
+        os.link(path, folder / "hard.db")
+        assert count(folder / "link.db") == 5
+        with stowfast.sync.open(f"sqlite:///{folder}/link.db") as stores:
+            stores.messages.add_message("c", {})
+        with pytest.raises(UnavailableError, match="no log lies beside it"):
+            count(folder / "hard.db", timeout=0.2)
+        writer.do("add 5")
+    assert count(path) == 11
+    assert sorted(os.listdir(folder)) == ["hard.db", "link.db"]
 
 
 def test_an_opening_may_be_killed_at_any_moment(tmp_path: Path) -> None:

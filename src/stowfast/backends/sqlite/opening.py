@@ -37,6 +37,9 @@ _SCHEMA_CHANGES: Final = 64
 _LOG_MAGIC: Final = (0x377F0682, 0x377F0683)
 _LOG_HEADER_BYTES, _FRAME_HEADER_BYTES = 32, 24
 _SCHEMA_COOKIE: Final = 40
+_JOURNAL_MAGIC: Final = bytes.fromhex("d9d505f920a163d7")
+"""https://www.sqlite.org/fileformat2.html#the_rollback_journal: the size of the file before comes at offset 16."""
+_JOURNAL_HEADER_BYTES: Final = 28
 _PAUSE_SECONDS: Final = 0.01
 _LOOKS: Final = 20
 _MAX_WAIT_SECONDS: Final = 10.0
@@ -93,6 +96,11 @@ def check_log(path: str) -> None:
     Raises:
         InvalidError: the log belongs to another file. Both were left untouched.
     """
+    if _is_rolled_back(path):
+        raise InvalidError(
+            f"{path}-journal would empty {path}, and both were left untouched: a process was killed when it made a file"
+            f" of this name; after the restore of a backup, remove {path}-journal, and open it again"
+        )
     # More than one look: another process may just be giving the file a new mark.
     for _ in range(_LOOKS):
         header = look(path)
@@ -116,6 +124,22 @@ def _fits(path: str, mark: int) -> bool:
             return True
         unmarked = False
     return empty or (unmarked and mark >= _LOWEST_MARK)
+
+
+def _is_rolled_back(path: str) -> bool:
+    # A journal of the first transaction takes all pages away: right for a file that has no rows yet, and for no other.
+    try:
+        with open(f"{path}-journal", "rb") as journal:
+            header = journal.read(_JOURNAL_HEADER_BYTES)
+    except FileNotFoundError:
+        return False
+    if header[:8] != _JOURNAL_MAGIC or header[16:20] != bytes(4):
+        return False
+    with closing(sqlite3.connect(uri(path, "mode=ro&immutable=1"), uri=True)) as file:
+        try:
+            return file.execute("SELECT 1 FROM streams LIMIT 1").fetchone() is not None
+        except sqlite3.DatabaseError:  # only a part of it is written
+            return False
 
 
 def _marks_in_log(path: str) -> Iterator[int | None]:

@@ -31,13 +31,15 @@ def path_of(url: str) -> str:
 
 
 def absolute(path: str) -> str:
-    """Return a path that a later change of the working folder does not move.
+    """Return the path of the file itself, without links: SQLite puts the log beside the file, not beside a link to it.
+
+    A later change of the working folder does not move it.
 
     Raises:
         InvalidError: the path is relative, and the working folder is gone.
     """
     try:
-        return str(Path(path).absolute())
+        return os.path.realpath(path)
     except OSError as error:
         raise InvalidError(f"{path}: the working folder is gone: give an absolute path") from error
 
