@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,7 @@ import stowfast
 from tests.services.faulty_s3.server import Fault, FaultyS3
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractAsyncContextManager
 
 STREAMS = 30
@@ -114,3 +115,41 @@ async def test_one_lost_segment_fails_only_the_calls_that_need_it(server: Faulty
         assert [message["n"] for message in await stores.messages.get_messages("c", last=4)] == [8, 9, 10, 11]
         with pytest.raises(stowfast.DamagedError):
             await stores.messages.get_messages("c")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda body: body[:-1] + bytes((body[-1] ^ 1,)), lambda body: body[:20], lambda _: b"\0" * 40,
+     lambda body: body[:3] + b"\x09" + body[4:]],
+    ids=["a bit", "cut off", "zeros", "a later version"],
+)  # fmt: skip
+async def test_a_damaged_head_stops_no_list_and_no_other_caller(
+    server: FaultyS3, damage: Callable[[bytes], bytes]
+) -> None:
+    names = ["a", "b", "c"]
+    async with stores_of(server) as stores:
+        for name in names:
+            await stores.messages.add_message(name, {}, metadata={"k": "v"})
+            await stores.artifacts.create(stowfast.Artifact(artifact_id=name, content=b"x"))
+            await stores.tasks.save(stowfast.TaskState(task_id=name, data={}))
+    for kind in ("messages", "artifacts", "tasks"):
+        key = f"h/{kind}/b!.sfh"
+        spoilt = damage(server.objects[key])
+        server.put(key, spoilt + b"\0" * (-len(spoilt) % 4))  # its size says that it lives
+    async with stores_of(server) as stores:
+        contexts = await stores.messages.contexts(where={"k": "v"}, order="id")
+        artifacts, tasks = await stores.artifacts.list(), await stores.tasks.list()
+        found = [{c.context_id for c in contexts}, {a.artifact_id for a in artifacts}, {t.task_id for t in tasks}]
+        assert found == [{"a", "c"}] * 3
+        assert [page.damaged for page in (contexts, artifacts, tasks)] == [["b"]] * 3
+        for call in (
+            stores.messages.get_messages("b"), stores.messages.add_message("b", {}), stores.artifacts.get("b"),
+            stores.tasks.load("b"),
+        ):  # fmt: skip
+            with pytest.raises((stowfast.DamagedError, stowfast.UnsupportedError), match="b'"):
+                await call
+        ended = await asyncio.gather(*(stores.messages.add_message(name, {}) for name in names), return_exceptions=True)
+        assert [ended[0], ended[2]] == [1, 1]
+        assert isinstance(ended[1], stowfast.StowfastError)
+        claimed = [await stores.tasks.claim_next("worker", timedelta(minutes=1)) for _ in range(3)]
+        assert {one.task_id for one in claimed if one is not None} == {"a", "c"}

@@ -19,6 +19,7 @@ from stowfast.backends.objects.protocol.state import (
     header_of,
 )
 from stowfast.cursors import after_cursor
+from stowfast.errors import DamagedError, UnsupportedError
 from stowfast.semantics import living
 
 if TYPE_CHECKING:
@@ -159,7 +160,10 @@ def _candidates(query: Query, folder: Prefix, items: Sequence[Item]) -> Steps[li
         group = long[first : first + _TOGETHER]
         starts = yield All([Get(item.key, stop=_START) for item in group])
         for item, start in zip(group, starts, strict=True):
-            state = (yield from _header(None, start, item.key)) if start is not None else None
+            try:
+                state = (yield from _header(None, start, item.key)) if start is not None else None
+            except (DamagedError, UnsupportedError):
+                continue  # nothing else tells its name
             if state is not None and state.name.startswith(query.prefix):
                 found.append(_Candidate(state.name, item))
     return found
@@ -172,9 +176,12 @@ def _shown(search: _Search, found: Sequence[_Candidate], enough: int) -> Steps[l
     while rest and len(page) < enough:
         group, rest = rest[:_TOGETHER], rest[_TOGETHER:]
         asked = [one for one in group if query.where or query.heads or one.item.size % 4 == EXPIRING]
-        states = yield from _states(search, asked)
+        states, damaged = yield from _states(search, asked)
         for one in group:
             head = None
+            if one.name in damaged:
+                page.append(Listed(one.name, one.item.modified, damaged=True))
+                continue
             if one in asked:
                 state = states.get(one.name)
                 head = living(state.head, search.environment.now()) if state is not None else None
@@ -184,16 +191,22 @@ def _shown(search: _Search, found: Sequence[_Candidate], enough: int) -> Steps[l
     return page
 
 
-def _states(search: _Search, asked: Sequence[_Candidate]) -> Steps[dict[str, State]]:
+def _states(search: _Search, asked: Sequence[_Candidate]) -> Steps[tuple[dict[str, State], set[str]]]:
+    """Return the states of streams, and the names of those whose head cannot be read."""
     index = search.heads_index
     known = {one.name: index.find(one.name, one.item) for one in asked} if index is not None else {}
     states = {name: state for name, state in known.items() if state is not None}
     unknown = [one for one in asked if one.name not in states]
     starts = (yield All([Get(one.item.key, stop=_START) for one in unknown])) if unknown else []
+    damaged = set()
     for one, start in zip(unknown, starts, strict=True):
-        state = (yield from _header(one.name, start, one.item.key)) if start is not None else None
+        try:
+            state = (yield from _header(one.name, start, one.item.key)) if start is not None else None
+        except (DamagedError, UnsupportedError):
+            damaged.add(one.name)
+            continue
         if state is not None:
             states[one.name] = state
             if index is not None:
                 index.learn(one.item, header_of(start.body))
-    return states
+    return states, damaged
