@@ -127,7 +127,7 @@ def _nested(what: str) -> InvalidError:
 def _key_fault(key: Any) -> tuple[str, str] | None:
     if type(key) is not str:
         return f"of the type {_name(type(key))}", "JSON keys are text, give str(key)"
-    return ("with a lone surrogate", "it is not Unicode text") if _is_torn(key) else None
+    return ("with a lone surrogate", "it is not Unicode text") if _has_surrogate(key) else None
 
 
 def _fault(one: Any) -> tuple[str, str] | None:
@@ -136,7 +136,7 @@ def _fault(one: Any) -> tuple[str, str] | None:
     if one is None or kind is bool:
         return None
     if kind is str:
-        return ("a text with a lone surrogate", "it is not Unicode text") if _is_torn(one) else None
+        return ("a text with a lone surrogate", "it is not Unicode text") if _has_surrogate(one) else None
     if kind is int:
         over = abs(one) >= 10**_MAX_DIGITS
         return (f"an int of over {_MAX_DIGITS:,} digits", "give it as text") if over else None
@@ -172,7 +172,7 @@ def _remedy(kind: type) -> str:
     return plain and f"{plain}(...)"
 
 
-def _is_torn(text: str) -> bool:
+def _has_surrogate(text: str) -> bool:
     try:
         return not (text.isascii() or text.encode())
     except UnicodeEncodeError:
