@@ -19,7 +19,7 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from stowfast.abc import ALL, Backend, Listed, Listing, Slice
+from stowfast.abc import ALL, Backend, Listing, Slice
 from stowfast.blocking import pause
 from stowfast.errors import InvalidError, UnavailableError
 from stowfast.names import new_id
@@ -134,7 +134,7 @@ class Prefixed(Wrapper):
         """Forward, below the prefix. A cursor is the wrapped backend's own and is passed on unchanged."""
         page = await self.backend.streams(query._replace(prefix=self.prefix + query.prefix))
         bare = [
-            Listed(listed.name.removeprefix(self.prefix), listed.updated_at, self._bare(listed.head))
+            listed._replace(name=listed.name.removeprefix(self.prefix), head=self._bare(listed.head))
             for listed in page.streams
         ]
         return Listing(bare, page.after)

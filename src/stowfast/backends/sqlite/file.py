@@ -17,7 +17,7 @@ from stowfast.backends.sqlite.rights import absolute, check_folder, make_private
 from stowfast.backends.sqlite.schema import APPLICATION_ID, MIGRATIONS, check_tables, statements
 from stowfast.backends.sqlite.write_queue import WriteQueue
 from stowfast.blocking import alone
-from stowfast.errors import InvalidError, UnavailableError, UnsupportedError
+from stowfast.errors import DamagedError, InvalidError, UnavailableError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -87,6 +87,8 @@ class SQLiteFile:
             yield
         except sqlite3.Error as error:
             raise ours(self.path, error) from error
+        except UnicodeDecodeError as error:  # a part of the schema in an error of the driver
+            raise DamagedError(f"{self.path}: {error}: restore it from a backup") from error
         except OSError as error:
             raise UnavailableError(f"{self.path}: {error.strerror or error}") from error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stowfast.abc import Head, Listed, Listing, Query, Slice, Window
-from stowfast.backends.sqlite.rows import HEAD, HEAD_COLUMNS, LAST_ENTRY, StreamRow, entries_of
+from stowfast.backends.sqlite.rows import HEAD, HEAD_COLUMNS, LAST_ENTRY, StreamRow, checked, entries_of
 from stowfast.cursors import after_cursor
 from stowfast.errors import DamagedError, NotFoundError, StowfastError
 from stowfast.names import MAX_MOMENT
@@ -131,11 +131,15 @@ def read_chunks(
     if not found:
         raise NotFoundError(f"{stream!r} has no blob {blob!r}")
     blob_id, size = found
-    rows = connection.execute(_CHUNKS, (blob_id, blob_id, min(offset, END), stop))
-    cut = [data[max(offset - start, 0) : stop - start] for start, data in rows]
-    if not isinstance(size, int) or sum(map(len, cut)) != max(min(stop, size) - offset, 0):
-        raise DamagedError(f"{stream!r}: pieces of its blob {blob!r} are missing: restore the file from a backup")
-    return [chunk for chunk in cut if chunk]
+    rows = connection.execute(_CHUNKS, (blob_id, blob_id, min(offset, END), stop)).fetchall()
+
+    def cut() -> list[bytes]:
+        pieces = [bytes(memoryview(data)[max(offset - start, 0) : stop - start]) for start, data in rows]
+        if sum(map(len, pieces)) != max(min(stop, size) - offset, 0):
+            raise ValueError(f"pieces of its blob {blob!r} are missing")
+        return [piece for piece in pieces if piece]
+
+    return checked(stream, cut)
 
 
 def _head(connection: sqlite3.Connection, now: int, stream: str) -> tuple[StreamRow | None, Head | None]:

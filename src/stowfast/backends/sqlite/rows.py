@@ -26,6 +26,7 @@ __all__ = [
     "HEAD_COLUMNS",
     "LAST_ENTRY",
     "StreamRow",
+    "checked",
     "checksum_of",
     "decode_text",
     "entries_of",
@@ -33,6 +34,7 @@ __all__ = [
     "head_checksum",
     "receipt_of",
     "seed_of",
+    "tombstone_checksum",
 ]
 
 HEAD_COLUMNS: Final = (
@@ -96,11 +98,13 @@ class StreamRow(NamedTuple):
         return checked(self.name, self._head)
 
     def _head(self) -> Head | None:
-        row = (self.name, self.incarnation, self.first, self.next, self.length, self.base, self.revision)
+        row = (self.id, self.name, self.incarnation, self.first, self.next, self.length, self.base, self.revision)
         if self.checksum != checksum_of(
             *row, self.labels, self.note, self.created_at, self.updated_at, self.expires_at
         ):
             raise ValueError("its row in the table streams is not as it was written")
+        if self.length and (self.last_position is None or self._is_cut_short()):
+            raise ValueError("entries are missing")
         following, length, updated_at = self.next, self.length, self.updated_at
         labels = {} if self.labels == "{}" else _decode_labels(self.labels)
         _check_bounds(self)
@@ -131,6 +135,9 @@ class StreamRow(NamedTuple):
             expires_at=self.expires_at,
         )
 
+    def _is_cut_short(self) -> bool:
+        return self.length == self.next - self.first and bool(self.last_position < self.next - 1)
+
 
 def decode_text(data: bytes) -> str:
     """Return stored text. Bytes that are not UTF-8 become lone surrogates: sound text has none."""
@@ -156,12 +163,15 @@ def checksum_of(*values: object) -> int:
     return crc32(_encode(values))
 
 
-def head_checksum(name: str, head: Head | None, labels: str, created_at: int, updated_at: int) -> int:
-    """Return the checksum of the row of a stream, of a tombstone if there is no head."""
-    if head is None:
-        return checksum_of(name, None, 0, 0, 0, 0, 0, "{}", b"", created_at, updated_at, None)
-    row = (name, head.incarnation, head.first, head.next, head.length, head.base, head.revision)
+def head_checksum(id: int, head: Head, labels: str) -> int:
+    """Return the checksum of the row of a stream."""
+    row = (id, head.name, head.incarnation, head.first, head.next, head.length, head.base, head.revision)
     return checksum_of(*row, labels, head.note, head.created_at, head.updated_at, head.expires_at)
+
+
+def tombstone_checksum(id: int, name: str, at: int) -> int:
+    """Return the checksum of the row of a deleted stream."""
+    return checksum_of(id, name, None, 0, 0, 0, 0, 0, "{}", b"", at, at, None)
 
 
 def seed_of(name: str, incarnation: str) -> int:

@@ -33,7 +33,7 @@ MIGRATIONS: Final = (
         expires_at INTEGER,
         labels TEXT NOT NULL, -- a JSON object, and again in the table labels, to be found by
         note BLOB NOT NULL,
-        checksum INTEGER NOT NULL -- CRC-32 of the columns above, without the id
+        checksum INTEGER NOT NULL -- CRC-32 of the columns above
     );
     CREATE INDEX streams_expiring ON streams (expires_at) WHERE expires_at IS NOT NULL;
     CREATE INDEX streams_deleted ON streams (updated_at) WHERE incarnation IS NULL;

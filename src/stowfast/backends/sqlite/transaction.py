@@ -18,6 +18,7 @@ from stowfast.backends.sqlite.rows import (
     head_checksum,
     receipt_of,
     seed_of,
+    tombstone_checksum,
 )
 from stowfast.errors import DamagedError
 from stowfast.names import new_id
@@ -185,16 +186,17 @@ class Transaction:
         cursor = self.execute(
             "INSERT INTO streams (name, incarnation, first, next, length, base, revision, labels, note, created_at,"
             " updated_at, checksum) VALUES (?, NULL, 0, 0, 0, 0, 0, '{}', x'', ?, ?, ?)",
-            (name, self.now, self.now, head_checksum(name, None, "{}", self.now, self.now)),
+            (name, self.now, self.now, 0),
         )
         assert cursor.lastrowid is not None
+        self._bury(name, cursor.lastrowid, self.now)
         return cursor.lastrowid
 
     def _bury(self, name: str, stream: int, at: int) -> None:
         self.execute(
             "UPDATE streams SET incarnation = NULL, first = 0, next = 0, length = 0, base = 0, revision = 0,"
             " labels = '{}', note = x'', expires_at = NULL, created_at = ?, updated_at = ?, checksum = ? WHERE id = ?",
-            (at, at, head_checksum(name, None, "{}", at, at), stream),
+            (at, at, tombstone_checksum(stream, name, at), stream),
         )
 
     def _store(self, name: str, stream: int, stored: Head | None, head: Head | None, *, at: int, fresh: bool) -> None:
@@ -211,7 +213,7 @@ class Transaction:
             {
                 **head._asdict(),
                 "labels": labels,
-                "checksum": head_checksum(name, head, labels, head.created_at, head.updated_at),
+                "checksum": head_checksum(stream, head, labels),
                 "id": stream,
             },
         )
