@@ -83,7 +83,8 @@ async def pop(backend: Backend, context_id: str, op_id: str | None) -> Any:
             incarnation=head.incarnation,
         )
         receipt = await race.commit(backend, stream, change)
-        if receipt is not None and not receipt.repeated:
+        # Without an op_id, only a wrapper below can have repeated it: this very commit.
+        if receipt is not None and (op_id is None or not receipt.repeated):
             return message
         is_known = receipt is not None
 

@@ -36,11 +36,6 @@ class Reading(NamedTuple):
     is_output: bool = False
     is_reasoning: bool = False
 
-    @property
-    def opens(self) -> bool:
-        """The message opens a call."""
-        return any(not event.answers for event in self.events)
-
 
 _NAME_KEYS: Final = (
     *("type", "role", "part_kind", "content_type", "message_type", "block_type", "kind", "$type", "Role"),
@@ -77,6 +72,8 @@ _CALL_ENDINGS: Final = ("_call", "_tool_use")
 _RESULT_ENDINGS: Final = ("_output", "_result", "_return", "_response")
 _RESULT_KEYS: Final = ("content", "output", "outputs", "result", "response", "is_error")
 """Keys of a result. An object of an unknown type with the id of a call is a result if it has one of them."""
+_CALL_AND_RESULT: Final = {"input", "output"}
+"""Keys of a call with its result in one object, as parts of the AI SDK for user interfaces have them."""
 _OUTPUT_TYPES: Final = ("mcp_approval_request", "mcp_list_tools")
 
 
@@ -147,7 +144,7 @@ def _call_or_results(under: str, names: set[str], value: dict[str, Any]) -> Iter
         yield Event(True, keys if has_call_id else _keys_at(value, _OWN_ID_KEYS))
     elif names & _CALLS:
         yield Event(False, keys if has_call_id else _keys_at(value, _OWN_ID_KEYS))
-    elif keys and role not in _TALKING_ROLES:
+    elif keys and role not in _TALKING_ROLES and not value.keys() >= _CALL_AND_RESULT:
         is_result = any(name.endswith(_RESULT_ENDINGS) for name in names) or "retry_prompt" in names
         is_call = any(name.endswith(_CALL_ENDINGS) for name in names)
         yield Event(is_result or (not is_call and any(key in value for key in _RESULT_KEYS)), keys)

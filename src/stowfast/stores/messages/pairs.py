@@ -27,8 +27,10 @@ class Pairs(NamedTuple):
     """Whether a message may belong to one before these: look further back."""
     unanswered: set[int]
     """Messages with a call that is not answered."""
-    is_linked: list[bool]
-    """Whether a message opens or answers a call."""
+    opens: list[bool]
+    """Whether a message opens a call."""
+    answers: list[bool]
+    """Whether a message answers a call."""
 
     def first_whole(self, start: int) -> int:
         """Return the first start from here on of a window that tears no pair."""
@@ -39,10 +41,8 @@ class Pairs(NamedTuple):
 
     def last_whole(self, start: int) -> int:
         """Return the last start up to here of a window that tears no pair, nor a call from a result still to come."""
-        number = len(self.first) - 1
-        while number >= 0 and self.is_linked[number]:
-            start = min([start, number] if number in self.unanswered else [start])
-            number -= 1
+        calls, results = self._end()
+        start = min([start, *(number for number in range(calls, results) if number in self.unanswered)])
         number = len(self.first) - 1
         while number >= start:
             start = min(start, self.first[number])
@@ -53,9 +53,19 @@ class Pairs(NamedTuple):
         """Tell whether a message of this window may belong to one before all of these."""
         return any(self.is_open[start:])
 
-    def is_linked_throughout(self) -> bool:
-        """Tell whether the calls and results at the end go on before all of these."""
-        return all(self.is_linked)
+    def ends_in_calls(self) -> bool:
+        """Tell whether the calls at the end, with the results behind them, go on before all of these."""
+        return self._end()[0] == 0
+
+    def _end(self) -> tuple[int, int]:
+        """Return the start of the calls at the end, and of the results behind them: the talk has not gone on since."""
+        results = len(self.first)
+        while results and self.answers[results - 1] and not self.opens[results - 1]:
+            results -= 1
+        calls = results
+        while calls and self.opens[calls - 1]:
+            calls -= 1
+        return calls, results
 
 
 class _OpenedCall:
@@ -124,7 +134,9 @@ class _Calls:
 def pair(readings: Sequence[Reading]) -> Pairs:
     """Return the pairs among consecutive messages."""
     calls, run = _Calls(), 0
-    found = Pairs([], [], set(), [bool(reading.events) for reading in readings])
+    opens = [any(not event.answers for event in reading.events) for reading in readings]
+    answers = [any(event.answers for event in reading.events) for reading in readings]
+    found = Pairs([], [], set(), opens, answers)
     reasoning, is_known = -1, False
     for number, reading in enumerate(readings):
         first, is_open = number, False

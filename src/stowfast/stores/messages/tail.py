@@ -76,7 +76,7 @@ class Tail:
         while True:
             pairs = self._pairs()
             start = pairs.last_whole(len(self.positions) - kept)
-            is_whole = not pairs.reaches_back(start) and not pairs.is_linked_throughout()
+            is_whole = not pairs.reaches_back(start) and not pairs.ends_in_calls()
             if is_whole or not await self._look_back(most):
                 return len(self.positions) - start
 

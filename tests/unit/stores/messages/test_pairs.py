@@ -45,6 +45,7 @@ def test_the_first_opens_what_the_second_answers(maker):
         {"role": "user", "content": [{"type": "search_result", "source": "x", "title": "y", "content": []}]},
         {"role": "assistant", "function_call": None}, {"type": "web_search_call", "id": "ws_1", "status": "completed"},
         {"type": "mcp_call", "id": "m", "name": "f", "arguments": "{}", "approval_request_id": "a", "output": "x"},
+        {"role": "assistant", "parts": [{"type": "tool-f", "toolCallId": "x", "input": {}, "output": 42}]},
         {"tool": {"id": "x", "name": "f"}}, {"role": "x" * 10_000},
     ],
 )  # fmt: skip
@@ -162,6 +163,14 @@ def test_reasoning_stays_with_all_output_behind_it(maker):
         stores.messages.add_messages("c", talk)
         sizes = [len(stores.messages.get_messages("c", max_tokens=fits, **ONE_EACH)) for fits in range(8)]
     assert sizes == [0, 1, 1, 1, 4, 5, 6, 7]
+
+
+def test_a_call_that_the_talk_left_behind_holds_no_compaction_back():
+    left = {"role": "assistant", "tool_calls": [{"id": "left", "type": "function"}]}
+    _, first, second, _ = PAIRS["OpenAI chat"]
+    with stowfast.sync.open("memory:") as stores:
+        stores.messages.add_messages("c", [say(0), left, first, second, first, second, left, first, second])
+        assert stores.messages.compact("c", keep_last=1, summary=say("sum")) == 6
 
 
 def test_the_pairing_takes_time_in_proportion_to_the_messages():
