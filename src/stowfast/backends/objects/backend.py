@@ -23,15 +23,15 @@ from stowfast.backends.objects.protocol.draft import BLOB
 from stowfast.backends.objects.protocol.index import tidy
 from stowfast.backends.objects.protocol.keys import keys_of
 from stowfast.backends.objects.protocol.listing import heads, listing
-from stowfast.backends.objects.protocol.load import read_head
+from stowfast.backends.objects.protocol.load import read_living
 from stowfast.backends.objects.protocol.read import find_blob, read
 from stowfast.backends.objects.protocol.requests import Environment
 from stowfast.backends.objects.protocol.sweep import SweepItem, survey, sweep_stream
 from stowfast.blocking import begin, finish, in_thread, outcome, outcomes, settle, submit
 from stowfast.cursors import parse_cursor
-from stowfast.errors import DamagedError, InvalidError, NotFoundError, StowfastError
+from stowfast.errors import DamagedError, InvalidError, NotFoundError, StowfastError, UnsupportedError
 from stowfast.names import check_name, clock, new_id
-from stowfast.semantics import check, living, refusals
+from stowfast.semantics import check, refusals
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterator, Sequence
@@ -74,7 +74,7 @@ class ObjectBackend(Backend):
 
     def __init__(self, store: BucketClient) -> None:
         self._store = store
-        self._environment = Environment(clock, new_id, random.random, pace=store.pace)
+        self._environment = Environment(clock, new_id, random.random, pace=store.pace, store_now=self._store_now)
         self._cache = Cache(store.perform)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="stowfast-objects")
         # Threads of their own: a commit may have to wait for its turn, and no read should wait for that.
@@ -140,9 +140,9 @@ class ObjectBackend(Backend):
             self._check_open()
             news = self._lines.subscribe(stream)
             try:
-                state = await self._do(read_head(stream, self._lines.known(stream)))
+                known = self._lines.known(stream)
+                state, head = await self._do(read_living(stream, known, self._environment))
                 self._lines.learn(stream, state)
-                head = living(state.head, clock())
                 if (head.incarnation if head else None, head.next if head else 0) != (incarnation, next):
                     return True
                 left = deadline - time.monotonic()
@@ -288,6 +288,12 @@ class ObjectBackend(Backend):
     def _run_writing(self, steps: Steps[R]) -> R:
         self.ready.to_write()
         return self._cache.run(steps)
+
+    def _store_now(self) -> int:
+        try:
+            return self._clock.now()
+        except (InvalidError, UnsupportedError):  # these credentials may only read
+            return clock()
 
     def _download(self, key: str, start: int, stop: int) -> Generator[bytes, None, None] | None:
         self.ready.to_read()

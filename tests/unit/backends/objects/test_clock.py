@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -9,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import stowfast
+from stowfast.abc import Change, Query
 from stowfast.backends.objects import clock
-from tests.services.faulty_s3.server import FaultyS3
+from tests.services.faulty_s3.server import Fault, FaultyS3
 
 if TYPE_CHECKING:
     from tests.services.s3 import S3Server
 
 HOUR = 3_600
 SECOND = 10**6
+DAY = 86_400
 
 
 def opened(server: FaultyS3) -> Any:
@@ -74,3 +77,54 @@ async def test_a_machine_that_is_an_hour_ahead_takes_nobody_s_task(monkeypatch: 
 async def test_a_real_server_tells_the_time(s3_server: S3Server) -> None:
     async with stowfast.open(s3_server.url()) as stores:
         assert abs((await stores.backend.now()) / SECOND - time.time()) < 5
+
+
+async def test_a_clock_that_is_ahead_ends_no_stream() -> None:
+    behind = {"seconds": 400 * DAY}  # as a store sees a machine whose clock is 400 days ahead
+    with FaultyS3(clock=lambda: time.time() - behind["seconds"]) as server:
+        expires_at = int((time.time() - 370 * DAY) * SECOND)  # in 30 days by the store
+        async with opened(server) as stores:
+            backend = stores.backend
+            await backend.commit("messages/c", Change([b"{}"] * 3, expires_at=expires_at))
+            await backend.commit("messages/d", Change([b"{}"], expires_at=int((time.time() - 401 * DAY) * SECOND)))
+        async with opened(server) as stores:
+            backend = stores.backend
+            assert len((await backend.read("messages/c")).entries) == 3
+            assert (await backend.commit("messages/c", Change([b"{}"]))).first == 3
+            assert [one.name for one in (await backend.streams(Query("messages/"))).streams] == ["messages/c"]
+            head, gone = await backend.heads(["messages/c", "messages/d"])
+            assert head is not None
+            assert gone is None
+            assert not await backend.wait("messages/c", incarnation=head.incarnation, next=4, timeout=0.1)
+            assert (await backend.sweep()).streams == 1
+            assert (await backend.heads(["messages/c"]))[0] is not None
+        behind["seconds"] = 300 * DAY
+        async with opened(server) as stores:
+            assert (await stores.backend.sweep()).streams == 1
+            assert await stores.backend.heads(["messages/c"]) == [None]
+
+
+async def test_the_store_is_asked_for_the_time_only_once_a_stream_has_expired_here() -> None:
+    with FaultyS3() as server:
+        async with opened(server) as stores:
+            backend = stores.backend
+            await backend.commit("s/a", Change([b""], expires_at=int((time.time() + DAY) * SECOND)))
+            await backend.commit("s/b", Change([b""], expires_at=int((time.time() - DAY) * SECOND)))
+            with server.counted() as made:
+                await backend.read("s/a")
+                await backend.commit("s/a", Change([b""]))
+            assert [record.operation for record in made] == ["GET", "PUT"]
+            with server.counted() as made:
+                for _ in range(3):
+                    assert (await backend.read("s/b")).head is None
+            assert [record.operation for record in made] == ["GET", "PUT", "LIST", "DELETE", "GET", "GET"]
+
+
+async def test_who_may_only_read_judges_expiry_by_this_machine_s_clock() -> None:
+    with FaultyS3() as server:
+        async with opened(server) as stores:
+            await stores.backend.commit("s/b", Change([b""], expires_at=int((time.time() + 0.01) * SECOND)))
+        async with opened(server) as stores:
+            server.fail(Fault.DENIED, operation="PUT", times=None)
+            await asyncio.sleep(0.02)
+            assert (await stores.backend.read("s/b")).head is None

@@ -139,19 +139,20 @@ async def test_a_deleted_artifact_leaves_nothing_of_any_version(server: FaultyS3
     assert server.uploads == []
 
 
-async def test_an_expired_task_is_swept(server: FaultyS3) -> None:
-    async with stores_of(server) as stores:
-        soon = datetime.fromtimestamp(time.time() + 0.5, UTC)
-        for number in range(40):  # so small that they are stored as they are, and so many that segments hold them
-            data = {"secret": SECRET, "number": number}
-            await stores.tasks.save(stowfast.TaskState(task_id="t", data=data, expires_at=soon))
-        assert holding(server)
-        for _ in range(100):
-            if await stores.tasks.load("t") is None:
-                break
-            await asyncio.sleep(0.02)
-        assert (await stores.sweep()).streams == 1
-    assert_only_tombstones(server, "tasks/t")
+async def test_an_expired_task_is_swept() -> None:
+    with FaultyS3() as server:  # by its clock too
+        async with stores_of(server) as stores:
+            soon = datetime.fromtimestamp(time.time() + 0.5, UTC)
+            for number in range(40):  # so small that they are stored as they are, and so many that segments hold them
+                data = {"secret": SECRET, "number": number}
+                await stores.tasks.save(stowfast.TaskState(task_id="t", data=data, expires_at=soon))
+            assert holding(server)
+            for _ in range(100):
+                if await stores.tasks.load("t") is None:
+                    break
+                await asyncio.sleep(0.02)
+            assert (await stores.sweep()).streams == 1
+        assert_only_tombstones(server, "tasks/t")
 
 
 @pytest.mark.parametrize(

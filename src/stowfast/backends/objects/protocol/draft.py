@@ -9,11 +9,19 @@ from typing import TYPE_CHECKING, Final
 from stowfast.abc import OPERATIONS_REMEMBERED, Receipt
 from stowfast.backends.objects.protocol.frames import Operation, frame, trimmed
 from stowfast.backends.objects.protocol.keys import blob_file, keys_of, segment_file
-from stowfast.backends.objects.protocol.load import VanishedError, footers, frames, linked, missing
+from stowfast.backends.objects.protocol.load import (
+    VanishedError,
+    expiry_time,
+    footers,
+    frames,
+    linked,
+    missing,
+    unexpired,
+)
 from stowfast.backends.objects.protocol.requests import All, Get
 from stowfast.backends.objects.protocol.seal import frames_to_seal, limits_of, pack
 from stowfast.errors import ConflictError, StowfastError
-from stowfast.semantics import apply, living, repeat
+from stowfast.semantics import apply, repeat
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -126,9 +134,9 @@ class Draft:
             known = yield from self.known(change.op_id)
             if known is not None:
                 return repeat(known, change)
-        effect = apply(
-            self._now.name, self._now.head, change, now=self._environment.now(), incarnation=self._environment.new_id
-        )
+        before, environment = self._now.head, self._environment
+        now = expiry_time(before, environment)
+        effect = apply(self._now.name, before, change, now=now, incarnation=environment.new_id)
         ends = effect.fresh and self._now.head is not None
         begins = effect.head is not None and effect.fresh
         if (change.is_plain and not change.entries) or (effect.head is None and not ends and change.op_id is None):
@@ -290,7 +298,7 @@ class Draft:
 
     def end_expired(self) -> Steps[None]:
         """Delete the stream if it has expired."""
-        if self._now.head is not None and living(self._now.head, self._environment.now()) is None:
+        if self._now.head is not None and unexpired(self._now, self._environment) is None:
             yield from self._end((yield from linked(self._now)))
             self.changed = True
 

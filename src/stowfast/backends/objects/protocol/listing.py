@@ -20,7 +20,6 @@ from stowfast.backends.objects.protocol.state import (
 )
 from stowfast.cursors import after_cursor
 from stowfast.errors import DamagedError, UnsupportedError
-from stowfast.semantics import living
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,7 +52,7 @@ def heads(
                 found.append(None)
                 continue
             state = known[name] if result is UNCHANGED else (yield from _header(name, result, keys_of(name).head))
-            found.append(unexpired(state, environment.now()) if state is not None else None)
+            found.append(unexpired(state, environment) if state is not None else None)
             if state is not None and (result is UNCHANGED or len(result.body) == result.size):
                 whole.append(state)
     return found, whole
@@ -184,7 +183,7 @@ def _shown(search: _Search, found: Sequence[_Candidate], enough: int) -> Steps[l
                 continue
             if one in asked:
                 state = states.get(one.name)
-                head = living(state.head, search.environment.now()) if state is not None else None
+                head = unexpired(state, search.environment) if state is not None else None
                 if head is None or not (query.where or {}).items() <= head.labels.items():
                     continue
             page.append(Listed(one.name, one.item.modified, head if query.heads else None))

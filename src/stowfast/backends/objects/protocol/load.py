@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from stowfast.abc import Head
     from stowfast.backends.objects.protocol.frames import Frame
-    from stowfast.backends.objects.protocol.requests import Steps
+    from stowfast.backends.objects.protocol.requests import Environment, Steps
     from stowfast.backends.objects.protocol.segment import Block, Footer
     from stowfast.backends.objects.protocol.state import SegmentRef
 
@@ -25,6 +25,7 @@ __all__ = [
     "WHOLE",
     "VanishedError",
     "blocks",
+    "expiry_time",
     "footers",
     "frame_at",
     "frames",
@@ -32,6 +33,7 @@ __all__ = [
     "linked",
     "missing",
     "read_head",
+    "read_living",
     "reread_head",
     "segments",
     "unexpired",
@@ -74,10 +76,27 @@ def read_head(name: str, known: State | None = None) -> Steps[State]:
     return state
 
 
-def unexpired(state: State, now: int) -> Head | None:
+def expiry_time(head: Head | None, environment: Environment) -> int:
+    """Return the time by which the expiry of a stream is judged: this machine's, or the store's if that is earlier.
+
+    The store is asked only if the stream has expired by this machine's clock. So a clock that is ahead ends no stream.
+    """
+    now = environment.now()
+    if head is None or environment.store_now is None or living(head, now) is not None:
+        return now
+    return min(now, environment.store_now())
+
+
+def unexpired(state: State, environment: Environment) -> Head | None:
     """Return the head for a caller: None if expired, with copies of its mutable parts."""
-    head = living(state.head, now)
+    head = living(state.head, expiry_time(state.head, environment))
     return head and head._replace(labels=dict(head.labels))
+
+
+def read_living(name: str, known: State | None, environment: Environment) -> Steps[tuple[State, Head | None]]:
+    """Read the head of a stream, and return beside it the head for a caller."""
+    state = yield from read_head(name, known)
+    return state, unexpired(state, environment)
 
 
 def reread_head(before: State, cause: VanishedError) -> Steps[State]:

@@ -17,7 +17,6 @@ from stowfast.backends.objects.protocol.load import (
     unexpired,
 )
 from stowfast.errors import UnavailableError
-from stowfast.semantics import living
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +36,7 @@ def read(name: str, known: State | None, window: Window, environment: Environmen
     """Read a window of a stream, at one moment; the state comes along, to be known next time."""
     state = yield from read_head(name, known)
     for _ in range(_TRIES):
-        head = unexpired(state, environment.now())
+        head = unexpired(state, environment)
         if head is None:
             return state, Slice(None, [])
         low = head.base if window.start is None else window.start
@@ -55,7 +54,7 @@ def find_blob(name: str, known: State | None, blob: str, environment: Environmen
     """Say whether a living entry refers to a blob."""
     state = yield from read_head(name, known)
     while True:
-        if living(state.head, environment.now()) is None:
+        if unexpired(state, environment) is None:
             return state, False
         try:
             return state, blob in (yield from linked(state))

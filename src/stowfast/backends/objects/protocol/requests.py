@@ -190,6 +190,8 @@ class Environment(NamedTuple):
     limits: Limits = Limits()
     pace: float = 0.0
     """Minimum seconds between two changes of one object."""
+    store_now: Callable[[], int] | None = None
+    """The time of the store, if it can be asked: a second opinion before a stream counts as expired."""
 
 
 def drive(steps: Steps[R], perform: Callable[[Request], Any]) -> R:
