@@ -73,8 +73,8 @@ class LineSource:
 
     def __init__(self, file: IO[bytes], *, name: str | None, stem: str | None, most: int) -> None:
         buffered = file if hasattr(file, "peek") else BufferedReader(cast("Any", file))
-        zipped = cast("Any", buffered).peek(2)[:2] == b"\x1f\x8b"
-        self._file: Any = gzip.GzipFile(fileobj=buffered) if zipped else buffered
+        self.zipped: bool = cast("Any", buffered).peek(2)[:2] == b"\x1f\x8b"
+        self._file: Any = gzip.GzipFile(fileobj=buffered) if self.zipped else buffered
         self._name = name
         self._stem = stem
         self._most = most

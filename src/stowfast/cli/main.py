@@ -67,7 +67,7 @@ def run(arguments: list[str]) -> int:
     except usage_error as error:
         code, line = USAGE, _usage(error)
     except (KeyboardInterrupt, typer.Abort):
-        code, line = INTERRUPTED, "interrupted: acknowledged writes are kept"
+        code = INTERRUPTED
     except StowfastError as error:
         line = str(error)
     except (BrokenPipeError, SystemExit) as error:
@@ -82,6 +82,8 @@ def run(arguments: list[str]) -> int:
     except Exception:  # noqa: BLE001 - a fault of ours: its traceback may hold foreign text, too
         print(plain(scrub(traceback.format_exc(), arguments)), file=sys.stderr, end="")
         line = "this is a fault of stowfast: please report it with the lines above"
+    if code == INTERRUPTED:  # Typer returns it itself, or raises
+        line = "interrupted: acknowledged writes are kept"
     if line:
         complain(f"stowfast: {scrub(line, arguments)}")
     return code

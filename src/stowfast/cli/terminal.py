@@ -207,7 +207,8 @@ def progress(doing: str, total: int | None, *, of_bytes: bool = False) -> Iterat
 
     Yields a function to call with the size of each step, and with a word about the next one.
     """
-    if not is_terminal(sys.stderr):
+    screen = Screen(stderr=True)
+    if not screen.is_terminal or screen.console.is_dumb_terminal:
         yield _reporter(doing, total, of_bytes=of_bytes)
         return
     from rich import progress as bars  # costs a tenth of the start of a command
@@ -216,7 +217,7 @@ def progress(doing: str, total: int | None, *, of_bytes: bool = False) -> Iterat
     if of_bytes:
         counted = [bars.DownloadColumn(binary_units=True), bars.TransferSpeedColumn()]
     columns = [bars.SpinnerColumn(), bars.TextColumn("{task.description}", markup=False), bars.BarColumn(20), *counted]
-    with bars.Progress(*columns, console=Screen(stderr=True).console, transient=True) as bar:
+    with bars.Progress(*columns, console=screen.console, transient=True) as bar:
         task = bar.add_task(brief(doing, _DESCRIBED), total=total)
         yield lambda step, saying=doing: bar.update(task, advance=step, description=brief(saying, _DESCRIBED))
 

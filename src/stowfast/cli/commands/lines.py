@@ -60,13 +60,14 @@ def import_(
     total = file.stat().st_size if file.is_file() else None
     done = transfer.Imported()
     stem = None if str(file) == "-" else Path(file.name.removesuffix(".gz")).stem
-    with files.reading(file, url) as opened_file, progress("importing", total, of_bytes=True) as advance:
+    with files.reading(file, url) as opened_file:
         source = LineSource(opened_file, name=name, stem=stem, most=max_line * 2**20)
-        try:
-            asyncio.run(_import(url, source, done, advance))
-        except BaseException:
-            complain(f"stopped behind line {done.lines:,}: {done.sentence()}. Give the command again to go on")
-            raise
+        with progress("importing", None if source.zipped else total, of_bytes=True) as advance:
+            try:
+                asyncio.run(_import(url, source, done, advance))
+            except BaseException:
+                complain(f"stopped behind line {done.lines:,}: {done.sentence()}. Give the command again to go on")
+                raise
     if as_json:
         emit(done.as_json())
     else:

@@ -76,7 +76,8 @@ def ls(
     if (tasks or artifacts) and (prefix or order is not Order.recent):
         raise typer.BadParameter("--prefix and --order are for conversations: tasks and artifacts have neither")
     kind = "tasks" if tasks else "artifacts" if artifacts else "conversations"
-    asyncio.run(_ls(url, kind, prefix=prefix, limit=limit, order=order, after=after, as_json=as_json))
+    cursor = listing.unpacked(after)
+    asyncio.run(_ls(url, kind, prefix=prefix, limit=limit, order=order, after=cursor, as_json=as_json))
 
 
 async def _ls(url: str, kind: str, *, prefix: str, limit: int, order: Order, after: str | None, as_json: bool) -> None:
@@ -97,7 +98,7 @@ async def _ls(url: str, kind: str, *, prefix: str, limit: int, order: Order, aft
             counted["artifact"] = await listing.count(stores.artifacts.list)
     if as_json:
         totals = {f"{noun}s": number for noun, (number, _) in counted.items()}
-        emit({kind: [asdict(one) for one in found], "next": following, **totals})
+        emit({kind: [asdict(one) for one in found], "next": listing.packed(following), **totals})
     else:
         listing.print_list(screen, rows, kind, following)
         if also := listing.others(counted):

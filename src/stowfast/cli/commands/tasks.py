@@ -79,9 +79,9 @@ def ls(
     `over` is a lease whose time is up: others may claim the task.
     """
     wanted: dict[str, Any] = {"context_id": context, "agent_id": agent, "parent_task_id": parent, "status": status}
-    page = asyncio.run(_ls(url, **wanted, updated_after=_moment(since), after=after, limit=limit))
+    page = asyncio.run(_ls(url, **wanted, updated_after=_moment(since), after=listing.unpacked(after), limit=limit))
     if as_json:
-        emit({"tasks": [asdict(one) for one in page], "next": page.next})
+        emit({"tasks": [asdict(one) for one in page], "next": listing.packed(page.next)})
     else:
         screen = Screen()
         listing.print_list(screen, listing.tasks_rows(page, screen.width), "tasks", page.next)

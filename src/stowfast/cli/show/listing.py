@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
+import base64
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from rich.cells import cell_len
@@ -11,6 +11,7 @@ from rich.text import Text
 
 from stowfast.cli.show.tasks import held_until
 from stowfast.cli.terminal import compact, many, plain, size, time
+from stowfast.errors import InvalidError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -18,7 +19,17 @@ if TYPE_CHECKING:
     from stowfast import ArtifactInfo, ContextInfo, Page, Stores, TaskInfo
     from stowfast.cli.terminal import Screen
 
-__all__ = ["artifacts_rows", "contexts_rows", "count", "list_contexts", "others", "print_list", "tasks_rows"]
+__all__ = [
+    "artifacts_rows",
+    "contexts_rows",
+    "count",
+    "list_contexts",
+    "others",
+    "packed",
+    "print_list",
+    "tasks_rows",
+    "unpacked",
+]
 
 Row: TypeAlias = tuple[str, ...]
 
@@ -29,10 +40,8 @@ _LEAST: Final = 14
 _WIDE: Final = 100
 _WHOLE: Final = 3
 """So many columns are never cut off."""
-_FOLDS: Final = 3
-"""An id of more lines than this in its column stands above its row."""
-_PADDED: Final = 60
-"""The greatest width of the column of ids where no terminal bounds it."""
+_LONG_ID: Final = 60
+"""An id of more columns than this stands on a screen above its row, folded by the terminal and copied as one line."""
 
 
 async def list_contexts(
@@ -79,6 +88,23 @@ def artifacts_rows(infos: Iterable[ArtifactInfo]) -> list[Row]:
     return rows
 
 
+def packed(cursor: str | None) -> str | None:
+    """Return a cursor as one word, which a shell takes without quotes."""
+    return None if cursor is None else base64.urlsafe_b64encode(cursor.encode()).decode().rstrip("=")
+
+
+def unpacked(word: str | None) -> str | None:
+    """Return the cursor of a word from `packed`.
+
+    Raises:
+        InvalidError: it is none.
+    """
+    try:
+        return None if word is None else base64.b64decode(word + "=" * (-len(word) % 4), b"-_", validate=True).decode()
+    except ValueError:
+        raise InvalidError(f"--after {word!r} is no `next` of the page before") from None
+
+
 def print_list(screen: Screen, rows: list[Row], noun: str, after: str | None) -> None:
     """Print a list, or that it is empty, and the option for the next page."""
     if len(rows) > 1:
@@ -86,7 +112,7 @@ def print_list(screen: Screen, rows: list[Row], noun: str, after: str | None) ->
     else:
         screen.print(f"no {noun}", "dim")
     if after is not None:
-        screen.print(f"more: the same with --after {shlex.quote(plain(after))}", "dim", whole=True)
+        screen.print(f"more: the same with --after {packed(after)}", "dim", whole=True)
 
 
 def others(counted: dict[str, tuple[int, bool]]) -> str:
@@ -104,16 +130,16 @@ def _print_rows(screen: Screen, rows: list[Row]) -> None:
     columns = [index for index in range(len(rows[0])) if index < _WHOLE or any(row[index] for row in rows[1:])]
     texts = [[" ".join(plain(row[index]).split(" ")).replace("\n", "␊") for index in columns] for row in rows]
     widths = [max(cell_len(row[index]) for row in texts) for index in range(len(columns))]
+    widths[0] = max(length for row in texts if (length := cell_len(row[0])) <= _LONG_ID)
     room = screen.width - _GAP * (len(columns) - 1) - sum(widths[1:_WHOLE])
-    most = room - sum(min(width, _LEAST) for width in widths[_WHOLE:]) if screen.is_terminal else _PADDED
-    widths[0] = max(min(widths[0], most), _LEAST if screen.is_terminal else 0)
+    widths[0] = min(widths[0], max(room - sum(min(width, _LEAST) for width in widths[_WHOLE:]), _LEAST))
     room -= widths[0]
     for index in range(_WHOLE, len(widths)):
         widths[index] = max(min(widths[index], room if index == len(widths) - 1 else room // 2), 1)
         room -= widths[index]
     for number, (first, *others) in enumerate(texts):
         head, *rest = screen.fold(Text(first, "bold" if number else "dim"), widths[0])
-        if len(rest) >= _FOLDS:  # then it has lines of its own, which the terminal folds and copies as one
+        if screen.is_terminal and cell_len(first) > _LONG_ID:
             screen.print(Text(first, "bold"), whole=True)
             head, rest = Text(), []
         line = head.append(" " * (widths[0] - head.cell_len))
