@@ -15,9 +15,9 @@ Prefix: TypeAlias = Annotated[str, typer.Option(help="Only conversations whose i
 
 
 def readable(path: Path | None) -> Path | None:
-    """Refuse a path that cannot be read from.
+    """Refuse a folder, and a path without a file.
 
-    A pipe is fine, as in `stowfast import URL <(zcat backup.jsonl.gz)`; so is a dash, which is stdin.
+    A pipe is fine, as in `stowfast import URL <(zcat backup.jsonl.gz)`; so is a dash for stdin.
     """
     if path is None or str(path) == "-":
         return path

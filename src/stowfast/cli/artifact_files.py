@@ -26,7 +26,7 @@ def target(artifact_id: str, file: Path | None, url: str) -> Path:
 
     Raises:
         InvalidError: as `files.target` does. Or no file was given, and the artifact's own name hides, begins with a
-            dash, or is that of a file.
+            dash, or is the name of a file already.
     """
     if file is None:
         file = Path(Path(artifact_id).name)
@@ -40,9 +40,9 @@ def target(artifact_id: str, file: Path | None, url: str) -> Path:
 
 
 async def save(reader: Any, file: Path | None, url: str, advance: Callable[[int], None]) -> int:
-    """Write a version into a file, which appears whole, its SHA-256 checked; without a file, to stdout.
+    """Write a version into a file; it appears whole, its SHA-256 checked. Without a file, to stdout.
 
-    Received bytes are kept beside it in a file with a name that ends in `.part`; the next call goes on from there.
+    Received bytes are kept beside it in a file with a name ending in `.part`. The next call goes on from there.
 
     Returns:
         How many bytes an earlier call had left.

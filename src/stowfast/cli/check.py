@@ -1,6 +1,6 @@
-"""`stowfast check`: runs every clause of the contract on a backend, and removes everything that it wrote.
+"""`stowfast check`: runs every clause of the contract on a backend, and removes all its data.
 
-For a SQLite file it tests a new one in a folder beside it, so that the file itself stays as it is. Elsewhere it tests
+For a SQLite file it tests a new one in a folder beside it: the file itself stays as it is. Elsewhere it tests
 below a random prefix.
 """
 
@@ -49,7 +49,7 @@ class Report(NamedTuple):
 
     @property
     def failed(self) -> list[Result]:
-        """The clauses that failed."""
+        """The failed clauses."""
         return [result for results in self.groups.values() for result in results if not result.passed]
 
     def as_json(self) -> dict[str, Any]:
@@ -118,9 +118,9 @@ def _traces(url: str, removed: int) -> str:
 
 @contextmanager
 def _scratch(url: str) -> Iterator[str]:
-    """Yield the URL to test: of a SQLite file that of a new one in a folder beside it, which is removed at the end.
+    """Yield the URL to test. In place of a SQLite file it names a new one, in a folder beside it, removed at the end.
 
-    The folder of a check that was killed is found by its name and its free lock, and removed by the next check.
+    The folder of a killed check is found by its name and its free lock, and removed by the next check.
     """
     path = sqlite_path(url)
     if path is None or not path.name:

@@ -45,7 +45,7 @@ class Examined(Protocol):
     def examine(self, *, race: bool) -> AsyncIterator[tuple[str, bool | None, str]]:
         """Yield a sentence, its verdict (None: a remark), and a detail or "".
 
-        With `race` many writers race for one key too, which takes seconds.
+        With `race` many writers race for one key too. It takes seconds.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""Files that a command reads and writes. A written file appears whole, and never in place of a database.
+"""Files of a command, read and written. A written file appears whole, and never in place of a database.
 
 Source of the magic and of the names of companions: https://www.sqlite.org/fileformat2.html
 """
@@ -46,7 +46,7 @@ def reading(path: Path, url: str) -> Iterator[IO[bytes]]:
 
 
 def refuse_itself(file: IO[bytes], url: str) -> None:
-    """Refuse an open file that is the database of the URL or belongs to it, such as a redirected stdout.
+    """Refuse an open file, such as a redirected stdout, if it is the database of the URL or belongs to it.
 
     Raises:
         InvalidError: it is one of these files.
@@ -108,7 +108,7 @@ def written_whole(path: Path, url: str) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def partial(path: Path, sha256: str) -> Iterator[tuple[Path, IO[bytes]]]:
-    """Open the partial file of a content, locked: the one that an interrupted call left beside `path`, or a new one.
+    """Open the partial file of a content, locked: the one left by an interrupted call beside `path`, or a new one.
 
     A file counts as left by an interrupted call if it has the name of one, belongs to this user, and is neither a link
     nor reached by a second name. Every other file stays as it is. The lock ends with the process.
@@ -132,7 +132,7 @@ def partial(path: Path, sha256: str) -> Iterator[tuple[Path, IO[bytes]]]:
 
 
 def put_in_place(file: IO[bytes], aside: Path, path: Path, url: str) -> None:
-    """Give a whole file its name, for good. It takes the owner and the mode of the file that it replaces.
+    """Give a whole file its name, for good. It takes the owner and the mode of the replaced file.
 
     Raises:
         InvalidError: as `target` does, if the path has become a database since.
@@ -159,7 +159,7 @@ def is_device(path: Path) -> bool:
 
 
 def is_sqlite(path: Path) -> bool:
-    """Whether a file is a SQLite database. Never called for a database that this process has open."""
+    """Whether a file is a SQLite database. Never called for an open database of this process."""
     if not path.is_file():
         return False
     with path.open("rb") as file:

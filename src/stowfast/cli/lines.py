@@ -34,7 +34,7 @@ ten times where it mixes ASCII with characters beyond U+FFFF."""
 _PIECE_BYTES: Final = 2**18
 _KEY_SHOWN: Final = 60
 _MARK: Final = b"\xef\xbb\xbf"
-"""The mark of UTF-8, which some editors write at the beginning of a file."""
+"""The mark of UTF-8, written by some editors at the beginning of a file."""
 
 
 class Conversation(NamedTuple):
@@ -53,7 +53,7 @@ class Conversation(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A line that is not blank: a conversation, or the problem with it."""
+    """A line with text: a conversation, or the problem with it."""
 
     number: int
     size: int
@@ -87,7 +87,7 @@ class LineSource:
                 self._poll.register(self._pipe, select.POLLIN)
 
     def __iter__(self) -> Iterator[Line | None]:
-        """Yield each line that is not blank; None before a read that would wait: then await `ready`."""
+        """Yield each line with text. None comes before a read would wait: then await `ready`."""
         number, first = 0, True
         lines = self._split()
         try:
@@ -117,7 +117,7 @@ class LineSource:
                     loop.remove_reader(self._pipe)
 
     def _split(self) -> Iterator[tuple[int, bytes | int] | None]:
-        """Yield the number of each line that is not blank, and its bytes, or its length if that is too much."""
+        """Yield the number of each line with text, and its bytes, or its length if it is too long."""
         number, length = 1, 0
         held: list[bytes] = []
         while True:
@@ -188,7 +188,7 @@ class LineSource:
 
 
 def parse(line: bytes, name: str | None = None) -> Conversation:
-    """Read one line, strictly: an ambiguous line, or one that would not come back the same, is refused.
+    """Read one line, strictly: a line is refused if it is ambiguous or would not come back the same.
 
     Raises:
         InvalidError: it is not UTF-8, not JSON, or not a conversation. The error says the reason.

@@ -98,7 +98,7 @@ def _usage(error: Any) -> str:
 
 @contextmanager
 def _told_in_lines(say: Callable[[str], None]) -> Iterator[None]:
-    """Pass each warning, and each record of a log that is one or worse, to `say` as a line."""
+    """Pass each warning, and each record of a log from the level of a warning on, to `say` as a line."""
 
     class Told(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:

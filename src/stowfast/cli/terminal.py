@@ -63,7 +63,7 @@ def is_terminal(stream: TextIO) -> bool:
 
 
 def prepare() -> None:
-    """Let stdout and stderr be there if they are closed, and show a `?` for each character that they cannot encode."""
+    """Let stdout and stderr be there if they are closed, and show a `?` for each character outside their encoding."""
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - as long as the process
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
@@ -131,7 +131,7 @@ def write(text: str) -> None:
 
 
 def raw_stdout() -> IO[bytes]:
-    """Return stdout for bytes: as they are, or on a terminal as text that cannot act on it."""
+    """Return stdout for bytes: as they are, or on a terminal as text without power over it."""
     return cast("IO[bytes]", _Shown()) if is_terminal(sys.stdout) else sys.stdout.buffer
 
 

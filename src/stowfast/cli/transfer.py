@@ -24,7 +24,7 @@ __all__ = ["Imported", "read_conversations", "store", "store_lines"]
 _PAGE: Final = 200
 _PROBLEMS_LISTED: Final = 1_000
 _IN_FLIGHT: Final = 64
-"""Conversations that are written at a time. A SQLite file stores them in one transaction."""
+"""Conversations written at a time. A SQLite file stores them in one transaction."""
 _BYTES_IN_FLIGHT: Final = 2**24
 """Bytes of their lines. A longer line goes alone."""
 
@@ -37,15 +37,15 @@ class Imported:
     messages: int = 0
     already_there: int = 0
     metadata_kept: int = 0
-    """Conversations that keep their metadata, which differs from the file's."""
+    """Conversations with metadata of their own, not the file's. They keep it."""
     conflicts: int = 0
     bad_lines: int = 0
     first: str | None = None
-    """The id of the first conversation of the file that is stored now."""
+    """The id of the first conversation of the file now stored."""
     problems: list[dict[str, Any]] = field(default_factory=list)
     """The first thousand conflicts and bad lines. All of them were printed."""
     lines: int = 0
-    """The line up to which the file was read and written."""
+    """The last line read and written. All lines before it are, too."""
 
     @property
     def complete(self) -> bool:
@@ -118,7 +118,7 @@ async def store_lines(
     complain: Callable[[str], None],
     advance: Callable[[int], None],
 ) -> None:
-    """Write every conversation of a file, many at a time. A line that cannot be written does not stop the next.
+    """Write every conversation of a file, many at a time. A bad line does not stop the next.
 
     Args:
         done: counts each conversation once it is acknowledged, also if the import is interrupted.
@@ -172,7 +172,7 @@ async def _store_line(stores: Stores, line: Line, done: Imported) -> None:
 
 
 async def read_conversations(stores: Stores, prefix: str = "") -> AsyncIterator[tuple[Conversation, bool]]:
-    """Yield every conversation by id, and whether it has a summary, which a line cannot carry."""
+    """Yield every conversation by id, and whether it has a summary: a line cannot carry one."""
     after = None
     while True:
         page = await stores.messages.contexts(prefix=prefix, order="id", after=after, limit=_PAGE)

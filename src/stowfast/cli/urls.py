@@ -19,17 +19,17 @@ __all__ = ["existing", "opened", "scrub", "shown", "sqlite_path", "sqlite_url"]
 _TELLING: Final = ("key", "secret", "token", "password", "passwd", "pwd", "sig", "credential")
 _SHORT: Final = 4
 _HARMLESS: Final = re.compile(r"[\w.-]{1,19}|https?://[\w.-]+(:\d+)?/?|\.{0,2}(/[\w.-]{1,31})+")
-"""The value of an option that an error may repeat: a word or two, an address, a path. A key is longer."""
+"""The value of an option, fit to be repeated by an error: a word or two, an address, a path. A key is longer."""
 _KEY_LIKE: Final = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*\d)[\w+=.~-]{32,}", re.ASCII)
-"""A part of a path that looks like a secret key: long, with capitals, small letters and digits."""
+"""A part of a path in the form of a secret key: long, with capitals, small letters and digits."""
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
 def existing(url: str, **options: Any) -> Opening:
-    """Open a backend that exists.
+    """Open an existing backend.
 
-    `stowfast.open` creates a SQLite file that is absent or empty. A command that only reads must not: a mistyped path
-    is an error, not a new file.
+    `stowfast.open` creates an absent SQLite file, and fills an empty one. A command for reading must not: a mistyped
+    path is an error, not a new file.
 
     Raises:
         NotFoundError: there is no such file, or it is empty.
@@ -80,10 +80,10 @@ def shown(url: str) -> str:
 
 
 def scrub(text: str, arguments: list[str]) -> str:
-    """Return a text without the passwords and keys that stand in the URLs of a command line.
+    """Return a text without the passwords and keys in the URLs of a command line.
 
-    An option of a URL counts as one if its name says so, or if its value is longer than a word or two. So a key that
-    was given to the wrong option, or to none, is not printed either.
+    An option of a URL counts as one if its name says so, or if its value is longer than a word or two. So a key is not
+    printed either if it was given to the wrong option, or to none.
     """
     found: set[str] = set()
     for argument in filter(_SCHEME.match, arguments):

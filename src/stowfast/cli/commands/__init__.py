@@ -1,1 +1,1 @@
-"""The commands, by noun. Each opens a backend, calls the module that does the work, and prints."""
+"""The commands, by noun. Each opens a backend, calls the module of the work, and prints."""

@@ -50,7 +50,7 @@ def get(
 ) -> None:
     """Write an artifact into a file, checked by its SHA-256.
 
-    The file appears when it is whole. Until then the received bytes are beside it, in a file with a name that ends in
+    The file appears when it is whole. Until then the received bytes are beside it, in a file with a name ending in
     .part; the command, given again after an interruption, goes on from there. A database is never replaced.
     """
     to_stdout = str(file) == "-"

@@ -1,4 +1,4 @@
-"""The command that shows Stowfast at work: demo."""
+"""The command to see Stowfast at work: demo."""
 
 from __future__ import annotations
 

@@ -92,9 +92,9 @@ def export(
 ) -> None:
     """Write conversations out, one a line, as import reads them.
 
-    A file appears when it is whole; until then one that was there before stays. A database is never replaced. Without
-    FILE the lines go to stdout, as JSON already. A conversation that was compacted goes out with the messages that were
-    kept, without its summary.
+    A file appears when it is whole; until then an earlier one stays. A database is never replaced. Without FILE the
+    lines go to stdout, as JSON already. A compacted conversation goes out with the messages still kept, without its
+    summary.
     """
     from stowfast.cli import files
 

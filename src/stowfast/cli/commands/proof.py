@@ -1,4 +1,4 @@
-"""The commands that test a backend: check, doctor."""
+"""The commands to test a backend: check, doctor."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def register(app: typer.Typer) -> None:
 
 
 def check(url: URL, as_json: Json = False) -> int:
-    """Test a backend against every clause of the contract, and report the clauses that it keeps.
+    """Test a backend against every clause of the contract, and report the kept and the broken ones.
 
-    Of a SQLite file a new one is tested, in a folder beside it that is removed at the end; the file itself stays as it
-    is. Elsewhere the test runs beside the data that is there, below a random prefix, and removes everything it wrote;
-    of each stream a bucket keeps an object of some hundred bytes for good. The exit code is 1 when a clause fails.
+    In place of a SQLite file a new one is tested, in a folder beside it, removed at the end; the file itself stays as
+    it is. Elsewhere the test runs beside the data there, below a random prefix, and removes everything it wrote. For
+    each of its streams a bucket keeps an object of some hundred bytes for good. The exit code is 1 when a clause fails.
     """
     from stowfast.cli import check as checks  # loads the whole conformance kit
 

@@ -76,7 +76,7 @@ def ls(
 ) -> None:
     """List tasks, the last changed first: version, last change, status, end of the lease and its owner.
 
-    `over` is a lease whose time is up: others may claim the task.
+    `over` is a lease past its end: others may claim the task.
     """
     wanted: dict[str, Any] = {"context_id": context, "agent_id": agent, "parent_task_id": parent, "status": status}
     page = asyncio.run(_ls(url, **wanted, updated_after=_moment(since), after=listing.unpacked(after), limit=limit))
@@ -199,7 +199,7 @@ def rewind(
 ) -> None:
     """Make an earlier version of a task the newest again, as a new one, with --yes. Nothing is lost by it.
 
-    Who holds the task goes on holding it, and goes on from there with its next load.
+    The owner keeps the task, and goes on from there with its next load.
     """
     newest, goal, rewound = asyncio.run(_rewind(url, task, version, yes=yes))
     if as_json:

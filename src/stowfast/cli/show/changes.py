@@ -24,7 +24,6 @@ __all__ = ["Step", "changes", "in_words", "print_patch", "same", "steps_of"]
 
 _LONG: Final = 24
 """Characters of a value that is shown itself; of a longer one the length is shown."""
-_PATH: Final = 32
 _STYLES: Final = {"add": "green", "remove": "red", "replace": "yellow"}
 _INDENT: Final = " " * 8
 _LEAST: Final = 30
@@ -125,8 +124,7 @@ def _replaced(before: Any, after: Any) -> str:
 
 
 def _named(path: tuple[str, ...]) -> str:
-    name = " ".join(plain("".join(path).removeprefix(".")).split()) if path else "data"
-    return name if len(name) <= _PATH else f"…{name[1 - _PATH :]}"
+    return " ".join(plain("".join(path).removeprefix(".")).split()) if path else "data"
 
 
 class Step(NamedTuple):

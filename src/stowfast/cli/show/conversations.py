@@ -28,11 +28,11 @@ _LINES: Final = 8
 _CHARACTERS: Final = 600
 _TOOL_CHARACTERS: Final = 200
 _SPOKEN: Final = ("text", "input_text", "output_text", "content", "parts")
-"""The keys under which frameworks put the text of a message part."""
+"""The keys of the text of a message part, in the frameworks."""
 
 
 async def newest_entries(messages: Messages, info: ContextInfo, last: int | None, start: int) -> list[MessageEntry]:
-    """Return the newest so many entries from `start` on, or all, without reading what is older."""
+    """Return the newest so many entries from `start` on, or all, without reading older ones."""
     if last == 0:
         return []
     span = info.next_position if last is None else last

@@ -89,7 +89,7 @@ def artifacts_rows(infos: Iterable[ArtifactInfo]) -> list[Row]:
 
 
 def packed(cursor: str | None) -> str | None:
-    """Return a cursor as one word, which a shell takes without quotes."""
+    """Return a cursor as one word. A shell takes it without quotes."""
     return None if cursor is None else base64.urlsafe_b64encode(cursor.encode()).decode().rstrip("=")
 
 

@@ -30,7 +30,7 @@ _KEYS: Final = 30
 _LINES: Final = 60
 _MEMBERS: Final = 6
 _SHORTEST: Final = 24
-"""The least characters of a text that is cut short, with the words that report the cut."""
+"""The least characters of a shortened text, with the words about the cut."""
 
 
 def held_until(lease: Lease | None) -> str:
@@ -84,7 +84,7 @@ def print_head(screen: Screen, state: TaskState, newest: int) -> None:
 
 
 def pairs(states: list[TaskState]) -> Iterator[tuple[TaskState, TaskState | None]]:
-    """Yield each version, the newest first, with the one before it where that is there."""
+    """Yield each version, the newest first, with the one before it; None where it is not there."""
     yield from pairwise([*states, None])
 
 
@@ -136,7 +136,12 @@ def _fitting(told: list[str], room: int) -> str:
         line = ", ".join(told[:count]) + left_out
         if cell_len(line) <= room:
             return line
-    return brief(told[0], max(room, 12)) if told else ""
+    if not told:
+        return ""
+    line = " ".join(plain(told[0]).split())
+    while cell_len(line) > max(room - 1, 12):  # the end of a path and the new value say most
+        line = line[1 + len(line) // 50 :]
+    return f"…{line}"
 
 
 def _print_outline(screen: Screen, value: Any, *, full: bool) -> None:
