@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.errors import InvalidError, UnsupportedError
 from stowfast.records import Artifact, TaskState
+from stowfast.testing.backend.names import ROOM_FOR_A_PREFIX
 from stowfast.testing.clause import clauses, raises, same, unique
 from stowfast.testing.protocols import LOOK_ALIKES
 
@@ -41,7 +42,7 @@ async def a_scope_is_a_wall(make: Make[Stores]) -> None:
 async def every_id_is_valid_in_a_scope(make: Make[Stores]) -> None:
     """Ids of every form, up to the longest, work in a scope; a scope's name has bounds."""
     async with make() as stores:
-        scope = stores.within(unique("s").ljust(150, "x"))
+        scope = stores.within(unique("s").ljust(150 - ROOM_FOR_A_PREFIX, "x"))
         for context in (*LOOK_ALIKES, "x" * 1_024, "\u20ac" * 341, "../other:messages/a", ":", "/"):
             await scope.messages.add_message(context, {"in": context})
             same(await scope.messages.get_messages(context), [{"in": context}], f"messages of {context[:30]!r}")

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pty
+import re
 import signal
 import sqlite3
 import subprocess
@@ -403,3 +404,31 @@ def test_without_a_file_it_is_stdin(call: Call, monkeypatch: pytest.MonkeyPatch)
     assert call("put", URL, "a")[0] == 0
     assert call("get", URL, "a", "out")[0] == 0
     assert Path("out").read_bytes() == b"from stdin"
+
+
+def test_gc_gives_the_space_back_when_told_to(call: Call) -> None:
+    Path("in").write_bytes(BODY)
+    for name in ("a", "b"):
+        call("put", URL, name, "in")
+    with sync.open(URL) as stores:
+        stores.artifacts.delete("a")
+        stores.artifacts.delete("b")
+        stores.messages.add_message("kept", {"k": 1})
+    for arguments in (["--compact"], ["--compact", "--json"]):
+        code, _, err = call("gc", URL, *arguments)
+        assert (code, "--compact is for a SQLite file, together with --yes" in err) == (2, True)
+    assert call("gc", "memory:", "--yes", "--compact")[0] == 2
+    with sqlite3.connect("agent.db") as connection:
+        connection.execute("UPDATE blobs SET written_at = 1 WHERE written_at > 0")
+    connection.close()
+    assert call("gc", URL, "--yes")[0] == 0
+    before = Path("agent.db").stat().st_size
+    code, out, err = call("gc", URL, "--yes", "--compact")
+    assert (code, err) == (0, "")
+    assert re.fullmatch(r"nothing to remove\nthe file had [\d.]+ MiB and has [\d.]+ KiB\n", out)
+    assert before > len(BODY)
+    assert Path("agent.db").stat().st_size < MIB
+    found = json.loads(call("gc", URL, "--yes", "--compact", "--json")[1])
+    assert found["size_after"] == Path("agent.db").stat().st_size
+    with sync.open(URL) as stores:
+        assert stores.messages.get_messages("kept") == [{"k": 1}]

@@ -15,7 +15,7 @@ import typer
 from stowfast.cli import artifact_files, files
 from stowfast.cli.arguments import URL, Json, readable
 from stowfast.cli.terminal import Screen, emit, many, progress, size
-from stowfast.cli.urls import existing, opened, shown
+from stowfast.cli.urls import existing, opened, shown, sqlite_path
 
 if TYPE_CHECKING:
     from stowfast import ArtifactInfo
@@ -117,16 +117,25 @@ async def _put(
 def gc(
     url: URL,
     yes: Annotated[bool, typer.Option("--yes", help="Remove it. Else: only say what would be removed.")] = False,
+    compact: Annotated[
+        bool, typer.Option("--compact", help="With --yes: then write a SQLite file anew, without its free space.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """List unreachable data, and remove it with --yes: expired streams, and the remains of crashes.
 
-    Safe at any time, also beside running writers. Uploads of the last day are spared: a writer may still use them.
+    Safe at any time, also beside running writers. Uploads of the last day are spared: a writer may still use them. A
+    SQLite file keeps its size, and uses the free space again; --compact gives the space back to the disk. Writers wait
+    meanwhile, and it needs room for two more copies.
     """
+    if compact and (not yes or sqlite_path(url) is None):
+        raise typer.BadParameter("--compact is for a SQLite file, together with --yes")
     with progress("removing" if yes else "looking", None):
         swept = asyncio.run(_gc(url, dry_run=not yes))
+        sizes = _compact(url) if compact else None
     if as_json:
-        emit({"url": shown(url), "removed": yes, **swept._asdict()})
+        sized = {} if sizes is None else {"size_before": sizes.before, "size_after": sizes.after}
+        emit({"url": shown(url), "removed": yes, **swept._asdict(), **sized})
         return
     told = f"{size(swept.bytes)}: {many(swept.streams, 'stream')}, {many(swept.blobs, 'blob')}"
     screen = Screen()
@@ -136,6 +145,14 @@ def gc(
         screen.print(f"freed {told}")
     else:
         screen.print(f"would free {told}\nnothing was removed: give --yes")
+    if sizes is not None:
+        screen.print(f"the file had {size(sizes.before)} and has {size(sizes.after)}")
+
+
+def _compact(url: str) -> Any:
+    from stowfast.sqlite import compact
+
+    return compact(url.partition("?")[0])
 
 
 async def _gc(url: str, *, dry_run: bool) -> Swept:
