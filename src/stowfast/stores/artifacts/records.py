@@ -8,10 +8,8 @@ CRC-32, little-endian, for each MiB of a blob, to check a part of it alone.
 
 from __future__ import annotations
 
-import hashlib
 from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
-from zlib import crc32
 
 from stowfast.errors import DamagedError
 from stowfast.records import ArtifactInfo
@@ -19,13 +17,12 @@ from stowfast.stores.codec import decode, encode, encode_head, stream_name, to_t
 
 if TYPE_CHECKING:
     from stowfast.abc import Entry, Head, Receipt
+    from stowfast.stores.artifacts.digest import Digest
 
 __all__ = [
-    "CHUNK",
     "DESCRIBES",
     "INLINE_BYTES",
     "KIND",
-    "Digest",
     "Version",
     "announcement",
     "blob_record",
@@ -41,9 +38,6 @@ KIND: Final = "artifacts"
 INLINE_BYTES: Final = 32 * 2**10
 """The largest content in the version's entry; larger content is a blob beside it."""
 
-CHUNK: Final = 2**20
-"""Bytes of a blob under one checksum."""
-
 DESCRIBES: Final = ("context_id", "task_id", "name", "description", "mime_type", "metadata", "schema")
 
 _TYPES: Final[dict[str, Any]] = {
@@ -56,43 +50,6 @@ _TYPES: Final[dict[str, Any]] = {
 """The type of each field of a record; None: it may be absent."""
 
 _KINDS: Final = {"bytes": "file", "text": "file", "json": "data", "rows": "dataset"}
-
-
-class Digest:
-    """The size and the checksums of content, while its pieces come by. The pieces may be of any size."""
-
-    def __init__(self) -> None:
-        self.size = 0
-        self._sha256 = hashlib.sha256()
-        self._crcs = bytearray()
-        self._crc = 0
-
-    def update(self, piece: bytes) -> None:
-        """Take the next piece in."""
-        self._sha256.update(piece)
-        view = memoryview(piece)
-        while view:
-            part = view[: CHUNK - self.size % CHUNK]
-            self._crc = crc32(part, self._crc)
-            self.size += len(part)
-            view = view[len(part) :]
-            if self.size % CHUNK == 0:
-                self._end_chunk()
-
-    @property
-    def sha256(self) -> str:
-        """SHA-256 of all bytes, in lower-case hexadecimal."""
-        return self._sha256.hexdigest()
-
-    @property
-    def checksums(self) -> bytes:
-        """One CRC-32 for each MiB, and one for the rest."""
-        rest = self._crc.to_bytes(4, "little") if self.size % CHUNK else b""
-        return bytes(self._crcs) + rest
-
-    def _end_chunk(self) -> None:
-        self._crcs += self._crc.to_bytes(4, "little")
-        self._crc = 0
 
 
 class Version(NamedTuple):

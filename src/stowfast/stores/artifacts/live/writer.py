@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from stowfast.abc import Change, Window
 from stowfast.errors import ConflictError, InvalidError, StowfastError, UnavailableError
 from stowfast.names import new_id
+from stowfast.stores.artifacts.digest import CHUNK
 from stowfast.stores.artifacts.live.build import REMAINS, SIGN_OF_LIFE, SILENCE, Build, later, live_stream_of
-from stowfast.stores.artifacts.records import CHUNK, announcement, stream_of
+from stowfast.stores.artifacts.records import announcement, stream_of
 from stowfast.stores.artifacts.writing.commit import add, described
 from stowfast.stores.artifacts.writing.content import Content, piece_of
 

@@ -10,8 +10,7 @@ from zlib import crc32
 
 from stowfast.errors import DamagedError, InvalidError, NotFoundError
 from stowfast.lru import LRU
-from stowfast.stores.artifacts.records import CHUNK
-from stowfast.stores.artifacts.writing.upload import hashed
+from stowfast.stores.artifacts.digest import CHUNK, Hasher
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -123,15 +122,19 @@ class ArtifactReader:
         first = start // CHUNK
         whole = start == 0 and stop == self.info.size
         chunks = self._fetch(first, (stop - 1) // CHUNK, each=each or not whole)
-        digest, size = sha256(), 0
-        async with aclosing(hashed(chunks, digest.update) if whole else chunks) as checked:
-            number = first
-            async for chunk in checked:
-                size += len(chunk)
-                part = chunk[max(start - number * CHUNK, 0) : stop - number * CHUNK]
-                self._position = min((number + 1) * CHUNK, stop)
-                number += 1
-                yield part
+        digest, size, number = sha256(), 0, first
+        async with aclosing(chunks):
+            with Hasher(digest.update) as hasher:
+                async for chunk in chunks:
+                    if whole:
+                        hasher.begin(chunk)
+                    size += len(chunk)
+                    part = chunk[max(start - number * CHUNK, 0) : stop - number * CHUNK]
+                    self._position = min((number + 1) * CHUNK, stop)
+                    number += 1
+                    yield part
+                    await hasher.catch_up()
+                await hasher.finish()
         if whole:
             self._check_digest(size, digest.hexdigest())
 

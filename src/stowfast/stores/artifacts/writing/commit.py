@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.abc import Window
 from stowfast.errors import ConflictError, InvalidError, NotFoundError
+from stowfast.records import ArtifactInfo
 from stowfast.stores.artifacts.lookup import find_by_op_id
-from stowfast.stores.artifacts.records import DESCRIBES, Version, info_of, newest_of, stream_of
+from stowfast.stores.artifacts.records import DESCRIBES, Version, blob_record, info_of, newest_of, stream_of
 from stowfast.stores.artifacts.schema import check_schema
 from stowfast.stores.artifacts.writing.dedup import bodies_of, note_of
-from stowfast.stores.artifacts.writing.upload import store_content
+from stowfast.stores.artifacts.writing.upload import Upload
 from stowfast.stores.codec import encode, encode_head, labels_of
 
 if TYPE_CHECKING:
     from stowfast.abc import Backend, Change, Head, Receipt
-    from stowfast.records import ArtifactInfo
     from stowfast.stores.artifacts.writing.content import Content
 
 __all__ = ["add", "described"]
@@ -56,11 +56,11 @@ async def add(
             record["schema"] = newest.schema
     encode_head(record, _describes(artifact_id))
     check_schema(record["schema"], content, f"artifact {artifact_id!r}")
-    try:
-        change = change._replace(labels=labels)
-        receipt, known = await _store(backend, artifact, content, change, record, bodies_of(head), repeated=repeated)
-    except _RepeatedError as error:
-        return error.version.info
+    change = change._replace(labels=labels)
+    done = await _store(backend, artifact, content, change, record, bodies_of(head), repeated=repeated)
+    if isinstance(done, ArtifactInfo):
+        return done
+    receipt, known = done
     if receipt.repeated:
         # What is there is what the first call stored, whatever this one was given.
         now, entries = await backend.read(stream, Window(start=receipt.first, stop=receipt.next))
@@ -87,14 +87,6 @@ def described(artifact: ArtifactInfo, head: Head | None) -> tuple[dict[str, Any]
     return record, labels
 
 
-class _RepeatedError(Exception):
-    """Ends a repeated call before an upload, with the stored version."""
-
-    def __init__(self, version: Version) -> None:
-        super().__init__()
-        self.version = version
-
-
 async def _store(
     backend: Backend,
     artifact: ArtifactInfo,
@@ -104,17 +96,19 @@ async def _store(
     bodies: dict[str, str],
     *,
     repeated: bool,
-) -> tuple[Receipt, dict[str, Any]]:
+) -> tuple[Receipt, dict[str, Any]] | ArtifactInfo:
+    """Store content and commit its version; return the receipt and the record, or the version of an earlier call."""
     artifact_id, stream = artifact.artifact_id, stream_of(artifact.artifact_id)
-
-    async def look_first() -> None:
-        if repeated and change.op_id is not None:
-            known = await find_by_op_id(backend, artifact_id, change.op_id)
-            if known is not None:
-                raise _RepeatedError(known)
-
     while True:
-        told, body, blobs = await store_content(backend, stream, content, bodies=bodies, before_upload=look_first)
+        async with Upload(content) as upload:
+            body, blobs = await upload.inline(), tuple[str, ...]()
+            if body is None:
+                if repeated and change.op_id is not None:
+                    earlier = await find_by_op_id(backend, artifact_id, change.op_id)
+                    if earlier is not None:
+                        return earlier.info
+                blobs = (await upload.store(backend, stream, bodies),)
+            told = upload.record | (blob_record(blobs[0], upload.digest) if blobs else {})
         record["mime_type"] = record["mime_type"] or _guessed(artifact, told["encoding"])
         known = record | {key: value for key, value in told.items() if key not in {"blob", "checksums"}}
         linked = bodies.get(told["sha256"]) in blobs
@@ -123,7 +117,7 @@ async def _store(
             remembered = {digest: blob for digest, blob in bodies.items() if digest != told["sha256"]}
             remembered[told["sha256"]] = blobs[0]
         change = change._replace(
-            entries=(encode(record | told, "an artifact") + b"\n" + body,),
+            entries=(encode(record | told, "an artifact") + b"\n" + (body or b""),),
             note=note_of(known, remembered, _describes(artifact_id)),
             blobs=blobs,
             expires_at=None,  # what announces an artifact that is being built passes; a version stays

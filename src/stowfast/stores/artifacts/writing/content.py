@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from stowfast.blocking import in_thread
 from stowfast.errors import InvalidError
-from stowfast.stores.artifacts.records import CHUNK
+from stowfast.stores.artifacts.digest import CHUNK
 from stowfast.stores.codec import encode
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.abc import MAX_HEAD_BYTES
 from stowfast.errors import DamagedError, NotFoundError
-from stowfast.stores.artifacts.records import Digest
+from stowfast.stores.artifacts.digest import Digest
 from stowfast.stores.codec import decode, encode, encode_head
 
 if TYPE_CHECKING:

@@ -1,67 +1,137 @@
-"""Uploads: content up to 32 KiB is stored in the version's entry; larger content is streamed to a blob."""
+"""The upload: content up to 32 KiB is stored in the version's entry; larger content is streamed to a blob."""
 
 from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from stowfast.blocking import begin, in_thread, outcome
-from stowfast.stores.artifacts.records import CHUNK, INLINE_BYTES, Digest, blob_record
+from stowfast.blocking import in_thread
+from stowfast.stores.artifacts.digest import CHUNK, Digest, Hasher
+from stowfast.stores.artifacts.records import INLINE_BYTES
 from stowfast.stores.artifacts.writing.dedup import is_whole
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-    from concurrent.futures import Future
+    from collections.abc import AsyncGenerator, Mapping
 
     from stowfast.abc import Backend
     from stowfast.stores.artifacts.writing.content import Content
 
-__all__ = ["hashed", "store_content"]
+__all__ = ["Upload"]
 
-_AT_ONCE: Final = 4 * CHUNK
-_BEHIND: Final = 3
-"""Pieces of about 1 MiB by which the hash may lag behind."""
+_HASHED_TOGETHER: Final = 4 * CHUNK
 
 
-async def store_content(
-    backend: Backend,
-    stream: str,
-    content: Content,
-    *,
-    bodies: Mapping[str, str],
-    before_upload: Callable[[], Awaitable[None]],
-) -> tuple[dict[str, Any], bytes, tuple[str, ...]]:
-    """Store content, and return its record, the bytes for the entry, and its blobs.
+class Upload:
+    """Content on its way to storage: read once, in pieces of 1 MiB, each hashed while it is stored.
 
-    Args:
-        bodies: stored blobs by their SHA-256: equal bytes are not stored again.
-        before_upload: called for content too large for the entry, before the upload.
+    async with Upload(content) as upload:
+        body = await upload.inline()
+        blob = await upload.store(backend, stream, bodies) if body is None else None
     """
-    digest = Digest()
-    first = bytearray()
-    async with aclosing(content.pieces), aclosing(_regrouped(content.pieces)) as pieces:
-        async for piece in pieces:
-            first += piece
-            if len(first) > INLINE_BYTES:
-                break
-        else:
-            digest.update(bytes(first))
-            return _record(content, digest), bytes(first), ()
-        await before_upload()
-        if bodies and content.held is not None:
-            await _hash(content.held, digest)
-            blob = bodies.get(digest.sha256)
-            if blob is not None and await is_whole(backend, stream, blob, digest):
-                return {**_record(content, digest), **blob_record(blob, digest)}, b"", (blob,)
+
+    def __init__(self, content: Content) -> None:
+        self.digest = Digest()
+        """The digest of the content, complete after `inline` or `store`."""
+        self._content = content
+        self._pieces = content.pieces
+        self._held: deque[bytes | memoryview] = deque()
+        """Read and not yet passed on: `_size` bytes."""
+        self._size = 0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._pieces.aclose()
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The fields of the version's record that the content decides."""
+        record = {"encoding": self._content.encoding or "bytes", "size": self.digest.size, "sha256": self.digest.sha256}
+        return record if self._content.rows is None else {**record, "rows": self._content.rows}
+
+    async def inline(self) -> bytes | None:
+        """Return the whole content if it fits the entry; None: it goes to a blob, by `store`."""
+        while self._size <= INLINE_BYTES:
+            if not await self._read():
+                body = self._take()
+                self.digest.update(body)
+                return body
+        return None
+
+    async def store(self, backend: Backend, stream: str, bodies: Mapping[str, str]) -> str:
+        """Store the content in a blob, and return the id of the blob.
+
+        Args:
+            bodies: stored blobs by the SHA-256 of their content: equal bytes are not stored again.
+        """
+        if bodies and self._content.held is not None:
+            # The digest of bytes in memory costs no upload.
+            await self._hash(self._content.held)
+            blob = await self._stored(backend, stream, bodies)
+            if blob is not None:
+                return blob
             bodies = {}
         try:
-            async with aclosing(_uploaded(backend, stream, bytes(first), pieces, digest, bodies)) as upload:
-                blob = await backend.write_blob(stream, upload)
+            async with aclosing(self._passed(backend, stream, bodies)) as pieces:
+                return await backend.write_blob(stream, pieces)
         except _SameError as found:
-            blob = found.blob
-    return {**_record(content, digest), **blob_record(blob, digest)}, b"", (blob,)
+            return found.blob
+
+    async def _passed(self, backend: Backend, stream: str, bodies: Mapping[str, str]) -> AsyncGenerator[bytes, None]:
+        """Yield the content; at the end of bytes that are stored already, raise instead of ending the blob."""
+        known = self.digest.size > 0
+        with Hasher(self.digest.update) as hasher:
+            while piece := await self._next():
+                if not known:
+                    hasher.begin(piece)
+                yield piece
+                await hasher.catch_up()
+            await hasher.finish()
+        blob = await self._stored(backend, stream, bodies)
+        if blob is not None:
+            raise _SameError(blob)
+
+    async def _stored(self, backend: Backend, stream: str, bodies: Mapping[str, str]) -> str | None:
+        """Return the blob that has these bytes, undamaged; None for none."""
+        blob = bodies.get(self.digest.sha256)
+        return blob if blob is not None and await is_whole(backend, stream, blob, self.digest) else None
+
+    async def _hash(self, held: bytes) -> None:
+        with ThreadPoolExecutor(1, "stowfast-hash") as thread:
+            for start in range(0, len(held), _HASHED_TOGETHER):
+                await in_thread(thread, self.digest.update, held[start : start + _HASHED_TOGETHER])
+
+    async def _next(self) -> bytes:
+        """Return the next MiB, less at the end, and nothing after it."""
+        while self._size < CHUNK and await self._read():
+            pass
+        return self._take()
+
+    async def _read(self) -> bool:
+        piece = await anext(self._pieces, None)
+        if piece is None:
+            return False
+        self._held.append(piece)
+        self._size += len(piece)
+        return True
+
+    def _take(self) -> bytes:
+        """Return up to 1 MiB of the bytes read. A piece of this size is passed on uncopied."""
+        taken: list[bytes | memoryview] = []
+        missing = min(CHUNK, self._size)
+        self._size -= missing
+        while missing:
+            piece = self._held.popleft()
+            if len(piece) > missing:
+                view = memoryview(piece)
+                self._held.appendleft(view[missing:])
+                piece = view[:missing]
+            taken.append(piece)
+            missing -= len(piece)
+        return taken[0] if len(taken) == 1 and isinstance(taken[0], bytes) else b"".join(taken)
 
 
 class _SameError(Exception):
@@ -70,77 +140,3 @@ class _SameError(Exception):
     def __init__(self, blob: str) -> None:
         super().__init__()
         self.blob = blob
-
-
-def _record(content: Content, digest: Digest) -> dict[str, Any]:
-    record: dict[str, Any] = {
-        "encoding": content.encoding or "bytes", "size": digest.size, "sha256": digest.sha256,
-    }  # fmt: skip
-    return record if content.rows is None else {**record, "rows": content.rows}
-
-
-async def _uploaded(
-    backend: Backend,
-    stream: str,
-    first: bytes,
-    rest: AsyncIterator[bytes],
-    digest: Digest,
-    bodies: Mapping[str, str],
-) -> AsyncGenerator[bytes, None]:
-    async def pieces() -> AsyncGenerator[bytes, None]:
-        yield first
-        async for piece in rest:
-            yield piece
-
-    # Of what was in memory the digest is known.
-    async with aclosing(pieces() if digest.size else hashed(pieces(), digest.update)) as passed:
-        async for piece in passed:
-            yield piece
-    blob = bodies.get(digest.sha256)
-    if blob is not None and await is_whole(backend, stream, blob, digest):
-        raise _SameError(blob)
-
-
-async def _hash(held: bytes, digest: Digest) -> None:
-    with ThreadPoolExecutor(1, "stowfast-hash") as thread:
-        for start in range(0, len(held), _AT_ONCE):
-            await in_thread(thread, digest.update, held[start : start + _AT_ONCE])
-
-
-async def hashed(pieces: AsyncGenerator[bytes, None], update: Callable[[bytes], None]) -> AsyncGenerator[bytes, None]:
-    """Pass pieces on while a thread hashes them. At the end all are hashed."""
-    under_way: deque[Future[None]] = deque()
-    with ThreadPoolExecutor(1, "stowfast-hash") as thread:
-        async with aclosing(pieces):
-            async for piece in pieces:
-                under_way.append(begin(thread, update, piece))
-                yield piece
-                while under_way and under_way[0].done():
-                    under_way.popleft().result()
-                # Not for each: to wait for a thread costs a good part of a piece's hash where all are busy.
-                if len(under_way) > _BEHIND:
-                    await outcome(under_way[_BEHIND // 2])
-        for one in under_way:
-            await outcome(one)
-
-
-async def _regrouped(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """Join pieces to about 1 MiB, so that each costs the backend one step."""
-    held: list[bytes] = []
-    size = 0
-    async for piece in pieces:
-        if len(piece) > CHUNK:
-            if held:
-                yield b"".join(held)
-                held, size = [], 0
-            view = memoryview(piece)
-            for start in range(0, len(piece), CHUNK):
-                yield bytes(view[start : start + CHUNK])
-            continue
-        held.append(piece)
-        size += len(piece)
-        if size >= CHUNK:
-            yield held[0] if len(held) == 1 else b"".join(held)
-            held, size = [], 0
-    if size:
-        yield b"".join(held)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from stowfast.abc import Change
 from stowfast.errors import InvalidError
+from stowfast.stores.artifacts.digest import CHUNK
 from stowfast.stores.artifacts.lookup import find_head
-from stowfast.stores.artifacts.records import CHUNK
 from stowfast.stores.artifacts.writing.commit import add
 from stowfast.stores.artifacts.writing.content import Content, piece_of
 
