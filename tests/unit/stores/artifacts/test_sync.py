@@ -15,7 +15,7 @@ from pyarrow import parquet
 
 import stowfast
 import stowfast.sync
-from stowfast import Artifact, ConflictError, InvalidError, NotFoundError, UnavailableError, registry
+from stowfast import Artifact, ConflictError, InvalidError, NotFoundError, registry
 from tests.services.faulty_s3.server import FaultyS3
 from tests.unit.test_sync import OnALoop
 
@@ -230,5 +230,5 @@ USES: list[Callable[[Any], object]] = [
 def test_nothing_is_used_after_closing(url, use):
     with stowfast.sync.open(url) as stores:
         stores.artifacts.create(Artifact(artifact_id="a"))
-    with pytest.raises(UnavailableError):
+    with pytest.raises(InvalidError):
         use(stores.artifacts)

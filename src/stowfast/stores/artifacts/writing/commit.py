@@ -13,7 +13,7 @@ from stowfast.stores.artifacts.lookup import find_by_op_id
 from stowfast.stores.artifacts.records import DESCRIBES, Version, blob_record, info_of, newest_of, stream_of
 from stowfast.stores.artifacts.schema import check_schema
 from stowfast.stores.artifacts.writing.dedup import bodies_of, note_of
-from stowfast.stores.artifacts.writing.upload import Upload
+from stowfast.stores.artifacts.writing.upload import ContentUpload
 from stowfast.stores.codec import encode, encode_head, labels_of
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ async def _store(
     """Store content and commit its version; return the receipt and the record, or the version of an earlier call."""
     artifact_id, stream = artifact.artifact_id, stream_of(artifact.artifact_id)
     while True:
-        async with Upload(content) as upload:
+        async with ContentUpload(content) as upload:
             body, blobs = await upload.inline(), tuple[str, ...]()
             if body is None:
                 if repeated and change.op_id is not None:

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from stowfast.abc import Backend
     from stowfast.stores.artifacts.writing.content import Content
 
-__all__ = ["Upload"]
+__all__ = ["ContentUpload"]
 
 _HASHED_TOGETHER: Final = 4 * CHUNK
 
 
-class Upload:
+class ContentUpload:
     """Content on its way to storage: read once, in pieces of 1 MiB, each hashed while it is stored.
 
-    async with Upload(content) as upload:
+    async with ContentUpload(content) as upload:
         body = await upload.inline()
         blob = await upload.store(backend, stream, bodies) if body is None else None
     """
