@@ -181,6 +181,8 @@ def begin_session(path: str, timeout: float) -> None:
 
 def _begin_alone(path: str) -> bool:
     with closing(sqlite3.connect(uri(path, "mode=rw"), uri=True, timeout=0, isolation_level=None)) as file:
+        if hasattr(file, "setconfig"):  # from Python 3.12 on; some systems refuse a new cookie by default
+            file.setconfig(getattr(sqlite3, "SQLITE_DBCONFIG_DEFENSIVE"), False)  # noqa: B009
         # First of all: it needs no index of the log, so none is made beside a hidden one. The next line reads the file.
         file.execute("PRAGMA locking_mode=EXCLUSIVE")
         try:

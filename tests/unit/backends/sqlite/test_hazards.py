@@ -70,6 +70,35 @@ print(acked, len(found), found[-1]["n"], flush=True)
 """
 
 
+OPENED = """
+import os, sys, stowfast.sqlite, stowfast.sync
+path, opened = sys.argv[1], []
+def hook(event, args):
+    if event == "open" and isinstance(args[0], (str, bytes)) and os.fsdecode(args[0]) == path:
+        opened.append(args[2])
+sys.addaudithook(hook)
+for _ in range(2):
+    with stowfast.sync.open(f"sqlite:///{path}") as one, stowfast.sync.open(f"sqlite:///{path}") as two:
+        one.messages.add_message("c", {})
+        two.messages.get_messages("c")
+        one.sweep()
+with stowfast.sync.open(f"sqlite:///{path}", read_only=True) as reader:
+    reader.messages.get_messages("c")
+stowfast.sqlite.backup(path, path + ".copy")
+stowfast.sqlite.compact(path)
+stowfast.sqlite.restore(path + ".copy", path, replace=True)
+print([bool(flags & os.O_EXCL) for flags in opened])
+"""
+
+
+def test_no_descriptor_of_a_file_is_opened_beside_sqlite(tmp_path: Path) -> None:
+    # Closing one would drop the locks that SQLite has in this process. Only the one that makes the file is harmless.
+    ran = subprocess.run(
+        [sys.executable, "-c", OPENED, f"{tmp_path}/agent.db"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ran.stdout, ran.stderr) == ("[True]\n", "")
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_child_may_not_open_what_was_open_when_it_was_forked(tmp_path: Path) -> None:
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKER, f"sqlite:///{tmp_path}/agent.db"]

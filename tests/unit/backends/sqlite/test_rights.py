@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import stat
 import subprocess
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+import stowfast.sqlite
 import stowfast.sync
 from stowfast.errors import InvalidError, NotFoundError
 
@@ -223,6 +226,29 @@ def test_reading_only_makes_and_changes_nothing(folder: Path) -> None:
         with pytest.raises(InvalidError, match="opened for reading only"):
             stores.messages.add_message("c", {})
     assert path.read_bytes() == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a medium can be mounted by root only")
+def test_a_backup_on_a_medium_for_reading_only_is_read(folder: Path) -> None:
+    path, medium = file_in(folder), folder / "medium"
+    medium.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(medium)], check=False, capture_output=True).returncode != 0:
+        pytest.skip("nothing can be mounted here")
+    try:
+        stowfast.sqlite.backup(path, medium / "ours.db")
+        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(medium / "theirs.db")) as copy:
+            source.backup(copy)
+        subprocess.run(["mount", "-o", "remount,ro", str(medium)], check=True)
+        for name in ("ours.db", "theirs.db"):
+            with stowfast.sync.open(f"sqlite:///{medium}/{name}") as stores:
+                assert stores.messages.count("c") == 1
+                with pytest.raises(InvalidError, match="mounted for reading only"):
+                    stores.messages.add_message("c", {})
+        with pytest.raises(InvalidError, match="mounted for reading only"):
+            stowfast.sqlite.compact(medium / "ours.db")
+        stowfast.sqlite.restore(medium / "ours.db", path, replace=True)
+    finally:
+        subprocess.run(["umount", str(medium)], check=True)
 
 
 def test_a_change_under_a_reader_without_locks_is_noticed(folder: Path) -> None:
