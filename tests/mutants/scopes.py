@@ -76,7 +76,8 @@ class DeletesTheFirstPage(ScopedBackend):
 
 
 @breaks(scopes.delete_all_erases_one_scope)
-@scoped
-class ClosesTheBackend(ScopedBackend):
-    async def close(self):
-        await self.backend.close()
+class ClosesTheBackend(Stores):
+    def within(self, scope: str) -> Scope:
+        made = super().within(scope)
+        made.close = self.backend.close  # type: ignore[method-assign]
+        return made
