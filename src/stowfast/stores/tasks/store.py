@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from stowfast.abc import Change, Query
-from stowfast.errors import ConflictError, InvalidError, NotFoundError
+from stowfast.errors import ConflictError, DamagedError, InvalidError, NotFoundError
 from stowfast.records import Page, Retention, TaskInfo, TaskState
 from stowfast.stores.codec import MAX_CLOCK_SKEW, check_counts, from_time, labels_of, stream_name, to_time
 from stowfast.stores.listing import read_listed
@@ -339,6 +339,8 @@ class Tasks:
 
 
 def _info(head: Head) -> TaskInfo:
+    if not {"status"} <= head.labels.keys() <= set(LABELS):
+        raise DamagedError(f"{head.name}: its labels are not those of a task")
     return TaskInfo(
         task_id=id_of(head),
         **head.labels,

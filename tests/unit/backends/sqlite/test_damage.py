@@ -120,7 +120,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def check(path: Path, right: dict[str, Any], case: str, *, values: bool) -> None:
     """Read everything, then write. `values`: an answer must be the right one, or a DamagedError."""
-    with stowfast.sync.open(f"sqlite:///{path}", sweep=False) as stores:
+    with stowfast.sync.open(f"sqlite:///{path}", sweep=False, durability="relaxed") as stores:
         for name, question in answers(stores):
             found = asked(question)
             if values:
@@ -139,15 +139,17 @@ def check(path: Path, right: dict[str, Any], case: str, *, values: bool) -> None
 @pytest.mark.parametrize("table", COLUMNS)
 def test_any_value_in_any_column(table: str, sound: Path, tmp_path: Path) -> None:
     """A value of another type, or out of its bounds, is a DamagedError; and the lists show the others."""
-    assert damage(table, sound, tmp_path, forged=False) > 0
+    where = "id = 1" if table in ("streams", "blobs") else "1 = 1"
+    assert damage(table, sound, tmp_path, forged=False, where=where) > 0
 
 
 def test_any_value_in_a_forged_row(sound: Path, tmp_path: Path) -> None:
     """Also with a checksum made for the value, no raw exception comes."""
-    assert damage("streams", sound, tmp_path, forged=True) > 0
+    for name in ("messages/c", "tasks/t", "artifacts/a"):
+        assert damage("streams", sound, tmp_path, forged=True, where=f"name = '{name}'") > 0
 
 
-def damage(table: str, sound: Path, tmp_path: Path, *, forged: bool) -> int:
+def damage(table: str, sound: Path, tmp_path: Path, *, forged: bool, where: str = "1 = 1") -> int:
     with stowfast.sync.open(f"sqlite:///{sound}", sweep=False) as stores:
         right = {name: question() for name, question in answers(stores)}
         right |= {name: question() for name, question, _ in lists(stores)}
@@ -159,8 +161,7 @@ def damage(table: str, sound: Path, tmp_path: Path, *, forged: bool) -> int:
             with closing(sqlite3.connect(path)) as file:
                 file.text_factory = decode_text
                 try:
-                    first = {"streams": "id = 1", "blobs": "id = 1"}.get(table, "1 = 1")
-                    changed = file.execute(f"UPDATE OR IGNORE {table} SET {column} = {value} WHERE {first}").rowcount
+                    changed = file.execute(f"UPDATE OR IGNORE {table} SET {column} = {value} WHERE {where}").rowcount
                     if table == "garbage":
                         changed = file.execute("INSERT INTO garbage VALUES (1, 3)").rowcount
                         changed = file.execute(f"UPDATE garbage SET {column} = {value}").rowcount
@@ -200,7 +201,7 @@ def test_a_damaged_byte_is_never_wrong_data(sound: Path, tmp_path: Path) -> None
         path = tmp_path / f"{seed}.db"
         path.write_bytes(damaged)
         try:
-            with stowfast.sync.open(f"sqlite:///{path}", sweep=False) as stores:
+            with stowfast.sync.open(f"sqlite:///{path}", sweep=False, durability="relaxed") as stores:
                 for name, question in answers(stores):
                     found = asked(question)
                     reads += 1
