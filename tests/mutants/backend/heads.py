@@ -6,6 +6,7 @@ import time
 from stowfast.abc import ALL, KEEP, MAX_HEAD_BYTES, Change, Receipt, Slice, Swept, Window
 from stowfast.backends.memory import MemoryBackend
 from stowfast.errors import ConflictError, NotFoundError
+from stowfast.names import MAX_MOMENT
 from stowfast.testing.backend import heads as heads_clauses
 from stowfast.testing.backend import incarnations, lifecycle
 from tests.mutants import breaks
@@ -150,6 +151,22 @@ class DeletesEntriesOnly(MemoryBackend):
         return await super().commit(
             stream, change._replace(delete=False, cut_from=0 if change.delete else change.cut_from)
         )
+
+
+@breaks(incarnations.an_expiry_is_a_moment_of_the_years_1_to_9999)
+class TakesAnyNumberForATime(MemoryBackend):
+    async def commit(self, stream, change):
+        late = change.expires_at is not None and change.expires_at > MAX_MOMENT
+        return await super().commit(stream, change._replace(expires_at=MAX_MOMENT) if late else change)
+
+
+@breaks(incarnations.a_large_removal_is_one_moment)
+class RemovesInPieces(MemoryBackend):
+    async def commit(self, stream, change):
+        if change.drop_before is not None:
+            head = (await self.heads([stream]))[0]
+            change = change._replace(drop_before=min(change.drop_before, (head.first if head else 0) + 1_000))
+        return await super().commit(stream, change)
 
 
 @breaks(incarnations.deleting_what_is_not_there_is_fine)

@@ -6,8 +6,9 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
-from stowfast.abc import Change, Query, Slice
+from stowfast.abc import Change, Query, Slice, Window
 from stowfast.errors import ConflictError, InvalidError
+from stowfast.names import MAX_MOMENT, MIN_MOMENT
 from stowfast.testing.clause import append, clauses, holds, numbered, positions, raises, same, told, unique
 
 if TYPE_CHECKING:
@@ -187,6 +188,43 @@ async def a_ttl_counts_from_its_commit(make: Make[Backend]) -> None:
         await raises(InvalidError, backend.commit(stream, Change(ttl=-1)), "a negative ttl")
         await backend.commit(stream, Change([b"last"], ttl=0))
         await _nothing(backend, stream)
+
+
+async def an_expiry_is_a_moment_of_the_years_1_to_9999(make: Make[Backend]) -> None:
+    """An expiry of the years 1 to 9999 is kept exactly, one outside is an InvalidError, and a ttl ends with 9999."""
+    async with make() as backend:
+        stream = unique()
+        await backend.commit(stream, Change([b"x"], expires_at=MAX_MOMENT))
+        same((await _head(backend, stream)).expires_at, MAX_MOMENT, "the last moment")
+        for moment in (MAX_MOMENT + 1, MIN_MOMENT - 1, 2**62):
+            await raises(InvalidError, backend.commit(stream, Change([b"y"], expires_at=moment)), f"{moment}")
+        await backend.commit(stream, Change(ttl=2**62))
+        same((await _head(backend, stream)).expires_at, MAX_MOMENT, "a ttl beyond the year 9999")
+        same(await positions(backend, stream), [0], "positions after refused changes")
+        await backend.commit(stream, Change(expires_at=MIN_MOMENT))
+        await _nothing(backend, stream)
+
+
+async def a_large_removal_is_one_moment(make: Make[Backend]) -> None:
+    """A removal of thousands of entries is seen whole, at once and by every opening, however long it takes behind."""
+    stream, count = unique(), 3_000
+    async with make() as backend, make() as other:
+        await backend.commit(stream, Change(numbered(count), op_id="first"))
+        await backend.commit(stream, Change(drop_before=count - 2))
+        for opening in (backend, other):
+            for window in (Window(), Window(start=0), Window(limit=9, newest=True)):
+                head, entries = await opening.read(stream, window)
+                same(head and (head.first, head.length), (count - 2, 2), f"the head after a large drop, {window}")
+                same([entry.position for entry in entries], [count - 2, count - 1], f"a large drop, {window}")
+        await backend.commit(stream, Change(numbered(count)))
+        await backend.commit(stream, Change(delete=True))
+        for opening in (backend, other):
+            await _nothing(opening, stream)
+        again = await backend.commit(stream, Change(numbered(count), op_id="first"))
+        same((again.first, again.next, again.repeated), (0, count, True), "a repeat after a large deletion")
+        await append(other, stream, b"new")
+        await backend.sweep()
+        same(await positions(backend, stream), [0], "positions of the next life after a sweep")
 
 
 async def a_sweep_removes_the_expired_and_spares_the_living(make: Make[Backend]) -> None:

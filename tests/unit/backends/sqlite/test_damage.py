@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BODY = bytes(range(256)) * 300
+FORGED = ("-1", "4611686018427387905", "1.5", "'text'", "x'ff00'", "'[1]'", '\'{"other": "x"}\'')
 VALUES = (
     "NULL", "-1", "7", "1.5", "4611686018427387905", "9223372036854775807", "-9223372036854775808",
     "'text'", "CAST(x'ff61' AS TEXT)", "x''", "x'ff00'", "'[1]'", "'{\"status\": 1}'", "'{\"other\": \"x\"}'",
@@ -155,7 +156,7 @@ def damage(table: str, sound: Path, tmp_path: Path, *, forged: bool, where: str 
         right |= {name: question() for name, question, _ in lists(stores)}
     tried = 0
     for column in COLUMNS[table].split():
-        for value in VALUES:
+        for value in FORGED if forged else VALUES:
             path = tmp_path / "damaged.db"
             shutil.copy(sound, path)
             with closing(sqlite3.connect(path)) as file:
