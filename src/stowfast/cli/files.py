@@ -96,7 +96,7 @@ def written_whole(path: Path, url: str) -> Iterator[IO[bytes]]:
         with path.open("wb") as pipe:
             yield pipe
         return
-    aside = path.with_name(f".{_stem(path)}.{secrets.token_hex(8)}.part")
+    aside = path.with_name(f"{_stem(path)}.{secrets.token_hex(8)}.part")
     try:
         with _made(aside, path) as file:
             yield file

@@ -10,7 +10,6 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,8 +46,7 @@ def test_nothing_is_lost_whenever_the_agent_is_killed(tmp_path: Path) -> None:
     assert found["acknowledged"] == found["found"] == STEPS
     assert [found[fault] for fault in ("lost", "doubled", "misplaced", "effects_doubled")] == [0, 0, 0, 0]
     assert found["task_status"] == "completed"
-    for artifact in found["artifacts"]:
-        assert sha256(Path(artifact["path"]).read_bytes()).hexdigest() == artifact["sha256"]
+    assert [one["artifact_id"] for one in found["artifacts"] if one["intact"]] == ["inventory.csv", "report.md"]
     with sync.open(found["url"]) as stores:
         messages = stores.messages.get_messages(CONTEXT)
         state = stores.tasks.load(TASK)
@@ -100,7 +98,7 @@ def test_it_is_readable_and_its_lines_can_be_pasted(tmp_path: Path, on_terminal:
     assert "killed" in out
     assert "Nothing was lost" in out
     pasted = lines[lines.index("Look with") + 1 :]
-    assert len(pasted) in {3, 4}
+    assert len(pasted) in {4, 5}
     for line in pasted:
         done = subprocess.run(line, shell=True, cwd="/", capture_output=True, timeout=60, check=False)
         assert (done.returncode, done.stderr) == (0, b""), line

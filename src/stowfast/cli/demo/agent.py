@@ -43,18 +43,13 @@ class Turn(NamedTuple):
     """The number of tool calls."""
 
 
-_DENSEST: Final = "SELECT module, lines / functions FROM measures WHERE functions > 0 ORDER BY 2 DESC, 1 LIMIT 1"
-_TWICE: Final = "SELECT count(*), count(DISTINCT module) FROM measures"
 _SYSTEM: Final = "You keep the inventory of a Python installation. Use your tools; never guess a number."
 _SCRIPT: Final = (
     Turn(
-        "Which Python is this, and what is in its standard library?",
+        "Which Python is this, and how large is its standard library?",
         "list_modules",
         lambda _: [{}],
-        lambda done: (
-            f"Python {done[0]['python']}: {done[0]['modules']:,} modules, {done[0]['bytes'] / 1e6:.1f} MB of source. "
-            f"The largest is {done[0]['largest'][0]}."
-        ),
+        lambda done: "Python {python}: {modules:,} modules, {bytes:,} bytes of source.".format(**done[0]),
     ),
     Turn(
         f"Measure the {LARGEST} largest: lines and functions.",
@@ -64,28 +59,16 @@ _SCRIPT: Final = (
         LARGEST,
     ),
     Turn(
-        "Which of them has the longest functions?",
-        "query",
-        lambda _: [{"sql": _DENSEST}],
-        lambda done: "{}, with {} lines for each function.".format(*done[-1]["rows"][0]),
-    ),
-    Turn(
         "Keep the whole inventory as a file.",
         "save_artifact",
         lambda _: [{"name": "inventory.csv"}],
-        lambda done: f"Kept as inventory.csv, {done[-1]['size']:,} bytes, SHA-256 {done[-1]['sha256'][:12]}…",
+        lambda done: "Kept as {artifact_id}, {size:,} bytes, SHA-256 {sha256:.12}…".format(**done[-1]),
     ),
     Turn(
         "And write me a short report.",
         "save_artifact",
         lambda _: [{"name": "report.md"}],
-        lambda done: f"Written: report.md, {done[-1]['size']:,} bytes, SHA-256 {done[-1]['sha256'][:12]}…",
-    ),
-    Turn(
-        "Was anything measured twice?",
-        "query",
-        lambda _: [{"sql": _TWICE}],
-        lambda done: "No: {} measurements of {} modules.".format(*done[-1]["rows"][0]),
+        lambda done: "Written: {artifact_id}, {size:,} bytes, SHA-256 {sha256:.12}…".format(**done[-1]),
     ),
 )
 STEPS: Final = 1 + sum(3 + turn.how_many for turn in _SCRIPT)

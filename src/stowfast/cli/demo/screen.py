@@ -74,7 +74,7 @@ def _print_step(screen: Screen, step: int, message: dict[str, Any]) -> None:
 
 
 def print_outcome(screen: Screen, outcome: Outcome) -> None:
-    """Print the findings and the place of the files."""
+    """Print the findings."""
     screen.print()
     if outcome.passed:
         screen.print("Nothing was lost, nothing is there twice.", "bold green")
@@ -94,14 +94,10 @@ def print_outcome(screen: Screen, outcome: Outcome) -> None:
         fault = name.startswith(("lost", "doubled", "tool effects doubled")) and number
         style = "bold red" if fault else "bold"
         screen.print(Text.assemble((f"{name:<21}  ", "dim"), (f"{number:>2,}", style), (f"  {remark}", "dim")))
-    screen.print(f"task state: {outcome.task_status}", "dim")
-    screen.print()
-    screen.print("Kept for you to look at", "bold")
-    screen.print(f"  {outcome.folder}/", whole=True)
-    screen.print(f"    {FILE:<13}  everything: messages, artifacts, task state")
     for artifact in outcome.artifacts:
         verdict = "SHA-256 as acknowledged" if artifact["intact"] else "NOT what was acknowledged"
-        screen.print(f"    {Path(artifact['path']).name:<13}  {size(artifact['size'])}, {verdict}")
+        screen.print(f"{artifact['artifact_id']}: {size(artifact['size'])}, {verdict}", "dim")
+    screen.print(f"task state: {outcome.task_status}", "dim")
 
 
 def print_commands(screen: Screen, outcome: Outcome, context: str | None) -> None:
@@ -109,7 +105,8 @@ def print_commands(screen: Screen, outcome: Outcome, context: str | None) -> Non
     screen.print()
     screen.print("Look with", "bold")
     stowfast, url = _command(), shlex.quote(outcome.url)
-    commands = [f"{stowfast} ls {url}", f"{stowfast} show {url} {CONTEXT}", f"{stowfast} tasks history {url} {TASK}"]
+    looks = [f"ls {url}", f"show {url} {CONTEXT}", f"tasks history {url} {TASK}", f"get {url} report.md -"]
+    commands = [f"{stowfast} {look}" for look in looks]
     if context is not None:
         commands.append(f"{stowfast} show {url} {shlex.quote(plain(context))}")
     if shutil.which("sqlite3"):

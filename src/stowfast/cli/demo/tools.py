@@ -1,4 +1,4 @@
-"""The tools of the demonstration's agent, real ones over the running Python: they list, measure, query and write.
+"""The tools of the demonstration's agent, real ones over the running Python: they list, measure and write.
 
 Their effects outside Stowfast go to a workbench, a small SQLite file of their own. Like a good service, it stores the
 op_id of a call together with its effect, so a call repeated after a crash is answered and not done again.
@@ -46,8 +46,6 @@ class Workbench:
             return self._measure(arguments["module"], op_id)
         if tool == "save_artifact":
             return await self._save_artifact(arguments["name"], op_id)
-        if tool == "query":
-            return {"rows": self._query(arguments["sql"])}, False
         modules = self._modules()
         largest = [name for name, _ in modules[:LARGEST]]
         total = sum(length for _, length in modules)
@@ -74,16 +72,13 @@ class Workbench:
             database.execute("INSERT INTO measures VALUES (?, ?, ?, ?)", (op_id, module, len(lines), functions))
         return {"module": module, "lines": len(lines), "functions": functions}, False
 
-    def _query(self, sql: str) -> list[list[Any]]:
-        with closing(sqlite3.connect(f"{self._path.as_uri()}?mode=ro", uri=True)) as database:
-            return [list(row) for row in database.execute(sql)]
-
     async def _save_artifact(self, name: str, op_id: str) -> tuple[dict[str, Any], bool]:
         # Stowfast keeps the op_id itself: a repeat stores nothing, and returns what the first call returned.
         if name.endswith(".csv"):
             content = "module,bytes\n" + "".join(f"{module},{length}\n" for module, length in self._modules())
         else:
-            rows = self._query(f"SELECT {_COLUMNS} FROM measures ORDER BY lines DESC, module")  # noqa: S608
+            with closing(sqlite3.connect(self._path)) as database:
+                rows = database.execute(f"SELECT {_COLUMNS} FROM measures ORDER BY lines DESC, module").fetchall()  # noqa: S608
             content = "# The largest modules\n\n| module | lines | functions |\n|---|---:|---:|\n"
             content += "".join(f"| {module} | {lines:,} | {functions:,} |\n" for module, lines, functions in rows)
         known = await self._stores.artifacts.get(name)
