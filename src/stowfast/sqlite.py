@@ -30,8 +30,9 @@ def backup(source: _File, target: _File, *, replace: bool = False) -> int:
     """Copy a file that may be in use to another one, by SQLite's backup interface, and return its size in bytes.
 
     The copy has everything that was acknowledged before the call, also what is still in the log. It is one file without
-    a log, checked and synced to the disk; it gets its name at the end, so a call that fails leaves none. Writers do not
-    wait; the log grows meanwhile. Its mode is 0600. Source: https://www.sqlite.org/backup.html.
+    a log, checked and synced to the disk; it gets its name at the end, so a call that fails leaves none; one that is
+    killed may leave a hidden file `.NAME.….part` in the folder. Writers do not wait; the log grows meanwhile. Its mode
+    is 0600. Source: https://www.sqlite.org/backup.html.
 
     Args:
         source: the file to copy.

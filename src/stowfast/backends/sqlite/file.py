@@ -179,8 +179,9 @@ class SQLiteFile:
     def check_claim(self) -> None:
         """Raise if the file or its log was removed or replaced after it was opened."""
         self._check_lost()
-        if self._claim is not None:
-            self._claim.check()
+        claim = self._claim  # another thread may be closing the file
+        if claim is not None:
+            claim.check()
 
     def _check_lost(self) -> None:
         if self._lost is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -95,6 +96,19 @@ def test_a_restore_replaces_the_file_and_its_log(tmp_path: Path) -> None:
     killed_writer(path, 20)
     path.unlink()  # and the log of another file stays
     stowfast.sqlite.restore(saved, path)
+    assert count(path) == 30
+
+
+def test_a_restore_that_was_killed_in_the_middle_is_repeated(tmp_path: Path) -> None:
+    path, saved = tmp_path / "agent.db", tmp_path / "saved.db"
+    killed_writer(path, 30)
+    stowfast.sqlite.backup(path, saved)
+    killed_writer(path, 700)
+    shutil.copyfile(saved, tmp_path / "part")
+    os.replace(tmp_path / "part", path)  # the new file is there, and the old log too
+    with pytest.raises(InvalidError, match="was not made for"):
+        count(path)
+    stowfast.sqlite.restore(saved, path, replace=True)
     assert count(path) == 30
 
 
