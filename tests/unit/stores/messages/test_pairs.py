@@ -250,3 +250,43 @@ def test_the_count_and_a_read_agree(steps):
             assert (found.info.count if found.info else 0) == len(positions)
             listed = [one for one in messages.contexts(info=True) if one.context_id == context]
             assert listed == ([found.info] if found.info else [])
+
+
+NAMES = ["tool", "assistant", "tool_call", "toolResult", "FunctionCallContent", "x_output", "mcp_approval_response", ""]
+KEYS = [
+    *("type", "role", "id", "tool_call_id", "call_id", "toolCallId", "tool_calls", "function_call", "content", "parts"),
+    *(
+        "additional_kwargs",
+        "origin",
+        "approvals",
+        "approvalId",
+        "functionResponse",
+        "tool_results",
+        "name",
+        "arguments",
+    ),
+]
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.sampled_from(["x", "", *NAMES]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(KEYS), ANYTHING, max_size=5), max_size=8), st.integers(0, 8))
+@settings(max_examples=400)
+def test_messages_of_no_format_break_no_window(messages, fits):
+    found = pair([read_links(message) for message in messages])
+    assert all(0 <= first <= number for number, first in enumerate(found.first))
+    with stowfast.sync.open("memory:") as stores:
+        stores.messages.add_messages("c", messages)
+        window = stores.messages.get_messages("c", max_tokens=fits, **ONE_EACH)
+        assert window == messages[len(messages) - len(window) :]
+        assert len(window) <= fits
+        if messages:
+            kept = len(messages) - stores.messages.compact("c", keep_last=fits, summary=say("sum"))
+            assert kept >= min(fits, len(messages))
