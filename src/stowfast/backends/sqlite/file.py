@@ -89,6 +89,8 @@ class SQLiteFile:
             raise ours(self.path, error) from error
         except UnicodeDecodeError as error:  # a part of the schema in an error of the driver
             raise DamagedError(f"{self.path}: {error}: restore it from a backup") from error
+        except PermissionError as error:
+            raise InvalidError(f"{self.path}: this user has not the right to: {error.strerror}") from error
         except OSError as error:
             raise UnavailableError(f"{self.path}: {error.strerror or error}") from error
 

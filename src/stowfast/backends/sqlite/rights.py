@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
+from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from stowfast.errors import InvalidError
 
 __all__ = ["absolute", "check_folder", "make_private", "missing_right", "path_of"]
+
+
+_MAX_PATH_BYTES: Final = 504
+"""https://www.sqlite.org/src/file/src/os_unix.c: MAX_PATHNAME is 512, and `-journal` has a part of it."""
 
 
 def path_of(url: str) -> str:
@@ -51,7 +57,11 @@ def check_folder(path: str) -> None:
         InvalidError: the folder is absent, or may not be entered; or the path names a folder or a device.
     """
     folder = Path(path).parent
+    if len(os.fsencode(path)) > _MAX_PATH_BYTES:
+        raise InvalidError(f"{path}: SQLite takes paths of at most {_MAX_PATH_BYTES} bytes: name another file")
     try:
+        with suppress(FileNotFoundError):
+            os.stat(f"{path}-journal")  # the longest name beside it
         if not stat.S_ISDIR(os.stat(folder).st_mode):
             raise InvalidError(f"{path}: {folder} is not a folder")
         if not stat.S_ISREG(os.stat(path).st_mode):

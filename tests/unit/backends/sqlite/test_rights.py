@@ -169,7 +169,10 @@ def test_a_working_folder_that_is_gone(folder: Path, monkeypatch: pytest.MonkeyP
 def test_names_that_cannot_be_files(folder: Path) -> None:
     (folder / "text").write_text("")
     os.symlink("loop", folder / "loop")
-    for path in (f"{folder}/{'x' * 300}.db", f"{folder}/text/agent.db", f"{folder}/loop", f"{folder}/loop/agent.db"):
+    deep = folder / "/".join(["x" * 99] * 5)
+    deep.mkdir(parents=True)
+    names = (f"{folder}/{'x' * 300}.db", f"{folder}/{'x' * 250}.db", f"{deep}/agent.db")
+    for path in (*names, f"{folder}/text/agent.db", f"{folder}/loop", f"{folder}/loop/agent.db"):
         with pytest.raises(InvalidError):
             stowfast.sync.open(f"sqlite:///{path}")
 
