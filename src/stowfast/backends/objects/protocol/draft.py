@@ -7,7 +7,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from stowfast.abc import OPERATIONS_REMEMBERED, Receipt
-from stowfast.backends.objects.protocol.frames import Operation, frame, trimmed
+from stowfast.backends.objects.protocol.frames import Operation, frame, grouped, trimmed
 from stowfast.backends.objects.protocol.keys import blob_file, keys_of, segment_file
 from stowfast.backends.objects.protocol.load import (
     VanishedError,
@@ -243,23 +243,13 @@ class Draft:
         return kept, removed
 
     def _add(self, change: Change, receipt: Receipt) -> None:
-        commit, frames = self._now.commit, []
-        group: list[bytes] = []
-        start, size = receipt.first, 0
-        for position, entry in enumerate(change.entries, receipt.first):
-            if group and size + len(entry) > self._environment.limits.block:
-                frames.append((start, group))
-                group, size, start = [], 0, position
-            group.append(entry)
-            size += len(entry)
-        if group:
-            frames.append((start, group))
+        commit = self._now.commit
         added = (
             frame(
                 receipt.first, receipt.next, receipt.committed_at, entries,
-                start=start, by=self._now.id, op_id=change.op_id, commit=commit, blobs=change.blobs,
+                start=receipt.first + offset, by=self._now.id, op_id=change.op_id, commit=commit, blobs=change.blobs,
             )
-            for start, entries in frames
+            for offset, entries in grouped(change.entries, self._environment.limits.block)
         )  # fmt: skip
         cold = change.cold if change.entries else self._now.cold
         self._now = self._now._replace(tail=(*self._now.tail, *added), cold=cold)

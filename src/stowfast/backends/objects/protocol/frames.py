@@ -19,7 +19,7 @@ from stowfast.errors import DamagedError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["MALFORMED", "Count", "Frame", "Number", "Operation", "frame", "parse_frames", "trimmed"]
+__all__ = ["MALFORMED", "Count", "Frame", "Number", "Operation", "frame", "grouped", "parse_frames", "trimmed"]
 
 _PREFIX: Final = struct.Struct("<III")
 _CHECKED: Final = 8
@@ -120,6 +120,19 @@ def frame(
     body = b"".join((len(described).to_bytes(4, "little"), described, *entries))
     raw = b"".join((len(body).to_bytes(4, "little"), crc32(body).to_bytes(4, "little"), body))
     return Frame(first, next, at, start, sizes, by, op_id, commit if op_id else 0, blobs, raw)
+
+
+def grouped(entries: Sequence[bytes], block: int) -> list[tuple[int, list[bytes]]]:
+    """Split entries into groups of about `block` bytes, each with the index of its first entry."""
+    groups: list[tuple[int, list[bytes]]] = []
+    size = 0
+    for index, entry in enumerate(entries):
+        if not groups or size + len(entry) > block:
+            groups.append((index, []))
+            size = 0
+        groups[-1][1].append(entry)
+        size += len(entry)
+    return groups
 
 
 def trimmed(one: Frame, low: int, high: int) -> Frame | None:
