@@ -1,6 +1,6 @@
 """Blocking work under the one async core: in a thread for async callers, in the calling thread for the sync face.
 
-A backend with a blocking driver awaits only `in_thread`, `outcome`, `settle` and `GroupCommit.submit`. `run_in_place`
+A backend with a blocking driver awaits only `in_thread`, `outcome`, `Answer` and `GroupCommit.submit`. `run_in_place`
 then runs its coroutines to their end in one step, so the sync face needs no event loop and no second thread.
 
 Python runs signal handlers and finalizers in the middle of any call. A lock that is asked for there may be held by the
@@ -14,8 +14,7 @@ import asyncio
 import sys
 import threading
 import time
-from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
-from contextlib import suppress
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, TypeVarTuple
 
 from stowfast.errors import InvalidError, StowfastError, UnavailableError
@@ -38,9 +37,7 @@ __all__ = [
     "pause",
     "run_in_place",
     "runs_in_place",
-    "settle",
     "submit",
-    "wake",
 ]
 
 W = TypeVar("W")
@@ -210,17 +207,6 @@ async def outcome(future: Future[R]) -> R:
     return future.result() if runs_in_place() else await asyncio.wrap_future(future)
 
 
-async def settle(future: Future[R], timeout: float) -> R | None:
-    """Wait for a thread's future, at most `timeout` seconds; None when time is up."""
-    try:
-        if runs_in_place():
-            return future.result(timeout)
-        async with asyncio.timeout(timeout):
-            return await asyncio.wrap_future(future)
-    except TimeoutError:
-        return None
-
-
 async def outcomes(calls: Iterable[Coroutine[Any, Any, R]]) -> list[R | StowfastError]:
     """Return the result or the StowfastError of each call: side by side, or one after the other in `run_in_place`.
 
@@ -250,10 +236,3 @@ async def pause(seconds: float) -> None:
         time.sleep(seconds)  # noqa: ASYNC251 - no event loop runs this coroutine
     else:
         await asyncio.sleep(seconds)
-
-
-def wake(futures: Iterable[Future[bool]]) -> None:
-    """Resolve futures, and skip the cancelled ones."""
-    for future in futures:
-        with suppress(InvalidStateError):
-            future.set_result(True)

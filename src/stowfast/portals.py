@@ -6,6 +6,7 @@ import asyncio
 import threading
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from stowfast.answers import run_on
 from stowfast.blocking import run_in_place
 from stowfast.errors import InvalidError, UnavailableError
 
@@ -64,7 +65,7 @@ class LoopThread:
         if self._loop.is_closed():
             coroutine.close()
             raise InvalidError("these stores were closed: open them again")
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+        return run_on(self._loop, coroutine)
 
     def close(self) -> None:
         """End the thread and the event loop."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from bisect import bisect_left
-from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from stowfast.abc import (
@@ -23,7 +22,8 @@ from stowfast.abc import (
     Swept,
     Window,
 )
-from stowfast.blocking import alone, settle, wake
+from stowfast.answers import Answer, wake
+from stowfast.blocking import alone
 from stowfast.cursors import after_cursor, parse_cursor
 from stowfast.errors import ConflictError, InvalidError, NotFoundError
 from stowfast.names import check_name, clock, new_id
@@ -83,7 +83,7 @@ class MemoryBackend(Backend):
     def __init__(self) -> None:
         self._streams: dict[str, _Stream] = {}
         self._lock = threading.RLock()
-        self._waiting: dict[str, list[Future[bool]]] = {}
+        self._waiting: dict[str, list[Answer[bool]]] = {}
         self._closed = False
 
     @classmethod
@@ -176,7 +176,7 @@ class MemoryBackend(Backend):
     async def wait(self, stream: str, *, incarnation: str | None, next: int, timeout: float) -> bool:
         deadline = time.monotonic() + timeout
         while True:
-            future: Future[bool] = Future()
+            news: Answer[bool] = Answer()
             with alone(self._lock):
                 head = self._head(stream)
                 if (head.incarnation if head else None, head.next if head else 0) != (incarnation, next):
@@ -184,14 +184,14 @@ class MemoryBackend(Backend):
                 left = deadline - time.monotonic()
                 if left <= 0:
                     return False
-                self._waiting.setdefault(stream, []).append(future)
+                self._waiting.setdefault(stream, []).append(news)
             try:
-                await settle(future, left)
+                await news.settle(left)
             finally:
                 with alone(self._lock):
                     waiting = self._waiting.get(stream, [])
-                    if future in waiting:
-                        waiting.remove(future)
+                    if news in waiting:
+                        waiting.remove(news)
 
     async def write_blob(self, stream: str, chunks: AsyncIterable[bytes]) -> str:
         check_name(stream)
@@ -245,7 +245,7 @@ class MemoryBackend(Backend):
     async def close(self) -> None:
         with alone(self._lock):
             self._closed = True
-            waiting = [future for futures in self._waiting.values() for future in futures]
+            waiting = [news for waiting in self._waiting.values() for news in waiting]
         wake(waiting)
 
     def _head(self, stream: str) -> Head | None:

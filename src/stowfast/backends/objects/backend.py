@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from stowfast.abc import ALL, Backend, Change, Head, Listing, Query, Receipt, Slice, Swept, Window
+from stowfast.answers import side_by_side
 from stowfast.backends.objects.cache import Cache
 from stowfast.backends.objects.clock import StoreClock
 from stowfast.backends.objects.commit_queue import CommitQueues
@@ -27,7 +28,7 @@ from stowfast.backends.objects.protocol.load import read_living
 from stowfast.backends.objects.protocol.read import find_blob, read
 from stowfast.backends.objects.protocol.requests import Environment
 from stowfast.backends.objects.protocol.sweep import SweepItem, survey, sweep_stream
-from stowfast.blocking import begin, finish, in_thread, outcome, outcomes, settle, submit
+from stowfast.blocking import begin, finish, in_thread, outcome, outcomes
 from stowfast.cursors import parse_cursor
 from stowfast.errors import DamagedError, InvalidError, NotFoundError, StowfastError, UnsupportedError
 from stowfast.names import check_name, clock, new_id
@@ -109,13 +110,13 @@ class ObjectBackend(Backend):
         check_name(stream)
         check(change)
         self._check_open()
-        return await outcome(self._lines.submit(stream, change))
+        return await self._lines.submit(stream, change).outcome()
 
     async def commit_many(self, changes: Sequence[tuple[str, Change]]) -> list[Receipt | StowfastError]:
         self._check_open()
         refused = refusals(changes)
         made = [pair for pair, refusal in zip(changes, refused, strict=True) if refusal is None]
-        answers = [outcome(answer) for answer in self._lines.submit_many(made)]
+        answers = [answer.outcome() for answer in self._lines.submit_many(made)]
         found = iter(await outcomes(answers))
         return [refusal or next(found) for refusal in refused]
 
@@ -149,7 +150,7 @@ class ObjectBackend(Backend):
                 if left <= 0:
                     return False
                 # Other processes do not tell: look again, less and less often, for the price of a 304.
-                told = await settle(news, min(left, pause))
+                told = await news.settle(min(left, pause))
                 pause = _FIRST_LOOK if told else min(1.5 * pause, _LATER_LOOK)
             finally:
                 self._lines.forget(stream, news)
@@ -247,8 +248,7 @@ class ObjectBackend(Backend):
 
         def sweep_all() -> Swept:
             with ThreadPoolExecutor(_SWEEPERS, thread_name_prefix="stowfast-sweep") as threads:
-                under_way = [submit(threads, sweep_one, one) for one in litter]
-                done = [one.result() for one in under_way]
+                done = side_by_side(threads, sweep_one, litter)
             if not dry_run:
                 for folder in folders:
                     self._run(tidy(folder, self._environment))

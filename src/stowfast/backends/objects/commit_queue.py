@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict, deque
-from concurrent.futures import Future
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from stowfast.answers import Answer, wake
 from stowfast.backends.objects.maintenance import BACKGROUND, Maintenance, Work
 from stowfast.backends.objects.protocol.commit import Committed, commit
-from stowfast.blocking import alone, nested, submit, wake
+from stowfast.blocking import alone, nested, submit
 from stowfast.errors import InvalidError, StowfastError
 from stowfast.group_commit import interrupted
 from stowfast.lru import LRU
@@ -39,7 +39,7 @@ _GATHERING: Final = 0.05
 
 class _Job(NamedTuple):
     change: Change
-    answer: Future[Receipt]
+    answer: Answer[Receipt]
 
 
 class CommitQueue:
@@ -49,7 +49,7 @@ class CommitQueue:
         self.name = name
         self.state: State | None = None
         self.jobs: deque[_Job] = deque()
-        self.waiting: list[Future[bool]] = []
+        self.waiting: list[Answer[bool]] = []
         self.led = self.leading = False
         self.maintenance = Maintenance(name, work, lambda: put_to_use(self))
         self.committed_at = self.seen_at = float("-inf")
@@ -97,7 +97,7 @@ class CommitQueues:
         with alone(self._lock):
             self._learn(self._line(name), state)
 
-    def submit_many(self, changes: Sequence[tuple[str, Change]]) -> list[Future[Receipt]]:
+    def submit_many(self, changes: Sequence[tuple[str, Change]]) -> list[Answer[Receipt]]:
         """Queue changes before the first of them is made: those of one stream are made with one PUT.
 
         Raises:
@@ -106,7 +106,7 @@ class CommitQueues:
         with alone(self._lock):  # no leader can take a part of them
             return [self._submit(stream, change) for stream, change in changes]
 
-    def submit(self, name: str, change: Change) -> Future[Receipt]:
+    def submit(self, name: str, change: Change) -> Answer[Receipt]:
         """Queue a change, and return its answer to come. Cancelled before its batch began, it is not made at all.
 
         Raises:
@@ -116,12 +116,12 @@ class CommitQueues:
         with alone(self._lock):
             return self._submit(name, change)
 
-    def _submit(self, name: str, change: Change) -> Future[Receipt]:
+    def _submit(self, name: str, change: Change) -> Answer[Receipt]:
         if BACKGROUND.working:
             raise nested()
         if self._closed:
             raise InvalidError("these stores were closed: open them again")
-        job = _Job(change, Future())
+        job = _Job(change, Answer())
         line = self._line(name)
         line.jobs.append(job)
         self._came.notify_all()
@@ -135,16 +135,16 @@ class CommitQueues:
             line.led = True
         return job.answer
 
-    def subscribe(self, name: str) -> Future[bool]:
-        """Return a future that resolves with the next commit of this process to the stream."""
-        news: Future[bool] = Future()
+    def subscribe(self, name: str) -> Answer[bool]:
+        """Return an answer that comes with the next commit of this process to the stream."""
+        news: Answer[bool] = Answer()
         with alone(self._lock):
             if self._closed:
                 raise InvalidError("these stores were closed: open them again")
             self._line(name).waiting.append(news)
         return news
 
-    def forget(self, name: str, news: Future[bool]) -> None:
+    def forget(self, name: str, news: Answer[bool]) -> None:
         """Wait no longer."""
         with alone(self._lock), suppress(ValueError, KeyError):
             self._lines[name].waiting.remove(news)
@@ -232,7 +232,7 @@ class CommitQueues:
         jobs, size = [], 0
         while line.jobs and size < _TOGETHER:
             job = line.jobs.popleft()
-            if job.answer.set_running_or_notify_cancel():
+            if job.answer.start():
                 jobs.append(job)
                 size += sum(map(len, job.change.entries))
         return jobs
@@ -247,12 +247,10 @@ class CommitQueues:
         with self._lock:
             waiting, line.waiting = line.waiting, []
         for job, outcome in zip(jobs, outcomes, strict=True):
-            if job.answer.done():
-                continue
             if isinstance(outcome, StowfastError):
-                job.answer.set_exception(outcome)
+                job.answer.fail(outcome)
             else:
-                job.answer.set_result(outcome)
+                job.answer.resolve(outcome)
         wake(waiting)
 
     def _put_to_use(self, line: CommitQueue) -> None:

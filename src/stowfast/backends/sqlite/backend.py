@@ -17,7 +17,7 @@ from stowfast.backends.sqlite.read import END, heads, listing, read, read_chunks
 from stowfast.backends.sqlite.rights import path_of
 from stowfast.backends.sqlite.sweep import Sweeper, all_garbage, left_garbage, would_sweep
 from stowfast.backends.sqlite.writer import Work, Writer
-from stowfast.blocking import begin, finish, in_thread, outcome, settle
+from stowfast.blocking import begin, finish, in_thread, outcome
 from stowfast.cursors import parse_cursor
 from stowfast.errors import InvalidError
 from stowfast.group_commit import GroupCommit
@@ -166,7 +166,7 @@ class SQLiteBackend(Backend):
                 left = deadline - time.monotonic()
                 if left <= 0:
                     return False
-                await settle(news, left)
+                await news.settle(left)
             finally:
                 news.cancel()  # so that the watch forgets it, and rests where nobody waits
 

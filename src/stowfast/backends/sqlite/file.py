@@ -193,7 +193,7 @@ class SQLiteFile:
         """Commit the write transaction, as durably as `durability` promises."""
         self.writer.stop()
         self.writer.execute("COMMIT")
-        self._queue.end(self._identity)
+        self._queue.end(self.writer, self._identity)
 
     def roll_back(self) -> None:
         """Roll back the write transaction."""
@@ -202,7 +202,7 @@ class SQLiteFile:
         with self.errors():
             if self.writer.in_transaction:  # a full disk has already rolled back
                 self.writer.execute("ROLLBACK")
-        self._queue.end(self._identity)
+        self._queue.end(self.writer, self._identity)
 
     def make_room(self, error: BaseException) -> bool:
         """After a commit that found no room on the disk: empty the log. True if that gave room."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import Future
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
-from stowfast.blocking import alone, wake
+from stowfast.answers import Answer, wake
+from stowfast.blocking import alone
 from stowfast.errors import StowfastError, UnavailableError
 
 if TYPE_CHECKING:
@@ -32,24 +32,24 @@ class News:
         self._file = file
         self._lock = threading.RLock()
         self._bell: SimpleQueue[None] = SimpleQueue()  # its `put` may come at any time, also in a finalizer
-        self._waiting: list[Future[bool]] = []
+        self._waiting: list[Answer[bool]] = []
         self._connection: sqlite3.Connection | None = None
         self._thread: threading.Thread | None = None
         self._seen = 0
 
-    def subscribe(self) -> Future[bool]:
-        """Return a future that resolves after the next commit. Read the file after this call: no commit is missed.
+    def subscribe(self) -> Answer[bool]:
+        """Return an answer that comes after the next commit. Read the file after this call: no commit is missed.
 
         Raises:
             UnavailableError: no thread can be made.
         """
-        future: Future[bool] = Future()
+        news: Answer[bool] = Answer()
         with alone(self._lock):
             if self._thread is None:
                 self._seen = self._version()
                 self._start()
-            self._waiting.append(future)
-        return future
+            self._waiting.append(news)
+        return news
 
     def announce(self) -> None:
         """Wake the waiters of this process at once after its own commit."""
@@ -97,7 +97,7 @@ class News:
                 while True:
                     self._bell.get_nowait()
             with self._lock:
-                self._waiting = [future for future in self._waiting if not future.done()]
+                self._waiting = [news for news in self._waiting if not news.cancelled]
                 idle = 0 if self._waiting else idle + 1
                 if self._thread is not threading.current_thread() or idle > _POLLS_IDLE:
                     self._thread = None if self._thread is threading.current_thread() else self._thread

@@ -44,10 +44,10 @@ _ALONE_SECONDS: Final = 0.025
 
 
 class _Writing(threading.local):
-    """The connections of this thread in a write transaction, by file."""
+    """The connections of this thread in a write transaction, or on their way to one, by file."""
 
     def __init__(self) -> None:
-        self.connections: dict[tuple[int, ...] | None, sqlite3.Connection] = {}
+        self.connections: dict[tuple[int, ...] | None, set[sqlite3.Connection]] = {}
 
 
 _here = _Writing()
@@ -85,9 +85,10 @@ class WriteQueue:
             InvalidError: this thread is in one, and this call came inside of it.
             UnavailableError: time is up.
         """
-        held = _here.connections.get(identity)
-        if held is not None and held.in_transaction and held is not connection:
+        here = _here.connections.setdefault(identity, set())
+        if any(_is_writing(one) for one in tuple(here) if one is not connection):
             raise nested()
+        here.add(connection)  # before the attempt: a signal handler may run right after it
         self._leave()
 
         def begin() -> None:
@@ -102,12 +103,11 @@ class WriteQueue:
             self._crowded = not (self._waiter.first and _done(begin))
             if self._crowded:
                 self._wait(self._waiter, begin)
-        _here.connections[identity] = connection
         return True
 
-    def end(self, identity: tuple[int, ...] | None) -> None:
+    def end(self, connection: sqlite3.Connection, identity: tuple[int, ...] | None) -> None:
         """Note the end of a write transaction, and let the next one of the queue ask."""
-        _here.connections.pop(identity, None)
+        _here.connections.get(identity, set()).discard(connection)
         self._leave()
 
     def remove(self) -> None:
@@ -202,6 +202,13 @@ class _Waiter:
             else:
                 self.first = True
         self._called.put(None)
+
+
+def _is_writing(connection: sqlite3.Connection) -> bool:
+    try:
+        return connection.in_transaction
+    except sqlite3.ProgrammingError:  # it was closed
+        return False
 
 
 def _done(action: Callable[[], object]) -> bool:

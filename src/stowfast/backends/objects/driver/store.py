@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import time
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import obstore
 
+from stowfast.answers import side_by_side
 from stowfast.backends.objects.driver.failures import FAILURES, Address, unconditional
 from stowfast.backends.objects.driver.reading import Reader, token_of
 from stowfast.backends.objects.driver.removal import Remover
@@ -30,7 +31,7 @@ from stowfast.backends.objects.protocol.requests import (
     Token,
     drive,
 )
-from stowfast.blocking import Flag, submit
+from stowfast.blocking import Flag
 from stowfast.errors import (
     ConflictError,
     InvalidError,
@@ -234,15 +235,4 @@ class BucketClient:
     def _all(self, request: All) -> list[Any]:
         if len(request.requests) == 1:
             return [self.perform(request.requests[0])]
-        futures: list[Future[Any]] = []
-        for one in request.requests:
-            try:
-                futures.append(submit(self._threads, self.perform, one))
-            except StowfastError:  # no thread can be made: one after another, here
-                futures.append(Future())
-                try:
-                    futures[-1].set_result(self.perform(one))
-                except StowfastError as error:
-                    futures[-1].set_exception(error)
-        wait(futures)  # all of them: a caller that catches an error must not find requests of this call under way
-        return [future.result() for future in futures]
+        return side_by_side(self._threads, self.perform, request.requests)

@@ -7,6 +7,7 @@ import errno
 import io
 from typing import TYPE_CHECKING, Any
 
+from stowfast.answers import run_on
 from stowfast.blocking import run_in_place
 from stowfast.errors import InvalidError
 
@@ -80,6 +81,6 @@ def runner(backend: Backend) -> Callable[[Coroutine[Any, Any, Any]], Any]:
         if asyncio._get_running_loop() is loop:  # noqa: SLF001 - the public one raises where there is none
             coroutine.close()
             raise InvalidError("this file blocks: use it in a thread (asyncio.to_thread), not on the event loop")
-        return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+        return run_on(loop, coroutine)
 
     return run

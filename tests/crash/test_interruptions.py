@@ -1,0 +1,259 @@
+"""Calls from signal handlers and finalizers, inside another call of their thread: done, or refused at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+import stowfast.sync
+from tests.services.faulty_s3.server import FaultyS3
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers on this system")
+
+SECONDS = 2.5
+
+# A handler every millisecond saves while the main thread saves and reads.
+HANDLER = """
+import asyncio, json, signal, sys, time
+import stowfast, stowfast.sync
+from stowfast import InvalidError, TaskState
+
+main_url, url, face, seconds = sys.argv[1], sys.argv[2], sys.argv[3], float(sys.argv[4])
+done, refused, outer, longest = 0, 0, 0, 0.0
+busy = False
+sync_stores = stowfast.sync.open(url)
+
+def handler(*_):
+    global done, refused, busy, longest
+    if busy:
+        return
+    busy, began = True, time.monotonic()
+    try:
+        sync_stores.tasks.save(TaskState(task_id="t", data={"n": done}))
+        done += 1
+    except InvalidError as error:
+        assert "inside another call" in str(error), error
+        refused += 1
+    finally:
+        longest = max(longest, time.monotonic() - began)
+        busy = False
+
+def use(stores):
+    global outer
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        stores.messages.add_message("c", {"n": outer})
+        stores.messages.get_messages("c", last=1)
+        stores.tasks.save(TaskState(task_id="own", data={"n": outer}))
+        outer += 1
+
+async def use_async():
+    global outer
+    async with stowfast.open(main_url) as stores:
+        start()
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            await stores.messages.add_message("c", {"n": outer})
+            await stores.tasks.save(TaskState(task_id="own", data={"n": outer}))
+            outer += 1
+        stop()
+
+def start():
+    signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+
+def stop():
+    signal.setitimer(signal.ITIMER_REAL, 0, 0)
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
+
+if face == "async":
+    asyncio.run(use_async())
+else:
+    start()
+    use(sync_stores)
+    stop()
+kept = [message["n"] for message in sync_stores.messages.get_messages("c")] if main_url == url else list(range(outer))
+assert kept == list(range(outer)), (len(kept), outer)
+saved = sync_stores.tasks.info("t").version if done else 0
+assert saved == done, (saved, done)
+sync_stores.close()
+print(json.dumps([outer, done, refused, longest]))
+"""
+
+# Objects in cycles, so that the garbage collector runs their finalizers wherever it likes, in whichever thread.
+FINALIZER = """
+import gc, json, sys, time
+import stowfast, stowfast.sync
+from stowfast import InvalidError
+
+_, url, _, seconds = sys.argv[1:5]
+gc.set_threshold(7, 2, 2)
+stores = stowfast.sync.open(url)
+done, refused, outer, nested = 0, 0, 0, False
+
+class Saves:
+    def __init__(self):
+        self.itself = self
+
+    def __del__(self):
+        global done, refused, nested
+        if nested:
+            return
+        nested = True
+        try:
+            stores.messages.add_message("t", {"n": done})
+            done += 1
+        except InvalidError as error:
+            assert "inside another call" in str(error), error
+            refused += 1
+        finally:
+            nested = False
+
+end = time.monotonic() + float(seconds)
+while time.monotonic() < end:
+    Saves()
+    stores.messages.add_message("c", {"n": outer, "nested": [[outer], {"k": [outer]}]})
+    stores.messages.get_messages("c", last=1)
+    outer += 1
+gc.disable()
+assert stores.messages.count("c") == outer
+assert stores.messages.count("t") == done, (stores.messages.count("t"), done)
+stores.close()
+print(json.dumps([outer, done, refused, 0.0]))
+"""
+
+
+def run(script: str, *arguments: str) -> tuple[int, int, int, float]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, *arguments, str(SECONDS)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    try:
+        said, errors = process.communicate(timeout=90)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise AssertionError("it stands still") from None
+    assert process.returncode == 0, errors
+    outer, done, refused, longest = json.loads(said)
+    print(f"{outer} outer calls, {done} inner ones done, {refused} refused, the longest took {longest:.2f} s")
+    return outer, done, refused, longest
+
+
+@pytest.fixture
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], str]]:
+    with FaultyS3() as server:
+        places = {
+            "memory": "memory:",
+            "sqlite": f"sqlite:///{tmp_path}/agent.db",
+            "relaxed": f"sqlite:///{tmp_path}/agent.db?durability=relaxed",
+            "s3": f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true",
+        }
+        yield places.__getitem__
+
+
+@pytest.mark.parametrize("backend", ["memory", "sqlite", "relaxed", "s3"])
+def test_a_save_from_a_signal_handler_is_done_or_refused_at_once(url: Callable[[str], str], backend: str) -> None:
+    outer, done, _, longest = run(HANDLER, url(backend), url(backend), "sync")
+    assert outer > 0
+    assert done > 0
+    assert longest < 20
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "relaxed", "s3"])
+def test_so_is_one_of_a_sync_store_beside_an_async_one(url: Callable[[str], str], backend: str) -> None:
+    outer, done, _, longest = run(HANDLER, url(backend), url(backend), "async")
+    assert outer > 0
+    assert done > 0
+    assert longest < 20
+
+
+@pytest.mark.parametrize("backend", ["memory", "sqlite", "s3"])
+def test_a_save_from_a_finalizer_is_done_or_refused_at_once(url: Callable[[str], str], backend: str) -> None:
+    outer, done, _, _ = run(FINALIZER, url(backend), url(backend), "sync")
+    assert outer > 0
+    assert done > 0
+
+
+# The two ways of the page on processes.
+ASYNC = """
+import asyncio, signal, sys
+import stowfast
+from stowfast import TaskState
+
+async def work(stores):
+    n = 0
+    while True:
+        await stores.messages.add_message("c", {"n": n})
+        n += 1
+        if n == 20:
+            print("ready", flush=True)
+
+async def main():
+    async with stowfast.open(sys.argv[1]) as stores:
+        task = asyncio.create_task(work(stores))
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        try:
+            await task
+        except asyncio.CancelledError:
+            await stores.tasks.save(TaskState(task_id="run", status="stopped", data={}))
+
+asyncio.run(main())
+"""
+SYNC = """
+import signal, sys
+import stowfast.sync
+from stowfast import TaskState
+
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+with stowfast.sync.open(sys.argv[1]) as stores:
+    try:
+        n = 0
+        while True:
+            stores.messages.add_message("c", {"n": n})
+            n += 1
+            if n == 20:
+                print("ready", flush=True)
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        stores.tasks.save(TaskState(task_id="run", status="stopped", data={}))
+"""
+
+
+@pytest.mark.parametrize("script", [ASYNC, SYNC], ids=["asyncio", "sync"])
+@pytest.mark.parametrize("backend", ["sqlite", "relaxed", "s3"])
+def test_the_documented_ways_save_at_sigterm(url: Callable[[str], str], backend: str, script: str) -> None:
+    place = url(backend)
+    for _ in range(5):
+        process = subprocess.Popen([sys.executable, "-c", script, place], stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == "ready\n"
+            began = time.monotonic()
+            os.kill(process.pid, signal.SIGTERM)
+            process.wait(30)
+            assert time.monotonic() - began < 20
+        finally:
+            process.kill()
+            process.communicate()
+        assert process.returncode == 0
+        with stowfast.sync.open(place) as stores:
+            state = stores.tasks.load("run")
+            assert state is not None
+            assert state.status == "stopped"
+            kept = [message["n"] for message in stores.messages.get_messages("c")]
+            assert kept == list(range(len(kept)))
+            assert len(kept) >= 20
+            stores.messages.delete("c")
+            stores.tasks.delete("run")
