@@ -48,7 +48,7 @@ format: .venv/test ## put imports and layout in order
 lock: .venv/lock ## renew requirements/*.txt from pyproject.toml
 	@for group in run test docs lock; do \
 		UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile pyproject.toml --quiet --upgrade --no-config \
-			--universal --python-version 3.11 --extra cli --extra s3 --group $$group \
+			--universal --python-version 3.11 --extra cli --extra s3 --extra postgres --group $$group \
 			--generate-hashes --no-emit-index-url --no-emit-find-links --output-file requirements/$$group.txt \
 			|| exit; \
 	done

@@ -115,8 +115,9 @@ def open(url: str, **options: Any) -> Opening:
     | `s3` | `s3://bucket/prefix` | Amazon S3 and compatible stores |
     | `gs` | `gs://bucket/prefix` | Google Cloud Storage |
     | `az` | `az://container/prefix` | Azure Blob Storage |
+    | `postgresql` | `postgresql://user:password@host/database` | a schema in PostgreSQL |
 
-    `s3`, `gs` and `az` need `pip install 'stowfast[s3]'`. Other packages add schemes as entry points of the group
+    `s3`, `gs` and `az` need `pip install 'stowfast[s3]'`, `postgresql` needs `stowfast[postgres]`. Other packages add schemes as entry points of the group
     `stowfast.backends`.
 
     Args:

@@ -21,13 +21,14 @@ BACKENDS: Final = {
     "s3": "stowfast.backends.objects.backend:ObjectBackend",
     "gs": "stowfast.backends.objects.backend:ObjectBackend",
     "az": "stowfast.backends.objects.backend:ObjectBackend",
+    "postgresql": "stowfast.backends.postgres.backend:PostgresBackend",
 }
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 
 _LONGEST_SHOWN: Final = 12
 
-EXTRAS: Final = {"s3": "s3", "gs": "s3", "az": "s3"}
+EXTRAS: Final = {"s3": "s3", "gs": "s3", "az": "s3", "postgresql": "postgres"}
 """The extra with the driver of a scheme."""
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from stowfast.testing import Make
+    from tests.services.postgres import PostgresServer
     from tests.services.s3 import S3Server
 
 # One prefix for all that is tried in this process: the store is tested once for each place that is opened.
@@ -30,6 +31,10 @@ def sqlite(folder: Path) -> Make[stowfast.Stores]:
 
 def s3(server: S3Server) -> Make[stowfast.Stores]:
     return lambda: stowfast.open(server.url(PREFIX))
+
+
+def postgres(server: PostgresServer) -> Make[stowfast.Stores]:
+    return lambda: stowfast.open(server.url(f"t{PREFIX}"))
 
 
 PLACES = [memory, sqlite]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from stowfast.abc import Backend
     from stowfast.testing import Clause, Make
     from tests.services.azure import AzureServer
+    from tests.services.postgres import PostgresServer
     from tests.services.s3 import S3Server
 
 
@@ -102,6 +103,11 @@ async def test_place(place, clause: Clause[Backend], tmp_path: Path) -> None:
 @pytest.mark.parametrize("clause", BACKEND, ids=lambda clause: clause.__name__)
 async def test_s3(clause: Clause[Backend], s3_server: S3Server) -> None:
     await clause(_objects(s3_server.url(PREFIX)))
+
+
+@pytest.mark.parametrize("clause", BACKEND, ids=lambda clause: clause.__name__)
+async def test_postgres(clause: Clause[Backend], postgres_server: PostgresServer) -> None:
+    await clause(_objects(postgres_server.url(f"t{PREFIX}")))
 
 
 @pytest.mark.parametrize("clause", BACKEND, ids=lambda clause: clause.__name__)

@@ -10,13 +10,14 @@ import pytest
 
 import stowfast
 from stowfast.testing import ARTIFACT_STORE, MESSAGE_STORE, STORES, TASK_STATE_STORE
-from tests.conformance.places import PLACES, s3
+from tests.conformance.places import PLACES, postgres, s3
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from stowfast.testing import Clause, Make
+    from tests.services.postgres import PostgresServer
     from tests.services.s3 import S3Server
 
 
@@ -46,6 +47,11 @@ async def test_each_store_alone(place, clause: Clause[Any], which: str, _: objec
 @pytest.mark.parametrize("clause", STORES, ids=name_of)
 async def test_stores_on_s3(clause: Clause[stowfast.Stores], s3_server: S3Server) -> None:
     await clause(s3(s3_server))
+
+
+@pytest.mark.parametrize("clause", STORES, ids=name_of)
+async def test_stores_on_postgres(clause: Clause[stowfast.Stores], postgres_server: PostgresServer) -> None:
+    await clause(postgres(postgres_server))
 
 
 @pytest.mark.parametrize(("clause", "which", "_"), BARE, ids=name_of)

@@ -59,7 +59,7 @@ MAY_IMPORT_OUTSIDE = {
     # compression, backports: Zstandard, Python's own from 3.14 on. All but these and msgspec where they are asked for.
     "deltas": "msgspec compression backports",
     "stores": "msgspec jsonpatch jsonschema referencing pyarrow pandas",
-    "backends": "msgspec obstore boto3 botocore",  # boto3 only for a profile: see the test at the end
+    "backends": "msgspec obstore boto3 botocore psycopg",  # boto3 only for a profile: see the test at the end
     "testing": "msgspec jsonpatch",  # jsonpatch where a patch is applied
     "cli": "msgspec typer click rich jsonpatch",  # jsonpatch where a patch is shown, which the store has made with it
 }

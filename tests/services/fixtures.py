@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
+import os
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.services import azure, s3, shared
+from tests.services import azure, postgres, s3, shared
 from tests.services.process import ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -36,7 +38,7 @@ def fixtures_of(item: pytest.Item) -> set[str]:
 @pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if fixtures_of(item) & {"s3_server", "azure_server"}:
+        if fixtures_of(item) & {"s3_server", "azure_server", "postgres_server", "postgres_alone"}:
             item.add_marker("service")
 
 
@@ -48,6 +50,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             s3.prepare()
         if "azure_server" in used:
             azure.prepare()
+        if "postgres_server" in used and postgres.missing() is None and not os.environ.get(postgres.NAMED):
+            with suppress(ServiceError):
+                with shared.locked(shared.folder_of("install.lock")):
+                    postgres.install()
+                shared.begin("postgres")
 
 
 @pytest.fixture(scope="session")
@@ -75,6 +82,27 @@ def azure_server() -> Iterator[azure.AzureServer]:
     server = azure.connect()
     with _environment(server.environment):
         yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> postgres.PostgresServer:
+    """The PostgreSQL server of this run. `url()` is one of a schema where nobody has been."""
+    if lacks := postgres.missing():
+        pytest.skip(lacks)
+    return postgres.PostgresServer(os.environ.get(postgres.NAMED) or shared.share("postgres"))
+
+
+@pytest.fixture
+def postgres_alone(tmp_path: Path) -> Iterator[postgres.Postgres]:
+    """A server of this test's own, which it may stop and start again."""
+    if lacks := postgres.missing():
+        pytest.skip(lacks)
+    server = postgres.Postgres(tmp_path)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
 
 
 @contextmanager

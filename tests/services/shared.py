@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from tests.services.azurite import Azurite
 from tests.services.ceph import Ceph
+from tests.services.postgres import Postgres
 from tests.services.process import ServiceError, detach, tail, wait_until
 from tests.services.stand_in import StandIn
 
@@ -38,7 +39,12 @@ class Service(Protocol):
     def remove(self) -> None: ...
 
 
-SERVICES: dict[str, Callable[[Path], Service]] = {"ceph": Ceph, "faulty": StandIn, "azurite": Azurite}
+SERVICES: dict[str, Callable[[Path], Service]] = {
+    "ceph": Ceph,
+    "faulty": StandIn,
+    "azurite": Azurite,
+    "postgres": Postgres,
+}
 
 
 @contextmanager

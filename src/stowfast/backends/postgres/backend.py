@@ -1,0 +1,245 @@
+"""PostgreSQL: keeps everything in one schema of a database, for many machines."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from stowfast.abc import ALL, Backend, Change, Head, Listing, Query, Receipt, Slice, Swept, Window
+from stowfast.backends.postgres.blobs import begin_blob, write_chunks
+from stowfast.backends.postgres.committer import Committer
+from stowfast.backends.postgres.database import Database
+from stowfast.backends.postgres.news import News
+from stowfast.backends.postgres.options import PARAMETERS, parse_options
+from stowfast.backends.postgres.read import find_blob, heads, listing, read, read_chunks
+from stowfast.backends.postgres.sweep import sweep, would_sweep
+from stowfast.blocking import begin, finish, in_thread, outcome, settle
+from stowfast.cursors import parse_cursor
+from stowfast.errors import DamagedError, InvalidError, UnsupportedError
+from stowfast.group_commit import GroupCommit
+from stowfast.names import check_name, new_id
+from stowfast.semantics import check, refusals
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+    from concurrent.futures import Future
+
+    from stowfast.errors import StowfastError
+
+__all__ = ["PostgresBackend"]
+
+R = TypeVar("R")
+
+_WRITTEN_TOGETHER: Final = 2**22
+_CHUNKS_TOGETHER: Final = 2
+_READ_AHEAD: Final = 2
+_FIRST_POLL_SECONDS: Final = 0.05
+_MAX_POLL_SECONDS: Final = 1.0
+_END: Final = 2**62
+
+
+class PostgresBackend(Backend):
+    """Streams and blobs in one schema of a PostgreSQL database, 14 or newer.
+
+    A commit returns after the server has it on disk. An asynchronous replica may lack the last commits: a failover to
+    it can lose acknowledged ones, and no client can prevent that.
+    """
+
+    in_place = True
+
+    def __init__(self, database: Database, timeout: float) -> None:
+        self._database = database
+        self._committer = Committer(database, timeout)
+        self._news = News()
+        self._group: GroupCommit[tuple[str, Change], Any] = GroupCommit(self._run, inline_below=0.0)
+        self._threads = ThreadPoolExecutor(4, thread_name_prefix="stowfast-read")
+        self._uploads = ThreadPoolExecutor(1, thread_name_prefix="stowfast-upload")
+        self._downloads = ThreadPoolExecutor(1, thread_name_prefix="stowfast-download")
+        self._closed = False
+
+    @classmethod
+    async def open(
+        cls,
+        url: str,
+        *,
+        schema: str = "stowfast",
+        durability: str = "full",
+        timeout: str | float = 30,
+        pool: str | int = 10,
+        migrate: str | bool = True,
+        **parameters: str,
+    ) -> PostgresBackend:
+        """Open `postgresql://user:password@host:port/database`, off the event loop.
+
+        Args:
+            url: a connection URI, without a query.
+            schema: the schema with the tables. It is made if it is missing.
+            durability: "full", or "relaxed" for a server that does not wait for its disk.
+            timeout: seconds to wait for a connection, and for the server to come back.
+            pool: the most connections for reads and blobs. One more commits.
+            migrate: make or update the tables.
+            parameters: parameters of libpq, such as `sslmode`.
+
+        Raises:
+            InvalidError: an option is wrong, the server refuses the role, or the schema belongs to another program.
+            UnsupportedError: psycopg is not installed, or the server or the schema does not fit.
+            UnavailableError: the server gives no answer, or is not the primary.
+        """
+        try:
+            import psycopg
+        except ImportError as error:
+            raise UnsupportedError("postgresql: needs psycopg: pip install 'stowfast[postgres]'") from error
+        options = parse_options(schema, durability, timeout, pool, migrate, parameters)
+        try:
+            psycopg.conninfo.conninfo_to_dict(url)
+        except psycopg.ProgrammingError:
+            raise InvalidError("postgresql: the URL is postgresql://user:password@host:port/database") from None
+        make = partial(
+            Database, url, options.parameters, options.schema, pool=options.pool, timeout=options.timeout,
+            durable=options.durable, may_migrate=options.migrate,
+        )  # fmt: skip
+        with ThreadPoolExecutor(1) as thread:
+            return cls(await in_thread(thread, make), options.timeout)
+
+    @classmethod
+    def option_names(cls, scheme: str) -> Sequence[str]:
+        return [*(name for name in super().option_names(scheme) if name != "parameters"), *PARAMETERS]
+
+    async def commit(self, stream: str, change: Change) -> Receipt:
+        check_name(stream)
+        check(change)
+        self._check_open()
+        receipt: Receipt = await self._group.submit((stream, change))
+        return receipt
+
+    async def commit_many(self, changes: Sequence[tuple[str, Change]]) -> list[Receipt | StowfastError]:
+        self._check_open()
+        refused = refusals(changes)
+        made = [pair for pair, refusal in zip(changes, refused, strict=True) if refusal is None]
+        found = iter(await self._group.submit_many(made))
+        return [refusal or next(found) for refusal in refused]
+
+    async def read(self, stream: str, window: Window = ALL) -> Slice:
+        return await self._look(partial(read, stream=stream, window=window))
+
+    async def heads(self, streams: Sequence[str]) -> list[Head | None]:
+        return await self._look(partial(heads, streams=streams))
+
+    async def streams(self, query: Query) -> Listing:
+        return await self._look(partial(listing, query=query, last=parse_cursor(query)))
+
+    async def wait(self, stream: str, *, incarnation: str | None, next: int, timeout: float) -> bool:
+        deadline, pause = time.monotonic() + timeout, _FIRST_POLL_SECONDS
+        while True:
+            news = self._news.subscribe(stream)
+            try:
+                head = (await self.heads([stream]))[0]
+                if (head.incarnation if head else None, head.next if head else 0) != (incarnation, next):
+                    return True
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return False
+                await settle(news, min(left, pause))
+                pause = min(1.5 * pause, _MAX_POLL_SECONDS)
+            finally:
+                news.cancel()
+                self._news.forget(stream, news)
+
+    async def write_blob(self, stream: str, chunks: AsyncIterable[bytes]) -> str:
+        check_name(stream)
+        self._check_open()
+        name = new_id()
+        row = await in_thread(self._uploads, begin_blob, self._database, stream, name)
+        held: list[bytes] = []
+        start = size = 0
+        # One batch is stored while the next is gathered: no more than two are in memory.
+        under_way: Future[None] | None = None
+        async for chunk in chunks:
+            held.append(bytes(chunk))
+            size += len(chunk)
+            if size >= _WRITTEN_TOGETHER:
+                under_way = await self._write(under_way, row, start, held, last=False)
+                start, held, size = start + size, [], 0
+        await outcome(await self._write(under_way, row, start, held, last=True))
+        return name
+
+    async def _write(
+        self, before: Future[None] | None, row: int, start: int, held: list[bytes], *, last: bool
+    ) -> Future[None]:
+        if before is not None:
+            await outcome(before)
+        self._check_open()
+        return begin(self._uploads, partial(write_chunks, self._database, row, start, held, last=last))
+
+    async def read_blob(
+        self, stream: str, blob: str, *, start: int = 0, stop: int | None = None
+    ) -> AsyncIterator[bytes]:
+        row, size = await self._look(partial(find_blob, stream=stream, blob=blob))
+        stop = size if stop is None else min(stop, size)
+        ahead: deque[Future[list[tuple[int, bytes]]]] = deque()
+        at, asked = start, start
+        while at < stop:
+            while asked < stop and len(ahead) < _READ_AHEAD:
+                ahead.append(begin(self._downloads, self._chunks, row, asked, stop))
+                asked = (asked // 2**20 + _CHUNKS_TOGETHER) * 2**20
+            read_now = await outcome(ahead.popleft()) if ahead else []
+            if not read_now:
+                await self._look(partial(find_blob, stream=stream, blob=blob))  # it was removed meanwhile
+                raise DamagedError(f"{stream!r}: pieces of its blob {blob!r} are missing: restore a backup")
+            for offset, data in read_now:
+                if offset > at or offset + len(data) <= at:
+                    raise DamagedError(f"{stream!r}: pieces of its blob {blob!r} are missing: restore a backup")
+                piece = bytes(data[at - offset : stop - offset])
+                at += len(piece)
+                yield piece
+
+    def _chunks(self, row: int, start: int, stop: int) -> list[tuple[int, bytes]]:
+        self._check_open()
+        first = start // 2**20 * 2**20
+        with self._database.lend() as connection:
+            return read_chunks(connection, self._database.statements, row, first, stop, _CHUNKS_TOGETHER)
+
+    async def now(self) -> int:
+        def look(connection: Any, statements: Any) -> int:
+            return int(connection.execute(statements["now"]).fetchone()[0])
+
+        return await self._look(look)
+
+    async def sweep(self, *, dry_run: bool = False) -> Swept:
+        self._check_open()
+        return await in_thread(self._threads, would_sweep if dry_run else sweep, self._database)
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._group.check_thread()
+        self._closed = True
+        await finish(self._threads, self._uploads.shutdown)
+        await finish(self._threads, self._group.close)
+        await finish(self._threads, self._committer.close)
+        await finish(self._threads, self._database.close)
+        self._downloads.shutdown(wait=False)
+        self._threads.shutdown(wait=False)
+
+    def _check_open(self) -> None:
+        self._database.check_process()
+        if self._closed:
+            raise InvalidError("these stores were closed: open them again")
+
+    def _run(self, works: Sequence[tuple[str, Change]], wait: bool) -> list[Any] | None:
+        if not wait:  # a network may stall: never on an event loop
+            return None
+        outcomes = self._committer.run(works)
+        self._news.announce({stream for stream, _ in works})
+        return outcomes
+
+    async def _look(self, query: Callable[[Any, Any], R]) -> R:
+        self._check_open()
+        return await in_thread(self._threads, self._query, query)
+
+    def _query(self, query: Callable[[Any, Any], R]) -> R:
+        with self._database.lend() as connection:
+            return query(connection, self._database.statements)

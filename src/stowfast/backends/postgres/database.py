@@ -1,0 +1,173 @@
+"""A PostgreSQL database: its connections, its settings, and the schema with our tables."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from stowfast.backends.postgres.failures import ours
+from stowfast.backends.postgres.migration import migrate
+from stowfast.backends.postgres.statements import Statements
+from stowfast.errors import InvalidError, UnavailableError, UnsupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import psycopg
+
+__all__ = ["Database"]
+
+_IDLE_SECONDS: Final = 300.0
+_CONNECT_SECONDS: Final = 10
+_MIN_VERSION: Final = 14_00_00
+
+
+class Database:
+    """Connections to one database, for one schema. Blocking: used from threads, or in place.
+
+    Raises:
+        InvalidError: the server refuses the role, or the schema belongs to another program.
+        UnsupportedError: the server is too old, its encoding cannot hold all text, or the schema is newer.
+        UnavailableError: the server gives no answer, or is not the primary.
+    """
+
+    def __init__(
+        self, conninfo: str, parameters: Mapping[str, str], schema: str, *, pool: int, timeout: float, durable: bool,
+        may_migrate: bool,
+    ) -> None:  # fmt: skip
+        self._conninfo = conninfo
+        self._parameters = {"connect_timeout": str(_CONNECT_SECONDS), **parameters}
+        self._process = os.getpid()
+        self._timeout = timeout
+        self._pool = pool
+        self._free = threading.Semaphore(pool)
+        self._idle: list[tuple[float, psycopg.Connection[Any]]] = []
+        self._lock = threading.Lock()
+        self._closed = False
+        self.is_direct = True
+        """No pooler stands between: prepared statements work."""
+        self.is_read_committed = True
+        self.statements = Statements(schema)
+        with self.errors():
+            connection = self.connect()
+            try:
+                self._look(connection, durable=durable)
+                migrate(connection, schema, may_migrate=may_migrate)
+            finally:
+                connection.close()
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Raise ours for the driver's, with the driver's as the cause."""
+        import psycopg
+
+        try:
+            yield
+        except psycopg.Error as error:
+            raise ours(error) from error
+
+    def connect(self) -> psycopg.Connection[Any]:
+        """Return a new connection."""
+        import psycopg
+
+        connection = psycopg.connect(
+            self._conninfo,
+            autocommit=True,
+            client_encoding="UTF8",
+            prepare_threshold=0 if self.is_direct else None,
+            **self._parameters,  # type: ignore[arg-type]
+        )
+        connection.prepared_max = 200
+        return connection
+
+    @contextmanager
+    def lend(self) -> Iterator[psycopg.Connection[Any]]:
+        """Lend a connection of the pool. One that failed is closed.
+
+        Raises:
+            UnavailableError: all connections were in use for the whole timeout.
+        """
+        self.check_process()
+        if not self._free.acquire(timeout=self._timeout):
+            raise UnavailableError(
+                f"all {self._pool} connections were in use for {self._timeout:g} s: set pool= to a larger number"
+            )
+        try:
+            with self.errors():
+                connection = self._take()
+                try:
+                    yield connection
+                except BaseException:
+                    connection.close()
+                    raise
+                self._put(connection)
+        finally:
+            self._free.release()
+
+    def _take(self) -> psycopg.Connection[Any]:
+        old = time.monotonic() - _IDLE_SECONDS
+        while True:
+            with self._lock:
+                if not self._idle:
+                    break
+                used, connection = self._idle.pop()
+            if used > old and not connection.closed:
+                return connection
+            connection.close()
+        return self.connect()
+
+    def _put(self, connection: psycopg.Connection[Any]) -> None:
+        with self._lock:
+            if not self._closed and not connection.closed and connection.info.transaction_status == 0:
+                self._idle.append((time.monotonic(), connection))
+                return
+        connection.close()
+
+    def forget_idle(self) -> None:
+        """Close the idle connections, such as after a restart of the server."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for _, connection in idle:
+            with suppress(Exception):
+                connection.close()
+
+    def check_process(self) -> None:
+        """Raise in a forked process: two processes cannot speak on one connection."""
+        if os.getpid() != self._process:
+            raise InvalidError("the stores were opened before a fork: open them in each process")
+
+    def close(self) -> None:
+        """Close the idle connections. Those in use close when they are returned."""
+        self._closed = True
+        self.forget_idle()
+
+    def _look(self, connection: psycopg.Connection[Any], *, durable: bool) -> None:
+        version = connection.info.server_version
+        if version < _MIN_VERSION:
+            raise UnsupportedError(f"PostgreSQL {version // 10_000} is too old: Stowfast needs 14 or newer")
+        row = connection.execute(
+            "SELECT pg_catalog.pg_backend_pid(), pg_catalog.current_setting('server_encoding'),"
+            " pg_catalog.current_setting('default_transaction_isolation'), pg_catalog.pg_is_in_recovery(),"
+            " pg_catalog.current_setting('default_transaction_read_only'),"
+            " pg_catalog.current_setting('synchronous_commit'), pg_catalog.current_setting('fsync')"
+        ).fetchone()
+        assert row is not None
+        pid, encoding, isolation, recovery, read_only, synchronous, fsync = row
+        # A pooler gives its clients other numbers than the server does.
+        self.is_direct = pid == connection.info.backend_pid
+        self.is_read_committed = isolation == "read committed"
+        if encoding not in {"UTF8", "SQL_ASCII"}:
+            raise UnsupportedError(
+                f"the database has the encoding {encoding}, which cannot hold all text: "
+                "CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0"
+            )
+        if recovery or read_only == "on":
+            raise UnavailableError("the server is read-only, not the primary: connect to the primary")
+        if durable and (synchronous == "off" or fsync == "off"):
+            raise UnsupportedError(
+                f"the server has synchronous_commit={synchronous} and fsync={fsync}, so an acknowledged commit may be "
+                "lost: change that, or open with durability=relaxed"
+            )

@@ -1,0 +1,49 @@
+"""Errors of the PostgreSQL driver as errors of ours.
+
+Source: https://www.postgresql.org/docs/current/errcodes-appendix.html
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from stowfast.errors import DamagedError, InvalidError, StowfastError, UnavailableError
+
+if TYPE_CHECKING:
+    import psycopg
+
+__all__ = ["is_retryable", "is_unknown", "ours"]
+
+_CONFLICTS: Final = {"40001", "40P01"}
+"""The server rolled back for another transaction: repeat."""
+_LOST: Final = {"57P01", "57P02", "57P03", "40003"}
+_RIGHTS: Final = {"42501"}
+_MISSING: Final = {"3F000", "42P01", "42703"}
+_ACCESS: Final = {"28000", "28P01", "3D000"}
+
+
+def is_retryable(error: psycopg.Error) -> bool:
+    """Return True if nothing was done, and a repeat of the transaction may succeed."""
+    return error.sqlstate in _CONFLICTS
+
+
+def is_unknown(error: psycopg.Error) -> bool:
+    """Return True if a commit that ended with this error may have been made."""
+    state = error.sqlstate
+    return state is None or state.startswith("08") or state in _LOST
+
+
+def ours(error: psycopg.Error) -> StowfastError:
+    """Return the error for one of the driver. Its text holds no password: the driver never shows one."""
+    state, said = error.sqlstate, str(error).strip().partition("\n")[0]
+    if state in _RIGHTS:
+        return InvalidError(f"the role lacks a right: {said}: see the grants of `stowfast migrate URL --sql`")
+    if state in _ACCESS:
+        return InvalidError(f"the server refused the connection: {said}")
+    if state in _MISSING:
+        return DamagedError(f"a table of ours is missing: {said}: restore the schema from a backup")
+    if state == "25006":
+        return UnavailableError("the server is read-only, not the primary: connect to the primary")
+    if state == "57014":
+        return UnavailableError(f"the server ended the call: {said}: see statement_timeout of the role")
+    return UnavailableError(f"the server gave no answer, or refused: {said}")

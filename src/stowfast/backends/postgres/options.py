@@ -1,0 +1,59 @@
+"""The URL of a PostgreSQL database: options of ours, and parameters of the driver."""
+
+from __future__ import annotations
+
+import math
+from typing import Final, NamedTuple
+
+from stowfast.errors import InvalidError
+
+__all__ = ["PARAMETERS", "Options", "parse_options"]
+
+PARAMETERS: Final = (
+    "application_name", "channel_binding", "connect_timeout", "gssencmode", "hostaddr", "keepalives",
+    "keepalives_count", "keepalives_idle", "keepalives_interval", "load_balance_hosts", "passfile", "require_auth",
+    "service", "sslcert", "sslcrl", "sslkey", "sslmode", "sslrootcert", "target_session_attrs", "tcp_user_timeout",
+)  # fmt: skip
+"""Parameters of libpq, https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS"""
+
+_MAX_SCHEMA_BYTES: Final = 63
+"""PostgreSQL cuts longer names without a word: two tenants would meet in one schema."""
+
+
+class Options(NamedTuple):
+    """The options, checked."""
+
+    schema: str
+    durable: bool
+    timeout: float
+    pool: int
+    migrate: bool
+    parameters: dict[str, str]
+
+
+def parse_options(
+    schema: str, durability: str, timeout: str | float, pool: str | int, migrate: str | bool, parameters: dict[str, str]
+) -> Options:
+    """Check options.
+
+    Raises:
+        InvalidError: one of them is unknown or outside its bounds.
+    """
+    if unknown := sorted(set(parameters) - set(PARAMETERS)):
+        raise InvalidError(f"postgresql: has no option {', '.join(unknown)}; it has {', '.join(PARAMETERS)}")
+    if not str(schema) or "\0" in schema:
+        raise InvalidError("schema: it is a name of 1 to 63 bytes")
+    if len(schema.encode(errors="replace")) > _MAX_SCHEMA_BYTES:
+        raise InvalidError(f"schema: PostgreSQL cuts names over {_MAX_SCHEMA_BYTES} bytes: give a shorter one")
+    if durability not in {"full", "relaxed"}:
+        raise InvalidError("durability: it is full or relaxed")
+    try:
+        seconds, connections = float(timeout), int(pool)
+    except (ValueError, TypeError, OverflowError):
+        raise InvalidError("timeout: it is a number of seconds; pool: it is a number of connections") from None
+    if not 0 <= seconds < math.inf or connections < 1:
+        raise InvalidError("timeout: it is 0 or more seconds; pool: it is 1 or more connections")
+    if str(migrate).lower() not in {"true", "false"}:
+        raise InvalidError("migrate: it is true or false")
+    texts = {name: str(value) for name, value in parameters.items()}
+    return Options(schema, durability == "full", seconds, connections, str(migrate).lower() == "true", texts)

@@ -1,0 +1,175 @@
+"""Reads of one moment: entries with their head, heads, listings, pieces of blobs."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from stowfast.abc import Entry, Listed, Listing, Slice
+from stowfast.backends.postgres.rows import StoredRow, can_be_stored, pairs_of
+from stowfast.cursors import after_cursor
+from stowfast.errors import DamagedError, NotFoundError
+from stowfast.semantics import check_entries, living
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import psycopg
+
+    from stowfast.abc import Head, Query, Window
+    from stowfast.backends.postgres.statements import Statements
+
+__all__ = ["find_blob", "heads", "listing", "read", "read_chunks"]
+
+_END: Final = 2**62
+_FIRST_PAGE: Final = 64
+_MAX_PAGE: Final = 4_096
+_LAST_CHARACTER, _FIRST_SURROGATE, _AFTER_SURROGATES = 0x10FFFF, 0xD800, 0xE000
+
+
+@contextmanager
+def _snapshot(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            connection.execute("COMMIT")
+
+
+def read(connection: psycopg.Connection[Any], statements: Statements, stream: str, window: Window) -> Slice:
+    """Read entries and their head, at one moment.
+
+    Raises:
+        DamagedError: the head does not decode, or entries are missing.
+    """
+    if not can_be_stored(stream):
+        return Slice(None, [])
+    if window.max_bytes is None:
+        return _read_at_once(connection, statements, stream, window)
+    with _snapshot(connection):
+        head = _head_of(connection.execute(statements["head"], [stream], binary=True).fetchone())
+        if head is None:
+            return Slice(None, [])
+        entries: list[Entry] = []
+        size, page, limit = 0, _FIRST_PAGE, _limit_of(window)
+        while len(entries) < limit:
+            values = _values(stream, window, min(page, limit - len(entries)), len(entries))
+            rows = connection.execute(statements[_entries_name(window)], values, binary=True).fetchall()
+            for row in rows:
+                entries.append(Entry(*row))
+                size += len(row[1])
+                if size >= window.max_bytes:
+                    return _slice(head, entries, window)
+            if len(rows) < page:
+                break
+            page = min(2 * page, _MAX_PAGE)
+    return _slice(head, entries, window)
+
+
+def _read_at_once(connection: psycopg.Connection[Any], statements: Statements, stream: str, window: Window) -> Slice:
+    with connection.pipeline():
+        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        head_rows = connection.execute(statements["head"], [stream], binary=True)
+        values = _values(stream, window, _limit_of(window), 0)
+        entry_rows = connection.execute(statements[_entries_name(window)], values, binary=True)
+        connection.execute("COMMIT")
+    head = _head_of(head_rows.fetchone())
+    if head is None:
+        return Slice(None, [])
+    return _slice(head, [Entry(*row) for row in entry_rows.fetchall()], window)
+
+
+def _slice(head: Head, entries: list[Entry], window: Window) -> Slice:
+    if window.newest:
+        entries.reverse()
+    check_entries(head, window, entries)
+    return Slice(head, entries)
+
+
+def _entries_name(window: Window) -> str:
+    return "entries_newest" if window.newest else "entries"
+
+
+def _limit_of(window: Window) -> int:
+    return _END if window.limit is None else max(min(window.limit, _END), 0)
+
+
+def _values(stream: str, window: Window, limit: int, offset: int) -> list[object]:
+    start = None if window.start is None else max(min(window.start, _END), 0)
+    stop = _END if window.stop is None else max(min(window.stop, _END), -_END)
+    return [stream, start, stop, limit, offset]
+
+
+def _head_of(row: Sequence[Any] | None) -> Head | None:
+    """Return the head of a row whose last column is the time of the server; None if it is gone."""
+    return None if row is None else living(StoredRow._make(row[:-1]).head(), row[-1])
+
+
+def heads(connection: psycopg.Connection[Any], statements: Statements, streams: Sequence[str]) -> list[Head | None]:
+    """Read the heads of streams."""
+    names = [name for name in streams if can_be_stored(name)]
+    rows = connection.execute(statements["heads"], [names], binary=True).fetchall()
+    found = {row[1]: _head_of(row) for row in rows}
+    return [found.get(name) for name in streams]
+
+
+def listing(connection: psycopg.Connection[Any], statements: Statements, query: Query, last: Listed | None) -> Listing:
+    """Read a page of streams."""
+    where = query.where or {}
+    if not can_be_stored(query.prefix):
+        return Listing([], None)
+    values = {
+        "prefix": query.prefix,
+        "beyond": _beyond(query.prefix),
+        "pairs": pairs_of(where) or None,
+        "count": len(where),
+        "name": None if last is None else last.name,
+        "at": None if last is None else last.updated_at,
+        "limit": min(query.limit, _END) + 1,
+    }
+    name = "listing_by_name" if query.order == "name" else "listing_by_recency"
+    rows = [StoredRow._make(row) for row in connection.execute(statements[name], values, binary=True)]
+    page = [_listed(row, query) for row in rows[: query.limit]]
+    return Listing(page, after_cursor(query.order, page[-1]) if page and len(rows) > query.limit else None)
+
+
+def _listed(row: StoredRow, query: Query) -> Listed:
+    try:
+        head = row.head()
+    except DamagedError:
+        head = None
+    if head is None or not (query.where or {}).items() <= head.labels.items():
+        return Listed(row.name, row.updated_at, damaged=True)
+    return Listed(row.name, row.updated_at, head if query.heads else None)
+
+
+def find_blob(connection: psycopg.Connection[Any], statements: Statements, stream: str, blob: str) -> tuple[int, int]:
+    """Return the row and the size of a committed blob.
+
+    Raises:
+        NotFoundError: no entry of the stream refers to it.
+    """
+    row = None
+    if can_be_stored(stream) and can_be_stored(blob):
+        row = connection.execute(statements["linked_blob"], [blob, stream]).fetchone()
+    if row is None:
+        raise NotFoundError(f"{stream!r} has no blob {blob!r}")
+    return row[0], row[1]
+
+
+def read_chunks(
+    connection: psycopg.Connection[Any], statements: Statements, row: int, start: int, stop: int, count: int
+) -> list[tuple[int, bytes]]:
+    """Return at most `count` chunks from the one at `start`, each with its offset."""
+    return connection.execute(statements["chunks"], [row, start, stop, count], binary=True).fetchall()
+
+
+def _beyond(prefix: str) -> str | None:
+    """Return the least text above all texts with this prefix; None: there is none."""
+    while prefix:
+        last = ord(prefix[-1]) + 1
+        if last <= _LAST_CHARACTER:
+            return prefix[:-1] + chr(_AFTER_SURROGATES if last == _FIRST_SURROGATE else last)
+        prefix = prefix[:-1]
+    return None

@@ -1,0 +1,148 @@
+# ruff: noqa: S608 - constants alone are joined; each value of a caller is a parameter
+"""The SQL of the PostgreSQL backend, with the name of the schema in its place.
+
+Functions are qualified and parameters are cast: a function or a type of the same name in another schema of the
+`search_path` is never called. Source: https://www.postgresql.org/docs/current/ddl-schemas.html#DDL-SCHEMAS-PATTERNS
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from psycopg import sql
+
+__all__ = ["Statements"]
+
+NOW: Final = "(pg_catalog.extract('epoch', pg_catalog.clock_timestamp()) * 1000000)::bigint"
+_HEAD: Final = (
+    "s.id, s.name, s.incarnation, s.first, s.next, s.length, s.base, s.revision, s.labels, s.note,"
+    " s.created_at, s.updated_at, s.expires_at"
+)
+_ALIVE: Final = f"s.incarnation IS NOT NULL AND (s.expires_at IS NULL OR s.expires_at > {NOW})"
+_APPEND: Final = f"""
+    WITH head AS (
+        UPDATE {{schema}}.streams AS s SET next = s.next + %(count)s::bigint, length = s.length + %(count)s::bigint,
+            updated_at = GREATEST(s.updated_at, {NOW})
+        WHERE s.name = %(name)s::text AND {_ALIVE} {{condition}}
+        RETURNING s.id, s.incarnation, s.next, s.updated_at
+    ), added AS (
+        INSERT INTO {{schema}}.entries (stream, position, created_at, op_id, data)
+        SELECT head.id, head.next - %(count)s::bigint + e.number - 1, head.updated_at, %(op_id)s::text, e.data
+        FROM head, pg_catalog.unnest(%(entries)b::bytea[]) WITH ORDINALITY AS e (data, number)
+    ) {{operation}}
+    SELECT incarnation, next - %(count)s::bigint, next, updated_at FROM head
+"""
+
+_TEXTS: Final = {
+    "now": f"SELECT {NOW}",
+    "lock": f"SELECT {_HEAD} FROM {{schema}}.streams AS s WHERE s.name = ANY(%s::text[])"
+    " ORDER BY s.name FOR NO KEY UPDATE",
+    "operations": "SELECT s.name, o.op_id, o.incarnation, o.first, o.next, o.committed_at"
+    " FROM {schema}.operations AS o JOIN {schema}.streams AS s ON s.id = o.stream"
+    " WHERE (s.name, o.op_id) IN (SELECT * FROM ROWS FROM"
+    " (pg_catalog.unnest(%s::text[]), pg_catalog.unnest(%s::text[])) AS calls (name, op_id))",
+    "append": _APPEND.format(schema="{schema}", condition="", operation=""),
+    "append_once": _APPEND.format(
+        schema="{schema}",
+        condition="AND NOT EXISTS (SELECT 1 FROM {schema}.operations AS o"
+        " WHERE o.stream = s.id AND o.op_id = %(op_id)s::text)",
+        operation=", remembered AS (INSERT INTO {schema}.operations"
+        " (stream, op_id, incarnation, first, next, committed_at) SELECT head.id, %(op_id)s::text,"
+        " head.incarnation, head.next - %(count)s::bigint, head.next, head.updated_at FROM head)",
+    ),
+    "insert_stream": "INSERT INTO {schema}.streams (name, incarnation, first, next, length, base, revision,"
+    " created_at, updated_at, labels, note) VALUES (%s::text, NULL, 0, 0, 0, 0, 0, %s::bigint, %s::bigint, '', '')"
+    " ON CONFLICT (name) DO NOTHING RETURNING id",
+    "store_head": "UPDATE {schema}.streams SET incarnation = %(incarnation)s::text, first = %(first)s::bigint,"
+    " next = %(next)s::bigint, length = %(length)s::bigint, base = %(base)s::bigint, revision = %(revision)s::bigint,"
+    " labels = %(labels)b::bytea, note = %(note)b::bytea, created_at = %(created_at)s::bigint,"
+    " updated_at = %(updated_at)s::bigint, expires_at = %(expires_at)s::bigint WHERE id = %(id)s::bigint",
+    "add_entries": "INSERT INTO {schema}.entries (stream, position, created_at, op_id, data)"
+    " SELECT %s::bigint, %s::bigint + e.number - 1, %s::bigint, %s::text, e.data"
+    " FROM pg_catalog.unnest(%b::bytea[]) WITH ORDINALITY AS e (data, number)",
+    "remember": "INSERT INTO {schema}.operations (stream, op_id, incarnation, first, next, committed_at)"
+    " VALUES (%s::bigint, %s::text, %s::text, %s::bigint, %s::bigint, %s::bigint)",
+    "remove_labels": "DELETE FROM {schema}.labels WHERE stream = %s::bigint",
+    "add_labels": "INSERT INTO {schema}.labels (pair, stream) SELECT p, %s::bigint"
+    " FROM pg_catalog.unnest(%b::bytea[]) AS p ON CONFLICT DO NOTHING",
+    "remove_entries": "DELETE FROM {schema}.entries WHERE stream = %s::bigint AND position >= %s::bigint"
+    " AND position < %s::bigint",
+    "remove_links": "DELETE FROM {schema}.links WHERE stream = %s::bigint AND position >= %s::bigint"
+    " AND position < %s::bigint",
+    "end_blobs": "UPDATE {schema}.blobs SET whole = -1 WHERE stream = %s::bigint AND written_at = 0",
+    "forget": "DELETE FROM {schema}.operations AS o WHERE o.stream = %(id)s::bigint AND NOT EXISTS (SELECT 1 FROM"
+    " {schema}.streams AS s JOIN {schema}.entries AS e ON e.stream = s.id WHERE s.id = o.stream"
+    " AND s.incarnation = o.incarnation AND e.position >= o.first AND e.position < o.next)"
+    " AND o.op_id NOT IN (SELECT op_id FROM {schema}.operations WHERE stream = %(id)s::bigint"
+    " ORDER BY committed_at DESC, next DESC LIMIT %(kept)s::bigint)",
+    "find_blobs": "SELECT b.id, b.name, b.written_at FROM {schema}.blobs AS b"
+    " JOIN {schema}.streams AS s ON s.id = b.stream WHERE b.name = ANY(%s::text[]) AND s.name = %s::text"
+    " AND b.whole = 1 FOR NO KEY UPDATE OF b",
+    "link_blobs": "INSERT INTO {schema}.links (stream, position, blob) SELECT %s::bigint, p, b"
+    " FROM pg_catalog.generate_series(%s::bigint, %s::bigint - 1) AS p, pg_catalog.unnest(%s::bigint[]) AS b"
+    " ON CONFLICT DO NOTHING",
+    "mark_linked": "UPDATE {schema}.blobs SET written_at = 0 WHERE id = ANY(%s::bigint[])",
+    "head": f"SELECT {_HEAD}, {NOW} FROM {{schema}}.streams AS s WHERE s.name = %s::text",
+    "heads": f"SELECT {_HEAD}, {NOW} FROM {{schema}}.streams AS s WHERE s.name = ANY(%s::text[])",
+    "entries": "SELECT e.position, e.data, e.created_at, e.op_id FROM {schema}.entries AS e"
+    " JOIN {schema}.streams AS s ON s.id = e.stream WHERE s.name = %s::text"
+    " AND e.position >= GREATEST(s.first, COALESCE(%s::bigint, s.base)) AND e.position < %s::bigint"
+    " ORDER BY e.position LIMIT %s::bigint OFFSET %s::bigint",
+    "new_blob": f"INSERT INTO {{schema}}.blobs (stream, name, size, written_at, whole)"
+    f" SELECT s.id, %s::text, 0, {NOW}, 0 FROM {{schema}}.streams AS s WHERE s.name = %s::text RETURNING id",
+    "grow_blob": "UPDATE {schema}.blobs SET size = %s::bigint, whole = %s::smallint"
+    " WHERE id = %s::bigint AND whole = 0",
+    "add_chunk": "INSERT INTO {schema}.chunks (blob, start, data) VALUES (%s::bigint, %s::bigint, %b::bytea)",
+    "linked_blob": f"SELECT b.id, b.size FROM {{schema}}.blobs AS b JOIN {{schema}}.streams AS s ON s.id = b.stream"
+    f" WHERE b.name = %s::text AND s.name = %s::text AND {_ALIVE} AND EXISTS (SELECT 1 FROM {{schema}}.links AS l"
+    " WHERE l.blob = b.id AND l.stream = s.id)",
+    "chunks": "SELECT c.start, c.data FROM {schema}.chunks AS c WHERE c.blob = %s::bigint AND c.start >= %s::bigint"
+    " AND c.start < %s::bigint ORDER BY c.start LIMIT %s::bigint",
+    "listing": f"SELECT {_HEAD} FROM {{schema}}.streams AS s WHERE s.name >= %(prefix)s::text"
+    " AND (%(beyond)s::text IS NULL OR s.name < %(beyond)s::text)"
+    f" AND {_ALIVE} AND (%(pairs)b::bytea[] IS NULL OR (SELECT pg_catalog.count(*) FROM {{schema}}.labels AS l"
+    " WHERE l.stream = s.id AND l.pair = ANY(%(pairs)b::bytea[])) = %(count)s::bigint)",
+    "expired": f"SELECT {_HEAD} FROM {{schema}}.streams AS s WHERE s.expires_at <= {NOW}"
+    " ORDER BY s.name LIMIT 100 FOR NO KEY UPDATE SKIP LOCKED",
+    "would_expire": "SELECT pg_catalog.count(*), COALESCE(pg_catalog.sum((SELECT pg_catalog.sum("
+    "pg_catalog.length(e.data)) FROM {schema}.entries AS e WHERE e.stream = s.id)), 0)::bigint"
+    f" FROM {{schema}}.streams AS s WHERE s.expires_at <= {NOW}",
+    "orphans": f"SELECT b.id FROM {{schema}}.blobs AS b WHERE b.written_at < {NOW} - %s::bigint AND NOT EXISTS"
+    " (SELECT 1 FROM {schema}.links AS l WHERE l.blob = b.id) ORDER BY b.id LIMIT 16 FOR NO KEY UPDATE SKIP LOCKED",
+    "would_orphan": "SELECT pg_catalog.count(*), COALESCE(pg_catalog.sum(b.size), 0)::bigint"
+    f" FROM {{schema}}.blobs AS b WHERE b.written_at < {NOW} - %s::bigint AND NOT EXISTS (SELECT 1"
+    " FROM {schema}.links AS l JOIN {schema}.streams AS s ON s.id = l.stream WHERE l.blob = b.id"
+    f" AND (s.expires_at IS NULL OR s.expires_at > {NOW}))",
+    "condemn": "UPDATE {schema}.blobs SET whole = -1 WHERE id = ANY(%s::bigint[])",
+    "drop_chunks": "DELETE FROM {schema}.chunks WHERE (blob, start) IN (SELECT blob, start FROM {schema}.chunks"
+    " WHERE blob = ANY(%s::bigint[]) ORDER BY blob, start LIMIT 64)",
+    "drop_blobs": "DELETE FROM {schema}.blobs WHERE id = ANY(%s::bigint[]) RETURNING size",
+    "old_tombstones": f"DELETE FROM {{schema}}.streams WHERE id IN (SELECT s.id FROM {{schema}}.streams AS s"
+    f" WHERE s.incarnation IS NULL AND s.updated_at < {NOW} - %s::bigint AND NOT EXISTS (SELECT 1 FROM"
+    " {schema}.blobs AS b WHERE b.stream = s.id) ORDER BY s.name LIMIT 1000 FOR UPDATE SKIP LOCKED) RETURNING id",
+    "drop_operations": "DELETE FROM {schema}.operations WHERE stream = ANY(%s::bigint[])",
+}
+
+BY_NAME: Final = " AND (%(name)s::text IS NULL OR s.name > %(name)s::text) ORDER BY s.name LIMIT %(limit)s::bigint"
+BY_RECENCY: Final = (
+    " AND (%(name)s::text IS NULL OR s.updated_at < %(at)s::bigint OR (s.updated_at = %(at)s::bigint"
+    " AND s.name > %(name)s::text)) ORDER BY s.updated_at DESC, s.name LIMIT %(limit)s::bigint"
+)
+
+
+class Statements:
+    """The statements for one schema, by name."""
+
+    def __init__(self, schema: str) -> None:
+        from psycopg import sql
+
+        self.schema = sql.Identifier(schema)
+        texts = dict(_TEXTS)
+        texts["entries_newest"] = texts["entries"].replace("ORDER BY e.position", "ORDER BY e.position DESC")
+        texts["listing_by_name"] = texts["listing"] + BY_NAME
+        texts["listing_by_recency"] = texts["listing"] + BY_RECENCY
+        self._composed = {name: sql.SQL(text).format(schema=self.schema) for name, text in texts.items()}
+
+    def __getitem__(self, name: str) -> sql.Composed:
+        return self._composed[name]

@@ -1,0 +1,79 @@
+"""Removes expired streams, blobs without an entry, and old tombstones, in small transactions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from stowfast.abc import Swept
+from stowfast.backends.postgres.rows import StoredRow
+from stowfast.backends.postgres.transaction import Transaction
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from stowfast.backends.postgres.database import Database
+
+__all__ = ["sweep", "would_sweep"]
+
+_DAY: Final = 86_400 * 1_000_000
+_TOMBSTONES_LIVE: Final = 7 * _DAY
+
+
+def would_sweep(database: Database) -> Swept:
+    """Return the amounts that a sweep would remove."""
+    with database.lend() as connection:
+        streams, entry_bytes = _row(connection.execute(database.statements["would_expire"]))
+        blobs, blob_bytes = _row(connection.execute(database.statements["would_orphan"], [_DAY]))
+    return Swept(streams, blobs, entry_bytes + blob_bytes)
+
+
+def sweep(database: Database) -> Swept:
+    """Remove all garbage, and return the amounts."""
+    would = would_sweep(database)
+    streams = 0
+    while expired := _expire(database):
+        streams += expired
+    blobs = 0
+    while collected := _collect(database):
+        blobs += collected
+    while _forget(database):
+        pass
+    return Swept(streams, blobs, would.bytes)
+
+
+def _expire(database: Database) -> int:
+    with database.lend() as connection, connection.transaction():
+        rows = [StoredRow._make(row) for row in connection.execute(database.statements["expired"], binary=True)]
+        transaction = Transaction(connection, database.statements)
+        for row in rows:
+            transaction.expire(row)
+        return len(rows)
+
+
+def _collect(database: Database) -> int:
+    statements = database.statements
+    with database.lend() as connection:
+        with connection.transaction():
+            blobs = [id for (id,) in connection.execute(statements["orphans"], [_DAY])]
+            if not blobs:
+                return 0
+            # A commit that names one of them from now on is told that it is gone.
+            connection.execute(statements["condemn"], [blobs])
+        while connection.execute(statements["drop_chunks"], [blobs]).rowcount:
+            pass
+        return len(connection.execute(statements["drop_blobs"], [blobs]).fetchall())
+
+
+def _forget(database: Database) -> int:
+    with database.lend() as connection, connection.transaction():
+        gone = connection.execute(database.statements["old_tombstones"], [_TOMBSTONES_LIVE]).fetchall()
+        streams = [id for (id,) in gone]
+        if streams:
+            connection.execute(database.statements["drop_operations"], [streams])
+        return len(streams)
+
+
+def _row(cursor: psycopg.Cursor[Any]) -> tuple[int, int]:
+    row = cursor.fetchone()
+    assert row is not None
+    return int(row[0]), int(row[1])

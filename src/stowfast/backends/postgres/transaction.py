@@ -1,0 +1,179 @@
+"""One write transaction: locks the heads of its streams, makes the changes with `apply`, and stores the effects.
+
+Heads are locked in the order of their names, so that two transactions never wait for each other.
+Source: https://www.postgresql.org/docs/current/explicit-locking.html#LOCKING-DEADLOCKS
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from stowfast.abc import OPERATIONS_REMEMBERED, Change, Head, Receipt
+from stowfast.backends.postgres.rows import StoredRow, labels_to_bytes, pairs_of
+from stowfast.errors import ConflictError, InvalidError, StowfastError
+from stowfast.names import new_id
+from stowfast.semantics import apply, living, repeat
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import psycopg
+
+    from stowfast.backends.postgres.statements import Statements
+
+__all__ = ["RaceError", "Transaction"]
+
+_CHANGES_BETWEEN_CLEANINGS: Final = 1_024
+
+
+class RaceError(Exception):
+    """Another transaction began the same stream. Roll back, and run the transaction again."""
+
+
+class _Stream(NamedTuple):
+    """A stream of this transaction, after the changes so far."""
+
+    id: int | None
+    """None: it has no row yet."""
+    head: Head | None
+    """As stored, expired or not; None: a tombstone, or no row."""
+    updated_at: int
+
+
+class Transaction:
+    """The work between `BEGIN` and `COMMIT`. The caller begins and commits."""
+
+    def __init__(self, connection: psycopg.Connection[Any], statements: Statements) -> None:
+        self._connection = connection
+        self._statements = statements
+        self._streams: dict[str, _Stream] = {}
+        self._receipts: dict[tuple[str, str], Receipt] = {}
+        self._now = 0
+
+    def run(self, works: Sequence[tuple[str, Change]]) -> list[Receipt | StowfastError]:
+        """Make changes, and return the receipt or the refusal of each. A refused change stores nothing.
+
+        Raises:
+            RaceError: another transaction began one of the streams.
+        """
+        self._lock(works)
+        outcomes: dict[int, Receipt | StowfastError] = {}
+        # By name, for new rows are inserted in the order of locks; the order of one stream's changes stays.
+        for number in sorted(range(len(works)), key=lambda number: works[number][0]):
+            try:
+                outcomes[number] = self._make(*works[number])
+            except (ConflictError, InvalidError) as error:
+                outcomes[number] = error
+        return [outcomes[number] for number in range(len(works))]
+
+    def expire(self, row: StoredRow) -> None:
+        """Delete an expired stream whose row this transaction has locked."""
+        self._empty(row.id)
+        self._bury(row.id, self._clock())
+
+    def _clock(self) -> int:
+        found = self._execute("now").fetchone()
+        assert found is not None
+        self._now = int(found[0])
+        return self._now
+
+    def _execute(self, name: str, values: Any = None) -> psycopg.Cursor[Any]:
+        return self._connection.execute(self._statements[name], values, binary=name in _BINARY)
+
+    def _lock(self, works: Sequence[tuple[str, Change]]) -> None:
+        names = sorted({name for name, _ in works})
+        calls = [(name, change.op_id) for name, change in works if change.op_id is not None]
+        # One after the other: a query sees the rows of its beginning, and the lock may have been waited for.
+        rows = [StoredRow._make(row) for row in self._execute("lock", [names])]
+        self._clock()
+        if calls:
+            known = self._execute("operations", [[name for name, _ in calls], [op_id for _, op_id in calls]])
+            self._receipts = {(name, op_id): Receipt(*fields) for name, op_id, *fields in known}
+        self._streams = {row.name: _Stream(row.id, row.head(), row.updated_at) for row in rows}
+
+    def _make(self, name: str, change: Change) -> Receipt:
+        if change.op_id is not None and (known := self._receipts.get((name, change.op_id))) is not None:
+            return repeat(known, change)
+        stream = self._streams.get(name, _Stream(None, None, 0))
+        now = self._now
+        if stream.id is not None and living(stream.head, now) is None:
+            # A new life begins after the old one ended, whatever the clock does: op_ids are remembered by time.
+            now = max(now, stream.updated_at + 1)
+        effect = apply(name, stream.head, change, now=now, incarnation=new_id)
+        head, receipt = effect.head, effect.receipt
+        blobs = self._find_blobs(name, change, fresh=effect.fresh) if change.blobs else []
+        id = stream.id
+        if id is None:
+            if head is None and change.op_id is None:
+                return receipt
+            id = self._insert(name)
+        elif effect.fresh:
+            self._empty(id)
+        for start, stop in effect.remove:
+            assert head is not None
+            self._execute("remove_links", [id, start, stop])
+            head = head._replace(length=head.length - self._execute("remove_entries", [id, start, stop]).rowcount)
+        if head is not None and change.entries:
+            entries = list(change.entries)
+            self._execute("add_entries", [id, receipt.first, receipt.committed_at, change.op_id, entries])
+            if blobs:
+                self._execute("mark_linked", [blobs])
+                self._execute("link_blobs", [id, receipt.first, receipt.next, blobs])
+        self._store(id, stream.head, head, fresh=effect.fresh, at=receipt.committed_at)
+        if change.op_id is not None:
+            known = receipt
+            self._receipts[name, change.op_id] = receipt
+            self._execute(
+                "remember", [id, change.op_id, receipt.incarnation, receipt.first, receipt.next, receipt.committed_at]
+            )
+        self._streams[name] = _Stream(id, head, head.updated_at if head else receipt.committed_at)
+        return receipt
+
+    def _find_blobs(self, name: str, change: Change, *, fresh: bool) -> list[int]:
+        found = {blob: (id, written) for id, blob, written in self._execute("find_blobs", [list(change.blobs), name])}
+        for blob in change.blobs:
+            if blob not in found or (fresh and found[blob][1] == 0):
+                raise ConflictError(f"{name!r}: a blob of this change is gone, write it again")
+        return [found[blob][0] for blob in change.blobs]
+
+    def _insert(self, name: str) -> int:
+        row = self._execute("insert_stream", [name, self._now, self._now]).fetchone()
+        if row is None:
+            raise RaceError
+        return int(row[0])
+
+    def insert_if_missing(self, name: str) -> None:
+        """Insert the row of a stream, as a tombstone, unless it is there."""
+        self._execute("insert_stream", [name, self._clock(), self._now])
+
+    def _empty(self, id: int) -> None:
+        """Remove everything of a stream but its newest op_ids. Its blobs are left to the sweep."""
+        self._execute("end_blobs", [id])
+        self._execute("remove_links", [id, -1, 2**62])
+        self._execute("remove_entries", [id, -1, 2**62])
+        self._execute("remove_labels", [id])
+        self._execute("forget", {"id": id, "kept": OPERATIONS_REMEMBERED})
+
+    def _bury(self, id: int, at: int) -> None:
+        nothing = dict.fromkeys(("first", "next", "length", "base", "revision"), 0)
+        self._execute(
+            "store_head",
+            {**nothing, "incarnation": None, "labels": b"", "note": b"", "created_at": at, "updated_at": at,
+             "expires_at": None, "id": id},
+        )  # fmt: skip
+
+    def _store(self, id: int, before: Head | None, head: Head | None, *, fresh: bool, at: int) -> None:
+        if head is None:
+            self._bury(id, at)
+            return
+        self._execute("store_head", {**head._asdict(), "labels": labels_to_bytes(head.labels), "id": id})
+        if fresh or before is None or head.labels != before.labels:
+            self._execute("remove_labels", [id])
+            if head.labels:
+                self._execute("add_labels", [id, pairs_of(head.labels)])
+        if head.revision and head.revision % _CHANGES_BETWEEN_CLEANINGS == 0:
+            self._execute("forget", {"id": id, "kept": OPERATIONS_REMEMBERED})
+
+
+_BINARY: Final = frozenset({"lock"})
+"""Statements whose rows come as bytes: text would cost four times as much for a large note."""
