@@ -117,8 +117,8 @@ def open(url: str, **options: Any) -> Opening:
     | `az` | `az://container/prefix` | Azure Blob Storage |
     | `postgresql` | `postgresql://user:password@host/database` | a schema in PostgreSQL |
 
-    `s3`, `gs` and `az` need `pip install 'stowfast[s3]'`, `postgresql` needs `stowfast[postgres]`. Other packages add schemes as entry points of the group
-    `stowfast.backends`.
+    `s3`, `gs` and `az` need `pip install 'stowfast[s3]'`, `postgresql` needs `pip install 'stowfast[postgres]'`. Other
+    packages add schemes as entry points of the group `stowfast.backends`.
 
     Args:
         url: the scheme, the address, and options of the backend after a `?`.

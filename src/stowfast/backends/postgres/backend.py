@@ -12,7 +12,7 @@ from stowfast.abc import ALL, Backend, Change, Head, Listing, Query, Receipt, Sl
 from stowfast.backends.postgres.blobs import begin_blob, write_chunks
 from stowfast.backends.postgres.committer import Committer
 from stowfast.backends.postgres.database import Database
-from stowfast.backends.postgres.news import News
+from stowfast.backends.postgres.news import LocalNews
 from stowfast.backends.postgres.options import PARAMETERS, parse_options
 from stowfast.backends.postgres.read import find_blob, heads, listing, read, read_chunks
 from stowfast.backends.postgres.sweep import sweep, would_sweep
@@ -53,7 +53,7 @@ class PostgresBackend(Backend):
     def __init__(self, database: Database, timeout: float) -> None:
         self._database = database
         self._committer = Committer(database, timeout)
-        self._news = News()
+        self._news = LocalNews()
         self._group: GroupCommit[tuple[str, Change], Any] = GroupCommit(self._run, inline_below=0.0)
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="stowfast-read")
         self._uploads = ThreadPoolExecutor(1, thread_name_prefix="stowfast-upload")

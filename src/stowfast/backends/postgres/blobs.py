@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from stowfast.backends.postgres.transaction import Transaction
+from stowfast.backends.postgres.transaction import BatchTransaction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ CHUNK_BYTES: Final = 2**20
 def begin_blob(database: Database, stream: str, blob: str) -> int:
     """Insert an empty blob beside a stream, also beside one without a commit, and return the id of its row."""
     with database.lend() as connection, connection.transaction():
-        Transaction(connection, database.statements).insert_if_missing(stream)
+        BatchTransaction(connection, database.statements).insert_if_missing(stream)
         row = connection.execute(database.statements["new_blob"], [blob, stream]).fetchone()
         assert row is not None
         return int(row[0])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.abc import Change, Receipt
 from stowfast.backends.postgres.failures import is_retryable, is_unknown, ours
-from stowfast.backends.postgres.transaction import RaceError, Transaction
+from stowfast.backends.postgres.transaction import BatchTransaction, RaceError
 from stowfast.errors import StowfastError, UnavailableError
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class Committer:
         connection = self._connected()
         connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
         try:
-            outcomes = Transaction(connection, self._database.statements).run(works)
+            outcomes = BatchTransaction(connection, self._database.statements).run(works)
             connection.execute("COMMIT")
         except BaseException:
             self._roll_back(connection)

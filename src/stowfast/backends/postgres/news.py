@@ -7,10 +7,10 @@ from concurrent.futures import Future
 
 from stowfast.blocking import wake
 
-__all__ = ["News"]
+__all__ = ["LocalNews"]
 
 
-class News:
+class LocalNews:
     """Futures of waiters by stream. Commits of other processes are found by polling."""
 
     def __init__(self) -> None:

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from stowfast.errors import InvalidError
 
-__all__ = ["PARAMETERS", "Options", "parse_options"]
+__all__ = ["PARAMETERS", "PostgresOptions", "parse_options"]
 
 PARAMETERS: Final = (
     "application_name", "channel_binding", "connect_timeout", "gssencmode", "hostaddr", "keepalives",
@@ -20,7 +20,7 @@ _MAX_SCHEMA_BYTES: Final = 63
 """PostgreSQL cuts longer names without a word: two tenants would meet in one schema."""
 
 
-class Options(NamedTuple):
+class PostgresOptions(NamedTuple):
     """The options, checked."""
 
     schema: str
@@ -33,7 +33,7 @@ class Options(NamedTuple):
 
 def parse_options(
     schema: str, durability: str, timeout: str | float, pool: str | int, migrate: str | bool, parameters: dict[str, str]
-) -> Options:
+) -> PostgresOptions:
     """Check options.
 
     Raises:
@@ -56,4 +56,4 @@ def parse_options(
     if str(migrate).lower() not in {"true", "false"}:
         raise InvalidError("migrate: it is true or false")
     texts = {name: str(value) for name, value in parameters.items()}
-    return Options(schema, durability == "full", seconds, connections, str(migrate).lower() == "true", texts)
+    return PostgresOptions(schema, durability == "full", seconds, connections, str(migrate).lower() == "true", texts)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.abc import Swept
 from stowfast.backends.postgres.rows import StoredRow
-from stowfast.backends.postgres.transaction import Transaction
+from stowfast.backends.postgres.transaction import BatchTransaction
 
 if TYPE_CHECKING:
     import psycopg
@@ -44,7 +44,7 @@ def sweep(database: Database) -> Swept:
 def _expire(database: Database) -> int:
     with database.lend() as connection, connection.transaction():
         rows = [StoredRow._make(row) for row in connection.execute(database.statements["expired"], binary=True)]
-        transaction = Transaction(connection, database.statements)
+        transaction = BatchTransaction(connection, database.statements)
         for row in rows:
             transaction.expire(row)
         return len(rows)

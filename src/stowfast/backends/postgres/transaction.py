@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from stowfast.backends.postgres.statements import Statements
 
-__all__ = ["RaceError", "Transaction"]
+__all__ = ["BatchTransaction", "RaceError"]
 
 _CHANGES_BETWEEN_CLEANINGS: Final = 1_024
 
@@ -30,7 +30,7 @@ class RaceError(Exception):
     """Another transaction began the same stream. Roll back, and run the transaction again."""
 
 
-class _Stream(NamedTuple):
+class _LockedStream(NamedTuple):
     """A stream of this transaction, after the changes so far."""
 
     id: int | None
@@ -40,13 +40,13 @@ class _Stream(NamedTuple):
     updated_at: int
 
 
-class Transaction:
+class BatchTransaction:
     """The work between `BEGIN` and `COMMIT`. The caller begins and commits."""
 
     def __init__(self, connection: psycopg.Connection[Any], statements: Statements) -> None:
         self._connection = connection
         self._statements = statements
-        self._streams: dict[str, _Stream] = {}
+        self._streams: dict[str, _LockedStream] = {}
         self._receipts: dict[tuple[str, str], Receipt] = {}
         self._now = 0
 
@@ -89,12 +89,12 @@ class Transaction:
         if calls:
             known = self._execute("operations", [[name for name, _ in calls], [op_id for _, op_id in calls]])
             self._receipts = {(name, op_id): Receipt(*fields) for name, op_id, *fields in known}
-        self._streams = {row.name: _Stream(row.id, row.head(), row.updated_at) for row in rows}
+        self._streams = {row.name: _LockedStream(row.id, row.head(), row.updated_at) for row in rows}
 
     def _make(self, name: str, change: Change) -> Receipt:
         if change.op_id is not None and (known := self._receipts.get((name, change.op_id))) is not None:
             return repeat(known, change)
-        stream = self._streams.get(name, _Stream(None, None, 0))
+        stream = self._streams.get(name, _LockedStream(None, None, 0))
         now = self._now
         if stream.id is not None and living(stream.head, now) is None:
             # A new life begins after the old one ended, whatever the clock does: op_ids are remembered by time.
@@ -126,7 +126,7 @@ class Transaction:
             self._execute(
                 "remember", [id, change.op_id, receipt.incarnation, receipt.first, receipt.next, receipt.committed_at]
             )
-        self._streams[name] = _Stream(id, head, head.updated_at if head else receipt.committed_at)
+        self._streams[name] = _LockedStream(id, head, head.updated_at if head else receipt.committed_at)
         return receipt
 
     def _find_blobs(self, name: str, change: Change, *, fresh: bool) -> list[int]:
