@@ -65,7 +65,8 @@ class Stores:
         """Remove expired data and leftovers for good, and return the amounts.
 
         Readable data is not touched, and other processes may go on. A SQLite file is swept at each opening; a
-        long-running service calls this from time to time.
+        long-running service calls this from time to time. In a SQLite file, data that expires over two days after the
+        last write before this opening stays: a clock that is ahead once must not remove it for good.
 
         Args:
             dry_run: only return the amounts. Nothing is written or removed.

@@ -14,8 +14,9 @@ from stowfast.backends.sqlite.blobs import begin_blob, write_chunks
 from stowfast.backends.sqlite.file import Durability, SQLiteFile
 from stowfast.backends.sqlite.notify import News
 from stowfast.backends.sqlite.read import END, heads, listing, read, read_chunks, read_many
-from stowfast.backends.sqlite.rights import path_of
+from stowfast.backends.sqlite.rights import absolute, path_of
 from stowfast.backends.sqlite.sweep import Sweeper, all_garbage, left_garbage, would_sweep
+from stowfast.backends.sqlite.sweep_clock import SweepClock
 from stowfast.backends.sqlite.writer import Work, Writer
 from stowfast.blocking import begin, finish, in_thread, outcome
 from stowfast.cursors import parse_cursor
@@ -67,6 +68,7 @@ class SQLiteBackend(Backend):
     def __init__(
         self, path: str, *, durability: Durability = "full", timeout: float = 60.0, read_only: bool = False
     ) -> None:
+        self._sweep_clock = SweepClock(absolute(path))
         self._file = SQLiteFile(path, durability=durability, timeout=timeout, read_only=read_only)
         self._news = News(self._file)
         self._writer = Writer(self._file, self._news)
@@ -75,7 +77,7 @@ class SQLiteBackend(Backend):
         self._uploads = ThreadPoolExecutor(1, thread_name_prefix="stowfast-upload")
         # One for all: each thread that makes MiBs keeps some of them, and one is faster than whoever checks a hash.
         self._downloads = ThreadPoolExecutor(1, thread_name_prefix="stowfast-download")
-        self._sweeper = Sweeper(self._look, self._group.commit_here, self._empty_log)
+        self._sweeper = Sweeper(self._look_for_garbage, self._group.commit_here, self._empty_log)
         self._next_sweep = math.inf
         self._closed = False
 
@@ -214,7 +216,7 @@ class SQLiteBackend(Backend):
     async def sweep(self, *, dry_run: bool = False) -> Swept:
         self._check_open()
         if dry_run:
-            return await in_thread(self._threads, self._look, would_sweep)
+            return await in_thread(self._threads, self._look_for_garbage, would_sweep)
         self._file.check_writable()
         swept = await in_thread(self._threads, self._sweeper.run, all_garbage)
         await in_thread(self._threads, self._empty_log)
@@ -254,6 +256,10 @@ class SQLiteBackend(Backend):
     def _look(self, query: Callable[[sqlite3.Connection, int], R]) -> R:
         with self._file.snapshot() as connection:
             return query(connection, clock())
+
+    def _look_for_garbage(self, query: Callable[[sqlite3.Connection, int], R]) -> R:
+        with self._file.snapshot() as connection:
+            return query(connection, self._sweep_clock.now())
 
     def _empty_log(self) -> None:
         # What was deleted is overwritten in the file (secure_delete); an older copy may still be in the log.
