@@ -130,12 +130,14 @@ def _scratch(url: str) -> Iterator[str]:
         raise InvalidError(f"{path}: the folder {path.parent} does not exist: create it first")
     _remove_earlier(path)
     try:
-        folder = Path(tempfile.mkdtemp(prefix=f"{path.name}.check-", dir=path.parent))
+        folder = Path(tempfile.mkdtemp(prefix=f"{path.name}.check-new-", dir=path.parent))
     except OSError as error:
         raise InvalidError(f"check needs a folder beside {path}: {path.parent}: {error.strerror}") from None
     try:
         with (folder / _LOCK).open("xb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            # Renamed with its lock held: so another check never takes it for the remains of a killed one.
+            folder = folder.rename(path.with_name(f"{path.name}.check-{secrets.token_hex(4)}"))
             _, mark, options = url.partition("?")
             yield sqlite_url(folder / "check.db") + mark + options
     finally:
@@ -143,7 +145,7 @@ def _scratch(url: str) -> Iterator[str]:
 
 
 def _remove_earlier(path: Path) -> None:
-    pattern = re.compile(re.escape(path.name) + r"\.check-[a-z0-9_]{8}")
+    pattern = re.compile(re.escape(path.name) + r"\.check-[0-9a-f]{8}")
     for name in os.listdir(path.parent):
         folder = path.with_name(name)
         lock = folder / _LOCK

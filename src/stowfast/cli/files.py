@@ -62,11 +62,13 @@ def shown_name(file: IO[bytes]) -> str:
 
 
 def target(path: Path, url: str) -> Path:
-    """Return the file behind a path, links resolved: it may be replaced or made.
+    """Return the file behind a path, links resolved: it may be replaced or made. A pipe or a device stays as it is.
 
     Raises:
         InvalidError: its folder does not exist; it is a folder; or it is a SQLite database or belongs to one.
     """
+    if is_device(path):  # as it is: /dev/stdout leads to a name that nothing can be opened by
+        return path
     path = Path(os.path.realpath(path))  # a link stays a link, and the file behind it is replaced
     if not path.parent.is_dir():
         raise InvalidError(f"{path}: the folder {path.parent} does not exist: create it first")
@@ -155,7 +157,7 @@ def put_in_place(file: IO[bytes], aside: Path, path: Path, url: str) -> None:
 
 def is_device(path: Path) -> bool:
     """Whether a path is a pipe or a device: it is written to, never replaced."""
-    return path.exists() and not path.is_file()
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def is_sqlite(path: Path) -> bool:

@@ -50,7 +50,7 @@ def opened(url: str, **options: Any) -> Opening:
     Raises:
         InvalidError: it is a path where a URL belongs. The error has the URL of that file.
     """
-    if not _SCHEME.match(url) and (url.endswith((".db", ".sqlite", ".sqlite3")) or Path(url).is_file()):
+    if not _SCHEME.match(url) and (url.endswith((".db", ".sqlite", ".sqlite3")) or os.path.isfile(url)):
         raise InvalidError(f"{url!r} is a path, no URL: did you mean {sqlite_url(Path(url))} ?")
     return stowfast.open(url, **options)
 
@@ -91,7 +91,8 @@ def scrub(text: str, arguments: list[str]) -> str:
         user, _, _ = address.partition("://")[2].rpartition("@")
         if ":" in user and not user.startswith("/"):
             found |= {user, user.partition(":")[2]}
-        found |= {part for part in re.split(r"[/:@]", address) if _KEY_LIKE.fullmatch(unquote(part))}
+        if sqlite_path(argument) is None:  # a folder may have a long name
+            found |= {part for part in re.split(r"[/:@]", address) if _KEY_LIKE.fullmatch(unquote(part))}
         for pair in query.split("&"):
             name, _, value = pair.partition("=")
             if any(word in name.lower() for word in _TELLING) or not _HARMLESS.fullmatch(unquote(value) or "-"):

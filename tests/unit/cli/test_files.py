@@ -225,6 +225,19 @@ def test_a_folder_that_may_not_be_written_is_named_and_no_hidden_file(call: Call
         assert ".part" not in err
 
 
+def test_a_pipe_and_a_device_are_written_to(call: Call) -> None:
+    for arguments in (("export", URL), ("get", URL, "report.md")):
+        done = subprocess.run([*STOWFAST, *arguments, "/dev/stdout"], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "hi" in done.stdout or "# Report" in done.stdout
+        assert call(*arguments, "/dev/null")[0] == 0
+        assert "is a folder: name a file in it" in call(*arguments, ".")[2]
+        with Path("agent.db").open("ab") as out:
+            done = subprocess.run([*STOWFAST, *arguments, "/dev/stdout"], stdout=out, stderr=-1, text=True, check=False)
+        assert "is not replaced" in done.stderr
+    assert call("import", URL, "/dev/null")[1] == "imported 0 conversations with 0 messages\n"
+
+
 # --- check
 
 
