@@ -12,7 +12,9 @@ from typing import Annotated, Any
 
 import typer
 
+from stowfast.cli import files, transfer
 from stowfast.cli.arguments import URL, Json, Prefix, readable
+from stowfast.cli.lines import MAX_LINE_MIB, LineSource
 from stowfast.cli.terminal import Screen, complain, emit, many, progress, write
 from stowfast.cli.urls import existing, opened
 
@@ -43,7 +45,7 @@ def import_(
     name: Annotated[str | None, typer.Option(help="An id for conversations without one: NAME-3 for line 3.")] = None,
     max_line: Annotated[
         int, typer.Option(metavar="MIB", min=1, max=2**14, help="Refuse longer lines. Memory: 4 to 10 times as much.")
-    ] = 64,
+    ] = MAX_LINE_MIB,
     as_json: Json = False,
 ) -> int:
     """Bring conversations in, one a line: {"context_id": ..., "messages": [...]}.
@@ -52,9 +54,6 @@ def import_(
     conversations stay, and nothing is doubled. A conversation that exists with other messages is a conflict and stays
     as it is. A bad line is named and left out, and the others go on. Every other key of a line is kept as metadata.
     """
-    from stowfast.cli import files, transfer
-    from stowfast.cli.lines import LineSource
-
     if files.is_sqlite(file):
         raise typer.BadParameter(f"{file} is a SQLite database: import reads JSON lines")
     total = file.stat().st_size if file.is_file() else None
@@ -75,11 +74,9 @@ def import_(
     return 0 if done.complete else 1
 
 
-async def _import(url: str, source: Any, done: Any, advance: Callable[[int], None]) -> None:
-    from stowfast.cli.transfer import store_lines
-
+async def _import(url: str, source: LineSource, done: transfer.Imported, advance: Callable[[int], None]) -> None:
     async with opened(url) as stores:
-        await store_lines(stores, source, done, complain=complain, advance=advance)
+        await transfer.store_lines(stores, source, done, complain=complain, advance=advance)
 
 
 def export(
@@ -96,8 +93,6 @@ def export(
     lines go to stdout, as JSON already. A compacted conversation goes out with the messages still kept, without its
     summary.
     """
-    from stowfast.cli import files
-
     if str(file) == "-":
         files.refuse_itself(sys.stdout.buffer, url)
         asyncio.run(_export(url, prefix, write))
@@ -114,9 +109,6 @@ def export(
 
 
 async def _export(url: str, prefix: str, put: Any) -> dict[str, int]:
-    from stowfast.cli import transfer
-    from stowfast.cli.lines import MAX_LINE_MIB
-
     counts = {"conversations": 0, "messages": 0, "summaries_left_out": 0}
     longest = 0
     with progress("exporting", None) as advance:

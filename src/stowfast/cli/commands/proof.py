@@ -30,8 +30,9 @@ def check(url: URL, as_json: Json = False) -> int:
     """Test a backend against every clause of the contract, and report the kept and the broken ones.
 
     In place of a SQLite file a new one is tested, in a folder beside it, removed at the end; the file itself stays as
-    it is. Elsewhere the test runs beside the data there, below a random prefix, and removes everything it wrote. For
-    each of its streams a bucket keeps an object of some hundred bytes for good. The exit code is 1 when a clause fails.
+    it is. Elsewhere the test runs beside the data there, below a random prefix, and removes all its streams. A bucket
+    keeps about 40 MB of contents for a day, and an object of some hundred bytes of each stream for good. The exit code
+    is 1 when a clause fails.
     """
     from stowfast.cli import check as checks  # loads the whole conformance kit
 
