@@ -44,9 +44,15 @@ sys.stdin.read()
 
 # Does what each line says, and answers with a line.
 WORKER = """
-import sys, sqlite3, stowfast.sync
+import sys, sqlite3, threading, stowfast.sync
 from stowfast.errors import StowfastError
 url = sys.argv[1]
+def read():
+    try:
+        while True:
+            stores.messages.get_messages("c")
+    except StowfastError:
+        pass
 for line in sys.stdin:
     verb, _, text = line.strip().partition(" ")
     try:
@@ -55,6 +61,9 @@ for line in sys.stdin:
         elif verb == "plain":  # a connection of the same process that is none of ours
             plain = sqlite3.connect(text)
             plain.execute("SELECT count(*) FROM streams").fetchall()
+        elif verb == "readers":  # which keep a part of the log for themselves, again and again
+            for _ in range(2):
+                threading.Thread(target=read, daemon=True).start()
         elif verb == "add":
             for number in range(int(text)):
                 stores.messages.add_message("c", {"text": "x" * 200})
@@ -122,17 +131,19 @@ def contents(path: Path) -> list[bytes]:
 COMPANIONS = [("-wal",), ("-wal", "-shm"), ("-shm",)]
 
 
+@pytest.mark.parametrize("beside", [(), ("readers",)], ids=["alone", "beside readers"])
 @pytest.mark.parametrize("removed", COMPANIONS, ids="".join)
-def test_a_log_that_was_removed_takes_no_more_writes(tmp_path: Path, removed: tuple[str, ...]) -> None:
+def test_a_log_that_was_removed_takes_no_more_writes(
+    tmp_path: Path, removed: tuple[str, ...], beside: tuple[str, ...]
+) -> None:
     path = tmp_path / "agent.db"
     with worker(path) as writer:
-        writer.do("open", "add 20")
+        writer.do("open", *beside, "add 20")
         remove(path, *removed)
         answer = writer.say("add 1")
         assert answer.startswith("UnavailableError")
-        assert "removed or replaced" in answer
-        assert "removed or replaced" in writer.say("add 1")
         writer.kill()
+        assert "removed or replaced" in answer
     found = count(path)
     print(f"1 kill, 20 acknowledged, {found} found")
     assert found in {20, 21}
@@ -148,7 +159,8 @@ def test_an_opening_is_refused_while_another_process_holds_a_log_without_a_name(
         remove(path, *removed)
         with pytest.raises(UnavailableError, match="no log lies beside it"):
             count(path, timeout=0.3)
-        assert "removed or replaced" in writer.say("add 1")
+        for _ in range(2):
+            assert "removed or replaced" in writer.say("add 1")
         assert count(path) in {20, 21}
         writer.do("open", "add 5", "close")
     assert count(path) in {25, 26}

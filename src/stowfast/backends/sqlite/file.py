@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Literal
 
 from stowfast.backends.sqlite.failures import ours
@@ -162,13 +162,16 @@ class SQLiteFile:
     def check_place(self) -> None:
         """Raise if the file or its log was removed or replaced after it was opened. Only for the thread that writes.
 
-        All connections are closed then. The last one folds the log into the file, also a log that has no name any more:
-        nothing else can reach what was acknowledged.
+        The log is folded into the file then, also one that has no name any more: nothing else can reach what was
+        acknowledged. All connections are closed.
         """
         try:
             self.check_claim()
         except UnavailableError as error:
             self._lost = str(error)
+            if self._claim is not None and self._claim.is_alone():
+                with suppress(sqlite3.Error):
+                    self.log.rescue()
             self.close()
             raise
 

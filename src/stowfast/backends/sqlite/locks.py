@@ -72,6 +72,13 @@ class Claim:
             if before != now and (before is not None or self._unchanging):
                 raise UnavailableError(f"{path} was removed or replaced since {self._path} was opened: open it again")
 
+    def is_alone(self) -> bool:
+        """Return True if the file has its name, and no other log beside it: nobody opened it with a new one."""
+        main, *companions = self._look()
+        return main == self._files[0] and all(
+            now in (None, before) for now, before in zip(companions, self._files[1:], strict=True)
+        )
+
     def release(self) -> None:
         """Remove this opening from the register."""
         if self.identity is not None and self._process == os.getpid():

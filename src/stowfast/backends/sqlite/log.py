@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +19,7 @@ MAX_LOG_BYTES: Final = 64 * 2**20
 """A log above this size makes writers wait for the readers once, so that it can begin anew."""
 MAX_WAIT_SECONDS: Final = 2
 
+_PAUSE_SECONDS: Final = 0.002
 _LEAST_PAGES, _MOST_PAGES = 64, 1_000
 _SHARE_OF_FREE_SPACE: Final = 4
 
@@ -84,6 +86,15 @@ class Log:
         """Copy all of the log into the file and give its room back to the disk. False where readers need it."""
         self._begins = True
         return bool(self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0)
+
+    def rescue(self) -> None:
+        """Copy all of the log into the file, and wait a moment for readers of this process that keep a part of it."""
+        deadline = time.monotonic() + MAX_WAIT_SECONDS
+        while time.monotonic() < deadline:
+            _, frames, folded = self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            if frames == folded:
+                return
+            time.sleep(_PAUSE_SECONDS)
 
     def _restart(self) -> bool:
         # Holds the write lock until the readers of now have ended. Those that come meanwhile need the file alone.
