@@ -8,6 +8,7 @@ from stowfast.abc import Change, Query
 from stowfast.errors import InvalidError, NotFoundError
 from stowfast.records import ContextInfo, ContextRef, Page
 from stowfast.stores.codec import check_counts, encode, from_time, stream_name, to_time
+from stowfast.stores.json_check import not_json
 from stowfast.stores.labels import wanted_labels
 from stowfast.stores.listing import read_listed
 from stowfast.stores.messages.head_note import ConversationNote
@@ -128,6 +129,6 @@ def check_metadata(metadata: object) -> dict[str, Any]:
         InvalidError: they are no JSON object.
     """
     if not isinstance(metadata, dict):
-        raise InvalidError(f"metadata must be a dict, not {type(metadata).__name__}")
+        raise not_json(metadata, "metadata", "it must be a JSON object, a dict")
     encode(metadata, "metadata")
     return metadata

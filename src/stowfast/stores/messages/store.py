@@ -360,6 +360,7 @@ class Messages:
 
         Raises:
             ConflictError: the token is outdated. Nothing was deleted.
+            UnavailableError: it may be deleted. Without a token, repeat the call.
         """
         change = Change(delete=True)._replace(**conditions_of(if_token))
         await self._backend.commit(stream_name(KIND, "context_id", context_id), change)
@@ -427,6 +428,7 @@ class Messages:
         Raises:
             ConflictError: the token is outdated. Nothing was set.
             InvalidError: it is not a JSON object, or has over 64 KiB together with the summary of a compaction.
+            UnavailableError: it may be set; then the token is outdated.
         """
         made = check_metadata(metadata)
         await self._contexts.change_metadata(context_id, lambda _: made, if_token)
@@ -444,7 +446,7 @@ class Messages:
         Raises:
             ConflictError: the token is outdated. Nothing was set.
             InvalidError: as in `set_metadata`.
-            UnavailableError: it may be done. It can be repeated.
+            UnavailableError: they may be set; then the token is outdated. Without one, repeat the call.
         """
         changed = check_metadata(metadata)
         return await self._contexts.change_metadata(context_id, lambda known: {**known, **changed}, if_token)
