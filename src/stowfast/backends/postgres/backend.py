@@ -16,7 +16,7 @@ from stowfast.backends.postgres.news import LocalNews
 from stowfast.backends.postgres.options import PARAMETERS, parse_options
 from stowfast.backends.postgres.read import find_blob, heads, listing, read, read_chunks
 from stowfast.backends.postgres.sweep import sweep, would_sweep
-from stowfast.blocking import begin, finish, in_thread, outcome, settle
+from stowfast.blocking import begin, finish, in_thread, outcome
 from stowfast.cursors import parse_cursor
 from stowfast.errors import DamagedError, InvalidError, UnsupportedError
 from stowfast.group_commit import GroupCommit
@@ -142,7 +142,7 @@ class PostgresBackend(Backend):
                 left = deadline - time.monotonic()
                 if left <= 0:
                     return False
-                await settle(news, min(left, pause))
+                await news.settle(min(left, pause))
                 pause = min(1.5 * pause, _MAX_POLL_SECONDS)
             finally:
                 news.cancel()

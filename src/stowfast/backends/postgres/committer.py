@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from stowfast.abc import Change, Receipt
 from stowfast.backends.postgres.failures import is_retryable, is_unknown, ours
 from stowfast.backends.postgres.transaction import BatchTransaction, RaceError
+from stowfast.blocking import alone
 from stowfast.errors import StowfastError, UnavailableError
 
 if TYPE_CHECKING:
@@ -35,12 +36,12 @@ class Committer:
         self._database = database
         self._timeout = timeout
         self._connection: psycopg.Connection[Any] | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def run(self, works: Sequence[tuple[str, Change]]) -> list[Receipt | StowfastError]:
         """Make changes, and return the receipt or the error of each."""
         self._database.check_process()
-        with self._lock:
+        with alone(self._lock):
             if len(works) == 1 and (receipt := self._append(*works[0])) is not None:
                 return [receipt]
             outcomes: list[Receipt | StowfastError] = []
@@ -50,7 +51,7 @@ class Committer:
 
     def close(self) -> None:
         """Close the connection."""
-        with self._lock:
+        with alone(self._lock):
             self._disconnect()
 
     def _append(self, name: str, change: Change) -> Receipt | StowfastError | None:

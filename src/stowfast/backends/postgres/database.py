@@ -45,7 +45,7 @@ class Database:
         self._pool = pool
         self._free = threading.Semaphore(pool)
         self._idle: list[tuple[float, psycopg.Connection[Any]]] = []
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may come while its thread holds it
         self._closed = False
         self.is_direct = True
         """No pooler stands between: prepared statements work."""
