@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import contextmanager
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from stowfast.abc import Change, Query, Swept
-from stowfast.errors import InvalidError
+from msgspec.structs import replace
+
+from stowfast.abc import Change, Entry, Query, Swept, Window
+from stowfast.errors import DamagedError, InvalidError
 from stowfast.testing.clause import holds, raises, same, unique
 
 if TYPE_CHECKING:
@@ -50,8 +53,38 @@ async def values_outside_their_type_or_bounds_are_refused(make: Make[MemoryBacke
             query = Query("", order=order, after=7)  # type: ignore[arg-type]
             await raises(InvalidError, backend.streams(query), "a cursor that is a number")
         stream = unique()
-        await backend.commit(stream, Change([b"x"], expires_at=LARGEST))
-        same((await backend.heads([stream]))[0].expires_at, LARGEST, "the largest time of expiry")  # type: ignore[union-attr]
+        await backend.commit(stream, Change([b"x"], base=LARGEST))
+        same((await backend.heads([stream]))[0].base, LARGEST, "the largest base")  # type: ignore[union-attr]
+
+
+async def entries_of_a_read_are_those_of_the_head(make: Make[MemoryBackend]) -> None:
+    """Each window of a stream passes the check as it is read, and fails it with an entry less, more, or elsewhere."""
+    async with make() as backend:
+        check_entries = type(backend).commit.__globals__["apply"].__globals__["check_entries"]
+        dense, gaps = unique(), unique()
+        await backend.commit(dense, Change([b"x"] * 9))
+        await backend.commit(dense, Change([b"x"], drop_before=2, base=4))
+        await backend.commit(gaps, Change([b"x"] * 4))
+        await backend.commit(gaps, Change([b"x"] * 4, cut_from=2))
+        edges = (None, 0, 2, 3, 5, 10, 11)
+        limits = ((None, None), (0, None), (1, None), (2, None), (99, None), (None, 0), (None, 1), (None, 2), (3, 2))
+        for stream, start, stop, newest, (limit, size) in product((dense, gaps), edges, edges, (False, True), limits):
+            window = Window(start, stop, limit, newest, size)
+            head, entries = await backend.read(stream, window)
+            assert head is not None
+            check_entries(head, window, entries)
+            whole = (start or 0) <= 0 and (stop is None or stop >= head.next) and size is None
+            if stream == dense or whole:
+                wrong = [entries[1:], [*entries, *entries[-1:]]] if entries else [[Entry(3, b"x", 0, None)]]
+                if stream == dense and entries:
+                    wrong += [[replace(one, position=one.position + step) for one in entries] for step in (-1, 1)]
+                    wrong.append([*entries[:-1], replace(entries[-1], position=entries[-1].position + 1)])
+                for others in wrong:
+                    await raises(DamagedError, called(check_entries, head, window, others), f"{window}: {others}")
+
+
+async def called(function: Any, *args: Any) -> None:
+    function(*args)
 
 
 async def time_stands_while_the_clock_is_behind(make: Make[MemoryBackend]) -> None:
@@ -129,6 +162,7 @@ async def it_opens_by_its_one_url(make: Make[MemoryBackend]) -> None:
 
 CHECKS = (
     values_outside_their_type_or_bounds_are_refused,
+    entries_of_a_read_are_those_of_the_head,
     time_stands_while_the_clock_is_behind,
     a_stream_is_gone_at_its_moment,
     a_sweep_counts_and_deletes_all_garbage,

@@ -28,6 +28,7 @@ SURVIVORS = {
     "memory._Stream.forget: 0 -> 1 (2)": _KEPT,
     "memory._Stream.forget: drop del self.operations[op_id]": _KEPT,
     "memory._Stream.remove: drop self.forget()": _KEPT,
+    "semantics.check_entries: 0 -> -1 (2)": "the stores refuse a limit below 0",
     "semantics.apply: 1 -> 2": "a revision grows by any step; callers compare it for equality",
     "semantics.apply: True -> False": _GONE,
 }
