@@ -5,12 +5,9 @@ from __future__ import annotations
 _CHUNK = "a blob may be read in chunks of any size"
 _KEPT = "it remembers more op_ids than it must, or the same at another moment; only memory is used"
 _GONE = "the head is gone, so nothing can be read; the rest is cleared when the stream begins again"
-_UNUSED_TIME = "a cursor by name has no time: the field is not read"
 _MARK = "a mark for blobs that were linked: any number that is no time of a clock"
 
 SURVIVORS = {
-    "cursors.parse_cursor: 0 -> -1": _UNUSED_TIME,
-    "cursors.parse_cursor: 0 -> 1": _UNUSED_TIME,
     "memory.: 0 -> -1": _MARK,
     "memory.: 0 -> 1": _MARK,
     "memory.: 18 -> 17": _CHUNK,
