@@ -111,8 +111,8 @@ def _traces(url: str, removed: int) -> str:
     if url.partition(":")[0].lower() in _BUCKETS:
         told += (
             ". Contents without a link, about 40 MB, stay for a day: then `stowfast gc --yes` removes them. Of each "
-            "stream an object of some hundred bytes stays for good, so that no late writer brings it back. To be rid of "
-            "all, give check a prefix of its own in the bucket, and delete everything below it afterwards"
+            "stream an object of some hundred bytes stays for good, so that no late writer brings it back. To be rid "
+            "of all, give check a prefix of its own in the bucket, and delete everything below it afterwards"
         )
     return told
 

@@ -21,6 +21,7 @@ from stowfast.cli import main as cli
 from stowfast.cli.commands import root
 from stowfast.cli.lines import parse
 from stowfast.cli.urls import scrub, shown
+from tests.services.faulty_s3.server import FaultyS3
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -537,6 +538,19 @@ def test_check_reports_and_leaves_nothing_behind(place: str, url: str, call: Cal
     assert everything(url) == before
     with sync.open(url) as stores:
         assert (len(stores.tasks.list()), len(stores.artifacts.list())) == (2, 1)
+
+
+def test_check_says_what_stays_in_a_bucket(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stowfast.cli.check.groups", list)
+    with FaultyS3() as server:
+        url = f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true"
+        code, out, _ = call("check", url)
+        traces = json.loads(call("check", url, "--json")[1])["traces"]
+    assert (code, " ".join(out.split()).endswith(traces)) == (0, True)
+    assert "stay for a day" in traces
+    assert "stays for good" in traces
+    assert "give check a prefix of its own" in traces
+    assert json.loads(call("check", "memory:", "--json")[1])["traces"] == "removed what it wrote: 0 streams"
 
 
 def test_check_says_which_sentence_is_not_kept(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
