@@ -20,6 +20,14 @@ _LOST: Final = {"57P01", "57P02", "57P03", "40003"}
 _RIGHTS: Final = {"42501"}
 _MISSING: Final = {"3F000", "42P01", "42703"}
 _ACCESS: Final = {"28000", "28P01", "3D000"}
+_REFUSALS: Final = (
+    "authentication failed",
+    "does not exist",
+    "pg_hba.conf",
+    "invalid connection option",
+    "certificate",
+)
+"""Parts of the server's text, in English: a refused connection has no code in libpq."""
 
 
 def is_retryable(error: psycopg.Error) -> bool:
@@ -38,7 +46,7 @@ def ours(error: psycopg.Error) -> StowfastError:
     state, said = error.sqlstate, str(error).strip().partition("\n")[0]
     if state in _RIGHTS:
         return InvalidError(f"the role lacks a right: {said}: see the grants of `stowfast migrate URL --sql`")
-    if state in _ACCESS:
+    if state in _ACCESS or (state is None and any(part in said for part in _REFUSALS)):
         return InvalidError(f"the server refused the connection: {said}")
     if state in _MISSING:
         return DamagedError(f"a table of ours is missing: {said}: restore the schema from a backup")

@@ -16,6 +16,15 @@ PARAMETERS: Final = (
 )  # fmt: skip
 """Parameters of libpq, https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS"""
 
+_CHOICES: Final = {
+    "channel_binding": ("disable", "prefer", "require"),
+    "gssencmode": ("disable", "prefer", "require"),
+    "load_balance_hosts": ("disable", "random"),
+    "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+    "target_session_attrs": ("any", "read-write", "read-only", "primary", "standby", "prefer-standby"),
+}
+_NUMBERS: Final = ("connect_timeout", "keepalives", "tcp_user_timeout")
+
 _MAX_SCHEMA_BYTES: Final = 63
 """PostgreSQL cuts longer names without a word: two tenants would meet in one schema."""
 
@@ -56,4 +65,9 @@ def parse_options(
     if str(migrate).lower() not in {"true", "false"}:
         raise InvalidError("migrate: it is true or false")
     texts = {name: str(value) for name, value in parameters.items()}
+    for name, text in texts.items():  # the driver's error would show the value
+        if name in _CHOICES and text not in _CHOICES[name]:
+            raise InvalidError(f"{name}: it is one of {', '.join(_CHOICES[name])}")
+        if name.startswith(_NUMBERS) and not (text.isascii() and text.isdecimal()):
+            raise InvalidError(f"{name}: it is a whole number")
     return PostgresOptions(schema, durability == "full", seconds, connections, str(migrate).lower() == "true", texts)

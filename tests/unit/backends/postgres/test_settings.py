@@ -252,6 +252,7 @@ def test_six_processes_make_the_tables_at_once(postgres_server: PostgresServer) 
 
 async def test_a_full_pool_names_the_option(postgres_server: PostgresServer) -> None:
     async with stowfast.open(postgres_server.url() + "&pool=1&timeout=0.2") as stores:
-        with stores.backend._database.lend(), pytest.raises(UnavailableError, match="pool="):
+        backend: Any = stores.backend
+        with backend._database.lend(), pytest.raises(UnavailableError, match="pool="):
             await stores.messages.get_messages("c")
         assert await stores.messages.get_messages("c") == []
