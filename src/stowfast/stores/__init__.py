@@ -74,7 +74,7 @@ class Stores:
         return await self.backend.sweep(dry_run=dry_run)
 
     async def close(self) -> None:
-        """Finish the writes under way and let go of the place. Closing twice is closing once."""
+        """Finish the writes under way and close the backend. Closing twice is closing once."""
         await self.backend.close()
 
     async def __aenter__(self) -> Self:

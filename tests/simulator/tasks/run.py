@@ -130,7 +130,7 @@ class TaskRun(Run):
 def _tune(radix: int, polite: int, page: int, short: int) -> None:
     """Make small what the store counts to, so that short histories get there."""
     deltas._RADIX, deltas._MAX_SPAN, spans._MAX_SPANS = radix, radix**3, 4  # type: ignore[misc]
-    deltas._FREE_DELTA_BYTES, save._POLITE, leases._PAGE = short, polite, page  # type: ignore[misc]
+    deltas._FREE_DELTA_BYTES, save._POLITE_ATTEMPTS, leases._PAGE = short, polite, page  # type: ignore[misc]
 
 
 @contextmanager
@@ -141,7 +141,7 @@ def _tuned() -> Iterator[None]:
             deltas, _RADIX=deltas._RADIX, _MAX_SPAN=deltas._MAX_SPAN, _FREE_DELTA_BYTES=deltas._FREE_DELTA_BYTES
         ),
         patch.object(spans, "_MAX_SPANS", spans._MAX_SPANS),
-        patch.object(save, "_POLITE", save._POLITE),
+        patch.object(save, "_POLITE_ATTEMPTS", save._POLITE_ATTEMPTS),
         patch.object(leases, "_PAGE", leases._PAGE),
         patch.object(leases, "random", leases.random),  # type: ignore[attr-defined]
     ):

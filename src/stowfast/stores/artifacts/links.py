@@ -26,9 +26,9 @@ __all__ = ["link", "unlink"]
 
 _KIND: Final = "links"
 _LATER: Final = timedelta(hours=1)
-"""How much longer a copy lives than its link: the clocks of a place, of a reader and our own may differ."""
+"""How much longer a copy lives than its link, since clocks differ."""
 
-_TRIES: Final = 20
+_MAX_ATTEMPTS: Final = 20
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
@@ -37,10 +37,10 @@ async def link(backend: Backend, stream: str, version: Version, expires: timedel
     if version.blob is not None:
         return await backend.blob_url(stream, version.blob, expires=expires)
     copies = _stream_of(version.info.artifact_id)
-    # A place that has no links, or not for so long, says so before anything is written.
+    # A backend without links, or without links for so long, refuses before anything is written.
     with suppress(NotFoundError):
         await backend.blob_url(copies, "", expires=expires)
-    for _ in range(_TRIES):
+    for _ in range(_MAX_ATTEMPTS):
         head, entries = await backend.read(copies, Window(start=0))
         known = [(entry, _record(entry, copies)) for entry in entries]
         now = time.time_ns() // 1_000
@@ -57,13 +57,13 @@ async def link(backend: Backend, stream: str, version: Version, expires: timedel
             except ConflictError:
                 continue  # somebody else made a link: perhaps of the same
             same = [record]
-        # Who deletes an artifact looks for copies afterwards, who makes one looks for the artifact: one sees the other.
+        # A delete looks for copies afterwards, and a new copy for its artifact: one of them sees the other.
         (now_there,) = await backend.heads([stream])
         if now_there is None or now_there.incarnation != version.info.incarnation:
             await unlink(backend, version.info.artifact_id)
             raise NotFoundError(f"{version.where}: it was removed meanwhile")
         return await backend.blob_url(copies, same[-1]["blob"], expires=expires)
-    raise UnavailableError(f"{version.where}: {_TRIES} others made links of it meanwhile: ask again")
+    raise UnavailableError(f"{version.where}: {_MAX_ATTEMPTS} others made links of it meanwhile: ask again")
 
 
 async def unlink(backend: Backend, artifact_id: str) -> None:

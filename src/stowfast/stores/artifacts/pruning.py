@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 __all__ = ["prune"]
 
-_TRIES: Final = 10
+_MAX_ATTEMPTS: Final = 10
 
 
 async def prune(backend: Backend, artifact_id: str, keep: int) -> int:
-    """Remove all versions but the newest, and return how many were removed, as `Artifacts.prune` says."""
-    incarnation, tries = None, 0
+    """Remove all versions but the newest `keep`, and return the number removed."""
+    incarnation, attempts = None, 0
     while True:
         head = await find_head(backend, artifact_id)
         if head is None or head.next - keep <= head.first:
@@ -27,11 +27,11 @@ async def prune(backend: Backend, artifact_id: str, keep: int) -> int:
         first, incarnation = head.next - keep, incarnation or head.incarnation
         change = Change(drop_before=first, incarnation=incarnation)
         note = note_after(head)
-        if tries < _TRIES and len(note) <= MAX_HEAD_BYTES:
-            # The note is of the newest version, so whoever adds one meanwhile must not get ours. Among those who never
-            # stop adding the versions go all the same: the next of them brings a note of its own.
+        if attempts < _MAX_ATTEMPTS and len(note) <= MAX_HEAD_BYTES:
+            # The note describes the newest version, so it must not follow a version added meanwhile. Beside callers who
+            # never stop adding, the versions go without a note: the next version brings its own.
             change = change._replace(note=note, revision=head.revision)
-        tries += 1
+        attempts += 1
         try:
             await backend.commit(head.name, change)
         except ConflictError:

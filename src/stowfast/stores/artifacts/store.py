@@ -79,9 +79,8 @@ class Artifacts:
         """Store the artifact as a new version. The older versions stay.
 
         `context_id`, `task_id` and `schema` keep their values if None. Two writers without `expect` both get their
-        version, one after the other. Bytes equal to an earlier version are not stored again, unless the stored
-        ones are
-        damaged: so storing the same content again repairs it.
+        version, one after the other. Bytes equal to an earlier version are not stored again, unless the stored ones
+        are damaged: so storing the same content again repairs it.
 
         Args:
             expect: the version before this one.

@@ -92,11 +92,11 @@ class TaskNote(msgspec.Struct, frozen=True, omit_defaults=True):
         return msgspec.structs.replace(self, steps=steps)
 
     def encoded(self) -> dict[str, bytes]:
-        """Return the ledger as JSON."""
+        """Return the recorded results, each as JSON."""
         return {key: bytes(result) for key, result in self.steps.items()}
 
     def results(self, where: str) -> dict[str, Any]:
-        """Return the ledger, decoded."""
+        """Return the recorded results."""
         return {key: decode(bytes(result), f"{where}, step {key!r}") for key, result in self.steps.items()}
 
 

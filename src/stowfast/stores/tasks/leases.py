@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["LABELS", "Leases"]
 
 LABELS: Final = ("context_id", "agent_id", "parent_task_id", "status")
-_LONGEST: Final = timedelta(days=366)
+_MAX_LEASE: Final = timedelta(days=366)
 _PAGE: Final = 100
 
 
@@ -89,7 +89,7 @@ class Leases:
         length = _ttl(ttl)
 
         async def decide(head: Head, note: TaskNote) -> tuple[TaskNote | None, Lease]:
-            # After the head was read: in the next life of a task it is later than in the last.
+            # Read after the head, so it is later in the next incarnation of a task than in this one.
             holder, now = note.holder, await self._heads.backend.now()
             if holder is not None and op_id is not None and (holder.op_id, holder.owner) == (op_id, owner):
                 return None, _lease(head, note)
@@ -97,7 +97,7 @@ class Leases:
                 raise _held(head, note)
             if where is not None and not (where.items() <= head.labels.items() and _idle(head, idle, now)):
                 raise ConflictError(f"task {task_id!r} was changed meanwhile")
-            # A task that was deleted and begun again goes on above its old tokens, as the time of the place does.
+            # Tokens are times, too: those of a task that was deleted and begun again are above its old ones.
             token = max(note.token + 1, now)
             note = msgspec.structs.replace(note, token=token, holder=Holder(owner, token, now + length, length, op_id))
             return note, _lease(head, note)
@@ -166,6 +166,6 @@ def _held(head: Head, note: TaskNote) -> ConflictError:
 
 def _ttl(ttl: timedelta) -> int:
     length = from_duration(ttl, "ttl")
-    if not timedelta(0) < ttl <= _LONGEST:
-        raise InvalidError(f"ttl={ttl!s}: it must be above 0, and at most {_LONGEST.days} days")
+    if not timedelta(0) < ttl <= _MAX_LEASE:
+        raise InvalidError(f"ttl={ttl!s}: it must be above 0, and at most {_MAX_LEASE.days} days")
     return length

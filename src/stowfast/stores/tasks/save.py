@@ -1,4 +1,4 @@
-"""The commit of a save: one change for the cached task, with its conditions."""
+"""Saves: each is one change of the cached task, with its conditions, and made again after a racing one."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Save", "Saves", "parse_save"]
 
-_POLITE = 3
-"""After this many lost races, an unconditional save stores a whole version."""
+_POLITE_ATTEMPTS = 3
+"""After so many lost races an unconditional save overwrites: a whole version, over any other."""
 
 
 class Save(NamedTuple):
@@ -55,7 +55,7 @@ class Save(NamedTuple):
         return self.expect is None and self.lease is None and self.retention is None and not self.covers
 
     def change(self, known: CachedTask) -> tuple[Change, DeltaChain]:
-        """Return the change that saves over exactly this head, and the cached task after it."""
+        """Return the change that saves over exactly this head, and the version with its bases."""
         head, note = known.head, TaskNote.read(known.head)
         entry, chain = self._entry(known)
         # A step under a key that was covered and recorded anew meanwhile is another one.
@@ -79,7 +79,7 @@ class Save(NamedTuple):
             note=None if after == note else after.write(),
             expires_at=KEEP if head is not None and head.expires_at == self.expires_at else self.expires_at,
             drop_before=self._floor(chain, head, keep) if head is not None else None,
-            # Without a history each version takes the place of the last, and what is carried along is what is read.
+            # Without a history the one version that is stored is the one that is read.
             cold=self._keep(note.keep).versions != 1,
         )
         return change, chain
@@ -171,8 +171,8 @@ class Saves:
         save = save._replace(covers=covered, default=self._versions.retention)
         receipt, after = await self._commit(stream, save, known)
         if after is None or after.head is None:
-            # Of a repeat what is there is what the first call stored, whatever this one was given; of a save over
-            # anything only the place knows who holds the task and what is recorded.
+            # A repeat returns the state of the first call. After an overwrite, only the backend knows the owner and
+            # the recorded steps.
             found = await self._versions.version(stream, receipt.first)
             if found is not None and found.incarnation == receipt.incarnation:
                 return found
@@ -195,8 +195,8 @@ class Saves:
         """Commit a save, and return the cached task after it; None if the head must be read again."""
         race = Race(f"task {save.state.task_id!r}")
         while True:
-            anyhow = race.lost >= _POLITE and save.unconditional
-            change, chain = (save.overwrite(), None) if anyhow else save.change(known)
+            overwrites = race.lost >= _POLITE_ATTEMPTS and save.unconditional
+            change, chain = (save.overwrite(), None) if overwrites else save.change(known)
             receipt: Receipt | None = None
             if not save.lease_is_over(known):
                 receipt = await race.commit(self._heads.backend, stream, change)
@@ -206,7 +206,7 @@ class Saves:
                 known = await self._versions.newest(stream)
                 save.refuse(known)
                 continue
-            after = None if anyhow or receipt.repeated else known.after(stream, change, receipt, chain)
+            after = None if overwrites or receipt.repeated else known.after(stream, change, receipt, chain)
             if after is None:
                 self._heads.cache.forget(stream)
             else:

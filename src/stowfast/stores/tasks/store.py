@@ -303,7 +303,7 @@ class Tasks:
         found, following = await self._backend.streams(
             Query(f"{KIND}/", where=labels_of(LABELS, wanted), order="recent", after=after, limit=limit, heads=True)
         )
-        # A listing has the times of the place's clock, a head those of whoever saved it: the head decides.
+        # A listing has times of the backend's clock, a head those of the saver's: the head decides.
         late = [one for one in found if since is None or one.updated_at > since - MAX_CLOCK_SKEW]
 
         def read(listed: Listed) -> TaskInfo | None:

@@ -1,4 +1,4 @@
-"""Versions of a task: loads any of them in at most two reads of the place, compares them, and ends old ones."""
+"""Versions of a task: each is loaded in at most two reads of the backend; versions are compared and removed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["Versions"]
 
 
 class Versions:
-    """The versions of tasks: loaded, compared, ended."""
+    """The versions of tasks."""
 
     def __init__(self, heads: Heads, retention: Retention) -> None:
         self._heads = heads
@@ -157,7 +157,7 @@ class Versions:
         if same and before.chain is not None and before.chain.position == position:
             known = CachedTask(head, before.chain)
             if position == head.next - 1:
-                # What others have recorded since is known now, and covered by the next save.
+                # The steps recorded by others since are known now, and covered by the next save.
                 self._heads.cache.put(stream, known)
             return known
         stored = {position: decode(entry.data, position, _where(head, position))}

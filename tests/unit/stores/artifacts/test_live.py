@@ -357,7 +357,7 @@ async def test_deleted_while_it_is_written(artifacts):
 
 
 async def test_a_writer_that_is_silent_counts_as_dead_and_is_not_raised_again(artifacts, soon_silent, monkeypatch):
-    monkeypatch.setattr(live_writer, "SIGN_OF_LIFE", SECONDS)
+    monkeypatch.setattr(live_writer, "HEARTBEAT", SECONDS)
     with failing(ConflictError, match="begun anew"):
         async with artifacts.open_live("a") as writer:
             await writer.write(b"half")
@@ -371,7 +371,7 @@ async def test_a_writer_that_is_silent_counts_as_dead_and_is_not_raised_again(ar
 
 
 async def test_a_writer_that_pauses_gives_signs_of_life(artifacts, soon_silent, monkeypatch):
-    monkeypatch.setattr(live_writer, "SIGN_OF_LIFE", 0.05)
+    monkeypatch.setattr(live_writer, "HEARTBEAT", 0.05)
     async with artifacts.open_live("a") as writer, following(artifacts, "a") as follower:
         await writer.write(b"x")
         await asyncio.sleep(1.5)

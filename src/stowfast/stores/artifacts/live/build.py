@@ -10,12 +10,12 @@ from stowfast.stores.codec import MAX_CLOCK_SKEW, check_integers, decode, encode
 if TYPE_CHECKING:
     from stowfast.abc import Head
 
-__all__ = ["REMAINS", "SIGN_OF_LIFE", "SILENCE", "Build", "check_batch", "later", "live_stream_of"]
+__all__ = ["HEARTBEAT", "REMAINS", "SILENCE", "Build", "check_batch", "later", "live_stream_of"]
 
 SILENCE: Final = 30.0
 """Seconds without a heartbeat, by the backend's clock, after which a writer counts as dead."""
 
-SIGN_OF_LIFE: Final = 10.0
+HEARTBEAT: Final = 10.0
 """Seconds after which an idle writer sends a heartbeat."""
 
 REMAINS: Final = 3_600.0
@@ -99,5 +99,5 @@ def live_stream_of(artifact_id: str) -> str:
 
 
 def later(now: int, seconds: float) -> int:
-    """Return a moment some seconds later, as a place counts time."""
+    """Return a moment some seconds later, in microseconds."""
     return now + int(seconds * 1e6)

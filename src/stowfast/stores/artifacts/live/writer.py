@@ -10,7 +10,7 @@ from stowfast.abc import Change, Window
 from stowfast.errors import ConflictError, InvalidError, StowfastError, UnavailableError
 from stowfast.names import new_id
 from stowfast.stores.artifacts.digest import CHUNK
-from stowfast.stores.artifacts.live.build import REMAINS, SIGN_OF_LIFE, SILENCE, Build, later, live_stream_of
+from stowfast.stores.artifacts.live.build import HEARTBEAT, REMAINS, SILENCE, Build, later, live_stream_of
 from stowfast.stores.artifacts.records import announcement, stream_of
 from stowfast.stores.artifacts.writing.commit import add, described
 from stowfast.stores.artifacts.writing.content import Content, piece_of
@@ -61,9 +61,8 @@ class LiveWriter:
         self._held_since = self._announced_at = 0.0
         self._pieces = 0
         self._urgent = self._under_way = self._closed = False
-        self._repeated = (
-            change.op_id is not None
-        )  # it may be a version already: of its caller's earlier try, or of ours
+        self._repeated = change.op_id is not None
+        """It may be a version already: of an earlier call, or of an earlier `close`."""
         self._came, self._went = asyncio.Event(), asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -86,7 +85,7 @@ class LiveWriter:
         change = Change(expect=0, revision=0)
         if live is not None:
             there = Build.read(live)
-            # Who comes back with the same op_id is whoever was interrupted, and need not wait to be taken for dead.
+            # The same op_id is the interrupted caller again: it does not wait until its first writer counts as dead.
             if there.state(now) == "building" and there.op_id != self._build.op_id:
                 raise ConflictError(f"artifact {self._artifact.artifact_id!r} is being written: follow it")
             change = Change(delete=True, expect=live.next, revision=live.revision, incarnation=live.incarnation)
@@ -145,10 +144,10 @@ class LiveWriter:
             self._check()
             self._closed = True
             await self._flush()
-            # The signs of life go on meanwhile: storing gigabytes takes its time.
+            # The heartbeats go on meanwhile: storing gigabytes takes its time.
             self.info = await _surely(self._store)
             await self._end_task()
-            with suppress(ConflictError, UnavailableError):  # it is a version now, and is found by whoever asks
+            with suppress(ConflictError, UnavailableError):  # it is a version now
                 await _surely(lambda: self._commit(Change(delete=True)))
         if self.info is None:
             raise InvalidError("this writer was given up")
@@ -203,7 +202,7 @@ class LiveWriter:
 
     async def _until_due(self) -> None:
         loop = asyncio.get_running_loop()
-        silent_until = loop.time() + SIGN_OF_LIFE
+        silent_until = loop.time() + HEARTBEAT
         while not (self._urgent and self._held) and len(self._held) < self._flush_bytes:
             due = min(self._held_since + self._flush_seconds, silent_until) if self._held else silent_until
             if loop.time() >= due:
@@ -223,7 +222,7 @@ class LiveWriter:
             await _surely(lambda: self._live_on(Change(entries=pieces, op_id=op_id)))
             self._under_way = False
             return
-        with suppress(UnavailableError):  # nothing is lost yet: the next sign of life may get through
+        with suppress(UnavailableError):  # nothing is lost yet: the next heartbeat may arrive
             await self._live_on(Change())
             if asyncio.get_running_loop().time() > self._announced_at + _ANNOUNCED / 2:
                 await self._announce(_ANNOUNCED)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ArtifactReader"]
 
-_REMEDY: Final = "whoever still has the content mends it by storing it again"
-_FARTHER: Final = 4
+_REMEDY: Final = "store the same content again, which repairs it"
+_READ_AHEAD_FACTOR: Final = 4
 _CACHED_CHUNKS: Final = 8
 """Cached chunks of 1 MiB, for readers that jump back and forth."""
 
@@ -75,7 +75,7 @@ class ArtifactReader:
         return self._position - self._start
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to an offset: from `start`, from here (whence=1) or from the end (whence=2). Asks the place for nothing.
+        """Move to an offset: from `start`, from here (whence=1) or from the end (whence=2). No request.
 
         Raises:
             InvalidError: it would lie before the start.
@@ -174,8 +174,8 @@ class ArtifactReader:
     async def _look_ahead(self, first: int, last: int) -> None:
         if self._ahead is not None:
             await self._ahead.aclose()
-        # Who has gone on for long will go on so; who has just begun to may be after a small part.
-        self._reach = self._reach * _FARTHER if self._following == first else 1
+        # A reader that has gone on for long goes on; one that has just begun may need a small part only.
+        self._reach = self._reach * _READ_AHEAD_FACTOR if self._following == first else 1
         end = max(last, min(first + self._reach, -(-self._stop // CHUNK)) - 1)
         self._ahead, self._following = self._fetch(first, end), first
 

@@ -62,7 +62,7 @@ async def add(
         return done
     receipt, known = done
     if receipt.repeated:
-        # What is there is what the first call stored, whatever this one was given.
+        # The version is that of the first call, whatever content this one has.
         now, entries = await backend.read(stream, Window(start=receipt.first, stop=receipt.next))
         if now is not None and now.incarnation == receipt.incarnation and entries:
             return Version.read(artifact_id, receipt, entries[0]).info
@@ -108,16 +108,16 @@ async def _store(
                     if earlier is not None:
                         return earlier.info
                 blobs = (await upload.store(backend, stream, bodies),)
-            told = upload.record | (blob_record(blobs[0], upload.digest) if blobs else {})
-        record["mime_type"] = record["mime_type"] or _guessed(artifact, told["encoding"])
-        known = record | {key: value for key, value in told.items() if key not in {"blob", "checksums"}}
-        linked = bodies.get(told["sha256"]) in blobs
+            stored = upload.record | (blob_record(blobs[0], upload.digest) if blobs else {})
+        record["mime_type"] = record["mime_type"] or _guessed(artifact, stored["encoding"])
+        known = record | {key: value for key, value in stored.items() if key not in {"blob", "checksums"}}
+        linked = bodies.get(stored["sha256"]) in blobs
         remembered = bodies
         if blobs:  # it stands last, as the newest
-            remembered = {digest: blob for digest, blob in bodies.items() if digest != told["sha256"]}
-            remembered[told["sha256"]] = blobs[0]
+            remembered = {digest: blob for digest, blob in bodies.items() if digest != stored["sha256"]}
+            remembered[stored["sha256"]] = blobs[0]
         change = change._replace(
-            entries=(encode(record | told, "an artifact") + b"\n" + (body or b""),),
+            entries=(encode(record | stored, "an artifact") + b"\n" + (body or b""),),
             note=note_of(known, remembered, _describes(artifact_id)),
             blobs=blobs,
             expires_at=None,  # what announces an artifact that is being built passes; a version stays
@@ -127,7 +127,7 @@ async def _store(
         except ConflictError as error:
             if not blobs or not await _fits(backend, stream, change):
                 raise _conflict(artifact_id, change, error) from error
-            # Not the artifact but the blob is another: the version that brought it was pruned meanwhile.
+            # The artifact is as expected, but the blob is gone: the version that brought it was pruned meanwhile.
             if not linked or not content.begin_again():
                 says = f"the bytes of artifact {artifact_id!r} were removed with an older version: write them again"
                 raise ConflictError(says, current=error.current) from error

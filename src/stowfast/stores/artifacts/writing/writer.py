@@ -101,7 +101,7 @@ class ArtifactWriter:
             await asyncio.gather(task, return_exceptions=True)
 
     def _take(self, data: bytes) -> None:
-        # What is large is cut into views: of a piece that is a MiB, as many are, nothing is copied.
+        # A large piece is cut into views, and a piece of exactly a MiB, as many are, is not copied at all.
         self.size += len(data)
         if len(data) == CHUNK and not self._held:
             self._whole.append(data)
@@ -135,7 +135,7 @@ class ArtifactWriter:
             self._putting -= 1
             if not putting.done():
                 putting.cancel()
-                if piece:  # whoever was cancelled may go on: no bytes are lost in between
+                if piece:  # a cancelled caller may go on, and no bytes are lost
                     self._whole.appendleft(piece)
         if self._task.done() and self._task.exception() is not None:
             self._closed = True
