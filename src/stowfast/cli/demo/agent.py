@@ -12,15 +12,12 @@ import hashlib
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final
 
 import stowfast
 from stowfast import TaskState
 from stowfast.cli.demo.tools import LARGEST, Workbench
 from stowfast.cli.urls import sqlite_url
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ["CONTEXT", "FILE", "STEPS", "TASK", "digest"]
 
@@ -32,46 +29,15 @@ Message = dict[str, Any]
 Results = list[dict[str, Any]]
 
 
-class Turn(NamedTuple):
-    """A question of the user, its tool, the arguments of each call, and the answer made from all results so far."""
-
-    ask: str
-    tool: str
-    calls: Callable[[Results], Results]
-    answer: Callable[[Results], str]
-    how_many: int = 1
-    """The number of tool calls."""
-
-
 _SYSTEM: Final = "You keep the inventory of a Python installation. Use your tools; never guess a number."
-_SCRIPT: Final = (
-    Turn(
-        "Which Python is this, and how large is its standard library?",
-        "list_modules",
-        lambda _: [{}],
-        lambda done: "Python {python}: {modules:,} modules, {bytes:,} bytes of source.".format(**done[0]),
-    ),
-    Turn(
-        f"Measure the {LARGEST} largest: lines and functions.",
-        "measure",
-        lambda done: [{"module": module} for module in done[0]["largest"]],
-        lambda done: f"Measured: {sum(one['lines'] for one in done[1 : 1 + LARGEST]):,} lines in {LARGEST} modules.",
-        LARGEST,
-    ),
-    Turn(
-        "Keep the whole inventory as a file.",
-        "save_artifact",
-        lambda _: [{"name": "inventory.csv"}],
-        lambda done: "Kept as {artifact_id}, {size:,} bytes, SHA-256 {sha256:.12}…".format(**done[-1]),
-    ),
-    Turn(
-        "And write me a short report.",
-        "save_artifact",
-        lambda _: [{"name": "report.md"}],
-        lambda done: "Written: {artifact_id}, {size:,} bytes, SHA-256 {sha256:.12}…".format(**done[-1]),
-    ),
+_SCRIPT: Final[tuple[tuple[str, str, Results, str], ...]] = (
+    # a question, a tool, the arguments of each call (none: the largest modules), the answer made of the last result
+    ("Which Python is this?", "list_modules", [{}], "Python {python}: {modules:,} modules, {bytes:,} bytes of source."),
+    (f"Measure the {LARGEST} largest.", "measure", [], "Done. The last is {module}, with {functions:,} functions."),
+    ("Keep the inventory.", "save_artifact", [{"name": "inventory.csv"}], "Kept as {artifact_id}, {size:,} bytes."),
+    ("And write a report.", "save_artifact", [{"name": "report.md"}], "Written: {artifact_id}, {size:,} bytes."),
 )
-STEPS: Final = 1 + sum(3 + turn.how_many for turn in _SCRIPT)
+STEPS: Final = 1 + sum(3 + (len(arguments) or LARGEST) for _, _, arguments, _ in _SCRIPT)
 """Messages of the whole run: the system's, and for each turn a question, its calls, their results, an answer."""
 
 
@@ -91,15 +57,15 @@ def decide(history: list[Message]) -> Message:
         arguments = json.loads(call["function"]["arguments"])
         return {"role": "tool", "tool_call_id": call["id"], "name": call["function"]["name"], "content": arguments}
     turns = sum(message["role"] == "user" for message in history)
-    if history[-1]["role"] == "user":
-        turn = _SCRIPT[turns - 1]
-        wanted = [{"name": turn.tool, "arguments": json.dumps(given)} for given in turn.calls(results)]
-        numbered = enumerate(wanted, len(calls))
-        made = [{"id": f"call_{number:03}", "type": "function", "function": one} for number, one in numbered]
-        return {"role": "assistant", "content": None, "tool_calls": made}
+    if history[-1]["role"] == "assistant" or len(history) == 1:
+        return {"role": "user", "content": _SCRIPT[turns][0]}
+    _, tool, arguments, answer = _SCRIPT[turns - 1]
     if history[-1]["role"] == "tool":
-        return {"role": "assistant", "content": _SCRIPT[turns - 1].answer(results)}
-    return {"role": "user", "content": _SCRIPT[turns].ask}
+        return {"role": "assistant", "content": answer.format(**results[-1])}
+    wanted = arguments or [{"module": module} for module in results[0]["largest"]]
+    functions = [{"name": tool, "arguments": json.dumps(one)} for one in wanted]
+    made = [{"id": f"call_{n:03}", "type": "function", "function": one} for n, one in enumerate(functions, len(calls))]
+    return {"role": "assistant", "content": None, "tool_calls": made}
 
 
 async def run(folder: Path, pause: float) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import shutil
 import sys
@@ -59,18 +58,13 @@ def watcher(screen: Screen) -> Any:
 
 def _print_step(screen: Screen, step: int, message: dict[str, Any]) -> None:
     role, calls = message["role"], message.get("tool_calls")
+    said = f"{message['name']}: {message['content']}" if role == "tool" else message["content"]
     if calls:
-        said = ", ".join(f"{call['function']['name']}(…)" for call in calls[:2])
-        said += f" and {len(calls) - 2} more" if len(calls) > 2 else ""
-    elif role == "tool":
-        result = json.loads(message["content"])
-        told = {key: f"{value:,}" if isinstance(value, int) else str(value) for key, value in result.items()}
-        said = f"{message['name']}: " + ", ".join(f"{key} {value}" for key, value in told.items())
-    else:
-        said = message["content"]
+        more = f", and {len(calls) - 1} more" if len(calls) > 1 else ""
+        said = f"{calls[0]['function']['name']} {calls[0]['function']['arguments']}{more}"
     line = Text.assemble((f"{step:4} ", "dim"), (f"{role:<9} ", "cyan" if role == "user" else "dim"))
     style = "" if role in {"user", "assistant"} and not calls else "dim"
-    screen.print(line.append(screen.short(said, max(screen.width - 17, 20)), style))
+    screen.print(line.append(screen.short(said, max(screen.width - 15, 20)), style))
 
 
 def print_outcome(screen: Screen, outcome: Outcome) -> None:
