@@ -197,7 +197,8 @@ def submit(executor: Executor, function: Callable[[*Ts], R], *args: *Ts) -> Futu
         return executor.submit(call)
     except RuntimeError as error:
         call.forget()
-        if str(error).endswith("after shutdown"):
+        # At the exit of the interpreter Python itself ends all pools: that is no closing of ours.
+        if str(error).endswith("after shutdown") and threading.main_thread().is_alive():
             raise InvalidError("these stores were closed: open them again") from error
         raise UnavailableError(f"no thread can be made: {error}") from error
 

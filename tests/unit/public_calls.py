@@ -1,0 +1,95 @@
+"""The public methods of the stores, with arguments that each of them takes: for tests that try every one."""
+
+from __future__ import annotations
+
+import inspect
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from stowfast import Artifact, TaskState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+MINUTE = timedelta(minutes=1)
+
+ARGUMENTS: dict[str, dict[str, dict[str, Any]]] = {
+    # by store and method. A method that is added needs a row.
+    "messages": {
+        "add_message": {"context_id": "c", "message": {}},
+        "add_messages": {"context_id": "c", "messages": [{}]},
+        "get_messages": {"context_id": "c"},
+        "read": {"context_id": "c"},
+        "entries": {"context_id": "c"},
+        "watch": {"context_id": "c", "after": -1},
+        "count": {"context_id": "c"},
+        "pop_message": {"context_id": "c"},
+        "replace_messages": {"context_id": "c", "messages": [{}], "start": 0},
+        "fork": {"context_id": "c", "new_context_id": "d"},
+        "compact": {"context_id": "c", "keep_last": 0, "summary": {}},
+        "delete": {"context_id": "c"},
+        "contexts": {},
+        "info": {"context_id": "c"},
+        "set_metadata": {"context_id": "c", "metadata": {}},
+        "update_metadata": {"context_id": "c", "metadata": {}},
+        "set_expiry": {"context_id": "c", "expires_at": None},
+    },
+    "artifacts": {
+        "create": {"artifact": Artifact(artifact_id="a", content=b"x" * 200_000)},
+        "update": {"artifact": Artifact(artifact_id="b", content=b"y" * 200_000)},
+        "open_writer": {"artifact_id": "w"},
+        "open_live": {"artifact_id": "l"},
+        "open_dataset": {"artifact_id": "s"},
+        "get": {"artifact_id": "b"},
+        "info": {"artifact_id": "b"},
+        "open_reader": {"artifact_id": "b"},
+        "open_file": {"artifact_id": "b"},
+        "url": {"artifact_id": "b"},
+        "follow": {"artifact_id": "b"},
+        "rows": {"artifact_id": "b"},
+        "versions": {"artifact_id": "b"},
+        "list": {},
+        "prune": {"artifact_id": "b", "keep": 1},
+        "delete": {"artifact_id": "b"},
+    },
+    "tasks": {
+        "save": {"state": TaskState(task_id="t")},
+        "update": {"task_id": "t", "change": lambda _: None},
+        "load": {"task_id": "t"},
+        "history": {"task_id": "t"},
+        "diff": {"task_id": "t", "a": 1, "b": 1},
+        "rewind": {"task_id": "t", "version": 1},
+        "prune": {"task_id": "t", "keep": 1},
+        "claim": {"task_id": "t", "owner": "w", "ttl": MINUTE},
+        "claim_next": {"owner": "w", "ttl": MINUTE},
+        "record": {"task_id": "t", "step_key": "k", "result": 1},
+        "steps": {"task_id": "t"},
+        "info": {"task_id": "t"},
+        "list": {},
+        "set_expiry": {"task_id": "t", "expires_at": None},
+        "delete": {"task_id": "t"},
+    },
+    "documents": {
+        "put": {"document_id": "d", "data": {}},
+        "get": {"document_id": "d"},
+        "update": {"document_id": "d", "change": lambda _: None, "default": {}},
+        "list": {},
+        "set_expiry": {"document_id": "d", "expires_at": None},
+        "delete": {"document_id": "d"},
+    },
+}
+NOT_CALLED = {"to_arrow", "to_pandas", "to_parquet", "renew", "release"}
+"""They need an extra or a lease, and go the way of a method that is called."""
+
+
+def public(store: object) -> set[str]:
+    """Return the names of the public methods."""
+    return {name for name, value in inspect.getmembers(type(store)) if not name.startswith("_") and callable(value)}
+
+
+def calls(stores: Any) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Yield every call, with its name."""
+    for store, methods in ARGUMENTS.items():
+        for name, arguments in methods.items():
+            method = getattr(getattr(stores, store), name)
+            yield f"{store}.{name}", lambda method=method, arguments=arguments: method(**arguments)  # type: ignore[misc]

@@ -1,0 +1,201 @@
+"""Every public call ends where it cannot be done: after close, without threads, at exit, locked out by a process."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import stowfast
+import stowfast.sync
+from stowfast import Artifact, InvalidError, StowfastError, TaskState, UnavailableError
+from tests.services.faulty_s3.server import FaultyS3
+from tests.unit.public_calls import ARGUMENTS, NOT_CALLED, calls, public
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+SECONDS = 30
+
+
+@pytest.fixture(params=["memory", "sqlite", "s3"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    with FaultyS3() as server:
+        yield {
+            "memory": "memory:",
+            "sqlite": f"sqlite:///{tmp_path}/agent.db?timeout=2",
+            "s3": f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true&timeout=3",
+        }[request.param]
+
+
+async def prepare(stores: stowfast.Stores) -> None:
+    await stores.messages.add_message("c", {})
+    await stores.artifacts.create(Artifact(artifact_id="b", content=b"y" * 200_000))
+    await stores.tasks.save(TaskState(task_id="t"))
+
+
+async def ended(call: Callable[[], Any]) -> BaseException | None:
+    """Carry out a call of any kind, and return its error; a call that does not end is an AssertionError."""
+    try:
+        async with asyncio.timeout(SECONDS):
+            made = call()
+            if inspect.isawaitable(made):
+                made = await made
+                if hasattr(made, "close") and hasattr(made, "read"):
+                    await asyncio.to_thread(made.close)
+            elif hasattr(made, "__anext__"):
+                await anext(made, None)
+                await made.aclose()
+            elif hasattr(made, "__aenter__"):
+                async with made as opened:
+                    if hasattr(opened, "write"):
+                        await opened.write(b"x" * 3_000_000)
+    except TimeoutError:
+        raise AssertionError(f"it has not ended after {SECONDS} s") from None
+    except StowfastError as error:
+        return error
+    return None
+
+
+def test_every_public_method_is_called() -> None:
+    with stowfast.sync.open("memory:") as stores:
+        for store, methods in ARGUMENTS.items():
+            assert public(getattr(stores, store)) - NOT_CALLED == set(methods), store
+
+
+async def test_a_closed_store_says_so(url: str) -> None:
+    stores = await stowfast.open(url)
+    await prepare(stores)
+    await stores.close()
+    for name, call in calls(stores):
+        error = await ended(call)
+        assert isinstance(error, InvalidError), (name, error)
+    await stores.close()
+
+
+@pytest.fixture
+def no_threads(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Let the system refuse every new thread, from the call on."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    return lambda: monkeypatch.setattr(threading.Thread, "start", refuse)
+
+
+async def test_without_threads_each_call_ends_and_later_ones_work(
+    url: str, no_threads: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with stowfast.open(url) as stores:
+        await prepare(stores)
+    async with stowfast.open(url, **({"sweep": False} if url.startswith("sqlite") else {})) as stores:
+        no_threads()
+        seen = 0
+        for name, call in calls(stores):
+            if name == "artifacts.open_file" or (url == "memory:" and name == "artifacts.open_reader"):
+                continue
+            error = await ended(call)
+            seen += isinstance(error, UnavailableError)
+            assert not isinstance(error, InvalidError) or "no thread" not in str(error), (name, error)
+        assert seen > 0 or url == "memory:"
+        monkeypatch.undo()
+        await stores.messages.add_message("again", {})
+        assert await stores.messages.count("again") == 1
+        no_threads()
+        await asyncio.wait_for(stores.close(), SECONDS)
+        monkeypatch.undo()
+
+
+async def test_where_no_thread_can_be_made_an_opening_is_refused_or_works(
+    url: str, no_threads: Callable[[], None]
+) -> None:
+    no_threads()
+    assert isinstance(await ended(lambda: stowfast.open(url)), UnavailableError | None)
+
+
+def test_a_lock_of_another_process_ends_each_call_in_time(tmp_path: Path) -> None:
+    path = tmp_path / "agent.db"
+    with stowfast.sync.open(f"sqlite:///{path}", timeout=0.3, sweep=False) as stores:
+        stores.messages.add_message("c", {})
+        stores.artifacts.create(Artifact(artifact_id="b", content=b"y" * 200_000))
+        stores.tasks.save(TaskState(task_id="t"))
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        refused = 0
+        for name, call in calls(stores):
+            if name.partition(".")[2] in {
+                "open_live",
+                "open_writer",
+                "open_dataset",
+                "open_reader",
+                "open_file",
+                "url",
+            }:
+                continue
+            began = time.monotonic()
+            try:
+                made = call()
+                if hasattr(made, "__next__"):
+                    next(made, None)
+                    made.close()
+            except UnavailableError:
+                refused += 1
+            except StowfastError:
+                pass
+            assert time.monotonic() - began < SECONDS, name
+        other.close()
+        assert refused >= 10
+        assert stores.messages.add_message("c", {}) >= 1
+
+
+AT_EXIT = """
+import atexit, sys, time
+import stowfast, stowfast.sync
+
+url, opened = sys.argv[1], sys.argv[2]
+stores = stowfast.sync.open(url) if opened == "before" else None
+if stores is not None:
+    stores.messages.add_message("c", {})
+
+def save():
+    said = []
+    try:
+        own = stores if stores is not None else stowfast.sync.open(url)
+        said.append(own.messages.add_message("c", {}))
+        said.append(len(own.messages.get_messages("c")))
+        own.close()
+    except stowfast.StowfastError as error:
+        said.append(type(error).__name__)
+        try:
+            if stores is not None:
+                said.append(len(stores.messages.get_messages("c")))
+                stores.close()
+        except stowfast.StowfastError as error:
+            said.append(type(error).__name__)
+    print(*said, flush=True)
+
+atexit.register(save)
+"""
+
+
+@pytest.mark.parametrize("opened", ["before", "there"])
+def test_at_the_exit_of_the_interpreter_a_call_works_or_is_an_error_of_ours(url: str, opened: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", AT_EXIT, url, opened], capture_output=True, text=True, timeout=60, check=False
+    )
+    print(done.stdout)
+    assert "Traceback" not in done.stderr, done.stderr
+    assert done.returncode == 0
+    works = {"before": "1 2", "there": "0 1"}[opened]
+    if url.startswith("s3"):
+        assert done.stdout.split()[0] == "UnavailableError"
+    else:
+        assert done.stdout.strip() == works
