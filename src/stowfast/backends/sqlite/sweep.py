@@ -35,6 +35,8 @@ _TOMBSTONES_LIVE: Final = 7 * _DAY
 _UNLINKED_BLOBS_LIVE: Final = _DAY
 _MOST_FOUND: Final = 10_000
 _STREAMS_A_STEP: Final = 100
+_ROWS_A_PAGE: Final = 8
+_PAGE_BYTES: Final = 4_096
 _NOTHING: Final = Swept(0, 0, 0)
 
 _EXPIRED: Final = "SELECT id FROM streams WHERE expires_at <= ? LIMIT ?"
@@ -164,7 +166,10 @@ class Sweeper:
 def _counted(step: Step, transaction: Transaction) -> tuple[Swept, bool, int]:
     before = transaction.changes
     swept, more = step(transaction)
-    return swept, more, transaction.changes - before
+    rows = transaction.changes - before
+    # A removed row is overwritten, so the log grows by its page: the sweep folds it, and not the next writer.
+    transaction.pages += (rows + _ROWS_A_PAGE - 1) // _ROWS_A_PAGE + swept.bytes // _PAGE_BYTES
+    return swept, more, rows
 
 
 def all_garbage(connection: sqlite3.Connection, now: int) -> list[Step]:
