@@ -27,7 +27,8 @@ class _InBucket:
 
     Args:
         bucket: the name of an existing bucket.
-        prefix: the start of all keys, so that several applications can share a bucket.
+        prefix: the start of all keys, so that several applications can share a bucket. No prefix may lie inside another
+            one that is in use, nor around it.
         region: the region of the bucket; default: that of the environment or the profile.
         endpoint_url: the address of a service compatible with S3; `http:` is allowed.
         options: as in a URL `s3://bucket?...`: `access_key_id`, `secret_access_key`, `session_token`, `profile`,

@@ -34,7 +34,7 @@ def places(secret: str) -> Iterator[str]:
             f"{scheme}://bucket/x?timeout=1&timeout={value}",
         ):  # fmt: skip
             yield f"{start}{'&' if '?' in start else '?'}{more}"
-    for option in ("durability", "timeout", "sweep", value):
+    for option in ("durability", "timeout", "sweep", "read_only", value):
         yield f"sqlite:///none.db?{option}={value}"
         yield f"memory:?{option}={value}"
     yield f"memory:{value}"

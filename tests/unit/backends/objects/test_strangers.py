@@ -11,7 +11,7 @@ import pytest
 import stowfast
 from stowfast.backends.objects.protocol.keys import MARKER
 from stowfast.backends.objects.protocol.marker import write_marker
-from tests.services.faulty_s3.server import FaultyS3
+from tests.services.faulty_s3.server import Fault, FaultyS3
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,6 +114,15 @@ async def test_a_store_inside_another_or_around_one_is_refused(server: FaultyS3,
     assert server.objects == before
     async with stores_of(server, f"{inner}-2") as beside:
         await beside.messages.add_message("c", {})
+
+
+async def test_credentials_for_one_prefix_are_enough(server: FaultyS3) -> None:
+    server.fail(Fault.DENIED, key=lambda key: not key.startswith("a/b/"), times=None)
+    async with stores_of(server, "bucket/a/b") as stores:
+        await fill(stores)
+        await stores.sweep()
+    async with stores_of(server, "bucket/a/b") as stores:
+        assert await listed(stores) == (["c"], ["a"], ["t"])
 
 
 async def test_a_store_that_began_meanwhile_is_found_by_the_first_write(server: FaultyS3) -> None:
