@@ -100,9 +100,14 @@ class Worker:
         for line in lines:
             assert self.say(line) == "done", line
 
+    def end(self) -> None:
+        """End the process in order."""
+        self.process.communicate(timeout=60)
+
     def kill(self) -> None:
-        self.process.kill()
-        self.process.communicate()
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.communicate()
 
 
 @contextmanager
@@ -261,6 +266,39 @@ def test_the_log_of_a_killed_process_is_played(tmp_path: Path) -> None:
         assert count(moved / "agent.db") == total
     assert count(path) == total
     print(f"5 kills, {total} acknowledged, {total} found")
+
+
+@pytest.mark.parametrize("taken", [backup, vacuum_into])
+@pytest.mark.parametrize("last", [("add 1", "close"), ("close",)], ids=str)
+def test_a_backup_over_a_file_in_use_is_not_damaged_by_the_log(
+    tmp_path: Path, taken: Copier, last: tuple[str, ...]
+) -> None:
+    path, saved = tmp_path / "agent.db", tmp_path / "saved.db"
+    with worker(path) as writer:
+        writer.do("open", "add 300")
+        taken(path, saved)
+        writer.do("add 300")
+        in_place(saved, path)
+        for line in last:
+            if line == "close":
+                writer.do(line)
+            else:
+                assert "was replaced" in writer.say(line)
+        writer.end()
+    with pytest.raises(InvalidError, match="was not made for"):
+        count(path)
+    remove(path, "-wal", "-shm")
+    assert count(path) == 300
+
+
+def test_another_file_over_a_file_in_use_is_not_overwritten_by_the_log(tmp_path: Path) -> None:
+    path = tmp_path / "agent.db"
+    with worker(path) as writer:
+        writer.do("open", "add 30")
+        path.write_text("mine\n" * 5_000)
+        writer.do("close")
+        writer.end()
+    assert path.read_text() == "mine\n" * 5_000
 
 
 def test_a_backup_over_the_journal_of_a_killed_first_transaction_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sqlite3
 from contextlib import contextmanager, suppress
@@ -11,13 +12,13 @@ from stowfast.backends.sqlite.failures import ours
 from stowfast.backends.sqlite.guard import GuardedConnection
 from stowfast.backends.sqlite.locks import AFTER_A_FORK, OPENING, Claim, is_claimed
 from stowfast.backends.sqlite.log import Log
-from stowfast.backends.sqlite.opening import begin_session, check_log, is_full, look, new_mark, uri
+from stowfast.backends.sqlite.opening import begin_session, check_log, find_mark, is_full, look, new_mark, uri
 from stowfast.backends.sqlite.reading import UNCHANGING, check_readable, reading_options
 from stowfast.backends.sqlite.rights import absolute, check_folder, make_private, missing_right
 from stowfast.backends.sqlite.schema import APPLICATION_ID, MIGRATIONS, check_tables, statements
 from stowfast.backends.sqlite.write_queue import WriteQueue
 from stowfast.blocking import alone
-from stowfast.errors import DamagedError, InvalidError, UnavailableError, UnsupportedError
+from stowfast.errors import DamagedError, InvalidError, StowfastError, UnavailableError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,6 +45,8 @@ class SQLiteFile:
         self._closed = False
         self._claim: Claim | None = None
         self._lost: str | None = None
+        self._verified_ns = 0
+        self._is_replaced = False
         check_folder(self.path)
         missing = missing_right(self.path)
         self.read_only = missing or ("it was opened for reading only" if read_only else None)
@@ -59,6 +62,8 @@ class SQLiteFile:
                 self.writer.defend()
                 # The log is there from the first read of a connection.
                 self.patiently(lambda: self.writer.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone())
+                header = look(self.path)  # on a full disk its mark is older than the one in the log
+                self._marks = {self._mark_in(self.writer), *([header.mark] if header else [])}
                 self._claim = Claim(self.path, unchanging=self._options.endswith(UNCHANGING))
                 self.log = Log(self.path, self.writer, is_synced=durability == "full")
             except BaseException:
@@ -131,6 +136,7 @@ class SQLiteFile:
             try:
                 self.patiently(lambda: connection.execute("BEGIN"))
                 connection.start()
+                self.check_claim(connection)
                 yield connection
                 if self._options.endswith(UNCHANGING):
                     self.check_claim()
@@ -166,10 +172,10 @@ class SQLiteFile:
         acknowledged. All connections are closed.
         """
         try:
-            self.check_claim()
+            self.check_claim(self.writer)
         except UnavailableError as error:
             self._lost = str(error)
-            if self._claim is not None and self._claim.is_alone():
+            if self._claim is not None and self._claim.is_alone() and not self._is_replaced:
                 with suppress(sqlite3.Error):
                     self.log.rescue()
             self.close()
@@ -181,12 +187,36 @@ class SQLiteFile:
         if self.read_only:
             raise InvalidError(f"{self.path} may only be read: {self.read_only}")
 
-    def check_claim(self) -> None:
-        """Raise if the file or its log was removed or replaced after it was opened."""
+    def check_claim(self, connection: sqlite3.Connection | None = None) -> None:
+        """Raise if the file or its log was removed or replaced after it was opened.
+
+        With a connection, also if the file was written over: it keeps its inode then, and has another mark. Its log
+        must not be folded into it.
+        """
         self._check_lost()
         claim = self._claim  # another thread may be closing the file
-        if claim is not None:
-            claim.check()
+        if claim is None:
+            return
+        claim.check()
+        changed_ns = claim.changed_ns
+        if connection is None or changed_ns == self._verified_ns:
+            return
+        mark = find_mark(self.path, self._marks, lambda: self._mark_in(connection))
+        if mark is None:
+            self._is_replaced = True
+            self._lost = (
+                f"{self.path} was replaced by another file since it was opened:"
+                f" end all processes that use it, remove {self.path}-wal and {self.path}-shm, and open it again"
+            )
+            raise UnavailableError(self._lost)
+        self._marks |= {mark}
+        self._verified_ns = changed_ns
+
+    def _mark_in(self, connection: sqlite3.Connection) -> int:
+        """Return the mark that a connection sees: it may still be in the log."""
+        found: list[int] = []
+        self.patiently(lambda: found.extend(connection.execute("PRAGMA schema_version").fetchone()))
+        return found[0]
 
     def _check_lost(self) -> None:
         if self._lost is not None:
@@ -236,10 +266,16 @@ class SQLiteFile:
     def close(self) -> None:
         """Close every connection. The last one in any process folds the log back into the file."""
         self._closed = True
+        with suppress(StowfastError, sqlite3.Error):
+            self.check_claim(self.writer)
         if self._claim is not None:
             self._claim.ending = True
         self._close_idle()
-        self.writer.close()
+        if self._is_replaced:
+            # The last connection that closes folds the log, into whatever file is there. So this one never closes.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self.writer))
+        else:
+            self.writer.close()
         if self._claim is not None:
             self._claim.release()
             self._claim = None

@@ -48,6 +48,8 @@ class Claim:
         self._inodes = tuple(file and file[1] for file in self._files)
         self.log_bytes = 0
         """The size of the log at the last check."""
+        self.changed_ns = 0
+        """The time of the last change of the file, at the last check."""
         self.ending = False
         """True while the connections are closed: the last one removes the log, as it should."""
         if self.identity is not None:
@@ -65,7 +67,7 @@ class Claim:
             except OSError:
                 pass
             else:
-                self.log_bytes = log.st_size
+                self.log_bytes, self.changed_ns = log.st_size, main.st_mtime_ns
                 if (main.st_ino, log.st_ino, index.st_ino) == self._inodes:
                     return
         for path, before, now in zip(self._paths, self._files, self._look(), strict=True):

@@ -16,7 +16,7 @@ import os
 import random
 import sqlite3
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -26,14 +26,14 @@ from stowfast.backends.sqlite.schema import APPLICATION_ID
 from stowfast.errors import InvalidError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Collection, Iterator
 
-__all__ = ["FileHeader", "begin_session", "check_log", "is_busy", "is_full", "look", "new_mark", "uri"]
+__all__ = ["FileHeader", "begin_session", "check_log", "find_mark", "is_busy", "is_full", "look", "new_mark", "uri"]
 
 _BUSY: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _LOWEST_MARK, _HIGHEST_MARK = 2**24, 2**30
-_SCHEMA_CHANGES: Final = 64
-"""Changes of the schema by other programs between a mark in the file and the first one in its log."""
+_SCHEMA_CHANGES: Final = 2**16
+"""The most changes of the schema, each of which adds one to the mark, between two looks at it."""
 _LOG_MAGIC: Final = (0x377F0682, 0x377F0683)
 _LOG_HEADER_BYTES, _FRAME_HEADER_BYTES = 32, 24
 _SCHEMA_COOKIE: Final = 40
@@ -124,6 +124,23 @@ def _fits(path: str, mark: int) -> bool:
             return True
         unmarked = False
     return empty or (unmarked and mark >= _LOWEST_MARK)
+
+
+def find_mark(path: str, marks: Collection[int], newest: Callable[[], int]) -> int | None:
+    """Return the mark of a file if it is one of these, or a later one by changes of the schema; None if it is not.
+
+    `newest` returns the mark that a connection sees: the file itself has no later one.
+    """
+    for _ in range(_LOOKS):  # it may just be written
+        header, latest = None, newest()
+        with suppress(InvalidError, sqlite3.DatabaseError):  # another file has none
+            header = look(path)
+        if header is not None and any(
+            mark == header.mark or mark < header.mark <= min(latest, mark + _SCHEMA_CHANGES) for mark in marks
+        ):
+            return header.mark
+        time.sleep(_PAUSE_SECONDS)
+    return None
 
 
 def _is_rolled_back(path: str) -> bool:

@@ -43,6 +43,7 @@ class Writer:
             # Folding the log back into the file costs milliseconds: never on an event loop.
             if not wait:
                 return None
+            self._file.check_place()  # a file that was written over takes no pages of this log
             with self._file.errors():
                 self._file.log.fold()
             self._transaction.pages = 0
