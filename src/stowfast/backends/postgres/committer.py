@@ -68,7 +68,11 @@ class Committer:
         statement = "append" if change.op_id is None else "append_once"
         values = {"name": name, "count": len(change.entries), "op_id": change.op_id, "entries": list(change.entries)}
         try:
-            row = self._connected().execute(self._database.statements[statement], values).fetchone()
+            connection = self._connected()
+        except psycopg.Error:
+            return None  # the general way waits for the server
+        try:
+            row = connection.execute(self._database.statements[statement], values).fetchone()
         except psycopg.errors.UniqueViolation:
             return None  # a repeat came first: the general way returns its receipt
         except psycopg.Error as error:
@@ -118,10 +122,12 @@ class Committer:
 
     def _attempt(self, works: Sequence[tuple[str, Change]]) -> list[Receipt | StowfastError]:
         connection = self._connected()
-        connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
         try:
-            outcomes = BatchTransaction(connection, self._database.statements).run(works)
-            connection.execute("COMMIT")
+            # Two turns of the wire: the locks and what they show, then all writes with the COMMIT.
+            with connection.pipeline():
+                connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+                outcomes = BatchTransaction(connection, self._database.statements).run(works)
+                connection.execute("COMMIT")
         except BaseException:
             self._roll_back(connection)
             raise

@@ -66,8 +66,8 @@ _TEXTS: Final = {
     "remove_labels": "DELETE FROM {schema}.labels WHERE stream = %s::bigint",
     "add_labels": "INSERT INTO {schema}.labels (pair, stream) SELECT p, %s::bigint"
     " FROM pg_catalog.unnest(%b::bytea[]) AS p ON CONFLICT DO NOTHING",
-    "remove_entries": "DELETE FROM {schema}.entries WHERE stream = %s::bigint AND position >= %s::bigint"
-    " AND position < %s::bigint",
+    "remove_entries": "WITH gone AS (DELETE FROM {schema}.entries WHERE stream = %s::bigint"
+    " AND position >= %s::bigint AND position < %s::bigint RETURNING 1) SELECT pg_catalog.count(*) FROM gone",
     "remove_links": "DELETE FROM {schema}.links WHERE stream = %s::bigint AND position >= %s::bigint"
     " AND position < %s::bigint",
     "end_blobs": "UPDATE {schema}.blobs SET whole = -1 WHERE stream = %s::bigint AND written_at = 0",

@@ -72,9 +72,7 @@ class BatchTransaction:
         self._bury(row.id, self._clock())
 
     def _clock(self) -> int:
-        found = self._execute("now").fetchone()
-        assert found is not None
-        self._now = int(found[0])
+        self._now = _number(self._execute("now"))
         return self._now
 
     def _execute(self, name: str, values: Any = None) -> psycopg.Cursor[Any]:
@@ -83,13 +81,15 @@ class BatchTransaction:
     def _lock(self, works: Sequence[tuple[str, Change]]) -> None:
         names = sorted({name for name, _ in works})
         calls = [(name, change.op_id) for name, change in works if change.op_id is not None]
-        # One after the other: a query sees the rows of its beginning, and the lock may have been waited for.
-        rows = [StoredRow._make(row) for row in self._execute("lock", [names])]
-        self._clock()
+        # One statement after the other: each sees the rows of its beginning, and the lock may have been waited for.
+        locked, now, known = self._execute("lock", [names]), self._execute("now"), None
         if calls:
             known = self._execute("operations", [[name for name, _ in calls], [op_id for _, op_id in calls]])
-            self._receipts = {(name, op_id): Receipt(*fields) for name, op_id, *fields in known}
+        rows = [StoredRow._make(row) for row in locked]
         self._streams = {row.name: _LockedStream(row.id, row.head(), row.updated_at) for row in rows}
+        self._now = _number(now)
+        if known is not None:
+            self._receipts = {(name, op_id): Receipt(*fields) for name, op_id, *fields in known}
 
     def _make(self, name: str, change: Change) -> Receipt:
         if change.op_id is not None and (known := self._receipts.get((name, change.op_id))) is not None:
@@ -112,7 +112,7 @@ class BatchTransaction:
         for start, stop in effect.remove:
             assert head is not None
             self._execute("remove_links", [id, start, stop])
-            head = head._replace(length=head.length - self._execute("remove_entries", [id, start, stop]).rowcount)
+            head = head._replace(length=head.length - _number(self._execute("remove_entries", [id, start, stop])))
         if head is not None and change.entries:
             entries = list(change.entries)
             self._execute("add_entries", [id, receipt.first, receipt.committed_at, change.op_id, entries])
@@ -173,6 +173,12 @@ class BatchTransaction:
                 self._execute("add_labels", [id, pairs_of(head.labels)])
         if head.revision and head.revision % _CHANGES_BETWEEN_CLEANINGS == 0:
             self._execute("forget", {"id": id, "kept": OPERATIONS_REMEMBERED})
+
+
+def _number(cursor: psycopg.Cursor[Any]) -> int:
+    row = cursor.fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 _BINARY: Final = frozenset({"lock"})
