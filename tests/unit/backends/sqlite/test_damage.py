@@ -58,6 +58,8 @@ def write(url: str) -> None:
         for artifact in ("a", "b"):
             stores.artifacts.create(Artifact(artifact_id=artifact, content="small"))
             stores.artifacts.update(Artifact(artifact_id=artifact, content=BODY))
+        for document in ("x", "y"):
+            stores.documents.put(document, {"n": 1})
 
 
 def answers(stores: stowfast.sync.Stores) -> Iterator[tuple[str, Callable[[], Any]]]:
@@ -80,6 +82,8 @@ def answers(stores: stowfast.sync.Stores) -> Iterator[tuple[str, Callable[[], An
         yield f"first artifact {a}", partial(artifacts.get, a, version=1)
         yield f"artifact info {a}", partial(artifacts.info, a)
         yield f"versions {a}", partial(artifacts.versions, a)
+    for x in ("x", "y"):
+        yield f"document {x}", partial(stores.documents.get, x)
 
 
 def lists(stores: stowfast.sync.Stores) -> Iterator[tuple[str, Callable[[], Any], str]]:
@@ -89,6 +93,7 @@ def lists(stores: stowfast.sync.Stores) -> Iterator[tuple[str, Callable[[], Any]
     yield "tasks", stores.tasks.list, "task_id"
     yield "working tasks", partial(stores.tasks.list, status="working"), "task_id"
     yield "artifacts", stores.artifacts.list, "artifact_id"
+    yield "documents", stores.documents.list, "document_id"
 
 
 def writes(stores: stowfast.sync.Stores) -> Iterator[Callable[[], Any]]:
@@ -99,6 +104,7 @@ def writes(stores: stowfast.sync.Stores) -> Iterator[Callable[[], Any]]:
     yield partial(stores.tasks.claim_next, "me", timedelta(minutes=1))
     yield partial(stores.tasks.save, TaskState(task_id="t", data={}))
     yield partial(stores.artifacts.update, Artifact(artifact_id="a", content="new"))
+    yield partial(stores.documents.put, "x", {"n": 2})
     yield stores.sweep
     for one in ("c", "d"):
         yield partial(stores.messages.delete, one)
@@ -146,7 +152,7 @@ def test_any_value_in_any_column(table: str, sound: Path, tmp_path: Path) -> Non
 
 def test_any_value_in_a_forged_row(sound: Path, tmp_path: Path) -> None:
     """Also with a checksum made for the value, no raw exception comes."""
-    for name in ("messages/c", "tasks/t", "artifacts/a"):
+    for name in ("messages/c", "tasks/t", "artifacts/a", "documents/x"):
         assert damage("streams", sound, tmp_path, forged=True, where=f"name = '{name}'") > 0
 
 
