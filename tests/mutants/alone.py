@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from stowfast.abc import Change, Entry, Query, Swept, Window
-from stowfast.errors import DamagedError, InvalidError
+from stowfast.errors import ConflictError, DamagedError, InvalidError
+from stowfast.names import MAX_MOMENT, MIN_MOMENT
 from stowfast.testing.clause import holds, raises, same, unique
 
 if TYPE_CHECKING:
@@ -53,8 +54,23 @@ async def values_outside_their_type_or_bounds_are_refused(make: Make[MemoryBacke
             query = Query("", order=order, after=7)  # type: ignore[arg-type]
             await raises(InvalidError, backend.streams(query), "a cursor that is a number")
         stream = unique()
+        for moment in (MIN_MOMENT - 1, MAX_MOMENT + 1):
+            await raises(InvalidError, backend.commit(stream, Change([b"x"], expires_at=moment)), str(moment))
+        for number in (LARGEST, -LARGEST):
+            call = backend.commit(stream, Change([b"x"], expect=number))
+            await raises(ConflictError, call, "a number at its bound, which no stream has")
+        await backend.commit(stream, Change([b"x"], expires_at=MIN_MOMENT))
+        await backend.commit(stream, Change([b"x"], expires_at=MAX_MOMENT))
         await backend.commit(stream, Change([b"x"], base=LARGEST))
         same((await backend.heads([stream]))[0].base, LARGEST, "the largest base")  # type: ignore[union-attr]
+
+
+async def each_change_of_many_has_its_refusal(make: Make[MemoryBackend]) -> None:
+    async with make() as backend:
+        refusals = type(backend).commit.__globals__["apply"].__globals__["refusals"]
+        good, bad = ("s", Change([b"x"])), ("s", Change([b"x"], expect=LARGEST + 1))
+        found = refusals([good, ("", Change([b"x"])), bad, good])
+        same([type(one) for one in found], [type(None), InvalidError, InvalidError, type(None)], "refusals")
 
 
 async def entries_of_a_read_are_those_of_the_head(make: Make[MemoryBackend]) -> None:
@@ -147,9 +163,10 @@ async def a_closed_backend_refuses_every_call(make: Make[MemoryBackend]) -> None
 
 async def a_wait_lasts_its_time(make: Make[MemoryBackend]) -> None:
     async with make() as backend:
-        began = time.monotonic()
+        began, worked = time.monotonic(), time.process_time()
         same(await backend.wait(unique(), incarnation=None, next=0, timeout=0.1), False, "a wait without news")
         holds(time.monotonic() - began >= 0.09, "a wait lasts as long as it was told")
+        holds(time.process_time() - worked < 0.5, "a wait needs no processor")
 
 
 async def it_opens_by_its_one_url(make: Make[MemoryBackend]) -> None:
@@ -162,6 +179,7 @@ async def it_opens_by_its_one_url(make: Make[MemoryBackend]) -> None:
 
 CHECKS = (
     values_outside_their_type_or_bounds_are_refused,
+    each_change_of_many_has_its_refusal,
     entries_of_a_read_are_those_of_the_head,
     time_stands_while_the_clock_is_behind,
     a_stream_is_gone_at_its_moment,

@@ -1,18 +1,25 @@
-"""Mutants made by a machine: a pure module, or the backend in memory, with one edit each, held against the clauses.
+"""Generated mutants: the backend in memory, or a pure module, with one edit each.
 
-A mutant that no clause finds is a survivor. `SURVIVORS` lists those with an effect that no caller can see.
+The clauses judge the backend and the modules below it. Its own unit tests judge each other pure module. A mutant that
+nothing finds is a survivor. `SURVIVORS` lists them, each with a reason: no caller can see the effect.
 """
 
 from __future__ import annotations
 
 import ast
+import inspect
 import sys
 from collections import Counter
-from importlib.util import find_spec
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from itertools import product
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 from unittest.mock import patch
+
+import pytest
 
 from tests.mutants.survivors import SURVIVORS
 
@@ -21,14 +28,36 @@ if TYPE_CHECKING:
 
     from stowfast.backends.memory import MemoryBackend
 
-__all__ = ["SOURCES", "SURVIVORS", "Edited", "edited", "mutated_backend"]
+__all__ = [
+    "PURE",
+    "SOURCES",
+    "SURVIVORS",
+    "Edited",
+    "edited",
+    "mutated_backend",
+    "mutated_module",
+    "run_tests",
+    "source_of",
+]
 
-SOURCES = {
-    name: Path(spec.origin).read_text(encoding="utf-8")
-    for name in ("stowfast.semantics", "stowfast.cursors", "stowfast.backends.memory")
-    if (spec := find_spec(name)) is not None and spec.origin is not None
+TESTS = Path(__file__).parents[1]
+
+
+@cache
+def source_of(module: str) -> str:
+    spec = find_spec(module)
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).read_text(encoding="utf-8")
+
+
+SOURCES = {name: source_of(name) for name in ("stowfast.semantics", "stowfast.cursors", "stowfast.backends.memory")}
+"""The edited modules that the clauses judge. Each may import the ones before it."""
+
+PURE = {
+    "stowfast.backends.objects.protocol.keys": TESTS / "unit" / "backends" / "objects" / "protocol" / "test_keys.py",
 }
-"""The modules that are edited, each of which may import those before it."""
+"""The edited modules that unit tests judge, and the file of the tests."""
 
 SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -39,26 +68,32 @@ DROPPED = (ast.Expr, ast.Assign, ast.AugAssign, ast.Delete, ast.Raise)
 
 
 class Edited(NamedTuple):
-    """One mutant: the module, the text of the edit under the name of its function, and the module's tree with it."""
+    """One mutant: the module, the text of the edit under the name of its function, and the numbers of node and edit."""
 
     module: str
-    edit: str
-    tree: ast.Module
+    edit: str = ""
+    node: int = -1
+    kind: int = -1
+
+    @property
+    def tree(self) -> ast.Module:
+        """The module's tree with the edit; without a node, as it is."""
+        tree = ast.parse(source_of(self.module))
+        if self.node >= 0:
+            node, _ = list(_nodes(tree))[self.node]
+            change, _ = list(_edits(node))[self.kind]
+            change()
+        return ast.fix_missing_locations(tree)
 
 
 def edited(module: str) -> Iterator[Edited]:
-    """Make every mutant of a module: a comparison swapped, a constant one more, a condition negated, and so on."""
-    source = SOURCES[module]
+    """Yield every mutant of a module: a comparison swapped, a constant one more, a condition negated, and so on."""
     seen: Counter[str] = Counter()
-    for number, (node, where) in enumerate(_nodes(ast.parse(source))):
+    for number, (node, where) in enumerate(_nodes(ast.parse(source_of(module)))):
         for kind, (_, told) in enumerate(_edits(node)):
-            tree = ast.parse(source)
-            copy, _ = list(_nodes(tree))[number]
-            change, _ = list(_edits(copy))[kind]
-            change()
             edit = f"{module.rpartition('.')[2]}.{where}: {told}"
             seen[edit] += 1
-            yield Edited(module, edit if seen[edit] == 1 else f"{edit} ({seen[edit]})", ast.fix_missing_locations(tree))
+            yield Edited(module, edit if seen[edit] == 1 else f"{edit} ({seen[edit]})", number, kind)
 
 
 def mutated_backend(mutant: Edited) -> type[MemoryBackend]:
@@ -73,8 +108,77 @@ def mutated_backend(mutant: Edited) -> type[MemoryBackend]:
     return kind
 
 
+def mutated_module(mutant: Edited) -> ModuleType:
+    """Return the module of a mutant."""
+    made, tree = ModuleType(mutant.module), mutant.tree
+    with patch.dict(sys.modules, {mutant.module: made}):
+        exec(compile(tree, f"<{mutant.module}, mutated>", "exec"), vars(made))
+    return made
+
+
+def run_tests(file: Path, module: ModuleType) -> str | None:
+    """Run the tests of a file on a module that stands in for its own. Return the name of a test that fails."""
+    package, _, name = module.__name__.rpartition(".")
+    import_module(module.__name__)
+    with patch.dict(sys.modules, {module.__name__: module}), patch.object(sys.modules[package], name, module):
+        for user in _users(module.__name__):  # they are imported again, on the mutant
+            del sys.modules[user]
+        spec = spec_from_file_location("tests_of_a_mutant", file)
+        assert spec is not None
+        assert spec.loader is not None
+        tests = module_from_spec(spec)
+        try:
+            spec.loader.exec_module(tests)
+        except Exception:  # noqa: BLE001 - any failure to import it
+            return "import"
+        cases = [(name, test) for name, test in vars(tests).items() if name.startswith("test_")]
+        for name, test in cases:
+            if "tmp_path" not in inspect.signature(test).parameters and not all(map(_passes(test), _parameters(test))):
+                return name
+    return None
+
+
+def _users(module: str) -> list[str]:
+    """Return the loaded modules that have imported something from a module."""
+    return [
+        name
+        for name, loaded in sys.modules.items()
+        if name.startswith(("stowfast.", "tests.")) and name != module
+        if any(getattr(value, "__module__", "") == module for value in vars(loaded).values())
+    ]
+
+
+def _passes(test: Callable[..., None]) -> Callable[[dict[str, object]], bool]:
+    def passes(arguments: dict[str, object]) -> bool:
+        try:
+            with pytest.MonkeyPatch.context() as monkeypatch:
+                fixtures = {"monkeypatch": monkeypatch}.items()
+                test(
+                    **arguments,
+                    **{name: value for name, value in fixtures if name in inspect.signature(test).parameters},
+                )
+        except (Exception, pytest.fail.Exception):  # noqa: BLE001 - any failure
+            return False
+        return True
+
+    return passes
+
+
+def _parameters(test: Callable[..., None]) -> Iterator[dict[str, object]]:
+    """Yield the arguments of each case of a test, from its marks."""
+    tables = []
+    for mark in getattr(test, "pytestmark", ()):
+        if mark.name == "parametrize":
+            names = (
+                [name.strip() for name in mark.args[0].split(",")] if isinstance(mark.args[0], str) else mark.args[0]
+            )
+            tables.append([dict(zip(names, one if len(names) > 1 else (one,), strict=True)) for one in mark.args[1]])
+    for row in product(*tables):
+        yield {name: value for cells in row for name, value in cells.items()}
+
+
 def _nodes(node: ast.AST, where: str = "") -> Iterator[tuple[ast.AST, str]]:
-    """Walk over what can be edited, each with the name of its function: no annotations, no texts of errors."""
+    """Yield each node that can be edited, with the name of its function: no annotations, no texts of errors."""
     for field, inner in ast.iter_fields(node):
         if field in {"annotation", "returns", "decorator_list"}:
             continue

@@ -1,24 +1,38 @@
-"""Every single edit of the semantics and of the backend in memory is found by a clause, or is a listed survivor."""
+"""Each single edit of a module is found, by a clause or by a unit test of the module, or is a listed survivor."""
 
 from __future__ import annotations
 
-import ast
 import asyncio
 import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, Phase, settings
 
 from stowfast.testing import BACKEND, clause, run
 from stowfast.testing.backend import lifecycle, names
 from tests.mutants import in_memory
 from tests.mutants.alone import CHECKS
-from tests.mutants.generated import SOURCES, SURVIVORS, Edited, edited, mutated_backend
+from tests.mutants.generated import (
+    PURE,
+    SOURCES,
+    SURVIVORS,
+    Edited,
+    edited,
+    mutated_backend,
+    mutated_module,
+    run_tests,
+)
 
 if TYPE_CHECKING:
     from stowfast.testing import Clause
 
 MUTANTS = [mutant for module in SOURCES for mutant in edited(module)]
+PURE_MUTANTS = [mutant for module in PURE for mutant in edited(module)]
+settings.register_profile(
+    "mutants", phases=(Phase.explicit, Phase.generate), database=None, derandomize=True, deadline=None,
+    max_examples=60, suppress_health_check=list(HealthCheck),
+)  # fmt: skip
 ORDER: list[Clause[Any]] = [*CHECKS, *BACKEND]
 """The clauses, the one that found the last mutant first: the next mutant is often of the same function."""
 
@@ -70,10 +84,44 @@ def test_a_single_edit_is_found(mutant: Edited, monkeypatch: pytest.MonkeyPatch)
         assert finder, f"no clause finds it: write one, or list it with a reason:\n{mutant.edit}"
 
 
+def found_by_tests(mutant: Edited) -> str | None:
+    """Return the name of a unit test that fails on a mutant, None if there is none."""
+    try:
+        module = mutated_module(mutant)
+    except Exception:  # noqa: BLE001 - any failure to import it
+        return "import"
+    before = signal.signal(signal.SIGVTALRM, hung)
+    signal.setitimer(signal.ITIMER_VIRTUAL, 20)  # seconds of processor: all tests of a file need three
+    settings.load_profile("mutants")
+    try:
+        return run_tests(PURE[mutant.module], module)
+    except HungError:
+        return "hung"
+    finally:
+        settings.load_profile("house")
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("mutant", PURE_MUTANTS, ids=lambda mutant: mutant.edit)
+def test_a_single_edit_of_a_pure_module_is_found(mutant: Edited) -> None:
+    finder = found_by_tests(mutant)
+    if mutant.edit in SURVIVORS:
+        assert finder is None, f"{finder} finds it now: take it from the list of survivors"
+    else:
+        assert finder, f"no test finds it: write one, or list it with a reason:\n{mutant.edit}"
+
+
 def test_the_modules_without_an_edit_keep_every_clause() -> None:
-    for module, source in SOURCES.items():
-        assert found_by(Edited(module, "", ast.parse(source))) is None
+    for module in SOURCES:
+        assert found_by(Edited(module)) is None
+
+
+@pytest.mark.slow
+def test_the_pure_modules_without_an_edit_pass_their_tests() -> None:
+    assert [found_by_tests(Edited(module)) for module in PURE] == [None]
 
 
 def test_each_survivor_is_a_mutant_of_today() -> None:
-    assert SURVIVORS.keys() - {mutant.edit for mutant in MUTANTS} == set()
+    assert SURVIVORS.keys() - {mutant.edit for mutant in (*MUTANTS, *PURE_MUTANTS)} == set()

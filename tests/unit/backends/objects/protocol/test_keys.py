@@ -196,3 +196,30 @@ def test_a_key_of_somebody_else_is_no_stream(key):
 def test_no_key_of_an_inner_store_has_the_form_of_one_of_ours(name, prefix):
     for key in [*object_keys(name), MARKER]:
         assert keys_at("/".join([*prefix, key])) is None
+
+
+ESCAPED = [*range(0x01, 0x2D), 0x2E, 0x2F, *range(0x3A, 0x61), *range(0x7B, 0x80)]
+
+
+def test_each_character_has_the_key_it_always_had() -> None:
+    # Keys are part of the stored format: a stream whose key is written in another way is lost.
+    for byte in range(1, 128):
+        mark = "!" if byte <= 0x2C else "." if byte <= 0x2F else "_" if byte <= 0x60 else "~"
+        written = f"{mark}{byte:02x}" if byte in ESCAPED else chr(byte)
+        assert (encode(chr(byte)), encode(f"{chr(byte)}A")) == (written, f"{written}_41")
+
+
+def test_names_at_the_bounds_have_the_keys_they_always_had() -> None:
+    assert keys_of("k/" + "x" * 200).rest == "x" * 200
+    assert keys_of("k/" + "x" * 201).rest.startswith("x" * 120 + "=")
+    for length in (60, 61):
+        long = keys_of("a" * length + "/" + "x" * 201)
+        assert (long.kind == "+") == (length > 60)
+        assert keys_at(long.head) == long
+    assert [keys_of("k/" + "x" * length).is_orderly for length in (119, 120)] == [True, False]
+    assert [prefix_of("k/" + "x" * length).whole_kind for length in (120, 121)] == [True, False]
+
+
+def test_a_listing_begins_right_before_its_prefix() -> None:
+    assert [prefix_of(prefix).before for prefix in ("", "k/", "k/b", "k/-")] == [None, None, "h/k/a~~", "h/k/!~~"]
+    assert not prefix_of("k/z").may_hold(keys_of(LONG))
