@@ -12,13 +12,14 @@ from stowfast.backends.sqlite.failures import ours
 from stowfast.backends.sqlite.guard import GuardedConnection
 from stowfast.backends.sqlite.locks import AFTER_A_FORK, OPENING, Claim, is_claimed
 from stowfast.backends.sqlite.log import Log
-from stowfast.backends.sqlite.opening import begin_session, check_log, find_mark, is_full, look, new_mark, uri
+from stowfast.backends.sqlite.migration import migrate, pragma, refuse_newer, version_known
+from stowfast.backends.sqlite.opening import begin_session, check_log, find_mark, is_full, look, uri
 from stowfast.backends.sqlite.reading import UNCHANGING, check_readable, reading_options
 from stowfast.backends.sqlite.rights import absolute, check_folder, make_private, missing_right
-from stowfast.backends.sqlite.schema import APPLICATION_ID, MIGRATIONS, check_tables, statements
+from stowfast.backends.sqlite.schema import check_tables
 from stowfast.backends.sqlite.write_queue import WriteQueue
 from stowfast.blocking import alone
-from stowfast.errors import DamagedError, InvalidError, StowfastError, UnavailableError, UnsupportedError
+from stowfast.errors import DamagedError, InvalidError, StowfastError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,7 +58,7 @@ class SQLiteFile:
             self.writer = self.connect(create=not self.read_only)
             try:
                 if not self.read_only:
-                    self._migrate()
+                    migrate(self.writer, self.path, self.patiently)
                 self.patiently(lambda: check_tables(self.writer, self.path))
                 self.writer.defend()
                 # The log is there from the first read of a connection.
@@ -74,12 +75,12 @@ class SQLiteFile:
         claimed = is_claimed(self.path)
         header = look(self.path)
         if header is not None:
-            self._refuse_newer(header.version)
+            refuse_newer(self.path, header.version)
             check_log(self.path)
         elif not self.read_only:
             make_private(self.path)
         if self.read_only:
-            check_readable(self.path, header, self.read_only, wanted=wanted, known=len(MIGRATIONS))
+            check_readable(self.path, header, self.read_only, wanted=wanted, known=version_known())
             if self._options == "mode=ro":
                 self._options += reading_options(self.path, self.read_only)
         elif header is not None and not claimed:
@@ -213,10 +214,7 @@ class SQLiteFile:
         self._verified_ns = changed_ns
 
     def _mark_in(self, connection: sqlite3.Connection) -> int:
-        """Return the mark that a connection sees: it may still be in the log."""
-        found: list[int] = []
-        self.patiently(lambda: found.extend(connection.execute("PRAGMA schema_version").fetchone()))
-        return found[0]
+        return pragma(connection, "schema_version", self.patiently)
 
     def _check_lost(self) -> None:
         if self._lost is not None:
@@ -284,45 +282,3 @@ class SQLiteFile:
     def _close_idle(self) -> None:
         while self._idle:
             self._idle.pop().close()
-
-    def _refuse_newer(self, version: int) -> None:
-        if version > len(MIGRATIONS):
-            raise UnsupportedError(
-                f"{self.path} has format {version}, this Stowfast knows up to {len(MIGRATIONS)}; "
-                "it was left untouched: pip install --upgrade stowfast"
-            )
-
-    def _migrate(self) -> None:
-        # The first step is done in SQLite's rollback mode, so that the application id is in the file's header, where
-        # `look` reads it, before any other process can see a table.
-        version = self._version()
-        if version < len(MIGRATIONS):
-            self.patiently(lambda: self.writer.execute("BEGIN EXCLUSIVE"))
-            try:
-                version = self._version()
-                for step in MIGRATIONS[version:]:
-                    for statement in statements(step):
-                        self.writer.execute(statement)
-                if version == 0:
-                    self.writer.execute(f"PRAGMA schema_version={new_mark():d}")
-                self.writer.execute(f"PRAGMA application_id={APPLICATION_ID:d}")
-                self.writer.execute(f"PRAGMA user_version={max(version, len(MIGRATIONS)):d}")
-                self.writer.execute("COMMIT")
-            except BaseException:
-                if self.writer.in_transaction:
-                    self.writer.execute("ROLLBACK")
-                raise
-        self._refuse_newer(version)
-        self.patiently(self._use_wal)
-
-    def _version(self) -> int:
-        found: list[int] = []
-        self.patiently(lambda: found.extend(self.writer.execute("PRAGMA user_version").fetchone()))
-        return found[0]
-
-    def _use_wal(self) -> None:
-        mode = self.writer.execute("PRAGMA journal_mode=WAL").fetchone()[0]
-        if mode != "wal":
-            raise UnsupportedError(
-                f"{self.path}: this file system has no shared memory for SQLite's log: use a local disk"
-            )

@@ -36,7 +36,7 @@ async def test_a_step_is_done_once_and_keeps_what_is_there(tmp_path: Path, monke
     async with stowfast.open(f"sqlite:///{path}") as stores:
         await stores.messages.add_message("ctx-1", {"role": "user", "content": "hi"})
     before = version(path)
-    monkeypatch.setattr("stowfast.backends.sqlite.file.MIGRATIONS", (*schema.MIGRATIONS, STEP))
+    monkeypatch.setattr("stowfast.backends.sqlite.migration.MIGRATIONS", (*schema.MIGRATIONS, STEP))
 
     openings = await asyncio.gather(*(opened(path) for _ in range(4)))
     for stores in openings:
@@ -57,7 +57,7 @@ async def test_a_step_that_fails_leaves_the_file_at_its_version(
     before = version(path)
     with monkeypatch.context() as patch:
         patch.setattr(
-            "stowfast.backends.sqlite.file.MIGRATIONS",
+            "stowfast.backends.sqlite.migration.MIGRATIONS",
             (*schema.MIGRATIONS, "CREATE TABLE later (x);\nCREATE TABLE later (x);\n"),
         )
         with pytest.raises(stowfast.DamagedError):
