@@ -65,17 +65,18 @@ def target(path: Path, url: str) -> Path:
     """Return the file behind a path, links resolved: it may be replaced or made. A pipe or a device stays as it is.
 
     Raises:
-        InvalidError: its folder does not exist; it is a folder; or it is a SQLite database or belongs to one.
+        InvalidError: its folder does not exist; it is a folder; it is a SQLite database or belongs to one; or it is a
+            link of another user, unless the folder is that user's.
     """
+    _refuse_planted(path)
     if is_device(path):  # as it is: /dev/stdout leads to a name that nothing can be opened by
         return path
     path = Path(os.path.realpath(path))  # a link stays a link, and the file behind it is replaced
     if not path.parent.is_dir():
         raise InvalidError(f"{path}: the folder {path.parent} does not exist: create it first")
-    try:
+    found = None
+    with suppress(FileNotFoundError):
         found = path.stat()
-    except FileNotFoundError:
-        found = None
     if found is not None and stat.S_ISDIR(found.st_mode):
         raise InvalidError(f"{path} is a folder: name a file in it")
     # Compared before it is opened: closing a descriptor of a database drops the locks that this process has on it.
@@ -144,7 +145,8 @@ def put_in_place(file: IO[bytes], aside: Path, path: Path, url: str) -> None:
         found = path.stat()
         with suppress(OSError):  # another owner is for root alone
             os.fchown(file.fileno(), found.st_uid, found.st_gid)
-        os.fchmod(file.fileno(), stat.S_IMODE(found.st_mode))
+        with suppress(OSError):  # a file system without modes
+            os.fchmod(file.fileno(), stat.S_IMODE(found.st_mode))
     file.flush()
     os.fsync(file.fileno())
     aside.replace(path)
@@ -166,6 +168,14 @@ def is_sqlite(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         return file.read(len(_MAGIC)) == _MAGIC
+
+
+def _refuse_planted(path: Path) -> None:
+    # The rule of Linux for links in shared folders. It would not apply here: a file is renamed, and no link opened.
+    with suppress(FileNotFoundError):
+        found = path.lstat()
+        if stat.S_ISLNK(found.st_mode) and found.st_uid not in {os.geteuid(), path.parent.stat().st_uid}:
+            raise InvalidError(f"{path} is a link of another user: name another file")
 
 
 def _database(url: str) -> Path | None:

@@ -186,6 +186,19 @@ def test_a_file_of_the_user_survives_and_a_planted_link_is_not_followed(call: Ca
     assert Path(planted[0]).is_symlink()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="a link of another user is made by root")
+@pytest.mark.parametrize("command", [("export", URL), ("get", URL, "report.md")], ids=["export", "get"])
+def test_a_link_of_another_user_is_refused(command: tuple[str, ...], call: Call) -> None:
+    Path("victim").write_text("precious")
+    for name, goal in (("planted", "victim"), ("nowhere", "new")):
+        Path(name).symlink_to(goal)
+        os.lchown(name, 12_345, 12_345)
+        code, _, err = call(*command, name)
+        assert (code, "is a link of another user" in err) == (1, True)
+    assert Path("victim").read_text() == "precious"
+    assert not Path("new").exists()
+
+
 @pytest.mark.parametrize("command", [("export", URL), ("get", URL, "report.md")], ids=["export", "get"])
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o664, 0o755])
 def test_the_mode_of_a_replaced_file_stays(command: tuple[str, ...], mode: int, call: Call) -> None:
