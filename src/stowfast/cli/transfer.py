@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from stowfast import InMemoryMessageStore
 from stowfast.cli.lines import Conversation
 from stowfast.cli.terminal import many
-from stowfast.errors import ConflictError, InvalidError
+from stowfast.errors import ConflictError, DamagedError, InvalidError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -172,10 +172,15 @@ async def _store_line(stores: Stores, line: Line, done: Imported) -> None:
 
 
 async def read_conversations(stores: Stores, prefix: str = "") -> AsyncIterator[tuple[Conversation, bool]]:
-    """Yield every conversation by id, and whether it has a summary: a line cannot carry one."""
-    after = None
+    """Yield every conversation by id, and whether it has a summary: a line cannot carry one.
+
+    Raises:
+        DamagedError: at the end: it names the conversations that are damaged.
+    """
+    after, damaged = None, list[str]()
     while True:
         page = await stores.messages.contexts(prefix=prefix, order="id", after=after, limit=_PAGE)
+        damaged += page.damaged
         for ref in page:
             info = await stores.messages.info(ref.context_id)
             if info is None:
@@ -186,8 +191,10 @@ async def read_conversations(stores: Stores, prefix: str = "") -> AsyncIterator[
                 continue  # deleted while it was read
             yield Conversation(ref.context_id, messages, info.metadata), info.compacted > 0
         if page.next is None:
-            return
+            break
         after = page.next
+    if damaged:
+        raise DamagedError(f"{many(len(damaged), 'conversation')} cannot be read: {', '.join(map(repr, damaged[:10]))}")
 
 
 def _same(left: Any, right: Any) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -53,3 +55,30 @@ async def test_a_damaged_row_hides_no_other(damage: str, tmp_path: Path) -> None
         ):  # fmt: skip
             with pytest.raises(DamagedError, match="bad"):
                 await call
+
+
+def test_the_command_line_names_what_is_damaged(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/agent.db"
+    with stowfast.sync.open(url) as stores:
+        for name in ("bad", "good"):
+            stores.messages.add_message(name, {"text": name})
+            stores.tasks.save(TaskState(task_id=name))
+    with closing(sqlite3.connect(tmp_path / "agent.db")) as connection, connection:
+        connection.execute("UPDATE streams SET note = x'ff' WHERE name LIKE '%/bad'")
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "stowfast", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    for arguments, noun in (
+        (("ls", url), "conversation"),
+        (("ls", "--tasks", url), "task"),
+        (("tasks", "ls", url), "task"),
+    ):
+        done = run(*arguments)
+        assert (done.returncode, done.stderr) == (0, f"{noun} 'bad' is damaged and left out\n")
+        assert "good" in done.stdout
+        assert "bad" not in done.stdout
+    done = run("export", url)
+    assert done.returncode != 0
+    assert "1 conversation cannot be read: 'bad'" in done.stderr

@@ -85,24 +85,23 @@ async def _ls(url: str, kind: str, *, prefix: str, limit: int, order: Order, aft
     async with existing(url) as stores:
         if kind == "tasks":
             page: Any = await stores.tasks.list(after=after, limit=limit)
-            found, following, rows = page.items, page.next, listing.tasks_rows(page, screen.width)
+            rows = listing.tasks_rows(page, screen.width)
         elif kind == "artifacts":
             page = await stores.artifacts.list(after=after, limit=limit)
-            found, following, rows = page.items, page.next, listing.artifacts_rows(page)
+            rows = listing.artifacts_rows(page)
         else:
-            found, following = await listing.list_contexts(
-                stores, prefix=prefix, after=after, limit=limit, order=order.value
-            )
-            rows = listing.contexts_rows(found)
+            page = await stores.messages.contexts(prefix=prefix, after=after, limit=limit, order=order.value, info=True)
+            rows = listing.contexts_rows(page.items)
             counted["task"] = await listing.count(stores.tasks.list)
             counted["artifact"] = await listing.count(stores.artifacts.list)
     if as_json:
         totals = {f"{noun}s": number for noun, (number, _) in counted.items()}
-        emit({kind: [asdict(one) for one in found], "next": listing.packed(following), **totals})
+        emit({kind: [asdict(one) for one in page], "next": listing.packed(page.next), **totals})
     else:
-        listing.print_list(screen, rows, kind, following)
+        listing.print_list(screen, rows, kind, page.next)
         if also := listing.others(counted):
             screen.print(f"\nbeside them: {also}", "dim")
+    listing.print_damaged(kind.removesuffix("s"), page)
 
 
 @app.command(short_help="Print a conversation.", epilog="Example: stowfast show sqlite:///agent.db ctx-1 --last 20")

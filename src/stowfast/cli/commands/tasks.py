@@ -85,6 +85,7 @@ def ls(
     else:
         screen = Screen()
         listing.print_list(screen, listing.tasks_rows(page, screen.width), "tasks", page.next)
+    listing.print_damaged("task", page)
 
 
 async def _ls(url: str, **wanted: Any) -> Page[TaskInfo]:

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from rich.cells import cell_len
 from rich.text import Text
 
 from stowfast.cli.show.tasks import held_until
-from stowfast.cli.terminal import compact, many, plain, size, time
+from stowfast.cli.terminal import compact, complain, many, plain, size, time
 from stowfast.errors import InvalidError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-    from stowfast import ArtifactInfo, ContextInfo, Page, Stores, TaskInfo
+    from stowfast import ArtifactInfo, ContextInfo, Page, TaskInfo
     from stowfast.cli.terminal import Screen
 
 __all__ = [
     "artifacts_rows",
     "contexts_rows",
     "count",
-    "list_contexts",
     "others",
     "packed",
+    "print_damaged",
     "print_list",
     "tasks_rows",
     "unpacked",
@@ -42,15 +41,6 @@ _WHOLE: Final = 3
 """So many columns are never cut off."""
 _LONG_ID: Final = 60
 """An id of more columns than this stands on a screen above its row, folded by the terminal and copied as one line."""
-
-
-async def list_contexts(
-    stores: Stores, *, prefix: str, after: str | None, limit: int, order: Literal["recent", "id"]
-) -> tuple[list[ContextInfo], str | None]:
-    """Return a page of conversations with their facts, and the cursor of the next page."""
-    page = await stores.messages.contexts(prefix=prefix, after=after, limit=limit, order=order)
-    infos = await asyncio.gather(*(stores.messages.info(ref.context_id) for ref in page))
-    return [info for info in infos if info is not None], page.next
 
 
 async def count(list_page: Callable[..., Awaitable[Page[Any]]]) -> tuple[int, bool]:
@@ -113,6 +103,12 @@ def print_list(screen: Screen, rows: list[Row], noun: str, after: str | None) ->
         screen.print(f"no {noun}", "dim")
     if after is not None:
         screen.print(f"more: the same with --after {packed(after)}", "dim", whole=True)
+
+
+def print_damaged(noun: str, page: Page[Any]) -> None:
+    """Name the damaged ones that a page leaves out, a line each on stderr."""
+    for name in page.damaged:
+        complain(f"{noun} {name!r} is damaged and left out")
 
 
 def others(counted: dict[str, tuple[int, bool]]) -> str:
