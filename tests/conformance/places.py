@@ -1,4 +1,4 @@
-"""The places that the stores are tried over: each given a folder or a server, each a maker of openings of one place."""
+"""The backends below the tested stores: each gets a folder or a server, and makes openings of one backend."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def _objects(url: str) -> Make[Backend]:
 
 @pytest.fixture(scope="module")
 def plain_s3() -> Iterator[str]:
-    """A store that differs from Amazon's as many do: it lists times in seconds, and takes ETags in quotes only."""
+    """A store with common differences from Amazon's: it lists times in seconds, and takes ETags in quotes only."""
     with FaultyS3(Quirks(whole_seconds=True, etag_form="quoted")) as server:
         yield f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true"
 

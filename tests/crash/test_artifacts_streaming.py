@@ -1,6 +1,6 @@
-"""Artifacts far larger than memory; what reading them costs; writers that are killed.
+"""Artifacts far larger than memory, the cost of reading them, and killed writers.
 
-STOWFAST_STREAMED is how many MB the largest has here: 300 if it is not set, and 5000 to see what is promised.
+STOWFAST_STREAMED is the size of the largest in MB: 300 without it; the promise is made for 5000.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ for line in sys.stdin:
 
 
 class Worker:
-    """Another process, which does one thing at a time."""
+    """Another process. It does one thing at a time."""
 
     def __init__(self, path: Path) -> None:
         self.process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""A process that pops and replaces is killed at random moments: each message is handed out once, and none is lost."""
+"""A process pops and replaces, and is killed at random moments: each message is popped once, and none is lost."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ with stowfast.sync.open(url) as stores:
 
 
 def killed(script: str, url: str, number: int, randomness: random.Random) -> list[tuple[int, int]]:
-    """Start a process, kill it after some answers and a moment more, and return all answers that it told."""
+    """Start a process, kill it after some answers and a moment more, and return all its answers."""
     child = subprocess.Popen([sys.executable, "-c", script, url, str(number)], stdout=subprocess.PIPE)
     assert child.stdout is not None
     lines = [child.stdout.readline() for _ in range(randomness.randrange(1, 40))]

@@ -1,4 +1,4 @@
-"""PostgreSQL stopped at once and started again under load, and a server process that stands still in a call."""
+"""PostgreSQL stopped at once and started again under load, and a server process stopped inside a call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many processes on one SQLite file, files that are not ours, and what is left of a secret that was deleted."""
+"""Many processes on one SQLite file, foreign files, and the remains of a deleted secret."""
 
 from __future__ import annotations
 

@@ -46,18 +46,18 @@ asyncio.run(worker.main(sys.argv[1]))
 
 
 class Task(NamedTuple):
-    """What was said of a task, by any worker. Every line was said after it was acknowledged."""
+    """All reports of a task, by any worker. Each was made after an acknowledgement."""
 
     claims: dict[int, str]
     """Owners by token."""
     sent: dict[str, str]
-    """Who recorded a step first."""
+    """The worker of the first record of each step."""
     saved: dict[int, str]
-    """Who saved a version, after the first."""
+    """The worker of each version after the first."""
 
 
 class Crew:
-    """Workers on one place, whoever kills them, and all that they said."""
+    """Workers on one backend, their killer, and all their reports."""
 
     def __init__(self, url: str, folder: Path, ttl: float, kills: int, seed: int) -> None:
         self.url, self.folder, self.ttl, self.kills, self.seed = url, folder, ttl, kills, seed
@@ -72,7 +72,7 @@ class Crew:
                 ended.result()
 
     def employ(self, number: int) -> None:
-        """One worker after the other, until all kills are made; then one more, which lives."""
+        """One worker after the other, until all kills are made; then one more, to its end."""
         draw = random.Random(f"{self.seed} {number}")
         while self.another():
             with self.start() as worker:
@@ -124,7 +124,7 @@ class Crew:
             self.counts["kills"] += ended != 0
 
     def stop(self, worker: subprocess.Popen[str], task: str) -> None:
-        """Let a worker sleep until another has its task; unless it sleeps where that cannot be, in a lock of SQLite."""
+        """Let a worker sleep until another has its task; unless it sleeps inside a lock of SQLite."""
         worker.send_signal(signal.SIGSTOP)
         self.counts["stops"] += 1
         patience = time.monotonic() + 1.5 + self.ttl
@@ -137,7 +137,7 @@ class Crew:
         worker.send_signal(signal.SIGCONT)
 
     def hear(self, lines: Iterable[str], limit: int | None = None, *, before_a_save: bool = False) -> str | None:
-        """Keep what a worker says, so many lines of it or up to some moment, and return the task it is at."""
+        """Keep the lines of a worker, so many or up to some moment, and return its current task."""
         task = None
         for count, line in enumerate(lines if limit is None or limit > 0 else (), 1):
             if not line.endswith("\n"):
@@ -151,7 +151,7 @@ class Crew:
         return task
 
     def keep(self, task: Task, owner: str, what: str, more: list[str]) -> None:
-        """Note one line, and refuse what cannot be true beside what was said before."""
+        """Note one line, and refuse a contradiction to an earlier one."""
         if what == "claimed":
             assert int(more[0]) not in task.claims, "a token was given twice"
             task.claims[int(more[0])] = owner

@@ -1,4 +1,4 @@
-"""A writer is killed 200 times at random moments: whatever it acknowledged is there, once, in order."""
+"""A writer is killed 200 times at random moments: every acknowledged message is there, once, in order."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ asyncio.run(main())
 
 
 class Acknowledged:
-    """What the writers of one file said was done, and how it is found again."""
+    """The acknowledged calls of the writers of one file, and how they are found again."""
 
     def __init__(self, path: Path, seed: int) -> None:
         self.url = f"sqlite:///{path}"
@@ -93,7 +93,7 @@ class Acknowledged:
             asyncio.run(self.check())
 
     def kill_one(self, mode: str, writer: str) -> None:
-        """Start a writer, kill it after some acknowledgements and a moment more, and keep all that it said."""
+        """Start a writer, kill it after some acknowledgements and a moment more, and keep all its output."""
         following = str(len(self.said[mode]))  # what a named writer repeats: its last call may have been done
         child = subprocess.Popen(
             [sys.executable, "-c", CHILD, self.url, mode, writer, following], stdout=subprocess.PIPE

@@ -1,4 +1,4 @@
-"""Writes the golden objects: `python -m tests.golden`. What is there stays, unless `--force` says otherwise.
+"""Writes the golden objects: `python -m tests.golden`. Existing ones stay, unless `--force` is given.
 
 They were written once, and every later Stowfast reads them. Writing them anew is giving up that promise, so it is done
 only together with a new version of the format, or before there is a first one.
@@ -31,7 +31,7 @@ NAME: Final = "messages/Ärger & 🦊"
 
 
 def call(first: int, entries: list[str], **more: Any) -> Content:
-    """What one call appended, a second after another."""
+    """The entries of each call, a second after the one before."""
     made = {
         "start": first,
         "by": "c0ffee0000000001",
@@ -44,7 +44,7 @@ def call(first: int, entries: list[str], **more: Any) -> Content:
 
 
 def stream(next: int, length: int, **more: Any) -> Content:
-    """The part of a head that a stream without life has not."""
+    """The fields of a head, absent in a stream without an incarnation."""
     made = {"incarnation": LIFE, "first": 0, "next": next, "length": length, "base": 0, "revision": 0, "labels": {}}
     return {**made, "created_at": NOON, "updated_at": NOON + next * 1_000_000, "expires_at": None, **more}
 
@@ -106,7 +106,7 @@ SEGMENTS: Final = {
 
 
 def write(name: str, body: bytes, content: Content, *, force: bool) -> None:
-    """Write an object, and what it holds beside it."""
+    """Write an object, and its content as JSON beside it."""
     for path, data in (
         (OBJECTS / f"{name}.bin", body),
         (OBJECTS / f"{name}.json", (json.dumps(content, indent=1) + "\n").encode()),

@@ -1,6 +1,6 @@
-"""What an object of the bucket holds, as plain JSON, and the way between that and what Stowfast makes of it.
+"""The content of an object of the bucket as plain JSON, and conversions between it and Stowfast's types.
 
-Bytes are text of which each character is one byte (Latin-1), so that a person can read most of it.
+Bytes are text with one byte for each character (Latin-1), so most of it can be read.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def frame_of(content: Content) -> Frame:
 
 
 def content_of_frame(one: Frame) -> Content:
-    """Say what a frame holds."""
+    """Describe a frame."""
     entries = [entry.data.decode("latin-1") for entry in one.entries()]
     return {
         "first": one.first,
@@ -82,7 +82,7 @@ def write_head(content: Content) -> bytes:
 
 
 def content_of_head(state: State, size: int) -> Content:
-    """Say what a head of so many bytes holds."""
+    """Describe a head of so many bytes."""
     stream, place = None, keys_of(state.name)
     if state.head is not None:
         stream = state.head._asdict()
@@ -119,7 +119,7 @@ def write_segment(
 
 
 def content_of_segment(ref: SegmentRef, footer: Footer, body: bytes) -> Content:
-    """Say what a segment holds. Sizes and checksums of what zlib made are those of this very object."""
+    """Describe a segment. Sizes and checksums of zlib's output are those of this very object."""
     hashes = [footer.calls[start : start + 8][::-1].hex() for start in range(0, len(footer.calls), 8)]
     return {
         "ref": _fields(ref),

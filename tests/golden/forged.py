@@ -1,4 +1,4 @@
-"""Objects whose checksums hold and that none of ours would write: what a decoder sees of a hostile or broken writer."""
+"""Objects with valid checksums from a hostile or broken writer: Stowfast never writes them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REFUSED: Final = object()
 
 
 def forged_frame(description: dict[str, Any] | bytes, entries: bytes = b"", described: int | None = None) -> bytes:
-    """Make a frame of any description, which may say another length of itself."""
+    """Make a frame with any description, even with a wrong length."""
     written = description if isinstance(description, bytes) else json.dumps(description).encode()
     body = struct.pack("<I", len(written) if described is None else described) + written + entries
     return struct.pack("<II", len(body), zlib.crc32(body)) + body
@@ -37,7 +37,7 @@ def forged_head(header: dict[str, Any] | bytes, tail: bytes = b"", *, note: byte
 def forged_segment(
     footer: dict[str, Any] | bytes, blocks: bytes, *, length: int | None = None, **told: int
 ) -> tuple[SegmentRef, bytes]:
-    """Make a segment of any footer, and what a head says of it."""
+    """Make a segment with any footer, and its reference in a head."""
     written = footer if isinstance(footer, bytes) else json.dumps(footer).encode()
     end = written + struct.pack("<I", len(written) if length is None else length)
     body = b"SFS\x01" + blocks + end
@@ -46,7 +46,7 @@ def forged_segment(
 
 
 def read_head(name: str, body: bytes) -> Any:
-    """What the head holds, or that it was refused. Any other exception than ours fails the test."""
+    """Return the content of the head, or REFUSED. Any other exception fails the test."""
     try:
         return decode_state(name, body, TOKEN)
     except (DamagedError, UnsupportedError):

@@ -1,6 +1,6 @@
-"""Reads what Stowfast keeps in a bucket, with Python's standard library alone: `python3 reader.py FILE`.
+"""Reads Stowfast's objects with Python's standard library alone: `python3 reader.py FILE`.
 
-Written from docs/design/object-format.md and from nothing else, so that whoever reads that page can do the same.
+Written from docs/design/object-format.md and from nothing else: the page is enough to write a reader.
 """
 
 from __future__ import annotations

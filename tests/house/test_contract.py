@@ -1,4 +1,4 @@
-"""The contract page says what the clauses say, and the README names clauses that there are."""
+"""The contract page has the sentences of the clauses, and the README names existing clauses."""
 
 from __future__ import annotations
 

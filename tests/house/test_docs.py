@@ -1,4 +1,4 @@
-"""The documentation runs: every Python block, and every `$ stowfast` line, in the order in which a reader meets them.
+"""The documentation runs: every Python block, and every `$ stowfast` line, in the order of the page.
 
 A block fenced as `python no-run` is only compiled, one fenced as `console no-run` is only read. Each page gets a
 directory and a namespace of its own, as a person has at a prompt; what a page leaves open is closed after it.
@@ -31,7 +31,7 @@ FENCE = re.compile(
 
 
 class Block(NamedTuple):
-    """One fenced block. `line` is the line of its first line of text, so that a failure names the page's line."""
+    """One fenced block. `line` is the line of its first text, for the error message."""
 
     page: Path
     line: int

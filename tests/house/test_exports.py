@@ -1,4 +1,4 @@
-"""What `__all__` promises: it is there, in order, and says what it is."""
+"""Every name in `__all__` exists, is in order, and has a docstring."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def load(name: str) -> ModuleType:
 
 
 def in_order(name: str) -> tuple[int, str]:
-    """The order that `make format` keeps: CONSTANTS, then Classes, then functions."""
+    """The order of `make format`: CONSTANTS, then Classes, then functions."""
     return (0 if name.isupper() else 1 if name[0].isupper() else 2, name)
 
 

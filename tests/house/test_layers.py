@@ -1,4 +1,4 @@
-"""The layers of the house, held by reading every import: who may know whom, and that nobody knows in a circle."""
+"""The layers of the house, checked by every import: the allowed directions, and no circle."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ MAY_IMPORT_OUTSIDE = {
 }
 
 PERFORMS_NOTHING = "backends.objects.protocol"
-"""The simulator decides what happens under it, and when: so it has no clock, no thread, no socket and no file."""
+"""The simulator decides all events and their times: so it has no clock, no thread, no socket and no file."""
 PURE = "__future__ array base64 collections contextlib enum hashlib itertools re struct sys types typing urllib zlib"
 PURE_OURS = f"{PERFORMS_NOTHING} errors abc names cursors semantics"
 

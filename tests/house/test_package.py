@@ -95,7 +95,7 @@ def test_the_readme_of_the_wheel_has_no_relative_link(dist: Path) -> None:
 
 
 def python_of(version: str) -> str | None:
-    """Return an interpreter of that version that runs, or None."""
+    """Return a working interpreter of this version, or None."""
     if version == RUNNING:
         return sys.executable
     found = shutil.which(f"python{version}")
@@ -110,7 +110,7 @@ def python_of(version: str) -> str | None:
 
 
 def environment(version: str, python: str, folder: Path) -> Path:
-    """Make a virtual environment that has the dependencies, and return its interpreter."""
+    """Make a virtual environment with the dependencies, and return its interpreter."""
     run(python, "-m", "venv", folder)
     made = folder / "bin" / "python"
     if version == RUNNING:  # no index is needed: what the tests themselves run on

@@ -1,4 +1,4 @@
-"""What is committed belongs to everybody: no address of one machine or one package index is in it."""
+"""The committed files hold no address of one machine or of one package index."""
 
 from __future__ import annotations
 

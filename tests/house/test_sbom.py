@@ -1,4 +1,4 @@
-"""The SBOM of each extra: valid CycloneDX, and the packages that the lock pins for it."""
+"""The SBOM of each extra: valid CycloneDX, with the pinned packages of the lock."""
 
 from __future__ import annotations
 

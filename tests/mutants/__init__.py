@@ -1,4 +1,4 @@
-"""Broken backends and stores, at least one for every clause: only a kit that has failed can be trusted."""
+"""Broken backends and stores, at least one for every clause: a kit is trusted once it has failed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MUTANTS: dict[Clause[Any], list[type]] = {}
 
 
 def breaks(*clauses: Clause[Any]) -> Callable[[type[T]], type[T]]:
-    """Register a broken class for the clauses that it must fail."""
+    """Register a broken class for the clauses it must fail."""
 
     def register(mutant: type[T]) -> type[T]:
         for clause in clauses:
@@ -31,7 +31,7 @@ def breaks(*clauses: Clause[Any]) -> Callable[[type[T]], type[T]]:
 
 
 def ignores(kind: type, method: str, option: str, *clauses: Clause[Any]) -> None:
-    """Register a mutant of `kind` whose method ignores one of its options."""
+    """Register a mutant of `kind`: one method ignores one of its options."""
     breaks(*clauses)(type(f"Ignores_{option}_of_{method}", (kind,), {method: without(kind, method, option)}))
 
 

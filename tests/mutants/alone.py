@@ -1,4 +1,4 @@
-"""Checks of the backend in memory alone, with a clock that the check sets: for mutants that no clause can see."""
+"""Checks of the backend in memory alone, with a clock of the check: for mutants beyond the reach of clauses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Broken tasks and artifacts that trust a time in the future."""
+"""Broken tasks and artifacts: they trust a time in the future."""
 
 from __future__ import annotations
 

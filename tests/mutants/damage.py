@@ -1,4 +1,4 @@
-"""Broken stores that one damaged stream stops."""
+"""Broken stores: one damaged stream stops them."""
 
 from __future__ import annotations
 

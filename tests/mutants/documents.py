@@ -1,4 +1,4 @@
-"""Broken documents, and the broken backends that documents notice."""
+"""Broken documents, and broken backends below documents."""
 
 from __future__ import annotations
 

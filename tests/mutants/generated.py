@@ -1,7 +1,7 @@
 """Generated mutants: the backend in memory, or a pure module, with one edit each.
 
-The clauses judge the backend and the modules below it. Its own unit tests judge each other pure module. A mutant that
-nothing finds is a survivor. `SURVIVORS` lists them, each with a reason: no caller can see the effect.
+The clauses judge the backend and the modules below it. Its own unit tests judge each other pure module. A mutant
+without a finder is a survivor. `SURVIVORS` lists them, each with a reason: no caller can see the effect.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ def source_of(module: str) -> str:
 
 
 SOURCES = {name: source_of(name) for name in ("stowfast.semantics", "stowfast.cursors", "stowfast.backends.memory")}
-"""The edited modules that the clauses judge. Each may import the ones before it."""
+"""The edited modules under the judgement of the clauses. Each may import the ones before it."""
 
 PURE = {
     "stowfast.backends.objects.protocol.keys": TESTS / "unit" / "backends" / "objects" / "protocol" / "test_keys.py",
 }
-"""The edited modules that unit tests judge, and the file of the tests."""
+"""The edited modules under the judgement of unit tests, and the file of the tests."""
 
 SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -97,7 +97,7 @@ def edited(module: str) -> Iterator[Edited]:
 
 
 def mutated_backend(mutant: Edited) -> type[MemoryBackend]:
-    """Return the class of a backend in memory that stands on the mutant."""
+    """Return the class of a backend in memory on top of the mutant."""
     made = ModuleType("")
     with patch.dict(sys.modules):
         for name, source in SOURCES.items():
@@ -117,7 +117,7 @@ def mutated_module(mutant: Edited) -> ModuleType:
 
 
 def run_tests(file: Path, module: ModuleType) -> str | None:
-    """Run the tests of a file on a module that stands in for its own. Return the name of a test that fails."""
+    """Run the tests of a file on a module in place of its own. Return the name of the first failed test."""
     package, _, name = module.__name__.rpartition(".")
     import_module(module.__name__)
     with patch.dict(sys.modules, {module.__name__: module}), patch.object(sys.modules[package], name, module):
@@ -139,7 +139,7 @@ def run_tests(file: Path, module: ModuleType) -> str | None:
 
 
 def _users(module: str) -> list[str]:
-    """Return the loaded modules that have imported something from a module."""
+    """Return the loaded modules with an import from a module."""
     return [
         name
         for name, loaded in sys.modules.items()
@@ -178,7 +178,7 @@ def _parameters(test: Callable[..., None]) -> Iterator[dict[str, object]]:
 
 
 def _nodes(node: ast.AST, where: str = "") -> Iterator[tuple[ast.AST, str]]:
-    """Yield each node that can be edited, with the name of its function: no annotations, no texts of errors."""
+    """Yield each editable node, with the name of its function: no annotations, no texts of errors."""
     for field, inner in ast.iter_fields(node):
         if field in {"annotation", "returns", "decorator_list"}:
             continue
@@ -197,7 +197,7 @@ _NAMED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 def _edits(node: ast.AST) -> Iterator[tuple[Callable[[], None], str]]:
-    """Return the edits of a node, each with the text that names it."""
+    """Return the edits of a node, each with its text."""
     if isinstance(node, ast.stmt):
         yield from _edits_of_statement(node)
     elif isinstance(node, ast.Compare) and type(node.ops[0]) in SWAPPED:

@@ -1,4 +1,4 @@
-"""Stores that break one law for one verb, and keep it for every other."""
+"""Stores with one law broken for one verb, and kept for every other."""
 
 from __future__ import annotations
 

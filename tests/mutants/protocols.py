@@ -1,4 +1,4 @@
-"""The smallest honest stores, which pass, and what is wrong with those that do not."""
+"""The smallest correct stores, and broken variants of them."""
 
 from __future__ import annotations
 

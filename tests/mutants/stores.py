@@ -1,4 +1,4 @@
-"""Broken stores, one or more for every clause. Here what breaks all three at once; the three are next door."""
+"""Broken stores, one or more for every clause. Here are faults of all three; the folders have the others."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def broken(mutant: Any) -> type[Stores]:
 
 
 def part(name: str) -> Callable[[type], type[Tasks]]:
-    """Make broken tasks from a broken part, by the attribute that holds it."""
+    """Make broken tasks from a broken part, by the attribute of the part."""
 
     def made(kind: type) -> type[Tasks]:
         class WithPart(Tasks):

@@ -1,4 +1,4 @@
-"""The generated mutants that no clause finds, each with the reason: no caller can see its effect."""
+"""The generated mutants without a finder, each with the reason: no caller can see its effect."""
 
 from __future__ import annotations
 

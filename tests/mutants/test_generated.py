@@ -34,7 +34,7 @@ settings.register_profile(
     max_examples=60, suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 ORDER: list[Clause[Any]] = [*CHECKS, *BACKEND]
-"""The clauses, the one that found the last mutant first: the next mutant is often of the same function."""
+"""The clauses; the finder of the last mutant is first: the next mutant is often of the same function."""
 
 
 class HungError(Exception):
@@ -46,7 +46,7 @@ def hung(*_: object) -> None:
 
 
 def found_by(mutant: Edited) -> str | None:
-    """Return the name of a clause that fails on a mutant, None if there is none."""
+    """Return the name of a failed clause, None if all pass."""
     try:
         kind = mutated_backend(mutant)
     except Exception:  # noqa: BLE001 - any failure to import it
@@ -85,7 +85,7 @@ def test_a_single_edit_is_found(mutant: Edited, monkeypatch: pytest.MonkeyPatch)
 
 
 def found_by_tests(mutant: Edited) -> str | None:
-    """Return the name of a unit test that fails on a mutant, None if there is none."""
+    """Return the name of a failed unit test, None if all pass."""
     try:
         module = mutated_module(mutant)
     except Exception:  # noqa: BLE001 - any failure to import it

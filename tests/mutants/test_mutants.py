@@ -1,4 +1,4 @@
-"""The kit says no: every clause fails on a backend, or on stores, broken in the way that the clause is about."""
+"""The kit says no: every clause fails on a backend, or on stores, with a fault against this clause."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ BASES = {
     *("ForgetsOneKind", "ForgetsOneKindWithTheStream"),
     *("WithToken", "AppendsOneByOne", "HasUrls", "_HasUrls", "_Renames", "Conversations", "Artifacts", "TaskStates"),
 }
-"""Classes that mutants are made from, not broken themselves."""
+"""Base classes of mutants, not broken themselves."""
 
 
 def made(clause: Clause[Any], kind: type) -> Make[Any]:

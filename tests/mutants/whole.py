@@ -1,4 +1,4 @@
-"""Broken stores: what they do together."""
+"""Broken stores: faults of several stores together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Broken artifacts: those written live, and who follows them."""
+"""Broken artifacts: live writers and followers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Broken artifacts: what is read in part."""
+"""Broken artifacts: partial reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Broken artifacts: those that ask a place for more than they need, and one that asks for less."""
+"""Broken artifacts: too many requests to a backend, and once too few."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Broken artifacts: their writers, what comes from elsewhere, what versions share, how old ones go."""
+"""Broken artifacts: writers, sources of content, shared bytes of versions, pruning."""
 
 from __future__ import annotations
 

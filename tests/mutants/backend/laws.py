@@ -1,4 +1,4 @@
-"""Backends that break one law for one kind of change, and keep it for every other."""
+"""Backends with one law broken for one kind of change, and kept for every other."""
 
 from __future__ import annotations
 

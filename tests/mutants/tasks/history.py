@@ -149,7 +149,7 @@ class RewindsAnyway(Tasks):
 
 
 class ChangesOnce(Tasks):
-    """Updates in a way of its own, with what comes of `change`."""
+    """Updates in a way of its own, with the result of `change`."""
 
     async def changed(self, task_id, change):
         state = await self.load(task_id)
