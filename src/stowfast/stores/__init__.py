@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from stowfast.scopes import ScopedBackend
 from stowfast.stores.artifacts import Artifacts
@@ -12,7 +12,7 @@ from stowfast.stores.tasks import Tasks
 
 if TYPE_CHECKING:
     from stowfast.abc import Backend, Swept
-    from stowfast.records import Retention
+    from stowfast.records import Page, Retention
 
 __all__ = ["Artifacts", "Documents", "Messages", "Scope", "Stores", "Tasks"]
 
@@ -53,12 +53,12 @@ class Stores:
         Raises:
             UnavailableError: some of it may be deleted. Call it again.
         """
-        while tasks := (await self.tasks.list(context_id=context_id)).items:
-            for task in tasks:
-                await self.tasks.delete(task.task_id)
-        while artifacts := (await self.artifacts.list(context_id=context_id)).items:
-            for artifact in artifacts:
-                await self.artifacts.delete(artifact.artifact_id)
+        while ids := _ids(await self.tasks.list(context_id=context_id), "task_id"):
+            for task_id in ids:
+                await self.tasks.delete(task_id)
+        while ids := _ids(await self.artifacts.list(context_id=context_id), "artifact_id"):
+            for artifact_id in ids:
+                await self.artifacts.delete(artifact_id)
         await self.messages.delete(context_id)
 
     async def sweep(self, *, dry_run: bool = False) -> Swept:
@@ -104,3 +104,8 @@ class Scope(Stores):
 
     async def close(self) -> None:
         """Leave the backend open: it belongs to the stores that the scope was made from."""
+
+
+def _ids(page: Page[Any], name: str) -> list[str]:
+    """Return the ids of a page, the damaged ones included: they are deleted, too."""
+    return [*(getattr(one, name) for one in page), *page.damaged]

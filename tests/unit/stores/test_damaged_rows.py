@@ -82,3 +82,18 @@ def test_the_command_line_names_what_is_damaged(tmp_path: Path) -> None:
     done = run("export", url)
     assert done.returncode != 0
     assert "1 conversation cannot be read: 'bad'" in done.stderr
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+async def test_a_deleted_conversation_takes_what_is_damaged_along(damage: str, tmp_path: Path) -> None:
+    file = tmp_path / "agent.db"
+    async with stowfast.open(f"sqlite:///{file}") as stores:
+        for name in ("bad", "good"):
+            await stores.artifacts.create(Artifact(artifact_id=name, context_id="c", content=name))
+            await stores.tasks.save(TaskState(task_id=name, context_id="c"))
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute(f"UPDATE streams SET {damage} WHERE name LIKE '%/bad'")
+    async with stowfast.open(f"sqlite:///{file}") as stores:
+        await stores.delete_context("c")
+        for page in (await stores.artifacts.list(), await stores.tasks.list()):
+            assert (len(page), page.damaged) == (0, [])
