@@ -7,7 +7,6 @@ from dataclasses import replace
 from stowfast import ConflictError, Documents
 from stowfast.stores.documents.body import write_document
 from stowfast.testing.documents import lists, puts
-from stowfast.wrappers import Wrapper
 from tests.mutants import breaks
 from tests.mutants.stores import (
     Alters,
@@ -15,6 +14,7 @@ from tests.mutants.stores import (
     ExpiresLate,
     ForgetsOpIds,
     IgnoresExpect,
+    KeepsTheFirstTtl,
     ListsAll,
     ListsByName,
     LooksAndThenWrites,
@@ -27,6 +27,7 @@ breaks(puts.a_put_replaces_the_version_it_expects)(MixesLives)
 breaks(puts.of_racing_puts_that_expect_the_same_one_wins, puts.updates_of_a_document_all_count)(LooksAndThenWrites)
 breaks(puts.a_deleted_document_leaves_nothing)(CutsInsteadOfDeleting)
 breaks(puts.a_document_expires)(ExpiresLate)
+breaks(puts.a_document_expires)(KeepsTheFirstTtl)
 breaks(lists.documents_are_found_by_metadata)(ListsAll)
 breaks(lists.documents_are_listed_with_their_data)(ListsByName)
 
@@ -76,13 +77,6 @@ class StoresBeforeAnError(Documents):
         except ZeroDivisionError:
             await self.put(document_id, None)
             raise
-
-
-@breaks(puts.a_document_expires)
-class KeepsTheFirstTtl(Wrapper):
-    async def commit(self, stream, change):
-        (head,) = await self.heads([stream])
-        return await super().commit(stream, change._replace(ttl=None) if head and change.ttl else change)
 
 
 @breaks(puts.a_deleted_document_leaves_nothing)

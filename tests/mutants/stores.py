@@ -142,6 +142,21 @@ class CutsInsteadOfDeleting(Alters):
         return change._replace(delete=False, cut_from=0) if change.delete else change
 
 
+@breaks(deletion.a_ttl_moves_with_each_message)
+class KeepsTheFirstTtl(Wrapper):
+    async def commit(self, stream, change):
+        (head,) = await self.heads([stream])
+        return await super().commit(stream, change._replace(ttl=None) if head and change.ttl else change)
+
+
+@breaks(deletion.a_ttl_moves_with_each_message)
+class EveryMessageMovesTheExpiry(Wrapper):
+    async def commit(self, stream, change):
+        (head,) = await self.heads([stream])
+        moves = change.entries and change.ttl is None and head and head.expires_at is not None
+        return await super().commit(stream, change._replace(ttl=3_600_000_000) if moves else change)
+
+
 @breaks(deletion.an_expired_conversation_is_gone_at_once, saving.an_expired_task_is_gone_at_once)
 class ExpiresLate(Alters):
     def altered(self, change):

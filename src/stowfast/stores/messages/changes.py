@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from stowfast.abc import Change, Window
 from stowfast.errors import ConflictError, InvalidError, NotFoundError
 from stowfast.names import check_name
-from stowfast.stores.codec import check_counts, check_integers, decode, stream_name
+from stowfast.stores.codec import check_counts, check_integers, decode, from_duration, stream_name
 from stowfast.stores.messages.contexts import KIND, check_metadata
 from stowfast.stores.messages.head_note import ConversationNote
 from stowfast.stores.messages.token import conditions_of
@@ -15,6 +15,7 @@ from stowfast.stores.optimistic import Race
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import timedelta
 
     from stowfast.abc import Backend
 
@@ -30,6 +31,7 @@ async def add(
     expect: int | None,
     metadata: Mapping[str, Any] | None,
     if_token: str | None,
+    ttl: timedelta | None,
 ) -> range:
     """Add entries, with metadata in the same commit, and return their positions."""
     stream = stream_name(KIND, "context_id", context_id)
@@ -37,7 +39,8 @@ async def add(
     held = conditions_of(if_token)
     if held and expect is not None:
         raise InvalidError("give expect or if_token: a token says the position, too")
-    change = Change(entries=entries, op_id=op_id, expect=expect)
+    lasts = None if ttl is None else from_duration(ttl, "ttl")
+    change = Change(entries=entries, op_id=op_id, expect=expect, ttl=lasts)
     if metadata is None:
         receipt = await backend.commit(stream, change._replace(**held))
         return range(receipt.first, receipt.next)
@@ -46,7 +49,7 @@ async def add(
     while True:
         head = (await backend.heads([stream]))[0]
         whole = ConversationNote.read(head).change_of(made, head)
-        whole = whole._replace(entries=entries, op_id=op_id, expect=expect)._replace(**held)
+        whole = whole._replace(entries=entries, op_id=op_id, expect=expect, ttl=lasts)._replace(**held)
         try:
             receipt = await backend.commit(stream, whole)
         except ConflictError as error:

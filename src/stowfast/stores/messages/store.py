@@ -17,7 +17,7 @@ from stowfast.stores.messages.token import conditions_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from stowfast.abc import Backend
     from stowfast.records import ContextInfo, ContextRef, Links, MessageEntry, Page
@@ -53,6 +53,7 @@ class Messages:
         expect: int | None = None,
         metadata: Mapping[str, Any] | None = None,
         if_token: str | None = None,
+        ttl: timedelta | None = None,
     ) -> int:
         """Add a message at the end and return its position.
 
@@ -63,7 +64,7 @@ class Messages:
             op_id: the idempotency key of this call within the conversation. A repeat adds nothing, whatever its
                 message, and returns the first position. It is remembered while the message is stored, and the newest
                 64 after that.
-            expect, metadata, if_token: as in `add_messages`.
+            expect, metadata, if_token, ttl: as in `add_messages`.
 
         Raises:
             ConflictError: as in `add_messages`. Nothing was stored.
@@ -71,7 +72,7 @@ class Messages:
             UnavailableError: it may be stored. Repeat the call with the same op_id to be sure.
         """
         entries = [encode_message(message)]
-        condition: dict[str, Any] = {"expect": expect, "metadata": metadata, "if_token": if_token}
+        condition: dict[str, Any] = {"expect": expect, "metadata": metadata, "if_token": if_token, "ttl": ttl}
         return (await changes.add(self._backend, context_id, entries, op_id, **condition)).start
 
     async def add_messages(
@@ -83,6 +84,7 @@ class Messages:
         expect: int | None = None,
         metadata: Mapping[str, Any] | None = None,
         if_token: str | None = None,
+        ttl: timedelta | None = None,
     ) -> range:
         """Add messages at the end, all or none, in order, and return their positions.
 
@@ -92,6 +94,8 @@ class Messages:
             metadata: replaces the metadata of the conversation in the same commit.
             if_token: the conversation must be as it was at this `info(...).token`: no message, no metadata, nothing
                 changed since.
+            ttl: the conversation ends so long after this call, by the backend's clock. A call without it leaves the
+                expiry as it is.
 
         Raises:
             ConflictError: the next position is another one, its `current`, or the token is outdated. Nothing was
@@ -100,7 +104,7 @@ class Messages:
             UnavailableError: all of them may be stored. Repeat the call with the same op_id.
         """
         entries = encode_messages(messages)
-        condition: dict[str, Any] = {"expect": expect, "metadata": metadata, "if_token": if_token}
+        condition: dict[str, Any] = {"expect": expect, "metadata": metadata, "if_token": if_token, "ttl": ttl}
         return await changes.add(self._backend, context_id, entries, op_id, **condition)
 
     async def get_messages(

@@ -207,4 +207,25 @@ async def an_expiry_that_means_nothing_is_refused(make: Make[Stores]) -> None:
         same(await stores.messages.count(context), 1, "messages after a refusal")
 
 
+async def a_ttl_moves_with_each_message(make: Make[Stores]) -> None:
+    """`ttl` ends a conversation so long after the last message with one; a message without one moves nothing."""
+    async with make() as stores:
+        context, messages = unique("context"), stores.messages
+        for number in range(3):
+            hours = timedelta(hours=number + 1)
+            if number == 1:
+                await messages.add_messages(context, [say(0), say(1)], ttl=hours, metadata={"n": number})
+            else:
+                await messages.add_message(context, say(number), ttl=hours)
+            info = await messages.info(context)
+            same(info and info.expires_at, info and info.updated_at + hours, "the expiry by a ttl")
+            await messages.add_message(context, say(number))
+            later = await messages.info(context)
+            same(later and later.expires_at, info and info.expires_at, "the expiry after a message without a ttl")
+        await messages.add_message(context, say("last"), ttl=timedelta(0))
+        same(await messages.get_messages(context), [], "messages after the end")
+        await raises(InvalidError, messages.add_message(context, say(0), ttl=timedelta(seconds=-1)), "a negative ttl")
+        same(await messages.add_message(context, say("new")), 0, "the first position of the next life")
+
+
 CLAUSES = clauses(__name__)
