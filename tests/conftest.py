@@ -1,4 +1,4 @@
-"""What every test gets: real conversations to keep, and a look around afterwards for what was left open."""
+"""Fixtures of all tests: real conversations, and a check after each test for open threads and connections."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SLOW = {
     *("test_files.py", "test_forgeries.py", "test_pace.py", "test_replay.py", "test_requests.py", "test_segments.py"),
     *("test_state_machine.py", "test_sweep_pace.py"),
 }
-"""The folders and files whose tests are marked slow. A single test has the marker itself."""
+"""The folders and files of slow tests. A single test has the marker itself."""
 
 pytest_plugins = ["tests.services.fixtures"]
 
@@ -78,7 +78,7 @@ def _lingering(before: set[threading.Thread]) -> list[threading.Thread]:
 
 @pytest.fixture(autouse=True)
 def nothing_is_left_open() -> Iterator[None]:
-    """Fail a test after which a thread still runs or a connection is still open."""
+    """Fail a test if a thread still runs or a connection is still open after it."""
     _opened.clear()
     before = set(threading.enumerate())
     yield

@@ -1,4 +1,4 @@
-"""Lives of a conversation and of an artifact on object storage: what was said to be done, and whether it is."""
+"""Lives of a conversation and of an artifact on object storage: acknowledged calls against stored state."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LARGE = 9 * 2**20
 
 
 def expected_of(fault: Fault) -> tuple[type[stowfast.StowfastError], ...]:
-    """What a caller may be told while a fault strikes."""
+    """The errors of a caller during a fault."""
     if fault is Fault.DENIED:
         return (stowfast.InvalidError,)
     if fault is Fault.FLIP:
@@ -33,7 +33,7 @@ def expected_of(fault: Fault) -> tuple[type[stowfast.StowfastError], ...]:
 
 
 class Life:
-    """Somebody who repeats what was not answered, where that is allowed, and keeps what was."""
+    """A caller. It repeats calls without an answer, if that is allowed, and keeps all answers."""
 
     def __init__(
         self, server: FaultyS3, prefix: str, expected: tuple[type[stowfast.StowfastError], ...], *, timeout: float
@@ -50,7 +50,7 @@ class Life:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[stowfast.Stores]:
-        """An opening that knows nothing yet."""
+        """A new opening, with nothing cached."""
         stores = stowfast.Stores(ObjectBackend(self._store))
         try:
             yield stores
@@ -58,7 +58,7 @@ class Life:
             await stores.close()
 
     async def call(self, make: Callable[[], Awaitable[R]]) -> R:
-        """Make a call that may be repeated until it is answered."""
+        """Make a call, and repeat it until it is answered."""
         for _ in range(TRIES):
             try:
                 done = await make()
@@ -70,7 +70,7 @@ class Life:
         raise AssertionError(f"not answered in {TRIES} tries")
 
     async def add(self, stores: stowfast.Stores, where: str, *texts: str, size: int = 0, named: bool = True) -> None:
-        """Add messages together. Without a name the call cannot be repeated: what was not answered may be there."""
+        """Add messages together. Without an op_id there is no repeat, so messages without an answer may be there."""
         messages = [{"text": text, "noise": NOISE[:size]} for text in texts]
         said = self.said.setdefault(where, [])
         first = len(said)
@@ -91,7 +91,7 @@ class Life:
             said += [(message, True) for message in messages]
 
     def check(self, where: str, found: list[dict[str, Any]]) -> None:
-        """Everything that was acknowledged is there once and in order, and nothing that was never written."""
+        """Check: each acknowledged message is there once and in order, and nothing else."""
         at = 0
         for message, sure in self.said[where]:
             if at < len(found) and found[at] == message:
@@ -109,7 +109,7 @@ class Life:
 
 
 async def conversation(life: Life) -> None:
-    """Append, small and large, so that some is sealed and merged; read; drop; list; delete; sweep."""
+    """Append, small and large, for seals and merges; read; drop; list; delete; sweep."""
     async with life.open() as stores:
         await life.add(stores, "kept", "0", named=False)
         await life.add(stores, "kept", "1")
@@ -138,7 +138,7 @@ async def conversation(life: Life) -> None:
 
 
 async def fork(life: Life, stores: stowfast.Stores) -> None:
-    """Begin another conversation with what is there. A repeat says what the first call did."""
+    """Fork the conversation. A repeat returns the answer of the first call."""
     life.said["forked"] = list(life.said["kept"])
     count = await life.call(lambda: stores.messages.fork("kept", "forked", op_id="fork"))
     await life.read(stores, "forked")
@@ -148,7 +148,7 @@ async def fork(life: Life, stores: stowfast.Stores) -> None:
 
 
 async def drop(life: Life, stores: stowfast.Stores) -> None:
-    """Keep the newest message only. A repeat may find that the first call was not in vain."""
+    """Keep the newest message only. A repeat may find the first call done."""
 
     async def compact() -> None:
         while True:
@@ -200,7 +200,7 @@ async def get(life: Life, stores: stowfast.Stores, contents: list[bytes]) -> Non
 
 
 async def afterwards(life: Life) -> None:
-    """When all is well again, whoever opens the place anew finds it as it was, at once."""
+    """After the fault, a new opening finds all as it was, at once."""
     life.expected = ()
     async with life.open() as stores:
         for where in life.said:

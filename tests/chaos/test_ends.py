@@ -88,7 +88,7 @@ with stowfast.sync.open(sys.argv[1]) as stores:
 
 @pytest.fixture(params=["real", "slow"])
 def place(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The real server; and one that keeps requests under way for long, so that a script ends in their middle."""
+    """The real server; and a slow one, so a script ends in the middle of requests."""
     if request.param == "real":
         yield request.getfixturevalue("s3_server").url()
         return
@@ -117,7 +117,7 @@ def test_a_script_ends_as_it_should(place: str, face: str, end: str, count: int,
 
 
 async def check(place: str, count: int) -> int:
-    """What every script has written is there, once. How many messages lie in segments."""
+    """Check that all messages of every script are there, once. Return the number of messages in segments."""
     sealed = 0
     async with stowfast.open(place) as stores:
         assert isinstance(stores.backend, ObjectBackend)
@@ -179,7 +179,7 @@ async def test_a_cancelled_call_is_done_or_not_done(place: str) -> None:
 
 
 def test_nothing_uses_the_driver_s_async_side() -> None:
-    """A script that has used it may abort while the interpreter exits."""
+    """A script with it may abort at the exit of the interpreter."""
     assert {name for name in dir(obstore) if name.endswith("_async")} >= {"get_async", "put_async"}
     for path in SOURCE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -190,7 +190,7 @@ def test_nothing_uses_the_driver_s_async_side() -> None:
 
 
 def test_the_driver_is_blocking_from_end_to_end() -> None:
-    """What it streams can be iterated both ways."""
+    """Its streams can be iterated both ways."""
     found = [
         f"{path}:{node.lineno}"
         for path in (SOURCE / "backends" / "objects" / "driver").rglob("*.py")

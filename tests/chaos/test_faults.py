@@ -1,4 +1,4 @@
-"""Each fault at each request that the object-storage engine makes: what was acknowledged is there, once, and right."""
+"""Each fault at each request of the object-storage engine: every acknowledged write is there, once, and right."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Target(NamedTuple):
-    """A kind of request that the engine makes, and in which life it does."""
+    """A kind of request of the engine, and its life."""
 
     operation: str
     is_meant: Callable[[FaultyS3, str], bool]
@@ -62,7 +62,7 @@ SLOW = {Fault.HANG, Fault.HOLD}
 
 
 def possible(fault: Fault, target: Target, *, after: bool) -> bool:
-    """Whether a store can do that: no conflict where nothing was conditional, no refusal of what it has done."""
+    """Whether a store can do this: no conflict without a condition, no refusal after the effect."""
     operation = target.operation
     conditional = operation == "PUT" and target.is_meant is not TARGETS["blob write"].is_meant
     if fault in {Fault.CONFLICT, Fault.PRECONDITION}:
@@ -120,7 +120,7 @@ async def test_a_fault_loses_and_doubles_nothing(server: FaultyS3, fault: Fault,
 async def strike(
     server: FaultyS3, name: str, target: Target, fault: Fault, *, after: bool, times: int, where: float
 ) -> Counter[str]:
-    """Live through one kind of fault, in a place of one's own, and see that all is as it was said to be."""
+    """Live through one kind of fault, in a bucket of its own, and compare all with the answers."""
     case = f"{fault.name} {name} {after} {times} {where}"
     prefix = "".join(letter if letter.isalnum() else "-" for letter in case.lower())
     life = Life(server, prefix, expected_of(fault), timeout=1.2 if fault in SLOW else 30)

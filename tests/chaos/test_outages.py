@@ -1,4 +1,4 @@
-"""Outages longer than anybody's patience: callers are told, and once it is over all that was said is there, once."""
+"""Outages longer than any caller waits: callers get an error, and afterwards each acknowledged write is there once."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 BEHIND_THE_BACK = {"delete", "delete a blob"}
-"""What may be done when the call has been answered: then nobody is told."""
+"""Requests after the answer of a call: their failure reaches no caller."""
 
 
 class Outages(Life):
-    """Somebody whose every call meets the outage, and who repeats it when that is over."""
+    """A caller. Each of its calls meets the outage, and is repeated afterwards."""
 
     rule: Rule
     over: Callable[[], object]
@@ -90,7 +90,7 @@ async def test_an_outage_loses_and_doubles_nothing(server: FaultyS3, fault: Faul
 
 
 async def suffer(server: FaultyS3, name: str, target: Target, fault: Fault, *, after: bool) -> Counter[str]:
-    """Live with an outage of one kind of request, in a place of one's own, and see that all is as it was said to be."""
+    """Live with an outage of one kind of request, in a bucket of its own, and compare all with the answers."""
     prefix = f"{fault.name}-{name}-{after}".lower().replace(" ", "-").replace("_", "-")
     life = Outages(server, prefix)
     later = Life(server, prefix, (), timeout=30)

@@ -1,4 +1,4 @@
-"""A real S3 server, real conversations, and what happens to processes: nothing that was acknowledged is lost."""
+"""A real S3 server, real conversations, and killed processes: no acknowledged write is lost."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def begin(process: subprocess.Popen[str]) -> None:
 
 
 async def all_messages(url: str) -> list[str]:
-    """What is in the conversation that everybody wrote to: each position once, and each under its call's name."""
+    """The content of the shared conversation: each position once, each under the op_id of its call."""
     async with stowfast.open(url) as stores:
         entries = [entry async for entry in stores.messages.entries("all")]
     assert [entry.position for entry in entries] == list(range(len(entries)))
@@ -160,7 +160,7 @@ async def test_writers_are_killed_a_hundred_times(s3_server: S3Server) -> None:
     counts: Counter[str] = Counter()
 
     def kill_often(seed: int) -> None:
-        """One writer after the other; each repeats the last call of the one before, which may have been done."""
+        """One writer after the other; each repeats the last call of the one before, done or not."""
         draw, name, following = random.Random(seed), f"w{seed}", 0
         for _ in range(KILLS // SPAWNED):
             writer = start(WRITER, url, name, str(following), "1000000")

@@ -31,7 +31,7 @@ SIZES = [10, 10, 300, 40_000, 250_000]  # of a message: some batches are more th
 
 
 class Storm:
-    """One place, what was acknowledged there, and how often a call had to be repeated."""
+    """One bucket, its acknowledged writes, and the number of repeated calls."""
 
     def __init__(self, seed: int, quirks: Quirks) -> None:
         self.seed = seed
@@ -39,7 +39,7 @@ class Storm:
         self.url = f"s3://bucket?endpoint_url={self.server.endpoint}&anonymous=true"
         self.positions: dict[str, int] = {}
         self.forks: dict[str, int] = {}
-        """Of each conversation that was begun with another how many messages it has."""
+        """The number of messages of each fork."""
         self.counts: Counter[str] = Counter()
 
     async def run(self, probability: float) -> Counter[str]:
@@ -87,7 +87,7 @@ class Storm:
             await self.fork(stores, f"fork-{writer}")
 
     async def fork(self, stores: stowfast.Stores, name: str) -> None:
-        """Begin a conversation with what is there. Whatever was acknowledged before is in it."""
+        """Fork a conversation. Every message acknowledged before is in the fork."""
         before = dict(self.positions)
         count = await self.call(lambda: stores.messages.fork("all", name, op_id="fork"))
         assert count > max(before.values())
@@ -123,7 +123,7 @@ class Storm:
         self.positions |= {message["text"]: position for message, position in zip(batch, got, strict=True)}
 
     async def read(self, stores: stowfast.Stores) -> None:
-        """Whatever was acknowledged before a read is in it."""
+        """A read has every message acknowledged before it."""
         for _ in range(6):
             before = dict(self.positions)
             found = await self.call(lambda: stores.messages.get_messages("all"))
@@ -133,7 +133,7 @@ class Storm:
             self.counts["reads"] += 1
 
     async def work(self, stores: stowfast.Stores, name: str) -> None:
-        """What else goes on: an artifact and a task, with their versions."""
+        """Other work: an artifact and a task, with their versions."""
         for version in range(1, 4):
             content = f"{name} {version}".encode() * (10_000 * (version % 2) + 1)
             one = stowfast.Artifact(artifact_id=name, content=content)

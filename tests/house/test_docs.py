@@ -1,7 +1,7 @@
 """The documentation runs: every Python block, and every `$ stowfast` line, in the order of the page.
 
 A block fenced as `python no-run` is only compiled, one fenced as `console no-run` is only read. Each page gets a
-directory and a namespace of its own, as a person has at a prompt; what a page leaves open is closed after it.
+directory and a namespace of its own, as at a prompt; everything left open by a page is closed after it.
 """
 
 from __future__ import annotations

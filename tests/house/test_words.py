@@ -23,10 +23,8 @@ MOST_WORDS = {
     "testing": (24, 2),
     "testing/artifacts": (20, 4),
     "testing/data": (25, 2),
-    "tests/chaos": (76, 29),
     "tests/services": (50, 17),
     "tests/simulator": (77, 31),
-    "tests/unit": (52, 16),
 }
 GOAL = (20.0, 2.0)
 

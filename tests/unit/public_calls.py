@@ -1,4 +1,4 @@
-"""The public methods of the stores, with arguments that each of them takes: for tests that try every one."""
+"""The public methods of the stores, with valid arguments for each: for tests of all methods."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ ARGUMENTS: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 NOT_CALLED = {"to_arrow", "to_pandas", "to_parquet", "renew", "release"}
-"""They need an extra or a lease, and go the way of a method that is called."""
+"""They need an extra or a lease, and share the path of a called method."""
 
 
 def public(store: object) -> set[str]:

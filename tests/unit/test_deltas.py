@@ -1,4 +1,4 @@
-"""The codec of versions: whatever is edited, every version comes back exactly, or is a DamagedError."""
+"""The codec of versions: after any edits, every version comes back exactly, or is a DamagedError."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ zstd = deltas._zstd()
 
 
 def kept(texts: list[bytes]) -> tuple[list[bytes], DeltaChain]:
-    """Store texts one after the other, as a process does that never stops."""
+    """Store texts one after the other, as an endless process does."""
     entry, span = first_version(0, texts[0])
     entries = [entry]
     for now, text in enumerate(texts[1:], 1):
@@ -40,7 +40,7 @@ def stored(entries: list[bytes]) -> dict[int, Delta]:
 
 
 def resumed(entries: list[bytes], position: int) -> DeltaChain:
-    """Return what a process knows of the versions that has just read them."""
+    """Return the chain of a process after a read of the versions."""
     one = stored(entries)
     return DeltaChain(position, rebuild(position, one, "here"), chain_of(position, one, "here"))
 

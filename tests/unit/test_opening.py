@@ -1,4 +1,4 @@
-"""Opening a place: what is wrong is said with its fix, and no secret is in it; what was opened is closed."""
+"""Opening a store: an error names the fault and the fix, and no secret; an opened store is closed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`to_json` returns plain JSON for the values that frameworks hand over, or says where it cannot."""
+"""`to_json` returns plain JSON for the values of frameworks, or an error with the path."""
 
 from __future__ import annotations
 

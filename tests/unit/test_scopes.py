@@ -29,7 +29,7 @@ class Side:
 
 
 def call(side: Side, chance: random.Random, cursor: str | None) -> Awaitable[Any]:
-    """Return one random call, with the canary in all that it stores."""
+    """Return one random call, with the canary in all its content."""
     stores, name = side.stores, chance.choice(IDS)
     value = {side.canary: chance.random()}
     artifact = Artifact(artifact_id=name, context_id=side.canary, content=side.canary, metadata=value)

@@ -46,7 +46,7 @@ FACES = {
 
 
 class OnALoop(Wrapper):
-    """A place that really waits for an event loop at every call, always the same one, as a network driver does."""
+    """A backend on an event loop, always the same one, as a network driver needs it."""
 
     opened: list[OnALoop] = []  # noqa: RUF012 - the last is the one that a test has just opened
 

@@ -43,7 +43,7 @@ async def prepare(stores: stowfast.Stores) -> None:
 
 
 async def ended(call: Callable[[], Any]) -> BaseException | None:
-    """Carry out a call of any kind, and return its error; a call that does not end is an AssertionError."""
+    """Carry out a call of any kind, and return its error; an endless call is an AssertionError."""
     try:
         async with asyncio.timeout(SECONDS):
             made = call()

@@ -1,4 +1,4 @@
-"""Wrappers that do more than forward: `Patient` repeats calls without an answer."""
+"""Wrappers with work of their own: `Patient` repeats calls without an answer."""
 
 from __future__ import annotations
 

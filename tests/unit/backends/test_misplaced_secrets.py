@@ -44,7 +44,7 @@ def places(secret: str) -> Iterator[str]:
 
 
 def told(error: BaseException | None) -> str:
-    """Everything that an error can show."""
+    """All text of an error."""
     seen, text = set[int](), ""
     while error is not None and id(error) not in seen:
         seen.add(id(error))

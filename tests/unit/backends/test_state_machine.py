@@ -38,14 +38,14 @@ BUDGET = settings(
 
 
 def picked(known: Iterable[T], pick: int) -> T:
-    """Pick by number: ids are random, and what hypothesis draws must not depend on them."""
+    """Pick by number: ids are random, and the draws of hypothesis must not depend on them."""
     choices = list(known)
     return choices[pick % len(choices)]
 
 
 @dataclass
 class Life:
-    """What one incarnation of a stream holds: position -> (bytes, op_id, blobs)."""
+    """The content of one incarnation of a stream: position -> (bytes, op_id, blobs)."""
 
     incarnation: str
     rows: dict[int, tuple[bytes, str | None, tuple[str, ...]]] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class Life:
 
 
 class Places(RuleBasedStateMachine):
-    """Subclasses say which place it is, and how its coroutines are run."""
+    """Subclasses name the backend, and run its coroutines."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class Places(RuleBasedStateMachine):
         self.place = self.run(self.opened())
 
     def commit(self, stream: str, change: Change) -> None:
-        """Make a change in both, and compare what they say to it."""
+        """Make a change in both, and compare their answers."""
         life = self.lives.get(stream)
         known = self.calls.get((stream, change.op_id or ""))
         following, revision = (life.next, life.revision) if life else (0, 0)

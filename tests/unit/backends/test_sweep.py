@@ -1,4 +1,4 @@
-"""A dry run says what a sweep would remove, and changes nothing; the sweep then removes just that."""
+"""A dry run returns the numbers of a sweep, and changes nothing; the sweep then removes just those."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def chunks() -> AsyncIterator[bytes]:
 
 
 async def litter(stores: stowfast.Stores) -> None:
-    """An artifact that has expired, with a blob; an upload to which nothing refers; and one artifact that stays."""
+    """An expired artifact, with a blob; an upload without a reference; and one artifact to stay."""
     await stores.artifacts.create(Artifact(artifact_id="stays", content=BODY))
     await stores.backend.write_blob("artifacts/stays", chunks())
     await stores.artifacts.create(Artifact(artifact_id="expires", content=BODY))

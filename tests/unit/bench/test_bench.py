@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[3]
 MODULES = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in sorted((ROOT / "bench").rglob("*.py"))]
 OF_PEERS = {"agents", "google", "langchain_core", "langgraph", "langgraph_checkpoint_objectstorage", "strands"}
-"""Packages of the peers' environments, which the tests do not install."""
+"""Packages of the peers' environments. The tests do not install them."""
 
 SMALLEST = replace(
     QUICK,

@@ -31,7 +31,7 @@ def piped(screen: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def on_terminal() -> Callable[..., str]:
-    """Run a command with stdout on a terminal of so many columns, and return the text that arrives there."""
+    """Run a command with stdout on a terminal of so many columns, and return its text."""
 
     def run(command: list[str], columns: int, **options: Any) -> str:
         environment = {**os.environ, "TERM": "dumb", **options.pop("env", {}), "COLUMNS": str(columns)}

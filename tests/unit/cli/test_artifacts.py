@@ -1,4 +1,4 @@
-"""The commands for artifacts: what goes in comes out, a killed get goes on, and gc removes only when told to."""
+"""The commands for artifacts: content comes back as given, a killed get goes on, and gc removes only with its flag."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def fits(text: str) -> bool:
 
 
 LEFT = f"out.{SHA256[:16]}.0123abcd.part"
-"""The name of a file that an interrupted get of BODY leaves."""
+"""The name of the file of an interrupted get of BODY."""
 
 
 def parts() -> list[Path]:

@@ -1,4 +1,4 @@
-"""`stowfast doctor`: what it says of a place that is well, of one that is not, and of one that is not there."""
+"""`stowfast doctor`: its report of a good store, a faulty one, and a missing one."""
 
 from __future__ import annotations
 

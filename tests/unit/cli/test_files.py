@@ -1,4 +1,4 @@
-"""Files that commands write: no database is replaced, no link of others followed, no file of the user taken."""
+"""Output files of commands: no database is replaced, no link of others followed, no file of the user taken."""
 
 from __future__ import annotations
 

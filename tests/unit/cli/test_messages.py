@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def commands_of(group: Any, path: str = "") -> dict[str, Any]:
-    """Every command by what one types, also those below another."""
+    """Every command by its words, subcommands included."""
     found: dict[str, Any] = {}
     for name, command in group.commands.items():
         below = commands_of(command, f"{path}{name} ") if hasattr(command, "commands") else {f"{path}{name}": command}

@@ -1,4 +1,4 @@
-"""The commands for tasks: who holds them, what every version changed, and a rewind only when told to."""
+"""The commands for tasks: their owners, the changes of every version, and a rewind only with its flag."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tm
 
 @pytest.fixture
 def tasks(call: Call) -> None:
-    """A task with five versions, one that is held, one whose lease is over, and a part of another."""
+    """A task with five versions, a leased one, one after its lease, and a child of another."""
     with sync.open(URL) as stores:
         for status, data in STATES:
             stores.tasks.save(TaskState(task_id="trip", context_id="c1", agent_id="planner", status=status, data=data))

@@ -1,4 +1,4 @@
-"""What people and attackers send: ids, messages and filters that must be kept exactly or refused, never half of it."""
+"""Input of people and attackers: ids, messages and filters are kept exactly or refused, never half of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON in, the same JSON out, or an error: types, key order, ids and moments, for whatever hypothesis thinks of."""
+"""JSON in, the same JSON out, or an error: types, key order, ids and moments, for any value of hypothesis."""
 
 from __future__ import annotations
 

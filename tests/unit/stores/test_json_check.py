@@ -1,4 +1,4 @@
-"""Refusals of values that JSON cannot return unchanged: bounded in time and memory, and each leads to its remedy."""
+"""Refusals of values outside JSON: bounded in time and memory, and each leads to its remedy."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Hostile:
 
 
 def doubled(times: int, width: int = 2) -> list[Any]:
-    """Return lists of which each stands several times in the next, as YAML aliases make them."""
+    """Return lists, each several times in the next, as YAML aliases make them."""
     value: list[Any] = []
     for _ in range(times):
         value = [value] * width

@@ -1,4 +1,4 @@
-"""Blobs on object storage: how soon one is there, and what a read of one leaves behind when it comes to nothing."""
+"""Blobs on object storage: the time of an upload, and the remains of a failed read."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def server() -> Iterator[FaultyS3]:
 
 @pytest.fixture
 def streams(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The bodies that are being read."""
+    """The bodies under way."""
     streams: list[Any] = []
     download = transfers.download
 

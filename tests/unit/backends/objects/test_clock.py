@@ -1,4 +1,4 @@
-"""The clock of a bucket: what machines whose own clocks differ agree on."""
+"""The clock of a bucket: machines with different clocks agree on it."""
 
 from __future__ import annotations
 

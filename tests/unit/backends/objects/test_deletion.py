@@ -1,4 +1,4 @@
-"""What was deleted is gone from the bucket: from heads, segments, blobs, and from what arrives there late."""
+"""Deleted content is gone from the bucket: from heads, segments, blobs, and late arrivals."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LARGE = 9 * 2**20  # beyond one part of an upload
 
 @pytest.fixture
 def server() -> Iterator[FaultyS3]:
-    """A server whose clock is two days behind, so that a sweep takes everything it lists for old."""
+    """A server with a clock two days behind, so a sweep takes all listed objects for old."""
     with FaultyS3(clock=lambda: time.time() - 2 * DAY) as server:
         yield server
 
@@ -58,7 +58,7 @@ def holding(server: FaultyS3) -> list[str]:
 
 
 def ever_held(server: FaultyS3) -> set[str]:
-    """The last parts of the keys that have held the secret at some time."""
+    """The last parts of all keys with the secret in their objects at some time."""
     return {key for key, bodies in server.history.items() if any(map(told, bodies))}
 
 
@@ -76,7 +76,7 @@ def told_in(number: int) -> dict[str, str]:
 
 
 async def fill(stores: stowfast.Stores) -> None:
-    """Tell it in a tail, in segments, in segments that are merged away, in a summary and in metadata."""
+    """Store it in a tail, in segments, in merged segments, in a summary and in metadata."""
     messages = stores.messages
     for number in range(20):
         await messages.add_message("c", told_in(number), op_id=f"op-{number}")

@@ -1,4 +1,4 @@
-"""What is done behind the back of those who append: it costs little, and whatever becomes of it harms nobody."""
+"""Background work: it costs little, and its failure harms no caller."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ async def test_a_seal_that_gets_no_answer_delays_few_appends_and_rests(
 
 
 class RefusesWhatItRuns:
-    """As the executors of Python do when no thread can be made: what they refuse is queued all the same."""
+    """As Python's executors without a new thread: refused work is queued all the same."""
 
     def __init__(self, submit: Any) -> None:
         self._submit = submit

@@ -1,4 +1,4 @@
-"""What is damaged harms only who needs it: not the other conversations of a sweep, not the other calls of a batch."""
+"""Damage harms only its readers: not the other conversations of a sweep, not the other calls of a batch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BLOB = "a" * 32
 
 @pytest.fixture
 def server() -> Iterator[FaultyS3]:
-    """A server whose clock is two days behind, so that a sweep takes everything it lists for old."""
+    """A server with a clock two days behind, so a sweep takes all listed objects for old."""
     with FaultyS3(clock=lambda: time.time() - TWO_DAYS) as server:
         yield server
 
@@ -34,7 +34,7 @@ def stores_of(server: FaultyS3) -> AbstractAsyncContextManager[stowfast.Stores]:
 
 
 def litter(name: str) -> str:
-    """The key of a blob that nobody refers to."""
+    """The key of a blob without a reference."""
     return f"d/artifacts/{name}/b/{BLOB}.sfb"
 
 

@@ -1,4 +1,4 @@
-"""A store that stands one change of a key in so many seconds is asked for no more, by however many callers."""
+"""A store with a limit on changes of a key gets no more requests than that, from any number of callers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 PACE = 0.3
 SEALS = 200_000
-"""Bytes of a message of which a few make a segment."""
+"""Bytes of a message; a few messages make a segment."""
 
 
 @pytest.fixture

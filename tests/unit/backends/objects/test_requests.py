@@ -1,4 +1,4 @@
-"""What each call costs on object storage, counted at the server: requests are what a user waits for and pays."""
+"""The requests of each call on object storage, counted at the server: a user waits for them and pays them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TEXTS = [Random(seed).randbytes(500).hex() for seed in range(100)]
 
 @pytest.fixture
 def server() -> Iterator[FaultyS3]:
-    """A server that is never asked for a list, except where a test is about that. A store has begun in its bucket."""
+    """A server without LIST requests, except in tests about them. A store has begun in its bucket."""
     with FaultyS3() as server:
         server.put(MARKER, b'{"format":1,"id":"0"}')
         yield server
@@ -53,7 +53,7 @@ def is_segment(key: str) -> bool:
 
 
 def costs(made: Sequence[Record]) -> list[str]:
-    """Each request by its operation and what its key is of: "PUT head", "GET segment"."""
+    """Each request by its operation and the kind of its object: "PUT head", "GET segment"."""
     return [f"{record.operation} {_of(record.key)}" for record in made]
 
 
@@ -65,7 +65,7 @@ def _of(key: str) -> str:
 
 @asynccontextmanager
 async def cold(server: FaultyS3) -> AsyncIterator[tuple[stowfast.Stores, list[Record]]]:
-    """An opening that knows nothing yet, and the requests made with it."""
+    """A new opening, with nothing cached, and its requests."""
     async with stores_of(server) as stores:
         with server.counted() as made:
             yield stores, made

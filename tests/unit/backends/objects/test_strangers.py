@@ -1,4 +1,4 @@
-"""A bucket that others use too: what is not ours is never deleted, overwritten or listed."""
+"""A bucket with other users: foreign objects are never deleted, overwritten or listed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FOLDERS = ["h/", "d/", "i/", "probe/", "h/messages/", "d/messages/c/", "h/messag
 
 @pytest.fixture
 def server() -> Iterator[FaultyS3]:
-    """A server whose clock is two days behind, so that a sweep takes everything it lists for old."""
+    """A server with a clock two days behind, so a sweep takes all listed objects for old."""
     with FaultyS3(clock=lambda: time.time() - TWO_DAYS) as server:
         yield server
 

@@ -1,4 +1,4 @@
-"""Whatever the administrator of a PostgreSQL server has set: it works, or an error says what to change."""
+"""Any settings of a PostgreSQL server: it works, or an error names the change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What users do to a file and to a process: forks, interrupts, removed files, clocks, values that are none."""
+"""Accidents of a file and a process: forks, interrupts, removed files, clocks, wrong values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The size of the log: beside readers that never pause, on a full disk, and in a small file."""
+"""The size of the log: beside endless readers, on a full disk, and in a small file."""
 
 from __future__ import annotations
 

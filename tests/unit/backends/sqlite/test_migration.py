@@ -1,4 +1,4 @@
-"""A file of an older version is brought up to this one when it is opened, whoever opens it, with all that is in it."""
+"""A file of an older version is migrated at its opening, with all its content, by any process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files and folders that a user may only read, or not even enter; names that are no UTF-8; files that are empty."""
+"""Read-only files, closed folders, names outside UTF-8, empty files."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ sys.stdin.read()
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder below folders that everybody may enter."""
+    """A folder below folders with entry for everybody."""
     made = Path(tempfile.mkdtemp(prefix="stowfast-rights-"))
     made.chmod(0o777)
     yield made

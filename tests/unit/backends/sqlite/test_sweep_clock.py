@@ -1,4 +1,4 @@
-"""A sweep by a clock that is far ahead of the last write removes nothing for good."""
+"""A sweep by a clock far ahead of the last write removes nothing for good."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Live artifacts on machines whose clocks differ: the clock of the place says whether a writer is alive."""
+"""Live artifacts on machines with different clocks: the clock of the backend decides whether a writer is alive."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HOUR = 3_600 * 1_000_000
 
 
 class WrittenBySlowClocks(Wrapper):
-    """Object storage as one sees it whose clock is an hour ahead of a writer's: heads tell the writer's time."""
+    """Object storage seen by a clock an hour ahead of a writer's: heads have the writer's time."""
 
     async def heads(self, streams):
         return [head and head._replace(updated_at=head.updated_at - HOUR) for head in await super().heads(streams)]

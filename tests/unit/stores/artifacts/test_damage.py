@@ -1,4 +1,4 @@
-"""Bytes that were changed where they are stored, in the file and in the bucket: damage, never wrong data."""
+"""Changed stored bytes, in the file and in the bucket: damage, never wrong data."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BODY, OTHER = Random(7).randbytes(SIZE), Random(8).randbytes(SIZE)
 
 
 class StreamKeys:
-    """A place whose stored bytes can be changed from without."""
+    """A backend with stored bytes open to change."""
 
     def __init__(self, url: str) -> None:
         self.url = url

@@ -404,7 +404,7 @@ async def test_a_million_rows_in_constant_memory(tmp_path: Path):
 
 
 class Slow(Wrapper):
-    """A place that takes its time for each piece of a blob."""
+    """A backend, slow with each piece of a blob."""
 
     async def write_blob(self, stream: str, chunks: AsyncIterable[bytes]) -> str:
         async def slowly() -> AsyncIterator[bytes]:

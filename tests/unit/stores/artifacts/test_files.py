@@ -1,4 +1,4 @@
-"""Real files kept as artifacts, and read in place by those who read such files: a PDF, a ZIP, a PNG, a Parquet file."""
+"""Real files as artifacts, read in place by their libraries: a PDF, a ZIP, a PNG, a Parquet file."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ async def read(stores: stowfast.Stores, name: str, use: Callable[[Any], T]) -> T
 
 
 def fetched(made: list[Record]) -> tuple[int, int]:
-    """How many requests for a body there were, and the bytes that came."""
+    """The number of requests for a body, and the received bytes."""
     blobs = [record for record in made if record.operation == "GET" and "/b/" in record.key]
     return len(blobs), sum(record.sent for record in blobs)
 
@@ -110,7 +110,7 @@ async def test_a_pdf(stores: stowfast.Stores) -> None:
 
 
 def a_zip() -> bytes:
-    """Return 20 MB in 40 files, one of them a text that is packed."""
+    """Return 20 MB in 40 files, one of them a compressed text."""
     body = io.BytesIO()
     with zipfile.ZipFile(body, "w", zipfile.ZIP_DEFLATED) as archive:
         for number in range(40):

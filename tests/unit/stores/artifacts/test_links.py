@@ -1,4 +1,4 @@
-"""Links: whoever has one reads that version without credentials, until its time is up, and nobody else does."""
+"""Links: their holder reads the version without credentials, until the link expires, and nobody else does."""
 
 from __future__ import annotations
 

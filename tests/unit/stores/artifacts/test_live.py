@@ -61,7 +61,7 @@ async def artifacts(make) -> AsyncIterator[stowfast.Artifacts]:
 
 @pytest.fixture
 def soon_silent(monkeypatch) -> None:
-    """A writer that says nothing for half a second counts as dead."""
+    """A writer without a commit for half a second counts as dead."""
     monkeypatch.setattr(build, "SILENCE", 0.5)
 
 
@@ -104,7 +104,7 @@ async def following(artifacts: stowfast.Artifacts, artifact_id: str) -> AsyncIte
 
 
 class Follower:
-    """Somebody who follows an artifact in a task."""
+    """A follower of an artifact, in a task."""
 
     def __init__(self, artifacts: stowfast.Artifacts, artifact_id: str) -> None:
         self.got = b""

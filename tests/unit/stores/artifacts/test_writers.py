@@ -1,4 +1,4 @@
-"""Writers and readers that end early: cancelled, given up, failed, left on the way."""
+"""Writers and readers with an early end: cancelled, given up, failed, abandoned."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Windows over conversations with pairs of every maker: nothing torn, nothing left out that fits."""
+"""Windows over conversations with pairs of every maker: no pair torn, no fitting message left out."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_the_estimate_is_a_token_for_four_bytes_and_one(size, tokens):
 
 
 class Said(NamedTuple):
-    """A message, and the number of the one that it cannot be without: known from making it."""
+    """A message, and the number of its partner, known from making it."""
 
     message: Message
     needs: int | None = None

@@ -1,4 +1,4 @@
-"""What versions of a task cost in bytes, stored and uploaded: about what they change, whatever the state weighs."""
+"""The stored and uploaded bytes of task versions: about the size of their changes, for any size of the state."""
 
 from __future__ import annotations
 

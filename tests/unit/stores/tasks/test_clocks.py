@@ -1,4 +1,4 @@
-"""Tasks where clocks differ, or go back: nothing that is promised rests on them."""
+"""Tasks with clocks that differ or go back: no promise rests on them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HOUR = timedelta(hours=1)
 
 
 class OneClock(Wrapper):
-    """The clock of the place, whatever that of each machine shows."""
+    """The clock of the backend, for any clocks of the machines."""
 
     async def now(self) -> int:
         return clock()

@@ -1,4 +1,4 @@
-"""What a save covers, where several processes share a task."""
+"""The steps covered by a save, if several processes share a task."""
 
 from __future__ import annotations
 

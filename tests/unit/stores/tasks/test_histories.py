@@ -17,7 +17,7 @@ from tests.unit.edits import edited, some, written
 
 
 class Model:
-    """What a task must be: its versions by number, and how many of them are kept."""
+    """The expected task: its versions by number, and the number of kept ones."""
 
     def __init__(self) -> None:
         self.versions: list[Any] = []

@@ -1,4 +1,4 @@
-"""Calls on tasks that are wrong: each is told what is wrong and how to mend it, and stores nothing."""
+"""Wrong calls on tasks: each error names the fault and the remedy, and nothing is stored."""
 
 from __future__ import annotations
 

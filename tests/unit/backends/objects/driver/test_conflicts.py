@@ -1,4 +1,4 @@
-"""A conflict told of a write that had no condition is trouble of the store's own, and never a caller's mistake."""
+"""A conflict after a write without a condition is a fault of the store, never a mistake of the caller."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Buckets that demand something of each request: without the option the error names it, with it all is stored."""
+"""Buckets with demands on each request: without the option the error names it, with it all is stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Google's side of the driver: what is conditional goes by generations there, and ETags are for reading.
+"""Google's side of the driver: conditions use generations there, and reads use ETags.
 
 No stand-in for it can be had from a package index, so what differs is laid over the S3 server of these tests.
 """

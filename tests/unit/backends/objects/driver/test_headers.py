@@ -1,4 +1,4 @@
-"""What an option of the URL becomes on the way: encryption, storage class, and how long a connection may take."""
+"""Options of the URL in requests: encryption, storage class, and the time of a connection."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def server() -> Iterator[FaultyS3]:
 
 
 async def writes(server: FaultyS3, **options: str) -> dict[str, list[Record]]:
-    """All that is written of messages and artifacts, small and large: heads, segments, blobs, uploads in parts."""
+    """All objects of messages and artifacts, small and large: heads, segments, blobs, uploads in parts."""
     url = f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true"
     async with stowfast.open("&".join([url, *(f"{name}={value}" for name, value in options.items())])) as stores:
         await stores.messages.add_messages("c", [{"text": LARGE}] * 4)

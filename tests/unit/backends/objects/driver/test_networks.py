@@ -1,4 +1,4 @@
-"""Between the program and the store: certificates, proxies, login pages, redirects. Each error says what to change."""
+"""Between the program and the store: certificates, proxies, login pages, redirects. Each error names its remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a URL, options and the environment to a store of objects: what is sent where, and with which credentials."""
+"""From a URL, options and the environment to a bucket: the requests, their addresses and their credentials."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SECRET = "s3cr3t-of-the-tests"
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No credentials of whoever runs the tests, and none of this machine."""
+    """No credentials of the user, and none of this machine."""
     for variable in list(os.environ):
         if variable.startswith(("AWS_", "AZURE_", "AZURITE_", "GOOGLE_")):
             monkeypatch.delenv(variable)
@@ -72,7 +72,7 @@ def opener() -> Iterator[Opener]:
 
 @pytest.fixture
 def drivers(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What the drivers are configured with, where no server of ours can be reached."""
+    """The configuration of the drivers, for stores without a server of ours."""
     made: list[dict[str, Any]] = []
 
     def driver(bucket: str, **config: Any) -> object:

@@ -1,4 +1,4 @@
-"""The self-test of an object store: who is let in, who is not, and that trouble on the way is not taken for either."""
+"""The self-test of an object store: accepted stores, refused stores, and failed connections, told apart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Credentials of a machine's role: requests are signed with what it was given, and with new ones before their end."""
+"""Credentials of a machine's role: requests are signed with them, and with new ones before their end."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def in_a_container(role: RoleServer, monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 
 def signed_with(server: FaultyS3) -> list[tuple[str, str]]:
-    """Of each request the key that it was signed with, and the token that belongs to it."""
+    """The key and the token of each request's signature."""
     return [
         (
             record.headers["authorization"].partition("Credential=")[2].partition("/")[0],

@@ -1,4 +1,4 @@
-"""A body that drips: every request ends within its bound, and a large body on a slow line comes through."""
+"""A slow body: every request ends within its bound, and a large body on a slow line comes through."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The store that the object engine asks: what each request does, and what each failure becomes."""
+"""The client of a bucket: the effect of each request, and the error of each failure."""
 
 from __future__ import annotations
 
@@ -494,7 +494,7 @@ def test_a_download_survives_a_connection_that_breaks_again_and_again(store: Buc
 def test_a_download_goes_on_as_long_as_it_comes_forward(
     store: BucketClient, server: FaultyS3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The driver resumes by itself a few times: here is one that does not, and brings a single piece each time."""
+    """The driver resumes by itself a few times: this one does not, and brings a single piece each time."""
 
     class Breaks:
         def __init__(self, key: str, start: int, stop: int | None) -> None:

@@ -1,4 +1,4 @@
-"""Bytes that are wrong are DamagedError: each flipped bit, each missing byte, each part that belongs elsewhere."""
+"""Wrong bytes are DamagedError: each flipped bit, each missing byte, each part from elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a hostile or broken writer makes up, with checksums that hold, is DamagedError: soon, and in little memory."""
+"""Objects of a hostile or broken writer, with valid checksums, are DamagedError: soon, and in little memory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MIB = 2**20
 
 @contextmanager
 def cheaply(size: int = 8 * MIB) -> Iterator[None]:
-    """Fail where a hostile object costs memory or time that has nothing to do with its size."""
+    """Fail if a hostile object costs more memory or time than its size explains."""
     tracemalloc.start()
     began = time.process_time()
     try:

@@ -1,4 +1,4 @@
-"""The format is what docs/design/object-format.md says, and what the golden objects hold for every later Stowfast."""
+"""The format is that of docs/design/object-format.md and of the golden objects."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ async def test_after_a_delete_and_a_sweep_no_directory_has_a_byte_of_it(server: 
 
 
 class Stepped:
-    """A listing that stands still before it writes its index."""
+    """A listing, stopped before it writes its index."""
 
     def __init__(self, bucket: Bucket, environment: Environment) -> None:
         self._bucket = bucket

@@ -1,4 +1,4 @@
-"""Keys: one for each name, in the order of names, of characters that every store takes as they are."""
+"""Keys: one for each name, in the order of names, of characters every store takes as they are."""
 
 from __future__ import annotations
 

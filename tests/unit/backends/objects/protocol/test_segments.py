@@ -62,7 +62,7 @@ def tail(*sizes: int) -> tuple[Frame, ...]:
 
 
 class Grown:
-    """A stream of so many bytes, of which only the sizes are kept."""
+    """A stream of so many bytes; only their sizes are stored."""
 
     def __init__(self, total: int, size: Callable[[], int], limits: Limits) -> None:
         self.segments: list[SegmentRef] = []
@@ -86,7 +86,7 @@ class Grown:
         self.merge(limits)
 
     def merge(self, limits: Limits) -> None:
-        """Merge what is crowded, until nothing is."""
+        """Merge until there are no merge candidates."""
         while crowd := merge_candidates(self.segments, limits):
             start = next(at for at in range(len(self.segments)) if self.segments[at] is crowd[0])
             self._put(ref(sum(one.raw for one in crowd)), start, start + len(crowd))
@@ -300,7 +300,7 @@ def test_groups_are_whole_frames_in_order_and_no_larger_than_asked(sizes, size):
 
 
 class Bucket:
-    """A dictionary, and what was asked of it."""
+    """A dictionary, and the requested keys."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
