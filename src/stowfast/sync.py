@@ -294,7 +294,7 @@ class Stores(_Face):
         return Scope(self._store.within(scope), self._portal)
 
     def close(self) -> None:
-        """Finish the writes under way and let go of the place. Closing twice is closing once."""
+        """Finish the writes under way and close the backend. Closing twice is closing once."""
         if not self._closed:
             self._portal.run(self._store.close())
             self._portal.close()
