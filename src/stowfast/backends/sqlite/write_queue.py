@@ -89,6 +89,15 @@ class WriteQueue:
         if any(_is_writing(one) for one in tuple(here) if one is not connection):
             raise nested()
         here.add(connection)  # before the attempt: a signal handler may run right after it
+        begun = False
+        try:
+            begun = self._begin(connection, wait=wait)
+        finally:
+            if not begun:  # another thread may write with this connection next
+                here.discard(connection)
+        return begun
+
+    def _begin(self, connection: sqlite3.Connection, *, wait: bool) -> bool:
         self._leave()
 
         def begin() -> None:

@@ -232,3 +232,20 @@ def test_a_write_inside_a_write_of_another_opening_says_so_at_once(path: Path, s
         assert time.monotonic() - began < 10
         assert len(inner) == 1
         assert other.messages.add_message("c", {"after": True}) == 2
+
+
+def test_a_begin_that_was_refused_is_no_write_of_its_thread(path: Path) -> None:
+    stowfast.sync.open(f"sqlite:///{path}").close()
+    other, one, two = (sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0) for _ in "012")
+    try:
+        queues = [write_queue.WriteQueue(str(path), 1) for _ in "01"]
+        other.execute("BEGIN IMMEDIATE")
+        assert not queues[0].begin(one, (1, 1), wait=False)
+        other.execute("ROLLBACK")
+        thread = threading.Thread(target=one.execute, args=("BEGIN IMMEDIATE",))
+        thread.start()
+        thread.join()
+        assert not queues[1].begin(two, (1, 1), wait=False)  # and no error: another thread writes
+    finally:
+        for connection in (other, one, two):
+            connection.close()
