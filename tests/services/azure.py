@@ -1,4 +1,4 @@
-"""Which Azure blob storage the tests use: Azurite, wherever it can be installed."""
+"""The Azure blob storage of the tests: Azurite, if it can be installed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OTHER = ("AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_TOKEN", "AZURE_CLIENT_ID", "A
 
 @dataclass(frozen=True)
 class AzureServer:
-    """A server that answers, and a container of it."""
+    """A running server, and one of its containers."""
 
     endpoint: str
 
@@ -28,18 +28,18 @@ class AzureServer:
 
     @property
     def environment(self) -> dict[str, str | None]:
-        """What the tests' environment says while they use it; None is not there at all."""
+        """The environment variables of the tests that use it; None removes one."""
         account = {"AZURE_STORAGE_ACCOUNT_NAME": azurite.ACCOUNT, "AZURE_STORAGE_ACCOUNT_KEY": azurite.KEY}
         return {**account, **dict.fromkeys(OTHER)}
 
 
 def missing() -> str | None:
-    """What this machine lacks, if it does."""
+    """The missing part of this machine, or None."""
     return None if azurite.can_install() else azurite.NEEDED
 
 
 def prepare() -> None:
-    """Begin to start it, so that it is there when the first test asks. What fails here fails that test."""
+    """Begin the start, so the server is ready for the first test. An error here fails that test."""
     with suppress(ServiceError):
         with locked(folder_of("install.lock")):
             azurite.install()
@@ -47,7 +47,7 @@ def prepare() -> None:
 
 
 def connect() -> AzureServer:
-    """The server of this run, which the first to ask starts."""
+    """The server of this run, started by the first request for it."""
     endpoint = share("azurite")
     azurite.create_container(CONTAINER, endpoint)
     return AzureServer(f"{endpoint}/{azurite.ACCOUNT}")

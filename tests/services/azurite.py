@@ -1,4 +1,4 @@
-"""A stand-in for Azure's blob storage: Azurite, Microsoft's own, which runs on Node.
+"""A stand-in for Azure's blob storage: Azurite, Microsoft's own, on Node.
 
 It is installed with npm from the lock file beside this one, into a folder that git ignores. Its conditional writes are
 atomic; it keeps all in memory.
@@ -32,7 +32,7 @@ def can_install() -> bool:
 
 
 def install() -> None:
-    """Have what the lock file says, by its hashes; no package runs a script of its own. Tried twice, as Ceph's are."""
+    """Install the packages of the lock file, by their hashes, without their scripts. Tried twice, as Ceph's are."""
     lock, done = LOCKED / "package-lock.json", INSTALLED / "installed.json"
     if done.exists() and done.read_bytes() == lock.read_bytes():
         return

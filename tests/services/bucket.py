@@ -1,4 +1,4 @@
-"""A bucket on a server that was just started: obstore speaks of objects alone."""
+"""A bucket on a new server: obstore knows objects alone."""
 
 from __future__ import annotations
 

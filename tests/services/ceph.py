@@ -63,7 +63,7 @@ def install() -> None:
 
 
 class Gateway:
-    """One `radosgw`: an S3 endpoint over the cluster, which loses nothing when it is killed."""
+    """One `radosgw`: an S3 endpoint over the cluster. A kill loses nothing."""
 
     def __init__(self, ceph: Ceph, name: str, port: int) -> None:
         self.ceph = ceph
@@ -100,7 +100,7 @@ class Ceph:
 
     @property
     def main(self) -> Gateway:
-        """The gateway that everybody uses."""
+        """The shared gateway."""
         try:
             return Gateway(self, "rgw", int(self._port.read_text(encoding="utf-8")))
         except FileNotFoundError:
@@ -111,7 +111,7 @@ class Ceph:
         return self.main.endpoint
 
     def start(self) -> None:
-        """Make a cluster in the folder, which is to be empty. It answers when this returns, or nothing is left."""
+        """Make a cluster in an empty folder. It answers at the return, or nothing is left."""
         install()
         if self.folder.exists() and any(self.folder.iterdir()):
             raise ServiceError(f"{self.folder} is not empty: stop what is there, and remove it")
@@ -145,14 +145,14 @@ class Ceph:
         (self.folder / "env").write_text(self.exports(), encoding="utf-8")
 
     def stop(self) -> None:
-        """End every process that was started for this folder, those of others' gateways too. Logs and data stay."""
+        """End every process of this folder, all gateways included. Logs and data stay."""
         # The gateways need the disk and the monitor to end in peace, the disk needs the monitor.
         for name in sorted((file.stem for file in self.folder.glob("*.pid")), reverse=True):
             daemon = self.daemon(name)
             daemon.kill() if name.startswith("rgw") else daemon.end()
 
     def exports(self) -> str:
-        """What a shell needs so that S3's tools use it; the file `env` holds the same."""
+        """The environment variables for S3's tools, as in the file `env`."""
         keys = f"AWS_ACCESS_KEY_ID={self.access_key} AWS_SECRET_ACCESS_KEY={self.secret_key}"
         return f"export AWS_ENDPOINT_URL={self.endpoint} AWS_REGION={REGION} AWS_ALLOW_HTTP=true\nexport {keys}\n"
 
@@ -161,20 +161,20 @@ class Ceph:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def kill_gateway(self) -> None:
-        """SIGKILL, as the power cut would: for everybody who uses the cluster. See `gateway`."""
+        """SIGKILL, as after a power cut: for every user of the cluster. See `gateway`."""
         self.main.kill()
 
     def restart_gateway(self) -> None:
         self.main.start()
 
     def gateway(self) -> Gateway:
-        """One more gateway, started: kill it, and those who use another notice nothing."""
+        """Start one more gateway: its kill disturbs no user of another."""
         gateway = Gateway(self, f"rgw-{uuid.uuid4().hex[:8]}", free_port())
         gateway.start()
         return gateway
 
     def kill_disk(self) -> None:
-        """SIGKILL the daemon that holds the data. Every gateway waits for it, none answers."""
+        """SIGKILL the daemon of the data. Every gateway waits for it, none answers."""
         self.daemon("osd").kill()
 
     def restart_disk(self) -> None:
@@ -206,7 +206,7 @@ class Ceph:
             raise ServiceError(f"{name} {state}\n{tail([self.folder / f'{name}.log'])}")
 
     def run(self, *command: str) -> str:
-        """One step, and what it says. It has an end: Ceph's tools wait five minutes for a monitor that is not there."""
+        """Run one step within a time limit, as Ceph's tools wait minutes for a missing monitor. Return its output."""
         command = (command[0], "-c", str(self.conf), *command[1:]) if command[0] in SETTINGS_READERS else command
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)

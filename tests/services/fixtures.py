@@ -1,4 +1,4 @@
-"""The services as fixtures. A run that needs none starts none; see `s3.py` and `azure.py` for which are used."""
+"""The services as fixtures. A run that needs none starts none; see `s3.py` and `azure.py` for the choice."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def pytest_report_header() -> str:
 
 
 def fixtures_of(item: pytest.Item) -> set[str]:
-    """Return the names of the fixtures that a test uses, or asks for by name."""
+    """Return the names of the fixtures of a test, and of those it asks for by name."""
     return {*getattr(item, "fixturenames", ()), *(name for mark in item.iter_markers("needs") for name in mark.args)}
 
 
@@ -67,7 +67,7 @@ def s3_server() -> Iterator[s3.S3Server]:
 
 @pytest.fixture
 def s3_gateway(s3_server: s3.S3Server) -> Iterator[s3.S3Gateway]:
-    """The same server by a gateway of this test's own, which it may `kill()` and `restart()`."""
+    """The same server by a gateway of the test's own, for `kill()` and `restart()`."""
     if s3_server.kind != "ceph":
         pytest.skip(f"only Ceph's gateway can be killed and started again; the S3 server is {s3_server.kind}")
     with s3.connect_alone(s3_server) as gateway:
@@ -94,7 +94,7 @@ def postgres_server() -> postgres.PostgresServer:
 
 @pytest.fixture
 def postgres_alone(tmp_path: Path) -> Iterator[postgres.Postgres]:
-    """A server of this test's own, which it may stop and start again."""
+    """A server of the test's own, to stop and start again."""
     if lacks := postgres.missing():
         pytest.skip(lacks)
     server = postgres.Postgres(tmp_path)

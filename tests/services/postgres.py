@@ -28,7 +28,7 @@ OPTIONS = ("-c", f"listen_addresses={HOST}", "-c", "max_connections=200", "-c", 
 
 @dataclass(frozen=True)
 class PostgresServer:
-    """A server that answers. `url()` is one of a schema where nobody has been."""
+    """A running server. `url()` names a new schema."""
 
     endpoint: str
 

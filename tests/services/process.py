@@ -1,4 +1,4 @@
-"""Daemons that outlive whoever starts them: known by a file, ended by whoever finds that file, never by name."""
+"""Daemons that outlive their starter: known by a file, ended through this file, never by name."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ PORTS = range(20_000, 32_000)
 
 
 class ServiceError(RuntimeError):
-    """A service that tests need is not to be had; the message says why, with the end of its logs."""
+    """A needed service cannot be started; the message has the reason and the end of its logs."""
 
 
 def free_port() -> int:
-    """A port nobody listens on now. Drawn at random, so that runs side by side hardly ever draw the same."""
+    """A free port. Drawn at random, so parallel runs hardly ever draw the same."""
     for port in random.sample(PORTS, 50):
         with socket.socket() as trial, suppress(OSError):
             trial.bind((HOST, port))
@@ -64,7 +64,7 @@ def wait_until(done: Callable[[], bool], seconds: float) -> bool:
 
 
 def detach(command: list[str], log: Path, env: Mapping[str, str] | None = None) -> int:
-    """Start a process that stays when this one ends, all it says in `log`. Its id.
+    """Start a process that outlives this one, with its output in `log`. Return its id.
 
     Not a Popen, which warns when it is collected before its process; of its own group, so that Ctrl-C spares it.
     """
@@ -78,7 +78,7 @@ def detach(command: list[str], log: Path, env: Mapping[str, str] | None = None) 
 
 
 class Daemon:
-    """A process as its file tells of it: its id and when it began, so that a later one of the same id is spared.
+    """A process by its file: its id and its start, so a later one with the same id is spared.
 
     Reads `/proc`: Linux.
     """
@@ -135,7 +135,7 @@ def _began(pid: int) -> str | None:
 
 
 class Child:
-    """A server with no state to share, which lives as long as the process that started it cares to keep it."""
+    """A server without shared state. It lives as long as its starter keeps it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -34,7 +34,7 @@ LEFT_OUT = "a stand-in in memory; left out: a real server, and its gateway kille
 
 
 def choice() -> str:
-    """Which kind it will be: named, ceph or faulty. Starts nothing."""
+    """Return the kind: named, ceph or faulty. Starts nothing."""
     if os.environ.get(NAMED):
         return "named"
     # A green run that left the real server out would prove less than it seems to.
@@ -57,7 +57,7 @@ def install() -> None:
 
 @dataclass(frozen=True)
 class S3Server:
-    """A server that answers, and a place in one of its buckets that no other run uses."""
+    """A running server, and a prefix of one of its buckets for this run alone."""
 
     kind: str
     bucket: str
@@ -75,7 +75,7 @@ class S3Server:
 
     @property
     def environment(self) -> dict[str, str | None]:
-        """What the tests' environment says while they use it; None is not there at all."""
+        """The environment variables of the tests that use it; None removes one."""
         if self.kind == "named":
             return {}
         keys = {"AWS_ACCESS_KEY_ID": ceph.Ceph.access_key, "AWS_SECRET_ACCESS_KEY": ceph.Ceph.secret_key}
@@ -90,7 +90,7 @@ class S3Gateway(S3Server):
     gateway: ceph.Gateway
 
     def kill(self) -> None:
-        """SIGKILL: what was under way may or may not have been written, and connections are refused."""
+        """SIGKILL: requests under way are done or not, and connections are refused."""
         self.gateway.kill()
 
     def restart(self) -> None:
@@ -99,7 +99,7 @@ class S3Gateway(S3Server):
 
 
 def prepare() -> None:
-    """Begin to start it, so that it is there when the first test asks. What fails here fails that test."""
+    """Begin the start, so the server is ready for the first test. An error here fails that test."""
     with suppress(ServiceError):
         with locked(folder_of("install.lock")):
             install()
@@ -108,7 +108,7 @@ def prepare() -> None:
 
 
 def connect() -> S3Server:
-    """The server of this run, which the first to ask starts."""
+    """The server of this run, started by the first request for it."""
     kind = choice()
     if kind == "named":
         parts = urlsplit(os.environ[NAMED])

@@ -31,7 +31,7 @@ RUN = "STOWFAST_TEST_RUN"  # names the folder of the run to workers, which inher
 
 
 class Service(Protocol):
-    """Something that can be kept."""
+    """A server to keep."""
 
     @property
     def endpoint(self) -> str: ...
@@ -49,7 +49,7 @@ SERVICES: dict[str, Callable[[Path], Service]] = {
 
 @contextmanager
 def run() -> Iterator[None]:
-    """The life of a test run; within another one, that one's."""
+    """The life of a test run; inside another run, the life of the outer one."""
     if RUN in os.environ:
         yield
         return
@@ -72,7 +72,7 @@ def folder_of(name: str) -> Path:
 
 
 def begin(name: str) -> None:
-    """See to it that the server is on its way."""
+    """Begin the start of the server."""
     folder = folder_of(name)
     with locked(folder.with_suffix(".lock")):
         log = folder.with_suffix(".log")
@@ -82,7 +82,7 @@ def begin(name: str) -> None:
 
 
 def share(name: str) -> str:
-    """The endpoint of the server, which answers."""
+    """The endpoint of the running server."""
     begin(name)
     answer = folder_of(name).with_suffix(".json")
     log = answer.with_suffix(".log")

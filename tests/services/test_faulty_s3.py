@@ -1,4 +1,4 @@
-"""The S3 server of the tests is believed only because two clients that know nothing of it agree about it."""
+"""The S3 server of the tests is trusted because two independent clients agree about it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each fault is to a client, and what it leaves behind: the table of obstore 0.12.1 the protocol is built on."""
+"""The effect of each fault on a client and on the store: the table of obstore 0.12.1 below the protocol."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def store(server: FaultyS3) -> S3Store:
 
 
 def hurried(server: FaultyS3, fault: Fault, retries: int = 0) -> S3Store:
-    """A client that soon gives up, but only where it has to: a busy machine is slow too."""
+    """A client with a short timeout where it is needed: a busy machine is slow too."""
     return obstore_of(server, retries=retries, timeout="500ms" if fault is Fault.HANG else "20s")
 
 
@@ -252,7 +252,7 @@ def test_chaos_ends(server: FaultyS3, store: S3Store) -> None:
 
 
 def test_a_counter_survives_chaos_with_a_read_back() -> None:
-    """The rule the protocol follows: a conditional write that was not answered is looked for, never believed."""
+    """The rule of the protocol: a conditional write without an answer is looked for, never assumed."""
     with FaultyS3(Quirks(versioned=True)) as server:
         put(obstore_of(server), "k", b"start")
 

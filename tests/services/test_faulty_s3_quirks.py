@@ -1,4 +1,4 @@
-"""Stores that are not Amazon's: what the faulty server pretends to be, as obstore sees it."""
+"""Stores other than Amazon's: the quirks of the faulty server, as obstore sees them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the engine builds on, shown of the servers themselves: a conditional write is atomic, a crash loses nothing."""
+"""The needs of the engine, tested on the servers: a conditional write is atomic, a crash loses nothing."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def token(store: ObjectStore, e_tag: str | None) -> str:
 
 
 def winners(writes: list[Callable[[], str]]) -> list[int]:
-    """Who of those who write at the same moment is told that it has."""
+    """The acknowledged ones of many concurrent writes."""
     barrier = threading.Barrier(len(writes))
 
     def write(number: int) -> bool:

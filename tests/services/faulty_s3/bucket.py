@@ -1,4 +1,4 @@
-"""What a bucket holds, and in which ways a store may differ from Amazon's."""
+"""The content of a bucket, and the possible differences of a store from Amazon's."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ class Quirks:
     """How the store differs from Amazon's. May be changed while it runs."""
 
     ignores_conditions: bool = False
-    """A PUT is done whatever its If-Match and If-None-Match say."""
+    """A PUT ignores its If-Match and If-None-Match."""
     ignores_if_match: bool = False
     ignores_if_none_match: bool = False
     if_match_on_missing_succeeds: bool = False
-    """A PUT with If-Match creates a key that is not there, as MinIO's did: issue 21526 there."""
+    """A PUT with If-Match creates a missing key, as MinIO's did: issue 21526 there."""
     etag_form: EtagForm = "either"
-    """In which form a PUT's If-Match can be true. Ceph's RADOS gateway 16 takes it unquoted only."""
+    """The accepted form of a PUT's If-Match. Ceph's RADOS gateway 16 takes it unquoted only."""
     whole_seconds: bool = False
     """A listing's times have no fraction, as Amazon's have none."""
     versioned: bool = False
-    """Answers name a version; what was overwritten or deleted can be had by its version."""
+    """Answers name a version; overwritten and deleted bodies can be read by their version."""
     ignores_ranges: bool = False
     """A GET answers with the whole body."""
     shifts_ranges: bool = False
-    """A GET of a range answers with the bytes beside it, and says that they are those."""
+    """A GET of a range answers with the bytes beside it, under the requested range."""
     ignores_if_none_match_on_get: bool = False
-    """A GET answers with the body though it is the one that the client has."""
+    """A GET answers with the body even if the client has it."""
     tells_other_etags: bool = False
     """A GET tells another ETag than the PUT did. Conditions know both."""
     demands_encryption: str | None = None
@@ -45,7 +45,7 @@ class Quirks:
     demands_checksums: bool = False
     """It has Object Lock: an upload without Content-MD5 or `x-amz-checksum-...` is refused."""
     requester_pays: bool = False
-    """A request whose sender does not say that he pays is refused."""
+    """A request without the header of a paying sender is refused."""
     stale_reads: bool = False
     """GET, HEAD and LIST show each key as it was before its last change; conditions of a PUT are about the truth."""
 
@@ -109,7 +109,7 @@ class Bucket:
         self._become(key, next(reversed(versions.values()), None))
 
     def get(self, key: str, version: str | None = None) -> Stored | None:
-        """What a reader is shown."""
+        """The visible object of a key."""
         if version is not None:
             return self._versions.get(key, {}).get(version)
         if self.quirks.stale_reads and key in self._before:
@@ -117,14 +117,14 @@ class Bucket:
         return self.current.get(key)
 
     def listed(self) -> list[tuple[str, Stored]]:
-        """What a listing shows, in ascending order: that of code points is that of UTF-8."""
+        """The listed objects, in ascending order: the order of code points is that of UTF-8."""
         if not self.quirks.stale_reads:
             return sorted(self.current.items())
         keys = sorted(self.current.keys() | self._before.keys())
         return [(key, stored) for key in keys if (stored := self.get(key)) is not None]
 
     def holding(self, content: bytes) -> list[str]:
-        """The keys some body of which has these bytes in it now: current, an older version, or a part's."""
+        """The keys with these bytes in a body: current, an older version, or a part."""
         bodies = [(key, stored.body) for key, stored in self.current.items()]
         bodies += [(key, old.body) for key, olds in self._versions.items() for old in olds.values() if old is not None]
         bodies += [(upload.key, part) for upload in self.uploads.values() for part in upload.parts.values()]

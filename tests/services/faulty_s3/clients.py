@@ -24,7 +24,7 @@ def obstore_of(server: FaultyS3, *, retries: int = 0, timeout: str = "20s") -> S
 
 
 def put(store: S3Store, key: str, body: bytes, e_tag: str | None = None) -> str:
-    """Write a key, where it has that ETag. Returns its new one."""
+    """Write a key if it has this ETag. Return the new one."""
     result = obstore.put(store, key, body, mode="overwrite" if e_tag is None else {"e_tag": e_tag})
     assert result["e_tag"] is not None
     return result["e_tag"]

@@ -1,4 +1,4 @@
-"""What can go wrong with a request, and who decides which goes wrong."""
+"""The faults of a request, and the rules that choose them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Fault(Enum):
-    """What goes wrong. Each may strike before the request has had its effect, which it then never has, or after."""
+    """A kind of fault. It strikes before the effect of the request, and prevents it, or after."""
 
     CONFLICT = "conflict"
     """409 ConditionalRequestConflict: another write was under way. Amazon has written nothing then."""
@@ -24,7 +24,7 @@ class Fault(Enum):
     TOO_MANY = "too many"
     """429 TooManyRequests."""
     DENIED = "denied"
-    """403 AccessDenied: what it becomes when credentials run out."""
+    """403 AccessDenied, as with expired credentials."""
     TIMEOUT = "timeout"
     """400 RequestTimeout: the body came too slowly."""
     INTERNAL = "internal"
@@ -32,7 +32,7 @@ class Fault(Enum):
     SLOW_DOWN = "slow down"
     """503 SlowDown."""
     REDIRECTED = "redirected"
-    """307 TemporaryRedirect: a new bucket, whose address is not known everywhere yet."""
+    """307 TemporaryRedirect, as from a new bucket with a new address."""
     PORTAL = "portal"
     """200 with a web page: the login of a hotel, or a proxy. Nothing of it reaches the store."""
     ERROR_IN_OK = "error in ok"
@@ -69,7 +69,7 @@ _ERRORS: Mapping[Fault, tuple[int, str]] = {
 HONEST = frozenset(Fault) - {
     *(Fault.FLIP, Fault.HANG, Fault.HOLD, Fault.DRIP, Fault.DENIED, Fault.TIMEOUT, Fault.REDIRECTED, Fault.PORTAL)
 }
-"""What chaos is made of unless told otherwise: what a store that keeps its word does, and costs no client's timeout."""
+"""The default faults of chaos: those of a correct store, without the timeout of a client."""
 
 _ALL_WELL_BUT_THE_BODY = {Fault.TRUNCATE, Fault.FLIP, Fault.DRIP}
 _READS = {"GET", "HEAD", "LIST"}
@@ -77,7 +77,7 @@ _READS = {"GET", "HEAD", "LIST"}
 
 @dataclass(frozen=True)
 class Strike:
-    """One fault that befalls one request."""
+    """One fault of one request."""
 
     fault: Fault
     after: bool = False
@@ -95,7 +95,7 @@ class Strike:
         return (self.after and self.fault is not Fault.LATE) or self.fault in _ALL_WELL_BUT_THE_BODY
 
     def answer(self, request: Request, honest: Answer) -> Answer:
-        """What is answered instead."""
+        """The answer in place of the real one."""
         if self.fault is Fault.REDIRECTED:
             # No name of a host: Amazon names one of the region, and every one of them answers so for some hours.
             return error(*_ERRORS[self.fault])._replace(headers={"location": f"/{request.bucket}/{request.key}"})
@@ -118,7 +118,7 @@ class Strike:
 
 @dataclass
 class Rule:
-    """A fault that was ordered, and how often it has struck."""
+    """An ordered fault, and the number of its strikes."""
 
     strike: Strike
     operation: str | None
@@ -142,7 +142,7 @@ class Rule:
         return self.strike
 
     def wait(self, timeout: float = 10) -> None:
-        """Wait until it has struck for the first time: what it holds is held then, what comes before is done."""
+        """Wait until it has struck for the first time: then held requests are held, and earlier ones done."""
         if not self.strike.met.wait(timeout):
             raise TimeoutError(f"no request has met {self.strike.fault} within {timeout} s")
 
@@ -151,7 +151,7 @@ class Rule:
 
 
 class Chaos:
-    """Faults drawn from a seed: for the n-th request of an operation on a key always the same, whatever else comes."""
+    """Faults drawn from a seed: the n-th request of an operation on a key always has the same one."""
 
     def __init__(self, seed: int, probability: float, faults: Collection[Fault] = HONEST) -> None:
         self._seed, self._probability = seed, probability
@@ -171,7 +171,7 @@ class Chaos:
         return Strike(fault, after, random.randrange(1, 20), random.random())
 
     def _possible(self, request: Request) -> Sequence[tuple[Fault, bool]]:
-        """What makes sense: no conflict where there was no condition, no late effect of a read."""
+        """The sensible faults: no conflict without a condition, no late effect of a read."""
         reads = request.operation in _READS
         conditional = bool(request.conditions) and not reads
         senseless = {

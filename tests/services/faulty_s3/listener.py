@@ -37,7 +37,7 @@ class Listener:
         self._acceptor.start()
 
     def close(self) -> None:
-        """End every connection, in the middle of whatever it does, and every thread."""
+        """End every connection at once, and every thread."""
         with self._lock:
             self._closing = True
             threads = list(self._open.values())
@@ -89,7 +89,7 @@ def send(connection: socket.socket, head: bytes, body: bytes) -> None:
 
 
 def drip(connection: socket.socket, head: bytes, body: bytes) -> None:
-    """Send the head at once, and the body a byte every fifth of a second, until whoever reads it has gone."""
+    """Send the head at once, and the body a byte every fifth of a second, until the reader has gone."""
     connection.sendall(head)
     connection.settimeout(_DRIP)
     for number in range(len(body)):

@@ -1,4 +1,4 @@
-"""What each request does to a bucket, and what is answered when all goes well."""
+"""The effect of each request on a bucket, and its answer without a fault."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def perform(buckets: dict[str, Bucket], request: Request, new_bucket: Callable[[
 
 
 def _expired(bucket: Bucket, request: Request) -> bool:
-    """Whether it was made by a presigned link whose time is over. No signature is checked."""
+    """Whether it was made by an expired presigned link. No signature is checked."""
     if "X-Amz-Expires" not in request.query:
         return False
     signed = datetime.strptime(request.query["X-Amz-Date"], "%Y%m%dT%H%M%S%z")
@@ -44,7 +44,7 @@ def _expired(bucket: Bucket, request: Request) -> bool:
 
 
 def _unmet(quirks: Quirks, request: Request) -> Answer | None:
-    """Why a request does not meet what the bucket demands."""
+    """The reason if a request does not meet the demands of the bucket."""
     headers, operation = request.headers, request.operation
     if quirks.requester_pays and headers.get("x-amz-request-payer") != "requester":
         return error(403, "AccessDenied")

@@ -37,11 +37,11 @@ class _Late:
     request: Request
     record: Record
     due: float
-    """The number of requests at which it takes effect."""
+    """The number of requests before its effect."""
 
 
 class FaultyS3:
-    """The server, from entering to leaving. Port 0 is one that is free. It has one bucket to begin with."""
+    """The server, from entering to leaving. Port 0 is a free one. It begins with one bucket."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class FaultyS3:
 
     @property
     def objects(self) -> dict[str, bytes]:
-        """What is stored now, in the bucket it began with."""
+        """The stored bodies of the first bucket."""
         with self._lock:
             return {key: stored.body for key, stored in self._buckets[self.bucket].current.items()}
 
@@ -108,13 +108,13 @@ class FaultyS3:
 
     @property
     def history(self) -> dict[str, list[bytes]]:
-        """Every body that was ever stored under each key there."""
+        """Every body ever stored under each key there."""
         with self._lock:
             return {key: list(bodies) for key, bodies in self._buckets[self.bucket].history.items()}
 
     @property
     def uploads(self) -> list[str]:
-        """The keys of the multipart uploads that were neither completed nor aborted there."""
+        """The keys of the open multipart uploads there."""
         with self._lock:
             return [upload.key for upload in self._buckets[self.bucket].uploads.values()]
 
@@ -159,7 +159,7 @@ class FaultyS3:
 
     @contextlib.contextmanager
     def chaos(self, seed: int, probability: float, faults: Collection[Fault] = HONEST) -> Iterator[None]:
-        """Let faults strike at random inside. What was ordered by `fail` goes first."""
+        """Let faults strike at random inside. Faults ordered by `fail` go first."""
         chaos = Chaos(seed, probability, faults)
         with self._lock:
             self._chaos.append(chaos)
@@ -170,12 +170,12 @@ class FaultyS3:
                 self._chaos.remove(chaos)
 
     def heal(self) -> None:
-        """Forget what was ordered by `fail`. What is late stays late, what is held stays held."""
+        """Forget the orders of `fail`. Late requests stay late, held ones stay held."""
         with self._lock:
             self._rules.clear()
 
     def release(self) -> list[Record]:
-        """Let everything late take effect now, in the order it came, and what is held go on. Returns what was late."""
+        """Let all late requests take effect now, in order, and held ones go on. Return the late ones."""
         with self._lock:
             released = self._settle(float("inf"))
             held, self._held = self._held, []
@@ -236,7 +236,7 @@ class FaultyS3:
         return answer
 
     def _settle(self, number: float) -> list[Record]:
-        """Let what is due take effect. Called under the lock."""
+        """Let due requests take effect. Called under the lock."""
         due = [late for late in self._late if late.due <= number]
         self._late = [late for late in self._late if late.due > number]
         for late in due:
@@ -256,7 +256,7 @@ class FaultyS3:
 def _send(
     connection: socket.socket, request: Request, record: Record, answer: Answer, cut: float | None = None
 ) -> bool:
-    """Send an answer, or with `cut` that part of its body only. Whether the connection goes on."""
+    """Send an answer, or with `cut` only this part of its body. Return whether the connection goes on."""
     body = answer.body if request.method != "HEAD" else b""
     promised = len(answer.body)
     if cut is not None:

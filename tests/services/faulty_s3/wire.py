@@ -31,7 +31,7 @@ Operation = Literal[
     "BUCKET",
     "OTHER",
 ]
-"""What a request is for. DELETE is of one key or of many, BUCKET is all that is about a bucket as such."""
+"""The purpose of a request. DELETE is of one key or of many, BUCKET is any request about a bucket itself."""
 
 _OBJECT: Mapping[str, Operation] = {"GET": "GET", "HEAD": "HEAD", "PUT": "PUT", "DELETE": "DELETE"}
 _UPLOAD: Mapping[str, Operation] = {
@@ -78,7 +78,7 @@ class Request:
 
 
 def found_in(body: bytes, path: str) -> list[str]:
-    """The texts at a path below the root of an XML body, whatever its namespace; none where it is no XML."""
+    """The texts at a path below the root of an XML body, in any namespace; none if it is no XML."""
     try:
         root = ET.fromstring(body)
     except ET.ParseError:
@@ -88,7 +88,7 @@ def found_in(body: bytes, path: str) -> list[str]:
 
 @dataclass
 class Record:
-    """What became of a request. It is written before the answer is sent: whoever has the answer finds it complete."""
+    """The record of a request. It is complete before the answer is sent."""
 
     method: str
     operation: Operation
@@ -100,7 +100,7 @@ class Record:
     received: int
     """Bytes of the request's body."""
     headers: Mapping[str, str]
-    """All that were sent, their names in lower case."""
+    """All sent headers, their names in lower case."""
     came: float = field(default_factory=time.monotonic)
     """When it was there, whole, in seconds of the monotonic clock."""
     fault: Fault | None = None
@@ -109,7 +109,7 @@ class Record:
     sent: int = 0
     """Bytes of the answer's body."""
     applied: bool = False
-    """It has changed what is stored; a late one, once it has."""
+    """It has changed the stored data; a late one, after its effect."""
 
     @classmethod
     def of(cls, request: Request) -> Record:
@@ -122,7 +122,7 @@ class Record:
 
 
 class Answer(NamedTuple):
-    """One answer. `wrote` says that the request has changed what is stored."""
+    """One answer. `wrote`: the request has changed the stored data."""
 
     status: int
     body: bytes = b""
@@ -130,7 +130,7 @@ class Answer(NamedTuple):
     wrote: bool = False
 
     def head(self, length: int) -> bytes:
-        """The bytes in front of the body. `length` is what it promises, not always what follows."""
+        """The bytes in front of the body. `length` is promised, and not always kept."""
         lines = [f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}"]
         if self.status not in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:
             lines.append(f"content-length: {length}")
@@ -158,7 +158,7 @@ def error(status: int, code: str) -> Answer:
 def read_request(stream: BinaryIO, go_on: Callable[[], object]) -> Request | None:
     """The next request of a connection; None where it has ended, be it in the middle of one.
 
-    `go_on` is called for a client that asks before it sends its body.
+    `go_on` is called if a client asks before it sends its body.
     """
     first = stream.readline(_LINE).decode("latin-1").split()
     if len(first) != 3:
