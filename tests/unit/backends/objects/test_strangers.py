@@ -194,6 +194,20 @@ async def test_a_marker_that_is_not_ours_is_refused(
     assert server.objects == {MARKER: body}
 
 
+async def test_a_damaged_marker_is_deleted_and_made_anew(server: FaultyS3) -> None:
+    async with stores_of(server) as stores:
+        await fill(stores)
+    server.put(MARKER, server.objects[MARKER][:-9])
+    with pytest.raises(stowfast.InvalidError, match="delete that object: the next write makes it anew"):
+        await stores_of(server).__aenter__()
+    server.delete(MARKER)
+    async with stores_of(server) as stores:
+        assert await listed(stores) == (["c"], ["a"], ["t"])
+        await stores.messages.add_message("c", {})
+        await stores.sweep()
+        assert MARKER in server.objects
+
+
 def test_a_marker_whose_answer_was_lost_is_looked_up() -> None:
     from stowfast.backends.objects.protocol.requests import Environment, Get, Put
 

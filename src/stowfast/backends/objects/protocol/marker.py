@@ -42,7 +42,7 @@ def read_marker() -> Steps[bool]:
     """Say whether this store has its marker.
 
     Raises:
-        InvalidError: another program's object has the key of the marker.
+        InvalidError: another program's object has the key of the marker, or the marker is damaged.
         UnsupportedError: a newer version of Stowfast wrote it.
     """
     found = yield Get(MARKER)
@@ -51,7 +51,10 @@ def read_marker() -> Steps[bool]:
     try:
         marker = _decode(found.body)
     except MALFORMED:
-        raise InvalidError(f"the object {MARKER} is not a marker of Stowfast: use another prefix") from None
+        raise InvalidError(
+            f"the object {MARKER} is not a marker of Stowfast: use another prefix. If a store is here and its marker is "
+            "damaged, delete that object: the next write makes it anew, and nothing else is lost"
+        ) from None
     if marker.format != _FORMAT:
         raise UnsupportedError(
             f"the store has format {marker.format}, and this Stowfast reads format {_FORMAT}: install a newer one"
