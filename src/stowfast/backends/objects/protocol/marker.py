@@ -52,8 +52,8 @@ def read_marker() -> Steps[bool]:
         marker = _decode(found.body)
     except MALFORMED:
         raise InvalidError(
-            f"the object {MARKER} is not a marker of Stowfast: use another prefix. If a store is here and its marker is "
-            "damaged, delete that object: the next write makes it anew, and nothing else is lost"
+            f"the object {MARKER} is not a marker of Stowfast: use another prefix. If a store is here and its marker "
+            "is damaged, delete that object: the next write makes it anew, and nothing else is lost"
         ) from None
     if marker.format != _FORMAT:
         raise UnsupportedError(
