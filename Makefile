@@ -19,11 +19,13 @@ check: .venv/test lint ## lint, types and the quick tests, without a server: bef
 # The docs site is part of the proof: it costs one second, and eight more to install once.
 test: .venv/test docs lint ## prove it: the docs site, lint, types and all tests but the soak
 	$(BIN)/python -m tests.services.s3 install
+	$(BIN)/python -m tests.services.postgres
 	$(BIN)/pytest -n 2 -m "not soak"
 
 # HISTORIES=1000000 adds so many simulated histories, and a fifth as many of tasks.
 soak: .venv/test ## the long tests alone: many kills, storms and histories; HISTORIES=1000000 adds more of these
 	$(BIN)/python -m tests.services.s3 install
+	$(BIN)/python -m tests.services.postgres
 	$(BIN)/pytest -n 2 -m soak
 ifdef HISTORIES
 	$(BIN)/python -m tests.simulator --jobs 2 --seeds $(HISTORIES)

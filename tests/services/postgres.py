@@ -160,3 +160,7 @@ def _as_user() -> list[str]:
         return []
     user = pwd.getpwnam(_user())
     return ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+
+
+if __name__ == "__main__" and missing() is None and not os.environ.get(NAMED):
+    install()
