@@ -96,6 +96,7 @@ def self_test(store: BucketClient) -> Probed:
                 stacklevel=2,
             )
     store.bare_etags = probed.bare_etags
+    store.reader.sends_parts = True
     return probed
 
 

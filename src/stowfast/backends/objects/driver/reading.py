@@ -58,6 +58,8 @@ class Reader:
         self._repeat = repeat
         self._form = form
         self._check_open = check_open
+        self.sends_parts = False
+        """The self-test has seen that this store sends a part of an object."""
 
     def get(self, request: Get) -> Object | Unchanged | None:
         """Perform a GET, as `requests` describes it."""
@@ -128,6 +130,8 @@ class Reader:
                 raise UnavailableError(f"{self.place}: GET {key}: {NO_STORE}")
             return result
         self._check_answers()
+        if self.sends_parts:
+            raise UnavailableError(f"{self.place}: GET {key}: {NO_STORE}")
         raise whole
 
     def _check_answers(self) -> None:
