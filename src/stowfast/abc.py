@@ -214,7 +214,7 @@ class Change(NamedTuple):
     @property
     def is_plain(self) -> bool:
         """The change only appends entries: no condition, no op_id, no removal, no other addition."""
-        return self == Change(self.entries)
+        return self.op_id is None and self == Change(self.entries)
 
 
 class Backend(ABC):

@@ -27,7 +27,11 @@ __all__ = [
     "StowfastError",
     "UnavailableError",
     "UnsupportedError",
+    "shown",
 ]
+
+_SHOWN_CHARACTERS = 60
+_SHOWN_BITS = 64
 
 
 class StowfastError(Exception):
@@ -68,3 +72,12 @@ class UnavailableError(StowfastError):
 
 class DamagedError(StowfastError):
     """Stored bytes do not decode or do not match their checksum. Call an operator; wrong data is never returned."""
+
+
+def shown(value: object) -> str:
+    """Return a value for the text of an error: short and plain, or the name of its type. Never an error itself."""
+    if type(value) is str:
+        return repr(value if len(value) <= _SHOWN_CHARACTERS else f"{value[:_SHOWN_CHARACTERS]}...")
+    if value is None or type(value) in (bool, float) or (type(value) is int and value.bit_length() <= _SHOWN_BITS):
+        return repr(value)
+    return f"a number of {value.bit_length():,} bits" if type(value) is int else f"a {type(value).__name__}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stowfast.abc import KEEP, MAX_ENTRY_BYTES, MAX_HEAD_BYTES, Change, Head, Receipt
-from stowfast.errors import ConflictError, DamagedError, InvalidError
+from stowfast.errors import ConflictError, DamagedError, InvalidError, shown
 from stowfast.names import MAX_MOMENT, MIN_MOMENT, check_name
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _check_conditions(change: Change) -> None:
     for name in ("expect", "revision", "base", "expires_at", "ttl", "drop_before", "cut_from"):
         number = getattr(change, name)
         if number is not None and (not isinstance(number, int) or abs(number) > _LARGEST):
-            raise InvalidError(f"{name}={number!r}: it must be an integer of at most 62 bits")
+            raise InvalidError(f"{name}={shown(number)}: it must be an integer of at most 62 bits")
     if change.ttl is not None and (change.ttl < 0 or change.expires_at != KEEP):
         raise InvalidError(f"ttl={change.ttl}: it must be 0 or more, and without expires_at")
     if change.expires_at is not None and not MIN_MOMENT <= change.expires_at <= MAX_MOMENT:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 
 from stowfast.abc import MAX_ENTRY_BYTES, MAX_HEAD_BYTES
-from stowfast.errors import DamagedError, InvalidError
+from stowfast.errors import DamagedError, InvalidError, shown
 from stowfast.names import check_name
 from stowfast.stores.json_check import MAX_DEPTH, check_json, refusal
 
@@ -20,6 +20,7 @@ __all__ = [
     "MAX_DEPTH",
     "MAX_ID_BYTES",
     "check_counts",
+    "check_given",
     "check_integers",
     "decode",
     "decode_lines",
@@ -29,6 +30,7 @@ __all__ = [
     "encode_lines",
     "from_duration",
     "from_time",
+    "is_one_of",
     "labels_of",
     "stream_name",
     "to_time",
@@ -39,6 +41,8 @@ MAX_CLOCK_SKEW: Final = 60 * 1_000_000
 
 MAX_ID_BYTES: Final = 1_024
 """The longest id, as UTF-8."""
+
+_MAX_INTEGER_BITS: Final = 62
 
 T = TypeVar("T")
 
@@ -155,6 +159,10 @@ def labels_of(names: Sequence[str], values: Mapping[str, Any]) -> dict[str, str]
     for name, value in labels.items():
         if not isinstance(value, str):
             raise InvalidError(f"{name} must be a str, not {type(value).__name__}")
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise InvalidError(f"{name} has a lone surrogate: it is not Unicode text") from None
     return labels
 
 
@@ -162,11 +170,15 @@ def check_integers(**values: int | None) -> None:
     """Check named integers.
 
     Raises:
-        InvalidError: a value is neither an integer nor None.
+        InvalidError: a value is neither an integer of at most 62 bits nor None.
     """
     for name, value in values.items():
-        if value is not None and not isinstance(value, int):
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int):
             raise InvalidError(f"{name} must be an int, not {type(value).__name__}")
+        if value.bit_length() > _MAX_INTEGER_BITS:
+            raise InvalidError(f"{name}={shown(value)}: it may have {_MAX_INTEGER_BITS} bits")
 
 
 def check_counts(**counts: int | None) -> None:
@@ -178,7 +190,24 @@ def check_counts(**counts: int | None) -> None:
     check_integers(**counts)
     for name, value in counts.items():
         if value is not None and value < 0:
-            raise InvalidError(f"{name}={value}: it must be 0 or more")
+            raise InvalidError(f"{name}={shown(value)}: it must be 0 or more")
+
+
+def check_given(**values: int) -> None:
+    """Check named integers that cannot be None.
+
+    Raises:
+        InvalidError: a value is not an integer of at most 62 bits.
+    """
+    for name, value in values.items():
+        if value is None:
+            raise InvalidError(f"{name} must be an int, not None")
+    check_integers(**values)
+
+
+def is_one_of(value: object, words: Sequence[str]) -> bool:
+    """Return True for one of the words. Anything but text is none of them, and is not asked whether it equals one."""
+    return isinstance(value, str) and value in words
 
 
 def to_time(microseconds: int, where: str = "a stream") -> datetime:
@@ -200,7 +229,7 @@ def from_duration(duration: object, what: str) -> int:
         InvalidError: it is no timedelta, or a negative one.
     """
     if not isinstance(duration, timedelta):
-        raise InvalidError(f"{what}={duration!r}: it must be a timedelta, such as timedelta(minutes=1)")
+        raise InvalidError(f"{what}={shown(duration)}: it must be a timedelta, such as timedelta(minutes=1)")
     if duration < timedelta(0):
         raise InvalidError(f"{what}={duration!s}: it must not be negative")
     return duration // timedelta(microseconds=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from stowfast.errors import InvalidError
+from stowfast.errors import InvalidError, shown
 from stowfast.stores.codec import encode
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def wanted_labels(where: Mapping[str, Any] | None) -> dict[str, str]:
     for key, value in where.items():
         label = _label(key, value)
         if label is None:
-            raise InvalidError(f"where: {key!r} is not a short text, a number, a boolean or None")
+            raise InvalidError(f"where: {shown(key)} is not a short text, a number, a boolean or None")
         labels[key] = label
     return labels
 

@@ -175,6 +175,6 @@ def test_labels_are_what_is_given_and_text():
 
 
 def test_counts_are_not_negative():
-    check_counts(limit=0, last=None, keep_last=10**30)
+    check_counts(limit=0, last=None, keep_last=10**18)
     with pytest.raises(InvalidError, match="last=-1"):
         check_counts(limit=0, last=-1)

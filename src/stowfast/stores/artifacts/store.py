@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.abc import Change, Query
-from stowfast.errors import DamagedError, InvalidError, NotFoundError
+from stowfast.errors import DamagedError, InvalidError, NotFoundError, shown
 from stowfast.names import check_name
 from stowfast.records import Artifact, ArtifactInfo, Page
 from stowfast.stores.artifacts.datasets.dataset import open_rows, write_dataset
@@ -26,7 +26,7 @@ from stowfast.stores.artifacts.records import KIND, content_of, stream_of
 from stowfast.stores.artifacts.writing.commit import add
 from stowfast.stores.artifacts.writing.content import source_of
 from stowfast.stores.artifacts.writing.writer import write_version
-from stowfast.stores.codec import check_counts, check_integers
+from stowfast.stores.codec import check_counts, check_given, check_integers, labels_of
 
 if TYPE_CHECKING:
     import os
@@ -94,7 +94,7 @@ class Artifacts:
         check_integers(expect=expect)
         head = await find_head(self._backend, artifact.artifact_id)
         if head is None:
-            raise NotFoundError(f"there is no artifact {artifact.artifact_id!r}: create it")
+            raise NotFoundError(f"there is no artifact {shown(artifact.artifact_id)}: create it")
         incarnation = artifact.incarnation if artifact.incarnation and expect is not None else head.incarnation
         change = Change(expect=expect, op_id=op_id, incarnation=incarnation)
         return await add(self._backend, artifact, source_of(artifact.content, _what(artifact)), change, head)
@@ -369,7 +369,7 @@ class Artifacts:
             InvalidError: `expires` is out of its bounds.
         """
         if not isinstance(expires, timedelta):
-            raise InvalidError(f"expires={expires!r}: give a timedelta, as in timedelta(minutes=10)")
+            raise InvalidError(f"expires={shown(expires)}: give a timedelta, as in timedelta(minutes=10)")
         return await link(
             self._backend, stream_of(artifact_id), await must_find_version(self._backend, artifact_id, version), expires
         )
@@ -393,10 +393,12 @@ class Artifacts:
         Args:
             after: the `next` of the page before.
         """
+        check_given(limit=limit)
         check_counts(limit=limit)
         wanted = {"context_id": context_id, "task_id": task_id}
-        where = {key: value for key, value in wanted.items() if value is not None}
-        query = Query(f"{KIND}/", where=where, order="recent", after=after, limit=limit, heads=True)
+        query = Query(
+            f"{KIND}/", where=labels_of(tuple(wanted), wanted), order="recent", after=after, limit=limit, heads=True
+        )
         return await page_of(self._backend, await self._backend.streams(query))
 
     async def prune(self, artifact_id: str, *, keep: int) -> int:
@@ -410,6 +412,7 @@ class Artifacts:
         Raises:
             ConflictError: the artifact was deleted and created again meanwhile. Repeat the call.
         """
+        check_given(keep=keep)
         check_counts(keep=keep)
         if keep < 1:
             raise InvalidError(f"keep={keep}: the newest version stays; `delete` removes them all")
@@ -441,4 +444,4 @@ def _check_artifact(artifact: Artifact) -> None:
 
 
 def _what(artifact: Artifact) -> str:
-    return f"the content of artifact {artifact.artifact_id!r}"
+    return f"the content of artifact {shown(artifact.artifact_id)}"

@@ -9,9 +9,17 @@ import inspect
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from stowfast.abc import KEEP, Change, Query, Window
-from stowfast.errors import ConflictError, DamagedError, InvalidError, NotFoundError
+from stowfast.errors import ConflictError, DamagedError, InvalidError, NotFoundError, shown
 from stowfast.records import Document, Page
-from stowfast.stores.codec import check_counts, check_integers, from_duration, from_time, stream_name
+from stowfast.stores.codec import (
+    check_counts,
+    check_given,
+    check_integers,
+    from_duration,
+    from_time,
+    is_one_of,
+    stream_name,
+)
 from stowfast.stores.documents.body import KIND, in_head, read_document, stored_document, write_document
 from stowfast.stores.labels import wanted_labels
 from stowfast.stores.optimistic import Race
@@ -115,6 +123,8 @@ class Documents:
             UnavailableError: it may be stored. Repeat the call with the same op_id.
         """
         stream = stream_name(KIND, "document_id", document_id)
+        if not callable(change):
+            raise InvalidError(f"change must be a function, not {type(change).__name__}")
         race = Race(f"document {document_id!r}")
         while True:
             head, entries = await self._backend.read(stream, _NEWEST)
@@ -184,8 +194,9 @@ class Documents:
             after: the `next` of the page before.
             limit: the most documents of a page.
         """
-        if order not in ("recent", "id"):
-            raise InvalidError(f"order={order!r}: it is recent or id")
+        if not is_one_of(order, ("recent", "id")):
+            raise InvalidError(f"order={shown(order)}: it is recent or id")
+        check_given(limit=limit)
         check_counts(limit=limit)
         if prefix:
             stream_name(KIND, "prefix", prefix)  # an id that begins with it would have to be valid, too

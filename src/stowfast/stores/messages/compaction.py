@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.abc import Change, Window
 from stowfast.errors import ConflictError, InvalidError, NotFoundError
-from stowfast.stores.codec import check_counts, decode_many, encode, stream_name
+from stowfast.stores.codec import check_counts, check_given, decode_many, encode, stream_name
 from stowfast.stores.messages.contexts import KIND
 from stowfast.stores.messages.encoding import encode_message
 from stowfast.stores.messages.head_note import ConversationNote
@@ -94,6 +94,7 @@ async def compact(
 ) -> int:
     """Replace all but the newest messages by a summary, and return the position of the first message after it."""
     stream = stream_name(KIND, "context_id", context_id)
+    check_given(keep_last=keep_last)
     check_counts(keep_last=keep_last)
     head, base = await _keep_together(backend, stream, keep_last, belongs_to)
     if head is None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from stowfast.abc import Change, Query
-from stowfast.errors import InvalidError, NotFoundError
+from stowfast.errors import InvalidError, NotFoundError, shown
 from stowfast.records import ContextInfo, ContextRef, Page
-from stowfast.stores.codec import check_counts, encode, from_time, stream_name, to_time
+from stowfast.stores.codec import check_counts, check_given, encode, from_time, is_one_of, stream_name, to_time
 from stowfast.stores.json_check import not_json
 from stowfast.stores.labels import wanted_labels
 from stowfast.stores.listing import read_listed
@@ -58,8 +58,9 @@ class Contexts:
         *,
         heads: bool,
     ) -> Listing:
-        if order not in ("recent", "id"):
-            raise InvalidError(f"order={order!r}: it is recent or id")
+        if not is_one_of(order, ("recent", "id")):
+            raise InvalidError(f"order={shown(order)}: it is recent or id")
+        check_given(limit=limit)
         check_counts(limit=limit)
         if prefix:
             stream_name(KIND, "prefix", prefix)  # what no id can be, no id begins with either

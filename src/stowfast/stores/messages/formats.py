@@ -81,9 +81,11 @@ def read_links(message: dict[str, Any], belongs_to: Callable[[dict[str, Any]], L
     """Return the calls that a message opens and answers, by the caller's function first.
 
     Raises:
-        InvalidError: the function returned neither `Links` with lists nor None.
+        InvalidError: the function returned neither `Links` with lists nor None, or is no function.
     """
     if belongs_to is not None:
+        if not callable(belongs_to):
+            raise InvalidError(f"belongs_to must be a function, not {type(belongs_to).__name__}")
         told = belongs_to(message)
         if told is not None:
             return _told(told)

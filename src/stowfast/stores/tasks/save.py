@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from stowfast.abc import KEEP, Change
-from stowfast.errors import ConflictError, DamagedError, InvalidError
+from stowfast.errors import ConflictError, DamagedError, InvalidError, shown
 from stowfast.names import check_name
 from stowfast.records import Retention, TaskState
 from stowfast.stores.codec import check_integers, encode, from_time, labels_of, stream_name, to_time
@@ -236,7 +236,7 @@ def parse_save(
         keep_of(retention)
     if lease is not None:
         check_kind(lease)
-    text = encode({**labels, "data": state.data}, f"the state of task {state.task_id!r}")
+    text = encode({**labels, "data": state.data}, f"the state of task {shown(state.task_id)}")
     return Save(state, text, labels, expires_at, expect, lease, retention, op_id)
 
 
@@ -245,7 +245,7 @@ def _keys(covers: Iterable[str] | None) -> list[str]:
     if covers is None:
         return []
     if isinstance(covers, str) or not isinstance(covers, Iterable):
-        raise InvalidError(f"covers={covers!r}: it takes several keys, such as ['step-1']")
+        raise InvalidError(f"covers={shown(covers)}: it takes several keys, such as ['step-1']")
     keys = list(covers)
     for key in keys:
         check_name(key, "a key in covers")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from stowfast.errors import shown
 from stowfast.names import check_name
 from stowfast.stores.codec import decode, encode, stream_name
 from stowfast.stores.tasks.head_note import KIND, TaskNote
@@ -28,7 +29,7 @@ class StepRecords:
         check_name(step_key, "a step_key")
         if lease is not None:
             check_kind(lease)
-        encoded = encode(result, f"the result of step {step_key!r}")
+        encoded = encode(result, f"the result of step {shown(step_key)}")
 
         async def decide(head: Head, note: TaskNote) -> tuple[TaskNote | None, tuple[str, bytes]]:
             if lease is not None:
@@ -39,7 +40,7 @@ class StepRecords:
 
         incarnation, first = await self._heads.change(task_id, decide)
         self._heads.cache.show(stream_name(KIND, "task_id", task_id), incarnation, {step_key: first})
-        return decode(first, f"task {task_id!r}, step {step_key!r}")
+        return decode(first, f"task {task_id!r}, step {shown(step_key)}")
 
     async def steps(self, task_id: str) -> dict[str, Any]:
         """Return the uncovered results."""

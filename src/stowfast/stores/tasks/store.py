@@ -8,9 +8,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from stowfast.abc import Change, Query
-from stowfast.errors import ConflictError, DamagedError, InvalidError, NotFoundError
+from stowfast.errors import ConflictError, DamagedError, InvalidError, NotFoundError, shown
 from stowfast.records import Page, Retention, TaskInfo, TaskState
-from stowfast.stores.codec import MAX_CLOCK_SKEW, check_counts, from_time, labels_of, stream_name, to_time
+from stowfast.stores.codec import MAX_CLOCK_SKEW, check_counts, check_given, from_time, labels_of, stream_name, to_time
 from stowfast.stores.listing import read_listed
 from stowfast.stores.optimistic import Race
 from stowfast.stores.tasks.head_note import KIND, TaskNote, id_of, keep_of, lease_of
@@ -125,11 +125,13 @@ class Tasks:
             InvalidError: JSON cannot store the new data. Nothing was stored.
             UnavailableError: it may be saved. Repeat the call with the same op_id.
         """
-        race = Race(f"task {task_id!r}")
+        if not callable(change):
+            raise InvalidError(f"change must be a function, not {type(change).__name__}")
+        race = Race(f"task {shown(task_id)}")
         while True:
             state = await self.load(task_id)
             if state is None:
-                raise NotFoundError(f"task {task_id!r} is not there: save it first")
+                raise NotFoundError(f"task {shown(task_id)} is not there: save it first")
             version, incarnation = state.version, state.incarnation
             changed = change(state)
             if inspect.isawaitable(changed):
@@ -140,7 +142,7 @@ class Tasks:
                 raise InvalidError(f"an update returns a stowfast.TaskState or None, not {type(state).__name__}")
             state = replace(state, incarnation=incarnation)
             if state.task_id != task_id:
-                raise InvalidError(f"an update of task {task_id!r} returned a state of {state.task_id!r}")
+                raise InvalidError(f"an update of task {shown(task_id)} returned a state of {shown(state.task_id)}")
             try:
                 return await self.save(state, expect=version, lease=lease, covers=(), op_id=op_id)
             except ConflictError as error:
@@ -160,7 +162,7 @@ class Tasks:
         (head,) = await self._backend.heads([stream_name(KIND, "task_id", task_id)])
         state = await self.load(task_id, version=version)
         if state is None or head is None:
-            raise NotFoundError(f"task {task_id!r} has no version {version}")
+            raise NotFoundError(f"task {shown(task_id)} has no version {version}")
         return await self.save(state, expect=head.next, covers=(), op_id=op_id)
 
     async def history(self, task_id: str, *, before: int | None = None, limit: int = 100) -> list[TaskState]:
@@ -297,6 +299,7 @@ class Tasks:
             updated_after: only tasks changed after this time.
             after: the `next` of the page before.
         """
+        check_given(limit=limit)
         check_counts(limit=limit)
         wanted = {"context_id": context_id, "agent_id": agent_id, "parent_task_id": parent_task_id, "status": status}
         since = None if updated_after is None else from_time(updated_after, "updated_after")
@@ -321,11 +324,11 @@ class Tasks:
         """
         stream = stream_name(KIND, "task_id", task_id)
         moment = None if expires_at is None else from_time(expires_at, "expires_at")
-        race = Race(f"task {task_id!r}")
+        race = Race(f"task {shown(task_id)}")
         while True:
             (head,) = await self._backend.heads([stream])
             if head is None:
-                raise NotFoundError(f"task {task_id!r} is not there: save it first")
+                raise NotFoundError(f"task {shown(task_id)} is not there: save it first")
             change = Change(incarnation=head.incarnation, expires_at=moment)
             if await race.commit(self._backend, stream, change) is not None:
                 self._heads.cache.forget(stream)

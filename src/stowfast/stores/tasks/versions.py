@@ -8,7 +8,7 @@ from stowfast.abc import Change, Window
 from stowfast.deltas import DeltaChain, chain_of, decode, rebuild
 from stowfast.errors import DamagedError, InvalidError, NotFoundError, UnsupportedError
 from stowfast.records import Retention, TaskState
-from stowfast.stores.codec import check_counts, check_integers, from_duration, stream_name, to_time
+from stowfast.stores.codec import check_counts, check_given, check_integers, from_duration, stream_name, to_time
 from stowfast.stores.codec import decode as decode_json
 from stowfast.stores.optimistic import Race
 from stowfast.stores.tasks.cache import CachedTask
@@ -44,6 +44,7 @@ class Versions:
     async def history(self, task_id: str, *, before: int | None = None, limit: int = 100) -> list[TaskState]:
         """Return the states of a task, the newest first."""
         stream = stream_name(KIND, "task_id", task_id)
+        check_given(limit=limit)
         check_counts(limit=limit)
         check_integers(before=before)
         stop = None if before is None else max(before - 1, 0)
@@ -70,7 +71,7 @@ class Versions:
         except ImportError as error:
             raise UnsupportedError("diff needs jsonpatch: pip install 'stowfast[diff]'") from error
         states = []
-        check_integers(a=a, b=b)
+        check_given(a=a, b=b)
         if min(a, b) < 1:
             raise InvalidError(f"diff of {a} and {b}: versions begin at 1")
         for version in (a, b):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from stowfast.errors import InvalidError
+from stowfast.errors import InvalidError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +35,9 @@ class Columns:
             raise InvalidError(f"columns must be a dict of names and types, not {type(given).__name__}")
         for name, kind in given.items():
             if not isinstance(name, str) or not isinstance(kind, str) or kind.removesuffix("?") not in _TYPES:
-                raise InvalidError(f"column {name!r}: {kind!r} is none of {', '.join(_TYPES)}, with or without a ?")
+                raise InvalidError(
+                    f"column {shown(name)}: {shown(kind)} is none of {', '.join(_TYPES)}, with or without a ?"
+                )
         self.declared = dict(declared)
         self._types = {
             name: _TYPES[kind.removesuffix("?")] | ({type(None)} if kind.endswith("?") else frozenset())

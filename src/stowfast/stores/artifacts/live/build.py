@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
-from stowfast.errors import DamagedError, InvalidError
-from stowfast.stores.codec import MAX_CLOCK_SKEW, check_integers, decode, encode_head, stream_name
+from stowfast.errors import DamagedError, InvalidError, shown
+from stowfast.stores.codec import MAX_CLOCK_SKEW, check_given, decode, encode_head, stream_name
 
 if TYPE_CHECKING:
     from stowfast.abc import Head
@@ -85,12 +85,12 @@ def check_batch(flush_bytes: int, flush_seconds: float) -> None:
     Raises:
         InvalidError: one is out of its bounds.
     """
-    check_integers(flush_bytes=flush_bytes)
+    check_given(flush_bytes=flush_bytes)
     if not 1 <= flush_bytes <= _MAX_BATCH_BYTES:
-        raise InvalidError(f"flush_bytes={flush_bytes}: it is 1 to {_MAX_BATCH_BYTES:,}")
+        raise InvalidError(f"flush_bytes={shown(flush_bytes)}: it is 1 to {_MAX_BATCH_BYTES:,}")
     seconds: object = flush_seconds
     if not isinstance(seconds, int | float) or not seconds >= 0:
-        raise InvalidError(f"flush_seconds={flush_seconds!r}: it is a number of seconds, 0 or more")
+        raise InvalidError(f"flush_seconds={shown(flush_seconds)}: it is a number of seconds, 0 or more")
 
 
 def live_stream_of(artifact_id: str) -> str:

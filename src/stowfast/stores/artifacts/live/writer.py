@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from stowfast.abc import Change, Window
-from stowfast.errors import ConflictError, InvalidError, StowfastError, UnavailableError
+from stowfast.errors import ConflictError, InvalidError, StowfastError, UnavailableError, shown
 from stowfast.names import new_id
 from stowfast.stores.artifacts.digest import CHUNK
 from stowfast.stores.artifacts.live.build import HEARTBEAT, REMAINS, SILENCE, Build, later, live_stream_of
@@ -87,14 +87,14 @@ class LiveWriter:
             there = Build.read(live)
             # The same op_id is the interrupted caller again: it does not wait until its first writer counts as dead.
             if there.state(now) == "building" and there.op_id != self._build.op_id:
-                raise ConflictError(f"artifact {self._artifact.artifact_id!r} is being written: follow it")
+                raise ConflictError(f"artifact {shown(self._artifact.artifact_id)} is being written: follow it")
             change = Change(delete=True, expect=live.next, revision=live.revision, incarnation=live.incarnation)
         change = change._replace(op_id=f"{build}/begin", note=self._build.write(), expires_at=_lease(now))
         try:
             self._incarnation = (await _surely(lambda: self._backend.commit(self._live, change))).incarnation
         except ConflictError as error:
             raise ConflictError(
-                f"somebody has just begun artifact {self._artifact.artifact_id!r}: follow it"
+                f"somebody has just begun artifact {shown(self._artifact.artifact_id)}: follow it"
             ) from error
 
     async def __aexit__(
@@ -266,7 +266,7 @@ class LiveWriter:
 
     def _gone(self) -> ConflictError:
         return ConflictError(
-            f"artifact {self._artifact.artifact_id!r} was deleted, or begun anew, while it was written"
+            f"artifact {shown(self._artifact.artifact_id)} was deleted, or begun anew, while it was written"
         )
 
     async def _end_task(self) -> None:

@@ -11,6 +11,7 @@ from zlib import crc32
 from stowfast.errors import DamagedError, InvalidError, NotFoundError
 from stowfast.lru import LRU
 from stowfast.stores.artifacts.digest import CHUNK, Hasher
+from stowfast.stores.codec import check_given
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -43,6 +44,7 @@ class ArtifactReader:
     def __init__(
         self, backend: Backend, stream: str, version: Version, start: int = 0, stop: int | None = None
     ) -> None:
+        check_given(start=start)
         if start < 0 or (stop is not None and stop < 0):
             raise InvalidError(f"start={start}, stop={stop}: offsets begin at 0")
         self.info: ArtifactInfo = version.info
