@@ -58,7 +58,7 @@ TARGETS = {
 }
 READS = {"GET", "LIST"}
 WITH_A_BODY = {"GET", "LIST", "DELETE", "MULTIPART_CREATE", "MULTIPART_COMPLETE"}
-SLOW = {Fault.HANG, Fault.HOLD}
+SLOW = {Fault.HANG, Fault.HOLD, Fault.DRIP}
 
 
 def possible(fault: Fault, target: Target, *, after: bool) -> bool:
