@@ -10,7 +10,7 @@ crashes, and answers lost on the way.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from stowfast.errors import (
     ConflictError,
@@ -149,6 +149,18 @@ class Opening:
 
     async def __aexit__(self, *_: object) -> None:
         await self._entered.pop().close()
+
+    def __enter__(self) -> NoReturn:
+        raise InvalidError("use `async with stowfast.open(...)`; without asyncio, `with stowfast.sync.open(...)`")
+
+    def __exit__(self, *_: object) -> None: ...
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            if name in ("messages", "artifacts", "tasks", "documents", "close", "sweep", "within"):
+                raise InvalidError("an await is missing: `stores = await stowfast.open(...)`, or `async with`")
+            raise AttributeError(name)
 
     async def _open(self) -> Stores:
         return Stores(await connect(self._url, **self._options))

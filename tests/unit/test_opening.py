@@ -71,3 +71,11 @@ async def test_what_is_no_text_is_refused_by_name() -> None:
             await stores.messages.add_message("c", {}, op_id="")
         with pytest.raises(InvalidError, match="page before"):
             await stores.messages.contexts(after=5)  # type: ignore[call-overload]
+
+
+async def test_a_forgotten_await_is_named() -> None:
+    with pytest.raises(InvalidError, match="an await is missing"):
+        stowfast.open("memory:").messages  # type: ignore[attr-defined]  # noqa: B018
+    with pytest.raises(InvalidError, match="async with"), stowfast.open("memory:"):
+        pass
+    assert not hasattr(stowfast.open("memory:"), "absent")
