@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sqlite3
 import sys
 import threading
@@ -31,6 +32,10 @@ pytest_plugins = ["tests.services.fixtures"]
 # A machine that is busy is no reason to fail; in CI, hypothesis's own profile (no random seeds) stays the base.
 settings.register_profile("house", settings.default, deadline=None)
 settings.load_profile("house")
+
+# A run in the background of a shell ignores SIGINT, and so would each process that a test starts and interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m selects

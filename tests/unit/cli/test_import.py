@@ -208,6 +208,23 @@ def test_an_interrupted_import_says_how_far_it_came(stop: signal.Signals, call: 
     assert call("import", URL, "in")[:2] == (0, "imported 100 conversations with 200 messages, 100 already there\n")
 
 
+def test_a_background_job_that_ignores_interrupts_can_be_terminated(call: Call, tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        child = subprocess.Popen([*STOWFAST, "import", URL, "-"], stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with child:
+        assert child.stdin is not None
+        child.stdin.write(GOOD + GOOD[:3])
+        child.stdin.flush()
+        patience = time.monotonic() + 60
+        while not (tmp_path / "agent.db").exists() or len(stored()) < 1:
+            assert time.monotonic() < patience
+        child.terminate()
+        assert child.wait(30) == 130
+
+
 def test_who_pipes_it_is_told_how_far_it_is(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(terminal, "_REPORT_SECONDS", 0.0)
     Path("in").write_bytes(GOOD * 3)
