@@ -199,8 +199,7 @@ class PostgresBackend(Backend):
     def _chunks(self, row: int, start: int, stop: int) -> list[tuple[int, bytes]]:
         self._check_open()
         first = start // 2**20 * 2**20
-        with self._database.lend() as connection:
-            return read_chunks(connection, self._database.statements, row, first, stop, _CHUNKS_TOGETHER)
+        return self._database.ask(partial(read_chunks, row=row, start=first, stop=stop, count=_CHUNKS_TOGETHER))
 
     async def now(self) -> int:
         def look(connection: Any, statements: Any) -> int:
@@ -238,8 +237,4 @@ class PostgresBackend(Backend):
 
     async def _look(self, query: Callable[[Any, Any], R]) -> R:
         self._check_open()
-        return await in_thread(self._threads, self._query, query)
-
-    def _query(self, query: Callable[[Any, Any], R]) -> R:
-        with self._database.lend() as connection:
-            return query(connection, self._database.statements)
+        return await in_thread(self._threads, self._database.ask, query)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from stowfast.backends.postgres.transaction import BatchTransaction
+from stowfast.errors import UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +23,8 @@ def begin_blob(database: Database, stream: str, blob: str) -> int:
     with database.lend() as connection, connection.transaction():
         BatchTransaction(connection, database.statements).insert_if_missing(stream)
         row = connection.execute(database.statements["new_blob"], [blob, stream]).fetchone()
-        assert row is not None
+        if row is None:  # a sweep removed the row of a stream that was deleted a week ago
+            raise UnavailableError(f"{stream!r} was swept at this moment: repeat the call")
         return int(row[0])
 
 

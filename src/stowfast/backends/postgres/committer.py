@@ -9,7 +9,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.abc import Change, Receipt
-from stowfast.backends.postgres.failures import is_retryable, is_unknown, ours
+from stowfast.backends.postgres.database import is_quiet
+from stowfast.backends.postgres.failures import is_read_only, is_retryable, is_unknown, ours
 from stowfast.backends.postgres.transaction import BatchTransaction, RaceError
 from stowfast.blocking import alone
 from stowfast.errors import StowfastError, UnavailableError
@@ -37,17 +38,25 @@ class Committer:
         self._timeout = timeout
         self._connection: psycopg.Connection[Any] | None = None
         self._lock = threading.RLock()
+        self._deadline = 0.0
+        self._commit_was_sent = False
+        """The last transaction may be stored, whatever became of its answer."""
 
     def run(self, works: Sequence[tuple[str, Change]]) -> list[Receipt | StowfastError]:
-        """Make changes, and return the receipt or the error of each."""
+        """Make changes, and return the receipt or the error of each.
+
+        A server that is away is waited for: at most the timeout, for all changes together.
+        """
         self._database.check_process()
         with alone(self._lock):
-            if len(works) == 1 and (receipt := self._append(*works[0])) is not None:
-                return [receipt]
-            outcomes: list[Receipt | StowfastError] = []
-            for batch in _batches(works):
-                outcomes += self._commit(batch)
-            return outcomes
+            self._deadline = time.monotonic() + self._timeout
+            try:
+                if len(works) == 1 and (outcome := self._append(*works[0])) is not None:
+                    return [outcome]
+                return [outcome for batch in _batches(works) for outcome in self._commit(batch)]
+            except BaseException:  # an interrupt may have left half a call on the wire
+                self._disconnect()
+                raise
 
     def close(self) -> None:
         """Close the connection."""
@@ -69,7 +78,7 @@ class Committer:
         values = {"name": name, "count": len(change.entries), "op_id": change.op_id, "entries": list(change.entries)}
         try:
             connection = self._connected()
-        except psycopg.Error:
+        except (psycopg.Error, StowfastError):
             return None  # the general way waits for the server
         try:
             row = connection.execute(self._database.statements[statement], values).fetchone()
@@ -79,54 +88,70 @@ class Committer:
             self._disconnect()
             if is_retryable(error) or (is_unknown(error) and change.op_id is not None):
                 return None
-            return _failure(error)
+            return _failure(error, unknown=is_unknown(error))
         return None if row is None else Receipt(*row)
 
-    def _commit(self, works: Sequence[tuple[str, Change]]) -> list[Receipt | StowfastError]:
-        """Make changes in one transaction; each in one of its own where the server refused them together."""
+    def _commit(
+        self, works: Sequence[tuple[str, Change]], lost: StowfastError | None = None
+    ) -> list[Receipt | StowfastError]:
+        """Make changes in one transaction; each in one of its own where the server refused them together.
+
+        `lost` is the error of an earlier commit whose answer is not known.
+        """
         import psycopg
 
-        deadline, pause = time.monotonic() + self._timeout, _FIRST_PAUSE
+        pause = _FIRST_PAUSE
         while True:
-            try:
-                self._connected()
-            except psycopg.Error as error:  # nothing was sent: any change may wait and be tried again
-                if time.monotonic() > deadline or not is_unknown(error):
-                    return [ours(error)] * len(works)
-                time.sleep(pause)
-                pause = min(2 * pause, _MAX_PAUSE)
-                continue
+            self._commit_was_sent = False
+            late = time.monotonic() > self._deadline
             try:
                 return self._attempt(works)
             except RaceError:
-                pass
+                failure: StowfastError = UnavailableError(
+                    f"nothing was stored: {works[0][0]!r}, or another new stream of this commit, could not be begun, "
+                    "again and again: other writers came first, or a trigger of the table refused it"
+                )
+                again = True
+            except StowfastError as error:  # from a new connection
+                failure, again = lost or error, isinstance(error, UnavailableError)
             except psycopg.Error as error:
-                retryable, unknown = is_retryable(error), is_unknown(error)
-                if unknown:
-                    self._disconnect()
+                unknown = is_unknown(error) and self._commit_was_sent
+                if is_unknown(error) or is_retryable(error) or is_read_only(error):
                     self._database.forget_idle()
-                if not retryable and len(works) > 1:
-                    return [outcome for work in works for outcome in self._commit_again(work, error, unknown=unknown)]
-                if not (retryable or (unknown and works[0][1].op_id is not None)) or time.monotonic() > deadline:
-                    return [_failure(error)] * len(works)
+                failure = _failure(error, unknown=unknown or lost is not None)
+                lost = failure if unknown else lost
+                again = is_retryable(error) or is_read_only(error) or (is_unknown(error) and not unknown)
+                if len(works) > 1 and not again:
+                    return [outcome for work in works for outcome in self._commit_again(work, failure, unknown=unknown)]
+                again = again or (unknown and works[0][1].op_id is not None)
+            if not again or late:
+                return [failure] * len(works)
             time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - no secret
             pause = min(2 * pause, _MAX_PAUSE)
 
     def _commit_again(
-        self, work: tuple[str, Change], error: psycopg.Error, *, unknown: bool
+        self, work: tuple[str, Change], failure: StowfastError, *, unknown: bool
     ) -> list[Receipt | StowfastError]:
         """Repeat one change of a batch that failed. Without an op_id it might be made twice."""
-        if unknown and work[1].op_id is None:
-            return [_failure(error)]
-        return self._commit([work])
+        if unknown and (work[1].op_id is None or time.monotonic() > self._deadline):
+            return [failure]
+        return self._commit([work], failure if unknown else None)
 
     def _attempt(self, works: Sequence[tuple[str, Change]]) -> list[Receipt | StowfastError]:
+        """Make changes once.
+
+        Raises:
+            StowfastError: no connection can be made.
+            psycopg.Error: the server refused the changes, or the connection ended.
+            RaceError: another transaction began one of the streams.
+        """
         connection = self._connected()
         try:
             # Two turns of the wire: the locks and what they show, then all writes with the COMMIT.
             with connection.pipeline():
                 connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
                 outcomes = BatchTransaction(connection, self._database.statements).run(works)
+                self._commit_was_sent = True
                 connection.execute("COMMIT")
         except BaseException:
             self._roll_back(connection)
@@ -141,8 +166,16 @@ class Committer:
         self._disconnect()
 
     def _connected(self) -> psycopg.Connection[Any]:
-        if self._connection is None or self._connection.closed:
-            self._connection = self._database.connect()
+        """Return the connection, or a new one where the server has left it.
+
+        Raises:
+            StowfastError: none can be made.
+        """
+        if self._connection is not None and not is_quiet(self._connection):
+            self._disconnect()
+        if self._connection is None:
+            with self._database.errors():
+                self._connection = self._database.connect()
         return self._connection
 
     def _disconnect(self) -> None:
@@ -152,9 +185,9 @@ class Committer:
                 connection.close()
 
 
-def _failure(error: psycopg.Error) -> StowfastError:
+def _failure(error: psycopg.Error, *, unknown: bool) -> StowfastError:
     failure = ours(error)
-    if is_unknown(error):
+    if unknown:
         failure = UnavailableError(f"{failure}: the commit may be stored: repeat it with the same op_id")
     failure.__cause__ = error
     return failure

@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import os
+import selectors
 import threading
 import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from stowfast.backends.postgres.failures import ours
+from stowfast.backends.postgres.failures import is_retryable, is_unknown, ours
 from stowfast.backends.postgres.migration import migrate
 from stowfast.backends.postgres.statements import Statements
 from stowfast.errors import InvalidError, UnavailableError, UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import psycopg
 
-__all__ = ["Database"]
+__all__ = ["Database", "is_quiet"]
+
+R = TypeVar("R")
+
+_Selector: Final[type[selectors.BaseSelector]] = getattr(selectors, "PollSelector", selectors.SelectSelector)
+"""One call of the system, for descriptors of any number; Windows has only the other one."""
 
 _IDLE_SECONDS: Final = 300.0
-_CONNECT_SECONDS: Final = 10
+_PARAMETERS: Final = {
+    "connect_timeout": "10",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+}
+"""A server that vanished is noticed within a minute, where the system would wait for hours."""
+_NOT_PRIMARY: Final = "the server is read-only, not the primary: connect to the primary"
 _MIN_VERSION: Final = 14_00_00
 
 
@@ -39,11 +54,14 @@ class Database:
         may_migrate: bool,
     ) -> None:  # fmt: skip
         self._conninfo = conninfo
-        self._parameters = {"connect_timeout": str(_CONNECT_SECONDS), **parameters}
+        self._parameters = {**_PARAMETERS, **parameters}
         self._process = os.getpid()
         self._timeout = timeout
         self._pool = pool
-        self._free = threading.Semaphore(pool)
+        # No semaphore: a signal handler that reads would wait for the lock inside it, which its own thread holds.
+        self._free: SimpleQueue[None] = SimpleQueue()
+        for _ in range(pool):
+            self._free.put(None)
         self._idle: list[tuple[float, psycopg.Connection[Any]]] = []
         self._lock = threading.RLock()  # a signal handler may come while its thread holds it
         self._closed = False
@@ -81,7 +99,30 @@ class Database:
             **self._parameters,  # type: ignore[arg-type]
         )
         connection.prepared_max = 200
+        # A read must see every acknowledged commit, and a replica may lag behind the primary.
+        if "on" in map(connection.info.parameter_status, ("in_hot_standby", "default_transaction_read_only")):
+            connection.close()
+            raise UnavailableError(_NOT_PRIMARY)
         return connection
+
+    def ask(self, query: Callable[[psycopg.Connection[Any], Statements], R]) -> R:
+        """Run a query that changes nothing; once more if the server ended the connection.
+
+        Raises:
+            StowfastError: as `ours`; UnavailableError also if no connection is free.
+        """
+        import psycopg
+
+        try:
+            with self.lend() as connection:
+                return query(connection, self.statements)
+        except UnavailableError as error:
+            cause = error.__cause__
+            if not isinstance(cause, psycopg.Error) or not (is_unknown(cause) or is_retryable(cause)):
+                raise
+        self.forget_idle()
+        with self.lend() as connection:
+            return query(connection, self.statements)
 
     @contextmanager
     def lend(self) -> Iterator[psycopg.Connection[Any]]:
@@ -91,10 +132,12 @@ class Database:
             UnavailableError: all connections were in use for the whole timeout.
         """
         self.check_process()
-        if not self._free.acquire(timeout=self._timeout):
+        try:
+            self._free.get(timeout=self._timeout)
+        except Empty:
             raise UnavailableError(
                 f"all {self._pool} connections were in use for {self._timeout:g} s: set pool= to a larger number"
-            )
+            ) from None
         try:
             with self.errors():
                 connection = self._take()
@@ -105,7 +148,7 @@ class Database:
                     raise
                 self._put(connection)
         finally:
-            self._free.release()
+            self._free.put(None)
 
     def _take(self) -> psycopg.Connection[Any]:
         old = time.monotonic() - _IDLE_SECONDS
@@ -114,7 +157,7 @@ class Database:
                 if not self._idle:
                     break
                 used, connection = self._idle.pop()
-            if used > old and not connection.closed:
+            if used > old and is_quiet(connection):
                 return connection
             connection.close()
         return self.connect()
@@ -165,9 +208,21 @@ class Database:
                 "CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0"
             )
         if recovery or read_only == "on":
-            raise UnavailableError("the server is read-only, not the primary: connect to the primary")
+            raise UnavailableError(_NOT_PRIMARY)
         if durable and (synchronous == "off" or fsync == "off"):
             raise UnsupportedError(
                 f"the server has synchronous_commit={synchronous} and fsync={fsync}, so an acknowledged commit may be "
                 "lost: change that, or open with durability=relaxed"
             )
+
+
+def is_quiet(connection: psycopg.Connection[Any]) -> bool:
+    """Return True if an idle connection still stands: the server has said nothing, so no goodbye either.
+
+    It costs no turn of the wire. Bytes that are no goodbye, such as of a changed setting, cost a new connection.
+    """
+    if connection.closed:
+        return False
+    with _Selector() as selector:
+        selector.register(connection.fileno(), selectors.EVENT_READ)
+        return not selector.select(0)

@@ -12,12 +12,16 @@ from stowfast.errors import DamagedError, InvalidError, StowfastError, Unavailab
 if TYPE_CHECKING:
     import psycopg
 
-__all__ = ["is_retryable", "is_unknown", "ours"]
+__all__ = ["is_read_only", "is_retryable", "is_unknown", "ours"]
 
-_CONFLICTS: Final = {"40001", "40P01"}
-"""The server rolled back for another transaction: repeat."""
+_ROLLED_BACK: Final = {"40001", "40P01", "57P05", "25P03"}
+"""The server rolled back for another transaction, or ended a connection that was idle: repeat."""
 _LOST: Final = {"57P01", "57P02", "57P03", "40003"}
 _RIGHTS: Final = {"42501"}
+_READ_ONLY: Final = "25006"
+_DAMAGES: Final = ("XX001", "XX002", "23505")
+"""The last one: a row is there whose number was never given. No commit of ours asks for one that was."""
+_LIMITS: Final = ("22", "54")
 _MISSING: Final = {"3F000", "42P01", "42703"}
 _ACCESS: Final = {"28000", "28P01", "3D000"}
 _REFUSALS: Final = (
@@ -32,13 +36,22 @@ _REFUSALS: Final = (
 
 def is_retryable(error: psycopg.Error) -> bool:
     """Return True if nothing was done, and a repeat of the transaction may succeed."""
-    return error.sqlstate in _CONFLICTS
+    return error.sqlstate in _ROLLED_BACK
+
+
+def is_read_only(error: psycopg.Error) -> bool:
+    """Return True if nothing was done, as this server is not the primary, or not any more."""
+    return error.sqlstate == _READ_ONLY
 
 
 def is_unknown(error: psycopg.Error) -> bool:
-    """Return True if a commit that ended with this error may have been made."""
+    """Return True if a commit that ended with this error may have been made: the connection ended."""
+    from psycopg import DataError
+
     state = error.sqlstate
-    return state is None or state.startswith("08") or state in _LOST
+    if state is None:
+        return not isinstance(error, DataError)  # the driver refused a value, and sent nothing
+    return state.startswith("08") or state in _LOST
 
 
 def ours(error: psycopg.Error) -> StowfastError:
@@ -50,7 +63,11 @@ def ours(error: psycopg.Error) -> StowfastError:
         return InvalidError(f"the server refused the connection: {said}")
     if state in _MISSING:
         return DamagedError(f"a table of ours is missing: {said}: restore the schema from a backup")
-    if state == "25006":
+    if state in _DAMAGES:
+        return DamagedError(f"the server found damage: {said}: restore the schema from a backup")
+    if state is not None and state.startswith(_LIMITS):
+        return InvalidError(f"the server cannot hold this value: {said}")
+    if state == _READ_ONLY:
         return UnavailableError("the server is read-only, not the primary: connect to the primary")
     if state == "57014":
         return UnavailableError(f"the server ended the call: {said}: see statement_timeout of the role")

@@ -114,7 +114,8 @@ _TEXTS: Final = {
     f" FROM {{schema}}.blobs AS b WHERE b.written_at < {NOW} - %s::bigint AND NOT EXISTS (SELECT 1"
     " FROM {schema}.links AS l JOIN {schema}.streams AS s ON s.id = l.stream WHERE l.blob = b.id"
     f" AND (s.expires_at IS NULL OR s.expires_at > {NOW}))",
-    "condemn": "UPDATE {schema}.blobs SET whole = -1 WHERE id = ANY(%s::bigint[])",
+    "condemn": "UPDATE {schema}.blobs AS b SET whole = -1 WHERE b.id = ANY(%s::bigint[]) AND NOT EXISTS"
+    " (SELECT 1 FROM {schema}.links AS l WHERE l.blob = b.id) RETURNING b.id",
     "drop_chunks": "DELETE FROM {schema}.chunks WHERE (blob, start) IN (SELECT blob, start FROM {schema}.chunks"
     " WHERE blob = ANY(%s::bigint[]) ORDER BY blob, start LIMIT 64)",
     "drop_blobs": "DELETE FROM {schema}.blobs WHERE id = ANY(%s::bigint[]) RETURNING size",

@@ -57,8 +57,11 @@ def _collect(database: Database) -> int:
             blobs = [id for (id,) in connection.execute(statements["orphans"], [_DAY])]
             if not blobs:
                 return 0
-            # A commit that names one of them from now on is told that it is gone.
-            connection.execute(statements["condemn"], [blobs])
+            # A statement of its own: it sees the links of a commit that came before these locks. A commit that names
+            # one of the blobs from now on is told that it is gone.
+            blobs = [id for (id,) in connection.execute(statements["condemn"], [blobs])]
+        if not blobs:
+            return 0
         while connection.execute(statements["drop_chunks"], [blobs]).rowcount:
             pass
         return len(connection.execute(statements["drop_blobs"], [blobs]).fetchall())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from stowfast.abc import OPERATIONS_REMEMBERED, Change, Head, Receipt
 from stowfast.backends.postgres.rows import StoredRow, labels_to_bytes, pairs_of
-from stowfast.errors import ConflictError, InvalidError, StowfastError
+from stowfast.errors import ConflictError, DamagedError, InvalidError, StowfastError
 from stowfast.names import new_id
 from stowfast.semantics import apply, living, repeat
 
@@ -47,6 +47,7 @@ class BatchTransaction:
         self._connection = connection
         self._statements = statements
         self._streams: dict[str, _LockedStream] = {}
+        self._damaged: dict[str, DamagedError] = {}
         self._receipts: dict[tuple[str, str], Receipt] = {}
         self._now = 0
 
@@ -62,7 +63,7 @@ class BatchTransaction:
         for number in sorted(range(len(works)), key=lambda number: works[number][0]):
             try:
                 outcomes[number] = self._make(*works[number])
-            except (ConflictError, InvalidError) as error:
+            except (ConflictError, InvalidError, DamagedError) as error:
                 outcomes[number] = error
         return [outcomes[number] for number in range(len(works))]
 
@@ -86,12 +87,18 @@ class BatchTransaction:
         if calls:
             known = self._execute("operations", [[name for name, _ in calls], [op_id for _, op_id in calls]])
         rows = [StoredRow._make(row) for row in locked]
-        self._streams = {row.name: _LockedStream(row.id, row.head(), row.updated_at) for row in rows}
+        for row in rows:
+            try:
+                self._streams[row.name] = _LockedStream(row.id, row.head(), row.updated_at)
+            except DamagedError as error:  # the other streams of the batch are sound
+                self._damaged[row.name] = error
         self._now = _number(now)
         if known is not None:
             self._receipts = {(name, op_id): Receipt(*fields) for name, op_id, *fields in known}
 
     def _make(self, name: str, change: Change) -> Receipt:
+        if name in self._damaged:
+            raise self._damaged[name]
         if change.op_id is not None and (known := self._receipts.get((name, change.op_id))) is not None:
             return repeat(known, change)
         stream = self._streams.get(name, _LockedStream(None, None, 0))
@@ -121,7 +128,6 @@ class BatchTransaction:
                 self._execute("link_blobs", [id, receipt.first, receipt.next, blobs])
         self._store(id, stream.head, head, fresh=effect.fresh, at=receipt.committed_at)
         if change.op_id is not None:
-            known = receipt
             self._receipts[name, change.op_id] = receipt
             self._execute(
                 "remember", [id, change.op_id, receipt.incarnation, receipt.first, receipt.next, receipt.committed_at]
