@@ -151,10 +151,15 @@ def run(script: str, *arguments: str) -> tuple[int, int, int, float]:
     return outer, done, refused, longest
 
 
+POSTGRES = pytest.param("postgres", marks=pytest.mark.needs("postgres_server"))
+
+
 @pytest.fixture
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], str]]:
+    postgres = any(mark.args == ("postgres_server",) for mark in request.node.iter_markers("needs"))
     with FaultyS3() as server:
         places = {
+            "postgres": request.getfixturevalue("postgres_server").url() if postgres else "",
             "memory": "memory:",
             "sqlite": f"sqlite:///{tmp_path}/agent.db",
             "relaxed": f"sqlite:///{tmp_path}/agent.db?durability=relaxed",
@@ -163,7 +168,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[st
         yield places.__getitem__
 
 
-@pytest.mark.parametrize("backend", ["memory", "sqlite", "relaxed", "s3"])
+@pytest.mark.parametrize("backend", ["memory", "sqlite", "relaxed", "s3", POSTGRES])
 def test_a_save_from_a_signal_handler_is_done_or_refused_at_once(url: Callable[[str], str], backend: str) -> None:
     outer, done, _, longest = run(HANDLER, url(backend), url(backend), "sync")
     assert outer > 0
@@ -171,7 +176,7 @@ def test_a_save_from_a_signal_handler_is_done_or_refused_at_once(url: Callable[[
     assert longest < 20
 
 
-@pytest.mark.parametrize("backend", ["sqlite", "relaxed", "s3"])
+@pytest.mark.parametrize("backend", ["sqlite", "relaxed", "s3", POSTGRES])
 def test_so_is_one_of_a_sync_store_beside_an_async_one(url: Callable[[str], str], backend: str) -> None:
     outer, done, _, longest = run(HANDLER, url(backend), url(backend), "async")
     assert outer > 0
@@ -179,7 +184,7 @@ def test_so_is_one_of_a_sync_store_beside_an_async_one(url: Callable[[str], str]
     assert longest < 20
 
 
-@pytest.mark.parametrize("backend", ["memory", "sqlite", "s3"])
+@pytest.mark.parametrize("backend", ["memory", "sqlite", "s3", POSTGRES])
 def test_a_save_from_a_finalizer_is_done_or_refused_at_once(url: Callable[[str], str], backend: str) -> None:
     outer, done, _, _ = run(FINALIZER, url(backend), url(backend), "sync")
     assert outer > 0

@@ -1,4 +1,4 @@
-"""Connections that end at the worst moment, damaged rows, and a sweep beside a commit."""
+"""Connections lost at the worst moment, damaged rows, and a sweep beside a commit."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Between:
-    """Stands between clients and the server. It ends a connection, once: whose client, or server, says some bytes."""
+    """Stands between clients and the server. It ends a connection once, at some bytes of its client or its server."""
 
     def __init__(self, host: str, port: int) -> None:
         self._server = (host, port)
