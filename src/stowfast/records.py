@@ -146,6 +146,8 @@ class ArtifactInfo:
     """The JSON Schema that data must match, or the columns of a dataset. An update without a schema keeps it."""
     created_at: datetime | None = None
     """The time of this version. Set by the store."""
+    expires_at: datetime | None = None
+    """After this time the artifact is gone, with all its versions. Set by the store: see `ttl=` and `set_expiry`."""
     incarnation: str = field(default="", repr=False)
     """The id of this life of the artifact, so that an update after a delete is refused."""
 

@@ -207,6 +207,7 @@ class Artifacts(_Face):
 
     create = _call(stores.Artifacts.create)
     update = _call(stores.Artifacts.update)
+    put = _call(stores.Artifacts.put)
     open_writer = _open(stores.Artifacts.open_writer, ArtifactWriter, on_a_loop=True)
     open_live = _open(stores.Artifacts.open_live, LiveWriter, on_a_loop=True)
     open_dataset = _open(stores.Artifacts.open_dataset, DatasetWriter, on_a_loop=True)
@@ -223,6 +224,7 @@ class Artifacts(_Face):
     versions = _call(stores.Artifacts.versions)
     list = _call(stores.Artifacts.list)
     prune = _call(stores.Artifacts.prune)
+    set_expiry = _call(stores.Artifacts.set_expiry)
     delete = _call(stores.Artifacts.delete)
 
 

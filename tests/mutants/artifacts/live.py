@@ -21,16 +21,16 @@ breaks(live.what_was_written_live_becomes_a_version)(IgnoresExpect)
 
 @breaks(live.what_is_written_live_is_followed_meanwhile)
 class YieldsAtTheEnd(Artifacts):
-    async def follow(self, artifact_id):
-        for piece in [piece async for piece in super().follow(artifact_id)]:
+    async def follow(self, artifact_id, **options):
+        for piece in [piece async for piece in super().follow(artifact_id, **options)]:
             yield piece
 
 
 @breaks(live.what_is_written_live_is_followed_meanwhile)
 class YieldsTheLastAgain(Artifacts):
-    async def follow(self, artifact_id):
+    async def follow(self, artifact_id, **options):
         piece = b""
-        async for piece in super().follow(artifact_id):
+        async for piece in super().follow(artifact_id, **options):
             yield piece
         yield piece
 
@@ -49,19 +49,19 @@ class EndsWhereItIs(Wrapper):
 
 @breaks(live.who_follows_late_gets_all_of_it)
 class FollowsFromNowOn(Artifacts):
-    async def follow(self, artifact_id):
+    async def follow(self, artifact_id, **options):
         info = await self.info(artifact_id)
         before = info.size if info and info.state == "building" else 0
-        async for piece in super().follow(artifact_id):
+        async for piece in super().follow(artifact_id, **options):
             yield piece[before:]
             before = max(0, before - len(piece))
 
 
 @breaks(live.who_follows_late_gets_all_of_it)
 class ReadsOnInTheNewest(Artifacts):
-    async def follow(self, artifact_id):
+    async def follow(self, artifact_id, **options):
         offset = 0
-        async for piece in super().follow(artifact_id):
+        async for piece in super().follow(artifact_id, **options):
             yield piece
             offset += len(piece)
             newest = await self.get(artifact_id)
@@ -72,18 +72,18 @@ class ReadsOnInTheNewest(Artifacts):
 
 @breaks(live.who_follows_late_gets_all_of_it)
 class FollowsOnlyWhatIsWritten(Artifacts):
-    async def follow(self, artifact_id):
+    async def follow(self, artifact_id, **options):
         if (await self._backend.heads([live_stream_of(artifact_id)])) == [None]:
             raise NotFoundError("nobody is writing it")
-        async for piece in super().follow(artifact_id):
+        async for piece in super().follow(artifact_id, **options):
             yield piece
 
 
 @breaks(live.what_fails_live_is_no_version, live.a_delete_ends_what_is_written_live)
 class TakesAFailureForTheEnd(Artifacts):
-    async def follow(self, artifact_id):
+    async def follow(self, artifact_id, **options):
         with suppress(NotFoundError):
-            async for piece in super().follow(artifact_id):
+            async for piece in super().follow(artifact_id, **options):
                 yield piece
 
 

@@ -27,8 +27,8 @@ class SendsItAndSees(Wrapper):
 
 @breaks(requests.a_repeat_sends_no_body)
 class NamesEveryCall(Artifacts):
-    async def create(self, artifact, *, op_id=None):
-        return await super().create(artifact, op_id=op_id or f"{artifact.artifact_id} is made")
+    async def create(self, artifact, *, op_id=None, **options):
+        return await super().create(artifact, op_id=op_id or f"{artifact.artifact_id} is made", **options)
 
 
 @breaks(requests.bytes_that_were_damaged_are_stored_anew)

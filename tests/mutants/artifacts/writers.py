@@ -70,7 +70,7 @@ class ReadsAFileOnce(Artifacts):
 
 @breaks(content.identical_bytes_of_an_artifact_are_stored_once)
 class StoresThemAgain(Artifacts):
-    async def update(self, artifact, *, expect=None, op_id=None):
+    async def update(self, artifact, *, expect=None, op_id=None, **options):
         change = Change(expect=expect, op_id=op_id)
         return await add(self._backend, artifact, source_of(artifact.content, "it"), change)
 

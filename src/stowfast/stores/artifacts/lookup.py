@@ -35,7 +35,7 @@ async def find_by_op_id(backend: Backend, artifact_id: str, op_id: str) -> Versi
     head, entries = await backend.read(stream, Window(start=receipt.first, stop=receipt.next))
     if head is None or head.incarnation != receipt.incarnation or not entries:
         return None
-    return Version.read(artifact_id, receipt, entries[0])
+    return Version.read(artifact_id, head, entries[0])
 
 
 async def find_version(backend: Backend, artifact_id: str, version: int | None) -> Version | None:

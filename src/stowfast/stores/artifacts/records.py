@@ -63,7 +63,7 @@ class Version(NamedTuple):
     content: bytes
 
     @classmethod
-    def read(cls, artifact_id: str, of: Head | Receipt, entry: Entry) -> Version:
+    def read(cls, artifact_id: str, head: Head, entry: Entry) -> Version:
         """Read an entry.
 
         Raises:
@@ -72,7 +72,7 @@ class Version(NamedTuple):
         where = f"artifact {artifact_id!r}, version {entry.position + 1}"
         line, _, content = entry.data.partition(b"\n")  # JSON never has a line break of its own
         record = _record(line, where)
-        info = info_of(artifact_id, record, of, entry.position, entry.created_at)
+        info = info_of(artifact_id, record, head, entry.position, entry.created_at, head.expires_at)
         try:
             checksums = b64decode(record.get("checksums", ""), validate=True)
         except (ValueError, TypeError) as error:
@@ -108,7 +108,7 @@ def blob_record(blob: str, digest: Digest) -> dict[str, Any]:
 
 
 def info_of(
-    artifact_id: str, record: dict[str, Any], of: Head | Receipt, position: int, created_at: int
+    artifact_id: str, record: dict[str, Any], of: Head | Receipt, position: int, created_at: int, expires_at: int | None
 ) -> ArtifactInfo:
     """Return a version without its content."""
     given: dict[str, Any] = {key: record.get(key) for key in (*DESCRIBES, "size", "sha256")}
@@ -119,6 +119,7 @@ def info_of(
         rows=record.get("rows"),
         version=position + 1,
         created_at=to_time(created_at, f"artifact {artifact_id!r}"),
+        expires_at=None if expires_at is None else to_time(expires_at, f"artifact {artifact_id!r}"),
         incarnation=of.incarnation,
     )
 
@@ -132,7 +133,7 @@ def newest_of(head: Head) -> ArtifactInfo:
     """Return the newest version as the head describes it."""
     artifact_id = head.name.removeprefix(f"{KIND}/")
     record = _record(head.note, f"artifact {artifact_id!r}")
-    return info_of(artifact_id, record, head, head.next - 1, record.get("created_at", head.updated_at))
+    return info_of(artifact_id, record, head, head.next - 1, record.get("created_at", head.updated_at), head.expires_at)
 
 
 def note_after(head: Head) -> bytes:

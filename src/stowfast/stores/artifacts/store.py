@@ -19,18 +19,18 @@ from stowfast.stores.artifacts.live.build import check_batch, live_stream_of
 from stowfast.stores.artifacts.live.follower import follow, newest_info, page_of
 from stowfast.stores.artifacts.live.writer import LiveWriter
 from stowfast.stores.artifacts.lookup import find_head, find_version, list_versions, must_find_version
-from stowfast.stores.artifacts.pruning import prune
+from stowfast.stores.artifacts.pruning import prune, set_expiry
 from stowfast.stores.artifacts.reading.file import ArtifactFile, runner
 from stowfast.stores.artifacts.reading.reader import ArtifactReader
 from stowfast.stores.artifacts.records import KIND, content_of, stream_of
-from stowfast.stores.artifacts.writing.commit import add
-from stowfast.stores.artifacts.writing.content import source_of
+from stowfast.stores.artifacts.writing import whole
 from stowfast.stores.artifacts.writing.writer import write_version
-from stowfast.stores.codec import check_counts, check_given, check_integers, labels_of
+from stowfast.stores.codec import check_counts, check_given, check_integers, from_duration, from_time, labels_of
 
 if TYPE_CHECKING:
     import os
     from collections.abc import AsyncGenerator, AsyncIterator
+    from datetime import datetime
 
     import pandas
     import pyarrow
@@ -55,7 +55,9 @@ class Artifacts:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
 
-    async def create(self, artifact: Artifact, *, op_id: str | None = None) -> ArtifactInfo:
+    async def create(
+        self, artifact: Artifact, *, op_id: str | None = None, ttl: timedelta | None = None
+    ) -> ArtifactInfo:
         """Store a new artifact as version 1. It is visible whole, or not at all.
 
         Content from a path, a file object or an async iterator is streamed, in constant memory.
@@ -63,6 +65,7 @@ class Artifacts:
         Args:
             op_id: the idempotency key of this call. A repeat after a lost answer stores nothing and returns the
                 first result.
+            ttl: the artifact is gone so long after this version, by the backend's clock. None: it stays.
 
         Raises:
             ConflictError: the id is taken. The stored artifact is unchanged.
@@ -70,12 +73,16 @@ class Artifacts:
                 Nothing was stored.
             UnavailableError: it may be stored. Repeat the call with the same op_id.
         """
-        _check_artifact(artifact)
-        return await add(
-            self._backend, artifact, source_of(artifact.content, _what(artifact)), Change(expect=0, op_id=op_id)
-        )
+        return await whole.create(self._backend, artifact, op_id, ttl)
 
-    async def update(self, artifact: Artifact, *, expect: int | None = None, op_id: str | None = None) -> ArtifactInfo:
+    async def update(
+        self,
+        artifact: Artifact,
+        *,
+        expect: int | None = None,
+        op_id: str | None = None,
+        ttl: timedelta | None = None,
+    ) -> ArtifactInfo:
         """Store the artifact as a new version. The older versions stay.
 
         `context_id`, `task_id` and `schema` keep their values if None. Two writers without `expect` both get their
@@ -84,20 +91,41 @@ class Artifacts:
 
         Args:
             expect: the version before this one.
+            op_id: as for `create`.
+            ttl: the artifact, with all its versions, is gone so long after this version. None: it stays.
 
         Raises:
             NotFoundError: the artifact does not exist. Create it.
             ConflictError: it is at another version, its `current`, or was deleted and created again.
             UnavailableError: it may be stored. Repeat the call with the same op_id.
         """
-        _check_artifact(artifact)
-        check_integers(expect=expect)
-        head = await find_head(self._backend, artifact.artifact_id)
-        if head is None:
-            raise NotFoundError(f"there is no artifact {shown(artifact.artifact_id)}: create it")
-        incarnation = artifact.incarnation if artifact.incarnation and expect is not None else head.incarnation
-        change = Change(expect=expect, op_id=op_id, incarnation=incarnation)
-        return await add(self._backend, artifact, source_of(artifact.content, _what(artifact)), change, head)
+        return await whole.update(self._backend, artifact, expect, op_id, ttl)
+
+    async def put(
+        self,
+        artifact: Artifact,
+        *,
+        expect: int | None = None,
+        op_id: str | None = None,
+        ttl: timedelta | None = None,
+    ) -> ArtifactInfo:
+        """Store the artifact: as version 1 if there is none, else as a new version. `create` and `update` in one call.
+
+        Of racing puts without `expect` each gets a version of its own, also beside a create or a delete. A file object
+        or an async iterator is read once: its version follows whatever version is there at its end, and after a racing
+        create or delete its `context_id`, `task_id` and `schema` are those that the start of the call found.
+
+        Args:
+            expect: the version before this one; 0: the artifact must not exist.
+            op_id: as for `create`.
+            ttl: as for `update`.
+
+        Raises:
+            ConflictError: it is at another version, its `current`, or was deleted and created again.
+            InvalidError: as for `create`.
+            UnavailableError: it may be stored. Repeat the call with the same op_id.
+        """
+        return await whole.put(self._backend, artifact, expect, op_id, ttl)
 
     @asynccontextmanager
     async def open_writer(
@@ -187,18 +215,21 @@ class Artifacts:
         async with LiveWriter(self._backend, described, change, (flush_bytes, flush_seconds)) as writer:
             yield writer
 
-    async def follow(self, artifact_id: str) -> AsyncGenerator[bytes, None]:
+    async def follow(self, artifact_id: str, *, wait: timedelta = timedelta(0)) -> AsyncGenerator[bytes, None]:
         """Yield the bytes of an artifact from its beginning, and continue while it is written, until it is complete.
 
         Every byte once and in order, from any time of the start: a running build is followed, and a late follower
         continues in the finished version. Without a running build, these are the bytes of the newest version.
 
+        Args:
+            wait: wait so long for an artifact that does not exist yet.
+
         Raises:
-            NotFoundError: the artifact does not exist; or it was never finished: its writer failed or crashed, or
-                it was deleted. The yielded bytes are all there is: write it again, or report it. (Not
+            NotFoundError: the artifact does not exist, also after the wait; or it was never finished: its writer failed
+                or crashed, or it was deleted. The yielded bytes are all there is: write it again, or report it. (Not
                 UnavailableError: a repeat does not help.)
         """
-        async for piece in follow(self._backend, artifact_id):
+        async for piece in follow(self._backend, artifact_id, from_duration(wait, "wait") / 1e6):
             yield piece
 
     @asynccontextmanager
@@ -418,6 +449,17 @@ class Artifacts:
             raise InvalidError(f"keep={keep}: the newest version stays; `delete` removes them all")
         return await prune(self._backend, artifact_id, keep)
 
+    async def set_expiry(self, artifact_id: str, expires_at: datetime | None) -> None:
+        """Let an artifact end at a moment, with all its versions, or with None never. It holds until the next version.
+
+        A past moment ends it at once. A URL that was given before may work until its own end or the next sweep.
+
+        Raises:
+            NotFoundError: there is no such artifact, or it has no version yet.
+        """
+        moment = None if expires_at is None else from_time(expires_at, "expires_at")
+        await set_expiry(self._backend, artifact_id, moment)
+
     async def delete(self, artifact_id: str) -> None:
         """Remove an artifact with all its versions for good. Deleting an unknown artifact does nothing.
 
@@ -436,12 +478,3 @@ class Artifacts:
             start,
             stop,
         )
-
-
-def _check_artifact(artifact: Artifact) -> None:
-    if not isinstance(artifact, Artifact):
-        raise InvalidError(f"this takes a stowfast.Artifact, not {type(artifact).__name__}")
-
-
-def _what(artifact: Artifact) -> str:
-    return f"the content of artifact {shown(artifact.artifact_id)}"

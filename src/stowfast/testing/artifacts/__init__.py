@@ -11,6 +11,7 @@ from stowfast.testing.artifacts import (
     laws,
     links,
     live,
+    puts,
     reads,
     requests,
     sharing,
@@ -30,4 +31,5 @@ ARTIFACTS: Final = (
     *clocks.CLAUSES,
     *datasets.CLAUSES,
     *links.CLAUSES,
+    *puts.CLAUSES,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -24,10 +25,13 @@ if TYPE_CHECKING:
 __all__ = ["follow", "newest_info", "page_of"]
 
 _PAGE_BYTES: Final = 2**20
+_LOOK_SECONDS: Final = 1.0
+"""Seconds between two looks for a version beside the announcement of an earlier live build."""
 
 
-async def follow(backend: Backend, artifact_id: str) -> AsyncGenerator[bytes, None]:
-    """Yield an artifact's bytes as they are written, to its end."""
+async def follow(backend: Backend, artifact_id: str, seconds: float) -> AsyncGenerator[bytes, None]:
+    """Yield an artifact's bytes as they are written, to its end, after a wait of some seconds for its beginning."""
+    await _begun(backend, artifact_id, seconds)
     (head,) = await backend.heads([live_stream_of(artifact_id)])
     building = head is not None and Build.read(head).state(await backend.now()) == "building"
     # A build is deleted only after its version was stored: whatever is not being built, and was finished, is seen here.
@@ -44,6 +48,20 @@ async def follow(backend: Backend, artifact_id: str) -> AsyncGenerator[bytes, No
             raise await _unfinished(backend, artifact_id, head)
     async for piece in ArtifactReader(backend, stream_of(artifact_id), version, offset):
         yield piece
+
+
+async def _begun(backend: Backend, artifact_id: str, seconds: float) -> None:
+    """Wait until an artifact has a version or a live build, for so many seconds at most."""
+    until = time.monotonic() + seconds
+    stream, live = stream_of(artifact_id), live_stream_of(artifact_id)
+    while (left := until - time.monotonic()) > 0:
+        head, build = await backend.heads([stream, live])
+        if build is not None or (head is not None and head.next):
+            return
+        if head is None:  # a live build begins before it is announced in this stream
+            await backend.wait(stream, incarnation=None, next=0, timeout=left)
+        else:  # the rest of an earlier build: the next build announces itself without a change of position
+            await backend.wait(live, incarnation=None, next=0, timeout=min(left, _LOOK_SECONDS))
 
 
 async def _written(backend: Backend, begun: Head) -> AsyncGenerator[bytes, None]:
@@ -123,7 +141,7 @@ async def _lives(backend: Backend, names: Sequence[str]) -> dict[str, Head | Dam
 def _info_of(announced: Head, live: Head, now: int) -> ArtifactInfo:
     build = Build.read(live)
     began = to_time(live.created_at, live.name)
-    return replace(newest_of(announced), size=build.size, state=build.state(now), created_at=began)
+    return replace(newest_of(announced), size=build.size, state=build.state(now), created_at=began, expires_at=None)
 
 
 async def _finished(backend: Backend, artifact_id: str, build: Build) -> Version | None:

@@ -6,8 +6,9 @@ import mimetypes
 import os
 from typing import TYPE_CHECKING, Any, Final
 
-from stowfast.abc import Window
+from stowfast.abc import KEEP, Window
 from stowfast.errors import ConflictError, InvalidError, NotFoundError
+from stowfast.names import MAX_MOMENT
 from stowfast.records import ArtifactInfo
 from stowfast.stores.artifacts.lookup import find_by_op_id
 from stowfast.stores.artifacts.records import DESCRIBES, Version, blob_record, info_of, newest_of, stream_of
@@ -65,8 +66,9 @@ async def add(
         # The version is that of the first call, whatever content this one has.
         now, entries = await backend.read(stream, Window(start=receipt.first, stop=receipt.next))
         if now is not None and now.incarnation == receipt.incarnation and entries:
-            return Version.read(artifact_id, receipt, entries[0]).info
-    return info_of(artifact_id, known, receipt, receipt.first, receipt.committed_at)
+            return Version.read(artifact_id, now, entries[0]).info
+    expires_at = None if change.ttl is None else min(receipt.committed_at + change.ttl, MAX_MOMENT)
+    return info_of(artifact_id, known, receipt, receipt.first, receipt.committed_at, expires_at)
 
 
 def described(artifact: ArtifactInfo, head: Head | None) -> tuple[dict[str, Any], dict[str, str]]:
@@ -120,7 +122,8 @@ async def _store(
             entries=(encode(record | stored, "an artifact") + b"\n" + (body or b""),),
             note=note_of(known, remembered, _describes(artifact_id)),
             blobs=blobs,
-            expires_at=None,  # what announces an artifact that is being built passes; a version stays
+            # An announcement of a live build passes; a version stays, unless it has a time to live.
+            expires_at=None if change.ttl is None else KEEP,
         )
         try:
             return await backend.commit(stream, change), known

@@ -1,0 +1,47 @@
+"""Broken puts, expiries and waits of artifacts."""
+
+from __future__ import annotations
+
+from stowfast import Artifacts, ConflictError, NotFoundError
+from stowfast.testing.artifacts import puts
+from tests.mutants import breaks, ignores
+from tests.mutants.stores import ForgetsOpIds
+
+breaks(puts.a_lost_answer_doubles_no_version)(ForgetsOpIds)
+ignores(Artifacts, "put", "expect", puts.a_put_creates_or_updates_an_artifact)
+ignores(Artifacts, "put", "ttl", puts.an_artifact_expires)
+ignores(Artifacts, "follow", "wait", puts.a_follower_may_come_first)
+
+
+@breaks(puts.racing_puts_are_all_stored, puts.a_put_outlives_a_racing_create_or_delete)
+class LooksBeforeItPuts(Artifacts):
+    async def put(self, artifact, **options):
+        if await self.info(artifact.artifact_id) is None:
+            return await self.create(artifact)
+        return await self.update(artifact)
+
+
+@breaks(puts.a_put_creates_or_updates_an_artifact)
+class BeginsAnew(Artifacts):
+    async def put(self, artifact, **options):
+        await self.delete(artifact.artifact_id)
+        return await self.create(artifact)
+
+
+@breaks(puts.a_put_outlives_a_racing_create_or_delete)
+class TriesOnce(Artifacts):
+    async def put(self, artifact, **options):
+        try:
+            return await self.update(artifact, **options)
+        except NotFoundError:
+            try:
+                return await self.create(artifact)
+            except ConflictError:
+                artifact.context_id = "another"
+                return await self.update(artifact, **options)
+
+
+@breaks(puts.an_artifact_expires)
+class SetsNoExpiry(Artifacts):
+    async def set_expiry(self, artifact_id, expires_at):
+        pass
