@@ -47,13 +47,21 @@ def migrate(connection: psycopg.Connection[Any], schema: str, *, may_migrate: bo
         ) from error
 
 
-def script(schema: str, user: str) -> str:
-    """Return the statements of a migration from nothing, and the grants for a role that only uses the tables."""
-    from psycopg import sql
+def script(schema: str, user: str | None) -> str:
+    """Return the statements of a migration from nothing, and the grants for a role that only uses the tables.
 
-    names = {"schema": sql.Identifier(schema), "user": sql.Identifier(user)}
-    grants = [sql.SQL(grant).format(**names).as_string() for grant in GRANTS]
-    return "\n".join([*(statement.as_string() + ";" for statement in _statements(schema, 0, exists=False)), *grants])
+    Raises:
+        UnsupportedError: psycopg is not installed.
+    """
+    try:
+        from psycopg import sql
+    except ImportError as error:
+        raise UnsupportedError("postgresql: needs psycopg: pip install 'stowfast[postgres]'") from error
+    lines = [statement.as_string() + ";" for statement in _statements(schema, 0, exists=False)]
+    if user is not None:
+        names = {"schema": sql.Identifier(schema), "user": sql.Identifier(user)}
+        lines += [sql.SQL(grant).format(**names).as_string() for grant in GRANTS]
+    return "\n".join(["BEGIN;", *lines, "COMMIT;"])
 
 
 def _version(connection: psycopg.Connection[Any], schema: str) -> int:

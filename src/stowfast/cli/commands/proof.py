@@ -8,10 +8,14 @@ from typing import Annotated
 
 import typer
 
+from stowfast.backends.postgres.migration import script
+from stowfast.backends.postgres.options import parse_options
 from stowfast.cli.arguments import URL, Json
 from stowfast.cli.doctor import look, print_finding
 from stowfast.cli.terminal import Screen, emit, progress
-from stowfast.cli.urls import shown
+from stowfast.cli.urls import opened, shown
+from stowfast.errors import InvalidError
+from stowfast.registry import find
 
 __all__ = ["register"]
 
@@ -24,6 +28,10 @@ def register(app: typer.Typer) -> None:
     app.command(
         short_help="Report the state of a backend.", epilog="Example: stowfast doctor s3://bucket/agents --race"
     )(doctor)
+    app.command(
+        short_help="Make or update the tables of a backend.",
+        epilog="Example: stowfast migrate postgresql://host/db --sql --grant-to agents",
+    )(migrate)
 
 
 def check(url: URL, as_json: Json = False) -> int:
@@ -64,3 +72,32 @@ def doctor(
     if as_json:
         emit({"url": shown(url), "passed": passed, "findings": [finding.as_json() for finding in findings]})
     return 0 if passed else 1
+
+
+def migrate(
+    url: URL,
+    sql: Annotated[bool, typer.Option("--sql", help="Print the statements of PostgreSQL, and change nothing.")] = False,
+    grant_to: Annotated[
+        str | None, typer.Option(metavar="ROLE", help="With --sql: also print the grants of a role.")
+    ] = None,
+) -> None:
+    """Make the tables of a backend, or bring older ones up to date.
+
+    Opening does the same by itself, for a role with the right to create them. With --sql nothing is opened: an owner
+    runs the printed statements, in one transaction, and the role of the application needs only the printed grants.
+    """
+    if not sql:
+        if grant_to is not None:
+            raise typer.BadParameter("--grant-to goes with --sql")
+        asyncio.run(_open(url))
+        return
+    backend, _, options = find(url)
+    if backend.__name__ != "PostgresBackend":
+        raise InvalidError("--sql is for PostgreSQL: the other backends have no statements to run by hand")
+    schema = parse_options(options.get("schema", "stowfast"), "full", 0, 1, True, {}).schema
+    print(script(schema, grant_to))
+
+
+async def _open(url: str) -> None:
+    async with opened(url):
+        pass
