@@ -108,7 +108,9 @@ async def test_on_object_storage() -> None:
             before = server.objects
             with server.counted() as made:
                 found = await stores.sweep(dry_run=True)
-            assert {record.operation for record in made} == {"LIST", "GET"}
+            # The store is asked for its time before a stream counts as expired: by an object that is removed again.
+            asked = [record for record in made if "clock/" not in f"{record.keys}"]
+            assert {record.operation for record in asked} == {"LIST", "GET"}
             assert server.objects == before
             assert found[:2] == (2, 2)
             with server.counted() as made:

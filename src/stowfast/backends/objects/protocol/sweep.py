@@ -82,7 +82,8 @@ def sweep_stream(litter: SweepItem, environment: Environment, *, dry_run: bool =
        replace that head, has lost the race, and will see it there. It goes into the grave.
     4. What is in the grave is deleted, and then taken out of it.
 
-    Where another writer is faster, the rest is left to the next sweep. A dry run only reads.
+    Where another writer is faster, the rest is left to the next sweep. A dry run changes nothing: its one write is the
+    object below `clock/` by which the store is asked for its time, if a stream may have expired.
     """
     name = yield from _name(litter.place)
     if name is None:
