@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import quote
 
 from stowfast.errors import InvalidError
+from stowfast.names import check_name
 from stowfast.registry import find
 from stowfast.stores import Artifacts, Messages, Tasks
 
@@ -51,9 +52,12 @@ class _InBucket:
         endpoint_url: str | None = None,
         **options: Any,
     ) -> None:
-        if not bucket or not bucket.isascii() or any(character in "/?#@%" for character in bucket):
+        check_name(bucket, "bucket")
+        if prefix:
+            check_name(prefix, "prefix")
+        if not bucket.isascii() or any(character in "/?#@%" for character in bucket):
             raise InvalidError("this is no name of a bucket: give prefix= and options by themselves")
-        backend, url, _ = find(f"s3://{bucket}/{quote(prefix)}")
+        backend, url, _ = find(f"s3://{bucket}/{quote(prefix or '')}")
         place = cast("type[ObjectBackend]", backend).at(url, region=region, endpoint_url=endpoint_url, **options)
         super().__init__(place)  # type: ignore[call-arg]
 

@@ -103,12 +103,14 @@ def _parse(url: str) -> tuple[str, str, str]:
         raise InvalidError(f"{scheme}: the name of the bucket is missing: write {scheme}://bucket/prefix")
     if not _BUCKET.fullmatch(bucket):
         raise InvalidError(f"{scheme}: the name of a bucket has letters, digits and . - _ inside, 3 or more")
-    prefix = unquote(path).strip("/")
+    prefix = unquote(path, errors="surrogateescape").strip("/")
     segments = prefix.split("/") if prefix else []
     if any(part in ("", ".", "..") for part in segments):
         raise InvalidError(f"{scheme}: the prefix has an empty part, a . or a .. in it: leave them out")
     if any(f"{name}=" in prefix for names in SCHEMES.values() for name in names):
         raise InvalidError(f"{scheme}: an option is in the prefix: options stand behind a ?, and & is between them")
+    if any("\udc80" <= character <= "\udcff" for character in prefix):
+        raise InvalidError(f"{scheme}: the prefix is not UTF-8 once its %xx are decoded: write a % as %25")
     if not prefix.isprintable() or "\\" in prefix or len(prefix.encode(errors="replace")) > _LONGEST_PREFIX:
         raise InvalidError(f"{scheme}: a prefix is at most {_LONGEST_PREFIX} bytes of printable text without \\")
     return scheme, bucket, prefix

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stowfast import InvalidError, UnavailableError, UnsupportedError
+from stowfast.aws import S3MessageStore
 from stowfast.backends.objects.driver import amazon, azure, google
 from stowfast.backends.objects.driver.opening import open_store
 from stowfast.backends.objects.driver.options import SCHEMES, Options
@@ -311,6 +312,9 @@ def test_the_other_clouds_drivers_take_what_they_are_given(url: str, options: An
         ("s3://bucket/a/./b", r"a \."),
         ("s3://bucket/a%2F..%2Fb", r"\.\."),
         ("s3://bucket/a%00b", "printable"),
+        ("s3://bucket/%FF", "not UTF-8"),
+        ("s3://bucket/%FE", "not UTF-8"),
+        ("s3://bucket/%ED%A0%80", "not UTF-8"),
         ("s3://bucket/a\\b", "printable"),
         ("s3://bucket/" + "x" * 300, "256 bytes"),
         ("s3://bucket/p?region=x", "options"),
@@ -322,6 +326,23 @@ def test_the_other_clouds_drivers_take_what_they_are_given(url: str, options: An
 def test_a_wrong_url_is_said(url: str, says: str, opener: Opener) -> None:
     with pytest.raises(InvalidError, match=says) as caught:
         opener(url, access_key_id="k", secret_access_key="x")
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("bucket", "prefix", "says"),
+    [
+        (5, "", "bucket must be a str, not int"),
+        (b"bucket", "", "bucket must be a str, not bytes"),
+        ("", "", "bucket must have 1 to"),
+        ("bucket", 5, "prefix must be a str, not int"),
+        ("bucket", b"x", "prefix must be a str, not bytes"),
+        ("bucket", f"\ud800{SECRET}", "prefix has a lone surrogate"),
+    ],
+)
+def test_a_bucket_or_prefix_that_is_no_text_is_said(bucket: Any, prefix: Any, says: str) -> None:
+    with pytest.raises(InvalidError, match=says) as caught:
+        S3MessageStore(bucket, prefix=prefix, anonymous=True)
     assert SECRET not in str(caught.value)
 
 
