@@ -97,21 +97,31 @@ class Reader:
         prefix = request.prefix.rstrip("/") or None
         after = request.after or ""
         before = ""
-        for page in obstore.list(self._driver, prefix, offset=request.after, chunk_size=_PAGE):
-            for meta in page:
-                key = meta["path"]
-                if key == before:  # the driver leaves out the slash of an empty object that stands for a folder
-                    continue
-                ascending = ascending and before < key
-                before = key
-                if key > after:  # some stores begin at the beginning, wherever they are asked to
-                    modified = (meta["last_modified"] - _EPOCH) // _MICROSECOND
-                    found.append(Item(key, meta["size"], modified, meta["e_tag"]))
-            if ascending and request.enough is not None and len(found) >= max(request.enough, _PAGE):
-                return Items(found, complete=False)
-        if len(found) % _PAGE == 0:
-            # A login page in place of the last answer looks to the driver like a page of a listing without keys.
+        count, checked = 0, -1
+        pages = obstore.list(self._driver, prefix, offset=request.after, chunk_size=_PAGE)
+        while True:
+            for page in pages:
+                count += len(page)
+                for meta in page:
+                    key = meta["path"]
+                    if key == before:  # the driver leaves out the slash of an empty object that stands for a folder
+                        continue
+                    ascending = ascending and before < key
+                    before = key
+                    if key > after:  # some stores begin at the beginning, wherever they are asked to
+                        modified = (meta["last_modified"] - _EPOCH) // _MICROSECOND
+                        found.append(Item(key, meta["size"], modified, meta["e_tag"]))
+                if ascending and request.enough is not None and len(found) >= max(request.enough, _PAGE):
+                    return Items(found, complete=False)
+            if count % _PAGE or count == checked:
+                break
+            # A login page in place of the last answer looks to the driver like a page of a listing without keys. So
+            # such an end is asked for again, once the store answers.
             self._check_answers()
+            if not ascending:
+                break
+            checked, after = count, max(after, before)
+            pages = obstore.list(self._driver, prefix, offset=after or None, chunk_size=_PAGE)
         return Items(found if ascending else sorted(found, key=lambda one: one.key), complete=True)
 
     def stream(self, key: str, start: int, stop: int | None) -> obstore.GetResult:

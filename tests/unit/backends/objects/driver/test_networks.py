@@ -175,6 +175,20 @@ async def test_a_login_page_in_the_middle_tells_no_untruth(server: FaultyS3, fau
         assert found.content == bytes(100_000)
 
 
+@pytest.mark.parametrize("fault", [Fault.PORTAL, Fault.ERROR_IN_OK])
+@pytest.mark.parametrize(("keys", "first"), [(3, 0), (1_000, 1), (1_100, 0), (1_100, 1), (2_000, 2)])
+def test_one_login_page_in_place_of_an_answer_cuts_no_listing(
+    server: FaultyS3, fault: Fault, keys: int, first: int
+) -> None:
+    names = [f"h/{number:04}" for number in range(keys)]
+    for name in names:
+        server.put(name, b"1")
+    store = open_at(server.endpoint)
+    server.fail(fault, operation="LIST", skip=first)
+    assert [item.key for item in store.perform(List("h/")).items] == names
+    store.close()
+
+
 async def test_an_opening_behind_a_login_page_says_so(server: FaultyS3) -> None:
     server.fail(Fault.PORTAL, times=None)
     with pytest.raises(
