@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from stowfast.abc import MAX_NAME_BYTES, Change, Query
-from stowfast.errors import InvalidError, UnsupportedError
+from stowfast.errors import DamagedError, InvalidError, UnsupportedError
 from stowfast.names import check_name
 from stowfast.wrappers import Prefixed
 
@@ -68,13 +68,29 @@ class ScopedBackend(Prefixed):
         """Delete every stream of this scope and of the scopes in it, and return their number.
 
         A stream that another process begins meanwhile may stay. After a lost answer call it again.
+
+        Raises:
+            DamagedError: a stream is too damaged to be deleted. All others are deleted.
         """
         count = 0
-        while found := (await self.streams(Query("", limit=_PAGE))).streams:
-            for listed in found:
-                await self.commit(listed.name, Change(delete=True))
-            count += len(found)
-        return count
+        while True:
+            deleted, damage, after = 0, None, None
+            while True:
+                found, after = await self.streams(Query("", limit=_PAGE, after=after))
+                for listed in found:
+                    try:
+                        await self.commit(listed.name, Change(delete=True))
+                        deleted += 1
+                    except DamagedError as error:
+                        damage = error
+                if after is None:
+                    break
+            count += deleted
+            if deleted:
+                continue  # until a whole listing has nothing more to delete
+            if damage is not None:
+                raise damage
+            return count
 
 
 def _quoted(scope: str) -> str:

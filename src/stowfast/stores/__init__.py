@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
+from stowfast.errors import DamagedError
 from stowfast.scopes import ScopedBackend
 from stowfast.stores.artifacts import Artifacts
 from stowfast.stores.documents import Documents
@@ -11,6 +12,8 @@ from stowfast.stores.messages.store import Messages
 from stowfast.stores.tasks import Tasks
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from stowfast.abc import Backend, Swept
     from stowfast.records import Page, Retention
 
@@ -52,14 +55,23 @@ class Stores:
 
         Raises:
             UnavailableError: some of it may be deleted. Call it again.
+            DamagedError: a task or an artifact is too damaged to be deleted, and on a bucket even its conversation may
+                be unknown. Everything else is deleted.
         """
-        while ids := _ids(await self.tasks.list(context_id=context_id), "task_id"):
-            for task_id in ids:
-                await self.tasks.delete(task_id)
-        while ids := _ids(await self.artifacts.list(context_id=context_id), "artifact_id"):
-            for artifact_id in ids:
-                await self.artifacts.delete(artifact_id)
+        damage = [
+            await _delete_each(
+                lambda after: self.tasks.list(context_id=context_id, after=after), "task_id", self.tasks.delete
+            ),
+            await _delete_each(
+                lambda after: self.artifacts.list(context_id=context_id, after=after),
+                "artifact_id",
+                self.artifacts.delete,
+            ),
+        ]
         await self.messages.delete(context_id)
+        for error in damage:
+            if error is not None:
+                raise error
 
     async def sweep(self, *, dry_run: bool = False) -> Swept:
         """Remove expired data and leftovers for good, and return the amounts.
@@ -106,6 +118,22 @@ class Scope(Stores):
         """Leave the backend open: it belongs to the stores that the scope was made from."""
 
 
-def _ids(page: Page[Any], name: str) -> list[str]:
-    """Return the ids of a page, the damaged ones included: they are deleted, too."""
-    return [*(getattr(one, name) for one in page), *page.damaged]
+async def _delete_each(
+    list_from: Callable[[str | None], Awaitable[Page[Any]]], name: str, delete: Callable[[str], Awaitable[None]]
+) -> DamagedError | None:
+    """Delete what is listed, the damaged included, until nothing is left. Return the error of one that has to stay."""
+    while True:
+        deleted, damage, after = 0, None, None
+        while True:
+            page = await list_from(after)
+            for id in [*(getattr(one, name) for one in page), *page.damaged]:
+                try:
+                    await delete(id)
+                    deleted += 1
+                except DamagedError as error:
+                    damage = error
+            after = page.next
+            if after is None:
+                break
+        if not deleted:
+            return damage

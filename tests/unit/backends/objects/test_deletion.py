@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import stowfast
+from stowfast.abc import Query
 from stowfast.backends.objects.protocol.index import INDEXES, entries_of
 from stowfast.backends.objects.protocol.keys import MARKER
 from stowfast.backends.objects.protocol.requests import Token
@@ -221,3 +222,27 @@ async def test_an_upload_that_nobody_refers_to_is_spared_for_a_day() -> None:
             found = await stores.artifacts.get("a")
             assert found is not None
             assert found.content == b"another"
+
+
+async def test_one_damaged_head_keeps_nothing_else_from_deletion(server: FaultyS3) -> None:
+    async with stores_of(server) as stores:
+        one = stores.within("one")
+        for name in ("a", "bad", "c"):
+            await one.tasks.save(stowfast.TaskState(task_id=name, context_id=name))
+            await one.artifacts.create(stowfast.Artifact(artifact_id=name, context_id="a", content=name))
+            await one.messages.add_message(name, {})
+    key = "h/one_3atasks/bad!.sfh"
+    server.put(key, server.objects[key][:-4] + b"....")
+    async with stores_of(server) as stores:
+        one = stores.within("one")
+        with pytest.raises(stowfast.DamagedError, match="tasks/bad"):
+            await one.delete_context("a")
+        tasks = await one.tasks.list()
+        assert ([task.task_id for task in tasks], tasks.damaged) == (["c"], ["bad"])
+        assert (await one.artifacts.list()).items == []
+        assert {found.context_id for found in await one.messages.contexts()} == {"bad", "c"}
+        for _ in range(2):
+            with pytest.raises(stowfast.DamagedError, match="tasks/bad"):
+                await one.delete_all()
+            left = (await one.backend.streams(Query(""))).streams
+            assert [found.name for found in left] == ["tasks/bad"]
