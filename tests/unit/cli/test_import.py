@@ -216,10 +216,10 @@ def test_a_background_job_that_ignores_interrupts_can_be_terminated(call: Call, 
         signal.signal(signal.SIGINT, before)
     with child:
         assert child.stdin is not None
-        child.stdin.write(GOOD + GOOD[:3])
+        child.stdin.write(b"".join(GOOD.replace(b'"x"', b'"%d"' % number) for number in range(100)) + GOOD[:3])
         child.stdin.flush()
         patience = time.monotonic() + 60
-        while not (tmp_path / "agent.db").exists() or len(stored()) < 1:
+        while not (tmp_path / "agent.db").exists() or len(stored()) < 100:
             assert time.monotonic() < patience
         child.terminate()
         assert child.wait(30) == 130
