@@ -28,6 +28,7 @@ from stowfast.backends.objects.protocol.load import read_living
 from stowfast.backends.objects.protocol.read import find_blob, read
 from stowfast.backends.objects.protocol.requests import Environment
 from stowfast.backends.objects.protocol.sweep import SweepItem, survey, sweep_stream
+from stowfast.backends.unclosed import warn_unclosed
 from stowfast.blocking import begin, finish, in_thread, outcome, outcomes
 from stowfast.cursors import parse_cursor
 from stowfast.errors import DamagedError, InvalidError, NotFoundError, StowfastError, UnsupportedError
@@ -266,6 +267,10 @@ class ObjectBackend(Backend):
         findings = examine(self._store, race_too=race)
         while (finding := await in_thread(self._threads, next, findings, None)) is not None:
             yield finding
+
+    def __del__(self) -> None:
+        if not getattr(self, "_closed", True):
+            warn_unclosed("an object store")
 
     async def close(self) -> None:
         if self._closed:

@@ -16,6 +16,7 @@ from stowfast.backends.postgres.news import LocalNews
 from stowfast.backends.postgres.options import PARAMETERS, parse_options
 from stowfast.backends.postgres.read import find_blob, heads, listing, read, read_chunks
 from stowfast.backends.postgres.sweep import sweep, would_sweep
+from stowfast.backends.unclosed import warn_unclosed
 from stowfast.blocking import begin, finish, in_thread, outcome
 from stowfast.cursors import parse_cursor
 from stowfast.errors import DamagedError, InvalidError, UnsupportedError
@@ -210,6 +211,10 @@ class PostgresBackend(Backend):
     async def sweep(self, *, dry_run: bool = False) -> Swept:
         self._check_open()
         return await in_thread(self._threads, would_sweep if dry_run else sweep, self._database)
+
+    def __del__(self) -> None:
+        if not getattr(self, "_closed", True):
+            warn_unclosed("a PostgreSQL store")
 
     async def close(self) -> None:
         if self._closed:

@@ -18,6 +18,7 @@ from stowfast.backends.sqlite.rights import absolute, path_of
 from stowfast.backends.sqlite.sweep import Sweeper, all_garbage, left_garbage, would_sweep
 from stowfast.backends.sqlite.sweep_clock import SweepClock
 from stowfast.backends.sqlite.writer import Work, Writer
+from stowfast.backends.unclosed import warn_unclosed
 from stowfast.blocking import begin, finish, in_thread, outcome
 from stowfast.cursors import parse_cursor
 from stowfast.errors import InvalidError
@@ -221,6 +222,10 @@ class SQLiteBackend(Backend):
         swept = await in_thread(self._threads, self._sweeper.run, all_garbage)
         await in_thread(self._threads, self._empty_log)
         return swept
+
+    def __del__(self) -> None:
+        if not getattr(self, "_closed", True):
+            warn_unclosed(self._file.path)
 
     async def close(self) -> None:
         if self._closed:

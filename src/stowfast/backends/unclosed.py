@@ -1,0 +1,16 @@
+"""The warning about a backend that nobody closed."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+__all__ = ["warn_unclosed"]
+
+
+def warn_unclosed(name: str) -> None:
+    """Warn that a backend was never closed. Its finalizer calls this: threads and descriptors go with the object."""
+    # Without `source`: a recorded warning would keep the backend, with its threads and descriptors.
+    if not sys.is_finalizing():
+        message = f"{name} was opened and never closed: use `async with`, `with`, or close()"
+        warnings.warn(message, ResourceWarning, stacklevel=2)
