@@ -284,10 +284,10 @@ async def test_what_is_no_moment_is_refused(stores):
 @pytest.mark.parametrize(
     "call",
     [
-        lambda stores: stores.messages.get_messages("c", after=2**70),
-        lambda stores: stores.messages.get_messages("c", before=2**70),
-        lambda stores: stores.tasks.load("t", version=2**70),
-        lambda stores: stores.artifacts.get("a", version=2**70),
+        lambda stores: stores.messages.get_messages("c", after=2**62 - 1),
+        lambda stores: stores.messages.get_messages("c", before=2**62 - 1),
+        lambda stores: stores.tasks.load("t", version=2**62 - 1),
+        lambda stores: stores.artifacts.get("a", version=2**62 - 1),
     ],
 )
 async def test_a_position_past_every_end_is_past_the_end(call, tmp_path):
