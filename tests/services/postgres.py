@@ -59,26 +59,30 @@ def missing() -> str | None:
     return NEEDED
 
 
-def install() -> None:
-    """Install the package. Tried twice, as a mirror may be in the middle of an update."""
-    if programs() is not None:
+def install(package: str = PACKAGE, program: str | None = None) -> None:
+    """Install a package, unless its program is there. Tried twice, as a mirror may be in the middle of an update."""
+
+    def is_there() -> bool:
+        return programs() is not None if program is None else Path(program).exists()
+
+    if is_there():
         return
     if not can_install():
-        raise ServiceError(NEEDED)
-    print(f"PostgreSQL is not installed: apt-get install {PACKAGE} ...", flush=True)
+        raise ServiceError(NEEDED if program is None else f"{program} is missing: apt-get install {package}")
+    print(f"{package} is not installed: apt-get install {package} ...", flush=True)
     apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120"]
-    # The package starts a cluster of its own, which nobody here needs.
+    # The package starts a server of its own, which nobody here needs.
     env = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     said = ""
     for _ in range(2):
-        for command in ([*apt, "update"], [*apt, "install", "--yes", "--no-install-recommends", PACKAGE]):
+        for command in ([*apt, "update"], [*apt, "install", "--yes", "--no-install-recommends", package]):
             done = subprocess.run(
                 command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600, check=False
             )
             said = done.stdout[-1000:] + done.stderr[-1000:]
-        if programs() is not None:
+        if is_there():
             return
-    raise ServiceError(f"PostgreSQL could not be installed\n{said}")
+    raise ServiceError(f"{package} could not be installed\n{said}")
 
 
 class Postgres:
@@ -106,7 +110,7 @@ class Postgres:
         found = programs()
         assert found is not None
         command = [str(found / "postgres"), "-D", str(self.folder / "data"), "-k", "", "-p", str(self.port), *OPTIONS]
-        self._daemon.start([*_as_user(), *command], self._log)
+        self._daemon.start([*as_user(), *command], self._log)
         if not wait_until(self.answers, 60):
             raise ServiceError(f"PostgreSQL did not come up\n{tail([self._log])}")
 
@@ -121,7 +125,7 @@ class Postgres:
         found = programs()
         assert found is not None
         command = [str(found / "pg_ctl"), "-D", str(self.folder / "data"), "-m", "immediate", "-w", "stop"]
-        subprocess.run([*_as_user(), *command], check=True, capture_output=True, timeout=60)
+        subprocess.run([*as_user(), *command], check=True, capture_output=True, timeout=60)
         wait_until(lambda: not self._daemon.running(), 30)
 
     def remove(self) -> None:
@@ -136,10 +140,10 @@ class Postgres:
         secret = self.folder / "password"
         secret.write_text(PASSWORD, encoding="utf-8")
         for path in (self.folder, secret):
-            shutil.chown(path, user=_user())
+            shutil.chown(path, user=user())
         made = subprocess.run(
             [
-                *(*_as_user(), str(found / "initdb"), "-D", str(self.folder / "data"), "-U", USER),
+                *(*as_user(), str(found / "initdb"), "-D", str(self.folder / "data"), "-U", USER),
                 *("--auth=scram-sha-256", f"--pwfile={secret}", "--encoding=UTF8", "--locale=C", "--no-sync"),
             ],
             cwd=self.folder, capture_output=True, text=True, timeout=120, check=False,
@@ -148,18 +152,18 @@ class Postgres:
             raise ServiceError(f"initdb failed\n{made.stdout[-1000:]}{made.stderr[-1000:]}")
 
 
-def _user() -> str:
+def user() -> str:
     """Return the user of the server: PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return pwd.getpwuid(os.geteuid()).pw_name
     return "postgres" if any(one.pw_name == "postgres" for one in pwd.getpwall()) else "nobody"
 
 
-def _as_user() -> list[str]:
+def as_user() -> list[str]:
     if os.geteuid() != 0:
         return []
-    user = pwd.getpwnam(_user())
-    return ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+    found = pwd.getpwnam(user())
+    return ["setpriv", f"--reuid={found.pw_uid}", f"--regid={found.pw_gid}", "--clear-groups"]
 
 
 if __name__ == "__main__" and missing() is None and not os.environ.get(NAMED):

@@ -65,7 +65,7 @@ class Database:
         self._idle: list[tuple[float, psycopg.Connection[Any]]] = []
         self._lock = threading.RLock()  # a signal handler may come while its thread holds it
         self._closed = False
-        self.is_direct = True
+        self.is_direct = False  # until it is known: the opening itself prepares nothing
         """No pooler stands between: prepared statements work."""
         self.is_read_committed = True
         self.statements = Statements(schema)
