@@ -80,7 +80,6 @@ __all__ = [
     "Tasks",
     "UnavailableError",
     "UnsupportedError",
-    "open",
     "to_json",
 ]
 
@@ -101,6 +100,7 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *_LOADED_AT_FIRST_USE})
 
 
+# Not in `__all__`: `from stowfast import *` must not replace the builtin of this name.
 def open(url: str, **options: Any) -> Opening:
     """Open the three stores on the backend that a URL names.
 

@@ -291,9 +291,10 @@ class Stores(_Face):
         found: stores.Stores = self._store
         return found
 
-    @functools.wraps(stores.Stores.within)
-    def within(self, scope: str) -> Scope:  # noqa: D102 - `wraps` copies it
+    def within(self, scope: str) -> Scope:  # noqa: D102 - below
         return Scope(self._store.within(scope), self._portal)
+
+    within.__doc__ = stores.Stores.within.__doc__
 
     def close(self) -> None:
         """Finish the writes under way and close the backend. Closing twice is closing once."""
@@ -301,6 +302,9 @@ class Stores(_Face):
             self._portal.run(self._store.close())
             self._portal.close()
             self._closed = True
+
+    def __repr__(self) -> str:
+        return f"<sync.{type(self).__name__} over {self._store.backend!r}>"
 
     def __enter__(self) -> Self:
         return self

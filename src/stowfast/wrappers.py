@@ -56,6 +56,9 @@ class Wrapper(Backend):
         """The wrapped backend."""
         return self._backend
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._backend!r})"
+
     async def commit(self, stream: str, change: Change) -> Receipt:
         """Forward."""
         return await self.backend.commit(stream, change)

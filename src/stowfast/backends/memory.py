@@ -93,6 +93,9 @@ class MemoryBackend(Backend):
             raise InvalidError("a backend in memory has no name: write memory:")
         return cls()
 
+    def __repr__(self) -> str:
+        return "MemoryBackend()"
+
     async def commit(self, stream: str, change: Change) -> Receipt:
         check_name(stream)
         check(change)

@@ -8,9 +8,9 @@ import warnings
 __all__ = ["warn_unclosed"]
 
 
-def warn_unclosed(name: str) -> None:
-    """Warn that a backend was never closed. Its finalizer calls this: threads and descriptors go with the object."""
+def warn_unclosed(name: str, *, closed: bool) -> None:
+    """Warn of a backend that was never closed. Its finalizer calls this: threads and descriptors go with the object."""
     # Without `source`: a recorded warning would keep the backend, with its threads and descriptors.
-    if not sys.is_finalizing():
+    if not closed and not sys.is_finalizing():
         message = f"{name} was opened and never closed: use `async with`, `with`, or close()"
         warnings.warn(message, ResourceWarning, stacklevel=2)

@@ -30,6 +30,9 @@ class Stores:
         self.tasks = Tasks(backend)
         self.documents = Documents(backend)
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} over {self.backend!r}>"
+
     def within(self, scope: str) -> Scope:
         """Return the stores of one scope, such as a tenant: a wall, not a naming habit.
 

@@ -62,8 +62,8 @@ class ObjectBackend(Backend):
     commits of this process to one stream share one PUT. A read requests the head with its cached token: an unchanged
     head is a 304 without a body.
 
-    The clock of the committing process judges expiry; a listing shows the store's time of the last change, often in
-    whole seconds. No safety depends on either clock.
+    A stream has expired once this machine's clock and the store's clock both say so. A listing shows the store's time
+    of the last change, often in whole seconds. No safety depends on either clock.
 
     Args:
         store: performs the requests. The first call tests its conditional writes.
@@ -116,9 +116,8 @@ class ObjectBackend(Backend):
     async def commit_many(self, changes: Sequence[tuple[str, Change]]) -> list[Receipt | StowfastError]:
         self._check_open()
         refused = refusals(changes)
-        made = [pair for pair, refusal in zip(changes, refused, strict=True) if refusal is None]
-        answers = [answer.outcome() for answer in self._lines.submit_many(made)]
-        found = iter(await outcomes(answers))
+        made = self._lines.submit_many([one for one, no in zip(changes, refused, strict=True) if no is None])
+        found = iter([*await outcomes(answer.outcome() for answer in made)])
         return [refusal or next(found) for refusal in refused]
 
     async def read(self, stream: str, window: Window = ALL) -> Slice:
@@ -268,9 +267,11 @@ class ObjectBackend(Backend):
         while (finding := await in_thread(self._threads, next, findings, None)) is not None:
             yield finding
 
+    def __repr__(self) -> str:
+        return f"ObjectBackend({self._store!r})"
+
     def __del__(self) -> None:
-        if not getattr(self, "_closed", True):
-            warn_unclosed("an object store")
+        warn_unclosed("an object store", closed=getattr(self, "_closed", True))
 
     async def close(self) -> None:
         if self._closed:

@@ -212,9 +212,11 @@ class PostgresBackend(Backend):
         self._check_open()
         return await in_thread(self._threads, would_sweep if dry_run else sweep, self._database)
 
+    def __repr__(self) -> str:
+        return f"PostgresBackend({self._database!r})"
+
     def __del__(self) -> None:
-        if not getattr(self, "_closed", True):
-            warn_unclosed("a PostgreSQL store")
+        warn_unclosed("a PostgreSQL store", closed=getattr(self, "_closed", True))
 
     async def close(self) -> None:
         if self._closed:

@@ -77,6 +77,9 @@ class Database:
             finally:
                 connection.close()
 
+    def __repr__(self) -> str:
+        return f"schema {self.statements.schema.as_string()}"  # the URL holds a password
+
     @contextmanager
     def errors(self) -> Iterator[None]:
         """Raise ours for the driver's, with the driver's as the cause."""

@@ -223,9 +223,11 @@ class SQLiteBackend(Backend):
         await in_thread(self._threads, self._empty_log)
         return swept
 
+    def __repr__(self) -> str:
+        return f"SQLiteBackend({self._file.path!r})"
+
     def __del__(self) -> None:
-        if not getattr(self, "_closed", True):
-            warn_unclosed(self._file.path)
+        warn_unclosed("a SQLite file", closed=getattr(self, "_closed", True))
 
     async def close(self) -> None:
         if self._closed:

@@ -1,0 +1,36 @@
+"""What is seen first in a notebook: stores name their backend, and no secret."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import stowfast
+from stowfast.backends.memory import MemoryBackend
+from stowfast.wrappers import Patient
+from tests.services.faulty_s3.server import FaultyS3
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_stores_name_their_backend(tmp_path: Path) -> None:
+    with stowfast.sync.open(f"sqlite:///{tmp_path}/agent.db") as stores:
+        assert repr(stores) == f"<sync.Stores over SQLiteBackend('{tmp_path}/agent.db')>"
+        assert repr(stores.async_stores) == f"<Stores over SQLiteBackend('{tmp_path}/agent.db')>"
+        assert repr(stores.within("ada")).startswith("<sync.Scope over ScopedBackend(SQLiteBackend(")
+    assert repr(stowfast.Stores(Patient(MemoryBackend()))) == "<Stores over Patient(MemoryBackend())>"
+
+
+def test_stores_show_no_secret() -> None:
+    with FaultyS3() as server:
+        url = f"s3://bucket/agents?endpoint_url={server.endpoint}&access_key_id=hunter1&secret_access_key=hunter2"
+        with stowfast.sync.open(url) as stores:
+            assert "hunter" not in repr(stores)
+            assert "ObjectBackend" in repr(stores)
+
+
+def test_a_star_import_keeps_the_builtin() -> None:
+    names: dict[str, object] = {}
+    exec("from stowfast import *", names)
+    assert "open" not in names
+    assert "Stores" in names
