@@ -1,4 +1,4 @@
-"""The warning about a backend that nobody closed."""
+"""The warning about an open backend without an owner."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["warn_unclosed"]
 
 
 def warn_unclosed(name: str, *, closed: bool) -> None:
-    """Warn of a backend that was never closed. Its finalizer calls this: threads and descriptors go with the object."""
+    """Warn of a backend without a close. Its finalizer calls this: threads and descriptors go with the object."""
     # Without `source`: a recorded warning would keep the backend, with its threads and descriptors.
     if not closed and not sys.is_finalizing():
         message = f"{name} was opened and never closed: use `async with`, `with`, or close()"
