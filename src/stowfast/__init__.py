@@ -26,6 +26,7 @@ from stowfast.plain_json import to_json
 from stowfast.records import (
     Artifact,
     ArtifactInfo,
+    ClaimedTask,
     ContextInfo,
     ContextRef,
     ConversationSlice,
@@ -53,6 +54,7 @@ __all__ = [
     "Artifact",
     "ArtifactInfo",
     "Artifacts",
+    "ClaimedTask",
     "ConflictError",
     "ContextInfo",
     "ContextRef",

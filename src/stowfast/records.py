@@ -6,7 +6,7 @@ All are copies: a change of a record changes nothing that is stored. Times are t
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Artifact",
     "ArtifactInfo",
+    "ClaimedTask",
     "ContextInfo",
     "ContextRef",
     "Document",
@@ -235,3 +236,10 @@ class TaskState(TaskInfo):
     steps: dict[str, Any] = field(default_factory=dict)
     """Results of steps recorded after this version, by step key; of the newest version only. Set by the store; a save
     ignores it."""
+
+
+class ClaimedTask(NamedTuple):
+    """A task of `tasks.work`: the newest state, and the lease to save it with."""
+
+    state: TaskState
+    lease: Lease

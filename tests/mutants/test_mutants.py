@@ -15,6 +15,7 @@ from stowfast.testing.artifacts import followers
 from stowfast.testing.backend import lifecycle as lifecycle_clauses
 from stowfast.testing.backend import names as names_clauses
 from stowfast.testing.messages import watch
+from stowfast.testing.tasks import watches
 from tests.mutants import MUTANTS, opened, protocols
 from tests.mutants.backend import lifecycle, names
 from tests.mutants.stores import broken
@@ -59,6 +60,7 @@ async def test_a_mutant_is_found(clause, mutant, monkeypatch):
         (lifecycle_clauses, "PATIENCE", 0.3),
         (names_clauses, "PATIENCE", 0.3),
         (watch, "SECONDS", 0.2),
+        (watches, "SECONDS", 1.0),
         (followers, "SECONDS", 1.0),
     ):
         monkeypatch.setattr(module, name, seconds)

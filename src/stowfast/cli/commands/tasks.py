@@ -90,7 +90,8 @@ def ls(
 
 async def _ls(url: str, **wanted: Any) -> Page[TaskInfo]:
     async with existing(url) as stores:
-        return await stores.tasks.list(**wanted)
+        page: Page[TaskInfo] = await stores.tasks.list(**wanted)
+        return page
 
 
 def show(

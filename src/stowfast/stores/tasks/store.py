@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import inspect
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
-from stowfast.abc import Change, Query
-from stowfast.errors import ConflictError, DamagedError, InvalidError, NotFoundError, shown
-from stowfast.records import Page, Retention, TaskInfo, TaskState
-from stowfast.stores.codec import MAX_CLOCK_SKEW, check_counts, check_given, from_time, labels_of, stream_name, to_time
-from stowfast.stores.listing import read_listed
+from stowfast.abc import Change
+from stowfast.errors import ConflictError, DamagedError, InvalidError, NotFoundError, StowfastError, shown
+from stowfast.records import ClaimedTask, Page, Retention, TaskInfo, TaskState
+from stowfast.stores.codec import from_time, labels_of, stream_name
 from stowfast.stores.optimistic import Race
-from stowfast.stores.tasks.head_note import KIND, TaskNote, id_of, keep_of, lease_of
+from stowfast.stores.tasks.head_note import KIND, keep_of
 from stowfast.stores.tasks.heads import Heads
 from stowfast.stores.tasks.leases import LABELS, Leases
+from stowfast.stores.tasks.listing import info_of, list_query, list_tasks, with_data
 from stowfast.stores.tasks.save import Saves, parse_save
 from stowfast.stores.tasks.steps import StepRecords
 from stowfast.stores.tasks.versions import Versions
+from stowfast.stores.tasks.watch import watch
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
     from datetime import datetime
 
-    from stowfast.abc import Backend, Head, Listed
+    from stowfast.abc import Backend
     from stowfast.records import Lease
 
 __all__ = ["Tasks"]
@@ -99,6 +101,37 @@ class Tasks:
         second is saved if this process has the newest version in its cache.
         """
         return await self._versions.load(task_id, version=version)
+
+    async def load_many(self, task_ids: Sequence[str]) -> list[TaskState | None]:
+        """Return the newest state of each task, in the given order; None for an unknown one.
+
+        Reads up to 32 tasks at a time. Each state is of one moment; two states may be of different moments.
+
+        Raises:
+            DamagedError: the stored data of one of them is damaged.
+        """
+        states: list[TaskState | None] = []
+        for found in await self._versions.load_many(task_ids):
+            if isinstance(found, StowfastError):
+                raise found
+            states.append(found)
+        return states
+
+    async def watch(self, task_id: str, *, after: TaskState | int | None = None) -> AsyncGenerator[TaskState, None]:
+        """Yield each version of a task that any process saves, once and in order. Ends only when you stop it.
+
+        A version that the retention or a prune removed before it was read is left out: the numbers show the gap.
+        After a delete the watch follows the next task under this id from its version 1. Claims and recorded steps are
+        no versions. Steps that a watch shows are not covered by a later save, unless it names them.
+
+        Args:
+            task_id: the task, which may begin later.
+            after: start behind this version, or state; 0 for all versions. If a state is given, or a version behind
+                the newest, a task that was begun again since is followed from version 1. Default: the next version
+                after the iteration starts.
+        """
+        async for state in watch(self._heads, self._versions, task_id, after):
+            yield state
 
     async def update(
         self,
@@ -237,6 +270,48 @@ class Tasks:
         wanted = {"context_id": context_id, "agent_id": agent_id, "parent_task_id": parent_task_id, "status": status}
         return await self._leases.claim_next(owner, ttl, labels_of(LABELS, wanted), idle)
 
+    async def work(
+        self,
+        owner: str,
+        *,
+        ttl: timedelta,
+        status: str = "working",
+        context_id: str | None = None,
+        agent_id: str | None = None,
+        parent_task_id: str | None = None,
+        idle: timedelta = timedelta(0),
+    ) -> AsyncGenerator[ClaimedTask, None]:
+        """Claim one task after the other, and yield the state and the lease of each, until no task is free.
+
+            async for state, lease in tasks.work("worker-1", ttl=timedelta(minutes=1)):
+                state.status = "completed"
+                await tasks.save(state, lease=lease)
+
+        After a turn that saved a version the task is released. If nothing was saved, it stays claimed until the lease
+        ends, so that it is not taken again at once; so does a task after an error in the loop. A task that was removed
+        or is damaged is left out. A turn of more than `ttl` needs `renew`.
+
+        Args:
+            owner: as for `claim`.
+            ttl: as for `claim`.
+            status: as for `claim_next`; likewise the other filters.
+            idle: as for `claim_next`.
+
+        Raises:
+            UnavailableError: a task may be yours. Others may claim it after `ttl`.
+        """
+        filters: dict[str, Any] = {"context_id": context_id, "agent_id": agent_id, "parent_task_id": parent_task_id}
+        while (lease := await self.claim_next(owner, ttl, status=status, idle=idle, **filters)) is not None:
+            state = None
+            with suppress(DamagedError):
+                state = await self.load(lease.task_id)
+            if state is None:
+                continue
+            yield ClaimedTask(state, lease)
+            now = await self.info(lease.task_id)
+            if now is not None and now.version != state.version:
+                await self.release(lease)
+
     async def renew(self, lease: Lease, ttl: timedelta) -> Lease:
         """Extend a lease to `ttl` from now, under the same token; also after its end, unless another worker claimed.
 
@@ -276,7 +351,39 @@ class Tasks:
     async def info(self, task_id: str) -> TaskInfo | None:
         """Return a task as a list shows it, in one request; None for an unknown task."""
         (head,) = await self._backend.heads([stream_name(KIND, "task_id", task_id)])
-        return _info(head) if head is not None else None
+        return info_of(head) if head is not None else None
+
+    @overload
+    async def list(
+        self,
+        *,
+        context_id: str | None = ...,
+        agent_id: str | None = ...,
+        parent_task_id: str | None = ...,
+        status: str | None = ...,
+        updated_after: datetime | None = ...,
+        prefix: str = ...,
+        order: Literal["recent", "id"] = ...,
+        after: str | None = ...,
+        limit: int = ...,
+        data: Literal[False] = ...,
+    ) -> Page[TaskInfo]: ...
+
+    @overload
+    async def list(
+        self,
+        *,
+        context_id: str | None = ...,
+        agent_id: str | None = ...,
+        parent_task_id: str | None = ...,
+        status: str | None = ...,
+        updated_after: datetime | None = ...,
+        prefix: str = ...,
+        order: Literal["recent", "id"] = ...,
+        after: str | None = ...,
+        limit: int = ...,
+        data: Literal[True],
+    ) -> Page[TaskState]: ...
 
     async def list(
         self,
@@ -286,35 +393,31 @@ class Tasks:
         parent_task_id: str | None = None,
         status: str | None = None,
         updated_after: datetime | None = None,
+        prefix: str = "",
+        order: Literal["recent", "id"] = "recent",
         after: str | None = None,
         limit: int = 100,
-    ) -> Page[TaskInfo]:
-        """List tasks without their data, the last changed first, one page at a time, without a request for each.
+        data: bool = False,
+    ) -> Page[TaskInfo] | Page[TaskState]:
+        """List tasks, one page at a time, the last changed first or by id (in code points).
 
-        While tasks are saved, a page may miss or repeat a task that moved to the front. A task with damaged data is
-        left out, and `damaged` of the page names it.
+        Without `data` a page costs no request for each task. While tasks are saved, a page by recency may miss or
+        repeat a task that moved to the front; pages by id show every task that existed throughout. A task with damaged
+        data is left out, and `damaged` of the page names it.
 
         Args:
             parent_task_id: only the parts of this task.
             updated_after: only tasks changed after this time.
+            prefix: the start of the ids.
+            order: by the last change or by id.
+            data: return states, as `load_many` does, each newer than or as new as the listing.
             after: the `next` of the page before.
         """
-        check_given(limit=limit)
-        check_counts(limit=limit)
         wanted = {"context_id": context_id, "agent_id": agent_id, "parent_task_id": parent_task_id, "status": status}
+        query = list_query(prefix, wanted, order, after, limit)
         since = None if updated_after is None else from_time(updated_after, "updated_after")
-        found, following = await self._backend.streams(
-            Query(f"{KIND}/", where=labels_of(LABELS, wanted), order="recent", after=after, limit=limit, heads=True)
-        )
-        # A listing has times of the backend's clock, a head those of the saver's: the head decides.
-        late = [one for one in found if since is None or one.updated_at > since - MAX_CLOCK_SKEW]
-
-        def read(listed: Listed) -> TaskInfo | None:
-            head = listed.head
-            return _info(head) if head is not None and (since is None or head.updated_at > since) else None
-
-        infos, damaged = read_listed(KIND, late, read)
-        return Page(infos, following if len(late) == len(found) else None, damaged)
+        page = await list_tasks(self._backend, query, since)
+        return await with_data(self._versions, page) if data else page
 
     async def set_expiry(self, task_id: str, expires_at: datetime | None) -> None:
         """Let a task end at a moment, or, with None, not at all. It adds no version, and holds until the next save.
@@ -339,17 +442,3 @@ class Tasks:
         stream = stream_name(KIND, "task_id", task_id)
         await self._backend.commit(stream, Change(delete=True))
         self._heads.cache.forget(stream)
-
-
-def _info(head: Head) -> TaskInfo:
-    if not {"status"} <= head.labels.keys() <= set(LABELS):
-        raise DamagedError(f"{head.name}: its labels are not those of a task")
-    return TaskInfo(
-        task_id=id_of(head),
-        **head.labels,
-        version=head.next,
-        updated_at=to_time(head.updated_at, head.name),
-        expires_at=None if head.expires_at is None else to_time(head.expires_at, head.name),
-        lease=lease_of(head, TaskNote.read(head)),
-        incarnation=head.incarnation,
-    )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from stowfast.abc import Change, Window
+from stowfast.abc import READS_TOGETHER, Change, Window
+from stowfast.blocking import outcomes
 from stowfast.deltas import DeltaChain, chain_of, decode, rebuild
-from stowfast.errors import DamagedError, InvalidError, NotFoundError, UnsupportedError
+from stowfast.errors import DamagedError, InvalidError, NotFoundError, StowfastError, UnsupportedError
 from stowfast.records import Retention, TaskState
 from stowfast.stores.codec import check_counts, check_given, check_integers, from_duration, stream_name, to_time
 from stowfast.stores.codec import decode as decode_json
@@ -16,13 +17,16 @@ from stowfast.stores.tasks.head_note import KIND, Keep, TaskNote, id_of, keep_of
 from stowfast.stores.tasks.leases import LABELS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import timedelta
 
-    from stowfast.abc import Entry, Head
+    from stowfast.abc import Entry, Head, Slice
     from stowfast.deltas import Delta
     from stowfast.stores.tasks.heads import Heads
 
 __all__ = ["Versions"]
+
+_NEWEST: Final = Window(limit=1, newest=True)
 
 
 class Versions:
@@ -51,18 +55,42 @@ class Versions:
         race = Race(f"task {task_id!r}")
         while True:
             head, entries = await self._heads.backend.read(stream, Window(start=0, stop=stop, limit=limit, newest=True))
-            entries = await self._within_retention(head, entries)
-            if head is None or not entries:
-                return []
-            stored = {one.position: decode(one.data, one.position, _where(head, one.position)) for one in entries}
-            more = await self._below(head, entries[0].position, stored)
-            if more is None:
+            states = await self.states(head, entries)
+            if states is None:
                 race.lose()
                 continue
-            texts: dict[int, bytes] = {}
-            for one in entries:
-                texts[one.position] = rebuild(one.position, more, _where(head, one.position), texts=texts)
-            return [self._to_state(head, one, texts[one.position]) for one in reversed(entries)]
+            for state in states:
+                self._show(head, state)
+            return states[::-1]
+
+    async def states(self, head: Head | None, entries: list[Entry]) -> list[TaskState] | None:
+        """Return versions in a row, without those outside the retention; None if a base was removed meanwhile."""
+        entries = await self._within_retention(head, entries)
+        if head is None or not entries:
+            return []
+        stored = {one.position: decode(one.data, one.position, _where(head, one.position)) for one in entries}
+        more = await self._below(head, entries[0].position, stored)
+        if more is None:
+            return None
+        texts: dict[int, bytes] = {}
+        for one in entries:
+            texts[one.position] = rebuild(one.position, more, _where(head, one.position), texts=texts)
+        return [_state(head, one, texts[one.position]) for one in entries]
+
+    async def load_many(self, task_ids: Sequence[str]) -> list[TaskState | StowfastError | None]:
+        """Return the newest state of each task, None for an unknown one, or its error."""
+        streams = [stream_name(KIND, "task_id", task_id) for task_id in task_ids]
+        found: list[TaskState | StowfastError | None] = []
+        for start in range(0, len(streams), READS_TOGETHER):
+            group = streams[start : start + READS_TOGETHER]
+            slices = await self._heads.backend.read_many([(stream, _NEWEST) for stream in group])
+            found += await outcomes(self._loaded(*one) for one in zip(group, slices, strict=True))
+        return found
+
+    async def _loaded(self, stream: str, found: Slice | StowfastError) -> TaskState | None:
+        if isinstance(found, StowfastError):
+            raise found
+        return await self.version(stream, None, found)
 
     async def diff(self, task_id: str, a: int, b: int) -> list[dict[str, Any]]:
         """Return the difference between two versions as a JSON Patch."""
@@ -112,28 +140,32 @@ class Versions:
             finally:
                 self._heads.cache.forget(stream)
 
-    async def version(self, stream: str, position: int | None) -> TaskState | None:
-        """Return the version at a position, or the newest."""
+    async def version(self, stream: str, position: int | None, seen: Slice | None = None) -> TaskState | None:
+        """Return the version at a position, or the newest.
+
+        Args:
+            stream: the stream of the task.
+            position: None: the newest.
+            seen: the first read, if it was made before.
+        """
+        window = _NEWEST if position is None else Window(start=position, stop=position + 1)
         race = Race(_named(stream))
         while True:
-            if position is None:
-                head, entries = await self._heads.backend.read(stream, Window(limit=1, newest=True))
-            else:
-                head, entries = await self._heads.backend.read(stream, Window(start=position, stop=position + 1))
-            entries = await self._within_retention(head, entries)
+            head, entries = seen or await self._heads.backend.read(stream, window)
+            seen, entries = None, await self._within_retention(head, entries)
             if head is None or not entries:
                 return None
             known = await self._known(stream, head, entries[0])
             if known is not None and known.chain is not None:
-                return self._to_state(head, entries[0], known.chain.text)
+                state = _state(head, entries[0], known.chain.text)
+                self._show(head, state)
+                return state
             race.lose()
 
-    def _to_state(self, head: Head, entry: Entry, text: bytes) -> TaskState:
-        """Return a version for the caller, and remember the steps that it shows."""
-        state = _state(head, entry, text)
-        if state.steps:
+    def _show(self, head: Head | None, state: TaskState) -> None:
+        """Remember the steps that a caller sees in a version."""
+        if state.steps and head is not None:
             self._heads.cache.show(head.name, head.incarnation, TaskNote.read(head).encoded())
-        return state
 
     async def newest(self, stream: str) -> CachedTask:
         """Return the cached task for the next save. A damaged newest version does not block the save."""

@@ -16,6 +16,7 @@ from stowfast.testing.tasks import (
     retention,
     saving,
     steps,
+    watches,
     workers,
 )
 
@@ -26,6 +27,7 @@ TASKS: Final = (
     *changes.CLAUSES,
     *leases.CLAUSES,
     *workers.CLAUSES,
+    *watches.CLAUSES,
     *clocks.CLAUSES,
     *steps.CLAUSES,
     *retention.CLAUSES,

@@ -125,4 +125,46 @@ async def the_end_of_a_task_is_set_without_a_version(make: Make[Stores]) -> None
         same((again.version, again.lease, again.steps, again.expires_at), (1, None, {}, None), "the next")
 
 
+async def many_tasks_are_loaded_at_once(make: Make[Stores]) -> None:
+    """`load_many` and `list(data=True)` return the states that `load` returns; unknown tasks are None."""
+    async with make() as one, make() as other:
+        context = unique("context")
+        names = [unique("task") for _ in range(40)]
+        for number, name in enumerate(names):
+            for version in range(number % 4 + 1):
+                await saved(one.tasks, name, [number, version, {"text": "é" * number * 99}], context_id=context)
+            if number % 5 == 0:
+                await one.tasks.record(name, "step", number)
+        wanted = [await one.tasks.load(name) for name in names]
+        for reader in (one, other):
+            unknown = unique("task")
+            found = await reader.tasks.load_many([*names, unknown, names[0]])
+            same(found, [*wanted, None, wanted[0]], "states loaded at once")
+            same(await reader.tasks.load_many([]), [], "no states")
+            page = await reader.tasks.list(context_id=context, data=True)
+            by_id = {state.task_id: state for state in page}
+            same([by_id.get(name) for name in names], wanted, "states of a list")
+        await raises(InvalidError, one.tasks.load_many([names[0], ""]), "an empty id")
+
+
+async def tasks_are_listed_by_prefix_and_id(make: Make[Stores]) -> None:
+    """A list takes the start of the ids, and returns tasks by id in code points, with every other condition."""
+    async with make() as stores:
+        prefix = unique("list")
+        names = [f"{prefix}/{letter}" for letter in ("b", "a", "Z", "é", "日", "a/1")]
+        for name in names:
+            await saved(stores.tasks, name, 1, status="done" if name.endswith("a") else "working")
+        await saved(stores.tasks, unique("task"))
+        for limit in (1, 2, 100):
+            found = await listed(stores.tasks, prefix=prefix, order="id", limit=limit)
+            same([one.task_id for one in found], sorted(names), f"tasks by id, by {limit}")
+            found = await listed(stores.tasks, prefix=prefix, order="id", limit=limit, updated_after=_PAST)
+            same([one.task_id for one in found], sorted(names), f"tasks by id and time, by {limit}")
+        found = await listed(stores.tasks, prefix=prefix, order="id", status="working")
+        same([one.task_id for one in found], sorted(set(names) - {f"{prefix}/a"}), "working tasks by id")
+        same({one.task_id for one in await listed(stores.tasks, prefix=prefix)}, set(names), "tasks by recency")
+        wrong: Any = "size"
+        await raises(InvalidError, stores.tasks.list(order=wrong), "an unknown order")
+
+
 CLAUSES: Final = clauses(__name__)

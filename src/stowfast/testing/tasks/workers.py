@@ -142,6 +142,51 @@ async def a_worker_never_gets_what_was_finished_meanwhile(make: Make[Stores]) ->
             same(got, None, f"what a worker got where the task was {how} meanwhile")
 
 
+async def a_work_loop_does_each_task_once(make: Make[Stores]) -> None:
+    """`work` yields each free task once with its newest state and a valid lease, over racing workers, then ends."""
+    async with make() as one, make() as other:
+        context = unique("context")
+        names = [unique("task") for _ in range(12)]
+        async for _ in one.tasks.work("w", ttl=HOUR, context_id=context):
+            raise AssertionError("a task where there is none")
+        for name in names:
+            await saved(one.tasks, name, "first", context_id=context)
+            await saved(one.tasks, name, name, context_id=context)
+        await saved(one.tasks, unique("task"), context_id=context, status="asked")
+        done: list[str] = []
+
+        async def work(tasks: Tasks) -> None:
+            async for state, lease in tasks.work("same", ttl=HOUR, context_id=context):
+                same((state.task_id, state.data, state.lease), (lease.task_id, lease.task_id, lease), "a claimed task")
+                state.status = "completed"
+                same((await tasks.save(state, lease=lease)).version, 3, "a save of the owner")
+                done.append(state.task_id)
+
+        tasks = both(one, other)
+        await asyncio.gather(*(work(tasks[number % 2]) for number in range(4)))
+        same(sorted(done), sorted(names), "tasks done")
+        same({(await loads(one.tasks, name, None, name, "a task")).lease for name in names}, {None}, "leases left")
+        found = [state.status async for state, _ in one.tasks.work("w", ttl=HOUR, context_id=context, status="asked")]
+        same(found, ["asked"], "tasks of another status")
+
+
+async def a_work_loop_takes_no_task_again_at_once(make: Make[Stores]) -> None:
+    """A task whose turn saved nothing or failed stays claimed; one that was saved as free again is yielded again."""
+    async with make() as stores:
+        task, context = unique("task"), unique("context")
+        await saved(stores.tasks, task, 0, context_id=context)
+        turns = 0
+        async for state, lease in stores.tasks.work("w", ttl=HOUR, context_id=context):
+            turns += 1
+            holds(turns < 9, "a work loop ends after a turn that saved nothing")
+            if state.data < 3:
+                state.data += 1
+                await stores.tasks.save(state, lease=lease)
+        same(turns, 4, "turns of a task")
+        left = (await loads(stores.tasks, task, None, 3, "a task")).lease
+        same(left and left.owner, "w", "the owner after a turn that saved nothing")
+
+
 class _SmallPages(Wrapper):
     async def streams(self, query: Query) -> Listing:
         return await super().streams(query._replace(limit=min(query.limit, 2)))
