@@ -12,12 +12,12 @@ from stowfast.abc import ALL, Backend, Change, Head, Listing, Query, Receipt, Sl
 from stowfast.backends.postgres.blobs import begin_blob, write_chunks
 from stowfast.backends.postgres.committer import Committer
 from stowfast.backends.postgres.database import Database
-from stowfast.backends.postgres.news import LocalNews
+from stowfast.backends.postgres.news import FIRST_POLL_SECONDS, MAX_POLL_SECONDS, LocalNews, Poller, is_news
 from stowfast.backends.postgres.options import PARAMETERS, parse_options
 from stowfast.backends.postgres.read import find_blob, heads, listing, read, read_chunks
 from stowfast.backends.postgres.sweep import sweep, would_sweep
 from stowfast.backends.unclosed import warn_unclosed
-from stowfast.blocking import begin, finish, in_thread, outcome
+from stowfast.blocking import begin, finish, in_thread, outcome, runs_in_place
 from stowfast.cursors import parse_cursor
 from stowfast.errors import DamagedError, InvalidError, UnsupportedError
 from stowfast.group_commit import GroupCommit
@@ -37,8 +37,6 @@ R = TypeVar("R")
 _WRITTEN_TOGETHER: Final = 2**22
 _CHUNKS_TOGETHER: Final = 2
 _READ_AHEAD: Final = 2
-_FIRST_POLL_SECONDS: Final = 0.05
-_MAX_POLL_SECONDS: Final = 1.0
 _END: Final = 2**62
 
 
@@ -55,6 +53,7 @@ class PostgresBackend(Backend):
         self._database = database
         self._committer = Committer(database, timeout)
         self._news = LocalNews()
+        self._poller = Poller(lambda streams: database.ask(partial(heads, streams=streams)))
         self._group: GroupCommit[tuple[str, Change], Any] = GroupCommit(self._run, inline_below=0.0)
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="stowfast-read")
         self._uploads = ThreadPoolExecutor(1, thread_name_prefix="stowfast-upload")
@@ -133,21 +132,23 @@ class PostgresBackend(Backend):
         return await self._look(partial(listing, query=query, last=parse_cursor(query)))
 
     async def wait(self, stream: str, *, incarnation: str | None, next: int, timeout: float) -> bool:
-        deadline, pause = time.monotonic() + timeout, _FIRST_POLL_SECONDS
+        deadline, pause = time.monotonic() + timeout, FIRST_POLL_SECONDS
         while True:
             news = self._news.subscribe(stream)
             try:
-                head = (await self.heads([stream]))[0]
-                if (head.incarnation if head else None, head.next if head else 0) != (incarnation, next):
+                if is_news((await self.heads([stream]))[0], incarnation, next):
                     return True
                 left = deadline - time.monotonic()
                 if left <= 0:
                     return False
-                await news.settle(min(left, pause))
-                pause = min(1.5 * pause, _MAX_POLL_SECONDS)
+                # The sync face has no other thread: it asks by itself.
+                if runs_in_place() or not self._poller.watch(news, stream, incarnation, next):
+                    left, pause = min(left, pause), min(1.5 * pause, MAX_POLL_SECONDS)
+                await news.settle(left)
             finally:
                 news.cancel()
                 self._news.forget(stream, news)
+                self._poller.forget(news)
 
     async def write_blob(self, stream: str, chunks: AsyncIterable[bytes]) -> str:
         check_name(stream)
@@ -223,6 +224,7 @@ class PostgresBackend(Backend):
             return
         self._group.check_thread()
         self._closed = True
+        await finish(self._threads, self._poller.close)
         await finish(self._threads, self._uploads.shutdown)
         await finish(self._threads, self._group.close)
         await finish(self._threads, self._committer.close)

@@ -45,7 +45,7 @@ class Committer:
     def run(self, works: Sequence[tuple[str, Change]]) -> list[Receipt | StowfastError]:
         """Make changes, and return the receipt or the error of each.
 
-        A server that is away is waited for: at most the timeout, for all changes together.
+        It waits for an absent server at most the timeout, for all changes together.
         """
         self._database.check_process()
         with alone(self._lock):
@@ -96,7 +96,7 @@ class Committer:
     ) -> list[Receipt | StowfastError]:
         """Make changes in one transaction; each in one of its own where the server refused them together.
 
-        `lost` is the error of an earlier commit whose answer is not known.
+        `lost` is the error of an earlier commit with an unknown answer.
         """
         import psycopg
 

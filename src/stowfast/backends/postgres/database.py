@@ -35,7 +35,7 @@ _PARAMETERS: Final = {
     "keepalives_count": "3",
     "tcp_user_timeout": "60000",
 }
-"""A server that vanished is noticed within a minute, where the system would wait for hours."""
+"""A vanished server is noticed within a minute; the system would wait for hours."""
 _NOT_PRIMARY: Final = "the server is read-only, not the primary: connect to the primary"
 _MIN_VERSION: Final = 14_00_00
 
@@ -109,7 +109,7 @@ class Database:
         return connection
 
     def ask(self, query: Callable[[psycopg.Connection[Any], Statements], R]) -> R:
-        """Run a query that changes nothing; once more if the server ended the connection.
+        """Run a query for reading; once more if the server ended the connection.
 
         Raises:
             StowfastError: as `ours`; UnavailableError also if no connection is free.
@@ -222,7 +222,7 @@ class Database:
 def is_quiet(connection: psycopg.Connection[Any]) -> bool:
     """Return True if an idle connection still stands: the server has said nothing, so no goodbye either.
 
-    It costs no turn of the wire. Bytes that are no goodbye, such as of a changed setting, cost a new connection.
+    It costs no turn of the wire. Other bytes, such as of a changed setting, cost a new connection.
     """
     if connection.closed:
         return False

@@ -20,7 +20,7 @@ _LOST: Final = {"57P01", "57P02", "57P03", "40003"}
 _RIGHTS: Final = {"42501"}
 _READ_ONLY: Final = "25006"
 _DAMAGES: Final = ("XX001", "XX002", "23505")
-"""The last one: a row is there whose number was never given. No commit of ours asks for one that was."""
+"""The last one: there is a row with a number not given yet."""
 _LIMITS: Final = ("22", "54")
 _MISSING: Final = {"3F000", "42P01", "42703"}
 _ACCESS: Final = {"28000", "28P01", "3D000"}

@@ -1,10 +1,33 @@
-"""Wakes the waiters of this process after its own commits."""
+"""Wakes waiters: after the commits of this process at once, after those of others by one query for all streams."""
+
+from __future__ import annotations
 
 import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Final
 
 from stowfast.answers import Answer, wake
+from stowfast.errors import StowfastError
 
-__all__ = ["LocalNews"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from stowfast.abc import Head
+
+__all__ = ["FIRST_POLL_SECONDS", "MAX_POLL_SECONDS", "LocalNews", "Poller", "is_news"]
+
+FIRST_POLL_SECONDS: Final = 0.05
+MAX_POLL_SECONDS: Final = 1.0
+_TOGETHER_SECONDS: Final = 0.025
+"""A stream with its turn in this time is part of the query of now."""
+
+
+def is_news(head: Head | None, incarnation: str | None, next: int) -> bool:
+    """Return True if a stream is not any more as its waiter knows it."""
+    return (head.incarnation if head else None, head.next if head else 0) != (incarnation, next)
 
 
 class LocalNews:
@@ -33,3 +56,93 @@ class LocalNews:
             left = [other for other in self._waiting.pop(stream, ()) if other is not news]
             if left:
                 self._waiting[stream] = left
+
+
+@dataclass
+class _Awaited:
+    stream: str
+    incarnation: str | None
+    next: int
+    due: float
+    pause: float = FIRST_POLL_SECONDS
+
+
+class Poller:
+    """Asks for all awaited streams in one query, in a thread of its own while somebody waits.
+
+    A stream is asked for after 50 ms, then after 1.5 times as long each time, up to a second.
+    """
+
+    def __init__(self, heads: Callable[[Sequence[str]], list[Head | None]]) -> None:
+        self._heads = heads
+        self._lock = threading.RLock()
+        self._waiting: dict[Answer[bool], _Awaited] = {}
+        self._bell: SimpleQueue[None] = SimpleQueue()
+        """Rung for each new waiter, and at the end."""
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def watch(self, news: Answer[bool], stream: str, incarnation: str | None, next: int) -> bool:
+        """Give an answer once a stream is not as given, or cannot be read. False: no thread can be made."""
+        with self._lock:
+            if self._closed:
+                wake([news])
+                return True
+            self._waiting[news] = _Awaited(stream, incarnation, next, time.monotonic() + FIRST_POLL_SECONDS)
+            if self._thread is None:
+                thread = threading.Thread(target=self._run, name="stowfast-wait", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:
+                    del self._waiting[news]
+                    return False
+                self._thread = thread
+        self._bell.put(None)
+        return True
+
+    def forget(self, news: Answer[bool]) -> None:
+        """Watch for a waiter no more."""
+        with self._lock:
+            self._waiting.pop(news, None)
+
+    def close(self) -> None:
+        """Wake all waiters, now and later, and end the thread."""
+        with self._lock:
+            self._closed = True
+            woken, thread = list(self._waiting), self._thread
+            self._waiting.clear()
+        wake(woken)
+        self._bell.put(None)
+        if thread is not None:
+            thread.join()
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._thread = None
+                    return
+                due = min(awaited.due for awaited in self._waiting.values())
+            with suppress(Empty):
+                self._bell.get(timeout=max(due - time.monotonic(), 0.0))
+                continue
+            self._poll()
+
+    def _poll(self) -> None:
+        soon = time.monotonic() + _TOGETHER_SECONDS
+        with self._lock:
+            asked = {news: awaited for news, awaited in self._waiting.items() if awaited.due <= soon}
+        streams = sorted({awaited.stream for awaited in asked.values()})
+        found: dict[str, Head | None] = {}
+        with suppress(StowfastError):  # each waiter asks for itself, and gets the error
+            found = dict(zip(streams, self._heads(streams), strict=True))
+        woken = []
+        with self._lock:
+            for news, awaited in asked.items():
+                stream = awaited.stream
+                if stream not in found or is_news(found[stream], awaited.incarnation, awaited.next):
+                    woken.append(news)
+                    self._waiting.pop(news, None)
+                awaited.pause = min(1.5 * awaited.pause, MAX_POLL_SECONDS)
+                awaited.due = time.monotonic() + awaited.pause
+        wake(woken)
