@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple, TypeAlias
 
-from stowfast.backends.sqlite.copies import compact_file, copy_file, restore_file
+from stowfast.backends.sqlite.copies import compact_file, copy_file
 from stowfast.backends.sqlite.rights import path_of
 
 __all__ = ["Compacted", "backup", "compact", "restore"]
@@ -37,11 +37,14 @@ def backup(source: _File, target: _File, *, replace: bool = False) -> int:
     Args:
         source: the file to copy.
         target: the copy. Its folder must exist.
-        replace: True: a backup of that name is replaced. A file of another program never is.
+        replace: True: a backup of that name, which nobody may have open, is replaced. A file of another program never
+            is.
 
     Raises:
         NotFoundError: there is no source.
-        InvalidError: the target exists, is a part of the source or not a Stowfast file; or a right is missing.
+        InvalidError: the target exists, is open in this process, is a part of the source or not a Stowfast file; or a
+            right is missing.
+        UnavailableError: another process has the target open.
         DamagedError: the source is damaged. No copy was made.
     """
     return copy_file(_path(source), _path(target), replace=replace)
@@ -65,7 +68,7 @@ def restore(source: _File, target: _File, *, replace: bool = False) -> int:
         UnavailableError: another process has the target open.
         DamagedError: the backup is damaged. The target stays as it was.
     """
-    return restore_file(_path(source), _path(target), replace=replace)
+    return copy_file(_path(source), _path(target), replace=replace)
 
 
 def compact(path: _File, *, timeout: float = 60.0) -> Compacted:

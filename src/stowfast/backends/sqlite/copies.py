@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from stowfast.backends.sqlite.file import SQLiteFile
-from stowfast.backends.sqlite.locks import OPENING, is_claimed
+from stowfast.backends.sqlite.locks import OPENING, check_index, is_claimed
 from stowfast.backends.sqlite.opening import is_busy, is_full, look, uri
 from stowfast.backends.sqlite.rights import absolute, check_folder, make_private, missing_right
 from stowfast.errors import DamagedError, InvalidError, NotFoundError, UnavailableError
@@ -18,28 +18,20 @@ from stowfast.errors import DamagedError, InvalidError, NotFoundError, Unavailab
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["compact_file", "copy_file", "restore_file"]
+__all__ = ["compact_file", "copy_file"]
 
 _BESIDE: Final = ("-shm", "-wal", "-journal")
 """The files that belong to a database, the log after its index: with the log there, no other process opens the file."""
 
 
 def copy_file(source: str, target: str, *, replace: bool) -> int:
-    """Copy a file as it is at one moment, in use or not, and return the size of the copy in bytes."""
+    """Copy a file as it is at one moment, in use or not, and return the size of the copy in bytes.
+
+    With `replace=True` it takes the place of a file that nobody has open, and of its log.
+    """
     source, target = absolute(source), absolute(target)
     _check_target(source, target, replace=replace)
-    with _copied(source, target) as part:
-        size = os.stat(part).st_size
-        os.replace(part, target)
-        _sync_folder(target)
-    return size
-
-
-def restore_file(backup: str, target: str, *, replace: bool) -> int:
-    """Put a copy of a backup in the place of a file and of its log, and return its size in bytes."""
-    backup, target = absolute(backup), absolute(target)
-    _check_target(backup, target, replace=replace)
-    with _copied(backup, target) as part, OPENING:
+    with _copied(source, target) as part, OPENING:
         if is_claimed(target):
             raise InvalidError(f"{target} is open in this process: close it before it is replaced")
         size = os.stat(part).st_size
@@ -122,6 +114,7 @@ def _connect(path: str) -> sqlite3.Connection:
 def _swap(part: str, target: str) -> None:
     """Replace a file that nobody has open, and remove its log. A kill in between leaves a log that is refused."""
     if not os.path.exists(target):
+        check_index(target)
         for suffix in _BESIDE:
             _remove(target + suffix)
         os.replace(part, target)
@@ -133,6 +126,7 @@ def _swap(part: str, target: str) -> None:
         except sqlite3.DatabaseError as error:  # one that is damaged may be replaced
             if is_busy(error):
                 raise UnavailableError(f"{target}: another process has it open: end it first") from error
+        check_index(target)
         os.replace(part, target)
         for suffix in _BESIDE:
             _remove(target + suffix)

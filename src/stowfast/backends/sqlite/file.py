@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from stowfast.backends.sqlite.failures import ours
 from stowfast.backends.sqlite.guard import GuardedConnection
-from stowfast.backends.sqlite.locks import AFTER_A_FORK, OPENING, Claim, is_claimed
+from stowfast.backends.sqlite.locks import AFTER_A_FORK, OPENING, Claim, check_companions, check_index, is_claimed
 from stowfast.backends.sqlite.log import Log
 from stowfast.backends.sqlite.migration import migrate, pragma, refuse_newer, version_known
 from stowfast.backends.sqlite.opening import begin_session, check_log, find_mark, is_full, look, uri
@@ -72,12 +72,14 @@ class SQLiteFile:
                 raise
 
     def _prepare(self, timeout: float, *, wanted: bool) -> None:
+        check_companions(self.path)
         claimed = is_claimed(self.path)
         header = look(self.path)
         if header is not None:
             refuse_newer(self.path, header.version)
             check_log(self.path)
         elif not self.read_only:
+            self._check_new()
             make_private(self.path)
         if self.read_only:
             check_readable(self.path, header, self.read_only, wanted=wanted, known=version_known())
@@ -85,6 +87,14 @@ class SQLiteFile:
                 self._options += reading_options(self.path, self.read_only)
         elif header is not None and not claimed:
             begin_session(self.path, timeout)
+
+    def _check_new(self) -> None:
+        try:
+            check_index(self.path)
+        except UnavailableError:
+            # Else another process has just made the file: the log comes after its content.
+            if not os.path.exists(self.path) or os.stat(self.path).st_size == 0:
+                raise
 
     @contextmanager
     def errors(self) -> Iterator[None]:
@@ -176,9 +186,6 @@ class SQLiteFile:
             self.check_claim(self.writer)
         except UnavailableError as error:
             self._lost = str(error)
-            if self._claim is not None and self._claim.is_alone() and not self._is_replaced:
-                with suppress(sqlite3.Error):
-                    self.log.rescue()
             self.close()
             raise
 
@@ -264,8 +271,7 @@ class SQLiteFile:
     def close(self) -> None:
         """Close every connection. The last one in any process folds the log back into the file."""
         self._closed = True
-        with suppress(StowfastError, sqlite3.Error):
-            self.check_claim(self.writer)
+        self._rescue()
         if self._claim is not None:
             self._claim.ending = True
         self._close_idle()
@@ -278,6 +284,15 @@ class SQLiteFile:
             self._claim.release()
             self._claim = None
         self._queue.remove()
+
+    def _rescue(self) -> None:
+        # SQLite itself does not fold the log of a file that was moved away.
+        try:
+            self.check_claim(self.writer)
+        except (StowfastError, sqlite3.Error):
+            if self._claim is not None and self._claim.is_alone() and not self._is_replaced:
+                with suppress(sqlite3.Error):
+                    self.log.rescue()
 
     def _close_idle(self) -> None:
         while self._idle:

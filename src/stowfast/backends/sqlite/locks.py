@@ -9,18 +9,28 @@ writes to it. So nothing here opens a database file: its header is read by SQLit
 from __future__ import annotations
 
 import os
+import stat
 import threading
 from collections import defaultdict
+from contextlib import suppress
 from typing import Final, TypeAlias
 
 from stowfast.errors import InvalidError, UnavailableError
 
-__all__ = ["AFTER_A_FORK", "COMPANIONS", "OPENING", "Claim", "is_claimed"]
+try:
+    import fcntl
+except ImportError:  # Windows: a file in use cannot be moved there
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["AFTER_A_FORK", "COMPANIONS", "OPENING", "Claim", "check_companions", "check_index", "is_claimed"]
 
 AFTER_A_FORK: Final = "close it before forking, or start processes with spawn"
 
 COMPANIONS: Final = ("-wal", "-shm")
 """The log and its index, https://www.sqlite.org/wal.html: both are there as long as any connection is open."""
+
+_INDEX_IN_USE: Final = 128
+"""Each user of an index holds a lock on this byte: https://www.sqlite.org/src/file/src/os_unix.c, UNIX_SHM_DMS."""
 
 OPENING: Final = threading.RLock()
 """Held from the first look at a file until SQLite has it open."""
@@ -75,11 +85,12 @@ class Claim:
                 raise UnavailableError(f"{path} was removed or replaced since {self._path} was opened: open it again")
 
     def is_alone(self) -> bool:
-        """Return True if the file has its name, and no other log beside it: nobody opened it with a new one."""
-        main, *companions = self._look()
-        return main == self._files[0] and all(
-            now in (None, before) for now, before in zip(companions, self._files[1:], strict=True)
-        )
+        """Return True if no other log lies beside the file or its former name: nobody opened it with a new one."""
+        return all(now in (None, before) for now, before in zip(self._look()[1:], self._files[1:], strict=True))
+
+    def has_index(self, identity: _Identity) -> bool:
+        """Return True if this is the identity of the index of the log."""
+        return self._files[2] == identity
 
     def release(self) -> None:
         """Remove this opening from the register."""
@@ -111,6 +122,52 @@ def is_claimed(path: str) -> bool:
             if not claim.ending:
                 raise
     return bool(_open[identity])
+
+
+def check_companions(path: str) -> None:
+    """Raise if a link, a folder or a pipe has the name of a log: a pipe would keep its reader waiting for ever.
+
+    Raises:
+        InvalidError: it has. All was left untouched.
+    """
+    for name in (f"{path}-journal", *(path + suffix for suffix in COMPANIONS)):
+        with suppress(FileNotFoundError):
+            if not stat.S_ISREG(os.lstat(name).st_mode):
+                raise InvalidError(f"{name} is no regular file, so it is no log of {path}: move it elsewhere")
+
+
+def check_index(path: str) -> None:
+    """Raise if a process uses the index of the log. Call it while nobody has the file itself open.
+
+    Such a process has a file that was moved away. An opening here would write over its index, and lose its log.
+
+    Raises:
+        UnavailableError: a process uses it. All was left untouched.
+    """
+    index = _identity(f"{path}-shm")
+    if index is None or fcntl is None:
+        return
+    used = any(claim.has_index(index) for claims in tuple(_open.values()) for claim in claims)
+    if used or _is_locked(f"{path}-shm"):
+        raise UnavailableError(
+            f"{path}-wal and {path}-shm belong to a file that was moved away or removed while a process had it open:"
+            f" end that process in order, or move the file back to {path}"
+        )
+
+
+def _is_locked(index: str) -> bool:
+    # Nobody of this process has it open, so closing this descriptor drops nobody's locks.
+    try:
+        descriptor = os.open(index, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0))
+    except OSError:
+        return False
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _INDEX_IN_USE)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _identity(path: str, *, with_change: bool = False) -> _Identity | None:

@@ -21,7 +21,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from stowfast.backends.sqlite.locks import COMPANIONS
+from stowfast.backends.sqlite.locks import COMPANIONS, check_index
 from stowfast.backends.sqlite.schema import APPLICATION_ID
 from stowfast.errors import InvalidError, UnavailableError
 
@@ -182,7 +182,8 @@ def begin_session(path: str, timeout: float) -> None:
     """Give the file a new mark and fold its log, if nobody has it open; else see that those have a log with a name.
 
     Raises:
-        UnavailableError: another process has the file open, and its log was removed.
+        UnavailableError: another process has the file open, and its log was removed; or a log of a file that was
+            moved away has a user.
     """
     deadline = time.monotonic() + min(timeout, _MAX_WAIT_SECONDS)
     while not _begin_alone(path):
@@ -209,6 +210,7 @@ def _begin_alone(path: str) -> bool:
             if is_busy(error):
                 return False
             raise
+        check_index(path)
         # A file whose first transaction was killed is empty as soon as SQLite has rolled that back.
         if file.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID:
             with _unless_full():

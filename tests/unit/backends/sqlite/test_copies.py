@@ -99,6 +99,23 @@ def test_a_restore_replaces_the_file_and_its_log(tmp_path: Path) -> None:
     assert count(path) == 30
 
 
+def test_a_backup_replaces_no_file_that_is_open(tmp_path: Path) -> None:
+    path, used = tmp_path / "agent.db", tmp_path / "used.db"
+    killed_writer(path, 30)
+    with stowfast.sync.open(f"sqlite:///{used}") as stores:
+        stores.messages.add_message("c", {})
+        with pytest.raises(InvalidError, match="is open in this process"):
+            stowfast.sqlite.backup(path, used, replace=True)
+        backup = f"import stowfast.sqlite\nstowfast.sqlite.backup({str(path)!r}, {str(used)!r}, replace=True)"
+        ran = subprocess.run([sys.executable, "-c", backup], capture_output=True, text=True, timeout=60, check=False)
+        assert "UnavailableError" in ran.stderr
+        stores.messages.add_message("c", {})
+    assert count(used) == 2
+    killed_writer(used, 700)  # its log would be left beside the new file
+    stowfast.sqlite.backup(path, used, replace=True)
+    assert count(used) == 30
+
+
 def test_a_restore_that_was_killed_in_the_middle_is_repeated(tmp_path: Path) -> None:
     path, saved = tmp_path / "agent.db", tmp_path / "saved.db"
     killed_writer(path, 30)
