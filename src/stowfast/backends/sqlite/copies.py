@@ -27,7 +27,7 @@ _BESIDE: Final = ("-shm", "-wal", "-journal")
 def copy_file(source: str, target: str, *, replace: bool) -> int:
     """Copy a file as it is at one moment, in use or not, and return the size of the copy in bytes.
 
-    With `replace=True` it takes the place of a file that nobody has open, and of its log.
+    With `replace=True` it takes the place of a file and of its log, while nobody has the file open.
     """
     source, target = absolute(source), absolute(target)
     _check_target(source, target, replace=replace)

@@ -139,7 +139,7 @@ def check_companions(path: str) -> None:
 def check_index(path: str) -> None:
     """Raise if a process uses the index of the log. Call it while nobody has the file itself open.
 
-    Such a process has a file that was moved away. An opening here would write over its index, and lose its log.
+    The file of such a process was moved away. An opening here would write over its index, and lose its log.
 
     Raises:
         UnavailableError: a process uses it. All was left untouched.

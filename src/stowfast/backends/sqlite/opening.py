@@ -182,8 +182,8 @@ def begin_session(path: str, timeout: float) -> None:
     """Give the file a new mark and fold its log, if nobody has it open; else see that those have a log with a name.
 
     Raises:
-        UnavailableError: another process has the file open, and its log was removed; or a log of a file that was
-            moved away has a user.
+        UnavailableError: another process has the file open, and its log was removed; or the file of a process
+            was moved away, and its log lies here.
     """
     deadline = time.monotonic() + min(timeout, _MAX_WAIT_SECONDS)
     while not _begin_alone(path):
