@@ -10,7 +10,7 @@ from stowfast.stores.codec import encode
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["metadata_labels", "wanted_labels"]
+__all__ = ["beside_own", "metadata_labels", "wanted_labels"]
 
 _MAX_LABEL_BYTES: Final = 500
 """Bytes of a key with its value, as JSON. A longer value is stored, and no listing selects by it."""
@@ -19,6 +19,14 @@ _MAX_LABEL_BYTES: Final = 500
 def metadata_labels(metadata: Mapping[str, Any]) -> dict[str, str]:
     """Return the short texts, numbers, booleans and None of metadata as JSON, by their keys."""
     return {key: label for key, value in metadata.items() if (label := _label(key, value)) is not None}
+
+
+def beside_own(labels: Mapping[str, str]) -> dict[str, str]:
+    """Return labels of metadata under names that no label of a store itself has.
+
+    One character is less than JSON needs for a pair, so the labels of metadata are never larger than the metadata.
+    """
+    return {f":{key}": label for key, label in labels.items()}
 
 
 def wanted_labels(where: Mapping[str, Any] | None) -> dict[str, str]:

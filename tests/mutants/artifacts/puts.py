@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from stowfast import Artifacts, ConflictError, NotFoundError
-from stowfast.testing.artifacts import puts
+from stowfast.testing.artifacts import puts, versions
 from tests.mutants import breaks, ignores
 from tests.mutants.stores import ForgetsOpIds
 
 breaks(puts.a_lost_answer_doubles_no_version)(ForgetsOpIds)
 ignores(Artifacts, "put", "expect", puts.a_put_creates_or_updates_an_artifact)
 ignores(Artifacts, "put", "ttl", puts.an_artifact_expires)
+for option in ("prefix", "where", "order"):
+    ignores(Artifacts, "list", option, versions.artifacts_are_found_by_metadata_and_prefix)
 ignores(Artifacts, "follow", "wait", puts.a_follower_may_come_first)
 
 

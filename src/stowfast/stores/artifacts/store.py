@@ -6,9 +6,9 @@ import io
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import fields
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from stowfast.abc import Change, Query
+from stowfast.abc import Change
 from stowfast.errors import DamagedError, InvalidError, NotFoundError, shown
 from stowfast.names import check_name
 from stowfast.records import Artifact, ArtifactInfo, Page
@@ -26,6 +26,8 @@ from stowfast.stores.artifacts.records import KIND, content_of, stream_of
 from stowfast.stores.artifacts.writing import whole
 from stowfast.stores.artifacts.writing.writer import write_version
 from stowfast.stores.codec import check_counts, check_given, check_integers, from_duration, from_time, labels_of
+from stowfast.stores.labels import beside_own, wanted_labels
+from stowfast.stores.listing import list_query
 
 if TYPE_CHECKING:
     import os
@@ -414,22 +416,26 @@ class Artifacts:
         *,
         context_id: str | None = None,
         task_id: str | None = None,
+        prefix: str = "",
+        where: dict[str, Any] | None = None,
+        order: Literal["recent", "id"] = "recent",
         after: str | None = None,
         limit: int = 100,
     ) -> Page[ArtifactInfo]:
-        """List the newest versions without their content, the last changed first, a page at a time.
+        """List the newest versions without their content, the last changed first or by id, a page at a time.
 
-        An artifact with damaged data is left out, and `damaged` of the page names it.
+        While artifacts change, a page by recency may miss or repeat one; pages by id (in code points) show every
+        artifact that existed throughout. An artifact with damaged data is left out, and `damaged` of the page names it.
 
         Args:
+            prefix: the start of the ids.
+            where: metadata that the newest version must have: text of at most 500 bytes, numbers, booleans or None.
+            order: by the last change or by id.
             after: the `next` of the page before.
         """
-        check_given(limit=limit)
-        check_counts(limit=limit)
         wanted = {"context_id": context_id, "task_id": task_id}
-        query = Query(
-            f"{KIND}/", where=labels_of(tuple(wanted), wanted), order="recent", after=after, limit=limit, heads=True
-        )
+        labels = labels_of(tuple(wanted), wanted) | beside_own(wanted_labels(where))
+        query = list_query(KIND, prefix, labels, order, after, limit)
         return await page_of(self._backend, await self._backend.streams(query))
 
     async def prune(self, artifact_id: str, *, keep: int) -> int:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from stowfast.abc import Query
-from stowfast.errors import DamagedError, InvalidError, StowfastError, shown
+from stowfast.errors import DamagedError, StowfastError
 from stowfast.records import Page, TaskInfo, TaskState
 from stowfast.stores.codec import (
     MAX_CLOCK_SKEW,
-    check_counts,
-    check_given,
-    is_one_of,
-    labels_of,
-    stream_name,
     to_time,
 )  # fmt: skip
 from stowfast.stores.listing import read_listed
@@ -21,32 +15,10 @@ from stowfast.stores.tasks.head_note import KIND, TaskNote, id_of, lease_of
 from stowfast.stores.tasks.leases import LABELS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from stowfast.abc import Backend, Head, Listed
+    from stowfast.abc import Backend, Head, Listed, Query
     from stowfast.stores.tasks.versions import Versions
 
-__all__ = ["info_of", "list_query", "list_tasks", "with_data"]
-
-
-def list_query(
-    prefix: str, wanted: Mapping[str, str | None], order: Literal["recent", "id"], after: str | None, limit: int
-) -> Query:
-    """Return the query of a list, its arguments checked."""
-    if not is_one_of(order, ("recent", "id")):
-        raise InvalidError(f"order={shown(order)}: it is recent or id")
-    check_given(limit=limit)
-    check_counts(limit=limit)
-    if prefix:
-        stream_name(KIND, "prefix", prefix)  # an id that begins with it would have to be valid, too
-    return Query(
-        f"{KIND}/{prefix}",
-        where=labels_of(LABELS, wanted),
-        order="name" if order == "id" else "recent",
-        after=after,
-        limit=limit,
-        heads=True,
-    )
+__all__ = ["info_of", "list_tasks", "with_data"]
 
 
 async def list_tasks(backend: Backend, query: Query, since: int | None) -> Page[TaskInfo]:

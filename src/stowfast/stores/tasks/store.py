@@ -12,11 +12,12 @@ from stowfast.abc import Change
 from stowfast.errors import ConflictError, DamagedError, InvalidError, NotFoundError, StowfastError, shown
 from stowfast.records import ClaimedTask, Page, Retention, TaskInfo, TaskState
 from stowfast.stores.codec import from_time, labels_of, stream_name
+from stowfast.stores.listing import list_query
 from stowfast.stores.optimistic import Race
 from stowfast.stores.tasks.head_note import KIND, keep_of
 from stowfast.stores.tasks.heads import Heads
 from stowfast.stores.tasks.leases import LABELS, Leases
-from stowfast.stores.tasks.listing import info_of, list_query, list_tasks, with_data
+from stowfast.stores.tasks.listing import info_of, list_tasks, with_data
 from stowfast.stores.tasks.save import Saves, parse_save
 from stowfast.stores.tasks.steps import StepRecords
 from stowfast.stores.tasks.versions import Versions
@@ -414,7 +415,7 @@ class Tasks:
             after: the `next` of the page before.
         """
         wanted = {"context_id": context_id, "agent_id": agent_id, "parent_task_id": parent_task_id, "status": status}
-        query = list_query(prefix, wanted, order, after, limit)
+        query = list_query(KIND, prefix, labels_of(LABELS, wanted), order, after, limit)
         since = None if updated_after is None else from_time(updated_after, "updated_after")
         page = await list_tasks(self._backend, query, since)
         return await with_data(self._versions, page) if data else page

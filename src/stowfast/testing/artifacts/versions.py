@@ -140,6 +140,31 @@ async def artifacts_are_listed_the_last_changed_first(make: Make[Stores]) -> Non
         same([info.artifact_id for info in found], [wanted[0], *wanted[2:]], "after one moved to another context")
 
 
+async def artifacts_are_found_by_metadata_and_prefix(make: Make[Stores]) -> None:
+    """A list takes metadata of the newest version and the start of the ids, by id in code points or by recency."""
+    async with make() as stores:
+        prefix, artifacts = unique("list"), stores.artifacts
+        names = [f"{prefix}/{letter}" for letter in ("b", "a", "Z", "é", "日")]
+        for number, name in enumerate(names):
+            metadata = {"even": number % 2 == 0, "context_id": prefix, "list": [1], "large": "x" * 9_000}
+            await artifacts.create(Artifact(artifact_id=name, content=name, metadata=metadata))
+        await artifacts.create(new(content=b"x", metadata={"even": True}))
+        for limit in (1, 2, 9):
+            found = await _listed(artifacts, prefix=prefix, order="id", limit=limit)
+            same([info.artifact_id for info in found], sorted(names), f"artifacts by id, by {limit}")
+            found = await _listed(artifacts, prefix=prefix, order="id", limit=limit, where={"even": True})
+            same([info.artifact_id for info in found], sorted(names[::2]), f"artifacts by metadata, by {limit}")
+        found = await _listed(artifacts, where={"context_id": prefix, "even": False})
+        same({info.artifact_id for info in found}, {names[1], names[3]}, "artifacts by two pairs")
+        same(await _listed(artifacts, context_id=prefix), [], "metadata with the name of a field")
+        await artifacts.update(Artifact(artifact_id=names[1], content=b"", metadata={"even": True}))
+        found = await _listed(artifacts, prefix=prefix, where={"even": False})
+        same([info.artifact_id for info in found], [names[3]], "artifacts after an update")
+        wrong: tuple[Any, ...] = ({"list": [1]}, ["even"], {"large": "x" * 9_000})
+        for where in wrong:
+            await raises(InvalidError, artifacts.list(where=where), "no short value")
+
+
 async def a_damaged_artifact_hides_no_other(make: Make[Stores]) -> None:
     """A list leaves out a damaged artifact and names it."""
     async with make() as stores:

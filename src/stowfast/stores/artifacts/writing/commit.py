@@ -16,6 +16,7 @@ from stowfast.stores.artifacts.schema import check_schema
 from stowfast.stores.artifacts.writing.dedup import bodies_of, note_of
 from stowfast.stores.artifacts.writing.upload import ContentUpload
 from stowfast.stores.codec import encode, encode_head, labels_of
+from stowfast.stores.labels import beside_own, metadata_labels
 
 if TYPE_CHECKING:
     from stowfast.abc import Backend, Change, Head, Receipt
@@ -86,7 +87,7 @@ def described(artifact: ArtifactInfo, head: Head | None) -> tuple[dict[str, Any]
     if not isinstance(artifact.metadata, dict):
         raise InvalidError(f"metadata must be a dict, not {type(artifact.metadata).__name__}")
     encode_head(record, _describes(artifact.artifact_id))  # refused before anything is stored
-    return record, labels
+    return record, labels | beside_own(metadata_labels(artifact.metadata))
 
 
 async def _store(
