@@ -79,6 +79,8 @@ class Versions:
 
     async def load_many(self, task_ids: Sequence[str]) -> list[TaskState | StowfastError | None]:
         """Return the newest state of each task, None for an unknown one, or its error."""
+        if not isinstance(task_ids, list | tuple):
+            raise InvalidError(f"task_ids must be a list of ids, not {type(task_ids).__name__}")
         streams = [stream_name(KIND, "task_id", task_id) for task_id in task_ids]
         found: list[TaskState | StowfastError | None] = []
         for start in range(0, len(streams), READS_TOGETHER):

@@ -48,10 +48,9 @@ async def put(
     backend: Backend, artifact: Artifact, expect: int | None, op_id: str | None, ttl: timedelta | None
 ) -> ArtifactInfo:
     """Store the next version of an artifact, or version 1 of a new one."""
-    change = _change(expect, op_id, ttl)
+    change, content = _change(expect, op_id, ttl), _content(artifact)
     race = Race(f"artifact {shown(artifact.artifact_id)}")
     while True:
-        content = _content(artifact)
         # A stream is read once, so its version has no second attempt: it follows any version, of any life.
         again = expect is None and (content.held is not None or isinstance(artifact.content, os.PathLike))
         head = await find_head(backend, artifact.artifact_id)
@@ -65,6 +64,7 @@ async def put(
             if not again:
                 raise
             race.lose()
+            content = _content(artifact)
 
 
 def _content(artifact: Artifact) -> Content:
