@@ -122,7 +122,10 @@ class Reader:
                 break
             checked, after = count, max(after, before)
             pages = obstore.list(self._driver, prefix, offset=after or None, chunk_size=_PAGE)
-        return Items(found if ascending else sorted(found, key=lambda one: one.key), complete=True)
+        if not ascending:
+            # Without its slash the object of a folder has the key of another object, which came first.
+            found = sorted({one.key: one for one in reversed(found)}.values(), key=lambda one: one.key)
+        return Items(found, complete=True)
 
     def stream(self, key: str, start: int, stop: int | None) -> obstore.GetResult:
         """Ask once for a range of a key, to be read piece by piece. Raises the driver's own errors."""
