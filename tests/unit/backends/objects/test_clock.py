@@ -128,3 +128,26 @@ async def test_who_may_only_read_judges_expiry_by_this_machine_s_clock() -> None
             server.fail(Fault.DENIED, operation="PUT", times=None)
             await asyncio.sleep(0.02)
             assert (await stores.backend.read("s/b")).head is None
+
+
+@pytest.mark.parametrize("ahead", [-HOUR, HOUR])
+async def test_a_ttl_counts_by_the_clock_of_the_store(ahead: int) -> None:
+    with FaultyS3(clock=lambda: time.time() + ahead) as server:
+        async with opened(server) as stores:
+            with server.counted() as made:
+                for _ in range(3):
+                    await stores.backend.commit("s/a", Change([b""], ttl=600 * SECOND))
+            asked = [record.operation for record in made if record.keys[0].startswith("clock/")]
+            assert asked == ["PUT", "LIST", "DELETE"]  # once
+            (head,) = await stores.backend.heads(["s/a"])
+    assert abs(head.expires_at / SECOND - (time.time() + ahead + 600)) < 3
+
+
+async def test_a_ttl_of_a_machine_that_is_ahead_ends_in_time() -> None:
+    passed = {"seconds": 0}
+    with FaultyS3(clock=lambda: time.time() - HOUR + passed["seconds"]) as server:
+        async with opened(server) as stores:
+            await stores.documents.put("d", 1, ttl=timedelta(minutes=10))
+        for passed["seconds"], there in ((540, True), (660, False)):
+            async with opened(server) as stores:
+                assert (await stores.documents.get("d") is not None) is there

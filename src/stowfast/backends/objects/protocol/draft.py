@@ -16,6 +16,7 @@ from stowfast.backends.objects.protocol.load import (
     frames,
     linked,
     missing,
+    timed,
     unexpired,
 )
 from stowfast.backends.objects.protocol.requests import All, Get
@@ -136,6 +137,7 @@ class Draft:
                 return repeat(known, change)
         before, environment = self._now.head, self._environment
         now = expiry_time(before, environment)
+        change = timed(change, environment)
         effect = apply(self._now.name, before, change, now=now, incarnation=environment.new_id)
         ends = effect.fresh and self._now.head is not None
         begins = effect.head is not None and effect.fresh

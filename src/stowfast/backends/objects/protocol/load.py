@@ -10,12 +10,13 @@ from stowfast.backends.objects.protocol.requests import UNCHANGED, All, Get
 from stowfast.backends.objects.protocol.segment import check, parse_footer, parse_segment, unpack
 from stowfast.backends.objects.protocol.state import State, decode_state
 from stowfast.errors import DamagedError, UnsupportedError
+from stowfast.names import MAX_MOMENT
 from stowfast.semantics import living
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from stowfast.abc import Head
+    from stowfast.abc import Change, Head
     from stowfast.backends.objects.protocol.frames import Frame
     from stowfast.backends.objects.protocol.requests import Environment, Steps
     from stowfast.backends.objects.protocol.segment import Block, Footer
@@ -36,10 +37,14 @@ __all__ = [
     "read_living",
     "reread_head",
     "segments",
+    "timed",
     "unexpired",
 ]
 
 R = TypeVar("R")
+
+_SAME_CLOCK: Final = 1_000_000
+"""Microseconds of difference up to which two clocks count as one."""
 
 WHOLE: Final = 2**20
 """Bytes up to which a segment is fetched whole, since another request would cost more."""
@@ -85,6 +90,19 @@ def expiry_time(head: Head | None, environment: Environment) -> int:
     if head is None or environment.store_now is None or living(head, now) is not None:
         return now
     return min(now, environment.store_now())
+
+
+def timed(change: Change, environment: Environment) -> Change:
+    """Return a change with a ttl as one whose moment of expiry is by the clock of the store, if that is another.
+
+    By the clock of a machine that is behind, the stream would be gone at once for all others.
+    """
+    if change.ttl is None or environment.store_now is None:
+        return change
+    now = environment.store_now()
+    if abs(now - environment.now()) < _SAME_CLOCK:
+        return change
+    return change._replace(ttl=None, expires_at=min(now + change.ttl, MAX_MOMENT))
 
 
 def unexpired(state: State, environment: Environment) -> Head | None:
