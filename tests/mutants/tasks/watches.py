@@ -13,6 +13,7 @@ from tests.mutants.stores import part
 ignores(Tasks, "list", "prefix", lists.tasks_are_listed_by_prefix_and_id)
 ignores(Tasks, "list", "order", lists.tasks_are_listed_by_prefix_and_id)
 ignores(Tasks, "list", "data", lists.many_tasks_are_loaded_at_once)
+ignores(Tasks, "save", "ttl", lists.a_ttl_moves_with_each_save)
 ignores(Tasks, "watch", "after", watches.a_task_watch_begins_behind_a_version)
 ignores(Tasks, "work", "status", workers.a_work_loop_does_each_task_once)
 

@@ -9,7 +9,7 @@ import msgspec
 
 from stowfast.abc import KEEP, Change
 from stowfast.errors import ConflictError, DamagedError, InvalidError, shown
-from stowfast.names import check_name
+from stowfast.names import MAX_MOMENT, check_name
 from stowfast.records import Retention, TaskState
 from stowfast.stores.codec import check_integers, encode, from_time, labels_of, stream_name, to_time
 from stowfast.stores.optimistic import Race, find_receipt
@@ -48,6 +48,8 @@ class Save(NamedTuple):
     covers: Mapping[str, bytes | None] = {}
     """Covered steps by key, each with its expected result; None: any result."""
     default: Retention = Retention()
+    ttl: int | None = None
+    """Microseconds from the commit to the expiry, instead of `expires_at`."""
 
     @property
     def unconditional(self) -> bool:
@@ -69,6 +71,7 @@ class Save(NamedTuple):
         incarnation = self.state.incarnation or None if self.expect else None
         if incarnation is None and head is not None:
             incarnation = head.incarnation
+        kept = self.ttl is not None or (head is not None and head.expires_at == self.expires_at)
         change = Change(
             entries=(entry,),
             op_id=self.op_id,
@@ -77,7 +80,8 @@ class Save(NamedTuple):
             revision=head.revision if head is not None else None,
             labels=None if head is not None and head.labels == self.labels else self.labels,
             note=None if after == note else after.write(),
-            expires_at=KEEP if head is not None and head.expires_at == self.expires_at else self.expires_at,
+            expires_at=KEEP if kept else self.expires_at,
+            ttl=self.ttl,
             drop_before=self._floor(chain, head, keep) if head is not None else None,
             # Without a history the one version that is stored is the one that is read.
             cold=self._keep(note.keep).versions != 1,
@@ -87,7 +91,8 @@ class Save(NamedTuple):
     def overwrite(self) -> Change:
         """Return the change that saves unconditionally, as a whole version."""
         entry, _ = first_version(0, self.text)
-        return Change(entries=(entry,), op_id=self.op_id, labels=self.labels, expires_at=self.expires_at, cold=True)
+        change = Change(entries=(entry,), op_id=self.op_id, labels=self.labels, ttl=self.ttl, cold=True)
+        return change if self.ttl is not None else change._replace(expires_at=self.expires_at)
 
     def lease_is_over(self, known: CachedTask) -> bool:
         """Return True if another caller has the task now, or nobody, or it is another incarnation."""
@@ -179,12 +184,13 @@ class Saves:
         head = after.head if after is not None else None
         note = TaskNote.read(head)
         self._heads.cache.show(stream, receipt.incarnation, note.encoded())
+        expires_at = save.expires_at if save.ttl is None else min(receipt.committed_at + save.ttl, MAX_MOMENT)
         return TaskState(
             task_id=save.state.task_id,
             **save.labels,
             version=receipt.next,
             updated_at=to_time(receipt.committed_at),
-            expires_at=None if save.expires_at is None else to_time(save.expires_at),
+            expires_at=None if expires_at is None else to_time(expires_at),
             lease=lease_of(head, note) if head is not None else None,
             incarnation=receipt.incarnation,
             data=save.state.data,

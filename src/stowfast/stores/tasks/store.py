@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from stowfast.abc import Change
 from stowfast.errors import ConflictError, DamagedError, InvalidError, NotFoundError, StowfastError, shown
 from stowfast.records import ClaimedTask, Page, Retention, TaskInfo, TaskState
-from stowfast.stores.codec import from_time, labels_of, stream_name
+from stowfast.stores.codec import from_duration, from_time, labels_of, stream_name
 from stowfast.stores.listing import list_query
 from stowfast.stores.optimistic import Race
 from stowfast.stores.tasks.head_note import KIND, keep_of
@@ -68,6 +68,7 @@ class Tasks:
         lease: Lease | None = None,
         covers: Iterable[str] | None = None,
         retention: Retention | None = None,
+        ttl: timedelta | None = None,
         op_id: str | None = None,
     ) -> TaskState:
         """Store the state as the newest version of its task, and return it with that version.
@@ -83,6 +84,7 @@ class Tasks:
                 steps. Default: with a `lease` or an `expect`, the steps that `load` or `record` returned in this
                 process; else none. Name them when another process saves.
             retention: the retention of this task from now on, instead of the store's.
+            ttl: the task is gone so long after this save, by the backend's clock, instead of at `state.expires_at`.
             op_id: the idempotency key of this save. A repeat after a lost answer stores nothing and returns the first
                 result.
 
@@ -93,6 +95,8 @@ class Tasks:
             UnavailableError: it may be saved. Repeat the call with the same op_id.
         """
         request = parse_save(state, expect=expect, lease=lease, retention=retention, op_id=op_id)
+        if ttl is not None:
+            request = request._replace(ttl=from_duration(ttl, "ttl"))
         return await self._saves.save(request, covers)
 
     async def load(self, task_id: str, *, version: int | None = None) -> TaskState | None:
@@ -140,6 +144,7 @@ class Tasks:
         change: Callable[[TaskState], TaskState | Awaitable[TaskState | None] | None],
         *,
         lease: Lease | None = None,
+        ttl: timedelta | None = None,
         op_id: str | None = None,
     ) -> TaskState:
         """Load a task, let `change` change it, and save it over exactly the loaded version.
@@ -150,6 +155,7 @@ class Tasks:
         Args:
             change: changes the state, or returns another one. It may be async, but not in `stowfast.sync`.
             lease: as for `save`.
+            ttl: as for `save`; without it `expires_at` of the state holds.
             op_id: the idempotency key of this update. A repeat after a lost answer saves nothing and returns the first
                 result.
 
@@ -178,7 +184,7 @@ class Tasks:
             if state.task_id != task_id:
                 raise InvalidError(f"an update of task {shown(task_id)} returned a state of {shown(state.task_id)}")
             try:
-                return await self.save(state, expect=version, lease=lease, covers=(), op_id=op_id)
+                return await self.save(state, expect=version, lease=lease, covers=(), ttl=ttl, op_id=op_id)
             except ConflictError as error:
                 if error.current is None:
                     raise

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.errors import InvalidError, NotFoundError
-from stowfast.records import TaskInfo
+from stowfast.records import TaskInfo, TaskState
 from stowfast.testing.clause import clauses, raises, same, tick, unique
 from stowfast.testing.tasks.leases import HOUR
 from stowfast.testing.tasks.states import Tells, listed, loads, saved
@@ -165,6 +166,25 @@ async def tasks_are_listed_by_prefix_and_id(make: Make[Stores]) -> None:
         same({one.task_id for one in await listed(stores.tasks, prefix=prefix)}, set(names), "tasks by recency")
         wrong: Any = "size"
         await raises(InvalidError, stores.tasks.list(order=wrong), "an unknown order")
+
+
+async def a_ttl_moves_with_each_save(make: Make[Stores]) -> None:
+    """`ttl` of a save or an update counts from its commit; `expires_at` of a state holds for a save without one."""
+    async with make() as stores:
+        task, tasks = unique("task"), stores.tasks
+        state = await tasks.save(TaskState(task_id=task, data=0, expires_at=_FUTURE), ttl=HOUR)
+        for hours in (2, 1, 3):
+            if hours == 1:
+                state = await tasks.update(task, lambda found: replace(found, data=1), ttl=HOUR)
+            else:
+                state = await tasks.save(replace(state, data=hours), ttl=hours * HOUR)
+            same(state.expires_at, state.updated_at and state.updated_at + hours * HOUR, "an expiry by ttl")
+            same(await tasks.load(task), state, "a task with a time to live")
+        same((await tasks.save(state)).expires_at, state.expires_at, "the expiry of a state that was loaded")
+        same((await saved(tasks, task, "stays")).expires_at, None, "the expiry of a state without one")
+        await raises(InvalidError, tasks.save(state, ttl=-HOUR), "a negative ttl")
+        await tasks.save(state, ttl=timedelta(0))
+        same(await tasks.load(task), None, "a task after its time to live")
 
 
 CLAUSES: Final = clauses(__name__)
