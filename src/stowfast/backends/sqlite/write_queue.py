@@ -4,7 +4,7 @@ SQLite has no queue: it refuses, and each waiter asks again. Many that ask often
 many that ask seldom starves. So a waiter first waits for an exclusive `flock` on a file beside the database, in the
 kernel, in the order of arrival, and holds it to the end of its transaction. Only the first of the queue asks SQLite. A
 process that is alone never opens the lock file. No promise depends on the queue: a waiter that cannot use it asks by
-itself, and each of the others does so four times a second, for the case that the queue stands still.
+itself, and each of the others does so once a second, for the case that the queue stands still.
 
 The lock file is a file of its own. SQLite's locks belong to a process, and closing any descriptor of a file that SQLite
 has open would drop them: https://www.sqlite.org/howtocorrupt.html.
@@ -204,7 +204,7 @@ class _Waiter:
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
         except OSError:
-            return  # the waiter asks by itself, four times a second
+            return  # the waiter asks by itself, once a second
         with self._guard:
             if self._left:
                 _close(file)
