@@ -212,7 +212,7 @@ async def test_listing_a_thousand_conversations_is_one_list() -> None:
             await stores.messages.add_message("c-0007", {})
         async with cold(server) as (stores, made):
             page = await stores.messages.contexts(limit=1_000)
-            # As for a listing of none, the end of whole pages is asked for again: a login page looks like an empty page.
+            # The end of a listing of none, or of whole pages, is asked for again: a login page looks like an empty one.
             assert [record.operation for record in made] == ["LIST", "GET", "LIST"]
             assert (len(page), page[0].context_id, page.next) == (1_000, "c-0007", None)
             assert [ref.updated_at for ref in page] == sorted((ref.updated_at for ref in page), reverse=True)
