@@ -19,6 +19,7 @@ REPORTS: Final = {
     "artifacts": "artifacts.report",
     "adk": "artifacts.adk",
     "tasks": "tasks.report",
+    "postgres": "postgres.report",
 }
 """The module of each report, loaded when it is asked for: the servers and drivers of a bucket come with the tests."""
 

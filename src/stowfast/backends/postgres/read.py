@@ -24,6 +24,8 @@ __all__ = ["find_blob", "heads", "listing", "read", "read_chunks"]
 _END: Final = 2**62
 _FIRST_PAGE: Final = 64
 _MAX_PAGE: Final = 4_096
+_MAX_BESIDE_HEAD: Final = 100
+_HEAD_COLUMNS: Final = len(StoredRow._fields) + 1
 _LAST_CHARACTER, _FIRST_SURROGATE, _AFTER_SURROGATES = 0x10FFFF, 0xD800, 0xE000
 
 
@@ -46,6 +48,8 @@ def read(connection: psycopg.Connection[Any], statements: Statements, stream: st
     if not can_be_stored(stream):
         return Slice(None, [])
     if window.max_bytes is None:
+        if _limit_of(window) <= _MAX_BESIDE_HEAD:
+            return _read_few(connection, statements, stream, window)
         return _read_at_once(connection, statements, stream, window)
     with _snapshot(connection):
         head = _head_of(connection.execute(statements["head"], [stream], binary=True).fetchone())
@@ -64,6 +68,19 @@ def read(connection: psycopg.Connection[Any], statements: Statements, stream: st
             if len(rows) < page:
                 break
             page = min(2 * page, _MAX_PAGE)
+    return _slice(head, entries, window)
+
+
+def _read_few(connection: psycopg.Connection[Any], statements: Statements, stream: str, window: Window) -> Slice:
+    """Read by one statement, which is a moment of its own."""
+    _, start, _, stop, limit, _ = _values(stream, window, _limit_of(window), 0)
+    name = "slice_newest" if window.newest else "slice"
+    rows = connection.execute(statements[name], [start, stop, limit, stream], binary=True).fetchall()
+    head = _head_of(rows[0][:_HEAD_COLUMNS]) if rows else None
+    if head is None:
+        return Slice(None, [])
+    entries = [Entry(*row[_HEAD_COLUMNS:]) for row in rows if row[_HEAD_COLUMNS] is not None]
+    entries.sort(key=lambda entry: entry.position, reverse=window.newest)  # a join promises no order
     return _slice(head, entries, window)
 
 
@@ -98,7 +115,7 @@ def _limit_of(window: Window) -> int:
 def _values(stream: str, window: Window, limit: int, offset: int) -> list[object]:
     start = None if window.start is None else max(min(window.start, _END), 0)
     stop = _END if window.stop is None else max(min(window.stop, _END), -_END)
-    return [stream, start, stop, limit, offset]
+    return [stream, start, stream, stop, limit, offset]
 
 
 def _head_of(row: Sequence[Any] | None) -> Head | None:
