@@ -75,7 +75,12 @@ class Committer:
         if not self._database.is_read_committed:
             return None
         statement = "append" if change.op_id is None else "append_once"
-        values = {"name": name, "count": len(change.entries), "op_id": change.op_id, "entries": list(change.entries)}
+        values: dict[str, Any] = {"name": name, "count": len(change.entries), "op_id": change.op_id}
+        if len(change.entries) == 1:
+            statement += "_alone"
+            values["entry"] = change.entries[0]
+        else:
+            values["entries"] = list(change.entries)
         try:
             connection = self._connected()
         except (psycopg.Error, StowfastError):

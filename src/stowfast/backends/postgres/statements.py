@@ -20,6 +20,7 @@ _HEAD: Final = (
     " s.created_at, s.updated_at, s.expires_at"
 )
 _ALIVE: Final = f"s.incarnation IS NOT NULL AND (s.expires_at IS NULL OR s.expires_at > {NOW})"
+_ARRAY: Final = "pg_catalog.unnest(%(entries)b::bytea[]) WITH ORDINALITY"
 _APPEND: Final = f"""
     WITH head AS (
         UPDATE {{schema}}.streams AS s SET next = s.next + %(count)s::bigint, length = s.length + %(count)s::bigint,
@@ -29,7 +30,7 @@ _APPEND: Final = f"""
     ), added AS (
         INSERT INTO {{schema}}.entries (stream, position, created_at, op_id, data)
         SELECT head.id, head.next - %(count)s::bigint + e.number - 1, head.updated_at, %(op_id)s::text, e.data
-        FROM head, pg_catalog.unnest(%(entries)b::bytea[]) WITH ORDINALITY AS e (data, number)
+        FROM head, {_ARRAY} AS e (data, number)
     ) {{operation}}
     SELECT incarnation, next - %(count)s::bigint, next, updated_at FROM head
 """
@@ -149,6 +150,9 @@ class Statements:
         self.schema = sql.Identifier(schema)
         texts = dict(_TEXTS)
         texts["entries_newest"] = texts["entries"].replace("ORDER BY e.position", "ORDER BY e.position DESC")
+        for one in ("append", "append_once"):
+            # With an array the server plans each call anew: a plan for arrays of any length looks dearer to it.
+            texts[f"{one}_alone"] = texts[one].replace(_ARRAY, "(VALUES (%(entry)b::bytea, 1))")
         texts["slice_newest"] = texts["slice"].replace("ORDER BY e.position", "ORDER BY e.position DESC")
         texts["listing_by_name"] = texts["listing"] + BY_NAME
         texts["listing_by_recency"] = texts["listing"] + BY_RECENCY

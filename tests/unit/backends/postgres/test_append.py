@@ -101,7 +101,7 @@ async def test_a_wrong_expression_is_found(backend: PostgresBackend, name: str) 
 
     old, new = MUTANTS[name]
     composed: dict[str, Any] = backend._database.statements._composed
-    for statement in ("append", "append_once"):
+    for statement in ("append", "append_once", "append_alone", "append_once_alone"):
         text = composed[statement].as_string()
         composed[statement] = sql.SQL(text.replace("{", "{{").replace("}", "}}").replace(old, new)).format()
     with pytest.raises((AssertionError, stowfast.StowfastError)):
