@@ -80,6 +80,7 @@ def migrate(
     grant_to: Annotated[
         str | None, typer.Option(metavar="ROLE", help="With --sql: also print the grants of a role.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Make the tables of a backend, or bring older ones up to date.
 
@@ -90,12 +91,18 @@ def migrate(
         if grant_to is not None:
             raise typer.BadParameter("--grant-to goes with --sql")
         asyncio.run(_open(url))
+        if as_json:
+            emit({"migrated": True})
         return
     backend, _, options = find(url)
     if backend.__name__ != "PostgresBackend":
         raise InvalidError("--sql is for PostgreSQL: the other backends have no statements to run by hand")
     schema = parse_options(options.get("schema", "stowfast"), "full", 0, 1, True, {}).schema
-    print(script(schema, grant_to))
+    text = script(schema, grant_to)
+    if as_json:
+        emit({"sql": text})
+    else:
+        print(text)
 
 
 async def _open(url: str) -> None:
