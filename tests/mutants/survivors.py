@@ -20,6 +20,7 @@ SURVIVORS = {
     "memory.: 18 -> 17": _CHUNK,
     "memory.: 18 -> 19": _CHUNK,
     "memory.: 2 -> 3": _CHUNK,
+    "memory.MemoryBackend.__repr__: return 'MemoryBackend()' -> return": "tests/unit/test_reprs.py asks for it",
     "memory.MemoryBackend.commit: drop kept.forget()": _KEPT,
     "memory.MemoryBackend.commit: not (effect.fresh) (2)": _KEPT,
     "memory.MemoryBackend.sweep: drop kept.entries.clear()": _GONE,
