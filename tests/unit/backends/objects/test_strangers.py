@@ -11,6 +11,8 @@ import pytest
 import stowfast
 from stowfast.backends.objects.protocol.keys import MARKER
 from stowfast.backends.objects.protocol.marker import write_marker
+from stowfast.backends.objects.protocol.requests import Get, Item, Items, List, Object, Token
+from stowfast.backends.objects.protocol.sweep import survey
 from tests.services.faulty_s3.server import Fault, FaultyS3
 
 if TYPE_CHECKING:
@@ -220,3 +222,16 @@ def test_a_marker_whose_answer_was_lost_is_looked_up() -> None:
     assert steps.send(None) == Get(MARKER)
     with pytest.raises(StopIteration):
         steps.send(type("Found", (), {"body": b'{"format":1,"id":"1"}'})())
+
+
+def test_a_store_that_begins_beside_a_sweep_has_its_marker() -> None:
+    steps, key = survey(), "h/messages/c!.sfh"
+    token = Token("e", None)
+    assert next(steps) == Get(MARKER)
+    assert steps.send(None) == List("h/")  # the first write of another process comes now: its marker, then its head
+    steps.send(Items([Item(key, 400, 0)], complete=True))
+    again = steps.send(Items([], complete=True))
+    assert again == Get(MARKER)
+    with pytest.raises(StopIteration) as end:
+        steps.send(Object(b'{"format":1,"id":"x"}', token, 21))
+    assert end.value.value == ([], ["h/messages/"])

@@ -53,7 +53,8 @@ def survey() -> Steps[tuple[list[SweepItem], list[str]]]:
     folders: dict[StreamKeys, list[Item]] = {place: [] for place, item in heads if item.size % 4 == EXPIRING}
     for place, item in _ours((yield List(DATA)).items):
         folders.setdefault(place, []).append(item)
-    if not marked and (heads or folders):
+    # A store that began meanwhile has written its marker before its first head: so it is read once more.
+    if not marked and (heads or folders) and not (yield from read_marker()):
         raise DamagedError(f"nothing was swept: the marker {MARKER} is gone. Open the store again, and write to it")
     kinds = sorted({f"{HEADS}{place.kind}/" for place, _ in heads})
     return [SweepItem(place, tuple(items)) for place, items in folders.items()], kinds
