@@ -13,7 +13,7 @@ from stowfast.errors import InvalidError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["MAX_MOMENT", "MIN_MOMENT", "check_name", "clock", "listed", "new_id"]
+__all__ = ["MAX_MOMENT", "MIN_MOMENT", "check_name", "clock", "listed", "moment_after", "new_id"]
 
 _WORD: Final = re.compile(r"[a-z][a-z_]{0,23}")
 
@@ -27,6 +27,11 @@ MAX_MOMENT: Final = 253_402_300_799_999_999
 def clock() -> int:
     """Return this machine's time: microseconds since 1970, UTC."""
     return time.time_ns() // 1_000
+
+
+def moment_after(moment: int, duration: int) -> int:
+    """Return the moment so long after a moment, both in microseconds: the last one of year 9999 if that is earlier."""
+    return min(moment + duration, MAX_MOMENT)
 
 
 def new_id() -> str:

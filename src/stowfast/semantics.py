@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stowfast.abc import KEEP, MAX_ENTRY_BYTES, MAX_HEAD_BYTES, Change, Head, Receipt
 from stowfast.errors import ConflictError, DamagedError, InvalidError, shown
-from stowfast.names import MAX_MOMENT, MIN_MOMENT, check_name
+from stowfast.names import MAX_MOMENT, MIN_MOMENT, check_name, moment_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -175,7 +175,7 @@ def apply(name: str, stored: Head | None, change: Change, *, now: int, incarnati
     fresh = head is None or change.delete
     if head is not None:
         now = max(now, head.updated_at)
-    expires_at = change.expires_at if change.ttl is None else min(now + change.ttl, MAX_MOMENT)
+    expires_at = change.expires_at if change.ttl is None else moment_after(now, change.ttl)
     adds = bool(change.entries) or bool(change.labels) or bool(change.note) or expires_at not in (KEEP, None)
     if fresh and not adds:
         return Effect(None, Receipt(head.incarnation if head else "", 0, 0, now), True, ())

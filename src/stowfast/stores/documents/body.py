@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.abc import Change
 from stowfast.errors import DamagedError, InvalidError
+from stowfast.names import moment_after
 from stowfast.records import Document
 from stowfast.stores.codec import decode, encode, to_time
 from stowfast.stores.labels import metadata_labels
@@ -89,7 +90,7 @@ def stored_document(document: Document, receipt: Receipt, change: Change, before
         before: the head before the commit.
     """
     same = before is not None and before.incarnation == receipt.incarnation
-    expires_at = receipt.committed_at + change.ttl if change.ttl is not None else change.expires_at
+    expires_at = change.expires_at if change.ttl is None else moment_after(receipt.committed_at, change.ttl)
     return replace(
         document,
         version=receipt.next,

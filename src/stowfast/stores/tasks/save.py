@@ -9,7 +9,7 @@ import msgspec
 
 from stowfast.abc import KEEP, Change
 from stowfast.errors import ConflictError, DamagedError, InvalidError, shown
-from stowfast.names import MAX_MOMENT, check_name
+from stowfast.names import check_name, moment_after
 from stowfast.records import Retention, TaskState
 from stowfast.stores.codec import check_integers, encode, from_time, labels_of, stream_name, to_time
 from stowfast.stores.optimistic import Race, find_receipt
@@ -184,7 +184,7 @@ class Saves:
         head = after.head if after is not None else None
         note = TaskNote.read(head)
         self._heads.cache.show(stream, receipt.incarnation, note.encoded())
-        expires_at = save.expires_at if save.ttl is None else min(receipt.committed_at + save.ttl, MAX_MOMENT)
+        expires_at = save.expires_at if save.ttl is None else moment_after(receipt.committed_at, save.ttl)
         return TaskState(
             task_id=save.state.task_id,
             **save.labels,

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _LARGE: Final = noise(100_000)
 _HOUR: Final = timedelta(hours=1)
+_TEN_THOUSAND_YEARS: Final = timedelta(days=3_652_000)
+_LAST_MOMENT: Final = datetime.max.replace(tzinfo=UTC)
 _LONG_AGO: Final = datetime(2001, 9, 9, tzinfo=UTC)
 
 
@@ -195,6 +197,9 @@ async def a_document_expires(make: Make[Stores]) -> None:
         await documents.put(document, 1)
         same((await _there(stores, document)).expires_at, None, "the expiry of a put without one")
         await raises(InvalidError, documents.put(document, 1, ttl=_HOUR, expires_at=moment), "both at once")
+        changed = await documents.update(document, lambda found: None, ttl=_TEN_THOUSAND_YEARS)
+        same(changed.expires_at, _LAST_MOMENT, "the expiry by a ttl beyond the year 9999")
+        same((await _there(stores, document)).expires_at, _LAST_MOMENT, "the same expiry, as stored")
         await documents.set_expiry(document, _LONG_AGO)
         same(await documents.get(document), None, "an expired document")
         same((await documents.list(prefix=document)).items, [], "a list after the expiry")

@@ -10,7 +10,7 @@ from stowfast.backends.objects.protocol.requests import UNCHANGED, All, Get
 from stowfast.backends.objects.protocol.segment import check, parse_footer, parse_segment, unpack
 from stowfast.backends.objects.protocol.state import State, decode_state
 from stowfast.errors import DamagedError, UnsupportedError
-from stowfast.names import MAX_MOMENT
+from stowfast.names import moment_after
 from stowfast.semantics import living
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def timed(change: Change, environment: Environment) -> Change:
     now = environment.store_now()
     if abs(now - environment.now()) < _SAME_CLOCK:
         return change
-    return change._replace(ttl=None, expires_at=min(now + change.ttl, MAX_MOMENT))
+    return change._replace(ttl=None, expires_at=moment_after(now, change.ttl))
 
 
 def unexpired(state: State, environment: Environment) -> Head | None:

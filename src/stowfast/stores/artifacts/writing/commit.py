@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.abc import KEEP, Window
 from stowfast.errors import ConflictError, InvalidError, NotFoundError
-from stowfast.names import MAX_MOMENT
+from stowfast.names import moment_after
 from stowfast.records import ArtifactInfo
 from stowfast.stores.artifacts.lookup import find_by_op_id
 from stowfast.stores.artifacts.records import DESCRIBES, Version, blob_record, info_of, newest_of, stream_of
@@ -68,7 +68,7 @@ async def add(
         now, entries = await backend.read(stream, Window(start=receipt.first, stop=receipt.next))
         if now is not None and now.incarnation == receipt.incarnation and entries:
             return Version.read(artifact_id, now, entries[0]).info
-    expires_at = None if change.ttl is None else min(receipt.committed_at + change.ttl, MAX_MOMENT)
+    expires_at = None if change.ttl is None else moment_after(receipt.committed_at, change.ttl)
     return info_of(artifact_id, known, receipt, receipt.first, receipt.committed_at, expires_at)
 
 
