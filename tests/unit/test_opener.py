@@ -87,6 +87,16 @@ async def test_given_stores_stay_open(url: str) -> None:
         assert Opener(without_await).open_sync().messages.count("c") == 0
 
 
+@pytest.mark.parametrize("scope", [None, "tenant"])
+async def test_the_retention_of_given_stores_holds(scope: str | None) -> None:
+    stores = stowfast.Stores(MemoryBackend())
+    stores.tasks.retention = stowfast.Retention(versions=1)
+    tasks = (await Opener(stores, scope=scope).open()).tasks
+    for number in range(3):
+        await tasks.save(stowfast.TaskState(task_id="t", data={"n": number}))
+    assert [state.data for state in await tasks.history("t")] == [{"n": 2}]
+
+
 async def test_a_lost_answer_stays_inside() -> None:
     stores = stowfast.Stores(LosesAnswers(MemoryBackend(), count=3))
     patient = await Opener(stores).open()
