@@ -8,20 +8,13 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from stowfast.abc import KEEP, Change, Query, Window
-from stowfast.errors import ConflictError, DamagedError, InvalidError, NotFoundError, shown
+from stowfast.abc import KEEP, Change, Window
+from stowfast.errors import ConflictError, DamagedError, InvalidError, NotFoundError
 from stowfast.records import Document, Page
-from stowfast.stores.codec import (
-    check_counts,
-    check_given,
-    check_integers,
-    from_duration,
-    from_time,
-    is_one_of,
-    stream_name,
-)
+from stowfast.stores.codec import check_integers, from_duration, from_time, stream_name
 from stowfast.stores.documents.body import KIND, in_head, read_document, stored_document, write_document
 from stowfast.stores.labels import wanted_labels
+from stowfast.stores.listing import list_query
 from stowfast.stores.optimistic import Race
 
 if TYPE_CHECKING:
@@ -194,21 +187,9 @@ class Documents:
             after: the `next` of the page before.
             limit: the most documents of a page.
         """
-        if not is_one_of(order, ("recent", "id")):
-            raise InvalidError(f"order={shown(order)}: it is recent or id")
-        check_given(limit=limit)
-        check_counts(limit=limit)
-        if prefix:
-            stream_name(KIND, "prefix", prefix)  # an id that begins with it would have to be valid, too
-        query = Query(
-            f"{KIND}/{prefix}",
-            where=wanted_labels(where),
-            order="name" if order == "id" else "recent",
-            after=after,
-            limit=limit,
-            heads=True,
+        found, following = await self._backend.streams(
+            list_query(KIND, prefix, wanted_labels(where), order, after, limit)
         )
-        found, following = await self._backend.streams(query)
         documents, damaged = [], []
         for listed in found:
             head, document_id = listed.head, listed.name.partition("/")[2]

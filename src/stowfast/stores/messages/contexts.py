@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from stowfast.abc import Change, Query
-from stowfast.errors import InvalidError, NotFoundError, shown
+from stowfast.abc import Change
+from stowfast.errors import NotFoundError
 from stowfast.records import ContextInfo, ContextRef, Page
-from stowfast.stores.codec import check_counts, check_given, encode, from_time, is_one_of, stream_name, to_time
+from stowfast.stores.codec import encode, from_time, stream_name, to_time
 from stowfast.stores.json_check import not_json
 from stowfast.stores.labels import wanted_labels
-from stowfast.stores.listing import read_listed
+from stowfast.stores.listing import list_query, read_listed
 from stowfast.stores.messages.head_note import ConversationNote
 from stowfast.stores.messages.token import conditions_of, token_of
 from stowfast.stores.optimistic import Race
@@ -58,22 +58,8 @@ class Contexts:
         *,
         heads: bool,
     ) -> Listing:
-        if not is_one_of(order, ("recent", "id")):
-            raise InvalidError(f"order={shown(order)}: it is recent or id")
-        check_given(limit=limit)
-        check_counts(limit=limit)
-        if prefix:
-            stream_name(KIND, "prefix", prefix)  # what no id can be, no id begins with either
-        return await self._backend.streams(
-            Query(
-                f"{KIND}/{prefix}",
-                where=wanted_labels(where),
-                order="name" if order == "id" else "recent",
-                after=after,
-                limit=limit,
-                heads=heads,
-            ),
-        )
+        query = list_query(KIND, prefix, wanted_labels(where), order, after, limit)
+        return await self._backend.streams(query._replace(heads=heads))
 
     async def info(self, context_id: str) -> ContextInfo | None:
         """Return a conversation without its messages; None for an unknown one."""
