@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from stowfast.abc import ALL, Backend, Change, Head, Listing, Query, Receipt, Slice, Swept, Window
-from stowfast.backends.postgres.blobs import begin_blob, write_chunks
+from stowfast.backends.postgres.blobs import CHUNK_BYTES, begin_blob, write_chunks
 from stowfast.backends.postgres.committer import Committer
 from stowfast.backends.postgres.database import Database
 from stowfast.backends.postgres.news import FIRST_POLL_SECONDS, MAX_POLL_SECONDS, LocalNews, Poller, is_news
@@ -37,7 +37,6 @@ R = TypeVar("R")
 _WRITTEN_TOGETHER: Final = 2**22
 _CHUNKS_TOGETHER: Final = 2
 _READ_AHEAD: Final = 2
-_END: Final = 2**62
 
 
 class PostgresBackend(Backend):
@@ -186,7 +185,7 @@ class PostgresBackend(Backend):
         while at < stop:
             while asked < stop and len(ahead) < _READ_AHEAD:
                 ahead.append(begin(self._downloads, self._chunks, row, asked, stop))
-                asked = (asked // 2**20 + _CHUNKS_TOGETHER) * 2**20
+                asked = (asked // CHUNK_BYTES + _CHUNKS_TOGETHER) * CHUNK_BYTES
             read_now = await outcome(ahead.popleft()) if ahead else []
             if not read_now:
                 await self._look(partial(find_blob, stream=stream, blob=blob))  # it was removed meanwhile
@@ -200,7 +199,7 @@ class PostgresBackend(Backend):
 
     def _chunks(self, row: int, start: int, stop: int) -> list[tuple[int, bytes]]:
         self._check_open()
-        first = start // 2**20 * 2**20
+        first = start // CHUNK_BYTES * CHUNK_BYTES
         return self._database.ask(partial(read_chunks, row=row, start=first, stop=stop, count=_CHUNKS_TOGETHER))
 
     async def now(self) -> int:
