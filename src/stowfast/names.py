@@ -13,8 +13,9 @@ from stowfast.errors import InvalidError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["MAX_MOMENT", "MIN_MOMENT", "check_name", "clock", "listed", "moment_after", "new_id"]
+__all__ = ["MAX_MOMENT", "MIN_MOMENT", "beyond", "check_name", "clock", "listed", "moment_after", "new_id"]
 
+_LAST_CHARACTER, _FIRST_SURROGATE, _AFTER_SURROGATES = 0x10FFFF, 0xD800, 0xE000
 _WORD: Final = re.compile(r"[a-z][a-z_]{0,23}")
 
 MIN_MOMENT: Final = -62_135_596_800_000_000
@@ -56,6 +57,16 @@ def check_name(name: str, what: str = "a name", *, max_bytes: int = MAX_NAME_BYT
         raise InvalidError(f"{what} must have 1 to {max_bytes:,} bytes of UTF-8, this one has {size:,}")
     if "\0" in name:
         raise InvalidError(f"{what} must not contain NUL")
+
+
+def beyond(prefix: str) -> str | None:
+    """Return the least text above all texts with this prefix, by code points; None: there is none."""
+    while prefix:
+        last = ord(prefix[-1]) + 1
+        if last <= _LAST_CHARACTER:
+            return prefix[:-1] + chr(_AFTER_SURROGATES if last == _FIRST_SURROGATE else last)
+        prefix = prefix[:-1]
+    return None
 
 
 def listed(words: Iterable[str]) -> str:

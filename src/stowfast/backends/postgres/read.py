@@ -9,6 +9,7 @@ from stowfast.abc import Entry, Listed, Listing, Slice
 from stowfast.backends.postgres.rows import StoredRow, can_be_stored, pairs_of
 from stowfast.cursors import after_cursor
 from stowfast.errors import DamagedError, NotFoundError
+from stowfast.names import beyond
 from stowfast.semantics import check_entries, living
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ _FIRST_PAGE: Final = 64
 _MAX_PAGE: Final = 4_096
 _MAX_BESIDE_HEAD: Final = 100
 _HEAD_COLUMNS: Final = len(StoredRow._fields) + 1
-_LAST_CHARACTER, _FIRST_SURROGATE, _AFTER_SURROGATES = 0x10FFFF, 0xD800, 0xE000
 
 
 @contextmanager
@@ -138,7 +138,7 @@ def listing(connection: psycopg.Connection[Any], statements: Statements, query: 
         return Listing([], None)
     values = {
         "prefix": query.prefix,
-        "beyond": _beyond(query.prefix),
+        "beyond": beyond(query.prefix),
         "pairs": pairs_of(where) or None,
         "count": len(where),
         "name": None if last is None else last.name,
@@ -180,13 +180,3 @@ def read_chunks(
 ) -> list[tuple[int, bytes]]:
     """Return at most `count` chunks from the one at `start`, each with its offset."""
     return connection.execute(statements["chunks"], [row, start, stop, count], binary=True).fetchall()
-
-
-def _beyond(prefix: str) -> str | None:
-    """Return the least text above all texts with this prefix; None: there is none."""
-    while prefix:
-        last = ord(prefix[-1]) + 1
-        if last <= _LAST_CHARACTER:
-            return prefix[:-1] + chr(_AFTER_SURROGATES if last == _FIRST_SURROGATE else last)
-        prefix = prefix[:-1]
-    return None

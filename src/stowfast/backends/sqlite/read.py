@@ -8,7 +8,7 @@ from stowfast.abc import Head, Listed, Listing, Query, Slice, Window
 from stowfast.backends.sqlite.rows import HEAD, HEAD_COLUMNS, LAST_ENTRY, StreamRow, checked, entries_of
 from stowfast.cursors import after_cursor
 from stowfast.errors import DamagedError, NotFoundError, StowfastError
-from stowfast.names import MAX_MOMENT
+from stowfast.names import MAX_MOMENT, beyond
 from stowfast.semantics import check_entries, living
 
 if TYPE_CHECKING:
@@ -40,8 +40,6 @@ _CHUNKS = (
 )
 END = 2**62
 """Past the end of everything, and still one of SQLite's integers."""
-
-_LAST_CHARACTER, _FIRST_SURROGATE, _AFTER_SURROGATES = 0x10FFFF, 0xD800, 0xE000
 
 
 def read(connection: sqlite3.Connection, now: int, *, stream: str, window: Window) -> Slice:
@@ -96,9 +94,9 @@ def listing(connection: sqlite3.Connection, now: int, *, query: Query, last: Lis
     """
     sql = [_ROWS_OF, _PAGE]
     values: list[object] = [query.prefix, now]
-    if (beyond := _beyond(query.prefix)) is not None:
+    if (end := beyond(query.prefix)) is not None:
         sql.append("AND name < ?")
-        values.append(beyond)
+        values.append(end)
     for pair in (query.where or {}).items():
         sql.append("AND id IN (SELECT stream FROM labels WHERE key = ? AND value = ?)")
         values += pair
@@ -159,13 +157,3 @@ def _listed(updated_at: int, row: StreamRow, query: Query) -> Listed:
     if head is None or not (query.where or {}).items() <= head.labels.items():
         return Listed(row.name, min(updated_at, MAX_MOMENT), damaged=True)
     return Listed(head.name, head.updated_at, head if query.heads else None)
-
-
-def _beyond(prefix: str) -> str | None:
-    """Return the least text above all texts with this prefix; None: there is none."""
-    while prefix:
-        last = ord(prefix[-1]) + 1
-        if last <= _LAST_CHARACTER:
-            return prefix[:-1] + chr(_AFTER_SURROGATES if last == _FIRST_SURROGATE else last)
-        prefix = prefix[:-1]
-    return None
