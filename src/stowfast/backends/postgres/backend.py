@@ -17,6 +17,7 @@ from stowfast.backends.postgres.options import PARAMETERS, parse_options
 from stowfast.backends.postgres.read import find_blob, heads, listing, read, read_chunks
 from stowfast.backends.postgres.sweep import sweep, would_sweep
 from stowfast.backends.unclosed import warn_unclosed
+from stowfast.backends.uploads import upload
 from stowfast.blocking import begin, finish, in_thread, outcome, runs_in_place
 from stowfast.cursors import parse_cursor
 from stowfast.errors import DamagedError, InvalidError, UnsupportedError
@@ -34,7 +35,6 @@ __all__ = ["PostgresBackend"]
 
 R = TypeVar("R")
 
-_WRITTEN_TOGETHER: Final = 2**22
 _CHUNKS_TOGETHER: Final = 2
 _READ_AHEAD: Final = 2
 
@@ -154,24 +154,10 @@ class PostgresBackend(Backend):
         self._check_open()
         name = new_id()
         row = await in_thread(self._uploads, begin_blob, self._database, stream, name)
-        held: list[bytes] = []
-        start = size = 0
-        # One batch is stored while the next is gathered: no more than two are in memory.
-        under_way: Future[None] | None = None
-        async for chunk in chunks:
-            held.append(bytes(chunk))
-            size += len(chunk)
-            if size >= _WRITTEN_TOGETHER:
-                under_way = await self._write(under_way, row, start, held, last=False)
-                start, held, size = start + size, [], 0
-        await outcome(await self._write(under_way, row, start, held, last=True))
+        await upload(chunks, partial(self._write_chunks, row))
         return name
 
-    async def _write(
-        self, before: Future[None] | None, row: int, start: int, held: list[bytes], *, last: bool
-    ) -> Future[None]:
-        if before is not None:
-            await outcome(before)
+    def _write_chunks(self, row: int, start: int, held: list[bytes], *, last: bool) -> Future[None]:
         self._check_open()
         return begin(self._uploads, partial(write_chunks, self._database, row, start, held, last=last))
 

@@ -19,6 +19,7 @@ from stowfast.backends.sqlite.sweep import Sweeper, all_garbage, left_garbage, w
 from stowfast.backends.sqlite.sweep_clock import SweepClock
 from stowfast.backends.sqlite.writer import Work, Writer
 from stowfast.backends.unclosed import warn_unclosed
+from stowfast.backends.uploads import upload
 from stowfast.blocking import begin, finish, in_thread, outcome
 from stowfast.cursors import parse_cursor
 from stowfast.errors import InvalidError
@@ -39,7 +40,6 @@ __all__ = ["SQLiteBackend"]
 R = TypeVar("R")
 
 _CHUNK = 2**20
-_WRITTEN_TOGETHER = 2**22
 _READ_TOGETHER = 2**21
 _READ_AHEAD = 2
 _SECONDS_BETWEEN_SWEEPS = 3_600
@@ -178,18 +178,7 @@ class SQLiteBackend(Backend):
         self._check_open()
         name = new_id()
         blob = await self._group.submit(partial(begin_blob, name=stream, blob=name))
-        held: list[bytes] = []
-        start = size = 0
-        # One batch is committed while the next is gathered, in a thread that does nothing else: no more than two are
-        # in memory, and no reader waits for a thread behind an upload.
-        under_way: Future[None] | None = None
-        async for chunk in chunks:
-            held.append(bytes(chunk))
-            size += len(chunk)
-            if size >= _WRITTEN_TOGETHER:
-                under_way = await self._write_chunks(under_way, blob, name, start, held)
-                start, held, size = start + size, [], 0
-        await outcome(await self._write_chunks(under_way, blob, name, start, held, last=True))
+        await upload(chunks, partial(self._write_chunks, blob, name))
         return name
 
     async def read_blob(
@@ -248,12 +237,9 @@ class SQLiteBackend(Backend):
         if self._closed:
             raise InvalidError(f"{self._file.path} was closed: open it again")
 
-    async def _write_chunks(
-        self, before: Future[None] | None, blob: int, name: str, start: int, held: list[bytes], *, last: bool = False
-    ) -> Future[None]:
-        if before is not None:
-            await outcome(before)
+    def _write_chunks(self, blob: int, name: str, start: int, held: list[bytes], *, last: bool) -> Future[None]:
         self._check_open()
+        # A thread that does nothing else: no reader waits for a thread behind an upload.
         return begin(self._uploads, self._group.commit_here, partial(_write, blob, name, start, held, last))
 
     def _read_chunks(self, stream: str, blob: str, offset: int, stop: int) -> list[bytes]:
