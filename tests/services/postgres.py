@@ -15,6 +15,9 @@ import uuid
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import psycopg
 
 from tests.services.process import HOST, Daemon, ServiceError, free_port, tail, wait_until
 
@@ -35,6 +38,23 @@ class PostgresServer:
     def url(self, schema: str | None = None, *, database: str = "postgres") -> str:
         """Return a URL as Stowfast takes it."""
         return f"{self.endpoint}/{database}?schema={schema or f't{uuid.uuid4().hex}'}"
+
+    def run(self, *statements: str, database: str = "postgres") -> list[tuple[Any, ...]]:
+        """Run statements as the owner of the server, and return the rows of the last one.
+
+        One caller at a time: two grants or drops that update the same row of the catalogue are refused as concurrent.
+        """
+        postgres = f"{self.endpoint}/postgres"
+        with (
+            psycopg.connect(postgres) as lock,
+            psycopg.connect(f"{self.endpoint}/{database}", autocommit=True) as connection,
+        ):
+            lock.execute("SELECT pg_advisory_xact_lock(1)")
+            rows: list[tuple[Any, ...]] = []
+            for statement in statements:
+                cursor = connection.execute(statement.encode())
+                rows = cursor.fetchall() if cursor.description else []
+            return rows
 
 
 def programs() -> Path | None:

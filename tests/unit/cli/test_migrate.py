@@ -5,8 +5,6 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
-import psycopg
-
 import stowfast
 from stowfast.cli import main
 
@@ -28,14 +26,11 @@ def test_printed_statements_and_grants_are_all_that_a_role_needs(
     assert "migrate URL --sql" not in capsys.readouterr().out
     assert main.run(["migrate", url, "--sql", "--grant-to", role]) == 0
     printed = capsys.readouterr().out
-    with psycopg.connect(f"{postgres_server.endpoint}/postgres", autocommit=True) as owner:
-        owner.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'role'")
-        owner.execute(printed)
-        with stowfast.sync.open(f"{url}&migrate=false") as stores:
-            assert stores.messages.add_message("c", {}) == 0
-        assert main.run(["migrate", url]) == 0
-        owner.execute(f"DROP OWNED BY {role} CASCADE")
-        owner.execute(f"DROP ROLE {role}")
+    postgres_server.run(f"CREATE ROLE {role} LOGIN PASSWORD 'role'", printed)
+    with stowfast.sync.open(f"{url}&migrate=false") as stores:
+        assert stores.messages.add_message("c", {}) == 0
+    assert main.run(["migrate", url]) == 0
+    postgres_server.run(f"DROP OWNED BY {role} CASCADE", f"DROP ROLE {role}")
 
 
 def test_tables_are_made_without_sql(postgres_server: PostgresServer) -> None:

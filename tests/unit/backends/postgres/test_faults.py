@@ -91,12 +91,6 @@ def schema_of(backend: PostgresBackend) -> str:
     return name
 
 
-def run(server: PostgresServer, *statements: str) -> None:
-    with psycopg.connect(f"{server.endpoint}/postgres", autocommit=True) as connection:
-        for statement in statements:
-            connection.execute(statement)
-
-
 async def wait_for(connection: psycopg.Connection[Any], query: str, key: int) -> None:
     for _ in range(1_000):
         if connection.execute(query, [key]).fetchone():
@@ -181,8 +175,7 @@ async def test_connections_that_ended_while_idle_are_not_noticed(postgres_server
         await backend.commit("c/0", Change([b"0"]))
         assert await found(backend) == [b"0"]
         for n in range(1, 4):
-            run(
-                postgres_server,
+            postgres_server.run(
                 "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE query LIKE"
                 f" '%{schema_of(backend).strip(chr(34))}%' AND pid <> pg_backend_pid()",
             )
@@ -193,14 +186,13 @@ async def test_connections_that_ended_while_idle_are_not_noticed(postgres_server
 async def test_a_stream_that_cannot_be_begun_ends_the_commit_with_an_error(postgres_server: PostgresServer) -> None:
     async with opened(postgres_server, timeout=0.3) as backend:
         schema = schema_of(backend)
-        run(
-            postgres_server,
+        postgres_server.run(
             f"CREATE FUNCTION {schema}.never() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
             f"CREATE TRIGGER never BEFORE INSERT ON {schema}.streams FOR EACH ROW EXECUTE FUNCTION {schema}.never()",
         )
         with pytest.raises(UnavailableError, match="nothing was stored"):
             await backend.commit("c/0", Change([b"1"]))
-        run(postgres_server, f"DROP FUNCTION {schema}.never() CASCADE")
+        postgres_server.run(f"DROP FUNCTION {schema}.never() CASCADE")
         assert (await backend.commit("c/0", Change([b"1"]))).first == 0
 
 
@@ -209,8 +201,7 @@ async def test_a_damaged_stream_does_not_stop_the_others_of_its_batch(postgres_s
         await backend.commit("c/1", Change([b"0"], labels={"k": "v"}))
         await backend.commit("c/2", Change([b"0"]))
         schema = schema_of(backend)
-        run(
-            postgres_server,
+        postgres_server.run(
             f"UPDATE {schema}.streams SET labels = 'no JSON' WHERE name = 'c/1'",
             f"UPDATE {schema}.streams SET next = 0, length = 0 WHERE name = 'c/2'",
         )
@@ -225,8 +216,7 @@ async def test_a_server_that_became_read_only_is_left(postgres_server: PostgresS
         await owner.commit("c/0", Change([b"0"]))
         schema = schema_of(owner)
         role = schema.strip('"')
-        run(
-            postgres_server,
+        postgres_server.run(
             f"CREATE ROLE {role} LOGIN PASSWORD 'role'",
             f"GRANT USAGE ON SCHEMA {schema} TO {role}",
             f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role}",
@@ -234,16 +224,16 @@ async def test_a_server_that_became_read_only_is_left(postgres_server: PostgresS
         host = postgres_server.endpoint.rpartition("@")[2]
         backend = await PostgresBackend.open(f"postgresql://{role}:role@{host}/postgres", schema=role, timeout=0.3)
         try:
-            run(postgres_server, f"ALTER ROLE {role} SET default_transaction_read_only = on")
+            postgres_server.run(f"ALTER ROLE {role} SET default_transaction_read_only = on")
             with pytest.raises(UnavailableError, match="not the primary"):
                 await backend.read("c/0")
             with pytest.raises(UnavailableError, match="not the primary"):
                 await backend.commit("c/0", Change([b"1"]))
-            run(postgres_server, f"ALTER ROLE {role} RESET default_transaction_read_only")
+            postgres_server.run(f"ALTER ROLE {role} RESET default_transaction_read_only")
             assert (await backend.commit("c/0", Change([b"1"]))).first == 1
         finally:
             await backend.close()
-            run(postgres_server, f"DROP OWNED BY {role} CASCADE", f"DROP ROLE {role}")
+            postgres_server.run(f"DROP OWNED BY {role} CASCADE", f"DROP ROLE {role}")
 
 
 async def test_a_sweep_that_saw_a_blob_before_its_entry_leaves_it(postgres_server: PostgresServer) -> None:
@@ -255,7 +245,7 @@ async def test_a_sweep_that_saw_a_blob_before_its_entry_leaves_it(postgres_serve
     async with opened(postgres_server) as backend:
         schema, statements = schema_of(backend), backend._database.statements
         blob = await backend.write_blob("c/0", pieces())
-        run(postgres_server, f"UPDATE {schema}.blobs SET written_at = 1")
+        postgres_server.run(f"UPDATE {schema}.blobs SET written_at = 1")
         key = hash(schema) & 0xFFFF
         text = statements["orphans"].as_string()
         paused = text.replace(
@@ -276,7 +266,7 @@ async def test_a_sweep_that_saw_a_blob_before_its_entry_leaves_it(postgres_serve
             thread.join(30)
         assert b"".join([piece async for piece in backend.read_blob("c/0", blob)]) == b"kept"
         other = await backend.write_blob("c/0", pieces())
-        run(postgres_server, f"UPDATE {schema}.blobs SET written_at = 1 WHERE name = '{other}'")
+        postgres_server.run(f"UPDATE {schema}.blobs SET written_at = 1 WHERE name = '{other}'")
         assert (await backend.sweep()).blobs == 1
         with pytest.raises(ConflictError):
             await backend.commit("c/0", Change([b"entry"], blobs=[other]))

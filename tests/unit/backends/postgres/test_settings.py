@@ -23,35 +23,25 @@ if TYPE_CHECKING:
     from tests.services.postgres import PostgresServer
 
 
-def admin(server: PostgresServer, *statements: str, database: str = "postgres") -> list[tuple[Any, ...]]:
-    """Run statements as the owner of the server, and return the rows of the last one."""
-    with psycopg.connect(f"{server.endpoint}/{database}", autocommit=True) as connection:
-        rows: list[tuple[Any, ...]] = []
-        for statement in statements:
-            cursor = connection.execute(statement)
-            rows = cursor.fetchall() if cursor.description else []
-        return rows
-
-
 @contextmanager
 def role(server: PostgresServer, *settings: str) -> Iterator[str]:
     """Make a role with settings of its own, and yield its name."""
     name = f"r{uuid.uuid4().hex}"
-    admin(server, f"CREATE ROLE {name} LOGIN PASSWORD 'role'", *(f"ALTER ROLE {name} {one}" for one in settings))
+    server.run(f"CREATE ROLE {name} LOGIN PASSWORD 'role'", *(f"ALTER ROLE {name} {one}" for one in settings))
     try:
         yield name
     finally:
-        admin(server, f"DROP OWNED BY {name} CASCADE", f"DROP ROLE {name}")
+        server.run(f"DROP OWNED BY {name} CASCADE", f"DROP ROLE {name}")
 
 
 @contextmanager
 def database(server: PostgresServer, encoding: str) -> Iterator[str]:
     name = f"d{uuid.uuid4().hex}"
-    admin(server, f"CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
+    server.run(f"CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
     try:
         yield name
     finally:
-        admin(server, f"DROP DATABASE {name} WITH (FORCE)")
+        server.run(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def url_of(server: PostgresServer, user: str, schema: str) -> str:
@@ -90,14 +80,13 @@ async def use(url: str) -> None:
 )
 async def test_settings_of_a_role_change_nothing(postgres_server: PostgresServer, setting: str) -> None:
     with role(postgres_server, setting) as user:
-        admin(postgres_server, f"GRANT CREATE ON DATABASE postgres TO {user}")
+        postgres_server.run(f"GRANT CREATE ON DATABASE postgres TO {user}")
         await use(url_of(postgres_server, user, f"s{user}"))
 
 
 async def test_functions_and_types_of_others_are_never_called(postgres_server: PostgresServer) -> None:
     schema = f"evil{uuid.uuid4().hex}"
-    admin(
-        postgres_server,
+    postgres_server.run(
         f"CREATE SCHEMA {schema}",
         f"CREATE FUNCTION {schema}.unnest(bytea[]) RETURNS SETOF bytea LANGUAGE sql AS $$SELECT 'evil'::bytea$$",
         f"CREATE FUNCTION {schema}.length(bytea) RETURNS int LANGUAGE sql AS $$SELECT 7$$",
@@ -105,11 +94,9 @@ async def test_functions_and_types_of_others_are_never_called(postgres_server: P
         " AS $$SELECT '1970-01-01'::timestamptz$$",
     )
     with role(postgres_server, f"SET search_path = {schema}, pg_catalog") as user:
-        admin(
-            postgres_server, f"GRANT CREATE ON DATABASE postgres TO {user}", f"GRANT USAGE ON SCHEMA {schema} TO {user}"
-        )
+        postgres_server.run(f"GRANT CREATE ON DATABASE postgres TO {user}", f"GRANT USAGE ON SCHEMA {schema} TO {user}")
         await use(url_of(postgres_server, user, f"s{user}"))
-    admin(postgres_server, f"DROP SCHEMA {schema} CASCADE")
+    postgres_server.run(f"DROP SCHEMA {schema} CASCADE")
 
 
 async def test_a_database_of_bytes_keeps_all_text_and_its_order(postgres_server: PostgresServer) -> None:
@@ -138,7 +125,7 @@ async def test_a_read_only_server_is_not_the_primary(postgres_server: PostgresSe
 
 async def test_a_server_that_does_not_wait_for_its_disk_is_said_so(postgres_server: PostgresServer) -> None:
     with role(postgres_server, "SET synchronous_commit = off") as user:
-        admin(postgres_server, f"GRANT CREATE ON DATABASE postgres TO {user}")
+        postgres_server.run(f"GRANT CREATE ON DATABASE postgres TO {user}")
         url = url_of(postgres_server, user, f"s{user}")
         with pytest.raises(UnsupportedError, match="durability=relaxed"):
             await stowfast.open(url)
@@ -151,8 +138,7 @@ async def test_a_long_call_of_a_role_with_a_timeout_names_the_setting(postgres_s
         await stores.messages.add_message("c", say(0))
     schema = url.partition("schema=")[2]
     with role(postgres_server, "SET statement_timeout = '300ms'") as user:
-        admin(
-            postgres_server,
+        postgres_server.run(
             f"GRANT USAGE ON SCHEMA {schema} TO {user}",
             f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {user}",
         )
@@ -170,23 +156,23 @@ async def test_a_role_needs_no_more_than_the_printed_grants(postgres_server: Pos
         url = url_of(postgres_server, user, schema)
         with pytest.raises(InvalidError, match="stowfast migrate URL --sql"):
             await stowfast.open(url)
-        admin(postgres_server, script(schema, user))
+        postgres_server.run(script(schema, user))
         await use(url)
         with pytest.raises(InvalidError, match="migrate URL --sql"):
             await stowfast.open(url_of(postgres_server, user, f"{schema}x") + "&migrate=false")
-        admin(postgres_server, f"REVOKE INSERT ON {schema}.entries FROM {user}")
+        postgres_server.run(f"REVOKE INSERT ON {schema}.entries FROM {user}")
         async with stowfast.open(url) as stores:
             with pytest.raises(InvalidError, match="lacks a right"):
                 await stores.messages.add_message("c", say(0))
-    admin(postgres_server, f"DROP SCHEMA {schema} CASCADE")
+    postgres_server.run(f"DROP SCHEMA {schema} CASCADE")
 
 
 async def test_a_schema_of_another_program_is_left_untouched(postgres_server: PostgresServer) -> None:
     schema = f"s{uuid.uuid4().hex}"
-    admin(postgres_server, f"CREATE SCHEMA {schema}", f"CREATE TABLE {schema}.entries (id int)")
+    postgres_server.run(f"CREATE SCHEMA {schema}", f"CREATE TABLE {schema}.entries (id int)")
     with pytest.raises(InvalidError, match="another program"):
         await stowfast.open(postgres_server.url(schema))
-    found = admin(postgres_server, f"SELECT table_name FROM information_schema.tables WHERE table_schema = '{schema}'")
+    found = postgres_server.run(f"SELECT table_name FROM information_schema.tables WHERE table_schema = '{schema}'")
     assert found == [("entries",)]
 
 
@@ -194,7 +180,7 @@ async def test_a_newer_schema_is_left_untouched(postgres_server: PostgresServer)
     url = postgres_server.url()
     async with stowfast.open(url) as stores:
         await stores.messages.add_message("c", say(0))
-    admin(postgres_server, f"UPDATE {url.partition('schema=')[2]}.stowfast SET version = 99")
+    postgres_server.run(f"UPDATE {url.partition('schema=')[2]}.stowfast SET version = 99")
     with pytest.raises(UnsupportedError, match="version 99"):
         await stowfast.open(url)
 
