@@ -1,14 +1,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
+PLACES ?= sqlite,postgres
 MAKEFLAGS += --no-print-directory
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo check test soak lint bench docs format lock sbom clean
+.PHONY: help demo check test test-frameworks soak lint bench docs format lock lock-frameworks sbom clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: .venv/run ## see what Stowfast does, in a minute
 	@$(BIN)/stowfast demo
@@ -31,6 +32,10 @@ ifdef HISTORIES
 	$(BIN)/python -m tests.simulator --jobs 2 --seeds $(HISTORIES)
 	$(BIN)/python -m tests.simulator --jobs 2 --seeds $$(( $(HISTORIES) / 5 )) --tasks
 endif
+
+# PLACES=all tests the adapters on memory and S3, too. FRAMEWORKS="langgraph strands" tests these alone.
+test-frameworks: .venv/test ## the adapters, and the frameworks' own suites on them, each in an environment of its own
+	$(BIN)/python -m tests.frameworks --places $(PLACES) $(FRAMEWORKS)
 
 lint: .venv/test
 	$(BIN)/ruff check
@@ -55,11 +60,21 @@ lock: .venv/lock ## renew requirements/*.txt from pyproject.toml
 			|| exit; \
 	done
 
+# FRAMEWORKS=langgraph renews this one alone.
+lock-frameworks: .venv/lock ## renew requirements/frameworks/*.txt
+	@for name in $(or $(FRAMEWORKS),$(notdir $(basename $(wildcard requirements/frameworks/*.in)))); do \
+		UV_CUSTOM_COMPILE_COMMAND="make lock-frameworks" $(BIN)/uv pip compile pyproject.toml \
+			requirements/frameworks/$$name.in --quiet --upgrade --no-config --universal --python-version 3.11 \
+			--extra $$(echo $$name | tr _ -) --extra s3 --extra postgres --group frameworks \
+			--generate-hashes --no-emit-index-url --no-emit-find-links \
+			--output-file requirements/frameworks/$$name.txt || exit; \
+	done
+
 sbom: .venv/test ## write an SBOM for each extra into dist/sbom/
 	$(BIN)/python -m release.sbom dist/sbom
 
 clean: ## remove everything that make made
-	rm -rf .venv site build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .frameworks site build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A file .venv/<group> says when requirements/<group>.txt was last installed.

@@ -27,6 +27,9 @@ SLOW = {
 }
 """The folders and files of slow tests. A single test has the marker itself."""
 
+# The adapters are tested beside their frameworks: `make test-frameworks`.
+collect_ignore_glob = [] if "STOWFAST_FRAMEWORK" in os.environ else ["frameworks/*"]
+
 pytest_plugins = ["tests.services.fixtures"]
 
 # A machine that is busy is no reason to fail; in CI, hypothesis's own profile (no random seeds) stays the base.

@@ -1,0 +1,92 @@
+"""Run the adapters' tests and the frameworks' own suites: `make test-frameworks`.
+
+    python -m tests.frameworks [MODULE ...] [--places sqlite,postgres] [--only ours|suites|types] [--write]
+
+Each framework has an environment of its own in `.frameworks/`, installed by the hashes of `requirements/frameworks/`.
+The suites come from the source distributions of the frameworks, from the package index, and run with Stowfast in the
+place of the framework's own store. `--write` writes the table of the results into the docs; without it another table
+in the docs is a failure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from tests.frameworks import results, runs
+from tests.frameworks.environment import Environment
+from tests.frameworks.suites import MODULES, Framework
+from tests.services import postgres, s3, shared
+
+if TYPE_CHECKING:
+    from tests.frameworks.results import Result
+
+PLACES = ("memory", "sqlite", "postgres", "s3")
+PARTS = ("types", "ours", "suites")
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.frameworks")
+    parser.add_argument("modules", nargs="*", choices=[*MODULES, []], help="all without one")
+    parser.add_argument("--places", default="sqlite,postgres", help=f"of {','.join(PLACES)}; or all")
+    parser.add_argument("--only", choices=PARTS, help="one part alone")
+    parser.add_argument("--write", action="store_true", help="write the table into docs/frameworks/index.md")
+    parser.add_argument("--jobs", type=int, default=2, help="frameworks at the same time")
+    return parser.parse_args()
+
+
+def check(framework: Framework, urls: dict[str, str], only: str | None) -> list[Result]:
+    """Make the environment, and run all parts of one framework."""
+    environment = Environment(framework)
+    environment.make()
+    found: list[Result] = []
+    if only in {None, "types"}:
+        found.append(runs.types(environment))
+    if only in {None, "ours"}:
+        found.append(runs.ours(environment, tuple(urls)))
+    if only in {None, "suites"}:
+        for suite in framework.suites:
+            folder = environment.source_of(suite.sdist)
+            found += [runs.theirs(environment, suite, folder, place, url) for place, url in urls.items()]
+    for one in found:
+        print(one, flush=True)
+    return found
+
+
+def main() -> int:
+    told = arguments()
+    chosen = PLACES if told.places == "all" else tuple(told.places.split(","))
+    with ExitStack() as stack:
+        stack.enter_context(shared.run())
+        urls = {"memory": "memory:", "sqlite": "sqlite:"}
+        if "postgres" in chosen:
+            postgres.install()
+            urls["postgres"] = postgres.PostgresServer(os.environ.get(postgres.NAMED) or shared.share("postgres")).url()
+        if "s3" in chosen:
+            s3.prepare()
+            server = s3.connect()
+            os.environ.update({name: value for name, value in server.environment.items() if value is not None})
+            urls["s3"] = server.url()
+        frameworks = [Framework.load(name) for name in told.modules or MODULES]
+        with ThreadPoolExecutor(told.jobs) as pool:
+            tried = pool.map(lambda one: check(one, {name: urls[name] for name in chosen}, told.only), frameworks)
+            found = [result for each in tried for result in each]
+    print(results.table(found))
+    failed = [one for one in found if not one.is_good]
+    for one in failed:
+        print(f"FAILED {one}", file=sys.stderr)
+    whole = not told.modules and told.only in {None, "suites"}
+    if told.write:
+        results.write(found)
+    elif whole and not results.is_written(found):
+        print("docs/frameworks/index.md has another table: run with --write", file=sys.stderr)
+        return 1
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+"""Fixtures of the adapters' tests: each backend by an unused URL."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PLACES = os.environ.get("STOWFAST_PLACES", "memory sqlite postgres s3").split()
+DURABLE = [one for one in PLACES if one != "memory"]
+
+
+def url_of(place: str, request: pytest.FixtureRequest, folder: Path) -> str:
+    match place:
+        case "memory":
+            return "memory:"
+        case "sqlite":
+            return f"sqlite:///{folder}/{uuid.uuid4().hex}.db"
+        case "postgres":
+            return str(request.getfixturevalue("postgres_server").url())
+        case "s3":
+            return str(request.getfixturevalue("s3_server").url())
+    raise ValueError(place)
+
+
+@pytest.fixture(params=PLACES)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A new place in each backend."""
+    return url_of(request.param, request, tmp_path)
+
+
+@pytest.fixture(params=DURABLE)
+def durable_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The same for the backends of many processes."""
+    return url_of(request.param, request, tmp_path)

@@ -1,0 +1,97 @@
+"""One run of tests in the environment of a framework."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree
+
+from tests.frameworks.environment import ROOT
+from tests.frameworks.results import Result
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.frameworks.environment import Environment
+    from tests.frameworks.suites import Suite
+
+LONGEST_RUN = 1800
+"""Seconds. A longer run hangs."""
+
+
+def types(environment: Environment) -> Result:
+    """Check the adapter and its tests with mypy --strict, beside the framework."""
+    module = environment.framework.module
+    adapter = ROOT / "src" / "stowfast" / "adapters" / module
+    sources = [str(adapter if adapter.is_dir() else adapter.with_suffix(".py")), str(environment.framework.folder)]
+    command = [
+        str(environment.python),
+        "-m",
+        "mypy",
+        "--exclude",
+        "^$",
+        "--cache-dir",
+        str(environment.folder / "types"),
+    ]
+    done = _run([*command, *sources], ROOT, {})
+    return _result(environment, "types", "", passed=done.returncode == 0, output=done.stdout)
+
+
+def ours(environment: Environment, places: tuple[str, ...]) -> Result:
+    """Run the tests of the adapter."""
+    changes = {"STOWFAST_FRAMEWORK": environment.framework.module, "STOWFAST_PLACES": " ".join(places)}
+    return _pytest(environment, "Stowfast's own tests", "", [str(environment.framework.folder)], ROOT, changes)
+
+
+def theirs(environment: Environment, suite: Suite, source: Path, place: str, url: str) -> Result:
+    """Run a suite of the framework with Stowfast in the place of the framework's own store."""
+    here = environment.framework.folder
+    exceptions = {"not_applicable": suite.not_applicable, "not_run": suite.not_run}
+    changes = {
+        "PYTHONPATH": os.pathsep.join([str(here), str(here.parent / "plugin")]),
+        "STOWFAST_SUITE_URL": url,
+        "STOWFAST_SUITE_EXCEPTIONS": json.dumps(exceptions),
+    }
+    options = ["-p", "swapping", "-p", "swap", "-p", "no:cacheprovider", "--rootdir", str(source), *suite.options]
+    return _pytest(environment, suite.name, place, [*options, *suite.files], source, changes)
+
+
+def _pytest(
+    environment: Environment, name: str, place: str, options: list[str], folder: Path, changes: dict[str, str]
+) -> Result:
+    report = environment.folder / f"{name.replace(' ', '-')}-{place}.xml"
+    report.unlink(missing_ok=True)
+    command = [str(environment.python), "-m", "pytest", "-q", "--junitxml", str(report), *options]
+    done = _run(command, folder, changes)
+    if done.returncode not in {0, 1} or not report.exists():
+        return _result(environment, name, place, passed=False, output=done.stdout[-6000:] + done.stderr[-3000:])
+    passed, failed = 0, []
+    reasons: dict[str, int] = {}
+    for case in ElementTree.parse(report).iter("testcase"):
+        outcome = {child.tag: child for child in case}
+        if "failure" in outcome or "error" in outcome:
+            failed.append(f"{case.get('classname')}::{case.get('name')}")
+        elif (skipped := outcome.get("skipped")) is not None:
+            reason = skipped.get("message") or ""
+            reasons[reason] = reasons.get(reason, 0) + 1
+        else:
+            passed += 1
+    output = done.stdout[-6000:] if failed else ""
+    return Result(_version(environment), environment.framework.title, name, place, passed, failed, reasons, output)
+
+
+def _version(environment: Environment) -> str:
+    return environment.version_of(environment.framework.distribution)
+
+
+def _result(environment: Environment, name: str, place: str, *, passed: bool, output: str) -> Result:
+    failed = [] if passed else [name]
+    return Result(_version(environment), environment.framework.title, name, place, int(passed), failed, {}, output)
+
+
+def _run(command: list[str], folder: Path, changes: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, cwd=folder, env=os.environ | changes, capture_output=True, text=True, timeout=LONGEST_RUN, check=False
+    )

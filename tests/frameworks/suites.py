@@ -1,0 +1,61 @@
+"""The frameworks, and their suites as `<module>/suite.toml` describes them.
+
+title = "OpenAI Agents SDK"
+extra = "openai-agents"
+distribution = "openai-agents"          # its version is shown
+
+[[suite]]
+name = "sessions"
+sdist = "openai-agents"                 # pinned in requirements/frameworks/<module>.txt
+files = ["tests/memory/test_session.py"]
+options = ["-k", "not redis"]           # of pytest, if any
+
+[suite.not_applicable]                  # each must fail: one that passes is a failure
+"It looks into the tables of SQLite." = ["tests/memory/test_session.py::test_tables"]
+
+[suite.not_run]                         # cannot even be tried
+"It needs a cloud." = ["tests/memory/test_session.py::test_cloud"]
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent
+MODULES = sorted(path.parent.name for path in FOLDER.glob("*/suite.toml"))
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Tests of one source distribution."""
+
+    name: str
+    sdist: str
+    files: list[str]
+    options: list[str] = field(default_factory=list)
+    not_applicable: dict[str, list[str]] = field(default_factory=dict)
+    not_run: dict[str, list[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Framework:
+    """One framework, its adapter's module and its suites."""
+
+    module: str
+    title: str
+    extra: str
+    distribution: str
+    suites: list[Suite]
+
+    @classmethod
+    def load(cls, module: str) -> Framework:
+        told: dict[str, Any] = tomllib.loads((FOLDER / module / "suite.toml").read_text(encoding="utf-8"))
+        suites = [Suite(**one) for one in told.pop("suite", [])]
+        return cls(module=module, suites=suites, **told)
+
+    @property
+    def folder(self) -> Path:
+        return FOLDER / self.module
