@@ -48,7 +48,7 @@ class Environment:
         target = self.folder / "sources" / f"{distribution}-{version}"
         if not target.exists():
             target.parent.mkdir(exist_ok=True)
-            one = target.with_suffix(".txt")
+            one = target.parent / f"{target.name}.txt"
             one.write_text(pin, encoding="utf-8")
             # Without isolation: its build backend is in the lock file, too.
             self._pip(
@@ -56,11 +56,12 @@ class Environment:
                 *("--require-hashes", "--requirement", str(one), "--dest", str(target.parent)),
             )
             (archive,) = target.parent.glob(f"{re.sub('[-_.]+', '[-_.]', distribution)}-{version}.tar.gz")
-            unfinished = target.with_suffix(".new")
+            unfinished = target.parent / f"{target.name}.new"
             with tarfile.open(archive) as source:
                 source.extractall(unfinished, filter="data")
             (inner,) = unfinished.iterdir()
             inner.rename(target)
+            unfinished.rmdir()
         return target
 
     def version_of(self, distribution: str) -> str:
