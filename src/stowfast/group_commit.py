@@ -7,15 +7,15 @@ import threading
 import time
 import weakref
 from collections import deque
-from contextlib import suppress
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from stowfast.blocking import alone, holds, nested, runs_in_place
 from stowfast.errors import InvalidError, StowfastError, UnavailableError
+from stowfast.jobs import Job, LoopJob, ThreadJob, deliver, unwrap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = ["GroupCommit", "interrupted"]
 
@@ -34,6 +34,9 @@ class GroupCommit(Generic[W, R]):
     slow disk, and never for another process. A single caller commits at once. Several callers wait for the end of the
     current turn of the loop, until every task that is ready to write has queued its work.
 
+    A caller without a loop commits in its own thread. While another thread commits, it queues its work instead, and
+    the group's thread commits the queue: so many threads share one write to the disk.
+
     A call that comes inside a commit of the same thread, from a signal handler or a finalizer, is an InvalidError.
     """
 
@@ -42,9 +45,9 @@ class GroupCommit(Generic[W, R]):
     ) -> None:
         self._run = run
         self._inline_below = inline_below
-        self._queue: deque[_Job[W, R]] = deque()
+        self._queue: deque[Job[W, R]] = deque()
         self._lock = threading.RLock()
-        self._fast = self._alone = self._turning = False
+        self._fast = self._alone = self._turning = self._busy = self._crowded = False
         self._flushing: set[asyncio.AbstractEventLoop] = set()
         self._thread: threading.Thread | None = None
         self._work: SimpleQueue[bool] = SimpleQueue()
@@ -72,13 +75,13 @@ class GroupCommit(Generic[W, R]):
                     self._lock.release()
                 if outcomes is not None:
                     await asyncio.sleep(0)  # or a task that writes in a loop would never let another one run
-                    return _unwrap(outcomes[0])
+                    return unwrap(outcomes[0])
             finally:
                 self._turning = False
         if self._closed:
             raise _was_closed()
         loop = asyncio.get_running_loop()
-        job: _Job[W, R] = _Job(work, loop)
+        job: LoopJob[W, R] = LoopJob(work, loop)
         self._queue.append(job)
         if loop not in self._flushing:
             self._flushing.add(loop)
@@ -100,7 +103,7 @@ class GroupCommit(Generic[W, R]):
         if not works:
             return []
         loop = asyncio.get_running_loop()
-        jobs = [_Job[W, R](work, loop) for work in works]
+        jobs = [LoopJob[W, R](work, loop) for work in works]
         self._queue.extend(jobs)
         if loop not in self._flushing:
             self._flushing.add(loop)
@@ -128,20 +131,37 @@ class GroupCommit(Generic[W, R]):
         alone(self._lock)
 
     def commit_here(self, work: W) -> R:
-        """Commit `work` in this thread, after the queued work.
+        """Commit `work`, and wait for it in this thread.
 
         Raises:
             InvalidError: this was closed; or this thread is inside a commit.
+            UnavailableError: no thread can be made, and nothing was stored.
         """
-        return _unwrap(self._commit_here((work,))[0])
+        if (self._busy or self._crowded or self._queue) and self._may_wait():
+            return self._line_up(work)
+        return unwrap(self._commit_here((work,))[0])
+
+    def _may_wait(self) -> bool:
+        # A finalizer may run in any thread, the group's own included.
+        return not holds(self._lock) and threading.current_thread() is not self._thread
+
+    def _line_up(self, work: W) -> R:
+        job: ThreadJob[W, R] = ThreadJob(work)
+        try:
+            self._queue.append(job)
+            self._call_thread()
+            return job.wait()
+        except BaseException:  # an interrupt: work that nobody waits for any more is not begun
+            job.cancel()
+            raise
 
     def _commit_here(self, works: Sequence[W]) -> list[R | StowfastError]:
         # `with`, and no try after an acquire: an interrupt between the two would leave the lock held for ever.
+        # And only these works: an interrupt would leave the callers of others without an answer.
         with alone(self._lock):
-            self._commit_queue(wait=True)
             if self._closed:
                 raise _was_closed()
-            outcomes = self._run(works, True) if works else []
+            outcomes = self._commit(works, wait=True) if works else []
         assert outcomes is not None
         return outcomes
 
@@ -154,6 +174,10 @@ class GroupCommit(Generic[W, R]):
                 self._lock.release()
             if committed:
                 return
+        self._call_thread()
+
+    def _call_thread(self) -> None:
+        """Let the thread commit the queued work."""
         with self._starting:
             try:
                 if self._thread is None and not self._closed:
@@ -177,27 +201,36 @@ class GroupCommit(Generic[W, R]):
         ours = UnavailableError(f"nothing was stored: no thread can be made: {error}")
         ours.__cause__ = error
         with self._lock:
-            jobs = list(self._queue)
-            self._queue.clear()
-        self._deliver(jobs, [ours] * len(jobs))
+            jobs = [self._queue.popleft() for _ in range(len(self._queue))]
+        deliver(jobs, [ours] * len(jobs))
 
     def lead(self) -> bool:
         """Commit the queued work in this thread, and return False if this was closed."""
+        if self._crowded and self._queue:
+            self._gather()
         with self._lock:
             self._commit_queue(wait=True)
             return not self._closed
 
+    def _gather(self) -> None:
+        """Let the callers of the last batch queue their next work, for as long as the queue grows."""
+        seen = -1
+        while len(self._queue) > seen:
+            seen = len(self._queue)
+            time.sleep(0)
+
     def _commit_queue(self, *, wait: bool) -> bool:
-        batch: list[_Job[W, R]] = []
+        batch: list[Job[W, R]] = []
         while self._queue:
             job = self._queue.popleft()
-            if not job.future.cancelled():
+            if job.start():
                 batch.append(job)
         if not batch:
             return True
         if self._closed:
-            self._deliver(batch, [_was_closed()] * len(batch))
+            deliver(batch, [_was_closed()] * len(batch))
             return True
+        self._crowded = len(batch) > 1 and isinstance(batch[-1], ThreadJob)
         outcomes: list[R | StowfastError] | None
         try:
             outcomes = self._commit([job.work for job in batch], wait=wait)
@@ -207,31 +240,21 @@ class GroupCommit(Generic[W, R]):
         except Exception as error:  # noqa: BLE001 - it is raised, in every caller that waits for this batch
             outcomes = [interrupted(error)] * len(batch)
         except BaseException as error:  # an interrupt is for this thread; the others must not wait for ever
-            self._deliver(batch, [interrupted(error)] * len(batch))
+            deliver(batch, [interrupted(error)] * len(batch))
             raise
-        self._deliver(batch, outcomes)
+        deliver(batch, outcomes)
         return True
 
     def _commit(self, works: Sequence[W], *, wait: bool) -> list[R | StowfastError] | None:
         began = time.perf_counter()
-        outcomes = self._run(works, wait)
+        self._busy = True
+        try:
+            outcomes = self._run(works, wait)
+        finally:
+            self._busy = False
         self._fast = time.perf_counter() - began < self._inline_below
         self._alone = self._fast and len(works) == 1
         return outcomes
-
-    @staticmethod
-    def _deliver(batch: Sequence[_Job[W, R]], outcomes: Sequence[R | StowfastError]) -> None:
-        here = asyncio._get_running_loop()  # noqa: SLF001 - the public one raises where there is none, at ten times the cost
-        elsewhere: dict[asyncio.AbstractEventLoop, list[_Job[W, R]]] = {}
-        for job, outcome in zip(batch, outcomes, strict=True):
-            job.outcome = outcome
-            if job.loop is here:
-                job.answer()
-            else:
-                elsewhere.setdefault(job.loop, []).append(job)
-        for loop, jobs in elsewhere.items():
-            with suppress(RuntimeError):  # that loop was closed while its work was committed: nobody waits for it
-                loop.call_soon_threadsafe(_answer, jobs)
 
 
 def _serve(group: weakref.ref[GroupCommit[Any, Any]], work: SimpleQueue[bool]) -> None:
@@ -241,31 +264,6 @@ def _serve(group: weakref.ref[GroupCommit[Any, Any]], work: SimpleQueue[bool]) -
         alive = group()
         goes_on = alive is not None and alive.lead()
         del alive
-
-
-class _Job(Generic[W, R]):
-    """One caller's work in a batch, and its outcome."""
-
-    __slots__ = ("future", "loop", "outcome", "work")
-
-    def __init__(self, work: W, loop: asyncio.AbstractEventLoop) -> None:
-        self.work = work
-        self.loop = loop
-        self.future: asyncio.Future[R] = loop.create_future()
-        self.outcome: Any = None
-
-    def answer(self) -> None:
-        if self.future.done():
-            return
-        if isinstance(self.outcome, StowfastError):
-            self.future.set_exception(self.outcome)
-        else:
-            self.future.set_result(self.outcome)
-
-
-def _answer(jobs: Iterable[_Job[Any, Any]]) -> None:
-    for job in jobs:
-        job.answer()
 
 
 def interrupted(error: BaseException) -> StowfastError:
@@ -283,11 +281,5 @@ def _was_closed() -> InvalidError:
 
 def _checked(outcome: R | BaseException) -> R | StowfastError:
     if isinstance(outcome, BaseException) and not isinstance(outcome, StowfastError):
-        raise outcome
-    return outcome
-
-
-def _unwrap(outcome: R | StowfastError) -> R:
-    if isinstance(outcome, StowfastError):
         raise outcome
     return outcome

@@ -1,0 +1,159 @@
+"""Group commit of callers without an event loop: many threads share one commit."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+import stowfast
+from stowfast.errors import InvalidError, UnavailableError
+from stowfast.group_commit import GroupCommit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+
+class Disk:
+    """A commit that waits for a sign, and remembers the batches."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.began, self.sign = threading.Semaphore(0), threading.Semaphore(0)
+        self.group: GroupCommit[int, int] = GroupCommit(self.run)
+
+    def run(self, works: Sequence[int], wait: bool) -> list[int | stowfast.StowfastError]:
+        self.began.release()
+        assert self.sign.acquire(timeout=30)
+        self.batches.append(list(works))
+        return [-one for one in works]
+
+
+@pytest.fixture
+def disk() -> Iterator[Disk]:
+    made = Disk()
+    yield made
+    for _ in range(10):
+        made.sign.release()
+    made.group.close()
+
+
+def queued(group: GroupCommit[int, int], number: int) -> None:
+    """Wait until so many jobs are queued."""
+    for _ in range(10_000):
+        if len(group._queue) >= number:
+            return
+        threading.Event().wait(0.001)
+    pytest.fail("they did not queue up")
+
+
+def test_threads_that_come_during_a_commit_share_the_next_one(disk: Disk) -> None:
+    with ThreadPoolExecutor(17) as threads:
+        first = threads.submit(disk.group.commit_here, 0)
+        assert disk.began.acquire(timeout=30)
+        later = []
+        for n in range(1, 17):
+            later.append(threads.submit(disk.group.commit_here, n))
+            queued(disk.group, n)
+        disk.sign.release()
+        disk.sign.release()
+        assert [one.result(30) for one in (first, *later)] == [-n for n in range(17)]
+    assert disk.batches == [[0], list(range(1, 17))]
+
+
+def test_an_interrupted_caller_stores_nothing(disk: Disk) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def after() -> None:
+        queued(disk.group, 1)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        with ThreadPoolExecutor(2) as threads:
+            first = threads.submit(disk.group.commit_here, 0)
+            assert disk.began.acquire(timeout=30)
+            threads.submit(after)
+            with pytest.raises(KeyboardInterrupt):
+                disk.group.commit_here(1)
+            disk.sign.release()
+            assert first.result(30) == 0
+            disk.sign.release()
+            assert threads.submit(disk.group.commit_here, 2).result(30) == -2
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert disk.batches == [[0], [2]]
+
+
+def test_a_closing_answers_each_waiting_thread(disk: Disk) -> None:
+    with ThreadPoolExecutor(6) as threads:
+        first = threads.submit(disk.group.commit_here, 0)
+        assert disk.began.acquire(timeout=30)
+        later = [threads.submit(disk.group.commit_here, n) for n in range(1, 5)]
+        queued(disk.group, 4)
+        closing = threads.submit(disk.group.close)
+        for _ in range(5):
+            disk.sign.release()
+        closing.result(30)
+        assert first.result(30) == 0
+        stored = 0
+        for n, one in enumerate(later, 1):
+            error = one.exception(30)
+            assert error is None or isinstance(error, InvalidError)
+            stored += error is None
+            assert any(n in batch for batch in disk.batches) is (error is None)
+    print(f"4 waited for a closing: {stored} stored, {4 - stored} refused")
+
+
+def test_without_a_thread_the_waiting_callers_are_told(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(disk.group.commit_here, 0)
+        assert disk.began.acquire(timeout=30)
+        threads.submit(int).result(30)  # both threads of the pool are there
+
+        def fails(*_: object) -> None:
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(threading.Thread, "start", fails)
+        second = threads.submit(disk.group.commit_here, 1)
+        queued(disk.group, 1)
+        disk.sign.release()
+        assert first.result(30) == 0
+        with pytest.raises(UnavailableError, match="nothing was stored"):
+            second.result(30)
+    assert disk.batches == [[0]]
+
+
+def test_a_call_inside_the_group_s_own_commit_is_refused() -> None:
+    found: list[Exception] = []
+
+    def run(works: Sequence[int], wait: bool) -> list[int | stowfast.StowfastError]:
+        try:
+            group.commit_here(1)
+        except InvalidError as error:
+            found.append(error)
+        return list(works)
+
+    group: GroupCommit[int, int] = GroupCommit(run)
+    assert group.commit_here(0) == 0
+    group.close()
+    assert [type(one) for one in found] == [InvalidError]
+
+
+def test_messages_of_many_threads_are_each_there_once_in_order(tmp_path: Path) -> None:
+    with stowfast.sync.open(f"sqlite:///{tmp_path}/agent.db") as stores, ThreadPoolExecutor(32) as threads:
+
+        def write(n: int) -> None:
+            for i in range(20):
+                assert stores.messages.add_message(f"c{n % 4}", {"thread": n, "i": i}) >= 0
+
+        list(threads.map(write, range(32)))
+        for n in range(32):
+            found = [m["i"] for m in stores.messages.get_messages(f"c{n % 4}") if m["thread"] == n]
+            assert found == list(range(20))
+    print("32 threads: 640 messages acknowledged, 640 found")
