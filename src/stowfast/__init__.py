@@ -12,43 +12,40 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from stowfast.errors import (
-    ConflictError,
-    DamagedError,
-    InvalidError,
-    NotFoundError,
-    StowfastError,
-    UnavailableError,
-    UnsupportedError,
-)
-from stowfast.memory import InMemoryArtifactStore, InMemoryMessageStore, InMemoryTaskStateStore
-from stowfast.plain_json import to_json
-from stowfast.records import (
-    Artifact,
-    ArtifactInfo,
-    ClaimedTask,
-    ContextInfo,
-    ContextRef,
-    ConversationSlice,
-    Document,
-    Lease,
-    Links,
-    MessageEntry,
-    Page,
-    Retention,
-    TaskInfo,
-    TaskState,
-)
-from stowfast.registry import connect
-from stowfast.stores import Artifacts, Documents, Messages, Scope, Stores, Tasks
-
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from types import ModuleType
 
     from stowfast import aws as aws
     from stowfast import sync as sync
     from stowfast import testing as testing
+    from stowfast.errors import (
+        ConflictError,
+        DamagedError,
+        InvalidError,
+        NotFoundError,
+        StowfastError,
+        UnavailableError,
+        UnsupportedError,
+    )
+    from stowfast.memory import InMemoryArtifactStore, InMemoryMessageStore, InMemoryTaskStateStore
+    from stowfast.plain_json import to_json
+    from stowfast.records import (
+        Artifact,
+        ArtifactInfo,
+        ClaimedTask,
+        ContextInfo,
+        ContextRef,
+        ConversationSlice,
+        Document,
+        Lease,
+        Links,
+        MessageEntry,
+        Page,
+        Retention,
+        TaskInfo,
+        TaskState,
+    )
+    from stowfast.stores import Artifacts, Documents, Messages, Scope, Stores, Tasks
 
 __all__ = [
     "Artifact",
@@ -87,19 +84,38 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-_LOADED_AT_FIRST_USE: Final = frozenset({"aws", "sync", "testing"})
+_HOMES: Final = {
+    "stowfast.errors": (
+        *("ConflictError", "DamagedError", "InvalidError", "NotFoundError", "StowfastError", "UnavailableError"),
+        "UnsupportedError",
+    ),
+    "stowfast.memory": ("InMemoryArtifactStore", "InMemoryMessageStore", "InMemoryTaskStateStore"),
+    "stowfast.plain_json": ("to_json",),
+    "stowfast.records": (
+        *("Artifact", "ArtifactInfo", "ClaimedTask", "ContextInfo", "ContextRef", "ConversationSlice", "Document"),
+        *("Lease", "Links", "MessageEntry", "Page", "Retention", "TaskInfo", "TaskState"),
+    ),
+    "stowfast.stores": ("Artifacts", "Documents", "Messages", "Scope", "Stores", "Tasks"),
+}
+"""The module of each public name. It is loaded at the first use of the name: a program pays for what it uses."""
+
+_MODULES: Final = frozenset({"aws", "sync", "testing"})
 
 
 if not TYPE_CHECKING:  # a type checker that sees a module's __getattr__ accepts every misspelt name
 
-    def __getattr__(name: str) -> ModuleType:
-        if name in _LOADED_AT_FIRST_USE:
+    def __getattr__(name: str) -> Any:
+        if name in _MODULES:
             return import_module(f"stowfast.{name}")
+        for home, names in _HOMES.items():
+            if name in names:
+                value = globals()[name] = getattr(import_module(home), name)
+                return value
         raise AttributeError(f"module 'stowfast' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LOADED_AT_FIRST_USE})
+    return sorted({*globals(), *__all__, *_MODULES})
 
 
 # Not in `__all__`: `from stowfast import *` must not replace the builtin of this name.
@@ -153,6 +169,8 @@ class Opening:
         await self._entered.pop().close()
 
     def __enter__(self) -> NoReturn:
+        from stowfast.errors import InvalidError
+
         raise InvalidError("use `async with stowfast.open(...)`; without asyncio, `with stowfast.sync.open(...)`")
 
     def __exit__(self, *_: object) -> None: ...
@@ -161,8 +179,13 @@ class Opening:
 
         def __getattr__(self, name: str) -> NoReturn:
             if name in ("messages", "artifacts", "tasks", "documents", "close", "sweep", "within"):
+                from stowfast.errors import InvalidError
+
                 raise InvalidError("an await is missing: `stores = await stowfast.open(...)`, or `async with`")
             raise AttributeError(name)
 
     async def _open(self) -> Stores:
+        from stowfast.registry import connect
+        from stowfast.stores import Stores
+
         return Stores(await connect(self._url, **self._options))

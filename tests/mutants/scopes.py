@@ -15,7 +15,7 @@ def scoped(kind: type[ScopedBackend]) -> type[Stores]:
 
     class WithScopes(Stores):
         def within(self, scope: str) -> Scope:
-            made = Scope(kind(self.backend, scope), self.tasks.retention)
+            made = Scope(kind(self.backend, scope), retention=self.tasks.retention)
             made.within = WithScopes.within.__get__(made)  # type: ignore[method-assign]
             return made
 

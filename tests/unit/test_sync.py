@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -131,8 +132,10 @@ def test_signatures_and_docstrings_are_those_of_the_async_store(face):
 
 
 def test_every_part_of_the_async_stores_is_there(stores):
-    parts = {name for name, part in vars(stores).items() if isinstance(part, stowfast.sync._Face)}
+    parts = {name for name, part in vars(stowfast.Stores).items() if isinstance(part, functools.cached_property)}
     assert parts == {"messages", "artifacts", "tasks", "documents"}
+    for name in parts:
+        assert type(getattr(stores, name)).__name__ == name.capitalize()
 
 
 def test_every_method_does_what_the_async_one_does(stores):

@@ -135,7 +135,5 @@ class Opener:
 
     def _within_scope(self, stores: Stores) -> Stores:
         if self._within is not None:
-            retention = stores.tasks.retention
-            stores = Stores(Patient(stores.backend, within=self._within))
-            stores.tasks.retention = retention
+            stores = Stores(Patient(stores.backend, within=self._within), retention=stores.tasks.retention)
         return stores if self._scope is None else stores.within(self._scope)

@@ -2,33 +2,78 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from functools import cached_property
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from stowfast.errors import DamagedError
 from stowfast.scopes import ScopedBackend
-from stowfast.stores.artifacts import Artifacts
-from stowfast.stores.documents import Documents
-from stowfast.stores.messages.store import Messages
-from stowfast.stores.tasks import Tasks
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from stowfast.abc import Backend, Swept
     from stowfast.records import Page, Retention
+    from stowfast.stores.artifacts import Artifacts
+    from stowfast.stores.documents import Documents
+    from stowfast.stores.messages.store import Messages
+    from stowfast.stores.tasks import Tasks
 
 __all__ = ["Artifacts", "Documents", "Messages", "Scope", "Stores", "Tasks"]
+
+
+_HOMES: Final = {
+    "Artifacts": "stowfast.stores.artifacts.store",
+    "Documents": "stowfast.stores.documents.store",
+    "Messages": "stowfast.stores.messages.store",
+    "Tasks": "stowfast.stores.tasks.store",
+}
+"""The module of each store. It is loaded at the first use of the store: a program pays for the stores it uses."""
+
+
+if not TYPE_CHECKING:  # a type checker that sees a module's __getattr__ accepts every misspelt name
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+        return value
 
 
 class Stores:
     """Messages, artifacts, task states and documents in one backend."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, *, retention: Retention | None = None) -> None:
         self.backend = backend
-        self.messages = Messages(backend)
-        self.artifacts = Artifacts(backend)
-        self.tasks = Tasks(backend)
-        self.documents = Documents(backend)
+        self._retention = retention
+
+    @cached_property
+    def messages(self) -> Messages:
+        """The conversations."""
+        from stowfast.stores.messages.store import Messages
+
+        return Messages(self.backend)
+
+    @cached_property
+    def artifacts(self) -> Artifacts:
+        """The files, data and datasets."""
+        from stowfast.stores.artifacts import Artifacts
+
+        return Artifacts(self.backend)
+
+    @cached_property
+    def tasks(self) -> Tasks:
+        """The task states."""
+        from stowfast.stores.tasks import Tasks
+
+        return Tasks(self.backend, retention=self._retention)
+
+    @cached_property
+    def documents(self) -> Documents:
+        """The small documents."""
+        from stowfast.stores.documents import Documents
+
+        return Documents(self.backend)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} over {self.backend!r}>"
@@ -48,7 +93,11 @@ class Stores:
         Raises:
             InvalidError: the name is outside its bounds.
         """
-        return Scope(ScopedBackend(self.backend, scope), self.tasks.retention)
+        return Scope(ScopedBackend(self.backend, scope), retention=self._retention_of_tasks())
+
+    def _retention_of_tasks(self) -> Retention | None:
+        # Tasks that nobody has used are not loaded for their default.
+        return self.tasks.retention if "tasks" in vars(self) else self._retention
 
     async def delete_context(self, context_id: str) -> None:
         """Delete a conversation with its artifacts and tasks: those with this `context_id`.
@@ -103,10 +152,6 @@ class Scope(Stores):
     """The stores of one scope, made by `Stores.within`."""
 
     backend: ScopedBackend
-
-    def __init__(self, backend: ScopedBackend, retention: Retention) -> None:
-        super().__init__(backend)
-        self.tasks.retention = retention
 
     async def delete_all(self) -> int:
         """Delete everything in this scope, scopes in it included, and return the number of deleted streams.

@@ -1,0 +1,152 @@
+"""The same stores without await: from any thread, also inside a running event loop.
+
+    with stowfast.sync.open("sqlite:///agent.db") as stores:
+        stores.messages.add_message("ctx-1", {"role": "user", "content": "hi"})
+
+Every method runs the async method to its end: in the calling thread if the backend allows it, else on an event loop in
+a thread of its own. A writer works in the background, so it always has such a loop, until its block ends.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from stowfast import stores
+from stowfast.portals import portal_of
+from stowfast.registry import connect, find
+from stowfast.sync.faces import Face, call
+
+if TYPE_CHECKING:
+    from stowfast.portals import Portal
+    from stowfast.sync.artifacts import Artifacts, ArtifactWriter, DatasetWriter, LiveWriter
+    from stowfast.sync.documents import Documents
+    from stowfast.sync.messages import Messages
+    from stowfast.sync.tasks import Tasks
+
+__all__ = [
+    "ArtifactWriter",
+    "Artifacts",
+    "DatasetWriter",
+    "Documents",
+    "LiveWriter",
+    "Messages",
+    "Scope",
+    "Stores",
+    "Tasks",
+    "open",
+    "over",
+]
+
+_HOMES: Final = {
+    **dict.fromkeys(("ArtifactWriter", "Artifacts", "DatasetWriter", "LiveWriter"), "stowfast.sync.artifacts"),
+    "Documents": "stowfast.sync.documents",
+    "Messages": "stowfast.sync.messages",
+    "Tasks": "stowfast.sync.tasks",
+}
+"""The module of each face. It is loaded at the first use, as the store behind it."""
+
+
+if not TYPE_CHECKING:  # a type checker that sees a module's __getattr__ accepts every misspelt name
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+        return value
+
+
+class Stores(Face):
+    """`stowfast.Stores` without await."""
+
+    def __init__(self, store: stores.Stores, portal: Portal) -> None:
+        super().__init__(store, portal)
+        self._closed = False
+
+    @cached_property
+    def messages(self) -> Messages:
+        """The conversations."""
+        from stowfast.sync.messages import Messages
+
+        return Messages(self._store.messages, self._portal)
+
+    @cached_property
+    def artifacts(self) -> Artifacts:
+        """The files, data and datasets."""
+        from stowfast.sync.artifacts import Artifacts
+
+        return Artifacts(self._store.artifacts, self._portal)
+
+    @cached_property
+    def tasks(self) -> Tasks:
+        """The task states."""
+        from stowfast.sync.tasks import Tasks
+
+        return Tasks(self._store.tasks, self._portal)
+
+    @cached_property
+    def documents(self) -> Documents:
+        """The small documents."""
+        from stowfast.sync.documents import Documents
+
+        return Documents(self._store.documents, self._portal)
+
+    sweep = call(stores.Stores.sweep)
+    delete_context = call(stores.Stores.delete_context)
+
+    @property
+    def async_stores(self) -> stores.Stores:
+        """The same stores with await: they share the backend and all caches. Close one of the two."""
+        found: stores.Stores = self._store
+        return found
+
+    def within(self, scope: str) -> Scope:  # noqa: D102 - below
+        return Scope(self._store.within(scope), self._portal)
+
+    within.__doc__ = stores.Stores.within.__doc__
+
+    def close(self) -> None:
+        """Finish the writes under way and close the backend. Closing twice is closing once."""
+        if not self._closed:
+            self._portal.run(self._store.close())
+            self._portal.close()
+            self._closed = True
+
+    def __repr__(self) -> str:
+        return f"<sync.{type(self).__name__} over {self._store.backend!r}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Scope(Stores):
+    """`stowfast.Scope` without await. Closing it leaves the stores open that it was made from."""
+
+    delete_all = call(stores.Scope.delete_all)
+
+    def close(self) -> None:
+        """Leave the backend open: it belongs to the stores that the scope was made from."""
+
+
+def over(opened: stores.Stores) -> Stores:
+    """Return open stores without await. They share the backend and all caches: close one of the two."""
+    return Stores(opened, portal_of(opened.backend))
+
+
+def open(url: str, **options: Any) -> Stores:
+    """Open the three stores on the backend of a URL, as `stowfast.open` does, without await.
+
+    Raises:
+        As `stowfast.open`.
+    """
+    backend, _, _ = find(url)
+    portal = portal_of(backend)
+    try:
+        return Stores(stores.Stores(portal.run(connect(url, **options))), portal)
+    except BaseException:
+        portal.close()
+        raise
