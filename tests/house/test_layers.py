@@ -186,11 +186,25 @@ def test_a_module_can_be_read_whole(path: Path) -> None:
 
 def test_importing_stowfast_loads_no_driver_and_nothing_optional() -> None:
     kept_out = {"typer", "rich", "click", "sqlite3", "hypothesis", "pytest", "obstore", "boto3", "botocore"}
-    kept_out |= {"jsonschema", "referencing", "pyarrow", "pandas"}
+    kept_out |= {"jsonschema", "referencing", "pyarrow", "pandas", "asyncio", "msgspec", "stowfast.records"}
     script = f"import stowfast, sys; print(*sorted({kept_out} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == []
+
+
+def test_a_program_loads_the_stores_it_uses() -> None:
+    script = (
+        "import stowfast, sys\n"
+        "with stowfast.sync.open('memory:') as stores: stores.messages.add_message('c', {})\n"
+        "print(*sorted(name for name in sys.modules if name.startswith(('stowfast.stores.', 'stowfast.backends.'))))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    loaded = {".".join(name.split(".")[:3]) for name in done.stdout.split()}
+    assert "stowfast.stores.messages" in loaded
+    assert not loaded & {f"stowfast.stores.{name}" for name in ("artifacts", "tasks", "documents")}
+    assert not loaded & {f"stowfast.backends.{name}" for name in ("sqlite", "objects", "postgres")}
 
 
 def test_an_object_store_s_backend_loads_no_boto3_before_a_profile_needs_it() -> None:

@@ -11,6 +11,7 @@ import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+import stowfast
 from stowfast.errors import StowfastError
 
 if TYPE_CHECKING:
@@ -50,6 +51,9 @@ def _terminate(*_: object) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code: 0, 1 for a failure, 2 for an invalid call."""
+    if arguments == ["--version"]:  # needs no library
+        print(f"stowfast {stowfast.__version__}")
+        return 0
     try:
         import typer
 

@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from stowfast import InMemoryMessageStore
+import stowfast
 from stowfast.cli.lines import Conversation
 from stowfast.cli.terminal import many
 from stowfast.errors import ConflictError, DamagedError, InvalidError
@@ -87,7 +87,7 @@ async def store(stores: Stores, one: Conversation, done: Imported) -> None:
     """
     if one.metadata:
         # It is written after the messages, so it must be known by then that it will not be refused.
-        await InMemoryMessageStore().set_metadata(one.context_id, one.metadata)
+        await stowfast.InMemoryMessageStore().set_metadata(one.context_id, one.metadata)
     try:
         # No op_id made from the content: a backend remembers it beyond a deletion, so that bringing back a deleted
         # conversation would be answered "stored", and store nothing. `expect` and the comparison below keep a

@@ -8,8 +8,6 @@ from typing import Annotated
 
 import typer
 
-from stowfast.backends.postgres.migration import script
-from stowfast.backends.postgres.options import parse_options
 from stowfast.cli.arguments import URL, Json
 from stowfast.cli.doctor import look, print_finding
 from stowfast.cli.terminal import Screen, emit, progress
@@ -97,6 +95,9 @@ def migrate(
     backend, _, options = find(url)
     if backend.__name__ != "PostgresBackend":
         raise InvalidError("--sql is for PostgreSQL: the other backends have no statements to run by hand")
+    from stowfast.backends.postgres.migration import script
+    from stowfast.backends.postgres.options import parse_options
+
     schema = parse_options(options.get("schema", "stowfast"), "full", 0, 1, True, {}).schema
     text = script(schema, grant_to)
     if as_json:
