@@ -12,6 +12,7 @@ versions, with large content in *blobs* beside it. Backends store bytes and do n
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 __all__ = [
     "ALL", "KEEP", "MAX_ENTRY_BYTES", "MAX_HEAD_BYTES", "MAX_NAME_BYTES", "OPERATIONS_REMEMBERED",
     "READS_TOGETHER", "ArtifactStore",
-    "Backend", "Change", "Entry", "Head", "Listed", "Listing", "MessageStore", "Query", "Receipt", "Slice", "Swept",
-    "TaskStateStore", "Window",
+    "Backend", "Change", "Entry", "Head", "Listed", "Listing", "MessageStore", "Origin", "Query", "Receipt", "Slice",
+    "Swept", "TaskStateStore", "Window",
 ]  # fmt: skip
 
 KEEP: Final = -1
@@ -165,6 +166,17 @@ class Swept(NamedTuple):
     """Their size and that of other leftovers, about. 0: unknown to this backend."""
 
 
+class Origin(NamedTuple):
+    """A stream as it is in another place, or its next part: for `Change.origin`."""
+
+    head: Head
+    """The head to store. `next` is the position behind this part. Its name and length are not read."""
+    entries: Sequence[Entry] = ()
+    """Whole calls, in ascending order. Positions may have gaps; positions, times and op_ids stay as they are."""
+    calls: Mapping[str, Receipt] = MappingProxyType({})
+    """The receipts that the entries do not tell, by op_id: those of `Backend.remembered`."""
+
+
 class Change(NamedTuple):
     """One atomic change of a stream: conditions, then removals, then additions. All of it happens, or nothing.
 
@@ -189,6 +201,9 @@ class Change(NamedTuple):
         ttl: replaces the time of expiry by the time of this commit plus so many microseconds, by the backend's clock.
             Not together with `expires_at`.
         cold: a hint that the entries are seldom read, so that a backend may store them at less cost.
+        origin: the stream becomes as it is in another place. Only for a stream that does not live here, or to continue
+            one of the same incarnation: another one is a ConflictError. Goes with op_id, conditions, `delete`,
+            `cut_from`, `blobs` and `cold` alone. Entries below `origin.head.first` are removed.
 
     `op_id` is the idempotency key of the call within its stream. A repeat adds nothing, ignores its conditions, and
     returns the receipt of the first call. A repeat with another number of entries is an InvalidError; only a change
@@ -210,6 +225,7 @@ class Change(NamedTuple):
     blobs: Sequence[str] = ()
     cold: bool = False
     ttl: int | None = None
+    origin: Origin | None = None
 
     @property
     def is_plain(self) -> bool:
@@ -220,8 +236,8 @@ class Change(NamedTuple):
 class Backend(ABC):
     """Stores streams and blobs.
 
-    Ten methods are required. `blob_url` is for backends with links, `commit_many` and `read_many` for backends with a
-    cheaper way to do many at once.
+    Eleven methods are required. `blob_url` is for backends with links, `commit_many` and `read_many` for backends with
+    a cheaper way to do many at once.
 
     The promise: **a commit that was acknowledged is never lost, doubled or reordered**, under concurrent writers in
     many processes, crashes and lost answers. `stowfast.semantics.apply` is the meaning of a `Change`, as a pure
@@ -309,6 +325,14 @@ class Backend(ABC):
         """Read the entries of a window and the head, at one moment. Entries outside the window are not read.
 
         Sees every commit that was acknowledged before the call. A window past the end is an empty slice.
+        """
+
+    @abstractmethod
+    async def remembered(self, stream: str) -> dict[str, Receipt]:
+        """Return the receipts that the entries of a stream do not tell, by op_id.
+
+        These are the remembered calls without entries, of an earlier incarnation, or with a part of their entries
+        removed. A copy of the stream needs them, so that a repeated call adds nothing to it either.
         """
 
     @abstractmethod

@@ -6,16 +6,17 @@ the effect atomically. This is the whole commit path; a backend only decides whe
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from stowfast.abc import KEEP, MAX_ENTRY_BYTES, MAX_HEAD_BYTES, Change, Head, Receipt
+from stowfast.abc import KEEP, MAX_ENTRY_BYTES, MAX_HEAD_BYTES, Change, Entry, Head, Receipt
 from stowfast.errors import ConflictError, DamagedError, InvalidError, shown
 from stowfast.names import MAX_MOMENT, MIN_MOMENT, check_name, moment_after
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from stowfast.abc import Entry, Window
+    from stowfast.abc import Origin, Window
 
 
 __all__ = [
@@ -24,8 +25,10 @@ __all__ = [
     "check",
     "check_entries",
     "living",
+    "placed",
     "refusals",
     "repeat",
+    "told_calls",
 ]
 
 
@@ -54,15 +57,21 @@ def living(head: Head | None, now: int) -> Head | None:
 def check(change: Change) -> None:
     """Refuse a change outside its bounds, before anything is stored."""
     for entry in change.entries:
-        if not isinstance(entry, bytes):
-            raise InvalidError(f"an entry is bytes, not {type(entry).__name__}")
-        if len(entry) > MAX_ENTRY_BYTES:
-            raise InvalidError(
-                f"an entry of {len(entry):,} bytes is over the limit of {MAX_ENTRY_BYTES:,}: store it as an artifact"
-            )
+        _check_entry(entry)
     if not change.is_plain:
         _check_conditions(change)
-        _check_head(change)
+        _check_head(change.labels, change.note)
+    if change.origin is not None:
+        _check_origin(change, change.origin)
+
+
+def _check_entry(entry: bytes) -> None:
+    if not isinstance(entry, bytes):
+        raise InvalidError(f"an entry is bytes, not {type(entry).__name__}")
+    if len(entry) > MAX_ENTRY_BYTES:
+        raise InvalidError(
+            f"an entry of {len(entry):,} bytes is over the limit of {MAX_ENTRY_BYTES:,}: store it as an artifact"
+        )
 
 
 def refusals(changes: Sequence[tuple[str, Change]]) -> list[InvalidError | None]:
@@ -94,15 +103,43 @@ def _check_conditions(change: Change) -> None:
         check_name(blob, "the id of a blob")
 
 
-def _check_head(change: Change) -> None:
-    if not isinstance(change.note or b"", bytes):
-        raise InvalidError(f"a note is bytes, not {type(change.note).__name__}")
-    if change.labels or change.note:
+def _check_origin(change: Change, origin: Origin) -> None:
+    bare = change._replace(op_id=None, expect=None, incarnation=None, revision=None, delete=False, cut_from=None)
+    if bare._replace(blobs=(), cold=False) != Change(origin=origin):
+        raise InvalidError("an origin goes with an op_id, conditions, delete, cut_from, blobs and cold alone")
+    head = origin.head
+    check_name(head.incarnation, "an incarnation")
+    _check_head(head.labels, head.note)
+    bounds = (head.first, head.next, head.revision)
+    if not 0 <= head.first <= head.next or max(*bounds, abs(head.base)) > _LARGEST or head.revision < 0:
+        raise InvalidError(f"an origin from {head.first} to {head.next}: these are no positions of a stream")
+    moments = [head.created_at, *(entry.created_at for entry in origin.entries), head.updated_at]
+    expires_at = head.updated_at if head.expires_at is None else head.expires_at
+    if not all(MIN_MOMENT <= moment <= MAX_MOMENT for moment in (*moments, expires_at)):
+        raise InvalidError("an origin has times outside the years 1 to 9999")
+    if any(later < earlier for earlier, later in pairwise(moments[1:])):
+        raise InvalidError("the times of an origin go back")
+    positions = [head.first - 1, *(entry.position for entry in origin.entries), head.next]
+    if any(later <= earlier for earlier, later in pairwise(positions[: len(origin.entries) + 1])):
+        raise InvalidError("the positions of an origin do not ascend")
+    if positions[-2] >= head.next:
+        raise InvalidError(f"an origin with an entry at {positions[-2]} cannot end at {head.next}")
+    for entry in origin.entries:
+        _check_entry(entry.data)
+    for op_id in {entry.op_id for entry in origin.entries} | origin.calls.keys():
+        if op_id is not None:
+            check_name(op_id, "an op_id")
+
+
+def _check_head(labels: Mapping[str, str] | None, note: bytes | None) -> None:
+    if not isinstance(note or b"", bytes):
+        raise InvalidError(f"a note is bytes, not {type(note).__name__}")
+    if labels or note:
         try:
-            size = sum(len(key.encode()) + len(value.encode()) for key, value in (change.labels or {}).items())
+            size = sum(len(key.encode()) + len(value.encode()) for key, value in (labels or {}).items())
         except (UnicodeEncodeError, AttributeError):
             raise InvalidError("labels must be text without lone surrogates") from None
-        for what, length in (("labels", size), ("a note", len(change.note or b""))):
+        for what, length in (("labels", size), ("a note", len(note or b""))):
             if length > MAX_HEAD_BYTES:
                 raise InvalidError(f"{what} of {length:,} bytes: the limit is {MAX_HEAD_BYTES:,}")
 
@@ -146,7 +183,7 @@ def repeat(known: Receipt, change: Change) -> Receipt:
         InvalidError: the op_id belongs to a call with another number of entries. Use a new op_id for a new call.
     """
     # A repeated fork may carry more entries than the first: its source has grown meanwhile.
-    if change.expect != 0 and known.next - known.first != len(change.entries):
+    if change.expect != 0 and change.origin is None and known.next - known.first != len(change.entries):
         raise InvalidError(
             f"op_id {change.op_id!r} already named a call with {known.next - known.first} entries, "
             f"this one has {len(change.entries)}: use a new op_id for a new call"
@@ -172,6 +209,8 @@ def apply(name: str, stored: Head | None, change: Change, *, now: int, incarnati
         grown = head._replace(next=after, length=head.length + len(change.entries), updated_at=now)
         return Effect(grown, Receipt(head.incarnation, head.next, after, now), False, ())
     _meet(name, head, change)
+    if change.origin is not None:
+        return _copied(name, None if change.delete else head, change, change.origin)
     fresh = head is None or change.delete
     if head is not None:
         now = max(now, head.updated_at)
@@ -207,6 +246,41 @@ def apply(name: str, stored: Head | None, change: Change, *, now: int, incarnati
         head.expires_at if expires_at == KEEP else expires_at,
     )
     return Effect(head, Receipt(head.incarnation, first, after, now), fresh, remove)
+
+
+def _copied(name: str, head: Head | None, change: Change, origin: Origin) -> Effect:
+    wanted, entries = origin.head, origin.entries
+    begin = entries[0].position if entries else wanted.next
+    receipt = Receipt(wanted.incarnation, begin, wanted.next, wanted.updated_at)
+    stored = wanted._replace(name=name, length=len(entries), labels=dict(wanted.labels))
+    if head is None:
+        return Effect(stored, receipt, True, ())
+    cut = head.next if change.cut_from is None else min(change.cut_from, head.next)
+    if head.incarnation != wanted.incarnation:
+        raise ConflictError(f"{name!r} lives here with another content: delete it first", current=head.next)
+    if wanted.first < head.first or begin < cut:
+        raise ConflictError(f"{name!r} has other entries here: delete it first", current=head.next)
+    ranges = ((head.first, min(wanted.first, head.next)), (max(cut, wanted.first), head.next))
+    remove = tuple((start, stop) for start, stop in ranges if start < stop)
+    return Effect(stored._replace(length=head.length + len(entries)), receipt, False, remove)
+
+
+def placed(change: Change, receipt: Receipt) -> Sequence[Entry]:
+    """Return the entries that a change adds, with their positions, times and op_ids."""
+    if change.origin is not None:
+        return change.origin.entries
+    at, op_id = receipt.committed_at, change.op_id
+    return [Entry(position, data, at, op_id) for position, data in enumerate(change.entries, receipt.first)]
+
+
+def told_calls(origin: Origin) -> dict[str, Receipt]:
+    """Return the receipt of each op_id of an origin: as its entries tell it, or as `Origin.calls` says."""
+    found: dict[str, Receipt] = {}
+    for entry in origin.entries:
+        if entry.op_id is not None:
+            first = found[entry.op_id].first if entry.op_id in found else entry.position
+            found[entry.op_id] = Receipt(origin.head.incarnation, first, entry.position + 1, entry.created_at)
+    return found | dict(origin.calls)
 
 
 def _meet(name: str, head: Head | None, change: Change) -> None:

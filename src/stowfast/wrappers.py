@@ -67,6 +67,10 @@ class Wrapper(Backend):
         """Forward."""
         return await self.backend.read(stream, window)
 
+    async def remembered(self, stream: str) -> dict[str, Receipt]:
+        """Forward."""
+        return await self.backend.remembered(stream)
+
     async def heads(self, streams: Sequence[str]) -> list[Head | None]:
         """Forward."""
         return await self.backend.heads(streams)
@@ -122,6 +126,10 @@ class Prefixed(Wrapper):
         """Forward, below the prefix."""
         head, entries = await self.backend.read(self._below(stream), window)
         return Slice(self._bare(head), entries)
+
+    async def remembered(self, stream: str) -> dict[str, Receipt]:
+        """Forward, below the prefix."""
+        return await self.backend.remembered(self._below(stream))
 
     async def heads(self, streams: Sequence[str]) -> list[Head | None]:
         """Forward, below the prefix."""
@@ -194,8 +202,8 @@ class Patient(Wrapper):
     """A backend that repeats a call without an answer, until its time is over.
 
     Every commit gets an op_id if it has none, so a repeat after a lost answer adds nothing: a commit is made once, or
-    raises. Reads, heads, listings and `now` are repeated, too. `write_blob`, `read_blob` and `sweep` are not: repeat
-    these as a whole. A cancelled call is not repeated.
+    raises. Reads, remembered calls, heads, listings and `now` are repeated, too. `write_blob`, `read_blob` and `sweep`
+    are not: repeat these as a whole. A cancelled call is not repeated.
 
     Two differences can be seen: an entry of a commit without an op_id has one, and such op_ids count among the newest
     that a stream remembers. After a lost answer the receipt of the caller's own op_id says `repeated`.
@@ -225,6 +233,10 @@ class Patient(Wrapper):
     async def read(self, stream: str, window: Window = ALL) -> Slice:
         """Read, and repeat."""
         return await self._patiently(lambda: self.backend.read(stream, window))
+
+    async def remembered(self, stream: str) -> dict[str, Receipt]:
+        """Return the calls, and repeat."""
+        return await self._patiently(lambda: self.backend.remembered(stream))
 
     async def heads(self, streams: Sequence[str]) -> list[Head | None]:
         """Return the heads, and repeat."""

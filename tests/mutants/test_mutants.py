@@ -40,7 +40,17 @@ PAIRS = [
 BASES = {
     *("Alters", "Rewrites", "KeepsTheNewest", "CompactsAs", "ReadsWith", "Encodes", "ChangesOnce", "DropsEmptyRows"),
     *("ForgetsOneKind", "ForgetsOneKindWithTheStream"),
-    *("WithToken", "AppendsOneByOne", "HasUrls", "_HasUrls", "_Renames", "Conversations", "Artifacts", "TaskStates"),
+    *(
+        "WithToken",
+        "AppendsOneByOne",
+        "HasUrls",
+        "_HasUrls",
+        "_Renames",
+        "Copies",
+        "Conversations",
+        "Artifacts",
+        "TaskStates",
+    ),
 }
 """Base classes of mutants, not broken themselves."""
 

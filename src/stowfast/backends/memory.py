@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from bisect import bisect_left
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from stowfast.abc import (
@@ -27,7 +28,7 @@ from stowfast.blocking import alone
 from stowfast.cursors import after_cursor, parse_cursor
 from stowfast.errors import ConflictError, InvalidError, NotFoundError
 from stowfast.names import check_name, clock, new_id
-from stowfast.semantics import apply, check, living, repeat
+from stowfast.semantics import apply, check, living, placed, repeat, told_calls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Sequence
@@ -70,6 +71,16 @@ class _Stream:
         gone = [op_id for op_id, known in self.operations.items() if not self._lives(known, lowest)]
         for op_id in gone[:-OPERATIONS_REMEMBERED]:
             del self.operations[op_id]
+
+    def untold(self) -> dict[str, Receipt]:
+        """Return the operations that the entries do not tell."""
+        count = Counter(entry.op_id for entry in self.entries)
+        life = self.head.incarnation if self.head else ""
+        return {
+            op_id: known
+            for op_id, known in self.operations.items()
+            if known.incarnation != life or known.next == known.first or count[op_id] < known.next - known.first
+        }
 
     def _lives(self, known: Receipt, lowest: int) -> bool:
         return self.head is not None and known.incarnation == self.head.incarnation and known.next > lowest
@@ -115,14 +126,16 @@ class MemoryBackend(Backend):
                 kept.links.clear()
             removed = sum(kept.remove(start, stop) for start, stop in effect.remove)
             kept.head = effect.head and effect.head._replace(length=effect.head.length - removed)
-            for position, data in enumerate(change.entries, effect.receipt.first):
-                kept.entries.append(Entry(position, bytes(data), effect.receipt.committed_at, change.op_id))
+            for entry in placed(change, effect.receipt):
+                kept.entries.append(entry)
                 if change.blobs:
-                    kept.links[position] = tuple(change.blobs)
+                    kept.links[entry.position] = tuple(change.blobs)
             for blob in change.blobs:
                 kept.blobs[blob] = (_ONCE_LINKED, kept.blobs[blob][1])
             if change.op_id is not None:
                 kept.operations[change.op_id] = effect.receipt
+            if change.origin is not None:
+                kept.operations |= told_calls(change.origin)
             if effect.fresh:
                 kept.forget()
             waiting = self._waiting.pop(stream, ())
@@ -151,6 +164,12 @@ class MemoryBackend(Backend):
         if window.newest:
             entries.reverse()
         return Slice(head, entries)
+
+    async def remembered(self, stream: str) -> dict[str, Receipt]:
+        with alone(self._lock):
+            self._open()
+            kept = self._streams.get(stream)
+            return {} if kept is None else kept.untold()
 
     async def heads(self, streams: Sequence[str]) -> list[Head | None]:
         with alone(self._lock):

@@ -78,6 +78,9 @@ class SimulatedBackend(Backend):
         self._run.saw(stream, state, found, window, (began, then, process.now()))
         return found
 
+    async def remembered(self, stream: str) -> dict[str, Receipt]:
+        raise NotImplementedError  # no store asks for them
+
     async def heads(self, streams: Sequence[str]) -> list[Head | None]:
         process = self._process
         known = {name: state for name in streams if (state := process.known(name)) is not None}

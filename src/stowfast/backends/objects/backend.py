@@ -25,7 +25,7 @@ from stowfast.backends.objects.protocol.index import tidy
 from stowfast.backends.objects.protocol.keys import keys_of
 from stowfast.backends.objects.protocol.listing import heads, listing
 from stowfast.backends.objects.protocol.load import read_living
-from stowfast.backends.objects.protocol.read import find_blob, read
+from stowfast.backends.objects.protocol.read import calls, find_blob, read
 from stowfast.backends.objects.protocol.requests import Environment
 from stowfast.backends.objects.protocol.sweep import SweepItem, survey, sweep_stream
 from stowfast.backends.unclosed import warn_unclosed
@@ -36,11 +36,12 @@ from stowfast.names import check_name, clock, new_id
 from stowfast.semantics import check, refusals
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterator, Sequence
+    from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterator, Sequence
 
     from stowfast.backends.objects.driver.examine import Finding
     from stowfast.backends.objects.driver.store import BucketClient
     from stowfast.backends.objects.protocol.requests import Steps
+    from stowfast.backends.objects.protocol.state import State
 
 __all__ = ["ObjectBackend"]
 
@@ -121,9 +122,10 @@ class ObjectBackend(Backend):
         return [refusal or next(found) for refusal in refused]
 
     async def read(self, stream: str, window: Window = ALL) -> Slice:
-        state, found = await self._do(read(stream, self._lines.known(stream), window, self._environment))
-        self._lines.learn(stream, state)
-        return found
+        return await self._ask(stream, read, window)
+
+    async def remembered(self, stream: str) -> dict[str, Receipt]:
+        return await self._ask(stream, calls)
 
     async def heads(self, streams: Sequence[str]) -> list[Head | None]:
         known = {name: state for name in streams if (state := self._lines.known(name)) is not None}
@@ -141,9 +143,7 @@ class ObjectBackend(Backend):
             self._check_open()
             news = self._lines.subscribe(stream)
             try:
-                known = self._lines.known(stream)
-                state, head = await self._do(read_living(stream, known, self._environment))
-                self._lines.learn(stream, state)
+                head = await self._ask(stream, read_living)
                 if (head.incarnation if head else None, head.next if head else 0) != (incarnation, next):
                     return True
                 left = deadline - time.monotonic()
@@ -193,8 +193,7 @@ class ObjectBackend(Backend):
         # blob that is not there now, and never comes back, is not there for whatever head was read meanwhile either.
         body = begin(self._threads, self._download, keys_of(stream).blob(blob), start, stop)
         try:
-            state, found = await self._do(find_blob(stream, self._lines.known(stream), blob, self._environment))
-            self._lines.learn(stream, state)
+            found = await self._ask(stream, find_blob, blob)
             if not found or told is None:
                 raise NotFoundError(f"{stream!r} has no blob {blob!r}")
             pieces = await outcome(body)
@@ -203,8 +202,7 @@ class ObjectBackend(Backend):
             body.add_done_callback(let_go)
             raise
         if pieces is None:
-            state, found = await self._do(find_blob(stream, self._lines.known(stream), blob, self._environment))
-            if not found:
+            if not await self._ask(stream, find_blob, blob):
                 raise NotFoundError(f"{stream!r} has no blob {blob!r}: it was removed meanwhile")
             raise DamagedError(f"a blob of {stream!r} is not there, though an entry refers to it")
         # The next piece comes in while the caller has the one before. Not more of them: memory is bounded.
@@ -224,9 +222,7 @@ class ObjectBackend(Backend):
             raise InvalidError(f"expires={expires!s}: a link lives from a second to seven days")
         self._check_open()
         url = await in_thread(self._threads, self._store.sign, keys_of(stream).blob(blob), expires)
-        state, found = await self._do(find_blob(stream, self._lines.known(stream), blob, self._environment))
-        self._lines.learn(stream, state)
-        if not found:
+        if not await self._ask(stream, find_blob, blob):
             raise NotFoundError(f"{stream!r} has no blob {blob!r}")
         return url
 
@@ -282,6 +278,11 @@ class ObjectBackend(Backend):
             await finish(thread, self._leaders.shutdown)
             await finish(thread, self._threads.shutdown)
             await finish(thread, self._store.close)
+
+    async def _ask(self, stream: str, ask: Callable[..., Steps[tuple[State, R]]], *given: Any) -> R:
+        state, found = await self._do(ask(stream, self._lines.known(stream), *given, self._environment))
+        self._lines.learn(stream, state)
+        return found
 
     async def _do(self, steps: Steps[R]) -> R:
         self._check_open()

@@ -14,7 +14,7 @@ from stowfast.backends.postgres.committer import Committer
 from stowfast.backends.postgres.database import Database
 from stowfast.backends.postgres.news import FIRST_POLL_SECONDS, MAX_POLL_SECONDS, LocalNews, Poller, is_news
 from stowfast.backends.postgres.options import PARAMETERS, parse_options
-from stowfast.backends.postgres.read import find_blob, heads, listing, read, read_chunks
+from stowfast.backends.postgres.read import calls, find_blob, heads, listing, read, read_chunks
 from stowfast.backends.postgres.sweep import sweep, would_sweep
 from stowfast.backends.unclosed import warn_unclosed
 from stowfast.backends.uploads import upload
@@ -123,6 +123,9 @@ class PostgresBackend(Backend):
 
     async def read(self, stream: str, window: Window = ALL) -> Slice:
         return await self._look(partial(read, stream=stream, window=window))
+
+    async def remembered(self, stream: str) -> dict[str, Receipt]:
+        return await self._look(partial(calls, stream=stream))
 
     async def heads(self, streams: Sequence[str]) -> list[Head | None]:
         return await self._look(partial(heads, streams=streams))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from stowfast.abc import Entry, Listed, Listing, Slice
+from stowfast.abc import Entry, Listed, Listing, Receipt, Slice
 from stowfast.backends.postgres.rows import StoredRow, can_be_stored, pairs_of
 from stowfast.cursors import after_cursor
 from stowfast.errors import DamagedError, NotFoundError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from stowfast.abc import Head, Query, Window
     from stowfast.backends.postgres.statements import Statements
 
-__all__ = ["find_blob", "heads", "listing", "read", "read_chunks"]
+__all__ = ["calls", "find_blob", "heads", "listing", "read", "read_chunks"]
 
 _END: Final = 2**62
 _FIRST_PAGE: Final = 64
@@ -37,6 +37,13 @@ def _snapshot(connection: psycopg.Connection[Any]) -> Iterator[None]:
     finally:
         if not connection.closed:
             connection.execute("COMMIT")
+
+
+def calls(connection: psycopg.Connection[Any], statements: Statements, stream: str) -> dict[str, Receipt]:
+    """Read the receipts that the entries of a stream do not tell."""
+    if not can_be_stored(stream):
+        return {}
+    return {op_id: Receipt(*fields) for op_id, *fields in connection.execute(statements["calls"], [stream])}
 
 
 def read(connection: psycopg.Connection[Any], statements: Statements, stream: str, window: Window) -> Slice:

@@ -64,6 +64,20 @@ _TEXTS: Final = {
     " FROM pg_catalog.unnest(%b::bytea[]) WITH ORDINALITY AS e (data, number)",
     "remember": "INSERT INTO {schema}.operations (stream, op_id, incarnation, first, next, committed_at)"
     " VALUES (%s::bigint, %s::text, %s::text, %s::bigint, %s::bigint, %s::bigint)",
+    "place_entries": "INSERT INTO {schema}.entries (stream, position, created_at, op_id, data)"
+    " SELECT %s::bigint, e.* FROM ROWS FROM (pg_catalog.unnest(%s::bigint[]), pg_catalog.unnest(%s::bigint[]),"
+    " pg_catalog.unnest(%s::text[]), pg_catalog.unnest(%b::bytea[])) AS e (position, created_at, op_id, data)",
+    "remember_calls": "INSERT INTO {schema}.operations (stream, op_id, incarnation, first, next, committed_at)"
+    " SELECT %s::bigint, o.* FROM ROWS FROM (pg_catalog.unnest(%s::text[]), pg_catalog.unnest(%s::text[]),"
+    " pg_catalog.unnest(%s::bigint[]), pg_catalog.unnest(%s::bigint[]), pg_catalog.unnest(%s::bigint[]))"
+    " AS o (op_id, incarnation, first, next, committed_at) ON CONFLICT (stream, op_id) DO UPDATE SET"
+    " incarnation = EXCLUDED.incarnation, first = EXCLUDED.first, next = EXCLUDED.next,"
+    " committed_at = EXCLUDED.committed_at",
+    "calls": "SELECT o.op_id, o.incarnation, o.first, o.next, o.committed_at FROM {schema}.operations AS o"
+    " JOIN {schema}.streams AS s ON s.id = o.stream WHERE s.name = %s::text"
+    " AND (s.incarnation IS DISTINCT FROM o.incarnation OR o.next = o.first OR o.next - o.first > (SELECT"
+    " pg_catalog.count(*) FROM {schema}.entries AS e WHERE e.stream = o.stream AND e.position >= o.first"
+    " AND e.position < o.next AND e.op_id = o.op_id))",
     "remove_labels": "DELETE FROM {schema}.labels WHERE stream = %s::bigint",
     "add_labels": "INSERT INTO {schema}.labels (pair, stream) SELECT p, %s::bigint"
     " FROM pg_catalog.unnest(%b::bytea[]) AS p ON CONFLICT DO NOTHING",

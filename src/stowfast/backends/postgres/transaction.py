@@ -12,13 +12,14 @@ from stowfast.abc import OPERATIONS_REMEMBERED, Change, Head, Receipt
 from stowfast.backends.postgres.rows import StoredRow, labels_to_bytes, pairs_of
 from stowfast.errors import ConflictError, DamagedError, InvalidError, StowfastError
 from stowfast.names import new_id
-from stowfast.semantics import apply, living, repeat
+from stowfast.semantics import apply, living, repeat, told_calls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import psycopg
 
+    from stowfast.abc import Origin
     from stowfast.backends.postgres.statements import Statements
 
 __all__ = ["BatchTransaction", "RaceError"]
@@ -126,6 +127,8 @@ class BatchTransaction:
             if blobs:
                 self._execute("mark_linked", [blobs])
                 self._execute("link_blobs", [id, receipt.first, receipt.next, blobs])
+        if head is not None and change.origin is not None:
+            self._place(id, change.origin, blobs)
         self._store(id, stream.head, head, fresh=effect.fresh, at=receipt.committed_at)
         if change.op_id is not None:
             self._receipts[name, change.op_id] = receipt
@@ -134,6 +137,20 @@ class BatchTransaction:
             )
         self._streams[name] = _LockedStream(id, head, head.updated_at if head else receipt.committed_at)
         return receipt
+
+    def _place(self, id: int, origin: Origin, blobs: Sequence[int]) -> None:
+        """Store the entries and the receipts of an origin."""
+        entries, calls = origin.entries, told_calls(origin)
+        columns = zip(*((one.position, one.created_at, one.op_id, one.data) for one in entries), strict=True)
+        if entries:
+            self._execute("place_entries", [id, *map(list, columns)])
+        if calls:
+            told = zip(*((op_id, *receipt[:4]) for op_id, receipt in calls.items()), strict=True)
+            self._execute("remember_calls", [id, *map(list, told)])
+        if blobs:
+            self._execute("mark_linked", [blobs])
+            for entry in entries:
+                self._execute("link_blobs", [id, entry.position, entry.position + 1, blobs])
 
     def _find_blobs(self, name: str, change: Change, *, fresh: bool) -> list[int]:
         found = {blob: (id, written) for id, blob, written in self._execute("find_blobs", [list(change.blobs), name])}

@@ -13,7 +13,7 @@ from stowfast.abc import ALL, Backend, Change, Head, Listing, Query, Receipt, Sl
 from stowfast.backends.sqlite.blobs import begin_blob, write_chunks
 from stowfast.backends.sqlite.file import Durability, SQLiteFile
 from stowfast.backends.sqlite.notify import News
-from stowfast.backends.sqlite.read import END, heads, listing, read, read_chunks, read_many
+from stowfast.backends.sqlite.read import END, calls, heads, listing, read, read_chunks, read_many
 from stowfast.backends.sqlite.rights import absolute, path_of
 from stowfast.backends.sqlite.sweep import Sweeper, all_garbage, left_garbage, would_sweep
 from stowfast.backends.sqlite.sweep_clock import SweepClock
@@ -147,6 +147,10 @@ class SQLiteBackend(Backend):
     async def read_many(self, reads: Sequence[tuple[str, Window]]) -> list[Slice | StowfastError]:
         self._check_open()
         return await in_thread(self._threads, self._look, partial(read_many, reads=reads))
+
+    async def remembered(self, stream: str) -> dict[str, Receipt]:
+        self._check_open()
+        return await in_thread(self._threads, self._look, partial(calls, stream=stream))
 
     async def heads(self, streams: Sequence[str]) -> list[Head | None]:
         self._check_open()

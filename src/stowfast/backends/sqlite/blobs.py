@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Sequence
 
-    from stowfast.abc import Change, Receipt
+    from stowfast.abc import Change
     from stowfast.backends.sqlite.transaction import Transaction
 
 __all__ = ["begin_blob", "find_blobs", "link_blobs", "write_chunks"]
@@ -64,11 +64,11 @@ def find_blobs(
     return found
 
 
-def link_blobs(connection: sqlite3.Connection, stream: int, receipt: Receipt, blobs: Sequence[int]) -> None:
-    """Link blobs to the added entries of a change."""
+def link_blobs(connection: sqlite3.Connection, stream: int, positions: Sequence[int], blobs: Sequence[int]) -> None:
+    """Link blobs to the entries at some positions."""
     for blob in blobs:
         connection.execute("UPDATE blobs SET written_at = 0 WHERE id = ?", (blob,))
         connection.executemany(
             "INSERT OR IGNORE INTO links (stream, position, blob) VALUES (?, ?, ?)",
-            [(stream, position, blob) for position in range(receipt.first, receipt.next)],
+            [(stream, position, blob) for position in positions],
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stowfast.abc import Head, Listed, Listing, Query, Slice, Window
-from stowfast.backends.sqlite.rows import HEAD, HEAD_COLUMNS, LAST_ENTRY, StreamRow, checked, entries_of
+from stowfast.backends.sqlite.rows import HEAD, HEAD_COLUMNS, LAST_ENTRY, StreamRow, checked, entries_of, receipt_of
 from stowfast.cursors import after_cursor
 from stowfast.errors import DamagedError, NotFoundError, StowfastError
 from stowfast.names import MAX_MOMENT, beyond
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-__all__ = ["END", "heads", "listing", "read", "read_chunks"]
+    from stowfast.abc import Receipt
+
+__all__ = ["END", "calls", "heads", "listing", "read", "read_chunks"]
 
 _PAGE = (
     "SELECT id, name AS page_name, max(0, CAST(updated_at AS INTEGER), coalesce((SELECT CAST(created_at AS INTEGER)"
@@ -38,6 +40,8 @@ _CHUNKS = (
     "SELECT start, data FROM chunks WHERE blob = ? AND start >= coalesce("
     "(SELECT max(start) FROM chunks WHERE blob = ? AND start <= ?), 0) AND start < ? ORDER BY start"
 )
+_CALLS = "SELECT op_id, incarnation, first, next, committed_at, checksum FROM operations WHERE stream = ?"
+_LEFT_OF_CALL = "SELECT count(*) FROM entries WHERE stream = ? AND position >= ? AND position < ? AND op_id = ?"
 END = 2**62
 """Past the end of everything, and still one of SQLite's integers."""
 
@@ -76,6 +80,30 @@ def read_many(
         except StowfastError as error:
             found.append(error)
     return found
+
+
+def calls(connection: sqlite3.Connection, now: int, *, stream: str) -> dict[str, Receipt]:
+    """Read the receipts that the entries of a stream do not tell.
+
+    Raises:
+        DamagedError: the head or a receipt is not as it was written.
+    """
+    row, head = _head(connection, now, stream)
+    if row is None:
+        return {}
+    known = {
+        op_id: receipt_of(stream, op_id, tuple(fields))
+        for op_id, *fields in connection.execute(_CALLS, (row.id,)).fetchall()
+    }
+    life = None if head is None else head.incarnation
+    return {
+        op_id: receipt
+        for op_id, receipt in known.items()
+        if receipt.incarnation != life
+        or receipt.next == receipt.first
+        or connection.execute(_LEFT_OF_CALL, (row.id, receipt.first, receipt.next, op_id)).fetchone()[0]
+        < receipt.next - receipt.first
+    }
 
 
 def heads(connection: sqlite3.Connection, now: int, *, streams: Sequence[str]) -> list[Head | None]:

@@ -22,11 +22,11 @@ from stowfast.backends.sqlite.rows import (
 )
 from stowfast.errors import DamagedError
 from stowfast.names import new_id
-from stowfast.semantics import apply, living, repeat
+from stowfast.semantics import apply, living, placed, repeat, told_calls
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["Transaction"]
 
@@ -40,6 +40,7 @@ _OPERATION: Final = (
     "INSERT INTO operations (stream, op_id, incarnation, first, next, committed_at, checksum)"
     " VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
+_OPERATION_ANEW: Final = _OPERATION.replace("INSERT", "INSERT OR REPLACE")
 
 
 class Transaction:
@@ -91,8 +92,11 @@ class Transaction:
             head = self.removal.remove(stream, head, start, stop)
         self._add(stream, head, change, receipt)
         if blobs:
-            link_blobs(self._connection, stream, receipt, blobs)
-        self._store(name, stream, stored, head, at=receipt.committed_at, fresh=effect.fresh)
+            link_blobs(self._connection, stream, [entry.position for entry in placed(change, receipt)], blobs)
+        whole = effect.fresh or change.origin is not None
+        self._store(name, stream, stored, head, at=receipt.committed_at, whole=whole)
+        if change.origin is not None:
+            self._remember_calls(name, stream, told_calls(change.origin))
         if change.op_id is not None:
             known = (receipt.incarnation, receipt.first, receipt.next, receipt.committed_at)
             self.execute(_OPERATION, (stream, change.op_id, *known, checksum_of(name, change.op_id, *known)))
@@ -156,17 +160,24 @@ class Transaction:
         return receipt
 
     def _add(self, stream: int, head: Head | None, change: Change, receipt: Receipt) -> None:
-        if head is None or not change.entries:
+        entries = placed(change, receipt)
+        if head is None or not entries:
             return
-        seed, at, op_id = seed_of(head.name, head.incarnation), receipt.committed_at, change.op_id
+        seed = seed_of(head.name, head.incarnation)
         self.insert_all(
             _ENTRY,
             [
-                (stream, position, at, op_id, entry_checksum(seed, position, at, op_id, data), data)
-                for position, data in enumerate(change.entries, receipt.first)
+                (stream, one.position, one.created_at, one.op_id,
+                 entry_checksum(seed, one.position, one.created_at, one.op_id, one.data), one.data)
+                for one in entries
             ],
-        )
-        self.pages += 2 + sum(map(len, change.entries)) // 3_000
+        )  # fmt: skip
+        self.pages += 2 + sum(len(one.data) for one in entries) // 3_000
+
+    def _remember_calls(self, name: str, stream: int, calls: Mapping[str, Receipt]) -> None:
+        for op_id, receipt in calls.items():
+            known = (receipt.incarnation, receipt.first, receipt.next, receipt.committed_at)
+            self.execute(_OPERATION_ANEW, (stream, op_id, *known, checksum_of(name, op_id, *known)))
 
     def insert_all(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
         inserted = self._connection.executemany(statement, rows).rowcount
@@ -199,11 +210,11 @@ class Transaction:
             (at, at, tombstone_checksum(stream, name, at), stream),
         )
 
-    def _store(self, name: str, stream: int, stored: Head | None, head: Head | None, *, at: int, fresh: bool) -> None:
+    def _store(self, name: str, stream: int, stored: Head | None, head: Head | None, *, at: int, whole: bool) -> None:
         if head is None:
             self._bury(name, stream, at)
             return
-        if stored is not None and not fresh and head.revision == stored.revision:
+        if stored is not None and not whole and head.revision == stored.revision:
             return  # the entries say it all
         labels = "{}" if not head.labels else msgspec.json.encode(head.labels).decode()
         self.execute(
@@ -217,7 +228,7 @@ class Transaction:
                 "id": stream,
             },
         )
-        if fresh or stored is None or head.labels != stored.labels:
+        if whole or stored is None or head.labels != stored.labels:
             self.execute("DELETE FROM labels WHERE stream = ?", (stream,))
             self.insert_all(
                 "INSERT INTO labels (stream, key, value) VALUES (?, ?, ?)",

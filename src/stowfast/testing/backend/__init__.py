@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import Final
 
-from stowfast.testing.backend import blobs, heads, idempotency, incarnations, laws, lifecycle, log, many, names, reads
+from stowfast.testing.backend import (
+    blobs,
+    heads,
+    idempotency,
+    incarnations,
+    laws,
+    lifecycle,
+    log,
+    many,
+    names,
+    origins,
+    reads,
+)
 
 BACKEND_CLAUSES: Final = (
     *log.CLAUSES,
@@ -16,5 +28,6 @@ BACKEND_CLAUSES: Final = (
     *incarnations.CLAUSES,
     *names.CLAUSES,
     *blobs.CLAUSES,
+    *origins.CLAUSES,
     *lifecycle.CLAUSES,
 )

@@ -7,7 +7,8 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from stowfast.abc import OPERATIONS_REMEMBERED, Receipt
-from stowfast.backends.objects.protocol.frames import Operation, frame, grouped, trimmed
+from stowfast.backends.objects.protocol.adding import frames_added, operations_added
+from stowfast.backends.objects.protocol.frames import trimmed
 from stowfast.backends.objects.protocol.keys import blob_file, keys_of, segment_file
 from stowfast.backends.objects.protocol.load import (
     VanishedError,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from stowfast.abc import Change
-    from stowfast.backends.objects.protocol.frames import Frame
+    from stowfast.backends.objects.protocol.frames import Frame, Operation
     from stowfast.backends.objects.protocol.requests import Environment, Steps
     from stowfast.backends.objects.protocol.seal import Sealed
     from stowfast.backends.objects.protocol.state import SegmentRef, State
@@ -245,21 +246,11 @@ class Draft:
         return kept, removed
 
     def _add(self, change: Change, receipt: Receipt) -> None:
-        commit = self._now.commit
-        added = (
-            frame(
-                receipt.first, receipt.next, receipt.committed_at, entries,
-                start=receipt.first + offset, by=self._now.id, op_id=change.op_id, commit=commit, blobs=change.blobs,
-            )
-            for offset, entries in grouped(change.entries, self._environment.limits.block)
-        )  # fmt: skip
-        cold = change.cold if change.entries else self._now.cold
-        self._now = self._now._replace(tail=(*self._now.tail, *added), cold=cold)
-        if change.op_id is not None and not change.entries:
-            known = Operation(
-                change.op_id, receipt.incarnation, receipt.first, receipt.next, receipt.committed_at, commit
-            )
-            self._remember([known])
+        now = self._now
+        added = frames_added(change, receipt, by=now.id, commit=now.commit, block=self._environment.limits.block)
+        self._now = now._replace(tail=(*now.tail, *added), cold=change.cold if added else now.cold)
+        if called := operations_added(change, receipt, now.commit):
+            self._remember(called)
 
     def _overflow(self) -> Steps[None]:
         """Move the older part of a tail that is too large for a PUT of the head into segments written before it."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
-from stowfast.abc import Slice, Window
+from stowfast.abc import Receipt, Slice, Window
 from stowfast.backends.objects.protocol.load import (
     WHOLE,
     VanishedError,
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from stowfast.backends.objects.protocol.segment import Block
     from stowfast.backends.objects.protocol.state import SegmentRef, State
 
-__all__ = ["find_blob", "read"]
+__all__ = ["calls", "find_blob", "read"]
 
 _TRIES: Final = 20
 
@@ -60,6 +62,29 @@ def find_blob(name: str, known: State | None, blob: str, environment: Environmen
             return state, blob in (yield from linked(state))
         except VanishedError as error:
             state = yield from reread_head(state, error)
+
+
+def calls(name: str, known: State | None, environment: Environment) -> Steps[tuple[State, dict[str, Receipt]]]:
+    """Return the receipts that the entries of a stream do not tell."""
+    state = yield from read_head(name, known)
+    while True:
+        found = {one.op_id: Receipt(one.incarnation, one.first, one.next, one.at) for one in state.operations}
+        head = unexpired(state, environment)
+        if head is None or head.length == head.next:  # nothing was ever removed
+            return state, found
+        try:
+            sealed = yield from frames(state, [ref for ref in state.segments if ref.calls])
+        except VanishedError as error:
+            state = yield from reread_head(state, error)
+            continue
+        left = Counter[str]()
+        for one in chain(*sealed, state.tail):
+            if one.op_id is not None:
+                left[one.op_id] += len(one.sizes)
+                told = Receipt(head.incarnation, one.first, one.next, one.at)
+                found.setdefault(one.op_id, told)
+        whole = {op_id for op_id, count in left.items() if count == found[op_id].next - found[op_id].first}
+        return state, {op_id: receipt for op_id, receipt in found.items() if op_id not in whole}
 
 
 class _Reading:
