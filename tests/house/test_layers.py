@@ -62,6 +62,8 @@ MAY_IMPORT_OUTSIDE = {
     "deltas": "msgspec compression backports",
     "stores": "msgspec jsonpatch jsonschema referencing pyarrow pandas",
     "backends": "msgspec obstore boto3 botocore psycopg",  # boto3 only for a profile: see the test at the end
+    # Each adapter is a translation for one framework, and is loaded only by those who have it.
+    "adapters": "msgspec google a2a cryptography",
     "testing": "msgspec jsonpatch",  # jsonpatch where a patch is applied
     "cli": "msgspec typer click rich jsonpatch",  # jsonpatch where a patch is shown, which the store has made with it
 }
