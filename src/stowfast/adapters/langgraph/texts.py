@@ -1,0 +1,249 @@
+"""Texts of checkpoints and of writes: rebuilt from a thread's log, and made into entries of it."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
+
+from stowfast import deltas
+from stowfast.adapters.langgraph.entries import (
+    StoredCheckpoint,
+    StoredWrites,
+    decode_text,
+    decode_writes,
+    encode_writes,
+    id_of,
+)
+from stowfast.blocking import alone
+from stowfast.errors import DamagedError
+from stowfast.lru import LRU
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from stowfast.adapters.langgraph.entries import CheckpointText, Write
+    from stowfast.adapters.langgraph.log import LogEntry, ThreadLog
+    from stowfast.adapters.langgraph.seal import Seal
+
+__all__ = ["PendingWrite", "TextCache", "ThreadTexts"]
+
+_EXTRA_BYTES: Final = 2**15
+"""Bytes of a text's end. They help to compress writes."""
+_MAX_USED_BYTES: Final = 2**22
+_MAX_USED: Final = 16
+"""Writes whose values help to compress a checkpoint, and bytes of their values."""
+_numbers: Final = itertools.count()
+_NONE: Final[Mapping[int, list[Write]]] = {}
+
+
+class PendingWrite(NamedTuple):
+    """One write with its task."""
+
+    path: str
+    task: str
+    number: int
+    channel: str
+    type: str
+    data: bytes
+
+
+class TextCache:
+    """The texts used last, of all threads of a saver, up to a number of bytes."""
+
+    def __init__(self, most: int) -> None:
+        self._lock = threading.RLock()
+        self._texts: LRU[tuple[int, int], bytes] = LRU(most, len)
+
+    def get(self, key: tuple[int, int]) -> bytes | None:
+        """Return a text; None if it is not kept."""
+        with alone(self._lock):
+            return self._texts.get(key)
+
+    def put(self, key: tuple[int, int], text: bytes) -> None:
+        """Keep a text."""
+        with alone(self._lock):
+            self._texts.put(key, text)
+
+
+class ThreadTexts:
+    """The texts of one log. Callers hold the log's lock, and have read down to `needed_from` of a position."""
+
+    def __init__(self, thread: str, log: ThreadLog, seal: Seal, cache: TextCache) -> None:
+        self.thread = thread
+        self.log = log
+        self._seal = seal
+        self._cache = cache
+        self._number = next(_numbers)
+
+    def needed_from(self, position: int) -> int:
+        """Return the lowest position needed for the verdict, the text and the writes of a checkpoint."""
+        entry = self.log.checkpoint(position)
+        delta = self._delta(position)
+        return min(self.log.judged_from(position), entry.since, delta.whole, *self._used(position))
+
+    def text(self, position: int) -> bytes:
+        """Return the text of a checkpoint.
+
+        Raises:
+            DamagedError: it cannot be rebuilt. A text is never wrong.
+        """
+        found = self._cache.get((self._number, position))
+        if found is None:
+            found = self._rebuilt(position)
+            self.keep(position, found)
+        return found
+
+    def keep(self, position: int, text: bytes) -> None:
+        """Keep a text as stored at a position."""
+        self._cache.put((self._number, position), text)
+
+    def parts(self, position: int) -> CheckpointText:
+        """Return the parts of a checkpoint's text."""
+        return decode_text(self.text(position), self._where(position))
+
+    def writes(self, ns: str, id: str) -> list[PendingWrite]:
+        """Return the writes for a checkpoint in no order.
+
+        Of the writes with one task and number, the first one stays if the number is 0 or more, else the last one.
+        """
+        found: dict[tuple[str, int], PendingWrite] = {}
+        for position in self.log.writes_of(ns, id):
+            entry = self._stored_writes(position)
+            task = id_of(entry.task)
+            for number, channel, type, data in self.writes_at(position):
+                write = PendingWrite(entry.path, task, number, channel, type, data)
+                if number < 0:
+                    found[task, number] = write
+                else:
+                    found.setdefault((task, number), write)
+        return list(found.values())
+
+    def checkpoint_entry(
+        self, entry: StoredCheckpoint, text: bytes, *, beside: Mapping[int, list[Write]] = _NONE
+    ) -> StoredCheckpoint:
+        """Return the entry of a new checkpoint with its body.
+
+        Args:
+            entry: its other fields.
+            text: its text.
+            beside: writes for its parent before it in the same commit, by their distances from it, below 0.
+        """
+        parent = None if entry.parent is None else self.log.position_of(entry.ns, id_of(entry.parent))
+        before = self.log.newest(entry.ns) if parent is None else parent
+        delta: deltas.Delta | None = None
+        using: tuple[int, ...] = ()
+        if before is not None and self._delta(before).whole >= self.log.floor:
+            extra, using = self._extra_for(entry, parent, beside)
+            delta = deltas.follow(self._chain(before), text, extra=extra)
+        if delta is None:
+            delta = deltas.begin(text)
+        using = using if delta.extra else ()
+        entry = msgspec.structs.replace(entry, using=using, body=deltas.encode(delta))
+        return self._seal.closed(self.thread, entry)
+
+    def writes_entry(self, entry: StoredWrites, writes: Sequence[Write]) -> StoredWrites:
+        """Return the entry of new writes with its body."""
+        position, extra, near = self.log.position_of(entry.ns, id_of(entry.id)), b"", -1
+        if position is not None and (whole := self._delta(position).whole) >= self.log.floor:
+            # A whole text needs no other one. Its successors would need all writes between, for a single one.
+            extra, near = self._end_of(whole), whole
+        delta = deltas.begin(encode_writes(writes), extra=extra)
+        near = near if delta.extra else -1
+        return self._seal.closed(self.thread, msgspec.structs.replace(entry, near=near, body=deltas.encode(delta)))
+
+    def early(self) -> list[tuple[StoredWrites, list[Write]]]:
+        """Return the writes whose checkpoint is not there yet, with their entries as they were before a commit."""
+        blank = ((position, self._stored_writes(position)) for position in self.log.early())
+        return [
+            (msgspec.structs.replace(entry, near=-1, cipher="", body=b""), self.writes_at(position))
+            for position, entry in blank
+        ]
+
+    def moved(self, entry: LogEntry, position: int, thread: str) -> LogEntry:
+        """Return an entry as one of another thread, at the same position."""
+        body = self._seal.body(self.thread, entry, self._where(position))
+        return self._seal.closed(thread, msgspec.structs.replace(entry, cipher="", body=body))
+
+    def _extra_for(
+        self, entry: StoredCheckpoint, parent: int | None, beside: Mapping[int, list[Write]]
+    ) -> tuple[bytes, tuple[int, ...]]:
+        if parent is None or entry.parent is None:
+            return b"", ()
+        there = self.log.writes_of(entry.ns, id_of(entry.parent))
+        known = [(position, self.writes_at(position)) for position in there[-_MAX_USED:]]
+        known += beside.items()
+        values, using, size = [], [], 0
+        for position, writes in known[-_MAX_USED:]:
+            data = b"".join(data for _, _, _, data in writes)
+            size += len(data)
+            if size > _MAX_USED_BYTES:
+                break
+            values.append(data)
+            using.append(position)
+        return b"".join(values), tuple(using)
+
+    def _chain(self, position: int) -> deltas.DeltaChain:
+        links = deltas.chain_of(position, self._deltas(position), self._where(position))
+        return deltas.DeltaChain(position, self.text(position), links)
+
+    def _rebuilt(self, position: int) -> bytes:
+        chain = self._deltas(position)
+        known: dict[int, bytes] = {}
+        extras: dict[int, bytes] = {}
+        for at, delta in chain.items():
+            found = self._cache.get((self._number, at))
+            if found is not None:
+                known[at] = found
+                break
+            if delta.extra:
+                extras[at] = self._extra(at)
+        return deltas.rebuild(position, chain, self._where(position), texts=known, extras=extras)
+
+    def _deltas(self, position: int) -> dict[int, deltas.Delta]:
+        chain: dict[int, deltas.Delta] = {}
+        while position not in chain:
+            chain[position] = self._delta(position)
+            position = chain[position].base
+        return chain
+
+    def _delta(self, position: int) -> deltas.Delta:
+        entry, where = self.log.entries.get(position), self._where(position)
+        if entry is None:
+            raise DamagedError(f"{where}: it is missing")
+        return deltas.decode(self._seal.body(self.thread, entry, where), position, where)
+
+    def _extra(self, position: int) -> bytes:
+        return b"".join(data for at in self._used(position) for _, _, _, data in self.writes_at(at))
+
+    def _used(self, position: int) -> list[int]:
+        used = [one if one >= 0 else position + one for one in self.log.checkpoint(position).using]
+        if any(not 0 <= one < position for one in used):
+            raise DamagedError(f"{self._where(position)}: it uses writes that are not before it")
+        return used
+
+    def writes_at(self, position: int) -> list[Write]:
+        """Return the writes of the entry at a position."""
+        entry, where = self._stored_writes(position), self._where(position)
+        delta = self._delta(position)
+        extra = None
+        if delta.extra:
+            near = self._delta(entry.near)
+            if near.base != entry.near or near.extra:
+                raise DamagedError(f"{where}: the text that it was made with is not whole")
+            extra = {position: self._end_of(entry.near)}
+        return decode_writes(deltas.rebuild(position, {position: delta}, where, extras=extra), where)
+
+    def _stored_writes(self, position: int) -> StoredWrites:
+        entry = self.log.entries.get(position)
+        if not isinstance(entry, StoredWrites):
+            raise DamagedError(f"{self._where(position)}: writes are missing")
+        return entry
+
+    def _end_of(self, position: int) -> bytes:
+        return self.text(position)[-_EXTRA_BYTES:]
+
+    def _where(self, position: int) -> str:
+        return f"thread {self.thread!r}, the entry at position {position}"
