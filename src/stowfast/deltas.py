@@ -39,9 +39,20 @@ import msgspec
 from stowfast.errors import DamagedError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-__all__ = ["MAX_TEXT_BYTES", "Delta", "DeltaChain", "begin", "chain_of", "decode", "encode", "follow", "rebuild"]
+__all__ = [
+    "MAX_TEXT_BYTES",
+    "Delta",
+    "DeltaChain",
+    "begin",
+    "chain_of",
+    "decode",
+    "encode",
+    "follow",
+    "next_base",
+    "rebuild",
+]
 
 MAX_TEXT_BYTES: Final = 64 * 2**20
 """The largest text: an entry that claims more is damaged."""
@@ -112,6 +123,14 @@ class DeltaChain(NamedTuple):
         """This version, as stored."""
         return self.links[0][1]
 
+    def text_at(self, position: int) -> bytes:
+        """Return the text of a version of the chain, made without extra bytes.
+
+        Raises:
+            DamagedError: it does not decode.
+        """
+        return rebuild(position, dict(self.links), f"the version at position {position}")
+
     @property
     def header(self) -> bytes:
         """The caller's bytes in the whole version of the chain."""
@@ -136,31 +155,30 @@ def begin(text: bytes, *, header: bytes = b"", extra: bytes = b"") -> Delta:
     return Delta(_ITSELF, _ITSELF, 0, len(text), zlib.crc32(text), 0, 0, compressed, body, len(body), 0, used, header)
 
 
-def follow(version: DeltaChain, text: bytes, *, extra: bytes = b"") -> Delta | None:
+def follow(
+    version: DeltaChain, text: bytes, *, extra: bytes = b"", text_at: Callable[[int], bytes] | None = None
+) -> Delta | None:
     """Return a text as the version after another one; None if it should begin a span, as the span before is at its end.
 
     Args:
         version: the version before, stored and with its chain.
         text: at most 64 MiB.
         extra: bytes that the new part of the text resembles. `rebuild` needs the same bytes again.
+        text_at: returns the text of a version of the chain by its position; needed if one has extra bytes.
 
     Raises:
         DamagedError: a base does not decode.
     """
     before = version.delta
-    number, step = before.number + 1, 1
+    number = before.number + 1
     if number >= _MAX_SPAN:
         return None
-    while number % (step * _RADIX) == 0:
-        step *= _RADIX
     base, front, back, header = _ITSELF, 0, 0, b""
     if len(text) < _MIN_DELTA_BYTES:
         body, compressed, header = text, False, version.header
     else:
-        # After a small text the chain is cut short: the version before is the base then.
-        numbered = {delta.number: position for position, delta in version.links}
-        base = numbered.get(number - step, version.position)
-        old = _text_at(base, version)
+        base, _ = next_base(version)
+        old = version.text if base == version.position else (text_at or version.text_at)(base)
         front = _common(old, text, min(len(old), len(text)))
         back = _common(old, text, min(len(old), len(text)) - front, at_end=True)
         body, compressed = _packed(text[front : len(text) - back], extra + _around(old, front, back))
@@ -169,6 +187,17 @@ def follow(version: DeltaChain, text: bytes, *, extra: bytes = b"") -> Delta | N
         return None
     sizes = (number, len(text), zlib.crc32(text), front, back)
     return Delta(before.whole, base, *sizes, compressed, body, before.span, deltas, used, header)
+
+
+def next_base(version: DeltaChain) -> tuple[int, int]:
+    """Return the position of the base of the next version, and how many versions after its base the next one is."""
+    number, step = version.delta.number + 1, 1
+    while number % (step * _RADIX) == 0:
+        step *= _RADIX
+    # After a small text the chain is cut short: the version before is the base then.
+    numbered = {delta.number: position for position, delta in version.links}
+    found = numbered.get(number - step)
+    return (version.position, 1) if found is None else (found, step)
 
 
 def encode(delta: Delta) -> bytes:
@@ -255,12 +284,6 @@ def rebuild(
     if zlib.crc32(text) != deltas[position].crc or len(text) != deltas[position].size:
         raise DamagedError(f"{where}: it does not match its checksum, or it has another base")
     return text
-
-
-def _text_at(base: int, version: DeltaChain) -> bytes:
-    if base == version.position:
-        return version.text
-    return rebuild(base, dict(version.links), f"the version at position {base}")
 
 
 def _packed(text: bytes, prefix: bytes) -> tuple[bytes, bool]:

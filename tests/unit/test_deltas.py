@@ -284,3 +284,21 @@ def test_extra_bytes_make_an_entry_small_and_are_needed_again(whole) -> None:
 def test_extra_bytes_that_were_not_used_are_not_needed() -> None:
     delta = begin(b"small", extra=b"other bytes")
     assert rebuild(0, {0: delta.at(0)}, "here") == b"small"
+
+
+def test_a_version_follows_a_chain_that_was_made_with_extra_bytes() -> None:
+    """The base of version 8 is not the version before it, and is rebuilt with its own extra bytes."""
+    extras: dict[int, bytes] = {}
+    texts, known = [noise(2_000, 0).encode()], dict[int, Delta]()
+    version = DeltaChain.stored(0, texts[0], begin(texts[0]))
+    known[0] = version.delta
+    for position in range(1, 20):
+        extras[position] = noise(600, position).encode()
+        texts.append(texts[-1] + extras[position])
+        delta = follow(version, texts[-1], extra=extras[position], text_at=texts.__getitem__)
+        assert delta is not None
+        version = DeltaChain.stored(position, texts[-1], delta, version)
+        known[position] = version.delta
+        assert rebuild(position, known, "here", extras=extras) == texts[-1]
+    with pytest.raises(DamagedError, match="extra bytes"):
+        version.text_at(16)

@@ -51,6 +51,13 @@ def pytest_load_initial_conftests() -> None:
             own = type(self).get_tuple is not Swapped.get_tuple
             return self.get_tuple(config) if own else await super().aget_tuple(config)
 
+        def get_delta_channel_history(self, **named: Any) -> Any:
+            return self._run(super().aget_delta_channel_history(**named))
+
+        async def aget_delta_channel_history(self, **named: Any) -> Any:
+            own = type(self).get_delta_channel_history is not Swapped.get_delta_channel_history
+            return self.get_delta_channel_history(**named) if own else await super().aget_delta_channel_history(**named)
+
     memory.InMemorySaver = memory.MemorySaver = Swapped  # type: ignore[misc,assignment]
 
 

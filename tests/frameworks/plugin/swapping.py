@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-import uuid
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,7 +17,7 @@ import pytest
 def fresh_url() -> str:
     """Return an unused URL of the backend of this run."""
     url = os.environ["STOWFAST_SUITE_URL"]
-    name = uuid.uuid4().hex
+    name = os.urandom(16).hex()  # tests of others replace `uuid4`
     match urlsplit(url).scheme:
         case "sqlite":
             return f"sqlite:///{_folder()}/{name}.db"

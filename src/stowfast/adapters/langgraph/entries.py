@@ -4,8 +4,9 @@
             little-endian
 
 `body` is a delta of `stowfast.deltas`, or its ciphertext. The text of a checkpoint has the values of the channels side
-by side, in the order of their names, and their names, types and sizes at its end. So a growing channel leaves the
-bytes before and behind it as they are, and the delta is small.
+by side, in the order of their names. Their names, types and sizes are at its end, and so are the first bytes of each
+value: there MessagePack has the length of a list. So a growing list leaves all bytes before its end as they are, and
+the delta is small.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ Write: TypeAlias = tuple[int, str, str, bytes]
 _VERSION: Final = b"\x01"
 _CRC_BYTES: Final = 4
 _SIZE_BYTES: Final = 4
+_HEAD_BYTES: Final = 5
+"""The longest beginning of a list in MessagePack."""
 _UUID_CHARACTERS: Final = 36
 _UUID_BYTES: Final = 16
 _TEXT: Final = b"\x01"
@@ -54,7 +57,8 @@ class StoredCheckpoint(msgspec.Struct, frozen=True, array_like=True, gc=False, t
     free: bool
     """It counts whatever else was put: a fork on purpose, or its parent is not in the thread."""
     using: tuple[int, ...]
-    """Writes whose values are the extra bytes of the delta: positions, or if negative distances from this entry."""
+    """The writes whose values are the extra bytes of the delta: a position, then their distances back from it; below 0
+    they are distances from this entry."""
     cipher: str
     """The name of the cipher; empty: the body is plain."""
     body: bytes
@@ -118,9 +122,10 @@ def encode_text(text: CheckpointText) -> bytes:
     Raises:
         InvalidError: it has over 64 MiB.
     """
-    sizes = [(value.name, value.type, len(value.data)) for value in text.values]
-    end = _pack((sizes, text.type, text.rest))
-    whole = b"".join((*(value.data for value in text.values), end, len(end).to_bytes(_SIZE_BYTES, "little")))
+    named = [(one.name, one.type, len(one.data), one.data[:_HEAD_BYTES]) for one in text.values]
+    end = _pack((named, text.type, text.rest))
+    tails = (memoryview(one.data)[_HEAD_BYTES:] for one in text.values)
+    whole = b"".join((*tails, end, len(end).to_bytes(_SIZE_BYTES, "little")))
     _check_size(whole, "a checkpoint")
     return whole
 
@@ -133,15 +138,16 @@ def decode_text(text: bytes, where: str) -> CheckpointText:
     """
     stop = len(text) - _SIZE_BYTES - int.from_bytes(text[-_SIZE_BYTES:], "little")
     try:
-        sizes, type, rest = _unpack_end(memoryview(text)[max(stop, 0) : -_SIZE_BYTES])
+        named, type, rest = _unpack_end(memoryview(text)[max(stop, 0) : -_SIZE_BYTES])
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise DamagedError(f"{where}: it is no text of a checkpoint") from error
-    if any(size < 0 for _, _, size in sizes) or sum(size for _, _, size in sizes) != stop:
-        raise DamagedError(f"{where}: the sizes of its values are wrong")
     values, at = [], 0
-    for name, kind, size in sizes:
-        values.append(Value(name, kind, text[at : at + size]))
-        at += size
+    for name, kind, size, head in named:
+        tail = text[at : at + max(size - len(head), 0)]
+        at += len(tail)
+        values.append(Value(name, kind, head + tail))
+    if at != stop or any(len(value.data) != size for value, (_, _, size, _) in zip(values, named, strict=True)):
+        raise DamagedError(f"{where}: the sizes of its values are wrong")
     return CheckpointText(values, type, rest)
 
 
@@ -221,5 +227,5 @@ def _check_size(text: bytes, subject: str) -> None:
 
 _pack: Final = msgspec.msgpack.Encoder().encode
 _unpack: Final = msgspec.msgpack.Decoder(StoredCheckpoint | StoredWrites).decode
-_unpack_end: Final = msgspec.msgpack.Decoder(tuple[list[tuple[str, str, int]], str, bytes]).decode
+_unpack_end: Final = msgspec.msgpack.Decoder(tuple[list[tuple[str, str, int, bytes]], str, bytes]).decode
 _unpack_writes: Final = msgspec.msgpack.Decoder(list[Write]).decode

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CheckpointLetter", "WritesLetter", "deliver"]
 
-_OP_ID_BYTES: Final = 12
+_OP_ID_BYTES: Final = 8
 
 
 class CheckpointLetter(Letter[int]):

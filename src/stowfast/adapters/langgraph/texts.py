@@ -30,13 +30,17 @@ if TYPE_CHECKING:
 
 __all__ = ["PendingWrite", "TextCache", "ThreadTexts"]
 
-_EXTRA_BYTES: Final = 2**15
+_EXTRA_BYTES: Final = 2**16
 """Bytes of a text's end. They help to compress writes."""
+_NEAR_STEP: Final = 8
+"""The text is that of the last version whose number is a multiple of this."""
+_MAX_STEP: Final = 8
+"""Versions from a base to its successor with writes as extra bytes: farther ones would need too many of them."""
+_MAX_USED: Final = 64
 _MAX_USED_BYTES: Final = 2**22
-_MAX_USED: Final = 16
-"""Writes whose values help to compress a checkpoint, and bytes of their values."""
+"""Writes as extra bytes of one checkpoint, and bytes of their values."""
 _numbers: Final = itertools.count()
-_NONE: Final[Mapping[int, list[Write]]] = {}
+_NONE: Final[Mapping[int, Sequence[Write]]] = {}
 
 
 class PendingWrite(NamedTuple):
@@ -82,7 +86,7 @@ class ThreadTexts:
         """Return the lowest position needed for the verdict, the text and the writes of a checkpoint."""
         entry = self.log.checkpoint(position)
         delta = self._delta(position)
-        return min(self.log.judged_from(position), entry.since, delta.whole, *self._used(position))
+        return min(self.log.judged_from(position), entry.since, delta.whole)
 
     def text(self, position: int) -> bytes:
         """Return the text of a checkpoint.
@@ -122,22 +126,28 @@ class ThreadTexts:
         return list(found.values())
 
     def checkpoint_entry(
-        self, entry: StoredCheckpoint, text: bytes, *, beside: Mapping[int, list[Write]] = _NONE
+        self, entry: StoredCheckpoint, text: bytes, *, beside: Mapping[int, Sequence[Write]] = _NONE
     ) -> StoredCheckpoint:
         """Return the entry of a new checkpoint with its body.
 
         Args:
             entry: its other fields.
             text: its text.
-            beside: writes for its parent before it in the same commit, by their distances from it, below 0.
+            beside: writes for its parent in the same commit, by their distances from it, below 0.
         """
         parent = None if entry.parent is None else self.log.position_of(entry.ns, id_of(entry.parent))
         before = self.log.newest(entry.ns) if parent is None else parent
         delta: deltas.Delta | None = None
         using: tuple[int, ...] = ()
         if before is not None and self._delta(before).whole >= self.log.floor:
-            extra, using = self._extra_for(entry, parent, beside)
-            delta = deltas.follow(self._chain(before), text, extra=extra)
+            chain = self._chain(before)
+            base, step = deltas.next_base(chain)
+            known: dict[int, Sequence[Write]] = {}
+            if parent is not None and step <= _MAX_STEP:
+                known = self._writes_between(base, parent, chain.delta.whole)
+            extra = b"".join(data for _, _, _, data in itertools.chain(*known.values(), *beside.values()))
+            using = (self.log.next, *(self.log.next - position for position in known), *beside)
+            delta = deltas.follow(chain, text, extra=extra, text_at=self.text)
         if delta is None:
             delta = deltas.begin(text)
         using = using if delta.extra else ()
@@ -147,9 +157,13 @@ class ThreadTexts:
     def writes_entry(self, entry: StoredWrites, writes: Sequence[Write]) -> StoredWrites:
         """Return the entry of new writes with its body."""
         position, extra, near = self.log.position_of(entry.ns, id_of(entry.id)), b"", -1
-        if position is not None and (whole := self._delta(position).whole) >= self.log.floor:
-            # A whole text needs no other one. Its successors would need all writes between, for a single one.
-            extra, near = self._end_of(whole), whole
+        if position is None:  # it is under way
+            position = self.log.newest(entry.ns)
+        if position is not None and self._delta(position).whole >= self.log.floor:
+            # Not the text of the checkpoint itself: each of these texts would need the writes before it, and so all.
+            steps = (at for at, delta in self._deltas(position).items() if delta.number % _NEAR_STEP == 0)
+            near = next(steps, -1)
+            extra = self._end_of(near) if near >= 0 else b""
         delta = deltas.begin(encode_writes(writes), extra=extra)
         near = near if delta.extra else -1
         return self._seal.closed(self.thread, msgspec.structs.replace(entry, near=near, body=deltas.encode(delta)))
@@ -167,23 +181,29 @@ class ThreadTexts:
         body = self._seal.body(self.thread, entry, self._where(position))
         return self._seal.closed(thread, msgspec.structs.replace(entry, cipher="", body=body))
 
-    def _extra_for(
-        self, entry: StoredCheckpoint, parent: int | None, beside: Mapping[int, list[Write]]
-    ) -> tuple[bytes, tuple[int, ...]]:
-        if parent is None or entry.parent is None:
-            return b"", ()
-        there = self.log.writes_of(entry.ns, id_of(entry.parent))
-        known = [(position, self.writes_at(position)) for position in there[-_MAX_USED:]]
-        known += beside.items()
-        values, using, size = [], [], 0
-        for position, writes in known[-_MAX_USED:]:
-            data = b"".join(data for _, _, _, data in writes)
-            size += len(data)
-            if size > _MAX_USED_BYTES:
+    def _writes_between(self, base: int, parent: int, whole: int) -> dict[int, Sequence[Write]]:
+        """Return the writes on the way from a base to the checkpoint after a parent, by position, the newest first.
+
+        Only those that need no text before the span, so that a read of the span is enough.
+        """
+        found: dict[int, Sequence[Write]] = {}
+        size = 0
+        position: int | None = parent
+        for _ in range(_MAX_STEP):
+            if position is None or position < base:
                 break
-            values.append(data)
-            using.append(position)
-        return b"".join(values), tuple(using)
+            entry = self.log.checkpoint(position)
+            for at in reversed(self.log.writes_of(entry.ns, id_of(entry.id))):
+                near = self._stored_writes(at).near
+                if at < whole or 0 <= near < whole:
+                    continue
+                writes = self.writes_at(at)
+                size += sum(len(data) for _, _, _, data in writes)
+                if size > _MAX_USED_BYTES or len(found) == _MAX_USED:
+                    return found
+                found[at] = writes
+            position = None if entry.parent is None else self.log.position_of(entry.ns, id_of(entry.parent))
+        return found
 
     def _chain(self, position: int) -> deltas.DeltaChain:
         links = deltas.chain_of(position, self._deltas(position), self._where(position))
@@ -216,13 +236,11 @@ class ThreadTexts:
         return deltas.decode(self._seal.body(self.thread, entry, where), position, where)
 
     def _extra(self, position: int) -> bytes:
-        return b"".join(data for at in self._used(position) for _, _, _, data in self.writes_at(at))
-
-    def _used(self, position: int) -> list[int]:
-        used = [one if one >= 0 else position + one for one in self.log.checkpoint(position).using]
-        if any(not 0 <= one < position for one in used):
-            raise DamagedError(f"{self._where(position)}: it uses writes that are not before it")
-        return used
+        using = self.log.checkpoint(position).using
+        used = [(position if back < 0 else using[0]) - abs(back) for back in using[1:]]
+        if any(not 0 <= at < position for at in used):
+            raise DamagedError(f"{self._where(position)}: the writes that it uses are not before it")
+        return b"".join(data for at in used for _, _, _, data in self.writes_at(at))
 
     def writes_at(self, position: int) -> list[Write]:
         """Return the writes of the entry at a position."""
@@ -230,9 +248,8 @@ class ThreadTexts:
         delta = self._delta(position)
         extra = None
         if delta.extra:
-            near = self._delta(entry.near)
-            if near.base != entry.near or near.extra:
-                raise DamagedError(f"{where}: the text that it was made with is not whole")
+            if entry.near >= position:
+                raise DamagedError(f"{where}: the text that it was made with is not before it")
             extra = {position: self._end_of(entry.near)}
         return decode_writes(deltas.rebuild(position, {position: delta}, where, extras=extra), where)
 
