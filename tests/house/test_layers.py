@@ -61,6 +61,8 @@ MAY_IMPORT_OUTSIDE = {
     # compression, backports: Zstandard, Python's own from 3.14 on. All but these and msgspec where they are asked for.
     "deltas": "msgspec compression backports",
     "adapters.langgraph": "msgspec langgraph langchain_core",
+    "adapters.openai_agents": "agents",
+    "adapters.langchain": "langchain_core",
     "stores": "msgspec jsonpatch jsonschema referencing pyarrow pandas",
     "backends": "msgspec obstore boto3 botocore psycopg",  # boto3 only for a profile: see the test at the end
     # Each adapter is a translation for one framework, and is loaded only by those who have it.
