@@ -136,12 +136,8 @@ async def test_savers_of_one_session_object_wait_for_each_other(service: Stowfas
 
 async def test_savers_of_shared_state_lose_no_key(service: StowfastSessionService) -> None:
     made = [await service.create_session(**A) for _ in range(SAVERS)]
-    await asyncio.gather(
-        *(
-            service.append_event(one, event(**{f"app_{number}": 1, f"user_{number}": 2}))
-            for number, one in enumerate(made)
-        )
-    )
+    deltas: list[dict[str, Any]] = [{f"app_{number}": 1, f"user_{number}": 2} for number in range(SAVERS)]
+    await asyncio.gather(*map(service.append_event, made, [event(**delta) for delta in deltas]))
     keys = {str(number) for number in range(SAVERS)}
     assert (await service.get_user_state(**A)).keys() == keys
     assert (await load(service, made[0])).state.keys() == {

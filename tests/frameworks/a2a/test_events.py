@@ -1,0 +1,192 @@
+"""The event stream, the push configurations, and processes that race or are killed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections import Counter
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from a2a.server.cluster import TaskVersion, VersionedEvent
+from a2a.types import a2a_pb2
+
+from stowfast.adapters.a2a import StowfastTaskEventStream, StowfastVersionedTaskStore
+from tests.frameworks.a2a.users import COMPLETED, SUBMITTED, WORKING, call_of, task_named, update_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from a2a.server.events.event_queue import Event
+
+ADA = call_of("ada")
+PROCESSES, SAVES, KILLS = 3, 12, 6
+
+# Moves a counter in the task's metadata forward, and tells each number after its answer.
+COUNTS = """
+import asyncio, os, sys
+from a2a.auth.user import UnauthenticatedUser
+from a2a.server.cluster import ConcurrentTaskModificationError
+from a2a.server.context import ServerCallContext
+from a2a.types import a2a_pb2
+from stowfast.adapters.a2a import StowfastVersionedTaskStore
+
+url, scope, saves = *sys.argv[1:3], int(sys.argv[3])
+
+async def main():
+    call = ServerCallContext(user=UnauthenticatedUser())
+    async with StowfastVersionedTaskStore(url, scope=scope) as store:
+        stored = await store.get("t", call)
+        os.write(1, b"opened\\n")
+        for _ in range(saves):
+            while True:
+                stored = await store.get("t", call)
+                number = int(stored.task.metadata["n"]) + 1
+                stored.task.metadata["n"] = number
+                event = a2a_pb2.TaskStatusUpdateEvent(task_id="t", metadata={"n": number})
+                try:
+                    await store.save(
+                        stored.task, event=event, prev=None, prev_version=stored.version, context=call
+                    )
+                    break
+                except ConcurrentTaskModificationError:
+                    pass
+            os.write(1, f"{number}\\n".encode())
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def scope() -> str:
+    return uuid.uuid4().hex
+
+
+@pytest.fixture
+async def store(url: str, scope: str) -> AsyncIterator[StowfastVersionedTaskStore]:
+    async with StowfastVersionedTaskStore(url, scope=scope) as store:
+        yield store
+
+
+@pytest.fixture
+async def stream(url: str, scope: str) -> AsyncIterator[StowfastTaskEventStream]:
+    async with StowfastTaskEventStream(url, scope=scope) as stream:
+        yield stream
+
+
+async def follow(stream: StowfastTaskEventStream, after: int, count: int) -> list[tuple[Any, int]]:
+    seen: list[tuple[Any, int]] = []
+    async with aclosing(stream.subscribe("t", after=TaskVersion(after))) as events:
+        async for one in events:
+            seen.append((one.event, number_of(one)))
+            if len(seen) == count:
+                break
+    return seen
+
+
+def number_of(event: VersionedEvent) -> int:
+    return int(event.version._value)
+
+
+async def test_the_versions_are_the_events(store: StowfastVersionedTaskStore, stream: StowfastTaskEventStream) -> None:
+    early = asyncio.create_task(follow(stream, 0, 4))
+    version, expected = TaskVersion.MISSING, []
+    for number, state in enumerate([SUBMITTED, WORKING, WORKING, COMPLETED], 1):
+        task = task_named("t", state, seconds=number)
+        events: list[Event] = [task, update_of(task), a2a_pb2.Message(message_id="m"), update_of(task)]
+        event = events[number - 1]
+        version = await store.save(task, event=event, prev=None, prev_version=version, context=ADA)
+        await stream.publish("t", VersionedEvent(event, version))
+        expected.append((event, number))
+    async with asyncio.timeout(60):
+        assert await early == expected
+        assert await follow(stream, 2, 2) == expected[2:]
+    await stream.destroy("t")
+    assert await follow(stream, 0, 4) == expected
+
+
+async def test_a_direct_write_is_no_event(store: StowfastVersionedTaskStore, stream: StowfastTaskEventStream) -> None:
+    version = await store.save(task_named("t"), event=None, prev=None, prev_version=TaskVersion.MISSING, context=ADA)
+    task = task_named("t", WORKING)
+    await store.save(task, event=update_of(task), prev=None, prev_version=version, context=ADA)
+    async with asyncio.timeout(60):
+        assert await follow(stream, 0, 1) == [(update_of(task), 2)]
+
+
+def counted(holder: Any) -> int:
+    return int(holder.metadata["n"])
+
+
+def begin(url: str, scope: str, saves: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-W", "ignore", "-c", COUNTS, url, scope, str(saves)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE)
+
+
+def told(child: subprocess.Popen[bytes]) -> list[int]:
+    assert child.stdout is not None
+    lines = child.stdout.readlines()
+    child.stdout.close()
+    return [int(line) for line in lines if line.strip().isdigit()]
+
+
+async def first(store: StowfastVersionedTaskStore) -> None:
+    task = task_named("t", WORKING)
+    task.metadata["n"] = 0
+    await store.save(task, event=None, prev=None, prev_version=TaskVersion.MISSING, context=call_of(""))
+
+
+async def test_processes_count_each_number_once(durable_url: str, scope: str) -> None:
+    async with (
+        StowfastVersionedTaskStore(durable_url, scope=scope) as store,
+        StowfastTaskEventStream(durable_url, scope=scope) as stream,
+    ):
+        await first(store)
+        children = [begin(durable_url, scope, SAVES) for _ in range(PROCESSES)]
+        async with asyncio.timeout(100):
+            seen = await follow(stream, 1, PROCESSES * SAVES)
+        numbers = [number for child in children for number in told(child)]
+        assert [child.wait() for child in children] == [0] * PROCESSES
+        assert sorted(numbers) == list(range(1, PROCESSES * SAVES + 1))
+        assert [(counted(event), version - 1) for event, version in seen] == [
+            (number, number) for number in range(1, PROCESSES * SAVES + 1)
+        ]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
+async def test_an_acknowledged_save_outlives_a_kill(durable_url: str, scope: str) -> None:
+    randomness, counts = random.Random(KILLS), Counter[str]()
+    async with (
+        StowfastVersionedTaskStore(durable_url, scope=scope) as store,
+        StowfastTaskEventStream(durable_url, scope=scope) as stream,
+    ):
+        await first(store)
+        before = 0
+        for _ in range(KILLS):
+            child = begin(durable_url, scope, 10_000)
+            assert child.stdout is not None
+            lines = [child.stdout.readline() for _ in range(randomness.randrange(1, 12))]
+            moment = time.perf_counter_ns() + randomness.randrange(0, 2_000_000)
+            while time.perf_counter_ns() < moment:
+                pass
+            os.kill(child.pid, signal.SIGKILL)
+            acknowledged = [int(line) for line in lines if line.strip().isdigit()] + told(child)
+            assert child.wait() == -signal.SIGKILL
+            stored = await store.get("t", call_of(""))
+            assert stored is not None
+            number = counted(stored.task)
+            assert acknowledged == list(range(before + 1, before + 1 + len(acknowledged)))
+            assert number - before - len(acknowledged) in {0, 1}  # one may have been stored without an answer
+            counts += Counter(kills=1, acknowledged=len(acknowledged), found=number - before)
+            before = number
+        async with asyncio.timeout(60):
+            seen = await follow(stream, 1, before)
+        assert [counted(event) for event, _ in seen] == list(range(1, before + 1))
+    print(f"{durable_url.partition(':')[0]}: {dict(counts)}")
+    assert counts["acknowledged"] > 0
