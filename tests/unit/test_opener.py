@@ -133,3 +133,28 @@ def test_a_child_of_a_fork_opens_anew(url: str) -> None:
     assert queue.get(timeout=30) == 1
     child.join(30)
     assert child.exitcode == 0
+
+
+async def test_a_sync_method_runs_a_coroutine_over_the_stores_inside_a_running_loop(url: str) -> None:
+    one = Opener(url)
+
+    async def add() -> int:
+        return await (await one.open()).messages.add_message("c", {})
+
+    assert [one.run(add()), one.run(add())] == [0, 1]
+    one.close_sync()
+    assert one.run(add()) == 2
+    one.close_sync()
+    assert opener._openings == {}
+
+
+def test_over_a_wrapper_that_may_await_anything_all_runs_share_one_thread() -> None:
+    one = Opener(stowfast.Stores(LosesAnswers(MemoryBackend(), count=1)))
+
+    async def thread() -> int:
+        await (await one.open()).messages.add_message("c", {})
+        return threading.get_ident()
+
+    assert one.run(thread()) == one.run(thread()) != threading.get_ident()
+    one.close_sync()
+    assert not [each for each in threading.enumerate() if each.name == "stowfast-portal"]

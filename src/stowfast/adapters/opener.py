@@ -18,18 +18,23 @@ import asyncio
 import os
 import threading
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from stowfast import sync
 from stowfast.errors import InvalidError
+from stowfast.portals import portal_of
 from stowfast.registry import find
 from stowfast.stores import Stores
 from stowfast.wrappers import Patient
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Coroutine, Hashable
+
+    from stowfast.portals import Portal
 
 __all__ = ["Opener"]
+
+R = TypeVar("R")
 
 _Key: TypeAlias = "tuple[Hashable, ...]"
 
@@ -75,6 +80,7 @@ class Opener:
         self._scope, self._within, self._options = scope, within, options
         self._stores: Stores | None = None
         self._key: _Key | None = None
+        self._portal: Portal | None = None
         if isinstance(given, str):
             backend, _, _ = find(given)
             if not backend.in_place:
@@ -101,12 +107,33 @@ class Opener:
         """
         return sync.over(self._open())
 
+    def run(self, coroutine: Coroutine[Any, Any, R]) -> R:
+        """Run a coroutine over these stores to its end, for the sync method of an adapter. Opens the stores first.
+
+        Raises:
+            As `stowfast.open`, and as the coroutine.
+        """
+        try:
+            portal = self._portal
+            if portal is None:
+                backend = self._open().backend
+                with _lock:
+                    portal = self._portal = self._portal or portal_of(backend)
+        except BaseException:
+            coroutine.close()
+            raise
+        return portal.run(coroutine)
+
     async def close(self) -> None:
         """Let go of the stores. The last opener of a URL closes the backend. A second close does nothing."""
         await asyncio.to_thread(self.close_sync)
 
     def close_sync(self) -> None:
         """As `close`, without await."""
+        with _lock:
+            portal, self._portal = self._portal, None
+        if portal is not None:
+            portal.close()
         with _lock:
             key, self._key, self._stores = self._key, None, None
             opening = _openings.get(key) if key is not None else None
