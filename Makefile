@@ -21,6 +21,7 @@ check: .venv/test lint ## lint, types and the quick tests, without a server: bef
 test: .venv/test docs lint ## prove it: the docs site, lint, types and all tests but the soak
 	$(BIN)/python -m tests.services.s3 install
 	$(BIN)/python -m tests.services.postgres
+	$(BIN)/python -m tests.services.chromium
 	$(BIN)/pytest -n 2 -m "not soak"
 
 # HISTORIES=1000000 adds so many simulated histories, and a fifth as many of tasks.
@@ -55,7 +56,7 @@ format: .venv/test ## put imports and layout in order
 lock: .venv/lock ## renew requirements/*.txt from pyproject.toml
 	@for group in run test docs lock; do \
 		UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile pyproject.toml --quiet --upgrade --no-config \
-			--universal --python-version 3.11 --extra cli --extra s3 --extra postgres --group $$group \
+			--universal --python-version 3.11 --extra cli --extra s3 --extra postgres --extra view --group $$group \
 			--generate-hashes --no-emit-index-url --no-emit-find-links --output-file requirements/$$group.txt \
 			|| exit; \
 	done

@@ -46,13 +46,16 @@ MAY_IMPORT = {
     "sqlite": "backends.sqlite",  # the care of a file: no store and no URL of another backend
     # aws, sync and testing at their first use only; type checkers see them from the start
     "__init__": "errors records abc blocking plain_json registry stores memory aws sync testing",
+    "words": "",
+    # The viewer reads: of the stores it knows the public methods, and the names of calls in messages.
+    "view": "errors abc records words stores",
     "portals": "errors abc blocking answers",
     "sync": "errors records abc blocking portals registry stores memory",
     "testing": f"{BELOW} wrappers stores sync",
     # The whole public surface is the face to a tool; backends it reaches by URL alone.
     "__main__": "cli",
     # But one command prints the statements of a migration, for a server that nobody opens.
-    "cli": "__init__ wrappers errors records abc sync sqlite testing registry backends.postgres",
+    "cli": "__init__ wrappers errors records abc words view sync sqlite testing registry backends.postgres",
 }
 
 MAY_IMPORT_OUTSIDE = {
@@ -68,6 +71,7 @@ MAY_IMPORT_OUTSIDE = {
     # Each adapter is a translation for one framework, and is loaded only by those who have it.
     "adapters": "msgspec google a2a cryptography",
     "testing": "msgspec jsonpatch",  # jsonpatch where a patch is applied
+    "view": "jinja2 jsonpatch markdown_it markupsafe starlette uvicorn",
     "cli": "msgspec typer click rich jsonpatch",  # jsonpatch where a patch is shown, which the store has made with it
 }
 

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.services import azure, postgres, s3, shared
+from tests.services import azure, chromium, postgres, s3, shared
 from tests.services.process import ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from playwright.sync_api import Browser
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -38,7 +40,7 @@ def fixtures_of(item: pytest.Item) -> set[str]:
 @pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if fixtures_of(item) & {"s3_server", "azure_server", "postgres_server", "postgres_alone"}:
+        if fixtures_of(item) & {"s3_server", "azure_server", "postgres_server", "postgres_alone", "browser"}:
             item.add_marker("service")
 
 
@@ -103,6 +105,15 @@ def postgres_alone(tmp_path: Path) -> Iterator[postgres.Postgres]:
         yield server
     finally:
         server.remove()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A real browser. What a page asks for, and what it complains about, is seen by the test."""
+    if lacks := chromium.missing():
+        pytest.skip(lacks)
+    with chromium.launched() as started:
+        yield started
 
 
 @contextmanager

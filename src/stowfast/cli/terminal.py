@@ -7,13 +7,15 @@ import json
 import os
 import sys
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from time import monotonic
 from typing import IO, TYPE_CHECKING, Any, Final, TextIO, cast
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
+
+from stowfast.words import PICTURES, many, plain, size, span, time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,15 +38,7 @@ __all__ = [
     "write",
 ]
 
-# A message may hold an escape sequence that repaints the screen, or a mark that turns the line around. They are shown
-# as pictures of themselves: stored text must be visible, and must not act.
-_PICTURES: Final = {
-    **{code: 0x2400 + code for code in range(0x20) if chr(code) not in "\n\t"},
-    0x7F: 0x2421,
-    **dict.fromkeys([*range(0x80, 0xA0), 0x61C, *range(0x200E, 0x2010), *range(0x2028, 0x202F)], 0xFFFD),
-    **dict.fromkeys([*range(0x2066, 0x206A), *range(0xD800, 0xE000)], 0xFFFD),
-}
-_ESCAPES: Final = {code: f"\\u{code:04x}" for code in _PICTURES if code >= 0x20}
+_ESCAPES: Final = {code: f"\\u{code:04x}" for code in PICTURES if code >= 0x20}
 """The same characters as JSON writes them. JSON escapes those below 0x20 itself, and a newline ends each line."""
 _SURROGATES: Final = {code: f"\\u{code:04x}" for code in range(0xD800, 0xE000)}
 
@@ -151,11 +145,6 @@ def complain(text: str) -> None:
     print(" ".join(plain(text).split()), file=sys.stderr, flush=True)
 
 
-def plain(text: str) -> str:
-    """Return a text that shows its control characters instead of obeying them."""
-    return text.translate(_PICTURES)
-
-
 def brief(text: str, length: int) -> str:
     """Return a text on one line, cut off where it takes more columns than this."""
     line = " ".join(plain(text).split())
@@ -168,37 +157,6 @@ def brief(text: str, length: int) -> str:
 def compact(value: Any) -> str:
     """Return the JSON of a value on one line."""
     return json.dumps(value, ensure_ascii=False, separators=(", ", ": "))
-
-
-def many(count: int, noun: str) -> str:
-    """Return `1 message`, `2,658 messages`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def size(count: int) -> str:
-    """Return a number of bytes as people say it."""
-    amount, unit = float(count), "bytes"
-    for larger in ("KiB", "MiB", "GiB", "TiB"):
-        if amount < 1024:
-            break
-        amount, unit = amount / 1024, larger
-    return many(count, "byte") if unit == "bytes" else f"{amount:,.1f} {unit}"
-
-
-def time(moment: datetime | None) -> str:
-    """Return a moment in the reader's own timezone, to the second."""
-    return "" if moment is None else f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
-
-
-def span(length: timedelta) -> str:
-    """Return a length of time as people say it, in at most 9 characters: `12 ms`, `4.1 s`, `2.5 h`, `31.0 days`."""
-    seconds = length.total_seconds()
-    if abs(seconds) < 1:
-        return f"{seconds * 1000:.0f} ms"
-    for unit, amount, until in (("s", 1, 100), ("min", 60, 100 * 60), ("h", 3600, 48 * 3600)):
-        if abs(seconds) < until:
-            return f"{seconds / amount:.1f} {unit}"
-    return f"{seconds / 86_400:,.1f} days"
 
 
 @contextmanager

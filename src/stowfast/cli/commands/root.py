@@ -11,7 +11,7 @@ import typer
 
 import stowfast
 from stowfast.cli.arguments import URL, Json, Prefix
-from stowfast.cli.commands import artifacts, demonstration, lines, proof
+from stowfast.cli.commands import artifacts, demonstration, lines, proof, viewing
 from stowfast.cli.commands import tasks as task_commands
 from stowfast.cli.show import listing
 from stowfast.cli.show.conversations import print_conversation, read_conversation
@@ -130,3 +130,4 @@ lines.register(app)
 artifacts.register(app)
 task_commands.register(app)
 proof.register(app)
+viewing.register(app)

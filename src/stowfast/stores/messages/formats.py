@@ -16,7 +16,7 @@ from stowfast.records import Links
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["Event", "Reading", "read_links"]
+__all__ = ["CALLS", "RESULTS", "Event", "Reading", "read_links", "spelled"]
 
 Key = str | int
 
@@ -50,12 +50,12 @@ _WITH_ID_INSIDE: Final = ("additional_kwargs", "origin")
 _WITH_MORE_ANSWERS: Final = ("approvals", "tool_returns")
 """Lists of further answers in one message of Letta."""
 
-_CALLS: Final = frozenset({
+CALLS: Final = frozenset({
     *("tool_call", "tool_calls", "invalid_tool_call", "invalid_tool_calls", "server_tool_call", "custom_tool_call"),
     *("function_call", "function_calls", "function_call_content", "executable_code"),
     *("tool_use", "server_tool_use", "mcp_tool_use"),
 })  # fmt: skip
-_RESULTS: Final = frozenset({
+RESULTS: Final = frozenset({
     *("tool_result", "tool_results", "tool_return", "tool_return_message", "tool_response", "tool_call_result"),
     *("function_response", "function_result", "function_result_content", "function_call_output"),
     *("function_call_result", "local_shell_call_output", "code_execution_result"),
@@ -139,12 +139,12 @@ def _call_or_results(under: str, names: set[str], value: dict[str, Any]) -> Iter
     keys = _keys_at(value, _CALL_ID_KEYS)
     role = _plain(value.get("role"))
     is_role = role in _ANSWERING_ROLES or _plain(value.get("type")) == "tool"
-    inside = _keys_inside(value) if not keys and (is_role or names & _RESULTS) else ()
+    inside = _keys_inside(value) if not keys and (is_role or names & RESULTS) else ()
     if inside or (is_role and has_call_id):
         yield Event(True, keys or inside)
-    elif names & _RESULTS:
+    elif names & RESULTS:
         yield Event(True, keys if has_call_id else _keys_at(value, _OWN_ID_KEYS))
-    elif names & _CALLS:
+    elif names & CALLS:
         yield Event(False, keys if has_call_id else _keys_at(value, _OWN_ID_KEYS))
     elif keys and role not in _TALKING_ROLES and not value.keys() >= _CALL_AND_RESULT:
         is_result = any(name.endswith(_RESULT_ENDINGS) for name in names) or "retry_prompt" in names
@@ -190,10 +190,11 @@ def _keys(ids: Sequence[Any]) -> tuple[Key, ...]:
 
 
 def _plain(name: Any) -> str:
-    return _spelled(name) if type(name) is str and len(name) <= 64 else ""
+    return spelled(name) if type(name) is str and len(name) <= 64 else ""
 
 
 @lru_cache(maxsize=4_096)
-def _spelled(name: str) -> str:
+def spelled(name: str) -> str:
+    """Return a name in the one spelling: `tool_result` for `toolResult`, `tool-result` and `TOOL_RESULT`."""
     name = name if name.isupper() else re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
     return name.lower().replace("-", "_").replace(".", "_")

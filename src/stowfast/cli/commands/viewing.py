@@ -1,0 +1,60 @@
+"""The command that shows the stores in a browser: view."""
+
+from __future__ import annotations
+
+import asyncio
+import webbrowser
+from typing import Annotated
+
+import typer
+
+from stowfast.cli.arguments import URL
+from stowfast.cli.terminal import Screen, complain
+from stowfast.cli.urls import existing, shown, sqlite_path
+from stowfast.errors import InvalidError, UnsupportedError
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command to the others."""
+    app.command(short_help="Show the stores in a browser.", epilog="Example: stowfast view sqlite:///agent.db")(view)
+
+
+def view(
+    url: URL,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 0,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    allow_host: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A name of this machine in a browser; may be repeated.")
+    ] = None,
+    browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
+) -> None:
+    """Show conversations, artifacts and tasks in a browser, live, until it is stopped with Ctrl-C.
+
+    It only reads. The printed address holds a token for this run alone; nothing is loaded from elsewhere. Other
+    machines are refused, unless you listen on another --host and name it with --allow-host: then everybody on that
+    network who has the address can read everything.
+    """
+    if host not in {"127.0.0.1", "::1", "localhost"} and not allow_host:
+        raise InvalidError(f"--host {host} needs --allow-host with the name that a browser will use")
+    asyncio.run(_view(url, port, host, allow_host or [], browser=browser))
+
+
+async def _view(url: str, port: int, host: str, names: list[str], *, browser: bool) -> None:
+    try:
+        from stowfast.view.server import serve
+    except ImportError as error:
+        raise UnsupportedError(f"view needs its libraries: pip install 'stowfast[view]' ({error.name})") from error
+
+    def started(address: str) -> None:
+        if names:
+            complain("WARNING: other machines can reach this page")
+        Screen().print(f"{address}\nStop it with Ctrl-C.", whole=True)
+        if browser:
+            webbrowser.open(address)
+
+    # A reader must not sweep: it would write.
+    options = {} if sqlite_path(url) is None else {"sweep": False}
+    async with existing(url, **options) as stores:
+        await serve(stores, shown(url), host=host, port=port, names=names, started=started)

@@ -1,0 +1,87 @@
+"""The application: all pages behind the guard."""
+
+from __future__ import annotations
+
+import asyncio
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Route
+
+from stowfast.errors import DamagedError, InvalidError, NotFoundError, StowfastError
+from stowfast.view import artifacts, conversations, tasks
+from stowfast.view.guard import Guard
+from stowfast.view.pages import Site
+from stowfast.words import many
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Collection
+
+    from starlette.requests import Request
+    from starlette.types import ASGIApp
+
+    from stowfast.records import Page
+    from stowfast.stores import Stores
+
+__all__ = ["make_app"]
+
+_COUNTED: Final = 1_000
+
+_STATIC: Final = {"app.css": "text/css", "app.js": "text/javascript", "icon.svg": "image/svg+xml"}
+
+
+def make_app(stores: Stores, address: str, *, token: str, hosts: Collection[str], cookie: str) -> ASGIApp:
+    """Return the viewer of open stores as an ASGI application.
+
+    Args:
+        stores: the stores to show. The application never writes.
+        address: their URL without its secrets, for the head of each page.
+        token: the secret of the first address, `/?token=...`.
+        hosts: the valid `Host` headers, with their port.
+        cookie: the name of the cookie.
+    """
+    site = Site(stores, address)
+
+    async def place(_: Request) -> Response:
+        told = await asyncio.gather(
+            _counted("conversation", stores.messages.contexts(limit=_COUNTED)),
+            _counted("task", stores.tasks.list(limit=_COUNTED)),
+            _counted("artifact", stores.artifacts.list(limit=_COUNTED)),
+            _counted("document", stores.documents.list(limit=_COUNTED)),
+        )
+        damaged = [name for _, names in told for name in names]
+        swept = await stores.sweep(dry_run=True)
+        return site.page("place.html", counts=[words for words, _ in told], damaged=damaged, swept=swept)
+
+    async def static(request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in _STATIC:
+            raise HTTPException(404, "There is no such page.")
+        return Response(files("stowfast.view").joinpath("static", name).read_bytes(), media_type=_STATIC[name])
+
+    def failed(_: Request, error: Exception) -> Response:
+        code, sentence = _told(error)
+        page = site.page("error.html", code=code, sentence=sentence)
+        page.status_code = code
+        return page
+
+    routes = [*conversations.routes(site), *artifacts.routes(site), *tasks.routes(site)]
+    routes += [Route("/place", place), Route("/static/{name}", static)]
+    handlers: dict[Any, Any] = {HTTPException: failed, StowfastError: failed}
+    app = Starlette(routes=routes, exception_handlers=handlers)
+    return Guard(app, token=token, hosts=hosts, cookie=cookie)
+
+
+async def _counted(noun: str, listing: Awaitable[Page[Any]]) -> tuple[str, list[str]]:
+    page = await listing
+    return many(len(page.items), noun) + (" or more" if page.next else ""), page.damaged
+
+
+def _told(error: Exception) -> tuple[int, str]:
+    if isinstance(error, HTTPException):
+        return error.status_code, error.detail
+    codes: dict[type[Exception], int] = {NotFoundError: 404, InvalidError: 400, DamagedError: 500}
+    return codes.get(type(error), 503), str(error)

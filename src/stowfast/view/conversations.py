@@ -1,0 +1,181 @@
+"""The pages of conversations: the list, one conversation from its newest messages on, one message, and the feed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from starlette.exceptions import HTTPException
+from starlette.responses import HTMLResponse, StreamingResponse
+from starlette.routing import Route
+
+from stowfast.view.blocks import Block, Spoken, spoken
+from stowfast.view.pages import Site, number, text_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from stowfast.records import ContextInfo, MessageEntry
+
+__all__ = ["routes"]
+
+_LISTED: Final = 50
+_MESSAGES: Final = 50
+_TITLE_CHARACTERS: Final = 120
+_SIDE_BY_SIDE: Final = 8
+_SILENCE_SECONDS: Final = 15.0
+"""The time between two signs of life in a feed without news, so that a connection that broke is noticed."""
+
+
+@dataclass
+class Row:
+    """A message of a page. `results` has the results of its calls, each with its position."""
+
+    entry: MessageEntry
+    spoken: Spoken
+    results: dict[str, tuple[int, Block]] = field(default_factory=dict)
+
+
+def rows_of(entries: list[MessageEntry]) -> list[Row]:
+    """Return messages as rows. A result stands under its call if both are among them."""
+    rows: list[Row] = []
+    calls: dict[str, Row] = {}
+    for entry in entries:
+        row = Row(entry, spoken(entry.message))
+        results = [block for block in row.spoken.blocks if block.kind == "result" and block.call_id in calls]
+        for block in results:
+            calls[block.call_id].results.setdefault(block.call_id, (entry.position, block))
+        if not results or len(results) < len(row.spoken.blocks):
+            rows.append(row)
+        for block in row.spoken.blocks:
+            if block.kind == "call" and block.call_id:
+                calls[block.call_id] = row
+    return rows
+
+
+def routes(site: Site) -> list[Route]:
+    """Return the routes of these pages."""
+    pages = _Conversations(site)
+    return [
+        Route("/", pages.index),
+        Route("/conversation", pages.show),
+        Route("/older", pages.older),
+        Route("/message", pages.message),
+        Route("/live", pages.live),
+    ]
+
+
+class _Conversations:
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._messages = site.stores.messages
+
+    async def index(self, request: Request) -> Response:
+        told = request.query_params
+        where = _where(told.get("where", ""))
+        page = await self._messages.contexts(
+            prefix=told.get("prefix", ""), where=where, after=told.get("after") or None, limit=_LISTED, info=True
+        )
+        gate = asyncio.Semaphore(_SIDE_BY_SIDE)
+        titles = await asyncio.gather(*(self._title(one, gate) for one in page))
+        return self._site.page("conversations.html", page=page, rows=list(zip(page, titles, strict=True)), told=told)
+
+    async def _title(self, info: ContextInfo, gate: asyncio.Semaphore) -> str:
+        title = info.metadata.get("title")
+        if isinstance(title, str) and title:
+            return title[:_TITLE_CHARACTERS]
+        async with gate:
+            first = await self._messages.read(info.context_id, limit=3, originals=True)
+        said = [spoken(entry.message) for entry in first.entries]
+        texts = [block.text for one in said if one.role == "user" for block in one.blocks if block.kind == "text"]
+        return " ".join(texts[0].split())[:_TITLE_CHARACTERS] if texts else ""
+
+    async def show(self, request: Request) -> Response:
+        name = text_of(request, "id")
+        info = await self._messages.info(name)
+        if info is None:
+            raise HTTPException(404, "There is no such conversation: it was deleted, or it expired.")
+        originals = request.query_params.get("originals") == "1"
+        entries = await self._newest(name, number(request, "before"))
+        base = 0 if originals else info.compacted
+        summary = None
+        if base and (not entries or entries[0].position <= base):
+            entries = [entry for entry in entries if entry.position >= base]
+            found = await self._messages.read(name, limit=1)
+            summary = spoken(found.summary) if found.summary else None
+        older = bool(entries) and entries[0].position > base
+        return self._site.page(
+            "conversation.html",
+            info=info, rows=rows_of(entries), summary=summary, originals=originals, older=older,
+            first=entries[0].position if entries else 0,
+            after=info.next_position - 1, is_newest=number(request, "before") is None,
+        )  # fmt: skip
+
+    async def older(self, request: Request) -> Response:
+        """Return the messages before a position, as a part of a page."""
+        name, before = text_of(request, "id"), number(request, "before")
+        entries = await self._newest(name, before)
+        base = number(request, "base") or 0
+        entries = [entry for entry in entries if entry.position >= base]
+        more = bool(entries) and entries[0].position > base
+        first = str(entries[0].position) if more else ""
+        rows = self._site.part("rows.html", rows=rows_of(entries), info={"context_id": name})
+        return HTMLResponse(rows, headers={"x-older": first})
+
+    async def _newest(self, name: str, before: int | None) -> list[MessageEntry]:
+        if before is not None and before <= 0:
+            return []
+        found = [one async for one in self._messages.entries(name, last=_MESSAGES, before=before, reverse=True)]
+        return found[::-1]
+
+    async def message(self, request: Request) -> Response:
+        name, position = text_of(request, "id"), number(request, "position")
+        if position is None:
+            raise HTTPException(400, "the address lacks position=")
+        async for entry in self._messages.entries(name, after=position - 1, before=position + 1):
+            return self._site.page("message.html", name=name, entry=entry)
+        raise HTTPException(404, "There is no message at this position: it was popped, or its conversation is gone.")
+
+    async def live(self, request: Request) -> Response:
+        name = text_of(request, "id")
+        told = request.headers.get("last-event-id", "")
+        after = int(told) if told.isascii() and told.isdigit() and len(told) <= 18 else number(request, "after")
+        return StreamingResponse(self._feed(name, after), media_type="text/event-stream")
+
+    async def _feed(self, name: str, after: int | None) -> AsyncIterator[str]:
+        """Yield each new message as one event. Its data is one line of JSON: nothing stored can end the line."""
+        yield "retry: 500\n\n"
+        watch = self._messages.watch(name, after=after)
+        waiting = asyncio.ensure_future(anext(watch, None))
+        try:
+            while True:
+                done, _ = await asyncio.wait({waiting}, timeout=_SILENCE_SECONDS)
+                if not done:
+                    yield ": nothing new\n\n"
+                    continue
+                entry = waiting.result()
+                if entry is None:
+                    return
+                part = self._site.part("rows.html", rows=rows_of([entry]), info={"context_id": name})
+                yield f"id: {entry.position}\ndata: {json.dumps(part)}\n\n"
+                waiting = asyncio.ensure_future(anext(watch, None))
+        finally:
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+            await watch.aclose()
+
+
+def _where(text: str) -> dict[str, Any] | None:
+    """Return the filter `key=value` of a list. A value is JSON if it can be, else text."""
+    key, mark, value = text.partition("=")
+    if not mark or not key.strip():
+        return None
+    try:
+        return {key.strip(): json.loads(value)}
+    except ValueError:
+        return {key.strip(): value.strip()}

@@ -1,0 +1,117 @@
+"""What all pages share: templates, the escape of stored text, and the arguments of a request."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+from starlette.exceptions import HTTPException
+from starlette.responses import HTMLResponse
+
+from stowfast.words import many, plain, size, span, time
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from stowfast.stores import Stores
+
+__all__ = ["Site", "link", "markdown", "number", "picture_is_safe", "pretty", "text_of"]
+
+_MAX_SHOWN: Final = 200_000
+"""Characters of one text on a page."""
+
+
+class Site:
+    """The open stores, and the templates of their pages.
+
+    Args:
+        stores: open stores.
+        address: their URL without its secrets.
+    """
+
+    def __init__(self, stores: Stores, address: str) -> None:
+        self.stores = stores
+        self.address = address
+        self._templates = Environment(
+            loader=PackageLoader("stowfast.view"), autoescape=True, undefined=StrictUndefined, finalize=_shown
+        )
+        self._templates.filters.update(many=many, size=size, time=time, span=span, pretty=pretty, cut=_cut)
+        self._templates.globals.update(link=link, address=address, picture_is_safe=picture_is_safe)
+
+    def page(self, template: str, /, **values: Any) -> HTMLResponse:
+        """Return a page."""
+        return HTMLResponse(self.part(template, **values))
+
+    def part(self, template: str, /, **values: Any) -> str:
+        """Return a part of a page."""
+        return self._templates.get_template(template).render(values)
+
+
+def _shown(value: Any) -> Any:
+    # Markup is ours, or made from stored text that passed through here.
+    return value if isinstance(value, Markup) or not isinstance(value, str) else plain(value)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}… {many(len(text) - _MAX_SHOWN, 'more character')}"
+
+
+def link(path: str, **arguments: Any) -> str:
+    """Return the address of a page. Ids are arguments, never a part of the path: an id may hold any character."""
+    given = {name: value for name, value in arguments.items() if value not in (None, "")}
+    return f"{path}?{urlencode(given, errors='surrogatepass')}" if given else path
+
+
+_PICTURE: Final = re.compile(r"data:image/(png|jpeg|gif|webp|avif);base64,[A-Za-z0-9+/=_-]*")
+
+
+def picture_is_safe(source: str) -> bool:
+    """Return True for a picture inside of its message. A browser asks nobody for it."""
+    return _PICTURE.fullmatch(source) is not None
+
+
+def pretty(value: Any) -> str:
+    """Return a value as indented JSON."""
+    return _cut(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+
+
+_markdown: Final = MarkdownIt("js-default", {"html": False, "linkify": False}).disable("image")
+"""Without pictures: one from outside would report the reader."""
+
+
+def markdown(text: str) -> Markup:
+    """Return Markdown as HTML. HTML in the text stays text, and links of unsafe schemes are no links."""
+    # Its renderer escapes all text of the source.
+    return Markup(_markdown.render(plain(text[:_MAX_SHOWN])))  # noqa: S704
+
+
+def text_of(request: Request, name: str) -> str:
+    """Return an argument of a request.
+
+    Raises:
+        HTTPException: 400, it is absent.
+    """
+    value = request.query_params.get(name)
+    if value is None:
+        raise HTTPException(400, f"the address lacks {name}=")
+    return value
+
+
+def number(request: Request, name: str) -> int | None:
+    """Return a whole number from a request, or None.
+
+    Raises:
+        HTTPException: 400, it is no number of at most 18 digits.
+    """
+    value = request.query_params.get(name)
+    if not value:
+        return None
+    digits = value.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 18):
+        raise HTTPException(400, f"{name}= is no number")
+    return int(value)

@@ -1,0 +1,181 @@
+"""The viewer in a real browser. `python -m tests.browser.pictures` makes the pictures of the docs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+import stowfast
+from tests.browser.filled import HOSTILE, fill_hostile, fill_plain
+from tests.unit.view.viewer import served
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser, Page
+
+WRITER = """
+import sys, stowfast
+with stowfast.sync.open(sys.argv[1]) as stores:
+    for n in range(int(sys.argv[2]), int(sys.argv[3])):
+        stores.messages.add_message("c", {"role": "user", "content": f"message {n}"})
+"""
+
+
+class Reader:
+    """A page, with all its requests and complaints."""
+
+    def __init__(self, browser: Browser, address: str, **options: Any) -> None:
+        self.page: Page = browser.new_context(**options).new_page()
+        self.asked: set[str] = set()
+        self.said: list[str] = []
+        self.base = address.partition("/?")[0]
+        self.page.on("request", lambda request: self.asked.add(request.url))
+        self.page.on("console", lambda message: self.said.append(message.text))
+        self.page.on("dialog", lambda dialog: self.said.append(f"a dialog: {dialog.message}"))
+        self.page.goto(address)
+
+    def visit(self, path: str) -> None:
+        self.page.goto(self.base + path)
+
+    def elsewhere(self) -> set[str]:
+        own = (self.base, "data:")
+        return {url for url in self.asked if not url.startswith(own)}
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/agent.db"
+
+
+@pytest.fixture
+def plain(url: str, airline: list[dict[str, Any]], browser: Browser) -> Iterator[Reader]:
+    with stowfast.sync.open(url) as stores:
+        fill_plain(stores, airline)
+    with served(url) as address:
+        yield Reader(browser, address)
+
+
+def links(reader: Reader, selector: str) -> list[str]:
+    found: list[str] = reader.page.eval_on_selector_all(selector, "all => all.map(one => one.getAttribute('href'))")
+    return found
+
+
+def test_no_hostile_string_runs_or_reports_the_reader(url: str, browser: Browser) -> None:
+    with stowfast.sync.open(url) as stores:
+        lists = list(fill_hostile(stores))
+    pages = 0
+    with served(url) as address:
+        reader = Reader(browser, address)
+        todo, seen = list(lists), set[str]()
+        while todo:
+            path = todo.pop()
+            if path in seen:
+                continue
+            seen.add(path)
+            reader.visit(path)
+            pages += 1
+            assert reader.page.get_attribute("html", "data-hit") is None, path
+            assert reader.page.locator("script").count() == 1, path
+            inside = "main script, main svg, main base, main meta, main link, main form[action], main img[src^=http]"
+            assert reader.page.locator(inside).count() == 0, path
+            assert not set("\u202e\u2066\u200f\x1b\x07") & set(reader.page.locator("body").inner_text()), path
+            if urlsplit(path).path in {"/", "/artifacts", "/tasks"}:
+                todo += links(reader, ".list a, table a, a[rel=next]")
+            elif urlsplit(path).path == "/conversation":
+                todo += links(reader, "a[href^='/message']")
+        assert reader.elsewhere() == set()
+        assert reader.said == []
+    assert pages > 8 * len(HOSTILE)
+    print(f"{len(HOSTILE)} hostile strings in 12 places, {pages} pages: no script ran, no request left")
+
+
+def test_a_name_that_points_here_is_refused(url: str, browser: Browser) -> None:
+    with stowfast.sync.open(url) as stores:
+        stores.messages.add_message("c", {"role": "user", "content": "secret"})
+    with served(url) as address:
+        parts = urlsplit(address)
+        page = browser.new_page()
+        answer = page.goto(f"http://evil.example:{parts.port}/?{parts.query}")
+        assert answer is not None
+        assert answer.status == 421
+        assert "secret" not in page.content()
+
+
+def test_messages_of_another_process_come_once_and_in_order(url: str, browser: Browser) -> None:
+    with stowfast.sync.open(url) as stores:
+        stores.messages.add_message("c", {"role": "user", "content": "message 0"})
+    with served(url) as address:
+        reader = Reader(browser, address)
+        reader.visit("/conversation?id=c")
+        subprocess.run([sys.executable, "-c", WRITER, url, "1", "51"], check=True, timeout=60)
+        reader.page.wait_for_selector("text=message 50", timeout=10_000)
+        reader.page.context.set_offline(True)
+        subprocess.run([sys.executable, "-c", WRITER, url, "51", "101"], check=True, timeout=60)
+        reader.page.context.set_offline(False)
+        reader.page.wait_for_selector("text=message 100", timeout=20_000)
+        texts = [one.strip() for one in reader.page.locator("#chat .text").all_inner_texts()]
+    assert texts == [f"message {n}" for n in range(101)]
+
+
+def test_older_messages_come_on_scroll(url: str, browser: Browser) -> None:
+    with stowfast.sync.open(url) as stores:
+        stores.messages.add_messages("c", [{"role": "user", "content": f"message {n}"} for n in range(130)])
+    with served(url) as address:
+        reader = Reader(browser, address)
+        reader.visit("/conversation?id=c")
+        assert reader.page.locator("#chat > li").count() == 50
+        while reader.page.locator("[data-older]").count():
+            before = reader.page.locator("#chat > li").count()
+            reader.page.locator("[data-older]").click()
+            reader.page.wait_for_function("n => document.querySelectorAll('#chat > li').length > n", arg=before)
+        texts = [one.strip() for one in reader.page.locator("#chat .text").all_inner_texts()]
+    assert texts == [f"message {n}" for n in range(130)]
+
+
+PATHS = [
+    "/",
+    "/conversation?id=",
+    "/artifacts",
+    "/artifact?id=report",
+    "/artifact?id=scores",
+    "/tasks",
+    "/task?id=booking",
+]
+PATHS += ["/difference?id=report&from=1&to=2", "/changes?id=booking&from=1&to=2", "/place"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(plain: Reader, browser: Browser, airline: list[dict[str, Any]], scheme: Any) -> None:
+    plain.page.emulate_media(color_scheme=scheme)
+    for path in PATHS:
+        plain.visit(path + (airline[0]["context_id"] if path.endswith("conversation?id=") else ""))
+        found = Axe().run(plain.page).response["violations"]
+        serious = [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in {"serious", "critical"}]
+        assert serious == [], path
+
+
+def test_the_keyboard_is_enough(plain: Reader) -> None:
+    plain.page.keyboard.press("Tab")
+    assert plain.page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    plain.page.focus(".list a")
+    plain.page.keyboard.press("Enter")
+    plain.page.wait_for_url("**/conversation?id=*")
+    summary = plain.page.locator("details.call summary").first
+    summary.focus()
+    plain.page.keyboard.press("Enter")
+    assert plain.page.locator("details.call").first.get_attribute("open") is not None
+
+
+def test_a_narrow_screen_has_no_sideways_scroll(plain: Reader, airline: list[dict[str, Any]]) -> None:
+    plain.page.set_viewport_size({"width": 360, "height": 640})
+    for path in PATHS:
+        plain.visit(path + (airline[0]["context_id"] if path.endswith("conversation?id=") else ""))
+        wide = plain.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide == 0, path

@@ -1,0 +1,217 @@
+"""The pages of the viewer, asked for without a browser."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import stowfast
+from stowfast import Artifact, TaskState
+from stowfast.backends.memory import MemoryBackend
+from tests.unit.view.viewer import client
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import httpx
+
+HOSTILE = '"><script>alert(1)</script>\u202e\x1b[31m/../x?a=b&c#d%2e%2e'
+
+
+@pytest.fixture
+def stores() -> stowfast.Stores:
+    return stowfast.Stores(MemoryBackend())
+
+
+@pytest.fixture
+async def reader(stores: stowfast.Stores) -> AsyncIterator[httpx.AsyncClient]:
+    async with client(stores) as found:
+        yield found
+
+
+async def text_of(reader: httpx.AsyncClient, path: str, **arguments: Any) -> str:
+    answer = await reader.get(path, params=arguments)
+    assert answer.status_code == 200, answer.text
+    return answer.text
+
+
+def say(n: int) -> dict[str, Any]:
+    return {"role": "user", "content": f"message {n}"}
+
+
+async def test_an_empty_place_says_what_to_do(reader: httpx.AsyncClient) -> None:
+    assert "add_message" in await text_of(reader, "/")
+    assert "no artifacts" in await text_of(reader, "/artifacts")
+    assert "no tasks" in await text_of(reader, "/tasks")
+    assert "0 conversations" in await text_of(reader, "/place")
+
+
+async def test_a_list_has_titles_counts_and_pages(stores: stowfast.Stores, reader: httpx.AsyncClient) -> None:
+    for n in range(60):
+        metadata = {"title": "named"} if n == 59 else {"user": "ada"} if n == 58 else {}
+        await stores.messages.add_messages(f"c{n}", [say(n)], metadata=metadata)
+    page = await text_of(reader, "/")
+    assert page.count("/conversation?id=") == 50
+    assert "named" in page
+    assert "message 57" in page
+    assert "1 message ·" in page
+    after = page.partition('rel="next" href="')[2].partition('"')[0].replace("&amp;", "&")
+    second = await reader.get(after)
+    assert second.text.count("/conversation?id=") == 10
+    assert (await text_of(reader, "/", where="user=ada")).count("/conversation?id=") == 1
+    assert (await text_of(reader, "/", prefix="c5")).count("/conversation?id=") == 11
+
+
+async def test_the_newest_messages_come_first_and_older_ones_in_pages(
+    stores: stowfast.Stores, reader: httpx.AsyncClient
+) -> None:
+    await stores.messages.add_messages("c", [say(n) for n in range(120)])
+    page = await text_of(reader, "/conversation", id="c")
+    assert [f"message {n}<" in page for n in (69, 70, 119)] == [False, True, True]
+    seen, before = set(range(70, 120)), "70"
+    while before:
+        older = await reader.get("/older", params={"id": "c", "base": 0, "before": before})
+        seen |= {n for n in range(120) if f"message {n}<" in older.text}
+        before = older.headers["x-older"]
+    assert seen == set(range(120))
+
+
+async def test_a_result_stands_under_its_call(stores: stowfast.Stores, reader: httpx.AsyncClient) -> None:
+    call = {"id": "x", "type": "function", "function": {"name": "book", "arguments": '{"seat": 7}'}}
+    answer = {"role": "tool", "tool_call_id": "x", "content": "booked"}
+    await stores.messages.add_messages("c", [say(0), {"role": "assistant", "tool_calls": [call]}, answer])
+    page = await text_of(reader, "/conversation", id="c")
+    assert page.count('<li class="message') == 2
+    assert page.index("book") < page.index("Result, message 2") < page.index("booked")
+
+
+async def test_a_summary_and_its_originals(stores: stowfast.Stores, reader: httpx.AsyncClient) -> None:
+    await stores.messages.add_messages("c", [say(n) for n in range(10)])
+    await stores.messages.compact("c", keep_last=2, summary={"role": "system", "content": "in short"})
+    page = await text_of(reader, "/conversation", id="c")
+    assert "in short" in page
+    assert "message 3" not in page
+    assert "message 3" in await text_of(reader, "/conversation", id="c", originals=1)
+
+
+async def test_a_message_as_json(stores: stowfast.Stores, reader: httpx.AsyncClient) -> None:
+    await stores.messages.add_message("c", say(7))
+    assert "&#34;content&#34;: &#34;message 7&#34;" in await text_of(reader, "/message", id="c", position=0)
+    assert (await reader.get("/message", params={"id": "c", "position": 1})).status_code == 404
+
+
+async def test_new_messages_come_as_events_in_order(stores: stowfast.Stores) -> None:
+    from stowfast.view.conversations import _Conversations
+    from stowfast.view.pages import Site
+
+    await stores.messages.add_messages("c", [say(0), {"role": "user", "content": "a\rb\n\ndata: forged"}])
+    feed = _Conversations(Site(stores, "memory:"))._feed("c", -1)
+    assert (await anext(feed)).startswith("retry:")
+    found = [await anext(feed), await anext(feed)]
+    await stores.messages.add_message("c", say(2))
+    found.append(await anext(feed))
+    await feed.aclose()  # type: ignore[attr-defined]
+    for position, event in enumerate(found):
+        lines = event.split("\n")
+        assert lines[0] == f"id: {position}"
+        assert lines[2:] == ["", ""]
+        assert "\r" not in event
+        assert f'id="m{position}"' in json.loads(lines[1].removeprefix("data: "))
+
+
+async def test_artifacts_their_versions_and_difference(stores: stowfast.Stores, reader: httpx.AsyncClient) -> None:
+    for text in ("one\ntwo", "one\nthree"):
+        await stores.artifacts.put(Artifact(artifact_id="a/b", context_id="c", content=text, mime_type="text/plain"))
+    assert "a/b" in await text_of(reader, "/artifacts", context="c")
+    page = await text_of(reader, "/artifact", id="a/b", version=1)
+    assert "two" in page
+    assert "Changes from version 1" in page
+    changes = await text_of(reader, "/difference", id="a/b", **{"from": 1, "to": 2})
+    assert '"minus">-two' in changes
+    assert '"plus">+three' in changes
+
+
+@pytest.mark.parametrize(
+    ("mime", "content", "shown"),
+    [
+        ("text/markdown", "# Head\n<b>x</b> [l](javascript:alert(1)) ![p](http://evil/p.png)", "<h1>Head</h1>"),
+        ("image/svg+xml", "<svg onload=alert(1)>", "&lt;svg onload=alert(1)&gt;"),
+        ("text/html", "<script>alert(1)</script>", "&lt;script&gt;alert(1)"),
+        ("image/png", b"\x89PNG", '<img alt="Preview'),
+        ("application/pdf", b"%PDF", "<iframe"),
+        ("application/octet-stream", b"\xff\xfe\x00", "no preview"),
+        ("application/json", '{"a": [1]}', "&#34;a&#34;: ["),
+    ],
+)
+async def test_a_preview_of_each_kind(
+    stores: stowfast.Stores, reader: httpx.AsyncClient, mime: str, content: str | bytes, shown: str
+) -> None:
+    await stores.artifacts.create(Artifact(artifact_id="a", content=content, mime_type=mime))
+    page = await text_of(reader, "/artifact", id="a")
+    assert shown in page
+    assert "<b>x</b>" not in page
+    assert 'javascript:alert(1)"' not in page
+    assert 'evil/p.png"' not in page.replace('href="http://evil/p.png"', "")
+    answer = await reader.get("/content", params={"id": "a"})
+    inline = mime in {"image/png", "application/pdf"}
+    assert answer.headers["content-disposition"].startswith("inline" if inline else "attachment")
+    assert answer.headers["content-type"] == (mime if inline else "application/octet-stream")
+    assert answer.content == (content.encode() if isinstance(content, str) else content)
+
+
+async def test_a_dataset_is_a_table_in_pages(stores: stowfast.Stores, reader: httpx.AsyncClient) -> None:
+    async with stores.artifacts.open_dataset("d", columns={"n": "integer"}) as dataset:
+        await dataset.append([{"n": n} for n in range(250)])
+    page = await text_of(reader, "/artifact", id="d")
+    assert "<td><bdi>99</bdi></td>" in page
+    assert "<td><bdi>100</bdi></td>" not in page
+    assert "<td><bdi>249</bdi></td>" in await text_of(reader, "/artifact", id="d", row=200)
+
+
+async def test_a_task_with_its_steps_lease_parts_and_versions(
+    stores: stowfast.Stores, reader: httpx.AsyncClient
+) -> None:
+    state = await stores.tasks.save(TaskState(task_id="t", data={"step": 1}))
+    state.data["step"] = 2
+    await stores.tasks.save(state)
+    await stores.tasks.record("t", "mail", {"sent": True})
+    await stores.tasks.claim("t", "worker", timedelta(minutes=1))
+    await stores.tasks.save(TaskState(task_id="part", parent_task_id="t", status="completed", data={}))
+    page = await text_of(reader, "/task", id="t")
+    for words in ("mail", "worker", "part", "replace /step", "Version 1", "Version 2"):
+        assert words in page, words
+    assert "replace" in await text_of(reader, "/changes", id="t", **{"from": 1, "to": 2})
+    assert ">t<" in await text_of(reader, "/tasks")
+    assert ">part<" not in await text_of(reader, "/tasks", status="working")
+
+
+async def test_a_hostile_id_works_everywhere(stores: stowfast.Stores, reader: httpx.AsyncClient) -> None:
+    await stores.messages.add_message(HOSTILE, {"role": HOSTILE, "name": HOSTILE, "content": HOSTILE})
+    await stores.artifacts.create(Artifact(artifact_id=HOSTILE, name=HOSTILE, content=HOSTILE, mime_type="text/plain"))
+    await stores.tasks.save(TaskState(task_id=HOSTILE, status="working", data={HOSTILE: HOSTILE}))
+    for list_page, one in (("/", "/conversation"), ("/artifacts", "/artifact"), ("/tasks", "/task")):
+        page = await text_of(reader, list_page)
+        address = page.partition(f'href="{one}?')[2].partition('"')[0].replace("&amp;", "&")
+        shown = (await reader.get(f"{one}?{address}")).text
+        for found in (page, shown):
+            assert "&lt;script&gt;" in found
+            assert "<script>" not in found
+            assert "\u202e" not in found
+            assert "\x1b" not in found
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/conversation", "/conversation?id=x", "/message?id=x", "/message?id=x&position=y", "/artifact?id=x"),
+        *("/artifact?id=x&version=99999999999999999999", "/content?id=x", "/task?id=x", "/static/../app.py"),
+        *("/difference?id=x&from=1&to=2", "/changes?id=x&from=1&to=2", "/?after=nonsense", "/static/x", "/%00"),
+    ],
+)
+async def test_a_wrong_address_is_an_error_page(reader: httpx.AsyncClient, path: str) -> None:
+    answer = await reader.get(path)
+    assert answer.status_code in {400, 404}
+    assert "Traceback" not in answer.text
