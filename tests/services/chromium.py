@@ -53,7 +53,7 @@ def launched() -> Iterator[Browser]:
 
 
 def get() -> None:
-    """Install what is missing."""
+    """Install the browser and its font."""
     install("fonts-dejavu-core", "/usr/share/fonts/truetype/dejavu")
     install("chromium", PROGRAM)
 

@@ -109,7 +109,7 @@ def postgres_alone(tmp_path: Path) -> Iterator[postgres.Postgres]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A real browser. What a page asks for, and what it complains about, is seen by the test."""
+    """A real browser, the same for all tests of a module."""
     if lacks := chromium.missing():
         pytest.skip(lacks)
     with chromium.launched() as started:

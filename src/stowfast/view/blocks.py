@@ -15,13 +15,13 @@ from stowfast.stores.messages.formats import CALLS, RESULTS, spelled
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Block", "Spoken", "spoken"]
+__all__ = ["MessagePart", "Spoken", "spoken"]
 
 Kind = Literal["text", "reasoning", "call", "result", "picture", "file", "json"]
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class MessagePart:
     """One part of a message.
 
     `text` is for reading: the text, the arguments of a call or the content of a result. `call_id` joins a result to
@@ -41,7 +41,7 @@ class Spoken:
 
     role: str
     name: str
-    blocks: tuple[Block, ...]
+    blocks: tuple[MessagePart, ...]
 
 
 _NAMES: Final = ("type", "part_kind", "block_type", "content_type", "message_type", "$type", "kind")
@@ -100,7 +100,7 @@ def spoken(message: dict[str, Any]) -> Spoken:
     blocks = tuple(_blocks_of(inner, 0, is_message=True))
     if not blocks:
         left = {key: value for key, value in inner.items() if key not in _FACTS}
-        blocks = (Block("json", _json(left)),) if left else ()
+        blocks = (MessagePart("json", _json(left)),) if left else ()
     return Spoken(_role(message, inner, blocks), _first_text(inner, ("name", "author")), blocks)
 
 
@@ -113,7 +113,7 @@ def _unwrapped(message: dict[str, Any]) -> dict[str, Any]:
     return message
 
 
-def _role(message: dict[str, Any], inner: dict[str, Any], blocks: tuple[Block, ...]) -> str:
+def _role(message: dict[str, Any], inner: dict[str, Any], blocks: tuple[MessagePart, ...]) -> str:
     content = inner.get("content")
     nested = content.get("role") if type(content) is dict else None
     if type(ids := message.get("id")) is list and ids:  # LangChain's dump ends with the class
@@ -131,23 +131,23 @@ def _role(message: dict[str, Any], inner: dict[str, Any], blocks: tuple[Block, .
     return _first_text(inner, ("role", "author", "type", "kind")) or "message"
 
 
-def _blocks_of(value: Any, depth: int, *, is_message: bool = False) -> Iterator[Block]:
+def _blocks_of(value: Any, depth: int, *, is_message: bool = False) -> Iterator[MessagePart]:
     if isinstance(value, str):
         if value:
-            yield Block("text", value)
+            yield MessagePart("text", value)
     elif isinstance(value, list):
         for one in value:
             yield from _blocks_of(one, depth + 1)
     elif not isinstance(value, dict) or depth > _MAX_DEPTH:
         if value is not None:
-            yield Block("json", _json(value))
+            yield MessagePart("json", _json(value))
     elif is_message:
         yield from _message_blocks(value, depth)
     else:
         yield from _part_blocks(value, depth)
 
 
-def _message_blocks(value: dict[str, Any], depth: int) -> Iterator[Block]:
+def _message_blocks(value: dict[str, Any], depth: int) -> Iterator[MessagePart]:
     names = _names(value)
     role = spelled(value["role"]) if isinstance(value.get("role"), str) else ""
     if names & (CALLS | RESULTS | _ANSWERING | _REASONING) or _is_ending(names - _TEXTS):
@@ -162,7 +162,7 @@ def _message_blocks(value: dict[str, Any], depth: int) -> Iterator[Block]:
         if key in value:
             found = list(_blocks_of(value[key], depth + 1))
             if key in {"reasoning", "reasoning_content"}:
-                found = [Block("reasoning", block.text) for block in found]
+                found = [MessagePart("reasoning", block.text) for block in found]
             yield from found
             if found and key in {"content", "parts", "blocks"}:
                 break
@@ -172,7 +172,7 @@ def _message_blocks(value: dict[str, Any], depth: int) -> Iterator[Block]:
                 yield _result(one) if key == "tool_returns" else _call(one)
 
 
-def _part_blocks(part: dict[str, Any], depth: int) -> Iterator[Block]:
+def _part_blocks(part: dict[str, Any], depth: int) -> Iterator[MessagePart]:
     names = _names(part)
     has_call_id = any(key in part for key in _IDS[:-1])
     if names & (RESULTS | _ANSWERING) or any(name.endswith(_RESULT_ENDINGS) for name in names - _TEXTS):
@@ -185,13 +185,13 @@ def _part_blocks(part: dict[str, Any], depth: int) -> Iterator[Block]:
         yield picture
     elif names & _REASONING or part.get("thought") is True:
         text = "\n".join(block.text for key in _TEXT_KEYS for block in _blocks_of(part.get(key), depth + 1))
-        yield Block("reasoning", text)
+        yield MessagePart("reasoning", text)
     elif len(inner := [key for key, one in part.items() if isinstance(one, dict | list)]) == 1 and (
         spelled(inner[0]) in CALLS | RESULTS | _REASONING
     ):
         key, one = spelled(inner[0]), part[inner[0]]
         if key in _REASONING:
-            yield from (Block("reasoning", block.text) for block in _blocks_of(one, depth + 1))
+            yield from (MessagePart("reasoning", block.text) for block in _blocks_of(one, depth + 1))
         elif isinstance(one, dict):
             yield _call(one) if key in CALLS else _result(one)
     elif "parts" in part or isinstance(part.get("content"), list):
@@ -200,16 +200,16 @@ def _part_blocks(part: dict[str, Any], depth: int) -> Iterator[Block]:
         yield from _text_blocks(names, part, depth)
 
 
-def _text_blocks(names: set[str], part: dict[str, Any], depth: int) -> Iterator[Block]:
+def _text_blocks(names: set[str], part: dict[str, Any], depth: int) -> Iterator[MessagePart]:
     text = next((part[key] for key in _TEXT_KEYS if isinstance(part.get(key), str)), None)
     if text is not None and (names & _TEXTS or not names or names <= {"part", "message"}):
-        yield Block("text", text)
+        yield MessagePart("text", text)
     elif isinstance(part.get("text"), dict):
         yield from _blocks_of(part["text"], depth + 1)
     elif any(name in {"file", "input_file", "document", "file_data"} for name in names) or "file_data" in part:
-        yield Block("file", _json(part))
+        yield MessagePart("file", _json(part))
     else:
-        yield Block("json", _json(part))
+        yield MessagePart("json", _json(part))
 
 
 _RESULT_ENDINGS: Final = ("_output", "_result", "_return", "_response")
@@ -219,7 +219,7 @@ def _is_ending(names: set[str]) -> bool:
     return any(name.endswith(("_call", "_tool_use", *_RESULT_ENDINGS)) for name in names)
 
 
-def _call(value: dict[str, Any]) -> Block:
+def _call(value: dict[str, Any]) -> MessagePart:
     both = dict(value)
     for key in ("function", "tool_call", "toolCall", "custom"):
         if isinstance(value.get(key), dict):
@@ -228,10 +228,10 @@ def _call(value: dict[str, Any]) -> Block:
     if arguments is None:
         arguments = _rest(value) or ""
     text = arguments if isinstance(arguments, str) else _json(arguments)
-    return Block("call", text, name=_first_text(both, _CALL_NAMES), call_id=_call_id(value) or _call_id(both))
+    return MessagePart("call", text, name=_first_text(both, _CALL_NAMES), call_id=_call_id(value) or _call_id(both))
 
 
-def _result(value: dict[str, Any]) -> Block:
+def _result(value: dict[str, Any]) -> MessagePart:
     answer = next((value[key] for key in _ANSWERS if value.get(key) is not None), None)
     blocks = list(_blocks_of(answer, 1)) if isinstance(answer, str | list) else []
     is_text = bool(blocks) and all(block.kind == "text" for block in blocks)
@@ -242,24 +242,24 @@ def _result(value: dict[str, Any]) -> Block:
     for key in ("additional_kwargs", "origin"):  # LlamaIndex and Haystack
         if isinstance(value.get(key), dict):
             call_id = _call_id(value[key]) or call_id
-    return Block("result", text, name=_first_text(value, _CALL_NAMES), call_id=call_id)
+    return MessagePart("result", text, name=_first_text(value, _CALL_NAMES), call_id=call_id)
 
 
-def _picture(names: set[str], part: dict[str, Any]) -> Block | None:
+def _picture(names: set[str], part: dict[str, Any]) -> MessagePart | None:
     inline = part.get("inline_data", part.get("inlineData"))
     if isinstance(inline, dict):
         kind = inline.get("mime_type", inline.get("mimeType"))
         if isinstance(kind, str) and kind.startswith("image/"):
-            return Block("picture", kind, source=f"data:{kind};base64,{inline.get('data')}")
-        return Block("file", _json(part))
+            return MessagePart("picture", kind, source=f"data:{kind};base64,{inline.get('data')}")
+        return MessagePart("file", _json(part))
     if not names & _PICTURES:
         return None
     found = part.get("image_url", part.get("source", part.get("url", part.get("image"))))
     if isinstance(found, dict):
         kind, data = found.get("media_type", "image/png"), found.get("data")
         source = found.get("url") or (f"data:{kind};base64,{data}" if isinstance(data, str) else "")
-        return Block("picture", str(kind), source=str(source))
-    return Block("picture", source=found if isinstance(found, str) else "")
+        return MessagePart("picture", str(kind), source=str(source))
+    return MessagePart("picture", source=found if isinstance(found, str) else "")
 
 
 def _rest(value: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, StreamingResponse
 from starlette.routing import Route
 
-from stowfast.view.blocks import Block, Spoken, spoken
+from stowfast.view.blocks import MessagePart, Spoken, spoken
 from stowfast.view.pages import Site, number, text_of
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Row:
 
     entry: MessageEntry
     spoken: Spoken
-    results: dict[str, tuple[int, Block]] = field(default_factory=dict)
+    results: dict[str, tuple[int, MessagePart]] = field(default_factory=dict)
 
 
 def rows_of(entries: list[MessageEntry]) -> list[Row]:

@@ -53,6 +53,7 @@ async def serve(
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))
+            listener.listen()  # from here on a browser is not refused
         except OSError as error:
             raise UnavailableError(f"{host}:{port}: {error.strerror}: choose another with --port") from error
         port = listener.getsockname()[1]
