@@ -65,11 +65,12 @@ MAY_IMPORT_OUTSIDE = {
     "deltas": "msgspec compression backports",
     "adapters.langgraph": "msgspec langgraph langchain_core",
     "adapters.openai_agents": "agents",
+    "adapters.pydantic_ai": "msgspec pydantic pydantic_ai pydantic_core",
     "adapters.langchain": "langchain_core",
     "stores": "msgspec jsonpatch jsonschema referencing pyarrow pandas",
     "backends": "msgspec obstore boto3 botocore psycopg",  # boto3 only for a profile: see the test at the end
     # Each adapter is a translation for one framework, and is loaded only by those who have it.
-    "adapters": "msgspec google a2a cryptography pydantic pydantic_ai pydantic_core",
+    "adapters": "msgspec google a2a cryptography",
     "testing": "msgspec jsonpatch",  # jsonpatch where a patch is applied
     "view": "jinja2 jsonpatch markdown_it markupsafe starlette uvicorn",
     "cli": "msgspec typer click rich jsonpatch",  # jsonpatch where a patch is shown, which the store has made with it
