@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -19,15 +20,19 @@ import stowfast
 from stowfast import Stores
 from stowfast.adapters.google_adk import StowfastSessionService
 from stowfast.testing import LosesAnswers
+from stowfast.wrappers import Wrapper
 from tests.services.faulty_s3.faults import Fault
 from tests.services.faulty_s3.server import FaultyS3
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from google.adk.sessions.session import Session
 
-SAVERS = 10
+    from stowfast.abc import Listing, Query, Slice, Window
+
+SAVERS, MANY = 10, 5_000
 A: dict[str, Any] = {"app_name": "app", "user_id": "ada"}
 HOSTILE = ["a/b", "..", "%2F", "a:b", "ü\0", " ", "x" * 600, "user:ada", "'; DROP TABLE sessions; --"]
 
@@ -240,3 +245,31 @@ async def test_services_of_one_url_in_several_event_loops() -> None:
         await keeps_it_open.list_sessions(app_name="app")
         assert await asyncio.to_thread(asyncio.run, add("one")) == ["one"]
         assert await asyncio.to_thread(asyncio.run, add("two")) == ["one", "two"]
+
+
+class CountsReads(Wrapper):
+    """Counts the calls that read."""
+
+    reads = 0
+
+    async def read(self, stream: str, window: Window = stowfast.abc.ALL) -> Slice:
+        self.reads += 1
+        return await super().read(stream, window)
+
+    async def streams(self, query: Query) -> Listing:
+        self.reads += 1
+        return await super().streams(query)
+
+
+async def test_five_thousand_sessions_are_listed_in_a_few_reads(tmp_path: Path) -> None:
+    async with stowfast.open(f"sqlite:///{tmp_path}/agent.db") as stores:
+        service = StowfastSessionService(stores)
+        for start in range(0, MANY, 500):
+            users = (f"u{number % 50}" for number in range(start, start + 500))
+            await asyncio.gather(*(service.create_session(app_name="app", user_id=user) for user in users))
+        counts = CountsReads(stores.backend)
+        began = time.perf_counter()
+        found = await StowfastSessionService(Stores(counts)).list_sessions(app_name="app")
+        print(f"{MANY} sessions listed in {time.perf_counter() - began:.2f} s, {counts.reads} reads")
+        assert len(found.sessions) == MANY
+        assert counts.reads <= MANY / 1_000 + 2
