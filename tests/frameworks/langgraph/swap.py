@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from contextlib import ExitStack, asynccontextmanager, contextmanager
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 os.environ["NO_DOCKER"] = "true"
 
 KEY = b"1234567890123456"
-REPLACED = {"memory": "plain", "sqlite": "plain", "sqlite_aes": "encrypted", "sqlite_aio": "aio"}
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -59,16 +59,18 @@ def pytest_load_initial_conftests() -> None:
             return self.get_delta_channel_history(**named) if own else await super().aget_delta_channel_history(**named)
 
     memory.InMemorySaver = memory.MemorySaver = Swapped  # type: ignore[misc,assignment]
+    for module, name, make in (("", "SqliteSaver", plain), (".aio", "AsyncSqliteSaver", aio)):
+        shipped = getattr(importlib.import_module(f"langgraph.checkpoint.sqlite{module}"), name)
+        shipped.from_conn_string = lambda _, make=make: make()
 
 
-def pytest_collection(session: pytest.Session) -> None:
-    """Put ours into the fixtures."""
+def pytest_collection() -> None:
+    """Put ours into the fixtures of the engine's tests."""
     conftest = sys.modules.get("tests.conftest")
-    if conftest is None:
-        return  # the suites of stores have none
-    for name in ("sqlite", "sqlite_aes"):
-        setattr(conftest, f"_checkpointer_{name}", encrypted if name == "sqlite_aes" else plain)
-    conftest._checkpointer_sqlite_aio = aio  # type: ignore[attr-defined]
+    if hasattr(conftest, "_checkpointer_sqlite_aes"):
+        conftest._checkpointer_sqlite = plain  # type: ignore[union-attr]
+        conftest._checkpointer_sqlite_aes = encrypted  # type: ignore[union-attr]
+        conftest._checkpointer_sqlite_aio = aio  # type: ignore[union-attr]
 
 
 def unused() -> Any:
