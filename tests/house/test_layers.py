@@ -70,6 +70,8 @@ MAY_IMPORT_OUTSIDE = {
     "stores": "msgspec jsonpatch jsonschema referencing pyarrow pandas",
     "backends": "msgspec obstore boto3 botocore psycopg",  # boto3 only for a profile: see the test at the end
     # Each adapter is a translation for one framework, and is loaded only by those who have it.
+    "adapters.llama_index": "llama_index",
+    "adapters.agent_framework": "agent_framework",
     "adapters": "msgspec google a2a cryptography",
     "testing": "msgspec jsonpatch",  # jsonpatch where a patch is applied
     "view": "jinja2 jsonpatch markdown_it markupsafe starlette uvicorn",
