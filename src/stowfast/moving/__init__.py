@@ -1,0 +1,16 @@
+"""Moving: copy streams between places as they are, and verify the content of a place.
+
+    copied = await moving.copy("sqlite:///agent.db", "s3://bucket/agents")
+
+A copy keeps positions, times, incarnations, op_ids and versions, so cursors, `expect=` values and links to versions
+stay right. It is resumed by calling it again: there is no state file.
+"""
+
+from __future__ import annotations
+
+from stowfast.moving.copying import copy
+from stowfast.moving.results import Copied, Difference, Verified
+from stowfast.moving.selection import EVERYTHING, Selection
+from stowfast.moving.verifying import verify
+
+__all__ = ["EVERYTHING", "Copied", "Difference", "Selection", "Verified", "copy", "verify"]

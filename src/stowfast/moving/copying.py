@@ -1,0 +1,209 @@
+"""The copy of a place: small new streams many at a time, the others one by one."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from stowfast.abc import Backend, Change, Head, Origin, Slice, Window
+from stowfast.errors import ConflictError, DamagedError, InvalidError, StowfastError, UnavailableError
+from stowfast.moving.blobs import bare_head, blob_in
+from stowfast.moving.results import Copied, Difference
+from stowfast.moving.selection import EVERYTHING, Selection, kind_of, listed
+from stowfast.moving.streams import DifferentError, StreamCopy
+from stowfast.registry import connect
+from stowfast.stores import Stores
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["Place", "copy", "opened_place"]
+
+Place: TypeAlias = "str | Stores"
+"""A URL, or open stores: those of a whole place or of one scope."""
+
+_TOGETHER: Final = 64
+_SMALL_BYTES: Final = 2**20
+"""Bytes of a stream up to which it is copied together with others."""
+_WHOLE: Final = Window(start=0, max_bytes=_SMALL_BYTES)
+
+
+async def opened_place(place: Place, stack: AsyncExitStack) -> Backend:
+    """Return the backend of a place. The stack closes it if it is opened here."""
+    if isinstance(place, Stores):
+        return place.backend
+    backend = await connect(place)
+    stack.push_async_callback(backend.close)
+    return backend
+
+
+async def copy(
+    source: Place,
+    target: Place,
+    *,
+    selection: Selection = EVERYTHING,
+    into: str | None = None,
+    check: bool = True,
+    replace: bool = False,
+    dry_run: bool = False,
+    progress: Callable[[Copied], None] | None = None,
+) -> Copied:
+    """Copy streams to another place as they are: positions, times, incarnations, op_ids, versions and blobs.
+
+    A repeat copies only new data. After an interruption, a kill or a lost answer call it again: no state is
+    kept. A stream with changes at the target is named in `Copied.differences` and stays as it is. Writers at
+    the source may go on: each stream is copied as it is at some moment of the call. What was deleted at the source
+    stays at the target. Links to content are not copied, since a URL leads to the old place.
+
+    Args:
+        source: a URL, or stores.
+        target: a URL, or stores.
+        selection: the streams to copy. All, by default.
+        into: the scope at the target to copy into.
+        check: read each stream back from the target and compare it, blobs too.
+        replace: a stream begun again at the source replaces the earlier one at the target.
+        dry_run: only count. Nothing is written.
+        progress: called with the counts so far, after each step.
+
+    Returns:
+        The counts. `complete` tells whether the target has everything.
+
+    Raises:
+        InvalidError: source and target are one place, or an argument is wrong.
+        UnavailableError: a place gives no answer. Repeat the call: it goes on where this one ended.
+    """
+    async with AsyncExitStack() as stack:
+        ours, theirs = await opened_place(source, stack), await opened_place(target, stack)
+        if into is not None:
+            theirs = Stores(theirs).within(into).backend
+        elif ours is theirs:
+            raise InvalidError("source and target are one place: name a scope to copy into")
+        mover = _Mover(ours, theirs, check=check, replace=replace, report=progress or (lambda _: None))
+        if dry_run:
+            await mover.count(selection)
+        else:
+            await mover.run(selection)
+        return mover.done
+
+
+class _Mover:
+    def __init__(
+        self, source: Backend, target: Backend, *, check: bool, replace: bool, report: Callable[[Copied], None]
+    ) -> None:
+        self._source = source
+        self._target = target
+        self._check = check
+        self._replace = replace
+        self._report = report
+        self.done = Copied()
+
+    async def count(self, selection: Selection) -> None:
+        """Count the work of a copy."""
+        for _, length, there in await self._selected(selection):
+            self.done.streams += 1
+            self.done.entries += max(length - (0 if there is None else there.length), 0)
+
+    async def run(self, selection: Selection) -> None:
+        """Copy the selected streams."""
+        waiting: list[str] = []
+        for name, _, there in await self._selected(selection):
+            if there is not None:
+                await self._copy_alone(name)
+                continue
+            waiting.append(name)
+            if len(waiting) >= _TOGETHER:
+                await self._copy_together(waiting)
+                waiting = []
+        if waiting:
+            await self._copy_together(waiting)
+
+    async def _selected(self, selection: Selection) -> list[tuple[str, int, Head | None]]:
+        """List the streams to copy: names, lengths, and the head at the target if there is one."""
+        there = {one.name: one.head async for one in listed(self._target, Selection(selection.kinds, selection.prefix))}
+        found: list[tuple[str, int, Head | None]] = []
+        async for one in listed(self._source, selection):
+            self.done.selected += 1
+            if one.damaged or one.head is None:
+                self._differs(one.name, "it is damaged at the source")
+            elif one.name in there and bare_head(there[one.name]) == bare_head(one.head):
+                self.done.already_there += 1
+            else:
+                found.append((one.name, one.head.length, there.get(one.name)))
+        self._report(self.done)
+        return found
+
+    async def _copy_together(self, names: Sequence[str]) -> None:
+        """Copy streams that are new to the target. Large ones are copied alone."""
+        small, alone = await self._read_small(names)
+        changes = [(name, await self._change(name, found)) for name, found in small.items()]
+        written: list[str] = []
+        for (name, _), outcome in zip(changes, await self._target.commit_many(changes), strict=True):
+            if isinstance(outcome, ConflictError | UnavailableError):
+                alone.append(name)
+                continue
+            if isinstance(outcome, StowfastError):
+                raise outcome
+            written.append(name)
+            self.done.streams += 1
+            self.done.entries += len(small[name].entries)
+            self.done.bytes += sum(len(entry.data) for entry in small[name].entries)
+        if self._check and written:
+            reads = [(name, _WHOLE) for name in written]
+            for name, there in zip(written, await self._target.read_many(reads), strict=True):
+                self._compare(name, small[name], there)
+        self._report(self.done)
+        for name in alone:
+            await self._copy_alone(name)
+
+    async def _read_small(self, names: Sequence[str]) -> tuple[dict[str, Slice], list[str]]:
+        """Read the streams small enough for one commit, and name the others."""
+        small, alone = dict[str, Slice](), list[str]()
+        reads = [(name, _WHOLE) for name in names]
+        for name, found in zip(names, await self._source.read_many(reads), strict=True):
+            if isinstance(found, DamagedError):
+                self._differs(name, str(found))
+            elif isinstance(found, StowfastError):
+                raise found
+            elif found.head is None:
+                self.done.selected -= 1  # deleted since it was listed
+            elif len(found.entries) < found.head.length or self._has_blobs(name, found):
+                alone.append(name)
+            else:
+                small[name] = found
+        return small, alone
+
+    async def _change(self, name: str, found: Slice) -> Change:
+        assert found.head is not None
+        calls = await self._source.remembered(name)
+        return Change(origin=Origin(found.head, found.entries, calls), expect=0, cold=kind_of(name) == "tasks")
+
+    def _has_blobs(self, name: str, found: Slice) -> bool:
+        return any(blob_in(name, entry.data) is not None for entry in found.entries)
+
+    def _compare(self, name: str, ours: Slice, theirs: Slice | StowfastError) -> None:
+        if isinstance(theirs, UnavailableError):
+            raise theirs
+        if isinstance(theirs, StowfastError):
+            self._differs(name, str(theirs))
+        elif bare_head(theirs.head) != bare_head(ours.head) or theirs.entries != ours.entries:
+            self._differs(name, "it came back different")
+        else:
+            self.done.checked += 1
+
+    async def _copy_alone(self, name: str) -> None:
+        one = StreamCopy(self._source, self._target, name, self.done, replace=self._replace)
+        try:
+            head = await one.run()
+            if head is None:
+                self.done.selected -= 1
+                return
+            if self._check:
+                await one.check(head)
+                self.done.checked += 1
+            self.done.streams += 1
+        except (DifferentError, DamagedError) as error:
+            self._differs(name, str(error))
+        self._report(self.done)
+
+    def _differs(self, name: str, reason: str) -> None:
+        self.done.differences.append(Difference(name, reason))

@@ -1,0 +1,74 @@
+"""The selection of streams: by kind, id, metadata and time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from stowfast.abc import Query
+from stowfast.errors import InvalidError
+from stowfast.stores.codec import from_time
+from stowfast.stores.labels import beside_own, wanted_labels
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+    from datetime import datetime
+
+    from stowfast.abc import Backend, Listed
+
+__all__ = ["EVERYTHING", "Selection", "kind_of", "listed"]
+
+_PAGE: Final = 1_000
+_LINKS: Final = "links"
+"""The kind of the copies behind links to content. A URL leads to the old place, so these are never moved."""
+
+
+class Selection(NamedTuple):
+    """The streams to work on. Every condition must hold."""
+
+    kinds: Sequence[str] = ()
+    """Such as `messages`, `artifacts`, `tasks`, `documents`. Empty: all kinds."""
+    prefix: str = ""
+    """The beginning of the id."""
+    where: Mapping[str, Any] | None = None
+    """Pairs of the metadata: short texts, numbers, booleans or None."""
+    since: datetime | None = None
+    """Changed at this moment or later, by the clock of the source."""
+
+
+EVERYTHING: Final = Selection()
+"""All streams but the copies behind links."""
+
+
+def kind_of(name: str) -> str:
+    """Return the kind of a stream, in whatever scope it lies."""
+    return name.partition("/")[0].rpartition(":")[2]
+
+
+async def listed(backend: Backend, selection: Selection = EVERYTHING, *, heads: bool = True) -> AsyncIterator[Listed]:
+    """Yield the selected streams by name. A damaged one is yielded unless its name or time excludes it.
+
+    Raises:
+        InvalidError: the selection cannot match: a kind or a value of another type.
+    """
+    labels = wanted_labels(selection.where)
+    own = beside_own(labels)
+    since = None if selection.since is None else from_time(selection.since, "since")
+    if isinstance(selection.kinds, str):
+        raise InvalidError("kinds is a list of words, such as ['messages']")
+    after = None
+    while True:
+        page = await backend.streams(Query("", after=after, limit=_PAGE, heads=heads or bool(labels)))
+        for one in page.streams:
+            kind, id = kind_of(one.name), one.name.partition("/")[2]
+            if kind == _LINKS or (selection.kinds and kind not in selection.kinds):
+                continue
+            if not id.startswith(selection.prefix) or (since is not None and one.updated_at < since):
+                continue
+            if one.head is not None and labels:
+                has = one.head.labels.items()
+                if not (labels.items() <= has or own.items() <= has):
+                    continue
+            yield one
+        after = page.after
+        if after is None:
+            return

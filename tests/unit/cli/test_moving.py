@@ -1,0 +1,64 @@
+"""The commands for whole places."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import stowfast.sync
+from stowfast.cli.main import run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> str:
+    url = f"sqlite:///{tmp_path}/one.db"
+    with stowfast.sync.open(url) as stores:
+        for number in range(5):
+            stores.messages.add_messages(f"c{number}", [{"n": n} for n in range(10)])
+            stores.messages.set_metadata(f"c{number}", {"user": "ada" if number < 2 else "bob"})
+    return url
+
+
+def emitted(capfd: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> Any:
+    capfd.readouterr()
+    assert run([*arguments, "--json"]) == code
+    return json.loads(capfd.readouterr().out)
+
+
+def test_a_copy_and_its_digest(place: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    target = f"sqlite:///{tmp_path}/two.db"
+    assert emitted(capfd, "copy", place, target, "--dry-run")["streams"] == 5
+    assert not (tmp_path / "two.db").exists()
+    assert emitted(capfd, "copy", place, target, "--where", "user=ada")["entries"] == 20
+    assert emitted(capfd, "copy", place, target)["already_there"] == 2
+    one, two = emitted(capfd, "verify", place), emitted(capfd, "verify", target)
+    assert one["sound"]
+    assert one == two
+    run(["copy", place, target])
+    assert "5 already there" in capfd.readouterr().out
+    run(["verify", target])
+    assert one["digest"] in capfd.readouterr().out
+
+
+def test_a_stream_of_others_fails_the_command(place: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    target = f"sqlite:///{tmp_path}/two.db"
+    with stowfast.sync.open(target) as stores:
+        stores.messages.add_message("c1", {"mine": True})
+    assert run(["copy", place, target]) == 1
+    out, err = capfd.readouterr()
+    assert "messages/c1: another stream of this name lives there" in err
+    assert "1 NOT copied" in out
+    found = emitted(capfd, "copy", place, target, code=1)
+    assert [one["stream"] for one in found["differences"]] == ["messages/c1"]
+
+
+@pytest.mark.parametrize(
+    "wrong", [["--where", "user"], ["--since", "yesterday"], ["--where", "=x"]], ids=lambda given: given[-1]
+)
+def test_a_wrong_selection_is_refused(place: str, wrong: list[str]) -> None:
+    assert run(["verify", place, *wrong]) == 2
