@@ -1,0 +1,121 @@
+"""Sessions in several processes, and in processes that are killed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+from typing import Any
+
+from stowfast.adapters.openai_agents import StowfastSession
+from tests.frameworks.children import KILLABLE, Child, race
+
+BATCHES, KILLS, MOST_LINES = 15, 5, 8
+
+# Adds batches of two numbered items, and prints the number of each batch after its answer.
+ADDS = """
+import asyncio, sys
+from stowfast.adapters.openai_agents import StowfastSession
+
+url, name, start, stop = *sys.argv[1:3], *map(int, sys.argv[3:])
+
+async def main():
+    async with StowfastSession("shared", url) as session:
+        for number in range(start, stop):
+            await session.add_items([{"role": role, "content": f"{name} {number}"} for role in ("user", "assistant")])
+            print(number, flush=True)
+
+asyncio.run(main())
+"""
+
+# Runs turns with numbered inputs; the SDK compacts the history by itself. A summary names the last number in it.
+COMPACTS = """
+import asyncio, re, sys
+from types import SimpleNamespace
+from agents import Agent, Runner
+from agents.memory import OpenAIResponsesCompactionSession
+from agents.testing import ScriptedModel
+from openai.types.responses import ResponseOutputMessage, ResponseOutputText
+from stowfast.adapters.openai_agents import StowfastSession
+
+url, start = sys.argv[1], int(sys.argv[2])
+
+def reply(number):
+    content = [ResponseOutputText(text=f"reply {number}", type="output_text", annotations=[])]
+    return ResponseOutputMessage(id=f"m{number}", type="message", role="assistant", status="completed", content=content)
+
+class Responses:
+    async def compact(self, *, input, **_):
+        last = max(int(number) for number in re.findall(r"(?:turn|reply|up to) (\\d+)", str(input)))
+        return SimpleNamespace(output=[{"type": "compaction", "id": "c", "encrypted_content": f"up to {last}"}])
+
+async def main():
+    async with StowfastSession("shared", url) as below:
+        session = OpenAIResponsesCompactionSession(
+            "shared", below, client=SimpleNamespace(responses=Responses()), compaction_mode="input",
+            should_trigger_compaction=lambda context: len(context["session_items"]) >= 4,
+        )
+        agent = Agent(name="a", model=ScriptedModel(steps=[[reply(number)] for number in range(start, start + 500)]))
+        for number in range(start, start + 500):
+            await Runner.run(agent, f"turn {number}", session=session)
+            print(number, flush=True)
+
+asyncio.run(main())
+"""
+
+
+def texts(items: list[Any]) -> list[str]:
+    found = []
+    for item in items:
+        content = item.get("encrypted_content") or item["content"]
+        found.append(content if isinstance(content, str) else content[0]["text"])
+    return found
+
+
+async def test_two_processes_on_one_session_lose_and_double_nothing(durable_url: str) -> None:
+    arguments = [(durable_url, name, "0", str(BATCHES)) for name in ("one", "two")]
+    assert race(ADDS, *arguments) == [[str(number) for number in range(BATCHES)]] * 2
+    async with StowfastSession("shared", durable_url) as session:
+        found = texts(await session.get_items())
+    assert len(found) == 4 * BATCHES
+    assert found[::2] == found[1::2]  # no batch is torn
+    for name in ("one", "two"):
+        assert [text for text in found[::2] if text.startswith(name)] == [f"{name} {n}" for n in range(BATCHES)]
+
+
+@KILLABLE
+async def test_an_acknowledged_item_outlives_a_kill(durable_url: str) -> None:
+    chance, counts, following = Random(KILLS), Counter[str](), 0
+    async with StowfastSession("shared", durable_url) as session:
+        for _ in range(KILLS):
+            with Child(ADDS, durable_url, "one", str(following), "100000") as child:
+                acknowledged = len(child.kill(chance, MOST_LINES))
+            found = texts(await session.get_items())
+            assert found == [f"one {number // 2}" for number in range(len(found))]  # in order, none twice
+            assert len(found) % 2 == 0  # a batch is stored whole
+            stored = len(found) // 2 - following
+            assert stored - acknowledged in {0, 1}  # one may be stored without an answer
+            counts += Counter(kills=1, acknowledged=acknowledged, found=stored)
+            following += stored
+    print(f"{durable_url.partition(':')[0]}: {dict(counts)}")
+
+
+@KILLABLE
+async def test_a_kill_in_a_compaction_loses_nothing(durable_url: str) -> None:
+    chance, counts, following = Random(KILLS), Counter[str](), 0
+    async with StowfastSession("shared", durable_url) as session:
+        for _ in range(KILLS):
+            with Child(COMPACTS, durable_url, str(following)) as child:
+                acknowledged = [int(line) for line in child.kill(chance, MOST_LINES)]
+            found = texts(await session.get_items())
+            begun = 0
+            if found[0].startswith("up to "):
+                begun = int(found.pop(0).removeprefix("up to ")) + 1
+                counts["summaries"] += 1
+            numbers = [int(text.split()[1]) for text in found]
+            assert not found or numbers[0] <= begun, "turns between the summary and the first item are lost"
+            assert set(range(begun, acknowledged[-1] + 1)) <= set(numbers)
+            last = max([begun - 1, *numbers])
+            counts += Counter(kills=1, acknowledged=len(acknowledged), found=last + 1 - following)
+            following = last + 1
+    print(f"{durable_url.partition(':')[0]}: {dict(counts)}")
+    assert counts["summaries"] > 0
