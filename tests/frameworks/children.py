@@ -1,4 +1,4 @@
-"""Child processes of tests that race on one place, or are killed: scripts that print a line for each answer."""
+"""Child processes of tests: scripts with a printed line for each answer, for races and kills."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KILLABLE = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL
 
 
 class Child:
-    """A running script. It is over when the block ends, whichever way."""
+    """A running script. The end of the block ends it."""
 
     def __init__(self, script: str, *arguments: str) -> None:
         command = [sys.executable, "-W", "ignore", "-c", script, *arguments]
@@ -28,7 +28,7 @@ class Child:
         environment = os.environ | {"OPENAI_AGENTS_DISABLE_TRACING": "1"}
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
         self.lines: list[str] = []
-        """The lines that were read so far."""
+        """The lines read so far."""
 
     def read(self, count: int | None = None) -> None:
         """Read lines, all without a count. Each must be whole: a killed writer may leave half of one."""
@@ -47,7 +47,7 @@ class Child:
         return self.lines
 
     def kill(self, chance: Random, most_lines: int) -> list[str]:
-        """Read some lines, kill it within two milliseconds, and return all lines that it printed."""
+        """Read some lines, kill it within two milliseconds, and return all of its lines."""
         self.read(chance.randrange(1, most_lines + 1))
         moment = time.perf_counter_ns() + chance.randrange(2_000_000)
         while time.perf_counter_ns() < moment:

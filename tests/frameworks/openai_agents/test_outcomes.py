@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
     from stowfast.abc import Backend, Change, Receipt
 
-A, B, C, SUMMARY = ({"role": "user", "content": text} for text in ("a", "b", "c", "summary"))
+A: Any = {"role": "user", "content": "a"}
+B: Any = {"role": "user", "content": "b"}
+C: Any = {"role": "user", "content": "c"}
+SUMMARY: Any = {"role": "user", "content": "summary"}
 
 
 class HoldsAnswers(Wrapper):
@@ -176,7 +179,8 @@ async def test_items_that_come_during_a_compaction_stay(stores: Stores) -> None:
 async def test_a_subclass_with_other_items_is_not_passed_by() -> None:
     class UpperSession(StowfastSession):
         async def get_items(self, limit: int | None = None, *, wrapper: Any = None) -> Any:
-            return [{**one, "content": one["content"].upper()} for one in await super().get_items(limit)]
+            items: list[Any] = await super().get_items(limit)
+            return [{**one, "content": one["content"].upper()} for one in items]
 
     class NamedSession(StowfastSession):
         pass

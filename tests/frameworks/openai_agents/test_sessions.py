@@ -175,17 +175,19 @@ async def test_its_answers_are_those_of_the_sdks_own_session(url: str, seed: int
         match chance.choice(["add", "add", "add", "get", "get", "pop", "clear", "replace"]):
             case "add":
                 items: list[TResponseInputItem] = [item(f"{step} {n}") for n in range(chance.randrange(4))]
-                assert (await one.add_items(items), await other.add_items(items)) == (None, None)
+                await one.add_items(items)
+                await other.add_items(items)
             case "get":
                 limit = chance.choice([None, -1, 0, 1, 3, 100])
                 assert await one.get_items(limit) == await other.get_items(limit)
             case "pop":
                 assert await one.pop_item() == await other.pop_item()
             case "clear" if chance.random() < 0.3:
-                assert (await one.clear_session(), await other.clear_session()) == (None, None)
+                await one.clear_session()
+                await other.clear_session()
             case "replace":
                 limit, start = chance.randrange(1, 6), chance.randrange(4)
-                prune = chance.choice([None, lambda old: old["content"].startswith(("1", "2"))])
+                prune: Any = chance.choice([None, lambda old: old["content"].startswith(("1", "2"))])
                 mine = await one._get_compaction_snapshot(limit, prune_prefix=prune)
                 snapshot = await other._get_compaction_snapshot(limit, prune_prefix=prune)
                 assert mine is not None
