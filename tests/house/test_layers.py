@@ -67,7 +67,7 @@ MAY_IMPORT_OUTSIDE = {
     "deltas": "msgspec compression backports",
     "adapters.langgraph": "msgspec langgraph langchain_core",
     "adapters.openai_agents": "agents",
-    "adapters.pydantic_ai": "msgspec pydantic pydantic_ai pydantic_core",
+    "adapters.pydantic_ai": "msgspec pydantic pydantic_ai pydantic_core pydantic_graph",
     "adapters.langchain": "langchain_core",
     "stores": "msgspec jsonpatch jsonschema referencing pyarrow pandas",
     "backends": "msgspec obstore boto3 botocore psycopg",  # boto3 only for a profile: see the test at the end

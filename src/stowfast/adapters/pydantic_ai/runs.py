@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from stowfast.adapters.extras import extra
 
 with extra("pydantic-ai"):
-    from pydantic_ai import Conversation, ModelRequestNode, UserPromptNode
+    from pydantic_ai import CallToolsNode, Conversation, ModelRequestNode
     from pydantic_ai.conversation_store import ConversationConflict, ConversationEntry, ConversationRecord
     from pydantic_ai.exceptions import UserError
     from pydantic_ai.messages import ModelRequest
+    from pydantic_graph import End
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,8 +39,8 @@ async def run_saved(
 ) -> AgentRunResult[Any]:
     """Run an agent on a stored conversation, and save after each node of the run, in one commit.
 
-    The prompt is stored before the model has it, each response before its tools are called, and all results of a
-    response before the model has them. So after a kill call this again without a prompt: the run goes on behind the
+    The prompt is stored before the model has it, each response before its tools are called, and the results of these
+    calls before the model has them. The last response is stored with the end of the run. So after a kill call this again without a prompt: the run goes on behind the
     last save. The tools of the last response may be called a second time, with the same `RunContext.tool_call_id`:
     give that to each effect as its idempotency key.
 
@@ -70,9 +71,10 @@ async def run_saved(
         await progress.find_open_message()
     async with agent.iter(user_prompt, conversation=conversation, **options) as run:
         async for node in run:
+            # A response without calls is saved with the end of the run: resumed, the model would answer again.
             if isinstance(node, ModelRequestNode):
                 await progress.save(run, node.request)
-            elif not isinstance(node, UserPromptNode):
+            elif isinstance(node, End) or (isinstance(node, CallToolsNode) and node.model_response.tool_calls):
                 await progress.save(run)
     assert run.result is not None  # a run without a result has raised
     return run.result
