@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 STEPS = 3
 
 
-class Cut(Exception):
+class CutError(Exception):
     """The process ends here."""
 
 
@@ -43,7 +43,7 @@ class CutsOff(Wrapper):
 
     async def commit(self, stream: str, change: Change) -> Receipt:
         if self.commits == 0:
-            raise Cut
+            raise CutError
         self.commits -= 1
         return await super().commit(stream, change)
 
@@ -102,7 +102,7 @@ async def test_a_run_cut_off_after_any_save_goes_on(url: str, output: Any) -> No
         for cut in range(commits_of(output)):
             store = StowfastConversationStore(stowfast.Stores(CutsOff(stores.backend, cut)))
             agent, called = agent_of(output)
-            with pytest.raises(Cut):
+            with pytest.raises(CutError):
                 await run_saved(agent, "go", store=store, conversation_id=f"c{cut}")
             store = StowfastConversationStore(stores)
             unfinished = await store.is_unfinished(f"c{cut}")
@@ -142,7 +142,7 @@ async def test_an_unfinished_run_takes_no_new_prompt(url: str) -> None:
     async with stowfast.open(url) as stores:
         agent, _ = agent_of(str)
         cut = StowfastConversationStore(stowfast.Stores(CutsOff(stores.backend, 2)))
-        with pytest.raises(Cut):
+        with pytest.raises(CutError):
             await run_saved(agent, "go", store=cut, conversation_id="c")
         store = StowfastConversationStore(stores)
         with pytest.raises(UserError, match="unfinished run"):

@@ -39,10 +39,10 @@ async def run_saved(
 ) -> AgentRunResult[Any]:
     """Run an agent on a stored conversation, and save after each node of the run, in one commit.
 
-    The prompt is stored before the model has it, each response before its tools are called, and the results of these
-    calls before the model has them. The last response is stored with the end of the run. So after a kill call this again without a prompt: the run goes on behind the
-    last save. The tools of the last response may be called a second time, with the same `RunContext.tool_call_id`:
-    give that to each effect as its idempotency key.
+    The prompt is stored before the model has it, a response before its tools are called, and their results before the
+    model has them. The last response is stored with the end of the run. So after a kill call this again without a
+    prompt: the run goes on behind the last save. The tools of the last response may be called a second time, with the
+    same `RunContext.tool_call_id`: give that to each effect as its idempotency key.
 
     A request that is stored before it was sent is replaced by the request as it was sent.
 
