@@ -14,7 +14,7 @@ from stowfast.errors import InvalidError, NotFoundError
 if TYPE_CHECKING:
     from stowfast import Opening
 
-__all__ = ["existing", "opened", "scrub", "shown", "sqlite_path", "sqlite_url"]
+__all__ = ["check_existing", "existing", "opened", "scrub", "shown", "sqlite_path", "sqlite_url"]
 
 _TELLING: Final = ("key", "secret", "token", "password", "passwd", "pwd", "sig", "credential")
 _SHORT: Final = 4
@@ -35,13 +35,23 @@ def existing(url: str, **options: Any) -> Opening:
         NotFoundError: there is no such file, or it is empty.
         InvalidError: as `opened` does.
     """
+    check_existing(url)
+    return opened(url, **options)
+
+
+def check_existing(url: str) -> None:
+    """Check that the SQLite file of a URL exists and is not empty.
+
+    Raises:
+        NotFoundError: it does not, or it is.
+    """
     path = sqlite_path(url)
     if path is not None and path.name:
         if not path.exists():
             raise NotFoundError(f"there is no file {path}")
         if path.is_file() and path.stat().st_size == 0:
             raise NotFoundError(f"the file {path} is empty: nothing is stored in it")
-    return opened(url, **options)
+    _refuse_path(url)
 
 
 def opened(url: str, **options: Any) -> Opening:
@@ -50,9 +60,13 @@ def opened(url: str, **options: Any) -> Opening:
     Raises:
         InvalidError: it is a path where a URL belongs. The error has the URL of that file.
     """
+    _refuse_path(url)
+    return stowfast.open(url, **options)
+
+
+def _refuse_path(url: str) -> None:
     if not _SCHEME.match(url) and (url.endswith((".db", ".sqlite", ".sqlite3")) or os.path.isfile(url)):
         raise InvalidError(f"{url!r} is a path, no URL: did you mean {sqlite_url(Path(url))} ?")
-    return stowfast.open(url, **options)
 
 
 def sqlite_path(url: str) -> Path | None:

@@ -11,11 +11,11 @@ from stowfast.moving.blobs import bare_head, blob_in
 from stowfast.moving.results import Copied, Difference
 from stowfast.moving.selection import EVERYTHING, Selection, kind_of, listed
 from stowfast.moving.streams import DifferentError, StreamCopy
-from stowfast.registry import connect
+from stowfast.registry import connect, find
 from stowfast.stores import Stores
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["Place", "copy", "opened_place"]
 
@@ -28,11 +28,17 @@ _SMALL_BYTES: Final = 2**20
 _WHOLE: Final = Window(start=0, max_bytes=_SMALL_BYTES)
 
 
-async def opened_place(place: Place, stack: AsyncExitStack) -> Backend:
+_READING: Final[Mapping[str, Mapping[str, bool]]] = {"sqlite": {"read_only": True}, "postgresql": {"migrate": False}}
+"""The options of a scheme for a place that is only read."""
+
+
+async def opened_place(place: Place, stack: AsyncExitStack, *, reading: bool = False) -> Backend:
     """Return the backend of a place. The stack closes it if it is opened here."""
     if isinstance(place, Stores):
         return place.backend
-    backend = await connect(place)
+    options = _READING.get(place.partition(":")[0].lower(), {}) if reading else {}
+    _, _, given = find(place)
+    backend = await connect(place, **{name: value for name, value in options.items() if name not in given})
     stack.push_async_callback(backend.close)
     return backend
 
@@ -73,7 +79,7 @@ async def copy(
         UnavailableError: a place gives no answer. Repeat the call: it goes on where this one ended.
     """
     async with AsyncExitStack() as stack:
-        ours, theirs = await opened_place(source, stack), await opened_place(target, stack)
+        ours, theirs = await opened_place(source, stack, reading=True), await opened_place(target, stack)
         if into is not None:
             theirs = Stores(theirs).within(into).backend
         elif ours is theirs:

@@ -50,7 +50,7 @@ async def verify(
         UnavailableError: the place gives no answer.
     """
     async with AsyncExitStack() as stack:
-        backend = await opened_place(place, stack)
+        backend = await opened_place(place, stack, reading=True)
         done, digests = Verified(), list[bytes]()
         waiting: list[str] = []
 

@@ -13,7 +13,7 @@ from stowfast import moving
 from stowfast.cli.arguments import URL, Json
 from stowfast.cli.pace import Amount, paced
 from stowfast.cli.terminal import Screen, complain, emit, many, size
-from stowfast.cli.urls import existing, opened, sqlite_path
+from stowfast.cli.urls import check_existing, existing, opened, sqlite_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,8 +89,9 @@ async def _copy(source: str, target: str, tell: Any, *, dry_run: bool, **options
     file = sqlite_path(target)
     if dry_run and file is not None and not file.exists():
         target = "memory:"  # empty, too
-    async with existing(source) as ours, (existing if dry_run else opened)(target) as theirs:
-        return await moving.copy(ours, theirs, dry_run=dry_run, progress=report, **options)
+    check_existing(source)
+    async with (existing if dry_run else opened)(target) as theirs:
+        return await moving.copy(source, theirs, dry_run=dry_run, progress=report, **options)
 
 
 def _copied(done: Copied, *, dry_run: bool) -> str:
@@ -130,12 +131,12 @@ def verify(
 
 
 async def _verify(url: str, selection: moving.Selection, tell: Any) -> Verified:
-    async with existing(url) as stores:
-        return await moving.verify(
-            stores,
-            selection=selection,
-            progress=lambda done: tell(Amount(done.streams, None, done.entries, done.bytes)),
-        )
+    check_existing(url)
+    return await moving.verify(
+        url,
+        selection=selection,
+        progress=lambda done: tell(Amount(done.streams, None, done.entries, done.bytes)),
+    )
 
 
 def selected(

@@ -1,0 +1,134 @@
+"""Every planted damage is found, nothing is written, and equal places have one digest."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+import stowfast
+from stowfast import DamagedError, moving
+from stowfast.abc import Change
+from tests.services.faulty_s3.server import FaultyS3
+from tests.unit.moving.places import fill
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DAMAGES = 50
+STATEMENTS = (
+    "UPDATE entries SET data = CAST(substr(data, 1, length(data) - 1) || 'X' AS BLOB)",
+    "UPDATE entries SET created_at = created_at + 1",
+    "UPDATE entries SET op_id = 'another'",
+    "UPDATE entries SET position = position + 1000",
+    "DELETE FROM entries",
+    "UPDATE streams SET note = x'7b7d'",
+    "UPDATE streams SET revision = revision + 1",
+    'UPDATE streams SET labels = \'{"user":"eve"}\'',
+    "UPDATE streams SET updated_at = updated_at + 1",
+    "UPDATE chunks SET data = zeroblob(length(data))",
+    "DELETE FROM chunks",
+)
+
+
+async def found(place: str) -> bool:
+    """Return True if a verification reports damage."""
+    try:
+        return not (await moving.verify(place)).sound
+    except DamagedError:
+        return True
+
+
+async def test_every_damage_of_a_file_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "place.db"
+    async with stowfast.open(f"sqlite:///{path}") as stores:
+        await fill(stores)
+    whole, chance, missed = path.read_bytes(), random.Random(5), []
+    for number in range(DAMAGES):
+        statement = STATEMENTS[number % len(STATEMENTS)]
+        damaged = tmp_path / f"damaged-{number}.db"
+        damaged.write_bytes(whole)
+        table = statement.split()[1] if statement.startswith("UPDATE") else statement.split()[2]
+        with closing(sqlite3.connect(damaged)) as connection, connection:
+            alive = {
+                "streams": "SELECT rowid FROM streams WHERE incarnation IS NOT NULL",
+                "entries": "SELECT stream, position FROM entries",
+                "chunks": "SELECT rowid FROM chunks WHERE blob IN (SELECT blob FROM links)",
+            }[table]
+            row = chance.choice(connection.execute(alive).fetchall())
+            where = "stream = ? AND position = ?" if len(row) == 2 else "rowid = ?"
+            connection.execute(f"{statement} WHERE {where}", row)
+        if not await found(f"sqlite:///{damaged}"):
+            missed.append((statement, row))
+    print(f"\n{DAMAGES} damages of a SQLite file, {DAMAGES - len(missed)} found")
+    assert missed == []
+
+
+async def test_every_damage_of_a_bucket_is_found() -> None:
+    with FaultyS3() as server:
+        url = f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true"
+        async with stowfast.open(url) as stores:
+            await fill(stores)
+        clean = await moving.verify(url)
+        assert clean.sound
+        linked = {
+            key: body
+            for key, body in server.objects.items()
+            if (key.startswith("h/") and b'"incarnation"' in body) or key.startswith("d/artifacts")
+        }
+        chance, missed = random.Random(6), []
+        for _ in range(DAMAGES):
+            key = chance.choice(sorted(linked))
+            at = chance.randrange(len(linked[key]))
+            damaged = bytearray(linked[key])
+            damaged[at] ^= 1 << chance.randrange(8)
+            server.put(key, bytes(damaged))
+            if not await found(url):
+                missed.append((key, at))
+            server.put(key, linked[key])
+        again = await moving.verify(url)
+        assert (again.sound, again.digest) == (True, clean.digest)
+    print(f"\n{DAMAGES} flipped bits in a bucket, {DAMAGES - len(missed)} found")
+    assert [key for key, _ in missed if key.startswith("h/")] == []
+    assert missed == []
+
+
+async def test_a_verification_writes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "place.db"
+    async with stowfast.open(f"sqlite:///{path}") as stores:
+        await fill(stores)
+        await stores.backend.commit("other/expired", Change([b"x"], expires_at=1))
+    before = hashlib.sha256(path.read_bytes()).hexdigest()
+    with FaultyS3() as server:
+        url = f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true"
+        await moving.copy(f"sqlite:///{path}", url)
+        with server.counted() as made:
+            await moving.verify(url)
+        assert {record.operation for record in made} <= {"GET", "LIST", "HEAD"}
+    await moving.verify(f"sqlite:///{path}")
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == before
+
+
+@pytest.mark.parametrize("change", ["message", "metadata", "time", "order", "name"])
+async def test_places_that_differ_have_other_digests(change: str) -> None:
+    async with stowfast.open("memory:") as one, stowfast.open("memory:") as two:
+        await fill(one)
+        await moving.copy(one, two)
+        digest = (await moving.verify(one)).digest
+        assert (await moving.verify(two)).digest == digest
+        if change == "message":
+            await two.messages.add_message("c0", {"n": 1})
+        elif change == "metadata":
+            await two.messages.set_metadata("c0", {"user": "eve"})
+        elif change == "time":
+            await two.messages.pop_message("c0")
+        elif change == "order":
+            await two.messages.delete("c0")
+            await two.messages.add_messages("c0", [{"n": 2}, {"n": 1}])
+        else:
+            await moving.copy(one, two, selection=moving.Selection(prefix="c0"), into="elsewhere")
+        assert (await moving.verify(two)).digest != digest
