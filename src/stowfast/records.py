@@ -216,6 +216,8 @@ class TaskInfo:
     agent_id: str | None = None
     parent_task_id: str | None = None
     status: str = "working"
+    metadata: dict[str, Any] = field(default_factory=dict)
+    """A JSON object of your own. `list(where=...)` selects by its texts, numbers, booleans and None."""
     version: int = 0
     """1 after the first save. Set by the store; pass it as `expect=` to save only over the loaded version."""
     updated_at: datetime | None = None

@@ -6,14 +6,27 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.errors import InvalidError, shown
 from stowfast.stores.codec import encode
+from stowfast.stores.json_check import not_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["beside_own", "metadata_labels", "wanted_labels"]
+__all__ = ["beside_own", "check_metadata", "metadata_labels", "wanted_labels"]
 
 _MAX_LABEL_BYTES: Final = 500
 """Bytes of a key with its value, as JSON. A longer value is stored, and no listing selects by it."""
+
+
+def check_metadata(metadata: object) -> dict[str, Any]:
+    """Return metadata as they are.
+
+    Raises:
+        InvalidError: they are no JSON object.
+    """
+    if not isinstance(metadata, dict):
+        raise not_json(metadata, "metadata", "it must be a JSON object, a dict")
+    encode(metadata, "metadata")
+    return metadata
 
 
 def metadata_labels(metadata: Mapping[str, Any]) -> dict[str, str]:

@@ -77,6 +77,8 @@ def print_head(screen: Screen, state: TaskState, newest: int) -> None:
     whose = [f"{noun} {value}" for field, noun in _OTHERS.items() if (value := getattr(state, field))]
     if whose:
         screen.print(" · ".join(whose), "dim")
+    if state.metadata:
+        screen.print(screen.short(f"metadata {compact(state.metadata)}", screen.width), "dim")
     if not of:
         screen.print(who_holds(state.lease), "dim")
     if state.expires_at is not None:
@@ -100,6 +102,8 @@ def changed(state: TaskState, before: TaskState | None) -> list[str]:
     for field, noun in _OTHERS.items():
         old, new = getattr(before, field), getattr(state, field)
         told += [f"{noun} {in_words(old)} → {in_words(new)}"] if old != new else []
+    if before.metadata != state.metadata:
+        told += [f"metadata {line}" for line in changes(before.metadata, state.metadata)]
     return [*told, *changes(before.data, state.data)]
 
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.abc import Change
-from stowfast.errors import DamagedError, InvalidError
+from stowfast.errors import DamagedError
 from stowfast.names import moment_after
 from stowfast.records import Document
 from stowfast.stores.codec import decode, encode, to_time
-from stowfast.stores.labels import metadata_labels
+from stowfast.stores.labels import check_metadata, metadata_labels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,10 +35,7 @@ def write_document(data: Any, metadata: Mapping[str, Any]) -> Change:
     Raises:
         InvalidError: JSON cannot store the data or the metadata, or they have over 64 MiB.
     """
-    if not isinstance(metadata, dict):
-        raise InvalidError(f"metadata must be a dict, not {type(metadata).__name__}")
-    encode(metadata, "metadata")
-    body = encode({"data": data, "metadata": metadata}, "the document")
+    body = encode({"data": data, "metadata": check_metadata(metadata)}, "the document")
     small = len(body) <= _MAX_NOTE_BYTES
     return Change(
         entries=(b"" if small else body,),

@@ -8,7 +8,8 @@ from stowfast.abc import Change, Window
 from stowfast.errors import ConflictError, InvalidError, NotFoundError
 from stowfast.names import check_name
 from stowfast.stores.codec import check_counts, check_integers, decode, from_duration, stream_name
-from stowfast.stores.messages.contexts import KIND, check_metadata
+from stowfast.stores.labels import check_metadata
+from stowfast.stores.messages.contexts import KIND
 from stowfast.stores.messages.head_note import ConversationNote
 from stowfast.stores.messages.token import conditions_of
 from stowfast.stores.optimistic import Race

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from stowfast.abc import Change
 from stowfast.errors import NotFoundError
 from stowfast.records import ContextInfo, ContextRef, Page
-from stowfast.stores.codec import encode, from_time, stream_name, to_time
-from stowfast.stores.json_check import not_json
+from stowfast.stores.codec import from_time, stream_name, to_time
 from stowfast.stores.labels import wanted_labels
 from stowfast.stores.listing import list_query, read_listed
 from stowfast.stores.messages.head_note import ConversationNote
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
     from stowfast.abc import Backend, Head, Listing
 
-__all__ = ["KIND", "Contexts", "check_metadata", "info_of"]
+__all__ = ["KIND", "Contexts", "info_of"]
 
 KIND: Final = "messages"
 
@@ -107,15 +106,3 @@ def info_of(head: Head) -> ContextInfo:
         incarnation=head.incarnation,
         token=token_of(head),
     )
-
-
-def check_metadata(metadata: object) -> dict[str, Any]:
-    """Return metadata as they are.
-
-    Raises:
-        InvalidError: they are no JSON object.
-    """
-    if not isinstance(metadata, dict):
-        raise not_json(metadata, "metadata", "it must be a JSON object, a dict")
-    encode(metadata, "metadata")
-    return metadata

@@ -8,9 +8,10 @@ from stowfast.abc import Change, Window
 from stowfast.errors import InvalidError
 from stowfast.records import ConversationSlice
 from stowfast.stores.codec import decode_many, stream_name
+from stowfast.stores.labels import check_metadata
 from stowfast.stores.messages import changes
 from stowfast.stores.messages.compaction import compact, newest_that_fit
-from stowfast.stores.messages.contexts import KIND, Contexts, check_metadata, info_of
+from stowfast.stores.messages.contexts import KIND, Contexts, info_of
 from stowfast.stores.messages.encoding import encode_message, encode_messages
 from stowfast.stores.messages.reading import PAGE_BYTES, bounds, read_window, record, stream_entries
 from stowfast.stores.messages.token import conditions_of

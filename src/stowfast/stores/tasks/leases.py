@@ -27,9 +27,8 @@ if TYPE_CHECKING:
     from stowfast.records import Lease
     from stowfast.stores.tasks.heads import Heads
 
-__all__ = ["LABELS", "Leases"]
+__all__ = ["Leases"]
 
-LABELS: Final = ("context_id", "agent_id", "parent_task_id", "status")
 _MAX_LEASE: Final = timedelta(days=366)
 _PAGE: Final = 100
 

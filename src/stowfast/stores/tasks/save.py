@@ -16,7 +16,7 @@ from stowfast.stores.optimistic import Race, find_receipt
 from stowfast.stores.tasks.cache import CachedTask
 from stowfast.stores.tasks.head_note import KIND, Keep, TaskNote, keep_of, kept_by, lease_of
 from stowfast.stores.tasks.heads import check_kind, passed_on
-from stowfast.stores.tasks.leases import LABELS
+from stowfast.stores.tasks.labels import LABELS, labels_with
 from stowfast.stores.tasks.spans import earlier_spans, first_version, next_version
 
 if TYPE_CHECKING:
@@ -39,7 +39,10 @@ class Save(NamedTuple):
 
     state: TaskState
     text: bytes
+    fields: dict[str, str]
+    """Status, context, agent and parent."""
     labels: dict[str, str]
+    """The fields and the metadata, as labels of the head."""
     expires_at: int | None
     expect: int | None
     lease: Lease | None
@@ -187,7 +190,8 @@ class Saves:
         expires_at = save.expires_at if save.ttl is None else moment_after(receipt.committed_at, save.ttl)
         return TaskState(
             task_id=save.state.task_id,
-            **save.labels,
+            **save.fields,
+            metadata=save.state.metadata,
             version=receipt.next,
             updated_at=to_time(receipt.committed_at),
             expires_at=None if expires_at is None else to_time(expires_at),
@@ -234,7 +238,8 @@ def parse_save(
     if not isinstance(state, TaskState):
         raise InvalidError(f"save takes a stowfast.TaskState, not {type(state).__name__}")
     check_integers(expect=expect)
-    labels = labels_of(LABELS, {name: getattr(state, name) for name in LABELS})
+    fields = labels_of(LABELS, {name: getattr(state, name) for name in LABELS})
+    labels = labels_with(fields, state.metadata)
     if state.status is None:
         raise InvalidError("status must be a str, such as working")
     expires_at = None if state.expires_at is None else from_time(state.expires_at, "expires_at")
@@ -242,8 +247,9 @@ def parse_save(
         keep_of(retention)
     if lease is not None:
         check_kind(lease)
-    text = encode({**labels, "data": state.data}, f"the state of task {shown(state.task_id)}")
-    return Save(state, text, labels, expires_at, expect, lease, retention, op_id)
+    record = {**fields, **({"metadata": state.metadata} if state.metadata else {}), "data": state.data}
+    text = encode(record, f"the state of task {shown(state.task_id)}")
+    return Save(state, text, fields, labels, expires_at, expect, lease, retention, op_id)
 
 
 def _keys(covers: Iterable[str] | None) -> list[str]:

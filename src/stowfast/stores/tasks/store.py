@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from stowfast.abc import Change
 from stowfast.errors import ConflictError, DamagedError, InvalidError, NotFoundError, StowfastError, shown
 from stowfast.records import ClaimedTask, Page, Retention, TaskInfo, TaskState
-from stowfast.stores.codec import from_duration, from_time, labels_of, stream_name
+from stowfast.stores.codec import from_duration, from_time, stream_name
 from stowfast.stores.listing import list_query
 from stowfast.stores.optimistic import Race
 from stowfast.stores.tasks.head_note import KIND, keep_of
 from stowfast.stores.tasks.heads import Heads
-from stowfast.stores.tasks.leases import LABELS, Leases
-from stowfast.stores.tasks.listing import info_of, list_tasks, with_data
+from stowfast.stores.tasks.labels import wanted_of
+from stowfast.stores.tasks.leases import Leases
+from stowfast.stores.tasks.listing import list_tasks, load_info
 from stowfast.stores.tasks.save import Saves, parse_save
 from stowfast.stores.tasks.steps import StepRecords
 from stowfast.stores.tasks.versions import Versions
@@ -260,6 +261,7 @@ class Tasks:
         context_id: str | None = None,
         agent_id: str | None = None,
         parent_task_id: str | None = None,
+        where: dict[str, Any] | None = None,
         idle: timedelta = timedelta(0),
     ) -> Lease | None:
         """Claim any task without an owner, or with a lease that ended; None if there is none.
@@ -268,6 +270,7 @@ class Tasks:
 
         Args:
             status: only tasks with this status; likewise the other filters.
+            where: only tasks with these metadata, as in `list`.
             idle: only tasks without a change for this time. A save without a lease is a change, too. A change over a
                 minute in the future is from a clock that was ahead, and counts as none.
 
@@ -275,7 +278,7 @@ class Tasks:
             UnavailableError: a task may be yours. Others may claim it after `ttl`.
         """
         wanted = {"context_id": context_id, "agent_id": agent_id, "parent_task_id": parent_task_id, "status": status}
-        return await self._leases.claim_next(owner, ttl, labels_of(LABELS, wanted), idle)
+        return await self._leases.claim_next(owner, ttl, wanted_of(wanted, where), idle)
 
     async def work(
         self,
@@ -286,6 +289,7 @@ class Tasks:
         context_id: str | None = None,
         agent_id: str | None = None,
         parent_task_id: str | None = None,
+        where: dict[str, Any] | None = None,
         idle: timedelta = timedelta(0),
     ) -> AsyncGenerator[ClaimedTask, None]:
         """Claim one task after the other, and yield the state and the lease of each, until no task is free.
@@ -301,13 +305,15 @@ class Tasks:
         Args:
             owner: as for `claim`.
             ttl: as for `claim`.
-            status: as for `claim_next`; likewise the other filters.
+            status: as for `claim_next`; likewise the other filters, and `where`.
             idle: as for `claim_next`.
 
         Raises:
             UnavailableError: a task may be yours. Others may claim it after `ttl`.
         """
-        filters: dict[str, Any] = {"context_id": context_id, "agent_id": agent_id, "parent_task_id": parent_task_id}
+        filters: dict[str, Any] = {
+            "context_id": context_id, "agent_id": agent_id, "parent_task_id": parent_task_id, "where": where,
+        }  # fmt: skip
         while (lease := await self.claim_next(owner, ttl, status=status, idle=idle, **filters)) is not None:
             state = None
             with suppress(DamagedError):
@@ -356,9 +362,9 @@ class Tasks:
         return await self._steps.steps(task_id)
 
     async def info(self, task_id: str) -> TaskInfo | None:
-        """Return a task as a list shows it, in one request; None for an unknown task."""
+        """Return a task as a list shows it; None for an unknown task. One request, two with metadata over 16 KiB."""
         (head,) = await self._backend.heads([stream_name(KIND, "task_id", task_id)])
-        return info_of(head) if head is not None else None
+        return await load_info(self._versions, head) if head is not None else None
 
     @overload
     async def list(
@@ -368,6 +374,7 @@ class Tasks:
         agent_id: str | None = ...,
         parent_task_id: str | None = ...,
         status: str | None = ...,
+        where: dict[str, Any] | None = ...,
         updated_after: datetime | None = ...,
         prefix: str = ...,
         order: Literal["recent", "id"] = ...,
@@ -384,6 +391,7 @@ class Tasks:
         agent_id: str | None = ...,
         parent_task_id: str | None = ...,
         status: str | None = ...,
+        where: dict[str, Any] | None = ...,
         updated_after: datetime | None = ...,
         prefix: str = ...,
         order: Literal["recent", "id"] = ...,
@@ -399,6 +407,7 @@ class Tasks:
         agent_id: str | None = None,
         parent_task_id: str | None = None,
         status: str | None = None,
+        where: dict[str, Any] | None = None,
         updated_after: datetime | None = None,
         prefix: str = "",
         order: Literal["recent", "id"] = "recent",
@@ -408,12 +417,13 @@ class Tasks:
     ) -> Page[TaskInfo] | Page[TaskState]:
         """List tasks, one page at a time, the last changed first or by id (in code points).
 
-        Without `data` a page costs no request for each task. While tasks are saved, a page by recency may miss or
-        repeat a task that moved to the front; pages by id show every task that existed throughout. A task with damaged
-        data is left out, and `damaged` of the page names it.
+        Without `data` a page costs no request for each task, unless its metadata have over 16 KiB. While tasks are
+        saved, a page by recency may miss or repeat a task that moved to the front; pages by id show every task that
+        existed throughout. A task with damaged data is left out, and `damaged` of the page names it.
 
         Args:
             parent_task_id: only the parts of this task.
+            where: metadata that the tasks must have: text of at most 500 bytes, numbers, booleans or None.
             updated_after: only tasks changed after this time.
             prefix: the start of the ids.
             order: by the last change or by id.
@@ -421,10 +431,9 @@ class Tasks:
             after: the `next` of the page before.
         """
         wanted = {"context_id": context_id, "agent_id": agent_id, "parent_task_id": parent_task_id, "status": status}
-        query = list_query(KIND, prefix, labels_of(LABELS, wanted), order, after, limit)
+        query = list_query(KIND, prefix, wanted_of(wanted, where), order, after, limit)
         since = None if updated_after is None else from_time(updated_after, "updated_after")
-        page = await list_tasks(self._backend, query, since)
-        return await with_data(self._versions, page) if data else page
+        return await list_tasks(self._backend, self._versions, query, since, data=data)
 
     async def set_expiry(self, task_id: str, expires_at: datetime | None) -> None:
         """Let a task end at a moment, or, with None, not at all. It adds no version, and holds until the next save.

@@ -14,7 +14,7 @@ from stowfast.stores.codec import decode as decode_json
 from stowfast.stores.optimistic import Race
 from stowfast.stores.tasks.cache import CachedTask
 from stowfast.stores.tasks.head_note import KIND, Keep, TaskNote, id_of, keep_of, kept_by, lease_of
-from stowfast.stores.tasks.leases import LABELS
+from stowfast.stores.tasks.labels import LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -265,6 +265,7 @@ def _state(head: Head, entry: Entry, text: bytes) -> TaskState:
         return TaskState(
             task_id=id_of(head),
             **{key: record[key] for key in LABELS if key in record},
+            metadata={**record.get("metadata", {})},
             version=entry.position + 1,
             updated_at=to_time(entry.created_at, where),
             expires_at=None if head.expires_at is None else to_time(head.expires_at, where),
@@ -273,5 +274,5 @@ def _state(head: Head, entry: Entry, text: bytes) -> TaskState:
             data=record["data"],
             steps=note.results(where),
         )
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError) as error:
         raise DamagedError(f"{where}: this is not a task state") from error

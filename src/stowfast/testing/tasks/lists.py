@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 from stowfast.errors import InvalidError, NotFoundError
 from stowfast.records import TaskInfo, TaskState
 from stowfast.testing.clause import clauses, raises, same, tick, unique
+from stowfast.testing.data.messages import exactly
 from stowfast.testing.tasks.leases import HOUR
-from stowfast.testing.tasks.states import Tells, listed, loads, saved
+from stowfast.testing.tasks.states import Tells, listed, loads, noise, saved
 
 if TYPE_CHECKING:
-    from stowfast.stores import Stores
+    from stowfast.stores import Stores, Tasks
     from stowfast.testing.clause import Make
 
 _PAST: Final = datetime(2020, 1, 1, tzinfo=UTC)
@@ -185,6 +186,65 @@ async def a_ttl_moves_with_each_save(make: Make[Stores]) -> None:
         await raises(InvalidError, tasks.save(state, ttl=-HOUR), "a negative ttl")
         await tasks.save(state, ttl=timedelta(0))
         same(await tasks.load(task), None, "a task after its time to live")
+
+
+async def metadata_of_a_task_are_returned_as_given(make: Make[Stores]) -> None:
+    """Metadata of any size come back from saves, loads and lists, belong to their version, and are a JSON object."""
+    async with make() as one, make() as other:
+        context, large = unique("context"), noise(70_000)
+        for subject in ("small", "large"):
+            task = unique("task")
+            wanted: dict[str, Any] = {"status": "mine", "to": [{"n": 1.0}], "text": large if subject == "large" else ""}
+            state = await saved(one.tasks, task, 1, context_id=context, metadata=wanted)
+            exactly(state.metadata, wanted, f"{subject} metadata that a save returned")
+            for reader in (one, other):
+                found = await loads(reader.tasks, task, None, 1, "a task with metadata")
+                exactly((found.metadata, found.status), (wanted, "working"), f"{subject} metadata of a task")
+                info = await reader.tasks.info(task)
+                exactly(info and info.metadata, wanted, f"{subject} metadata without the data")
+                for lines in (await listed(reader.tasks, context_id=context), [*await _states(reader.tasks, context)]):
+                    line = next(line for line in lines if line.task_id == task)
+                    exactly(line.metadata, wanted, f"{subject} metadata in a list")
+            await saved(other.tasks, task, 2, metadata={"kind": "new"})
+            again = await one.tasks.rewind(task, 1)
+            exactly((again.version, again.metadata), (3, wanted), "metadata of a version that is the newest again")
+            kinds = [found.metadata.get("kind") for found in await other.tasks.history(task)]
+            same(kinds, [None, "new", None], "metadata of the versions")
+            plain = await saved(one.tasks, task, "plain")
+            same((plain.metadata, await other.tasks.load(task)), ({}, plain), "a task without metadata")
+        not_stored: tuple[Any, ...] = ([], None, {"n": float("nan")}, {1: 2})
+        for wrong in not_stored:
+            await raises(InvalidError, saved(one.tasks, unique("task"), metadata=wrong), f"metadata {wrong!r}")
+
+
+async def _states(tasks: Tasks, context: str) -> list[TaskState]:
+    """Return the states of a list."""
+    return (await tasks.list(context_id=context, data=True)).items
+
+
+async def tasks_are_found_by_metadata(make: Make[Stores]) -> None:
+    """`where` of lists and claims selects by texts, numbers, booleans and None of the newest version's metadata."""
+    async with make() as stores:
+        context, tasks = unique("context"), stores.tasks
+        kinds: list[Any] = ["1", 1, 1.5, True, None, "ada"]
+        names = [unique("task") for _ in kinds]
+        for name, kind in zip(names, kinds, strict=True):
+            await saved(tasks, name, context_id=context, metadata={"kind": kind, "status": "mine", "list": [1]})
+        for name, kind in zip(names, kinds, strict=True):
+            found = await listed(tasks, context_id=context, where={"kind": kind})
+            same([line.task_id for line in found], [name], f"tasks of kind {kind!r}")
+        same(len(await listed(tasks, context_id=context, where={"status": "mine"})), 6, "tasks of a status of ours")
+        for nothing in ({"kind": "other"}, {"context_id": context}):
+            same(await listed(tasks, context_id=context, where=nothing), [], f"tasks where {nothing}")
+        mine: dict[str, Any] = {"context_id": context, "where": {"kind": "ada"}}
+        lease = await tasks.claim_next("w", HOUR, **mine)
+        same(lease and lease.task_id, names[5], "the task that was claimed by metadata")
+        same([state.task_id async for state, _ in tasks.work("w", ttl=HOUR, **mine)], [], "work that is claimed")
+        await saved(tasks, names[5], "new", context_id=context, metadata={"kind": "new"})
+        same(await listed(tasks, context_id=context, where={"kind": "ada"}), [], "tasks of an earlier kind")
+        not_asked: tuple[Any, ...] = ({"kind": [1]}, {"kind": {}}, {"kind": "x" * 600}, "kind")
+        for where in not_asked:
+            await raises(InvalidError, tasks.list(where=where), f"where={str(where)[:40]}")
 
 
 CLAUSES: Final = clauses(__name__)
