@@ -75,6 +75,7 @@ class Head(NamedTuple):
     """The store's small document in the head."""
     created_at: int
     updated_at: int
+    """The time of the last change that was not quiet."""
     expires_at: int | None
 
 
@@ -132,7 +133,9 @@ class Listed(NamedTuple):
 
     name: str
     updated_at: int
-    """The time of the last change, by the backend's clock. A bucket's clock may count whole seconds."""
+    """The time of the last change that was not quiet, by the backend's clock: the time by which the list is ordered.
+
+    A bucket's clock may count whole seconds; within one the times of the heads order the streams."""
     head: Head | None = None
     """The head at some moment of the call, for a query with `heads`."""
     damaged: bool = False
@@ -200,6 +203,8 @@ class Change(NamedTuple):
         expires_at: replaces the time of expiry; None removes it, `KEEP` keeps it.
         ttl: replaces the time of expiry by the time of this commit plus so many microseconds, by the backend's clock.
             Not together with `expires_at`.
+        quiet: `Head.updated_at` stays, so that the stream keeps its place in a list by recency. Not with entries, and
+            without effect on a stream that begins.
         cold: a hint that the entries are seldom read, so that a backend may store them at less cost.
         origin: the stream becomes as it is in another place. Only for a stream that does not live here, or to continue
             one of the same incarnation: another one is a ConflictError. Goes with op_id, conditions, `delete`,
@@ -226,6 +231,7 @@ class Change(NamedTuple):
     cold: bool = False
     ttl: int | None = None
     origin: Origin | None = None
+    quiet: bool = False
 
     @property
     def is_plain(self) -> bool:

@@ -73,7 +73,7 @@ class Links:
 
 @dataclass(frozen=True, slots=True)
 class ContextRef:
-    """One conversation in a list: its id and the time of its last change."""
+    """One conversation in a list: its id, and the time at which a message was added or removed last."""
 
     context_id: str
     updated_at: datetime
@@ -93,6 +93,7 @@ class ContextInfo:
     metadata: dict[str, Any]
     created_at: datetime
     updated_at: datetime
+    """The time at which a message was added or removed last. Metadata, a compaction or an expiry do not change it."""
     expires_at: datetime | None
     incarnation: str
     """The id of this life of the conversation. After a delete, the next message begins another one."""

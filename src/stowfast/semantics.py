@@ -101,6 +101,8 @@ def _check_conditions(change: Change) -> None:
         raise InvalidError(f"expires_at={change.expires_at}: it must be a moment of the years 1 to 9999")
     for blob in change.blobs:
         check_name(blob, "the id of a blob")
+    if change.quiet and change.entries:
+        raise InvalidError("a change with entries is not quiet: its time is that of the entries")
 
 
 def _check_origin(change: Change, origin: Origin) -> None:
@@ -242,7 +244,7 @@ def apply(name: str, stored: Head | None, change: Change, *, now: int, incarnati
         head.labels if change.labels is None else dict(change.labels),
         head.note if change.note is None else change.note,
         head.created_at,
-        now,
+        head.updated_at if change.quiet else now,
         head.expires_at if expires_at == KEEP else expires_at,
     )
     return Effect(head, Receipt(head.incarnation, first, after, now), fresh, remove)

@@ -10,7 +10,7 @@ from stowfast.abc import KEEP, Backend, Change, Receipt, Swept
 from stowfast.testing.artifacts import content, versions, writers
 from stowfast.testing.artifacts import laws as artifacts_laws
 from stowfast.testing.backend import heads, idempotency, incarnations, log, names
-from stowfast.testing.messages import adding, compaction, contexts, deletion
+from stowfast.testing.messages import adding, compaction, contexts, deletion, recency
 from stowfast.testing.messages import laws as messages_laws
 from stowfast.testing.tasks import laws as tasks_laws
 from stowfast.testing.tasks import saving
@@ -190,7 +190,7 @@ class KeepsTheFirstLabels(Wrapper):
 
 @breaks(
     names.a_listing_by_recency_shows_the_last_changed_first,
-    contexts.contexts_are_listed_the_last_changed_first,
+    recency.contexts_are_listed_the_last_changed_first,
     versions.artifacts_are_listed_the_last_changed_first,
     saving.a_list_shows_the_newest_state_alone,
 )

@@ -12,7 +12,7 @@ from stowfast.abc import ALL, Change, Query, Slice, Window
 from stowfast.stores.codec import decode
 from stowfast.stores.labels import metadata_labels
 from stowfast.stores.messages.head_note import ConversationNote
-from stowfast.testing.messages import compaction, contexts, deletion
+from stowfast.testing.messages import compaction, contexts, deletion, recency
 from stowfast.testing.messages import watch as messages_watch
 from stowfast.wrappers import Wrapper
 from tests.mutants import breaks, ignores
@@ -73,7 +73,7 @@ class IgnoresCase(Messages):
         return Page(sorted(page.items, key=lambda one: one.context_id.casefold()), page.next)
 
 
-@breaks(contexts.contexts_are_listed_the_last_changed_first)
+@breaks(recency.contexts_are_listed_the_last_changed_first)
 class TellsNoTime(Messages):
     async def contexts(self, **options):
         page = await super().contexts(**options)

@@ -44,6 +44,5 @@ class ShowsTheNewestMetadata(Tasks):
 @breaks(lists.metadata_of_a_task_are_returned_as_given)
 class RewindsDataAlone(Tasks):
     async def rewind(self, task_id, version, **options):
-        state, now = await self.load(task_id, version=version), await self.load(task_id)
-        assert state is not None and now is not None
-        return await self.save(replace(now, data=state.data))
+        state = await self.load(task_id, version=version)
+        return await self.update(task_id, lambda now: replace(now, data=state and state.data))

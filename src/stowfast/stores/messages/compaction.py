@@ -115,6 +115,7 @@ async def compact(
             drop_before=base if drop else None,
             revision=head.revision,
             incarnation=head.incarnation,
+            quiet=True,
         )
         if await race.commit(backend, stream, change) is not None:
             return base

@@ -76,7 +76,7 @@ class Contexts:
             head = (await self._backend.heads([stream]))[0]
             note = ConversationNote.read(head)
             metadata = change(note.metadata)
-            made = note.change_of(metadata, head)._replace(**held)
+            made = note.change_of(metadata, head)._replace(quiet=True, **held)
             if held:
                 await self._backend.commit(stream, made)
             if held or await race.commit(self._backend, stream, made) is not None:
@@ -89,7 +89,7 @@ class Contexts:
         head = (await self._backend.heads([stream]))[0]
         if head is None:
             raise NotFoundError(f"there is no conversation {context_id!r}")
-        await self._backend.commit(stream, Change(expires_at=moment, incarnation=head.incarnation))
+        await self._backend.commit(stream, Change(expires_at=moment, incarnation=head.incarnation, quiet=True))
 
 
 def info_of(head: Head) -> ContextInfo:

@@ -404,10 +404,11 @@ class Messages:
         where: Mapping[str, Any] | None = None,
         info: bool = False,
     ) -> Page[ContextRef] | Page[ContextInfo]:
-        """List conversations, one page at a time, the last changed first or by id (in code points).
+        """List conversations, one page at a time, by recency or by id (in code points).
 
-        While conversations change, a page by recency may miss or repeat one; pages by id show every conversation that
-        existed throughout. A conversation with damaged data is left out, and `damaged` of the page names it.
+        By recency the conversation whose messages changed last comes first: a rename moves none to the top. While
+        conversations change, a page by recency may miss or repeat one; pages by id show every conversation that existed
+        throughout. A conversation with damaged data is left out, and `damaged` of the page names it.
 
         Args:
             prefix: the start of the ids.

@@ -16,6 +16,7 @@ from stowfast.testing.backend import (
     names,
     origins,
     reads,
+    recency,
 )
 
 BACKEND_CLAUSES: Final = (
@@ -27,6 +28,7 @@ BACKEND_CLAUSES: Final = (
     *heads.CLAUSES,
     *incarnations.CLAUSES,
     *names.CLAUSES,
+    *recency.CLAUSES,
     *blobs.CLAUSES,
     *origins.CLAUSES,
     *lifecycle.CLAUSES,

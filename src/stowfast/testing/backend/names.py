@@ -128,7 +128,7 @@ async def pages_hold_every_stream_once(make: Make[Backend]) -> None:
         orders: tuple[Literal["name", "recent"], ...] = ("name", "recent")
         for order in orders:
             for limit in (1, 3, 4, 5, 12, 13):
-                found = [name async for name in _paged(backend, token, order=order, limit=limit)]
+                found = [name async for name in paged(backend, token, order=order, limit=limit)]
                 same(found, names, f"streams in pages of {limit} by {order}")
 
 
@@ -140,7 +140,7 @@ async def pages_by_name_hold_what_was_there_throughout(make: Make[Backend]) -> N
         for name in names:
             await append(backend, name, b"x")
         found: list[str] = []
-        async for name in _paged(backend, token, order="name", limit=2):
+        async for name in paged(backend, token, order="name", limit=2):
             found.append(name)
             if name in names:
                 await append(backend, names[0], b"changed")
@@ -167,7 +167,7 @@ async def a_listing_holds_to_every_label_asked(make: Make[Backend]) -> None:
         for where in asked:
             wanted = [name for name, held in zip(names, labels, strict=True) if where.items() <= held.items()]
             for order in orders:
-                found = [name async for name in _paged(backend, token, where=where, order=order, limit=2)]
+                found = [name async for name in paged(backend, token, where=where, order=order, limit=2)]
                 same(found, wanted, f"streams where {where} by {order}")
 
 
@@ -218,7 +218,8 @@ async def _told_apart(backend: Backend, token: str, name: str, change: Change) -
     raise AssertionError(f"{told(change)} did not make its stream the last changed one within {PATIENCE:g} s")
 
 
-async def _paged(backend: Backend, prefix: str, *, limit: int, **asked: Any) -> AsyncIterator[str]:
+async def paged(backend: Backend, prefix: str, *, limit: int, **asked: Any) -> AsyncIterator[str]:
+    """Yield the names of a listing, page by page."""
     after = None
     for _ in range(100):
         page = await backend.streams(Query(prefix, after=after, limit=limit, **asked))

@@ -11,9 +11,11 @@ from stowfast.testing.protocols import AS_GIVEN
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from stowfast.stores import Messages
+
     Message = dict[str, Any]
 
-__all__ = ["MESSAGES", "TOOLS", "exactly", "refused", "say"]
+__all__ = ["MESSAGES", "TOOLS", "exactly", "listed_ids", "refused", "say"]
 
 
 def say(subject: object) -> Message:
@@ -111,3 +113,16 @@ TOOLS: Final[dict[str, Callable[[tuple[str, ...], tuple[str, ...]], list[Message
     "LangChain": _langchain,
 }
 """Writes tool calls, then results, in one maker's format. Their ids are known without parsing."""
+
+
+async def listed_ids(messages: Messages, **options: Any) -> list[str]:
+    """Return the ids of all pages of a list."""
+    found: list[str] = []
+    after = None
+    for _ in range(100):
+        page = await messages.contexts(**options, after=after)
+        found += [one.context_id for one in page]
+        after = page.next
+        if after is None:
+            return found
+    raise AssertionError("a listing of a few conversations does not end after 100 pages")

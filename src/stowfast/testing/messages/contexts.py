@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stowfast.errors import ConflictError, InvalidError, NotFoundError
 from stowfast.testing.clause import clauses, either, holds, raises, same, tick, unique
-from stowfast.testing.data.messages import exactly, say
+from stowfast.testing.data.messages import exactly, listed_ids, say
 from stowfast.testing.protocols import AS_GIVEN, LOOK_ALIKES
 
 if TYPE_CHECKING:
@@ -94,7 +94,9 @@ async def metadata_is_updated_key_by_key(make: Make[Stores]) -> None:
         info = await stores.messages.info(context)
         wanted = {"title": "b", "n": {"y": 2}, "none": None, **{f"k{n}": n for n in range(8)}}
         same(info and info.metadata, wanted, "metadata after updates at once")
-        same(await _listed(stores.messages, where={"title": "b", "k7": 7}, prefix=context), [context], "found by both")
+        same(
+            await listed_ids(stores.messages, where={"title": "b", "k7": 7}, prefix=context), [context], "found by both"
+        )
         exactly(await stores.messages.get_messages(context), [_SUM, say(1)], "messages after updates")
         await raises(InvalidError, stores.messages.update_metadata(context, {"k": (1,)}), "what JSON cannot carry")
         wrong: Any = ["k"]
@@ -120,31 +122,11 @@ async def contexts_are_listed_by_id(make: Make[Stores]) -> None:
         for context in (*reversed(ids), unique("context")):
             await stores.messages.add_message(context, say(context))
         for limit in (1, 4, len(ids), 100):
-            same(await _listed(stores.messages, prefix=prefix, order="id", limit=limit), ids, f"ids by {limit}")
+            same(await listed_ids(stores.messages, prefix=prefix, order="id", limit=limit), ids, f"ids by {limit}")
         page = await stores.messages.contexts(prefix=prefix, order="id", limit=len(ids))
         same((len(page), page.next), (len(ids), None), "a page that holds all")
         same([one.context_id for one in page], ids, "ids")
-        same(await _listed(stores.messages, prefix=ids[3], order="id"), [ids[3], *_below(ids, ids[3])], "a prefix")
-
-
-async def contexts_are_listed_the_last_changed_first(make: Make[Stores]) -> None:
-    """By recency, the default order, the last changed conversation comes first, page by page."""
-    async with make() as stores:
-        prefix = unique("context")
-        ids = [f"{prefix}{number}" for number in range(7)]
-        for context in (*ids, ids[2]):
-            await stores.messages.add_message(context, say(context))
-            await tick(stores.backend)
-        wanted = [ids[2], *(context for context in reversed(ids) if context != ids[2])]
-        for limit in (1, 3, 7, 100):
-            same(
-                await _listed(stores.messages, prefix=prefix, limit=limit),
-                wanted,
-                f"the last changed first, by {limit}",
-            )
-        page = await stores.messages.contexts(prefix=prefix, order="recent")
-        times = [one.updated_at for one in page]
-        holds(times == sorted(times, reverse=True) and times[0].tzinfo is UTC, "times in UTC, the latest first")
+        same(await listed_ids(stores.messages, prefix=ids[3], order="id"), [ids[3], *_below(ids, ids[3])], "a prefix")
 
 
 async def a_list_with_info_says_the_same_as_info(make: Make[Stores]) -> None:
@@ -194,11 +176,11 @@ async def contexts_are_found_by_metadata(make: Make[Stores]) -> None:
             ({"long": "x" * 480}, "d"), ({"user": "u1' OR '1'='1"}, ""),
         )  # fmt: skip
         for where, names in cases:
-            found = await _listed(stores.messages, prefix=prefix, where=where, limit=2, order="id")
+            found = await listed_ids(stores.messages, prefix=prefix, where=where, limit=2, order="id")
             same(found, [prefix + name for name in names], f"conversations where {where}")
         await stores.messages.set_metadata(f"{prefix}a", {"user": "u9"})
-        same(await _listed(stores.messages, prefix=prefix, where={"user": "u1"}), [f"{prefix}b"], "after a change")
-        same(await _listed(stores.messages, prefix=prefix, where={"user": "u9"}), [f"{prefix}a"], "the new value")
+        same(await listed_ids(stores.messages, prefix=prefix, where={"user": "u1"}), [f"{prefix}b"], "after a change")
+        same(await listed_ids(stores.messages, prefix=prefix, where={"user": "u9"}), [f"{prefix}a"], "the new value")
 
 
 async def a_listing_that_means_nothing_is_refused(make: Make[Stores]) -> None:
@@ -235,7 +217,7 @@ async def a_fork_begins_with_what_was_there(make: Make[Stores]) -> None:
         exactly(await stores.messages.get_messages(fork), [_SUM, *originals[4:]], "messages of the fork")
         info = await stores.messages.info(fork)
         same(info and (info.compacted, info.metadata, info.expires_at), (4, {"user": source}, None), "what came along")
-        same(await _listed(stores.messages, where={"user": source}), [fork], "found by its metadata")
+        same(await listed_ids(stores.messages, where={"user": source}), [fork], "found by its metadata")
         await stores.messages.delete(source)
         exactly(await stores.messages.get_messages(fork, originals=True), originals, "after the source was deleted")
 
@@ -280,15 +262,3 @@ def _below(ids: list[str], prefix: str) -> list[str]:
 async def _metadata(messages: Messages, context_id: str, wanted: object) -> None:
     info = await messages.info(context_id)
     exactly(info and info.metadata, wanted, "metadata")
-
-
-async def _listed(messages: Messages, **options: Any) -> list[str]:
-    found: list[str] = []
-    after = None
-    for _ in range(100):
-        page = await messages.contexts(**options, after=after)
-        found += [one.context_id for one in page]
-        after = page.next
-        if after is None:
-            return found
-    raise AssertionError("a listing of a few conversations does not end after 100 pages")

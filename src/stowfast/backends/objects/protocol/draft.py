@@ -28,7 +28,7 @@ from stowfast.semantics import apply, repeat
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from stowfast.abc import Change
+    from stowfast.abc import Change, Head
     from stowfast.backends.objects.protocol.frames import Frame, Operation
     from stowfast.backends.objects.protocol.requests import Environment, Steps
     from stowfast.backends.objects.protocol.seal import Sealed
@@ -77,6 +77,7 @@ class Draft:
             recent=(*base.recent, id)[-environment.limits.commits :],
             origin=base.origin or id,
             grave=tuple(key for key in base.grave if key not in buried),
+            quiet=base.quiet or bool(buried),
         )
         self.uploads: list[str] = []
         """Keys of segments written for this draft. No head refers to them yet."""
@@ -157,11 +158,20 @@ class Draft:
         for start, stop in effect.remove:
             removed += yield from self._remove(start, stop)
         self._now = self._now._replace(head=effect.head and effect.head._replace(length=effect.head.length - removed))
+        self._now = self._now._replace(quiet=self._stays_quiet(change, before, fresh=effect.fresh))
         self._add(change, effect.receipt)
         if effect.remove and blobs:
             self._drop(blobs - (yield from linked(self._now)))
         self.changed = True
         return effect.receipt
+
+    def _stays_quiet(self, change: Change, before: Head | None, *, fresh: bool) -> bool:
+        """Return True if the time of the object says nothing about the recency of the stream after a change."""
+        if change.origin is not None or fresh or not change.quiet:
+            return change.origin is not None
+        # Other changes of this draft may have moved the time before this one leaves it as it is.
+        base = self._base.head
+        return self._now.quiet or (base is not None and before is not None and before.updated_at == base.updated_at)
 
     def known(self, op_id: str) -> Steps[Receipt | None]:
         """Return the receipt of the call with this op_id; None if no such call is remembered."""
@@ -288,7 +298,7 @@ class Draft:
     def condemn(self, files: Sequence[str]) -> None:
         """Mark orphans as garbage. A later change that refers to one of them is refused, always."""
         known = [file for file in self._now.condemned if file not in files]
-        self._now = self._now._replace(condemned=(*known, *files)[-CONDEMNED_REMEMBERED:])
+        self._now = self._now._replace(condemned=(*known, *files)[-CONDEMNED_REMEMBERED:], quiet=True)
         self._bury(files)
         self.changed = True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stowfast.abc import Head, Listed, Listing, Query
@@ -12,6 +13,7 @@ from stowfast.backends.objects.protocol.requests import UNCHANGED, All, Get, Lis
 from stowfast.backends.objects.protocol.state import (
     EXPIRING,
     GONE,
+    QUIET,
     SMALLEST,
     State,
     decode_header,
@@ -22,7 +24,7 @@ from stowfast.cursors import after_cursor
 from stowfast.errors import DamagedError, UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from stowfast.backends.objects.protocol.keys import Prefix
     from stowfast.backends.objects.protocol.requests import Environment, Item, Object, Steps
@@ -33,6 +35,11 @@ _START: Final = 2**14
 """Bytes to request from a head for its header alone: nearly always enough."""
 
 _TOGETHER: Final = 64
+
+_STEPS: Final = (1_000_000, 1_000, 1)
+"""Microseconds in which a store does not tell two changes apart: S3 counts seconds, others finer."""
+_WINDOW: Final = 64
+"""Steps of the store's clock that are laid into one, so that a writer's clock may differ by 32 of them."""
 
 
 def heads(
@@ -76,8 +83,22 @@ class _Candidate(NamedTuple):
     item: Item
 
     @property
-    def recency(self) -> tuple[int, str]:
-        return (-self.item.modified, self.name)
+    def is_quiet(self) -> bool:
+        return self.item.size % 4 == QUIET
+
+    def tick(self, step: int) -> int:
+        return self.item.modified // step
+
+    def changed_at(self, state: State, step: int) -> int:
+        """Return the time of the last change that counts, where the store counts in steps of so many microseconds."""
+        if state.head is None:
+            return self.item.modified
+        written = state.head.updated_at
+        begun = self.item.modified
+        if state.quiet:
+            begun = min(written // step * step, begun)
+        # The writer's clock, which may differ by half of the window, orders the changes of one step.
+        return begun + min(max(written - begun + _WINDOW * step // 2, 0), _WINDOW * step - 1) // _WINDOW
 
 
 class _Search(NamedTuple):
@@ -94,7 +115,8 @@ def listing(query: Query, last: Listed | None, environment: Environment) -> Step
 
     Keys alone are enough, except for streams that expire, queries by labels or with heads, and names too long for a
     key: these need the index, or else the heads. Keys are in the order of names, so a page by name reads only its part
-    of the listing; a page by recency reads the whole listing, with a request for each thousand keys.
+    of the listing; a page by recency reads the whole listing, with a request for each thousand keys, and the heads of
+    streams that changed in one second.
     """
     folder = prefix_of(query.prefix)
     index = None
@@ -110,10 +132,9 @@ def listing(query: Query, last: Listed | None, environment: Environment) -> Step
         if query.order == "name":
             found.sort(key=lambda one: one.name)
             found = [one for one in found if last is None or one.name > last.name]
+            page = yield from _shown(search, found, query.limit + 1)
         else:
-            found.sort(key=lambda one: one.recency)
-            found = [one for one in found if last is None or one.recency > (-last.updated_at, last.name)]
-        page = yield from _shown(search, found, query.limit + 1)
+            page = yield from _by_recency(search, found, query.limit + 1)
         if index is not None:
             yield from index.keep(items, environment)
     more = len(page) > query.limit
@@ -168,26 +189,77 @@ def _candidates(query: Query, folder: Prefix, items: Sequence[Item]) -> Steps[li
     return found
 
 
-def _shown(search: _Search, found: Sequence[_Candidate], enough: int) -> Steps[list[Listed]]:
-    """Return the unexpired candidates with the labels, in order, until there are enough."""
+def _shown(
+    search: _Search, found: Sequence[_Candidate], enough: int, untold: Collection[str] = (), step: int = 1
+) -> Steps[list[Listed]]:
+    """Return the unexpired candidates with the labels, in order, until there are enough.
+
+    Args:
+        untold: the names of streams whose time only their head tells.
+        step: microseconds by which the store counts.
+    """
     query, page = search.query, list[Listed]()
     rest = list(found)
     while rest and len(page) < enough:
         group, rest = rest[:_TOGETHER], rest[_TOGETHER:]
-        asked = [one for one in group if query.where or query.heads or one.item.size % 4 == EXPIRING]
+        kinds = {one.name: one.item.size % 4 for one in group}
+        asked = [
+            one
+            for one in group
+            if query.where or query.heads or kinds[one.name] in {EXPIRING, QUIET} or one.name in untold
+        ]
         states, damaged = yield from _states(search, asked)
         for one in group:
-            head = None
+            head, time = None, one.item.modified
             if one.name in damaged:
-                page.append(Listed(one.name, one.item.modified, damaged=True))
+                page.append(Listed(one.name, time, damaged=True))
                 continue
             if one in asked:
                 state = states.get(one.name)
                 head = unexpired(state, search.environment) if state is not None else None
-                if head is None or not (query.where or {}).items() <= head.labels.items():
+                if state is None or head is None or not (query.where or {}).items() <= head.labels.items():
                     continue
-            page.append(Listed(one.name, one.item.modified, head if query.heads else None))
+                time = one.changed_at(state, step)
+            page.append(Listed(one.name, time, head if query.heads else None))
     return page
+
+
+def _by_recency(search: _Search, found: Sequence[_Candidate], enough: int) -> Steps[list[Listed]]:
+    """Return the candidates behind the cursor, the last changed first, until there are enough.
+
+    The heads order the streams that the store's clock does not tell apart. A head that was written without a change
+    that counts is of an earlier time than its object.
+    """
+    last = search.last
+    step = next(step for step in _STEPS if all(one.item.modified % step == 0 for one in found))
+    begun = None if last is None else last.updated_at // step
+    streams_at = Counter(one.tick(step) for one in found)
+    quiet_at = {begun}
+    rest = sorted(
+        (one for one in found if begun is None or one.tick(step) <= begun or one.is_quiet),
+        key=lambda one: -one.item.modified,
+    )
+    known: list[Listed] = []
+    while rest:
+        size = _TOGETHER
+        while size < len(rest) and rest[size].tick(step) == rest[size - 1].tick(step):
+            size += 1  # the streams of one time are read together
+        group, rest = rest[:size], rest[size:]
+        listed = yield from _shown(search, [one for one in group if one.is_quiet], size, (), step)
+        quiet_at |= {one.updated_at // step for one in listed}
+        plain = [one for one in group if not one.is_quiet]
+        untold = {one.name for one in plain if streams_at[one.tick(step)] > 1 or one.tick(step) in quiet_at}
+        listed += yield from _shown(search, plain, size, untold, step)
+        known += [one for one in listed if last is None or _recency(one) > _recency(last)]
+        known.sort(key=_recency)
+        certain = (rest[0].tick(step) + 1) * step if rest else 0
+        if len(known) >= enough and known[enough - 1].updated_at >= certain:
+            break
+    return known[:enough]
+
+
+def _recency(listed: Listed) -> tuple[int, str]:
+    return (-listed.updated_at, listed.name)
 
 
 def _states(search: _Search, asked: Sequence[_Candidate]) -> Steps[tuple[dict[str, State], set[str]]]:

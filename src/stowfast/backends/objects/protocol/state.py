@@ -29,6 +29,7 @@ __all__ = [
     "EXPIRING",
     "GONE",
     "LIVING",
+    "QUIET",
     "SMALLEST",
     "SegmentRef",
     "State",
@@ -41,6 +42,7 @@ __all__ = [
 LIVING: Final = 0
 EXPIRING: Final = 1
 GONE: Final = 2
+QUIET: Final = 3
 
 _MAGIC: Final = b"SFH"
 _VERSION: Final = 1
@@ -83,6 +85,7 @@ class _Header(msgspec.Struct, omit_defaults=True):
     origin: str = ""
     dropped: Count = 0
     cold: bool = False
+    quiet: bool = False
     condemned: list[str] = []
     grave: list[str] = []
     operations: list[Operation] = []
@@ -127,6 +130,8 @@ class State(NamedTuple):
     """Garbage to delete: keys below the stream's folder, without any reference. `condemned` has such keys, too."""
     cold: bool = False
     """True: the newest entries are seldom read, so they leave the head soon."""
+    quiet: bool = False
+    """True: the head was last written without a change that counts for recency. `Head.updated_at` tells its time."""
 
     @property
     def id(self) -> str:
@@ -168,6 +173,7 @@ def encode_state(state: State) -> bytes:
         header.first, header.next, header.length = head.first, head.next, head.length
         header.base, header.revision = head.base, head.revision
         header.created_at, header.updated_at, header.expires_at = head.created_at, head.updated_at, head.expires_at
+        header.quiet = state.quiet
     written = _encode(header)
     padding = (_kind(header) - (_PREFIX.size + len(written) + len(note) + header.tail)) % 4
     written += b" " * padding
@@ -250,7 +256,7 @@ def _decode(name: str | None, body: bytes, token: Token, size: int | None = None
     state = State(
         header.name, token, head, header.life, header.commit, tuple(header.recent), header.origin,
         tuple(header.operations), tuple(header.segments), (), header.dropped, tuple(header.condemned),
-        tuple(header.grave), header.cold,
+        tuple(header.grave), header.cold, header.quiet and head is not None,
     )  # fmt: skip
     return state, header.tail, header.checksum
 
@@ -258,6 +264,8 @@ def _decode(name: str | None, body: bytes, token: Token, size: int | None = None
 def _kind(header: _Header) -> int:
     if header.incarnation is None:
         return GONE
+    if header.quiet:
+        return QUIET
     return LIVING if header.expires_at is None else EXPIRING
 
 

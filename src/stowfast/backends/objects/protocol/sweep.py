@@ -16,7 +16,7 @@ from stowfast.backends.objects.protocol.keys import DATA, HEADS, MARKER, is_blob
 from stowfast.backends.objects.protocol.load import VanishedError, linked, read_head, reread_head
 from stowfast.backends.objects.protocol.marker import read_marker
 from stowfast.backends.objects.protocol.requests import Delete, Get, List, Pause
-from stowfast.backends.objects.protocol.state import EXPIRING, SMALLEST, decode_header
+from stowfast.backends.objects.protocol.state import EXPIRING, QUIET, SMALLEST, decode_header
 from stowfast.errors import DamagedError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def survey() -> Steps[tuple[list[SweepItem], list[str]]]:
     """
     marked = yield from read_marker()
     heads = [(place, item) for place, item in _ours((yield List(HEADS)).items) if item.size >= SMALLEST]
-    folders: dict[StreamKeys, list[Item]] = {place: [] for place, item in heads if item.size % 4 == EXPIRING}
+    folders: dict[StreamKeys, list[Item]] = {place: [] for place, item in heads if item.size % 4 in {EXPIRING, QUIET}}
     for place, item in _ours((yield List(DATA)).items):
         folders.setdefault(place, []).append(item)
     # A store that began meanwhile has written its marker before its first head: so it is read once more.
