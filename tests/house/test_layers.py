@@ -73,7 +73,7 @@ MAY_IMPORT_OUTSIDE = {
     "backends": "msgspec obstore boto3 botocore psycopg",  # boto3 only for a profile: see the test at the end
     # Each adapter is a translation for one framework, and is loaded only by those who have it.
     "adapters.llama_index": "llama_index",
-    "adapters.agent_framework": "agent_framework",
+    "adapters.agent_framework": "agent_framework pydantic",
     "adapters": "msgspec google a2a cryptography",
     "moving": "msgspec",
     "testing": "msgspec jsonpatch",  # jsonpatch where a patch is applied
