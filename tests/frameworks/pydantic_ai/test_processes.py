@@ -30,12 +30,13 @@ WRITERS, SAVES = 2, 15
 # Each line is one write to the pipe, made after the acknowledgement: the call ids and texts that are stored.
 RUNS = """
 import asyncio, os, sys
-from pydantic_ai import Agent, RunContext
+from pydantic_ai import Agent, RunContext, UsageLimits
 from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart, ToolReturnPart
 from pydantic_ai.models.function import FunctionModel
 from stowfast.adapters.pydantic_ai import StowfastConversationStore, run_saved
 
 url, effects, calls = sys.argv[1], sys.argv[2], int(sys.argv[3])
+UNLIMITED = UsageLimits(request_limit=None)
 
 def say(*words):
     os.write(1, (" ".join(words) + "\\n").encode())
@@ -66,7 +67,7 @@ async def main():
     store.streams.write = acknowledged
     unfinished = await store.is_unfinished("c")
     say("opened")
-    await run_saved(agent, None if unfinished else "go", store=store, conversation_id="c")
+    await run_saved(agent, None if unfinished else "go", store=store, conversation_id="c", usage_limits=UNLIMITED)
     say("ended")
     await store.close()
 

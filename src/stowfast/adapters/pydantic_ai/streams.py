@@ -18,7 +18,7 @@ with extra("pydantic-ai"):
     from pydantic_ai.conversation_store import ConversationConflict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from pydantic_ai.conversation_store import ConversationEntry, ConversationRecord
 
@@ -63,20 +63,13 @@ class ConversationStreams:
             ConversationConflict: the stored revision is another one, or no conversation has an entry that the record
                 needs. Nothing was stored.
         """
-        conversation_id = record.conversation_id
-        state = self.known.states.get(conversation_id) or ABSENT
-        is_guess = state.token == expected_revision
-        while True:
-            if not is_guess:
-                state, _ = await self.look(conversation_id)
-                if state.token != expected_revision:
-                    raise ConversationConflict(conversation_id)
+
+        async def attempt(state: RecordState) -> None:
             copied = [] if replaces_head else await self._missing(record, entries, state)
             note, large = write_record(record, is_running=is_running)
-            added = [*copied, *map(write_entry, entries), *([] if large is None else [large])]
             removed = state.is_spilled + replaces_head
             change = Change(
-                entries=added,
+                entries=[*copied, *map(write_entry, entries), *([] if large is None else [large])],
                 op_id=new_id(),
                 expect=state.next,
                 incarnation=state.incarnation,
@@ -85,14 +78,9 @@ class ConversationStreams:
                 labels=labels_of(record.scope, is_running=is_running),
                 note=note,
             )
-            try:
-                await self._commit(Unsure(change, record, entries, expected_revision, large is not None))
-            except ConflictError as error:
-                if not is_guess:
-                    raise ConversationConflict(conversation_id) from error
-                is_guess = False
-            else:
-                return
+            await self._commit(Unsure(change, record, entries, expected_revision, large is not None))
+
+        await self._change(record.conversation_id, expected_revision, attempt)
 
     async def settle(self, conversation_id: str, expected_revision: str | None) -> Unsure | None:
         """Repeat a save of this state that had no answer, and return it if it is stored; None if there is none."""
@@ -140,20 +128,36 @@ class ConversationStreams:
         Raises:
             ConversationConflict: the stored revision is another one, or there is none.
         """
-        state, _ = await self.look(conversation_id)
-        if state.token != expected_revision:
-            raise ConversationConflict(conversation_id)
-        change = Change(delete=True, expect=state.next, incarnation=state.incarnation, revision=state.revision)
-        try:
+
+        async def attempt(state: RecordState) -> None:
+            change = Change(delete=True, expect=state.next, incarnation=state.incarnation, revision=state.revision)
             await (await self.backend()).commit(stream_of(conversation_id), change)
-        except ConflictError as error:
-            raise ConversationConflict(conversation_id) from error
+
+        await self._change(conversation_id, expected_revision, attempt)
         self.known.states.pop(conversation_id)
         self.known.unsure.pop(conversation_id)
 
     async def backend(self) -> Backend:
         """Return the backend, opened at the first call."""
         return (await self._opener.open()).backend
+
+    async def _change(
+        self, conversation_id: str, expected_revision: str | None, attempt: Callable[[RecordState], Awaitable[None]]
+    ) -> None:
+        """Change a conversation in its expected state: first in the one that this process saw last, without a read."""
+        state = self.known.states.get(conversation_id) or ABSENT
+        is_guess = state.token == expected_revision
+        while True:
+            if not is_guess:
+                state, _ = await self.look(conversation_id)
+                if state.token != expected_revision:
+                    raise ConversationConflict(conversation_id)
+            try:
+                return await attempt(state)
+            except ConflictError as error:
+                if not is_guess:
+                    raise ConversationConflict(conversation_id) from error
+                is_guess = False
 
     async def _commit(self, unsure: Unsure) -> None:
         """Commit a save. After a cancellation or without an answer it is remembered, so that it can be settled."""
