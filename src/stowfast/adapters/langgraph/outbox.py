@@ -43,16 +43,20 @@ class Outbox:
 
     An async sender is a task of its own: a cancelled caller takes no other letter with it. A sync caller never waits
     for a task, as it might run in its own thread: it sends its letter alone.
+
+    Args:
+        linger: in seconds.
+        tasks: the senders under way, of many outboxes.
     """
 
-    def __init__(self, linger: float) -> None:
+    def __init__(self, linger: float, tasks: set[asyncio.Task[None]]) -> None:
         self._linger = linger
+        self._tasks = tasks
         self._lock = threading.RLock()
         self._waiting: list[Letter[Any]] = []
         self._sender: int | None = None
         """The thread of a sync sender, `_TASK`, or None: nobody sends."""
         self._urgent: Future[None] = Future()
-        self._tasks: set[asyncio.Task[None]] = set()
 
     async def send(self, make: Callable[[], L], transport: Callable[[Sequence[L]], Coroutine[Any, Any, None]]) -> Any:
         """Send a letter and return its result.

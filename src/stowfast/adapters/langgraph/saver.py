@@ -261,6 +261,7 @@ class StowfastSaver(BaseCheckpointSaver[int]):
 
     async def aclose(self) -> None:
         """Let go of the stores. Stores given open stay open."""
+        await self._shared.threads.settle()
         await self._shared.opener.close()
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:

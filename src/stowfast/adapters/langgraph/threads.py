@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import threading
 from typing import TYPE_CHECKING, Final
@@ -80,10 +81,16 @@ class Threads:
         self.seal = seal
         self.number = next(_numbers)
         self._linger = linger
+        self._tasks: set[asyncio.Task[None]] = set()
         self._texts = TextCache(_CACHE_BYTES)
         self._lock = threading.RLock()
         self._lives: LRU[tuple[str, str, str], str] = LRU(_MAX_LIVES)
         self._threads: LRU[str, Thread] = LRU(_CACHE_BYTES, lambda thread: thread.memory)
+
+    async def settle(self) -> None:
+        """Wait for the commits of cancelled callers of this event loop."""
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(*(task for task in tuple(self._tasks) if task.get_loop() is loop), return_exceptions=True)
 
     async def backend(self) -> Backend:
         """Return the backend, opened."""
@@ -94,7 +101,7 @@ class Threads:
         with alone(self._lock):
             thread = self._threads.get(id)
             if thread is None:
-                thread = Thread(id, Outbox(self._linger))
+                thread = Thread(id, Outbox(self._linger, self._tasks))
             self._threads.put(id, thread)
             return thread
 
