@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["event_of", "list_page", "owner_document", "task_of", "task_state", "task_state_id"]
 
-_PAGE: Final = 10_000
-"""Tasks of one request of a listing."""
+_PAGE: Final = 1_000_000
+"""Tasks of one listing. A second page by recency could miss a task that changed meanwhile."""
 
 
 class _Position(NamedTuple):
@@ -92,7 +92,7 @@ def event_of(state: TaskState) -> Event | None:
 
 
 async def list_page(stores: Stores, owner: str, params: a2a_pb2.ListTasksRequest) -> a2a_pb2.ListTasksResponse:
-    """Return a page of an owner's tasks: one listing for each 10,000 tasks, and the tasks of the page in one read.
+    """Return a page of an owner's tasks: one listing of all their tasks, and one read of those of the page.
 
     Raises:
         InvalidParamsError: the page token is none.
@@ -118,7 +118,7 @@ async def _positions(stores: Stores, owner: str, params: a2a_pb2.ListTasksReques
             prefix=task_state_id(owner, ""),
             context_id=params.context_id or None,
             status=a2a_pb2.TaskState.Name(params.status) if params.status else None,
-            order="id",
+            order="recent",  # on a bucket only such a listing keeps an index of the heads
             after=after,
             limit=_PAGE,
         )

@@ -78,8 +78,8 @@ class StowfastTaskStore(TaskStore):
     async def list(self, params: ListTasksRequest, context: ServerCallContext) -> ListTasksResponse:
         """Return a page of the caller's tasks, by the time of their status, the newest first.
 
-        One listing for each 10,000 tasks of the caller, and one read for the page. A task with damaged data is left out
-        of the listing.
+        One listing of all tasks of the caller without their data, and one read for each task of the page. A task with
+        damaged data is left out of the listing.
 
         Raises:
             InvalidParamsError: the page token is none.

@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import msgspec
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
 __all__ = ["StowfastSessionService"]
 
-_PAGE: Final = 1_000
-"""Sessions of one request of a listing."""
+_PAGE: Final = 1_000_000
+"""Sessions of one listing. A second page by recency could miss a session that changed meanwhile."""
 
 _STALE: Final = (
     "The session was modified in storage since it was loaded. Load it again with get_session before the next event."
@@ -140,12 +140,10 @@ class StowfastSessionService(BaseSessionService):
     async def list_sessions(self, *, app_name: str, user_id: str | None = None) -> ListSessionsResponse:
         """Return the sessions of a user, or of all users of an app, without events, the last updated at the end.
 
-        One request for each 1,000 sessions, and one or two for the shared state. A session with damaged data is left
-        out.
+        One listing of the sessions, and two reads of the shared state. A session with damaged data is left out.
         """
         stores = await self._opener.open()
-        prefix = _app(app_name) if user_id is None else _user(app_name, user_id)
-        listing = asyncio.gather(_infos(stores, f"{prefix}/"), _states(stores, app_name, user_id))
+        listing = asyncio.gather(_infos(stores, app_name, user_id), _states(stores, app_name, user_id))
         infos, (of_app, of_users) = await listing
         sessions = []
         for info in infos:
@@ -284,11 +282,14 @@ async def _is_newest(stores: Stores, conversation: str, op_id: str) -> bool:
     return bool(newest) and newest[0].op_id == op_id
 
 
-async def _infos(stores: Stores, prefix: str) -> list[ContextInfo]:
+async def _infos(stores: Stores, app_name: str, user_id: str | None) -> list[ContextInfo]:
+    prefix = _app(app_name) if user_id is None else _user(app_name, user_id)
+    # On a bucket a listing by id reads the names of one user alone. Only one by recency keeps an index of the heads.
+    order: Literal["recent", "id"] = "recent" if user_id is None else "id"
     infos: list[ContextInfo] = []
     after = None
     while True:
-        page = await stores.messages.contexts(prefix=prefix, order="id", info=True, after=after, limit=_PAGE)
+        page = await stores.messages.contexts(prefix=f"{prefix}/", order=order, info=True, after=after, limit=_PAGE)
         infos += page
         after = page.next
         if after is None:
@@ -306,7 +307,7 @@ async def _states(
     of_users: dict[str, dict[str, Any]] = {}
     after = None
     while True:
-        page = await stores.documents.list(prefix=f"{_app(app_name)}/", order="id", after=after, limit=_PAGE)
+        page = await stores.documents.list(prefix=f"{_app(app_name)}/", after=after, limit=_PAGE)
         of_users |= {one.document_id: _prefixed(State.USER_PREFIX, one) for one in page}
         after = page.next
         if after is None:
