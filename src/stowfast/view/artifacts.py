@@ -12,7 +12,7 @@ from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
 from stowfast.errors import InvalidError
-from stowfast.view.pages import Site, markdown, number, pretty, text_of
+from stowfast.view.pages import Site, indented, markdown, number, text_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -91,7 +91,7 @@ class _Artifacts:
         if mime == "text/markdown":
             return "markdown", markdown(text)
         if info.kind == "data" or mime == "application/json" or mime.endswith("+json"):
-            return "json", _pretty(text)
+            return "json", indented(text)
         return "text", text
 
     async def _text(self, info: ArtifactInfo, limit: int) -> str | None:
@@ -147,10 +147,3 @@ class _Artifacts:
         except InvalidError as error:
             yield f"data: {json.dumps(f'[{error}]')}\n\n"
         yield "event: end\ndata: \n\n"
-
-
-def _pretty(text: str) -> str:
-    try:
-        return pretty(json.loads(text))
-    except (ValueError, RecursionError):
-        return text

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from stowfast.stores import Stores
 
-__all__ = ["Site", "link", "markdown", "number", "picture_is_safe", "pretty", "text_of"]
+__all__ = ["Site", "indented", "link", "markdown", "number", "picture_is_safe", "pretty", "text_of"]
 
 _MAX_SHOWN: Final = 200_000
 """Characters of one text on a page."""
@@ -40,7 +40,9 @@ class Site:
         self._templates = Environment(
             loader=PackageLoader("stowfast.view"), autoescape=True, undefined=StrictUndefined, finalize=_shown
         )
-        self._templates.filters.update(many=many, size=size, time=time, span=span, pretty=pretty, cut=_cut)
+        self._templates.filters.update(
+            many=many, size=size, time=time, span=span, pretty=pretty, cut=_cut, indented=indented
+        )
         self._templates.globals.update(link=link, address=address, picture_is_safe=picture_is_safe)
 
     def page(self, template: str, /, **values: Any) -> HTMLResponse:
@@ -78,6 +80,16 @@ def picture_is_safe(source: str) -> bool:
 def pretty(value: Any) -> str:
     """Return a value as indented JSON."""
     return _cut(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+
+
+def indented(text: str) -> str:
+    """Return JSON with its lines indented, and any other text as it is."""
+    if text[:1] not in ("{", "["):
+        return _cut(text)
+    try:
+        return pretty(json.loads(text))
+    except (ValueError, RecursionError):
+        return _cut(text)
 
 
 _markdown: Final = MarkdownIt("js-default", {"html": False, "linkify": False}).disable("image")

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from stowfast.cli.arguments import URL
-from stowfast.cli.terminal import Screen, complain
+from stowfast.cli.arguments import URL, Json
+from stowfast.cli.terminal import Screen, complain, emit
 from stowfast.cli.urls import existing, shown, sqlite_path
 from stowfast.errors import InvalidError, UnsupportedError
 
@@ -29,6 +29,7 @@ def view(
         list[str] | None, typer.Option(metavar="NAME", help="A name of this machine in a browser; may be repeated.")
     ] = None,
     browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
+    as_json: Json = False,
 ) -> None:
     """Show conversations, artifacts and tasks in a browser, live, until it is stopped with Ctrl-C.
 
@@ -38,10 +39,10 @@ def view(
     """
     if host not in {"127.0.0.1", "::1", "localhost"} and not allow_host:
         raise InvalidError(f"--host {host} needs --allow-host with the name that a browser will use")
-    asyncio.run(_view(url, port, host, allow_host or [], browser=browser))
+    asyncio.run(_view(url, port, host, allow_host or [], browser=browser and not as_json, as_json=as_json))
 
 
-async def _view(url: str, port: int, host: str, names: list[str], *, browser: bool) -> None:
+async def _view(url: str, port: int, host: str, names: list[str], *, browser: bool, as_json: bool) -> None:
     try:
         from stowfast.view.server import serve
     except ImportError as error:
@@ -50,7 +51,10 @@ async def _view(url: str, port: int, host: str, names: list[str], *, browser: bo
     def started(address: str) -> None:
         if names:
             complain("WARNING: other machines can reach this page")
-        Screen().print(f"{address}\nStop it with Ctrl-C.", whole=True)
+        if as_json:
+            emit({"address": address})
+        else:
+            Screen().print(f"{address}\nStop it with Ctrl-C.", whole=True)
         if browser:
             webbrowser.open(address)
 

@@ -8,10 +8,12 @@ from rich.text import Text
 
 from stowfast.cli.terminal import compact, many, plain, time
 from stowfast.errors import NotFoundError
+from stowfast.view.blocks import spoken
 
 if TYPE_CHECKING:
     from stowfast import ContextInfo, MessageEntry, Messages, Stores
     from stowfast.cli.terminal import Screen
+    from stowfast.view.blocks import Spoken
 
 __all__ = ["newest_entries", "print_conversation", "print_message", "read_conversation"]
 
@@ -27,8 +29,6 @@ _STYLES: Final = {
 _LINES: Final = 8
 _CHARACTERS: Final = 600
 _TOOL_CHARACTERS: Final = 200
-_SPOKEN: Final = ("text", "input_text", "output_text", "content", "parts")
-"""The keys of the text of a message part, in the frameworks."""
 
 
 async def newest_entries(messages: Messages, info: ContextInfo, last: int | None, start: int) -> list[MessageEntry]:
@@ -81,7 +81,7 @@ def print_conversation(
     if summary is not None:
         screen.print()
         screen.print(f"the summary of everything before #{info.compacted}", "italic")
-        _print_body(screen, summary, full=full)
+        _print_body(screen, spoken(summary), full=full)
     for before, entry in zip([None, *entries], entries, strict=False):
         screen.print()
         print_message(screen, entry, before, full=full)
@@ -89,60 +89,31 @@ def print_conversation(
 
 def print_message(screen: Screen, entry: MessageEntry, before: MessageEntry | None = None, *, full: bool) -> None:
     """Print one message: a line with its position and role, then its content."""
-    role = entry.message.get("role", entry.message.get("type", "message"))
-    role = role if isinstance(role, str) else "message"
-    who = Text.assemble((f"#{entry.position} ", "dim"), (screen.short(role, 40), _STYLES.get(role, "bold")))
-    if isinstance(name := entry.message.get("name"), str):
-        who.append(f" {screen.short(name, 60)}", style=_STYLES.get(role, "bold"))
+    said = spoken(entry.message)
+    who = Text.assemble((f"#{entry.position} ", "dim"), (screen.short(said.role, 40), _STYLES.get(said.role, "bold")))
+    if said.name:
+        who.append(f" {screen.short(said.name, 60)}", style=_STYLES.get(said.role, "bold"))
     now, earlier = time(entry.created_at), time(before.created_at) if before else ""
     # The day is news only where it is another day than that of the message above.
     screen.ends(who, now.partition(" ")[2] if now[:10] == earlier[:10] else now)
-    _print_body(screen, entry.message, full=full)
+    _print_body(screen, said, full=full)
 
 
-def _print_body(screen: Screen, message: dict[str, Any], *, full: bool) -> None:
+def _print_body(screen: Screen, said: Spoken, *, full: bool) -> None:
     full = full or not screen.is_terminal
-    is_tool = message.get("role") == "tool"
-    if text := _said(message):
-        _print_indented(screen, Text(_cut(text, full=full, short=is_tool), style="dim" if is_tool else ""))
-    calls = message.get("tool_calls")
-    for call in calls if isinstance(calls, list) else []:
-        function = call.get("function") if isinstance(call, dict) else None
-        function = function if isinstance(function, dict) else {}
-        arguments = function.get("arguments", "")
-        arguments = arguments if isinstance(arguments, str) else compact(arguments)
-        line = Text("→ ", style="yellow")
-        line.append(plain(str(function.get("name", "a call"))), style="yellow")
-        line.append(" " + _cut(arguments if function else compact(call), full=full, short=True), style="dim")
-        _print_indented(screen, line)
-    if not text and not calls:
-        rest = {key: value for key, value in message.items() if key not in {"role", "name"}}
-        _print_indented(screen, Text(_cut(compact(rest), full=full, short=True), style="dim"))
+    for part in said.blocks:
+        text = part.source if part.kind == "picture" else part.text
+        if part.kind == "call":
+            line = Text("→ ", style="yellow").append(plain(part.name or "a call"), style="yellow")
+            _print_indented(screen, line.append(" " + _cut(text, full=full, short=True), style="dim"))
+        else:
+            is_aside = part.kind != "text"
+            _print_indented(screen, Text(_cut(text, full=full, short=is_aside), style="dim" if is_aside else ""))
 
 
 def _print_indented(screen: Screen, text: Text) -> None:
     for line in screen.fold(text, screen.width - 2):
         screen.print(Text("  ").append_text(line))
-
-
-def _said(value: Any) -> str:
-    # A content is a text or a list of parts. A part without text is shown by its type, not left out.
-    content = value.get("content", value.get("parts", value.get("text")))
-    if isinstance(content, str) or content is None:
-        return content or ""
-    if isinstance(content, list):
-        return "\n".join(filter(None, map(_part, content)))
-    return compact(content)
-
-
-def _part(part: Any) -> str:
-    if isinstance(part, str):
-        return part
-    if isinstance(part, dict):
-        for key in _SPOKEN:
-            if isinstance(part.get(key), str):
-                return str(part[key])
-    return compact(part)
 
 
 def _cut(text: str, *, full: bool, short: bool) -> str:
