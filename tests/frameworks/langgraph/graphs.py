@@ -100,7 +100,8 @@ async def atravelled(graph: Any, thread: str, durability: Any) -> list[Any]:
     found = [(await graph.ainvoke({"log": ["in"], "n": 0}, here, durability=durability))["log"]]
     found.append((await graph.aget_state(here, subgraphs=True)).tasks[0].state.values["log"])
     found.append((await graph.ainvoke(Command(resume="yes"), here, durability=durability))["log"])
-    old = next(one async for one in graph.aget_state_history(here) if one.next == ("a",))
+    history = [one async for one in graph.aget_state_history(here)]
+    old = next(one for one in history if one.next == ("a",))
     await graph.ainvoke(None, old.config, durability=durability)
     found.append((await graph.ainvoke(Command(resume="no"), here, durability=durability))["log"])
     edited = await graph.aupdate_state(old.config, {"log": ["edited"]})

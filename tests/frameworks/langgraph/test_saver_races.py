@@ -213,10 +213,9 @@ async def test_a_cancelled_caller_takes_no_other_with_it(url: str) -> None:
         for number in range(30):
             thread = f"t{number}"
             here = await saver.aput(config(thread), checkpoint(0, it=0), {"source": "input"}, {"it": 1})
-            calls: list[asyncio.Future[Any]] = []
-            for task in range(4):
-                calls.append(asyncio.ensure_future(saver.aput_writes(here, [("it", task)], f"{task}")))
-            calls.append(asyncio.ensure_future(saver.aput(here, checkpoint(1, it=1), {"source": "loop"}, {"it": 2})))
+            made: list[Any] = [saver.aput_writes(here, [("it", task)], f"{task}") for task in range(4)]
+            made.append(saver.aput(here, checkpoint(1, it=1), {"source": "loop"}, {"it": 2}))
+            calls = [asyncio.ensure_future(call) for call in made]
             victim = chance.randrange(5)
             for _ in range(chance.randrange(8)):
                 await asyncio.sleep(0)
