@@ -114,7 +114,8 @@ async def test_of_two_runs_in_a_process_one_is_told(url: str) -> None:
         for run in left:
             run.cancel()
         await asyncio.gather(*runs, return_exceptions=True)
-        await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()})  # the engine leaves its saves behind
+        # The engine leaves its saves behind.
+        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()}, return_exceptions=True)
         assert ConflictError in {type(run.exception()) for run in done}
         assert forks(await listed(saver)) == 0
 
