@@ -10,6 +10,8 @@ from tests.mutants.stores import ForgetsOpIds
 breaks(puts.a_lost_answer_doubles_no_version)(ForgetsOpIds)
 ignores(Artifacts, "put", "expect", puts.a_put_creates_or_updates_an_artifact)
 ignores(Artifacts, "put", "ttl", puts.an_artifact_expires)
+for _opens in ("open_writer", "open_live", "open_dataset"):
+    ignores(Artifacts, _opens, "ttl", puts.what_a_writer_wrote_expires)
 for option in ("prefix", "where", "order"):
     ignores(Artifacts, "list", option, versions.artifacts_are_found_by_metadata_and_prefix)
 ignores(Artifacts, "follow", "wait", puts.a_follower_may_come_first)

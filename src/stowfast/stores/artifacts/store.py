@@ -141,6 +141,7 @@ class Artifacts:
         mime_type: str | None = None,
         metadata: dict[str, Any] | None = None,
         expect: int | None = None,
+        ttl: timedelta | None = None,
         op_id: str | None = None,
     ) -> AsyncIterator[ArtifactWriter]:
         """Write a version piece by piece, in constant memory: `async with ... as w: await w.write(piece)`.
@@ -150,17 +151,18 @@ class Artifacts:
 
         Args:
             expect: the version before this one; 0 for a new artifact. None: any.
+            ttl: as for `update`, counted from the end of the block.
 
         Raises:
             ConflictError: at the end: the artifact is not at the expected version. Nothing was stored.
             UnavailableError: at the end: it may be stored. Write it again with the same op_id.
         """
-        check_integers(expect=expect)
+        change = whole.version_change(expect, op_id, ttl)
         described = Artifact(
             artifact_id=artifact_id, context_id=context_id, task_id=task_id, name=name, description=description,
             mime_type=mime_type, metadata={} if metadata is None else metadata,
         )  # fmt: skip
-        async with write_version(self._backend, described, expect, op_id) as writer:
+        async with write_version(self._backend, described, change) as writer:
             yield writer
 
     @asynccontextmanager
@@ -175,6 +177,7 @@ class Artifacts:
         mime_type: str | None = None,
         metadata: dict[str, Any] | None = None,
         expect: int | None = None,
+        ttl: timedelta | None = None,
         op_id: str | None = None,
         flush_bytes: int = 2**16,
         flush_seconds: float = 0.2,
@@ -193,6 +196,7 @@ class Artifacts:
 
         Args:
             expect: the version before this one; 0 for a new artifact. None: any.
+            ttl: as for `update`, counted from the end of the block.
             op_id: the idempotency key of this call: a repeat after the version exists becomes the same version,
                 with any pieces.
             flush_bytes: followers see pieces after this many bytes, 1 to 8 MiB.
@@ -205,7 +209,7 @@ class Artifacts:
             UnavailableError: the backend gave no answer for ten seconds. At the end: it may be a version. Write it
                 again with the same op_id.
         """
-        check_integers(expect=expect)
+        change = whole.version_change(expect, op_id, ttl)
         check_batch(flush_bytes, flush_seconds)
         if op_id is not None:
             check_name(op_id, "an op_id")
@@ -213,7 +217,6 @@ class Artifacts:
             artifact_id=artifact_id, context_id=context_id, task_id=task_id, name=name, description=description,
             mime_type=mime_type, metadata={} if metadata is None else metadata,
         )  # fmt: skip
-        change = Change(expect=expect, op_id=op_id)
         async with LiveWriter(self._backend, described, change, (flush_bytes, flush_seconds)) as writer:
             yield writer
 
@@ -248,6 +251,7 @@ class Artifacts:
         mime_type: str | None = None,
         metadata: dict[str, Any] | None = None,
         expect: int | None = None,
+        ttl: timedelta | None = None,
         op_id: str | None = None,
     ) -> AsyncIterator[DatasetWriter]:
         """Write a dataset in batches of rows, in constant memory: `async with ... as d: await d.append(rows)`.
@@ -262,6 +266,7 @@ class Artifacts:
             append: begin with a copy of the rows of the newest version. New columns may be null then. Of two
                 concurrent appends one gets a ConflictError: no rows are lost.
             expect: the version before this one; 0 for a new artifact. None: any.
+            ttl: as for `update`, counted from the end of the block.
             op_id: the idempotency key of this call. A repeat after a lost answer stores nothing and returns the
                 first result.
 
@@ -271,12 +276,12 @@ class Artifacts:
             ConflictError: at the end: the artifact is not at the expected version. Nothing was stored.
             UnavailableError: at the end: it may be stored. Write it again with the same op_id.
         """
-        check_integers(expect=expect)
+        change = whole.version_change(expect, op_id, ttl)
         described = Artifact(
             artifact_id=artifact_id, context_id=context_id, task_id=task_id, name=name, description=description,
             mime_type=mime_type, metadata={} if metadata is None else metadata,
         )  # fmt: skip
-        async with write_dataset(self._backend, described, columns, append, expect, op_id) as writer:
+        async with write_dataset(self._backend, described, columns, change, append=append) as writer:
             yield writer
 
     async def rows(self, artifact_id: str, *, version: int | None = None) -> AsyncGenerator[dict[str, Any], None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
@@ -119,6 +120,33 @@ async def an_artifact_expires(make: Make[Stores]) -> None:
         same(list(await artifacts.list(context_id=name)), [], "a list after the expiry")
         await raises(NotFoundError, artifacts.set_expiry(name, None), "an expiry of nothing")
         same((await artifacts.create(_of(name))).version, 1, "the next life")
+
+
+async def what_a_writer_wrote_expires(make: Make[Stores]) -> None:
+    """`ttl` of `open_writer`, `open_live` and `open_dataset` counts from the end of the block."""
+    async with make() as stores:
+        name, artifacts = unique("artifact"), stores.artifacts
+        async with artifacts.open_writer(name, ttl=_HOUR) as writer:
+            await writer.write(b"x")
+        async with artifacts.open_live(name, ttl=2 * _HOUR) as live:
+            await live.write(b"x")
+        second = await artifacts.info(name)
+        async with artifacts.open_dataset(name, ttl=3 * _HOUR) as dataset:
+            await dataset.append([{"n": 1}])
+        third = await artifacts.info(name)
+        same(
+            (live.info, dataset.info), (second, third), "an artifact with a time to live, and what its writer returned"
+        )
+        for hours, info in enumerate((writer.info, second, third), 1):
+            same(info and info.expires_at, info and info.created_at and info.created_at + hours * _HOUR, "an expiry")
+        async with artifacts.open_live(name) as live:
+            await live.write(b"x")
+        last = await artifacts.info(name)
+        same(last and (last.version, last.expires_at), (4, None), "the expiry of a version without a ttl")
+        for opens in (artifacts.open_writer, artifacts.open_live, artifacts.open_dataset):
+            with contextlib.suppress(InvalidError):
+                async with opens(unique("artifact"), ttl=-_HOUR):
+                    raise AssertionError("a negative ttl was accepted")
 
 
 async def a_follower_may_come_first(make: Make[Stores]) -> None:

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from stowfast.abc import Change
 from stowfast.errors import DamagedError, InvalidError
 from stowfast.stores.artifacts.datasets.columns import Columns
 from stowfast.stores.artifacts.lookup import find_head, must_find_version
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from types import TracebackType
 
-    from stowfast.abc import Backend, Head
+    from stowfast.abc import Backend, Change, Head
     from stowfast.records import Artifact, ArtifactInfo
 
 __all__ = ["DatasetWriter", "open_rows", "write_dataset"]
@@ -97,9 +96,9 @@ async def write_dataset(
     backend: Backend,
     artifact: Artifact,
     columns: dict[str, str] | None,
+    change: Change,
+    *,
     append: bool,
-    expect: int | None,
-    op_id: str | None,
 ) -> AsyncIterator[DatasetWriter]:
     """Write the next version of a dataset, as `Artifacts.open_dataset` does."""
     artifact_id = artifact.artifact_id
@@ -108,14 +107,14 @@ async def write_dataset(
     held_to = kept if columns is None else Columns(columns)
     there = None
     if append and head is not None:
-        expect = head.next if expect is None else expect
+        change = change._replace(expect=head.next if change.expect is None else change.expect)
         if head.length:
             there = await open_rows(backend, artifact_id, head.next)
             if columns is not None and not Columns(columns).grown_from(kept):
                 has = "no columns" if kept is None else f"the columns {kept.declared}"
                 raise InvalidError(f"{artifact_id!r} has {has}: only new ones with a ? can be added to columns")
     artifact = replace(artifact, schema=None if held_to is None else {"columns": held_to.declared})
-    change = Change(expect=expect, op_id=op_id, incarnation=head.incarnation if head and expect else None)
+    change = change._replace(incarnation=head.incarnation if head and change.expect else None)
     pieces = ArtifactWriter(lambda content: add(backend, artifact, content, change, head), "rows")
     async with DatasetWriter(pieces, held_to) as writer:
         if there is not None:

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from stowfast.abc import Backend
     from stowfast.stores.artifacts.writing.content import Content
 
-__all__ = ["create", "put", "update"]
+__all__ = ["create", "put", "update", "version_change"]
 
 
 async def create(backend: Backend, artifact: Artifact, op_id: str | None, ttl: timedelta | None) -> ArtifactInfo:
     """Store version 1 of a new artifact."""
-    return await add(backend, artifact, _content(artifact), _change(0, op_id, ttl))
+    return await add(backend, artifact, _content(artifact), version_change(0, op_id, ttl))
 
 
 async def update(
@@ -36,7 +36,7 @@ async def update(
     Raises:
         NotFoundError: there is no such artifact.
     """
-    content, change = _content(artifact), _change(expect, op_id, ttl)
+    content, change = _content(artifact), version_change(expect, op_id, ttl)
     head = await find_head(backend, artifact.artifact_id)
     if head is None:
         raise NotFoundError(f"there is no artifact {shown(artifact.artifact_id)}: create it")
@@ -48,7 +48,7 @@ async def put(
     backend: Backend, artifact: Artifact, expect: int | None, op_id: str | None, ttl: timedelta | None
 ) -> ArtifactInfo:
     """Store the next version of an artifact, or version 1 of a new one."""
-    change, content = _change(expect, op_id, ttl), _content(artifact)
+    change, content = version_change(expect, op_id, ttl), _content(artifact)
     race = Race(f"artifact {shown(artifact.artifact_id)}")
     while True:
         # A stream is read once, so its version has no second attempt: it follows any version, of any life.
@@ -73,6 +73,7 @@ def _content(artifact: Artifact) -> Content:
     return source_of(artifact.content, f"the content of artifact {shown(artifact.artifact_id)}")
 
 
-def _change(expect: int | None, op_id: str | None, ttl: timedelta | None) -> Change:
+def version_change(expect: int | None, op_id: str | None, ttl: timedelta | None) -> Change:
+    """Return the conditions and the time to live of a version, checked."""
     check_integers(expect=expect)
     return Change(expect=expect, op_id=op_id, ttl=None if ttl is None else from_duration(ttl, "ttl"))

@@ -7,7 +7,6 @@ from collections import deque
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self
 
-from stowfast.abc import Change
 from stowfast.errors import InvalidError
 from stowfast.stores.artifacts.digest import CHUNK
 from stowfast.stores.artifacts.lookup import find_head
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
     from types import TracebackType
 
-    from stowfast.abc import Backend
+    from stowfast.abc import Backend, Change
     from stowfast.records import Artifact, ArtifactInfo
 
 __all__ = ["ArtifactWriter", "write_version"]
@@ -147,11 +146,9 @@ class ArtifactWriter:
 
 
 @asynccontextmanager
-async def write_version(
-    backend: Backend, artifact: Artifact, expect: int | None, op_id: str | None
-) -> AsyncIterator[ArtifactWriter]:
+async def write_version(backend: Backend, artifact: Artifact, change: Change) -> AsyncIterator[ArtifactWriter]:
     """Write the next version of an artifact, as `Artifacts.open_writer` does."""
     head = await find_head(backend, artifact.artifact_id)
-    change = Change(expect=expect, op_id=op_id, incarnation=head.incarnation if head and expect else None)
+    change = change._replace(incarnation=head.incarnation if head and change.expect else None)
     async with ArtifactWriter(lambda content: add(backend, artifact, content, change, head)) as writer:
         yield writer
