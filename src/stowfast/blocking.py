@@ -215,7 +215,12 @@ async def outcomes(calls: Iterable[Coroutine[Any, Any, R]]) -> list[R | Stowfast
     """
     if runs_in_place():
         return [await _outcome_of(call) for call in calls]
-    found = await asyncio.gather(*map(_outcome_of, calls), return_exceptions=True)
+    begun = list(calls)
+    try:
+        found = await asyncio.gather(*map(_outcome_of, begun), return_exceptions=True)
+    finally:
+        for call in begun:
+            call.close()  # a task that was cancelled before its first step has not begun its call
     results: list[R | StowfastError] = []
     for one in found:
         if isinstance(one, BaseException) and not isinstance(one, StowfastError):

@@ -6,7 +6,7 @@ import logging
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 from stowfast.abc import READS_TOGETHER, Query
 from stowfast.adapters.extras import extra
@@ -24,6 +24,7 @@ from stowfast.adapters.langgraph.items import (
 from stowfast.adapters.opener import Opener
 from stowfast.blocking import outcomes
 from stowfast.errors import ConflictError, InvalidError, StowfastError, UnsupportedError
+from stowfast.stores.codec import encode, stream_name
 
 with extra("langgraph"):
     from langgraph.store.base import (
@@ -50,6 +51,9 @@ __all__ = ["StowfastStore"]
 _DOCUMENTS: Final = "documents/"
 _FILTERED_PAGE: Final = 100
 _LONGEST_PAGE: Final = 1_000
+
+_Write: TypeAlias = "tuple[dict[str, Any], timedelta | None] | None"
+"""The data and the TTL of a put; None: a delete."""
 
 _logger: Final = logging.getLogger(__name__)
 
@@ -114,17 +118,22 @@ class StowfastStore(BaseStore):
             UnavailableError: no answer. Each put of the batch may be stored: repeat the batch.
         """
         given = list(ops)
-        writes: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {}
+        writes: dict[str, _Write] = {}
         reads: list[Callable[[], Coroutine[Any, Any, Result]]] = []
         for op in given:
             validate_op_namespace(op)
             if isinstance(op, PutOp):
-                writes[item_id(op.namespace, op.key)] = self._write(op)
+                writes[item_id(op.namespace, op.key)] = (
+                    None if op.value is None else (stored_item(op), lifetime(op.ttl))
+                )
             else:
                 reads.append(self._read(op))
+        if len(writes) > 1:
+            for document_id, checked in writes.items():
+                _check_write(document_id, checked)
         answers = iter(await _together(reads))
         results: list[Result] = [None if isinstance(op, PutOp) else next(answers) for op in given]
-        await _together(list(writes.values()))
+        await _together([partial(self._write, *one) for one in writes.items()])
         return results
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
@@ -151,20 +160,12 @@ class StowfastStore(BaseStore):
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    def _write(self, op: PutOp) -> Callable[[], Coroutine[Any, Any, None]]:
-        document_id = item_id(op.namespace, op.key)
-        if op.value is None:
-
-            async def write() -> None:
-                await (await self._opener.open()).documents.delete(document_id)
-
+    async def _write(self, document_id: str, write: _Write) -> None:
+        documents = (await self._opener.open()).documents
+        if write is None:
+            await documents.delete(document_id)
         else:
-            data, ttl = stored_item(op), lifetime(op.ttl)
-
-            async def write() -> None:
-                await (await self._opener.open()).documents.put(document_id, data, ttl=ttl)
-
-        return write
+            await documents.put(document_id, write[0], ttl=write[1])
 
     def _read(self, op: Op) -> Callable[[], Coroutine[Any, Any, Result]]:
         if isinstance(op, GetOp):
@@ -257,6 +258,13 @@ async def _together(calls: Sequence[Callable[[], Coroutine[Any, Any, Any]]]) -> 
                 raise result
             results.append(result)
     return results
+
+
+def _check_write(document_id: str, write: _Write) -> None:
+    """Refuse in advance a write that would fail beside others that are stored."""
+    stream_name("documents", "namespace and key", document_id)
+    if write is not None:
+        encode(write[0], "an item")
 
 
 def _check_page(limit: int, offset: int) -> None:
