@@ -8,9 +8,28 @@ stay right. It is resumed by calling it again: there is no state file.
 
 from __future__ import annotations
 
+from stowfast.moving.backups import backup, restore
 from stowfast.moving.copying import copy
+from stowfast.moving.measures import Statistics, Usage, measure, statistics
+from stowfast.moving.removal import find, remove
 from stowfast.moving.results import Copied, Difference, Verified
 from stowfast.moving.selection import EVERYTHING, Selection
 from stowfast.moving.verifying import verify
 
-__all__ = ["EVERYTHING", "Copied", "Difference", "Selection", "Verified", "copy", "verify"]
+__all__ = [
+    "EVERYTHING",
+    "Copied",
+    "Difference",
+    "Selection",
+    "Statistics",
+    "Usage",
+    "Verified",
+    "backup",
+    "copy",
+    "find",
+    "measure",
+    "remove",
+    "restore",
+    "statistics",
+    "verify",
+]

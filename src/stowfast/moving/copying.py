@@ -17,7 +17,7 @@ from stowfast.stores import Stores
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["Place", "copy", "opened_place"]
+__all__ = ["Place", "copy", "mirror", "opened_place"]
 
 Place: TypeAlias = "str | Stores"
 """A URL, or open stores: those of a whole place or of one scope."""
@@ -92,6 +92,14 @@ async def copy(
         return mover.done
 
 
+async def mirror(source: Backend, target: Backend, *, check: bool, progress: Callable[[Copied], None] | None) -> Copied:
+    """Copy everything, and delete at the target what the source does not have."""
+    mover = _Mover(source, target, check=check, replace=True, report=progress or (lambda _: None))
+    await mover.run(EVERYTHING)
+    await mover.delete_others()
+    return mover.done
+
+
 class _Mover:
     def __init__(
         self, source: Backend, target: Backend, *, check: bool, replace: bool, report: Callable[[Copied], None]
@@ -122,6 +130,14 @@ class _Mover:
                 waiting = []
         if waiting:
             await self._copy_together(waiting)
+
+    async def delete_others(self) -> None:
+        """Delete the streams of the target without a counterpart at the source."""
+        names = {one.name async for one in listed(self._source, heads=False)}
+        async for one in listed(self._target, heads=False):
+            if one.name not in names:
+                await self._target.commit(one.name, Change(delete=True))
+                self.done.deleted += 1
 
     async def _selected(self, selection: Selection) -> list[tuple[str, int, Head | None]]:
         """List the streams to copy: names, lengths, and the head at the target if there is one."""

@@ -32,6 +32,8 @@ class Copied:
     """Streams already at the target."""
     checked: int = 0
     """Streams read back from the target and found equal."""
+    deleted: int = 0
+    """Streams deleted at a backup, since they are gone at the source."""
     differences: list[Difference] = field(default_factory=list)
     """Streams not copied, or come back different. They stay as they are at the target."""
 

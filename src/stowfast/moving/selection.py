@@ -15,11 +15,14 @@ if TYPE_CHECKING:
 
     from stowfast.abc import Backend, Listed
 
-__all__ = ["EVERYTHING", "Selection", "kind_of", "listed"]
+__all__ = ["BOOKKEEPING", "EVERYTHING", "LINKS", "Selection", "kind_of", "listed"]
 
 _PAGE: Final = 1_000
-_LINKS: Final = "links"
+LINKS: Final = "links"
 """The kind of the copies behind links to content. A URL leads to the old place, so these are never moved."""
+BOOKKEEPING: Final = "stowfast"
+"""The kind of the marks of backups."""
+_LEFT_OUT: Final = frozenset({LINKS, BOOKKEEPING})
 
 
 class Selection(NamedTuple):
@@ -60,7 +63,7 @@ async def listed(backend: Backend, selection: Selection = EVERYTHING, *, heads: 
         page = await backend.streams(Query("", after=after, limit=_PAGE, heads=heads or bool(labels)))
         for one in page.streams:
             kind, id = kind_of(one.name), one.name.partition("/")[2]
-            if kind == _LINKS or (selection.kinds and kind not in selection.kinds):
+            if kind in _LEFT_OUT or (selection.kinds and kind not in selection.kinds):
                 continue
             if not id.startswith(selection.prefix) or (since is not None and one.updated_at < since):
                 continue

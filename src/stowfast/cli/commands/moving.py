@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from stowfast.moving import Copied, Difference, Verified
 
-__all__ = ["Kinds", "Where", "entries", "register", "selected", "tell_differences"]
+__all__ = ["Ids", "Kinds", "Where", "copied_line", "entries", "register", "selected", "tell_differences"]
 
 Kinds: TypeAlias = Annotated[
     list[str] | None,
@@ -78,7 +78,7 @@ def copy(
     if as_json:
         emit({"complete": done.complete, "dry_run": dry_run, **_fields(done)})
     else:
-        Screen().print(_copied(done, dry_run=dry_run))
+        Screen().print(copied_line(done, dry_run=dry_run))
     return 0 if done.complete else 1
 
 
@@ -94,7 +94,8 @@ async def _copy(source: str, target: str, tell: Any, *, dry_run: bool, **options
         return await moving.copy(source, theirs, dry_run=dry_run, progress=report, **options)
 
 
-def _copied(done: Copied, *, dry_run: bool) -> str:
+def copied_line(done: Copied, *, dry_run: bool = False) -> str:
+    """Return the result of a copy as a line."""
     says = "would copy" if dry_run else "copied"
     text = f"{says} {many(done.streams, 'stream')} with {entries(done.entries)}"
     if done.bytes:
@@ -103,6 +104,8 @@ def _copied(done: Copied, *, dry_run: bool) -> str:
         text += f", {done.already_there:,} already there"
     if done.checked:
         text += f", {done.checked:,} read back and equal"
+    if done.deleted:
+        text += f", {done.deleted:,} deleted"
     if done.differences:
         text += f", {len(done.differences):,} NOT copied"
     return text

@@ -1,0 +1,271 @@
+"""The commands for the care of a place: backup, restore, rm, compact, du, stats, health."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from time import perf_counter
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stowfast import moving
+from stowfast.abc import Query
+from stowfast.cli.arguments import URL, Json
+from stowfast.cli.commands.moving import Ids, Kinds, Where, copied_line, entries, selected, tell_differences
+from stowfast.cli.pace import Amount, paced
+from stowfast.cli.terminal import Screen, complain, emit, many, size, span
+from stowfast.cli.urls import check_existing, existing, opened, scrub, sqlite_path
+from stowfast.errors import StowfastError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stowfast.abc import Head
+    from stowfast.moving import Copied
+
+__all__ = ["register"]
+
+_YES = typer.Option("--yes", help="Delete them. Else: only say what would be deleted.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the others."""
+    app.command(
+        short_help="Bring a backup to the state of a place.",
+        epilog="Example: stowfast backup sqlite:///agent.db sqlite:////backups/agent.db",
+    )(backup)
+    app.command(
+        short_help="Make an empty place as a backup is.",
+        epilog="Example: stowfast restore sqlite:////backups/agent.db sqlite:///agent.db",
+    )(restore)
+    app.command(
+        short_help="Delete conversations, artifacts, tasks or documents.",
+        epilog="Example: stowfast rm sqlite:///agent.db --kind messages --prefix trial/ --yes",
+    )(rm)
+    app.command(short_help="Give free space back.", epilog="Example: stowfast compact sqlite:///agent.db")(compact)
+    app.command(short_help="Print the bytes of each kind, or user.", epilog="Example: stowfast du URL --by user")(du)
+    app.command(short_help="Print counts and the last change.", epilog="Example: stowfast stats URL --json")(stats)
+    app.command(short_help="Tell whether a place answers.", epilog="Example: stowfast health URL --json")(health)
+
+
+def backup(
+    url: URL,
+    target: Annotated[str, typer.Argument(metavar="TO", help="The URL of the backup: empty, or an earlier backup.")],
+    as_json: Json = False,
+) -> int:
+    """Bring a backup to the state of a place, while programs go on writing.
+
+    A SQLite file goes to a SQLite file by SQLite's own online backup, as one moment. Any other pair is copied: only
+    new data, and what was deleted is deleted in the backup too. The backup is read at the end. Give the command again
+    after an interruption.
+    """
+    check_existing(url)
+    if sqlite_path(url) is not None and sqlite_path(target) is not None:
+        return _by_file(url, target, replace=True, as_json=as_json)
+    with paced("backing up") as tell:
+        done = asyncio.run(_moved(moving.backup, url, target, tell))
+    return _tell(done, as_json=as_json)
+
+
+def restore(
+    source: Annotated[str, typer.Argument(metavar="FROM", help="The URL of the backup.")],
+    target: Annotated[str, typer.Argument(metavar="TO", help="The URL of an empty place.")],
+    as_json: Json = False,
+) -> int:
+    """Make an empty place as a backup is, and read all of it.
+
+    A place that holds data is refused. The log of an earlier file of this name is removed: played over the restored one
+    it would damage it. Give the command again after an interruption.
+    """
+    check_existing(source)
+    if sqlite_path(source) is not None and sqlite_path(target) is not None:
+        return _by_file(source, target, replace=False, as_json=as_json)
+    with paced("restoring") as tell:
+        done = asyncio.run(_moved(moving.restore, source, target, tell))
+    return _tell(done, as_json=as_json)
+
+
+def _by_file(source: str, target: str, *, replace: bool, as_json: bool) -> int:
+    from stowfast import sqlite
+
+    sqlite.backup(source.partition("?")[0], target.partition("?")[0], replace=replace)
+    with paced("verifying") as tell:
+        done = asyncio.run(
+            moving.verify(target, progress=lambda done: tell(Amount(done.streams, None, done.entries, done.bytes)))
+        )
+    tell_differences(done.damaged)
+    if as_json:
+        counts = {"streams": done.streams, "entries": done.entries, "bytes": done.bytes, "digest": done.digest}
+        emit({"complete": done.sound, **counts})
+    else:
+        Screen().print(f"{many(done.streams, 'stream')} with {entries(done.entries)}, read and sound")
+        Screen().print(f"digest {done.digest}", whole=True)
+    return 0 if done.sound else 1
+
+
+async def _moved(move: Callable[..., Any], source: str, target: str, tell: Any) -> Copied:
+    def report(done: Copied) -> None:
+        tell(Amount(done.settled, done.selected, done.entries, done.bytes))
+
+    async with opened(target) as theirs:
+        found: Copied = await move(source, theirs, progress=report)
+        return found
+
+
+def _tell(done: Copied, *, as_json: bool) -> int:
+    tell_differences(done.differences)
+    if as_json:
+        emit({"complete": done.complete, **asdict(done)})
+    else:
+        Screen().print(copied_line(done))
+    return 0 if done.complete else 1
+
+
+def rm(
+    url: URL,
+    *,
+    kind: Kinds = None,
+    prefix: Ids = "",
+    where: Where = None,
+    related: Annotated[
+        bool, typer.Option("--related", help="Also the artifacts and tasks of the conversations.")
+    ] = False,
+    yes: Annotated[bool, _YES] = False,
+    as_json: Json = False,
+) -> None:
+    """List streams, and delete them with --yes. At least one of --kind, --prefix and --where is needed.
+
+    Nothing of them can be read again. The content of artifacts goes with the next sweep: stowfast gc.
+    """
+    selection = selected(kind, prefix, where)
+    if selection == moving.EVERYTHING:
+        raise typer.BadParameter("name what to delete: --kind, --prefix or --where")
+    check_existing(url)
+    names = asyncio.run(moving.find(url, selection, related=related))
+    deleted = asyncio.run(moving.remove(url, selection, related=related)) if yes and names else 0
+    if as_json:
+        emit({"streams": names, "deleted": deleted})
+        return
+    screen = Screen()
+    for name in names:
+        screen.print(name)
+    screen.print(
+        f"deleted {many(deleted, 'stream')}" if yes else f"would delete {many(len(names), 'stream')}: give --yes"
+    )
+
+
+def compact(url: URL, as_json: Json = False) -> None:
+    """Remove expired data and leftovers, and give free space back.
+
+    A SQLite file is written anew: reads go on, writes wait, and it needs room for two more copies. In a bucket and in
+    PostgreSQL unreachable data is deleted; PostgreSQL's own vacuum returns the space.
+    """
+    from stowfast import sqlite
+
+    swept = asyncio.run(_sweep(url))
+    sizes = sqlite.compact(url.partition("?")[0]) if sqlite_path(url) is not None else None
+    if as_json:
+        emit({**swept._asdict(), **({} if sizes is None else sizes._asdict())})
+        return
+    screen = Screen()
+    screen.print(
+        f"removed {many(swept.streams, 'expired stream')} and {many(swept.blobs, 'blob')}, {size(swept.bytes)}"
+    )
+    if sizes is not None:
+        screen.print(f"the file had {size(sizes.before)} and has {size(sizes.after)}")
+
+
+async def _sweep(url: str) -> Any:
+    async with existing(url) as stores:
+        return await stores.sweep()
+
+
+def du(
+    url: URL,
+    *,
+    by: Annotated[
+        str, typer.Option(metavar="WHAT", help="kind, scope, id (up to its first / or :), or a key of the metadata.")
+    ] = "kind",
+    kind: Kinds = None,
+    prefix: Ids = "",
+    as_json: Json = False,
+) -> None:
+    """Read all entries, and print their bytes by kind, scope, id or metadata. The content of artifacts counts once."""
+    check_existing(url)
+    found = asyncio.run(moving.measure(url, lambda head: _group(head, by), selection=selected(kind, prefix, None)))
+    largest = sorted(found.items(), key=lambda one: -(one[1].bytes + one[1].blob_bytes))
+    if as_json:
+        emit({group: asdict(usage) for group, usage in largest})
+        return
+    screen = Screen()
+    for group, usage in largest:
+        amount = size(usage.bytes + usage.blob_bytes)
+        screen.print(f"{amount:>12}  {group or '-'}: {many(usage.streams, 'stream')}, {entries(usage.entries)}")
+
+
+def _group(head: Head, by: str) -> str:
+    place, _, id = head.name.partition("/")
+    scope, _, kind = place.rpartition(":")
+    if by == "kind":
+        return kind
+    if by == "scope":
+        return scope
+    if by == "id":
+        return id.replace(":", "/").partition("/")[0]
+    return (head.labels.get(by) or head.labels.get(f":{by}") or "").strip('"')
+
+
+def stats(url: URL, as_json: Json = False) -> None:
+    """Print counts by kind, the changes of the last day and the longest streams. Reads heads alone."""
+    check_existing(url)
+    found = asyncio.run(moving.statistics(url))
+    last = None if found.last_change is None else datetime.fromtimestamp(found.last_change / 1_000_000, UTC)
+    if as_json:
+        longest = [{"stream": name, "entries": count} for name, count in found.longest]
+        emit({**asdict(found), "last_change": last, "longest": longest})
+        return
+    screen = Screen()
+    for kind, count in sorted(found.streams.items()):
+        screen.print(f"{kind}: {count:,} with {entries(found.entries.get(kind, 0))}")
+    screen.print(f"changed in the last day: {found.changed_today:,}, begun: {found.begun_today:,}")
+    screen.print(f"expiring: {found.expiring:,}, damaged: {found.damaged:,}")
+    if last is not None:
+        screen.print(f"last change: {last.astimezone():%Y-%m-%d %H:%M:%S}")
+    for name, count in found.longest[:3]:
+        screen.print(f"longest: {name}, {entries(count)}", "dim")
+
+
+def health(url: URL, as_json: Json = False) -> int:
+    """Open a place, and read the time of its last change. Exit code 0 if it answers, else 1: for a probe."""
+    began, error, last, now = perf_counter(), "", None, 0
+    try:
+        last, now = asyncio.run(_look(url))
+    except StowfastError as failure:
+        error = str(failure)
+    seconds = perf_counter() - began
+    age = None if last is None else max(now - last, 0) / 1_000_000
+    if as_json:
+        emit(
+            {
+                "healthy": not error,
+                "error": scrub(error, [url]),
+                "seconds": round(seconds, 3),
+                "last_change_seconds": age,
+            }
+        )
+    elif error:
+        complain(f"stowfast: {scrub(error, [url])}")
+    else:
+        ago = "nothing is stored" if age is None else f"last change {span(timedelta(seconds=age))} ago"
+        Screen().print(f"answers in {span(timedelta(seconds=seconds))}, {ago}")
+    return 1 if error else 0
+
+
+async def _look(url: str) -> tuple[int | None, int]:
+    reading = {"read_only": True} if sqlite_path(url) is not None and "read_only=" not in url else {}
+    async with existing(url, **reading) as stores:
+        page = await stores.backend.streams(Query("", order="recent", limit=1))
+        last = page.streams[0].updated_at if page.streams else None
+        return last, int(datetime.now(UTC).timestamp() * 1_000_000)
