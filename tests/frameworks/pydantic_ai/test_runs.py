@@ -22,6 +22,7 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 import stowfast
 from stowfast.adapters.pydantic_ai import StowfastConversationStore, run_saved
+from stowfast.errors import UnavailableError
 from stowfast.wrappers import Wrapper
 
 if TYPE_CHECKING:
@@ -45,6 +46,22 @@ class CutsOff(Wrapper):
         if self.commits == 0:
             raise CutError
         self.commits -= 1
+        return await super().commit(stream, change)
+
+
+class LosesOne(Wrapper):
+    """Loses the answer of one commit: that after so many others."""
+
+    def __init__(self, backend: Backend, others: int, *, commits: bool) -> None:
+        super().__init__(backend)
+        self.others, self.commits = others, commits
+
+    async def commit(self, stream: str, change: Change) -> Receipt:
+        self.others -= 1
+        if self.others == -1:
+            if self.commits:
+                await super().commit(stream, change)
+            raise UnavailableError("no answer")
         return await super().commit(stream, change)
 
 
@@ -119,6 +136,25 @@ async def test_a_run_cut_off_after_any_save_goes_on(url: str, output: Any) -> No
             assert len(set(called)) == 2 * STEPS
             assert len(called) <= 2 * STEPS + 2
             assert not await store.unfinished()
+
+
+@pytest.mark.parametrize("commits", [True, False])
+async def test_a_run_whose_save_had_no_answer_goes_on_in_its_process(url: str, commits: bool) -> None:
+    async with stowfast.open(url) as stores:
+        for others in range(commits_of(str)):
+            backend = LosesOne(stores.backend, others, commits=commits)
+            store = StowfastConversationStore(stowfast.Stores(backend), within=None)
+            agent, called = agent_of(str)
+            conversation_id, prompt = f"c{others}", "go"
+            with pytest.raises(UnavailableError):
+                await run_saved(agent, prompt, store=store, conversation_id=conversation_id)
+            if await store.is_unfinished(conversation_id):
+                await run_saved(agent, store=store, conversation_id=conversation_id)
+            loaded = await StowfastConversationStore(stores).load(conversation_id)
+            assert loaded is not None
+            assert len(loaded.messages) == 2 * STEPS + 2
+            assert loaded.messages[-1].parts[0] == TextPart("Done.")
+            assert len(set(called)) == 2 * STEPS
 
 
 async def test_a_saved_run_continues_as_any_other(url: str) -> None:

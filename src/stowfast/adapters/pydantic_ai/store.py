@@ -66,6 +66,7 @@ class StowfastConversationStore(ConversationStore):
     ) -> None:
         self._opener = Opener(stores, scope=scope, within=within, **options)
         self.streams: Final = ConversationStreams(self._opener)
+        """The part below the framework's interface, for `run_saved`."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -150,7 +151,11 @@ class StowfastConversationStore(ConversationStore):
         return await recent_records(await self.streams.backend(), labels_of(scope, is_running=True), limit)
 
     async def is_unfinished(self, conversation_id: str) -> bool:
-        """Return True if a run that `run_saved` began has not ended: `run_saved` without a prompt goes on with it."""
+        """Return True if a run that `run_saved` began has not ended: `run_saved` without a prompt goes on with it.
+
+        A save of this process that had no answer is repeated first.
+        """
+        await self.streams.settle_last(conversation_id)
         state, _ = await self.streams.look(conversation_id)
         return state.is_running
 

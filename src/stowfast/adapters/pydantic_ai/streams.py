@@ -95,6 +95,12 @@ class ConversationStreams:
             return None
         return unsure
 
+    async def settle_last(self, conversation_id: str) -> None:
+        """Repeat the save of a conversation that had no answer, if there is one."""
+        unsure = self.known.unsure.get(conversation_id)
+        if unsure is not None:
+            await self.settle(conversation_id, unsure.expected_revision)
+
     async def line(self, entry_id: str, limit: int | None = None, hint: str | None = None) -> tuple[str, list[Linked]]:
         """Return the entries up to this one, and their stream. An unknown entry is searched everywhere.
 
