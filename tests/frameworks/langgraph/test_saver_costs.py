@@ -45,7 +45,8 @@ def test_a_filtered_list_of_400_checkpoints_is_five_requests() -> None:
         with StowfastSaver(url, linger=timedelta(0)) as saver, server.counted() as written:
             here = config()
             for step in range(400):
-                here = saver.put(here, checkpoint(step, it=text(step, 440)), {"source": "loop", "step": step}, {"it": step})
+                made = checkpoint(step, it=text(step, 440))
+                here = saver.put(here, made, {"source": "loop", "step": step}, {"it": step})
                 saver.put_writes(here, [("it", text(step, 440))], f"task-{step}")
         with StowfastSaver(url) as other:
             other.get_tuple(config("other"))  # the opening
