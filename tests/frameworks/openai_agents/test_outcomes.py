@@ -7,13 +7,12 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from agents import Agent, Runner
+from agents import Agent, Runner, RunState, function_tool
 from agents.memory import OpenAIResponsesCompactionSession
-from agents.testing import ScriptedModel
-from openai.types.responses import ResponseOutputMessage, ResponseOutputText
+from agents.testing import ScriptedModel, assistant_message, function_call
 
 import stowfast
-from stowfast import Stores, UnavailableError
+from stowfast import Stores, TaskState, UnavailableError
 from stowfast.adapters.openai_agents import StowfastSession
 from stowfast.testing import LosesAnswers
 from stowfast.wrappers import Wrapper
@@ -142,9 +141,7 @@ def compacting(session: StowfastSession, compact: Callable[..., Awaitable[Any]])
 
 
 def agent() -> Agent[Any]:
-    content = ResponseOutputText(text="done", type="output_text", annotations=[])
-    reply = ResponseOutputMessage(id="m", type="message", role="assistant", status="completed", content=[content])
-    return Agent(name="a", model=ScriptedModel(steps=[[reply]]))
+    return Agent(name="a", model=ScriptedModel(steps=[[assistant_message("done")]]))
 
 
 async def test_the_sdk_compacts_in_one_commit(stores: Stores) -> None:
@@ -199,3 +196,33 @@ async def test_older_items_behind_a_summary_of_stowfast_are_kept(stores: Stores)
     assert (snapshot.items, snapshot.complete) == ([C], False)
     assert await snapshot.replace_suffix(0, [B])
     assert await session.get_items() == [SUMMARY, B]
+
+
+async def test_a_run_that_waits_for_an_approval_is_a_task(stores: Stores) -> None:
+    ran = []
+
+    @function_tool(needs_approval=True)
+    def pay(amount: int) -> str:
+        ran.append(amount)
+        return "paid"
+
+    def clerk(*steps: Any) -> Agent[Any]:
+        return Agent(name="clerk", model=ScriptedModel(steps=[[step] for step in steps]), tools=[pay])
+
+    session = StowfastSession("s", stores)
+    result = await Runner.run(clerk(function_call("pay", {"amount": 5}, call_id="1")), "pay 5", session=session)
+    data = stowfast.to_json(result.to_state().to_json())
+    await stores.tasks.save(TaskState(task_id="run-1", context_id="s", status="input-required", data=data))
+    assert ran == []
+
+    saved = await stores.tasks.load("run-1")
+    assert saved is not None
+    agent = clerk(assistant_message("done"))
+    state = await RunState.from_json(agent, saved.data)
+    for interruption in state.get_interruptions():
+        state.approve(interruption)
+    result = await Runner.run(agent, state, session=session)
+    assert (ran, result.final_output) == ([5], "done")
+    items: list[Any] = await session.get_items()
+    kinds = [one.get("type", "input") for one in items]
+    assert kinds == ["input", "function_call", "function_call_output", "message"]

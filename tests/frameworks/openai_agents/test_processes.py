@@ -33,15 +33,10 @@ import asyncio, re, sys
 from types import SimpleNamespace
 from agents import Agent, Runner
 from agents.memory import OpenAIResponsesCompactionSession
-from agents.testing import ScriptedModel
-from openai.types.responses import ResponseOutputMessage, ResponseOutputText
+from agents.testing import ScriptedModel, assistant_message
 from stowfast.adapters.openai_agents import StowfastSession
 
 url, start = sys.argv[1], int(sys.argv[2])
-
-def reply(number):
-    content = [ResponseOutputText(text=f"reply {number}", type="output_text", annotations=[])]
-    return ResponseOutputMessage(id=f"m{number}", type="message", role="assistant", status="completed", content=content)
 
 class Responses:
     async def compact(self, *, input, **_):
@@ -54,8 +49,10 @@ async def main():
             "shared", below, client=SimpleNamespace(responses=Responses()), compaction_mode="input",
             should_trigger_compaction=lambda context: len(context["session_items"]) >= 4,
         )
-        agent = Agent(name="a", model=ScriptedModel(steps=[[reply(number)] for number in range(start, start + 500)]))
-        for number in range(start, start + 500):
+        numbers = range(start, start + 500)
+        steps = [[assistant_message(f"reply {number}")] for number in numbers]
+        agent = Agent(name="a", model=ScriptedModel(steps=steps))
+        for number in numbers:
             await Runner.run(agent, f"turn {number}", session=session)
             print(number, flush=True)
 

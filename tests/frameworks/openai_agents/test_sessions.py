@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from agents import Agent, RunContextWrapper, Runner, SessionSettings, SQLiteSession
 from agents.memory import Session
-from agents.testing import ScriptedModel
-from openai.types.responses import ResponseOutputMessage, ResponseOutputText
+from agents.testing import ScriptedModel, assistant_message
 
 import stowfast
 from stowfast import InvalidError
@@ -44,11 +43,6 @@ HOSTILE = [
 
 def item(content: Any, role: str = "user") -> Any:
     return {"role": role, "content": content}
-
-
-def reply(text: str) -> ResponseOutputMessage:
-    content = ResponseOutputText(text=text, type="output_text", annotations=[])
-    return ResponseOutputMessage(id=text, type="message", role="assistant", status="completed", content=[content])
 
 
 @pytest.fixture
@@ -156,7 +150,7 @@ async def test_a_session_ends_some_time_after_its_last_items(url: str) -> None:
 
 def test_runs_in_one_event_loop_after_another_share_a_session(durable_url: str) -> None:
     session = StowfastSession("s", durable_url)
-    agent = Agent(name="a", model=ScriptedModel(steps=[[reply(str(number))] for number in range(3)]))
+    agent = Agent(name="a", model=ScriptedModel(steps=[[assistant_message(str(number))] for number in range(3)]))
     for number in range(3):
         result = asyncio.run(Runner.run(agent, f"turn {number}", session=session))
         assert len(result.to_input_list()) == 2 * number + 2
