@@ -1,14 +1,12 @@
 """The stored form of an A2A task: a task state of its own, with the event that led to it.
 
-The order of a list of A2A is by the time in a task's status, which an agent sets, then by id. Both lie in a label, so a
-list reads no task but those of its page.
+A list of A2A is by the time in a task's status, which an agent sets, then by id. Both are metadata, so a list reads no
+task but those of its page.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
-
-import msgspec
 
 from stowfast.adapters.extras import extra
 from stowfast.adapters.ids import joined
@@ -65,12 +63,12 @@ def task_state(task: a2a_pb2.Task, owner: str, event: Event | None = None) -> Ta
     if event is not None:
         data["event"] = MessageToDict(to_stream_response(event))
     has_time = task.HasField("status") and task.status.HasField("timestamp")
-    position = _Position(has_time, task.status.timestamp.ToNanoseconds() if has_time else 0, task.id)
+    nanoseconds = task.status.timestamp.ToNanoseconds() if has_time else None
     return TaskState(
         task_id=task_state_id(owner, task.id),
         context_id=task.context_id or None,
         status=a2a_pb2.TaskState.Name(task.status.state),
-        agent_id=msgspec.json.encode(position).decode(),
+        metadata={"id": task.id, "nanoseconds": nanoseconds},
         data=data,
     )
 
@@ -133,7 +131,8 @@ async def _positions(stores: Stores, owner: str, params: a2a_pb2.ListTasksReques
 
 
 def _position_of(info: TaskInfo) -> _Position:
-    return msgspec.json.decode(info.agent_id or "", type=_Position)
+    nanoseconds = info.metadata["nanoseconds"]
+    return _Position(nanoseconds is not None, nanoseconds or 0, info.metadata["id"])
 
 
 def _start(positions: list[_Position], token: str) -> int:
