@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from stowfast.moving.backups import backup, restore
 from stowfast.moving.copying import copy
+from stowfast.moving.erasing import Erased, erase
+from stowfast.moving.exporting import export
 from stowfast.moving.measures import Statistics, Usage, measure, statistics
 from stowfast.moving.removal import find, remove
 from stowfast.moving.results import Copied, Difference, Verified
@@ -20,12 +22,15 @@ __all__ = [
     "EVERYTHING",
     "Copied",
     "Difference",
+    "Erased",
     "Selection",
     "Statistics",
     "Usage",
     "Verified",
     "backup",
     "copy",
+    "erase",
+    "export",
     "find",
     "measure",
     "remove",

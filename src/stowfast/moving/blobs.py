@@ -101,7 +101,7 @@ async def copy_blob(source: Backend, target: Backend, streams: tuple[str, str], 
     found = hashlib.sha256()
 
     async def pieces() -> AsyncIterator[bytes]:
-        async with aclosing(_pieces(source, streams[0], record.blob)) as read:
+        async with aclosing(pieces_of(source, streams[0], record.blob)) as read:
             async for piece in read:
                 found.update(piece)
                 yield piece
@@ -115,13 +115,14 @@ async def copy_blob(source: Backend, target: Backend, streams: tuple[str, str], 
 async def content_matches(backend: Backend, stream: str, record: BlobRecord) -> bool:
     """Read a blob, and return True if its content is as its record says."""
     found, size = hashlib.sha256(), 0
-    async with aclosing(_pieces(backend, stream, record.blob)) as read:
+    async with aclosing(pieces_of(backend, stream, record.blob)) as read:
         async for piece in read:
             found.update(piece)
             size += len(piece)
     return (size, found.hexdigest()) == (record.size, record.sha256)
 
 
-def _pieces(backend: Backend, stream: str, blob: str) -> AsyncGenerator[bytes, None]:
+def pieces_of(backend: Backend, stream: str, blob: str) -> AsyncGenerator[bytes, None]:
+    """Return the bytes of a blob, piece by piece. Close it."""
     # An async iterator by its signature; every backend makes it with `yield`, so it can be closed.
     return cast("AsyncGenerator[bytes, None]", backend.read_blob(stream, blob))

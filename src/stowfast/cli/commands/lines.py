@@ -12,11 +12,13 @@ from typing import Annotated, Any
 
 import typer
 
+from stowfast import moving
 from stowfast.cli import files, transfer
 from stowfast.cli.arguments import URL, Json, Prefix, readable
+from stowfast.cli.commands.moving import Where, selected
 from stowfast.cli.lines import MAX_LINE_MIB, LineSource
-from stowfast.cli.terminal import Screen, complain, emit, many, progress, write
-from stowfast.cli.urls import existing, opened
+from stowfast.cli.terminal import Screen, complain, emit, many, progress, size, write
+from stowfast.cli.urls import check_existing, existing, opened
 
 __all__ = ["register"]
 
@@ -85,14 +87,21 @@ def export(
         Path, typer.Argument(metavar="FILE", help="Replaced once all is written; with .gz compressed; - is stdout.")
     ] = Path("-"),
     prefix: Prefix = "",
+    where: Where = None,
     as_json: Json = False,
 ) -> None:
     """Write conversations out, one a line, as import reads them.
+
+    With --where FILE is a new folder: everything of a person, for example. It gets the conversations with this
+    metadata, their artifacts and tasks, and documents as JSON lines and files, and manifest.json with each SHA-256.
 
     A file appears when it is whole; until then an earlier one stays. A database is never replaced. Without FILE the
     lines go to stdout, as JSON already. A compacted conversation goes out with the messages still kept, without its
     summary.
     """
+    if where:
+        _export_all(url, file, selected(None, prefix, where), as_json=as_json)
+        return
     if str(file) == "-":
         files.refuse_itself(sys.stdout.buffer, url)
         asyncio.run(_export(url, prefix, write))
@@ -106,6 +115,18 @@ def export(
         return
     told = f"{many(counts['conversations'], 'conversation')}, {many(counts['messages'], 'message')} in {file}"
     Screen().print(told)
+
+
+def _export_all(url: str, folder: Path, selection: moving.Selection, *, as_json: bool) -> None:
+    if str(folder) == "-":
+        raise typer.BadParameter("--where needs a new folder as FILE")
+    check_existing(url)
+    manifest = asyncio.run(moving.export(url, folder, selection))
+    if as_json:
+        emit(manifest)
+        return
+    written = sum(one["size"] for one in manifest["files"])
+    Screen().print(f"{many(len(manifest['files']), 'file')} and manifest.json in {folder}, {size(written)}")
 
 
 async def _export(url: str, prefix: str, put: Any) -> dict[str, int]:

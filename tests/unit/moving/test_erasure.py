@@ -1,0 +1,110 @@
+"""After an erasure no byte of a person is left; an export has everything of a person."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+import stowfast
+from stowfast import InvalidError, Stores, moving
+from stowfast.cli.main import run
+from stowfast.moving import Selection
+from tests.services.faulty_s3.server import FaultyS3
+from tests.unit.moving.places import content
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CANARY = "canary-7f3a9c51e2-of-ada"
+ADA = Selection(where={"user": "ada"})
+
+
+async def fill(stores: Stores) -> None:
+    for user, secret in (("ada", CANARY), ("bob", "of-bob")):
+        for number in range(10):
+            name, told = f"{user[0]}{number}", f"{secret} {number}"
+            metadata = {"user": user, "title": secret}
+            await stores.messages.add_messages(name, [{"text": told * 5, "n": n} for n in range(30)])
+            await stores.messages.set_metadata(name, metadata)
+            for size in (10, 10_000):
+                body = told.encode() * size
+                artifact = stowfast.Artifact(artifact_id=f"../{name}/{size}", content=body, context_id=name)
+                await stores.artifacts.put(artifact)
+            await stores.tasks.save(stowfast.TaskState(task_id=name, data={"told": told}, context_id=name))
+            await stores.documents.put(name, {"told": told}, metadata=metadata)
+
+
+def names(folder: Path) -> list[str]:
+    return [one.name for one in folder.iterdir()]
+
+
+async def test_no_byte_is_left_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "place.db"
+    url = f"sqlite:///{path}"
+    async with stowfast.open(url) as stores:
+        await fill(stores)
+    assert CANARY.encode() in path.read_bytes()
+    done = await moving.erase(url, ADA)
+    assert (done.streams, done.left, done.proved) == (50, [], True)
+    left = b"".join((tmp_path / name).read_bytes() for name in names(tmp_path))
+    assert CANARY.encode() not in left
+    async with stowfast.open(url) as stores:
+        assert len(await content(stores.backend)) == 50
+
+
+def test_the_command_lists_asks_and_proves(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path}/place.db"
+    with stowfast.sync.open(url) as stores:
+        stores.messages.add_message("c", {"text": CANARY * 20})
+        stores.messages.set_metadata("c", {"user": "ada"})
+        stores.messages.add_message("d", {"text": CANARY * 20})
+    assert run(["erase", url]) == 2
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    assert run(["erase", url, "--where", "user=ada"]) == 130  # nobody answers the question
+    assert run(["erase", url, "--where", "user=ada", "--yes"]) == 0
+    said = capfd.readouterr().out
+    assert "deleted 1 stream; a second search found 0" in said
+    assert "searched for in the file, 0 found" in said
+
+
+async def test_no_byte_is_left_in_a_bucket() -> None:
+    with FaultyS3() as server:
+        url = f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true"
+        async with stowfast.open(url) as stores:
+            await fill(stores)
+        assert server.holding(CANARY.encode())
+        assert (await moving.erase(url, ADA)).proved
+        assert server.holding(CANARY.encode()) == []
+
+
+async def test_an_erasure_needs_a_person_and_names_damage() -> None:
+    async with stowfast.open("memory:") as stores:
+        await fill(stores)
+        for selection in (Selection(), Selection(prefix="a")):
+            with pytest.raises(InvalidError):
+                await moving.erase(stores, selection)
+        assert len(await content(stores.backend)) == 100
+
+
+async def test_an_export_has_everything_and_stays_in_its_folder(tmp_path: Path) -> None:
+    async with stowfast.open("memory:") as stores:
+        await fill(stores)
+        manifest = await moving.export(stores, tmp_path / "ada", ADA)
+        with pytest.raises(InvalidError):
+            await moving.export(stores, tmp_path / "ada", ADA)
+    assert names(tmp_path) == ["ada"]
+    assert json.loads((tmp_path / "ada" / "manifest.json").read_text()) == manifest
+    files = {one["path"]: one for one in manifest["files"]}
+    assert len(files) == 3 + 20
+    for path, told in files.items():
+        data = (tmp_path / "ada" / path).read_bytes()
+        assert (len(data), hashlib.sha256(data).hexdigest()) == (told["size"], told["sha256"])
+        assert b"of-bob" not in data
+    lines = (tmp_path / "ada" / "messages.jsonl").read_text().splitlines()
+    assert [len(json.loads(line)["messages"]) for line in lines] == [30] * 10
