@@ -225,6 +225,41 @@ async def test_hostile_ids_stay_apart(service: StowfastSessionService, name: str
     assert (await service.list_sessions(app_name="a", user_id="b")).sessions == []
 
 
+async def test_a_value_of_the_state_is_replaced_whole(service: StowfastSessionService) -> None:
+    keys = ("k", "app:k", "user:k")
+    for before, after in (({"a": 1, "b": 2}, {"a": 3}), (True, None), (None, False), ([1], [])):
+        session = await service.create_session(**A, state=dict.fromkeys(keys, before) | {"other": False})
+        one = event("one")
+        one.actions.state_delta.update(dict.fromkeys(keys, after))
+        await service.append_event(session, one)
+        found = await load(service, session)
+        assert found.state == session.state == dict.fromkeys(keys, after) | {"other": False}
+        assert found.state["other"] is False
+
+
+async def test_a_value_without_a_json_form_is_stored_as_text(service: StowfastSessionService) -> None:
+    session = await service.create_session(**A, state={"made": print})
+    one = event("one", ok=2)
+    one.actions.state_delta["call"] = lambda: 1
+    await service.append_event(session, one)
+    found = await load(service, session)
+    assert (texts(found), found.state["ok"]) == (["one"], 2)
+    assert isinstance(found.state["call"], str)
+    assert isinstance(found.state["made"], str)
+
+
+async def test_a_session_id_is_one_with_and_without_spaces(service: StowfastSessionService) -> None:
+    await service.create_session(**A, session_id="order\n", state={"k": 1})
+    with pytest.raises(AlreadyExistsError):
+        await service.create_session(**A, session_id="  order ", state={"k": 2})
+    found = await service.get_session(**A, session_id="order")
+    assert found is not None
+    assert found.state == {"k": 1}
+    await service.delete_session(**A, session_id=" order")
+    assert await service.get_session(**A, session_id="order") is None
+    assert (await service.create_session(**A, session_id="   ")).id.strip()
+
+
 async def test_a_large_state_returns(service: StowfastSessionService) -> None:
     session = await service.create_session(**A, state={"small": "x" * 40_000})
     assert (await load(service, session)).state == {"small": "x" * 40_000}
