@@ -69,6 +69,9 @@ MAY_IMPORT_OUTSIDE = {
     "adapters.openai_agents": "agents",
     "adapters.pydantic_ai": "msgspec pydantic pydantic_ai pydantic_core pydantic_graph",
     "adapters.langchain": "langchain_core",
+    "adapters.mcp": "mcp mcp_types",
+    "adapters.key_value": "key_value",
+    "adapters.strands": "strands",
     "stores": "msgspec jsonpatch jsonschema referencing pyarrow pandas",
     "backends": "msgspec obstore boto3 botocore psycopg",  # boto3 only for a profile: see the test at the end
     # Each adapter is a translation for one framework, and is loaded only by those who have it.
