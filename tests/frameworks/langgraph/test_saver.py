@@ -88,7 +88,7 @@ def test_a_long_thread_comes_back_whole_in_another_saver(url: str) -> None:
 
 
 async def test_an_entry_is_bound_to_its_place(url: str) -> None:
-    """An entry that was moved, changed, or written without the key is damage, and not a value."""
+    """An entry moved, changed, or written without the key is damage, and not a value."""
     async with stowfast.open(url) as stores:
         scope = stores.within(uuid.uuid4().hex)
         saver = StowfastSaver(scope, serde=encrypted())

@@ -1,4 +1,4 @@
-"""Runs that meet on one thread, lost answers, deleted threads, cancelled callers, and processes that are killed."""
+"""Runs on one thread, lost answers, deleted threads, cancelled callers, and killed processes."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ async def test_a_bucket_that_loses_answers_adds_nothing_twice(fault: Fault) -> N
 
 
 async def test_a_cancelled_caller_takes_no_other_with_it(url: str) -> None:
-    """Whatever moment it is: a checkpoint is whole or absent, and the writes of others are stored."""
+    """At any moment: a checkpoint is whole or absent, and the writes of others are stored."""
     async with StowfastSaver(url, scope=uuid.uuid4().hex) as saver:
         chance = random.Random(1)
         for number in range(30):
