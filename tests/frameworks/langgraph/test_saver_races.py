@@ -11,6 +11,7 @@ import sys
 import time
 import uuid
 from collections import Counter
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -256,3 +257,18 @@ async def test_an_acknowledged_checkpoint_outlives_a_kill(durable_url: str) -> N
             counts += Counter(kills=1, acknowledged=len(acknowledged), found=len(values) - before)
     print(f"{durable_url.partition(':')[0]}: {dict(counts)}")
     assert counts["acknowledged"] > 0
+
+
+async def test_a_sync_call_on_an_event_loop_waits_for_no_task(url: str) -> None:
+    async with StowfastSaver(url, scope=uuid.uuid4().hex, linger=timedelta(seconds=0.5)) as saver:
+        here = await saver.aput(config(), checkpoint(0, it=0), {"source": "input"}, {"it": 1})
+        task = asyncio.ensure_future(saver.aput_writes(here, [("it", 1)], "one"))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        saver.put_writes(here, [("it", 2)], "two")
+        saver.put(here, checkpoint(1, it=1), {"source": "loop"}, {"it": 2})
+        await task
+        found = await saver.aget_tuple(here)
+        assert found is not None
+        assert {name for name, _, _ in found.pending_writes or ()} == {"one", "two"}
+        assert len(await listed(saver)) == 2
