@@ -47,7 +47,7 @@ bench: .venv/test ## measure it
 	$(BIN)/python -m bench
 
 docs: .venv/docs ## build the docs site into site/
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 format: .venv/test ## put imports and layout in order
 	$(BIN)/ruff check --fix

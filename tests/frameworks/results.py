@@ -22,6 +22,7 @@ class Result:
     failed: list[str]
     reasons: dict[str, int]
     output: str
+    seconds: float
 
     @property
     def is_good(self) -> bool:
@@ -30,7 +31,7 @@ class Result:
     def __str__(self) -> str:
         """Show one line, and the failures below it."""
         line = f"{self.framework} {self.version}, {self.name} {self.place}: {self.passed} passed"
-        line += f", {len(self.failed)} failed, {sum(self.reasons.values())} not applicable"
+        line += f", {len(self.failed)} failed, {sum(self.reasons.values())} not applicable, {self.seconds:.0f} s"
         return "\n".join([line, *(f"  {one}" for one in self.failed), *self.output.splitlines()])
 
 

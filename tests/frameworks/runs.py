@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Final, NamedTuple
 from xml.etree import ElementTree
 
 from tests.frameworks.environment import ROOT
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
     from tests.frameworks.environment import Environment
     from tests.frameworks.suites import Suite
 
-LONGEST_RUN = 1800
+LONGEST_RUN: Final = 1800
 """Seconds. A longer run hangs."""
+_SHOWN_CHARACTERS: Final = 9_000
 
 
 def types(environment: Environment) -> Result:
@@ -29,8 +31,8 @@ def types(environment: Environment) -> Result:
     sources = [*([] if adapter.is_dir() else [adapter.with_suffix(".py")]), *adapter.rglob("*.py")]
     sources += environment.framework.folder.rglob("*.py")
     command = [str(environment.python), "-m", "mypy", "--cache-dir", str(environment.folder / "types")]
-    done = _run([*command, *map(str, sources)], ROOT, {"MYPYPATH": "src:tests/frameworks/plugin"})
-    return _result(environment, "types", "", passed=done.returncode == 0, output=done.stdout)
+    ran = _run([*command, *map(str, sources)], ROOT, {"MYPYPATH": "src:tests/frameworks/plugin"})
+    return _result(environment, "types", "", ran)
 
 
 def ours(environment: Environment, places: tuple[str, ...]) -> Result:
@@ -58,9 +60,9 @@ def _pytest(
     report = environment.folder / f"{name.replace(' ', '-')}-{place}.xml"
     report.unlink(missing_ok=True)
     command = [str(environment.python), "-m", "pytest", "-q", "--junitxml", str(report), *options]
-    done = _run(command, folder, changes)
-    if done.returncode not in {0, 1} or not report.exists():
-        return _result(environment, name, place, passed=False, output=done.stdout[-6000:] + done.stderr[-3000:])
+    ran = _run(command, folder, changes)
+    if ran.code not in {0, 1} or not report.exists():
+        return _result(environment, name, place, ran)
     passed, failed = 0, []
     reasons: dict[str, int] = {}
     for case in ElementTree.parse(report).iter("testcase"):
@@ -72,20 +74,40 @@ def _pytest(
             reasons[reason] = reasons.get(reason, 0) + 1
         else:
             passed += 1
-    output = done.stdout[-6000:] if failed else ""
-    return Result(_version(environment), environment.framework.title, name, place, passed, failed, reasons, output)
+    output, version = ran.output if failed else "", _version(environment)
+    return Result(version, environment.framework.title, name, place, passed, failed, reasons, output, ran.seconds)
 
 
 def _version(environment: Environment) -> str:
     return environment.version_of(environment.framework.distribution)
 
 
-def _result(environment: Environment, name: str, place: str, *, passed: bool, output: str) -> Result:
-    failed = [] if passed else [name]
-    return Result(_version(environment), environment.framework.title, name, place, int(passed), failed, {}, output)
+def _result(environment: Environment, name: str, place: str, ran: _Ran) -> Result:
+    """Return the result of a run without a report."""
+    passed, failed = (1, []) if ran.code == 0 else (0, [name])
+    title, output = environment.framework.title, ran.output if failed else ""
+    return Result(_version(environment), title, name, place, passed, failed, {}, output, ran.seconds)
 
 
-def _run(command: list[str], folder: Path, changes: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command, cwd=folder, env=os.environ | changes, capture_output=True, text=True, timeout=LONGEST_RUN, check=False
-    )
+class _Ran(NamedTuple):
+    """The end of a process."""
+
+    code: int | None
+    """None: it ran too long."""
+    output: str
+    seconds: float
+
+
+def _run(command: list[str], folder: Path, changes: dict[str, str]) -> _Ran:
+    began = time.monotonic()
+    with subprocess.Popen(
+        command, cwd=folder, env=os.environ | changes, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        try:
+            output, _ = process.communicate(timeout=LONGEST_RUN)
+            code: int | None = process.returncode
+        except subprocess.TimeoutExpired:
+            process.kill()
+            output, _ = process.communicate()
+            code = None
+    return _Ran(code, output[-_SHOWN_CHARACTERS:], time.monotonic() - began)

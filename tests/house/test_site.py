@@ -7,9 +7,11 @@ import os
 import re
 import subprocess
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,7 +25,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("mkdocs is not installed: make docs")
     folder = tmp_path_factory.mktemp("site")
     done = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)],
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
         cwd=ROOT,
         env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
         capture_output=True,
@@ -48,6 +50,43 @@ def test_a_reference_page_as_markdown_has_the_docstrings(site: Path) -> None:
     text = (site / "reference" / "stowfast.md").read_text(encoding="utf-8")
     assert ":::" not in text
     assert "Open the three stores" in text
+
+
+class Article(HTMLParser):
+    """The headings and the code of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.headings: list[str] = []
+        self.code: list[str] = []
+        self._into: list[str] | None = None
+        self.feed(text[text.index("<article") : text.index("</article")])
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        if tag == "pre" or re.fullmatch("h[1-6]", tag):
+            self._into = self.code if tag == "pre" else self.headings
+            self._into.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "pre" or re.fullmatch("h[1-6]", tag):
+            self._into = None
+
+    def handle_data(self, data: str) -> None:
+        if self._into is not None:
+            self._into[-1] += data
+
+
+WRITTEN = sorted(page for page in (ROOT / "docs").rglob("*.md") if ":::" not in page.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: str(page.relative_to(ROOT / "docs")))
+def test_a_page_shows_each_heading_and_each_fence(site: Path, page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    shown = Article((site / page.relative_to(ROOT / "docs").with_suffix(".html")).read_text(encoding="utf-8"))
+    tokens = MarkdownIt().enable("table").parse(text)
+    fences = [token.content.strip() for token in tokens if token.type == "fence"]
+    assert [one for one in fences if one not in [code.strip() for code in shown.code]] == []
+    assert len(shown.headings) == sum(token.type == "heading_open" for token in tokens)
 
 
 def test_llms_txt_lists_every_page_once(site: Path) -> None:
