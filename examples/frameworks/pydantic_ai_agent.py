@@ -1,6 +1,6 @@
 """An agent pays ten bills. Kill it at any moment and start it again: it goes on, and no bill is paid twice.
 
-python examples/frameworks/pydantic_ai.py sqlite:///agent.db bank.db
+python examples/frameworks/pydantic_ai_agent.py sqlite:///agent.db bank.db
 """
 
 import asyncio
