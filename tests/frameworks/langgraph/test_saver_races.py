@@ -272,3 +272,15 @@ async def test_a_sync_call_on_an_event_loop_waits_for_no_task(url: str) -> None:
         assert found is not None
         assert {name for name, _, _ in found.pending_writes or ()} == {"one", "two"}
         assert len(await listed(saver)) == 2
+
+
+async def test_a_parent_of_another_process_is_looked_for(url: str) -> None:
+    """A put under a parent that this process never read: it is no permission to fork."""
+    scope = uuid.uuid4().hex
+    async with StowfastSaver(url, scope=scope) as mine, StowfastSaver(url, scope=scope) as other:
+        root = await mine.aput(config(), checkpoint(0, it=0), {"source": "input"}, {"it": 1})
+        child = await other.aput(root, checkpoint(1, it=1), {"source": "loop"}, {"it": 2})
+        await other.aput(child, checkpoint(2, it=2), {"source": "loop"}, {"it": 3})
+        with pytest.raises(ConflictError, match="another run"):
+            await mine.aput(child, checkpoint(3, it=3), {"source": "loop"}, {"it": 3})
+        assert forks(await listed(mine)) == 0

@@ -16,6 +16,7 @@ from stowfast.adapters.langgraph.entries import (
     as_id,
     decode_metadata,
     encode_entry,
+    encode_writes,
     id_of,
 )
 from stowfast.adapters.langgraph.threads import MAX_READS, stream_of, unsettled
@@ -116,9 +117,9 @@ def _again(old: ThreadTexts, new: ThreadTexts, kept: list[int]) -> list[bytes]:
         writes = sorted(old.writes(stored.ns, id_of(stored.id)), key=lambda one: (one.path, one.task))
         for (path, task), group in itertools.groupby(writes, key=lambda one: (one.path, one.task)):
             empty = StoredWrites(stored.ns, stored.id, as_id(task), path, -1, "", b"")
-            new.log.append([new.writes_entry(empty, [one[2:] for one in group])])
+            new.log.append([new.writes_entry(empty, encode_writes([one[2:] for one in group]))])
     for early, writes_before in old.early():
-        new.log.append([new.writes_entry(early, writes_before)])
+        new.log.append([new.writes_entry(early, encode_writes(writes_before))])
     return [encode_entry(new.log.entries[position]) for position in range(new.log.next)]
 
 

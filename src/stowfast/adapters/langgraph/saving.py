@@ -6,7 +6,7 @@ import secrets
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from stowfast.abc import Change
-from stowfast.adapters.langgraph.entries import StoredCheckpoint, StoredWrites, as_id, encode_entry
+from stowfast.adapters.langgraph.entries import StoredCheckpoint, StoredWrites, as_id, encode_entry, encode_writes
 from stowfast.adapters.langgraph.marks import Mark
 from stowfast.adapters.langgraph.outbox import Letter
 from stowfast.adapters.langgraph.threads import MAX_READS, unsettled
@@ -80,6 +80,7 @@ class WritesLetter(Letter[None]):
     def __init__(self, ns: str, id: str, task: str, path: str, writes: list[Write], *, incarnation: str | None) -> None:
         super().__init__()
         self.ns, self.id, self.task, self.path, self.writes = ns, id, task, path, writes
+        self.text = encode_writes(writes)
         self.incarnation = incarnation
         self.may_begin = True
 
@@ -113,7 +114,9 @@ async def _is_ready(threads: Threads, thread: Thread, letter: CheckpointLetter |
         with alone(texts.log.lock):
             position = None if checkpoint is None else texts.log.position_of(letter.ns, checkpoint)
             known = position is not None and texts.needed_from(position) >= texts.log.floor
-        if known or texts.log.floor == 0 or isinstance(letter, WritesLetter):
+        # An unknown parent may have been put by another process since the last read.
+        begins = checkpoint is None and texts.log.floor == 0
+        if known or begins or isinstance(letter, WritesLetter):
             letter.incarnation = texts.log.incarnation
             return True
     elif (
@@ -180,7 +183,7 @@ def _entry(texts: ThreadTexts, letters: _Letters, number: int) -> StoredCheckpoi
     letter, id = letters[number], as_id(letters[number].id)
     if isinstance(letter, WritesLetter):
         stored = StoredWrites(letter.ns, id, as_id(letter.task), letter.path, -1, "", b"")
-        return texts.writes_entry(stored, letter.writes)
+        return texts.writes_entry(stored, letter.text)
     parent = None if letter.parent is None else as_id(letter.parent)
     since = letter.since(texts)
     entry = StoredCheckpoint(

@@ -14,7 +14,6 @@ from stowfast.adapters.langgraph.entries import (
     StoredWrites,
     decode_text,
     decode_writes,
-    encode_writes,
     id_of,
 )
 from stowfast.blocking import alone
@@ -154,8 +153,8 @@ class ThreadTexts:
         entry = msgspec.structs.replace(entry, using=using, body=deltas.encode(delta))
         return self._seal.closed(self.thread, entry)
 
-    def writes_entry(self, entry: StoredWrites, writes: Sequence[Write]) -> StoredWrites:
-        """Return the entry of new writes with its body."""
+    def writes_entry(self, entry: StoredWrites, text: bytes) -> StoredWrites:
+        """Return the entry of new writes with its body: their text."""
         position, extra, near = self.log.position_of(entry.ns, id_of(entry.id)), b"", -1
         if position is None:  # it is under way
             position = self.log.newest(entry.ns)
@@ -164,7 +163,7 @@ class ThreadTexts:
             steps = (at for at, delta in self._deltas(position).items() if delta.number % _NEAR_STEP == 0)
             near = next(steps, -1)
             extra = self._end_of(near) if near >= 0 else b""
-        delta = deltas.begin(encode_writes(writes), extra=extra)
+        delta = deltas.begin(text, extra=extra)
         near = near if delta.extra else -1
         return self._seal.closed(self.thread, msgspec.structs.replace(entry, near=near, body=deltas.encode(delta)))
 
