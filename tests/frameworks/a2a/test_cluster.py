@@ -30,10 +30,10 @@ CHAPTERS = 4
 
 
 class Writer(AgentExecutor):
-    """Begins a task, waits until it may go on, and writes its chapters."""
+    """Begins a task, waits until it may go on, writes a chapter, waits until it may end, and writes the others."""
 
     def __init__(self) -> None:
-        self.may_go_on = asyncio.Event()
+        self.may_go_on, self.may_end = asyncio.Event(), asyncio.Event()
 
     async def execute(self, context: RequestContext, event_queue: EventQueue) -> None:
         task_id, context_id = context.task_id or "", context.context_id or ""
@@ -43,6 +43,7 @@ class Writer(AgentExecutor):
         updater = TaskUpdater(event_queue, task_id, context_id)
         for number in range(CHAPTERS):
             await updater.add_artifact([a2a_pb2.Part(text="x")], artifact_id=str(number))
+            await self.may_end.wait()  # a handler that learns of a cancellation ends this wait
         await updater.complete()
 
     async def cancel(self, context: RequestContext, event_queue: EventQueue) -> None:
@@ -91,6 +92,7 @@ async def test_another_replica_follows_the_task(replicas: tuple[Replica, Replica
         async for event in there.handler.on_subscribe_to_task(a2a_pb2.SubscribeToTaskRequest(id=task_id), ADA):
             followed.append(event)
             here.writer.may_go_on.set()
+            here.writer.may_end.set()
         await running
         names = [one.artifact.artifact_id for one in followed if isinstance(one, a2a_pb2.TaskArtifactUpdateEvent)]
         assert names == [str(number) for number in range(CHAPTERS)]
