@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from stowfast.abc import MAX_HEAD_BYTES
 from stowfast.errors import InvalidError, shown
 from stowfast.stores.codec import encode
 from stowfast.stores.json_check import not_json
@@ -30,8 +31,19 @@ def check_metadata(metadata: object) -> dict[str, Any]:
 
 
 def metadata_labels(metadata: Mapping[str, Any]) -> dict[str, str]:
-    """Return the short texts, numbers, booleans and None of metadata as JSON, by their keys."""
-    return {key: label for key, value in metadata.items() if (label := _label(key, value)) is not None}
+    """Return the short texts, numbers, booleans and None of metadata as JSON, by their keys.
+
+    Raises:
+        InvalidError: they have over 64 KiB together.
+    """
+    labels = {key: label for key, value in metadata.items() if (label := _label(key, value)) is not None}
+    size = sum(len(key.encode()) + len(label.encode()) for key, label in labels.items())
+    if size > MAX_HEAD_BYTES:
+        raise InvalidError(
+            f"metadata: its short values have {size:,} bytes together, the limit is {MAX_HEAD_BYTES:,}: "
+            "put those that no list selects by into one value, a dict"
+        )
+    return labels
 
 
 def beside_own(labels: Mapping[str, str]) -> dict[str, str]:

@@ -21,7 +21,7 @@ from stowfast.errors import ConflictError
 from stowfast.names import new_id
 from stowfast.stores.codec import stream_name
 from stowfast.stores.messages.contexts import KIND
-from stowfast.stores.messages.head_note import ConversationNote
+from stowfast.stores.messages.metadata import change_of
 
 with extra("google-adk"):
     from google.adk.errors._stale_session_error import StaleSessionError
@@ -106,7 +106,7 @@ class StowfastSessionService(BaseSessionService):
         session = Session(app_name=app_name, user_id=user_id, id=session_id, last_update_time=moment)
         metadata = _metadata(session, deltas["session"], moment)
         # A message store has no call that begins a conversation without a message, or not at all.
-        change = ConversationNote({}, None).change_of(metadata, None)._replace(expect=0, op_id=new_id())
+        change = change_of(metadata, None)._replace(expect=0, op_id=new_id())
         try:
             receipt = await stores.backend.commit(stream_name(KIND, "session_id", conversation), change)
         except ConflictError as error:

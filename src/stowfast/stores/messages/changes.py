@@ -11,6 +11,7 @@ from stowfast.stores.codec import check_counts, check_integers, decode, from_dur
 from stowfast.stores.labels import check_metadata
 from stowfast.stores.messages.contexts import KIND
 from stowfast.stores.messages.head_note import ConversationNote
+from stowfast.stores.messages.metadata import PLACEHOLDER, change_of, is_message, load_metadata, messages_of, moved
 from stowfast.stores.messages.token import conditions_of
 from stowfast.stores.optimistic import Race
 
@@ -49,8 +50,8 @@ async def add(
     race = Race(f"conversation {context_id!r}")
     while True:
         head = (await backend.heads([stream]))[0]
-        whole = ConversationNote.read(head).change_of(made, head)
-        whole = whole._replace(entries=entries, op_id=op_id, expect=expect, ttl=lasts)._replace(**held)
+        whole = change_of(made, head, entries, held.get("expect", expect))._replace(op_id=op_id, ttl=lasts)
+        whole = whole._replace(**held)
         try:
             receipt = await backend.commit(stream, whole)
         except ConflictError as error:
@@ -59,7 +60,7 @@ async def add(
                 raise
             race.lose()
             continue
-        return range(receipt.first, receipt.next)
+        return range(receipt.next - len(entries), receipt.next)
 
 
 async def pop(backend: Backend, context_id: str, op_id: str | None) -> Any:
@@ -70,6 +71,12 @@ async def pop(backend: Backend, context_id: str, op_id: str | None) -> Any:
     race, is_known = Race(f"conversation {context_id!r}"), False
     while True:
         head, entries = await backend.read(stream, Window(limit=1, newest=True))
+        newest = head
+        while entries and not is_message(entries[0]) and head == newest:
+            head, entries = await backend.read(stream, Window(stop=entries[0].position, limit=1, newest=True))
+        if head != newest:
+            race.lose()
+            continue
         note = ConversationNote.read(head)
         if op_id is not None and op_id in dict(note.popped):
             return dict(note.popped)[op_id]
@@ -78,10 +85,17 @@ async def pop(backend: Backend, context_id: str, op_id: str | None) -> Any:
         if head is None or not entries:
             return None
         message = decode(entries[0].data, context_id)  # before it is removed: a damaged one stays
+        after = await moved(backend, head, note, start=entries[0].position)
+        if after is None:
+            race.lose()
+            continue
+        note, spilled = after
+        is_same = note.hidden == ConversationNote.read(head).hidden
         change = Change(
+            entries=spilled,
             cut_from=entries[0].position,
             op_id=op_id,
-            note=None if op_id is None else note.after_pop(op_id, message),
+            note=(None if is_same else note.write()) if op_id is None else note.after_pop(op_id, message),
             expect=head.next,
             revision=head.revision,
             incarnation=head.incarnation,
@@ -110,10 +124,17 @@ async def replace(
     race = Race(f"conversation {context_id!r}")
     while True:
         head = (await backend.heads([stream]))[0]
+        note = ConversationNote.read(head)
+        after = (note, ()) if head is None else await moved(backend, head, note, start=start)
+        if after is None:
+            race.lose()
+            continue
+        changed, spilled = after
         change = Change(
-            entries=entries,
+            entries=[*spilled, *entries],
             op_id=op_id,
             cut_from=start,
+            expect=head.next if head and spilled else None,
             revision=head.revision if head else 0,
             incarnation=head.incarnation if head else None,
         )._replace(**held)
@@ -121,7 +142,9 @@ async def replace(
         if 0 < start < base:
             change = change._replace(expect=-1)  # holds for no stream, so only a repeat is answered
         elif base and not start:
-            change = change._replace(base=0, note=ConversationNote.read(head)._replace(summary=None).write())
+            change = change._replace(base=0, note=changed._replace(summary=None).write())
+        elif changed != note:
+            change = change._replace(note=changed.write())
         try:
             receipt = await backend.commit(stream, change)
         except ConflictError as error:
@@ -133,7 +156,7 @@ async def replace(
                 raise
             race.lose()
             continue
-        return range(receipt.first, receipt.next)
+        return range(receipt.next - len(entries), receipt.next)
 
 
 async def fork(backend: Backend, context_id: str, new_context_id: str, at: int | None, op_id: str | None) -> int:
@@ -141,23 +164,34 @@ async def fork(backend: Backend, context_id: str, new_context_id: str, at: int |
     stream = stream_name(KIND, "context_id", context_id)
     new_stream = stream_name(KIND, "new_context_id", new_context_id)
     check_integers(at=at)
-    head, entries = await backend.read(stream, Window(start=0, stop=at))
-    if head is None:
-        raise NotFoundError(f"there is no conversation {context_id!r}")
-    note = ConversationNote.read(head)._replace(popped=())
+    race = Race(f"conversation {context_id!r}")
+    while True:
+        head, found = await backend.read(stream, Window(start=0, stop=at))
+        if head is None:
+            raise NotFoundError(f"there is no conversation {context_id!r}")
+        metadata = await load_metadata(backend, head)
+        if metadata is not None:
+            break
+        race.lose()
+    entries = [entry.data for entry in messages_of(found)]
+    summed_up = sum(entry.position < head.base for entry in messages_of(found))
+    note = ConversationNote.read(head)._replace(popped=(), spilled=None, hidden=())
     if at is not None and at < head.base:
-        note = note._replace(summary=None)
-    change = Change(
-        entries=[entry.data for entry in entries],
+        note, summed_up = note._replace(summary=None), 0
+    change = change_of(metadata, None, entries)
+    if note.summary is not None and not summed_up and len(change.entries) == len(entries):
+        change = change._replace(entries=(PLACEHOLDER, *entries))  # the summary stands for messages that were dropped
+    if front := len(change.entries) - len(entries):
+        is_metadata = change.entries[0] != PLACEHOLDER
+        note = note._replace(metadata={} if is_metadata else metadata, spilled=0 if is_metadata else None, hidden=(0,))
+    change = change._replace(
         op_id=op_id,
         expect=0,
-        revision=0,
         note=note.write(),
-        base=sum(entry.position < head.base for entry in entries) if at is None or at >= head.base else 0,
-        labels=head.labels,
+        base=front + summed_up if summed_up or note.summary is not None else 0,
     )
     try:
         receipt = await backend.commit(new_stream, change)
     except ConflictError as error:
         raise ConflictError(f"{new_context_id!r} exists: choose another id, or delete it first") from error
-    return receipt.next - receipt.first
+    return receipt.next - receipt.first - front

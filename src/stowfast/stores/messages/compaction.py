@@ -13,6 +13,7 @@ from stowfast.stores.codec import check_counts, check_given, decode_many, encode
 from stowfast.stores.messages.contexts import KIND
 from stowfast.stores.messages.encoding import encode_message
 from stowfast.stores.messages.head_note import ConversationNote
+from stowfast.stores.messages.metadata import messages_of, moved
 from stowfast.stores.messages.tail import Tail
 from stowfast.stores.optimistic import Race
 
@@ -109,16 +110,24 @@ async def compact(
         return head.base
     race = Race(f"conversation {context_id!r}")
     while True:
-        change = Change(
-            note=ConversationNote.read(head)._replace(summary=message).write(),
-            base=base,
-            drop_before=base if drop else None,
-            revision=head.revision,
-            incarnation=head.incarnation,
-            quiet=True,
-        )
-        if await race.commit(backend, stream, change) is not None:
-            return base
+        note = ConversationNote.read(head)._replace(summary=message)
+        after = await moved(backend, head, note, stop=base if drop else 0)
+        if after is not None:
+            note, spilled = after
+            change = Change(
+                entries=spilled,
+                note=note.write(),
+                base=base,
+                drop_before=base if drop else None,
+                expect=head.next if spilled else None,
+                revision=head.revision,
+                incarnation=head.incarnation,
+                quiet=not spilled,
+            )
+            if await race.commit(backend, stream, change) is not None:
+                return base
+        else:
+            race.lose()
         read = head
         head = (await backend.heads([stream]))[0]
         if head is None or (head.incarnation, head.base) != (read.incarnation, read.base):
@@ -137,7 +146,7 @@ async def _summarize(backend: Backend, stream: str, head: Head, base: int, summa
         if now is None or now.incarnation != head.incarnation:
             raise ConflictError(f"{stream!r} was deleted meanwhile")
         older = ConversationNote.read(head).standing_for(None, None) + decode_many(
-            [entry.data for entry in entries], stream
+            [entry.data for entry in messages_of(entries)], stream
         )
         made = summary(older)
         made = await made if isawaitable(made) else made

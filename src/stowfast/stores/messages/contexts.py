@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from stowfast.abc import Change
-from stowfast.errors import NotFoundError
+from stowfast.blocking import outcomes
+from stowfast.errors import DamagedError, NotFoundError, StowfastError
 from stowfast.records import ContextInfo, ContextRef, Page
 from stowfast.stores.codec import from_time, stream_name, to_time
 from stowfast.stores.labels import wanted_labels
 from stowfast.stores.listing import list_query, read_listed
 from stowfast.stores.messages.head_note import ConversationNote
+from stowfast.stores.messages.metadata import change_of, current
 from stowfast.stores.messages.token import conditions_of, token_of
 from stowfast.stores.optimistic import Race
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from stowfast.abc import Backend, Head, Listing
+    from stowfast.abc import Backend, Head, Listed, Listing
 
 __all__ = ["KIND", "Contexts", "info_of"]
 
@@ -44,8 +46,20 @@ class Contexts:
     async def infos(self, *query: Any) -> Page[ContextInfo]:
         """List what is known of conversations, one page at a time."""
         found = await self._listing(*query, heads=True)
-        infos, damaged = read_listed(KIND, found.streams, lambda one: None if one.head is None else info_of(one.head))
+        large = [one.head for one in found.streams if one.head is not None and _is_spilled(one.head)]
+        loaded = dict(zip([head.name for head in large], await outcomes(map(self._whole, large)), strict=True))
+
+        def read(listed: Listed) -> ContextInfo | None:
+            info = loaded.get(listed.name)
+            if isinstance(info, StowfastError):
+                raise info
+            return info if listed.name in loaded or listed.head is None else info_of(listed.head)
+
+        infos, damaged = read_listed(KIND, found.streams, read)
         return Page(infos, found.after, damaged)
+
+    async def _whole(self, head: Head) -> ContextInfo | None:
+        return await self.info(head.name.removeprefix(f"{KIND}/"))
 
     async def _listing(
         self,
@@ -62,8 +76,8 @@ class Contexts:
 
     async def info(self, context_id: str) -> ContextInfo | None:
         """Return a conversation without its messages; None for an unknown one."""
-        head = (await self._backend.heads([stream_name(KIND, "context_id", context_id)]))[0]
-        return None if head is None else info_of(head)
+        head, metadata = await current(self._backend, stream_name(KIND, "context_id", context_id))
+        return None if head is None else info_of(head, metadata)
 
     async def change_metadata(
         self, context_id: str, change: Callable[[dict[str, Any]], dict[str, Any]], if_token: str | None
@@ -73,10 +87,11 @@ class Contexts:
         held = conditions_of(if_token)
         race = Race(f"conversation {context_id!r}")
         while True:
-            head = (await self._backend.heads([stream]))[0]
-            note = ConversationNote.read(head)
-            metadata = change(note.metadata)
-            made = note.change_of(metadata, head)._replace(quiet=True, **held)
+            head, known = await current(self._backend, stream)
+            metadata = change(known)
+            made = change_of(metadata, head)
+            # Large metadata are an entry, whose time is that of the conversation.
+            made = made._replace(quiet=not made.entries)._replace(**held)
             if held:
                 await self._backend.commit(stream, made)
             if held or await race.commit(self._backend, stream, made) is not None:
@@ -92,17 +107,29 @@ class Contexts:
         await self._backend.commit(stream, Change(expires_at=moment, incarnation=head.incarnation, quiet=True))
 
 
-def info_of(head: Head) -> ContextInfo:
-    """Return what a head says of its conversation."""
+def info_of(head: Head, metadata: dict[str, Any] | None = None) -> ContextInfo:
+    """Return what a head says of its conversation.
+
+    Args:
+        metadata: None: those of the head.
+    """
+    note = ConversationNote.read(head)
     return ContextInfo(
         context_id=head.name.removeprefix(f"{KIND}/"),
-        count=head.length,
+        count=head.length - len(note.hidden),
         next_position=head.next,
         compacted=head.base,
-        metadata=ConversationNote.read(head).metadata,
+        metadata=note.metadata if metadata is None else metadata,
         created_at=to_time(head.created_at),
         updated_at=to_time(head.updated_at),
         expires_at=None if head.expires_at is None else to_time(head.expires_at),
         incarnation=head.incarnation,
         token=token_of(head),
     )
+
+
+def _is_spilled(head: Head) -> bool:
+    try:
+        return ConversationNote.read(head).spilled is not None
+    except DamagedError:
+        return False

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
-from stowfast.abc import MAX_HEAD_BYTES, Change
+from stowfast.abc import MAX_HEAD_BYTES
 from stowfast.errors import DamagedError, InvalidError
 from stowfast.stores.codec import decode, encode_head
-from stowfast.stores.labels import metadata_labels
 
 if TYPE_CHECKING:
     from stowfast.abc import Head
@@ -30,6 +29,10 @@ class ConversationNote(NamedTuple):
     base: int = 0
     popped: tuple[tuple[str, Any], ...] = ()
     """The op_id of a pop, and its message; the newest last. A repeated pop returns it."""
+    spilled: int | None = None
+    """The position of the entry that holds the metadata; None: they are here."""
+    hidden: tuple[int, ...] = ()
+    """The positions of the stored entries that are no messages."""
 
     @classmethod
     def read(cls, head: Head | None) -> ConversationNote:
@@ -39,7 +42,8 @@ class ConversationNote(NamedTuple):
         found = decode(head.note, head.name)
         try:
             popped = tuple((op_id, message) for op_id, message in found.get("popped", ()))
-            return cls(found["metadata"], found["summary"], head.base, popped)
+            hidden = tuple(position for position in found.get("hidden", ()) if position >= head.first)
+            return cls(found["metadata"], found["summary"], head.base, popped, found.get("spilled"), hidden)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DamagedError(f"{head.name}: the note is not one of a conversation") from error
 
@@ -49,24 +53,17 @@ class ConversationNote(NamedTuple):
         Raises:
             InvalidError: metadata and summary are over 64 KiB.
         """
-        fields = {"metadata": self.metadata, "summary": self.summary}
+        fields: dict[str, Any] = {"metadata": self.metadata, "summary": self.summary}
+        if self.hidden:
+            fields |= {"spilled": self.spilled, "hidden": [*self.hidden]}
         for first in range(len(self.popped)):
             # Unchecked: a popped message was stored, and is nested deeper here than a message may be.
             data = msgspec.json.encode({**fields, "popped": self.popped[first:]})
             if len(data) <= MAX_HEAD_BYTES:
                 return data
-        if not self.metadata and self.summary is None:
+        if not self.metadata and self.summary is None and not self.hidden:
             return b""
         return encode_head(fields, "metadata with the summary")
-
-    def change_of(self, metadata: dict[str, Any], head: Head | None) -> Change:
-        """Return the change that replaces the metadata of this note, if the head did not change meanwhile."""
-        return Change(
-            note=self._replace(metadata=metadata).write(),
-            labels=metadata_labels(metadata),
-            revision=head.revision if head else 0,
-            incarnation=head.incarnation if head else None,
-        )
 
     def after_pop(self, op_id: str, message: Any) -> bytes:
         """Return the bytes for `Change.note` with one more popped message.

@@ -9,6 +9,7 @@ from stowfast.errors import ConflictError, InvalidError
 from stowfast.records import MessageEntry
 from stowfast.stores.codec import check_counts, check_integers, decode, to_time
 from stowfast.stores.messages.head_note import ConversationNote
+from stowfast.stores.messages.metadata import messages_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -48,10 +49,10 @@ async def read_window(
         raise InvalidError("limit counts from the oldest, last from the newest: give one of them")
     start, stop = window
     count, newest = (limit, False) if last is None else (last, True)
-    head, entries = await backend.read(stream, Window(start=start, stop=stop, limit=count, newest=newest))
+    head, entries = await _read(backend, stream, Window(start=start, stop=stop, limit=count, newest=newest))
     if head is not None and limit is not None and start is not None and not originals and start < head.base:
         # What `limit` counted is what the summary stands for: count from behind it.
-        head, entries = await backend.read(stream, Window(stop=stop, limit=limit))
+        head, entries = await _read(backend, stream, Window(stop=stop, limit=limit))
     if head is None or originals or not head.base:
         return head, [], entries
     entries = [entry for entry in entries if entry.position >= head.base]
@@ -61,6 +62,20 @@ async def read_window(
     if limit is not None:
         summary, entries = summary[:limit], entries[: max(limit - len(summary), 0)]
     return head, summary, entries
+
+
+async def _read(backend: Backend, stream: str, window: Window) -> tuple[Head | None, list[Entry]]:
+    """Return the messages of a window; its limit counts messages alone."""
+    asked = window
+    while True:
+        head, entries = await backend.read(stream, asked)
+        messages = messages_of(entries)
+        if window.limit is None or asked.limit is None or len(entries) < asked.limit or len(messages) >= window.limit:
+            break
+        asked = asked._replace(limit=asked.limit + window.limit - len(messages))
+    if window.limit is None or len(messages) <= window.limit:
+        return head, messages
+    return head, messages[-window.limit :] if window.newest else messages[: window.limit]
 
 
 async def stream_entries(
@@ -85,11 +100,12 @@ async def stream_entries(
         if head is None or not entries:
             break
         incarnation = head.incarnation
-        left = None if left is None else left - len(entries)
         if not backwards:
             start = entries[-1].position + 1
         else:
             stop = entries[0].position
+        entries = messages_of(entries)
+        left = None if left is None else left - len(entries)
         if backwards and not reverse:
             pages.append(entries)  # the newest come first from the backend, and last from here
             continue

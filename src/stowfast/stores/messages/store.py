@@ -13,8 +13,10 @@ from stowfast.stores.messages import changes
 from stowfast.stores.messages.compaction import compact, newest_that_fit
 from stowfast.stores.messages.contexts import KIND, Contexts, info_of
 from stowfast.stores.messages.encoding import encode_message, encode_messages
+from stowfast.stores.messages.metadata import load_metadata, messages_of
 from stowfast.stores.messages.reading import PAGE_BYTES, bounds, read_window, record, stream_entries
 from stowfast.stores.messages.token import conditions_of
+from stowfast.stores.optimistic import Race
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
@@ -182,11 +184,17 @@ class Messages:
         """
         stream = stream_name(KIND, "context_id", context_id)
         window = bounds(after=after, before=before, originals=originals, last=last, limit=limit)
-        head, summary, entries = await read_window(
-            self._backend, stream, window, last=last, limit=limit, originals=originals
-        )
+        race = Race(f"conversation {context_id!r}")
+        while True:
+            head, summary, entries = await read_window(
+                self._backend, stream, window, last=last, limit=limit, originals=originals
+            )
+            metadata = None if head is None else await load_metadata(self._backend, head)
+            if head is None or metadata is not None:
+                break
+            race.lose()
         return ConversationSlice(
-            info=None if head is None else info_of(head),
+            info=None if head is None else info_of(head, metadata),
             summary=summary[0] if summary else None,
             entries=[record(context_id, entry) for entry in entries],
         )
@@ -242,7 +250,7 @@ class Messages:
                 incarnation = head.incarnation
             else:
                 start = 0  # what begins here from now on is new, wherever an earlier life had come to
-            for entry in entries:
+            for entry in messages_of(entries):
                 yield record(context_id, entry)
             if entries:
                 start = entries[-1].position + 1
@@ -257,7 +265,7 @@ class Messages:
     async def count(self, context_id: str) -> int:
         """Return the number of readable messages, including compacted messages that were kept."""
         head = (await self._backend.heads([stream_name(KIND, "context_id", context_id)]))[0]
-        return head.length if head else 0
+        return info_of(head).count if head else 0
 
     async def pop_message(self, context_id: str, *, op_id: str | None = None) -> Message | None:
         """Remove and return the newest message; None for an empty conversation. Two callers never get the same one.
@@ -426,14 +434,16 @@ class Messages:
     async def set_metadata(self, context_id: str, metadata: Mapping[str, Any], *, if_token: str | None = None) -> None:
         """Replace the metadata of a conversation: a JSON object, returned by `info`.
 
-        May come before the first message. `contexts(where=...)` finds its texts, numbers, booleans and None.
+        May come before the first message. `contexts(where=...)` finds its texts, numbers, booleans and None. Over 48
+        KiB they are an entry of the conversation that is no message: it takes a position, and stays stored until a
+        compaction drops it.
 
         Args:
             if_token: as in `add_messages`: set them only in the state of this token.
 
         Raises:
             ConflictError: the token is outdated. Nothing was set.
-            InvalidError: it is not a JSON object, or has over 64 KiB together with the summary of a compaction.
+            InvalidError: it is not a JSON object, has over 64 MiB, or over 64 KiB of values that lists select by.
             UnavailableError: it may be set; then the token is outdated.
         """
         made = check_metadata(metadata)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from stowfast.abc import Window
 from stowfast.stores.codec import decode
 from stowfast.stores.messages.formats import Reading, read_links
+from stowfast.stores.messages.metadata import messages_of
 from stowfast.stores.messages.pairs import Pairs, pair
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ async def _backwards(
         if head is None or head.incarnation != (incarnation or head.incarnation):
             return  # deleted: the messages read so far were true when they were read
         incarnation = head.incarnation
-        for entry in reversed(entries):
+        for entry in reversed(messages_of(entries)):
             yield head, entry
         if not entries:
             yield head, None

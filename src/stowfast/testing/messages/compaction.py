@@ -260,6 +260,21 @@ async def a_summary_is_not_popped(make: Make[Stores]) -> None:
         same(await stores.messages.count(context), 3, "originals left")
 
 
+async def a_fork_keeps_the_summary_of_dropped_messages(make: Make[Stores]) -> None:
+    """A fork begins with the summary, whether the messages below it were kept or dropped."""
+    async with make() as stores:
+        for drop in (False, True):
+            context, fork = unique("context"), unique("fork")
+            await stores.messages.add_messages(context, [say(number) for number in range(5)])
+            await stores.messages.compact(context, keep_last=2, summary=say("sum"), drop=drop)
+            await stores.messages.fork(context, fork)
+            wanted = [say("sum"), say(3), say(4)]
+            same(await stores.messages.get_messages(fork), wanted, f"a fork, drop={drop}")
+            same(await stores.messages.count(fork), 2 if drop else 5, f"messages of a fork, drop={drop}")
+            await stores.messages.add_message(fork, say(5))
+            same(await stores.messages.get_messages(fork), [*wanted, say(5)], f"a fork that goes on, drop={drop}")
+
+
 CLAUSES = clauses(__name__)
 
 

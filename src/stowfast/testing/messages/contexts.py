@@ -104,11 +104,11 @@ async def metadata_is_updated_key_by_key(make: Make[Stores]) -> None:
 
 
 async def metadata_that_cannot_be_kept_is_refused(make: Make[Stores]) -> None:
-    """Metadata over 64 KiB, or that is no JSON object, is an InvalidError; the earlier metadata stays."""
+    """Metadata that are no JSON object, or of which over 64 KiB are searched, are refused; the earlier ones stay."""
     async with make() as stores:
         context = unique("context")
         await stores.messages.set_metadata(context, {"k": "x" * 60_000})
-        wrong: tuple[Any, ...] = ({"k": "x" * 65_600}, {"k": (1,)}, [], "text", None)
+        wrong: tuple[Any, ...] = ({f"k{n}": "x" * 100 for n in range(700)}, {"k": (1,)}, [], "text", None)
         for metadata in wrong:
             await raises(InvalidError, stores.messages.set_metadata(context, metadata), "metadata that cannot be kept")
         await _metadata(stores.messages, context, {"k": "x" * 60_000})
