@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import signal
-import subprocess
-import sys
-import time
 import uuid
 import warnings
 from typing import Any
@@ -21,6 +16,7 @@ from stowfast import DamagedError, InvalidError
 from stowfast.adapters.agent_framework import StowfastHistoryProvider
 from stowfast.backends.memory import MemoryBackend
 from stowfast.testing import LosesAnswers
+from tests.frameworks.children import KILLABLE, Child, race
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # session stores are experimental in the framework
@@ -156,24 +152,10 @@ async def test_a_session_comes_back_as_an_object_of_its_own(url: str) -> None:
         assert await store.get("k") is None
 
 
-def begin(url: str, scope: str, name: str, start: int, stop: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-W", "ignore", "-c", SAVES, url, scope, name, str(start), str(stop)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE)
-
-
-def told(child: subprocess.Popen[bytes]) -> list[int]:
-    assert child.stdout is not None
-    lines = child.stdout.readlines()
-    child.stdout.close()
-    return [int(line) for line in lines if line.strip().isdigit()]
-
-
 async def test_two_processes_lose_and_double_nothing(durable_url: str) -> None:
     scope = uuid.uuid4().hex
-    children = [begin(durable_url, scope, name, 0, ADDED) for name in ("one", "two")]
-    for child in children:
-        assert told(child) == list(range(ADDED))
-        assert child.wait() == 0
+    ended = race(SAVES, *[[durable_url, scope, name, "0", str(ADDED)] for name in ("one", "two")])
+    assert ended == [["opened", *map(str, range(ADDED))]] * 2
     async with StowfastHistoryProvider(durable_url, scope=scope) as history:
         found = texts(await history.get_messages("s"))
         assert len(found) == 2 * ADDED
@@ -181,20 +163,13 @@ async def test_two_processes_lose_and_double_nothing(durable_url: str) -> None:
             assert [one for one in found if one.startswith(name)] == [f"{name}-{number}" for number in range(ADDED)]
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
+@KILLABLE
 async def test_an_acknowledged_message_outlives_a_kill(durable_url: str) -> None:
     scope, randomness, following, acknowledged = uuid.uuid4().hex, random.Random(KILLS), 0, 0
     async with StowfastHistoryProvider(durable_url, scope=scope) as history:
         for _ in range(KILLS):
-            child = begin(durable_url, scope, "one", following, 10_000)
-            assert child.stdout is not None
-            lines = [child.stdout.readline() for _ in range(randomness.randrange(1, 8))]
-            moment = time.perf_counter_ns() + randomness.randrange(0, 2_000_000)
-            while time.perf_counter_ns() < moment:
-                pass
-            os.kill(child.pid, signal.SIGKILL)
-            answered = [int(line) for line in lines if line.strip().isdigit()] + told(child)
-            assert child.wait() == -signal.SIGKILL
+            with Child(SAVES, durable_url, scope, "one", str(following), "10000") as child:
+                answered = child.kill(randomness, 8)[1:]
             found = texts(await history.get_messages("s"))
             assert found == [f"one-{number}" for number in range(len(found))]
             assert len(found) - following - len(answered) in {0, 1}  # one may have been stored without an answer

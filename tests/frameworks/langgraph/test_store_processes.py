@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
-import subprocess
-import sys
-import time
 import uuid
 
-import pytest
-
 from stowfast.adapters.langgraph import StowfastStore
+from tests.frameworks.children import KILLABLE, Child, race
 
 ITEMS, KILLS = 12, 6
 
@@ -31,24 +25,10 @@ with StowfastStore(url, scope=scope) as store:
 """
 
 
-def begin(url: str, scope: str, name: str, start: int, stop: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-W", "ignore", "-c", PUTS, url, scope, name, str(start), str(stop)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE)
-
-
-def told(child: subprocess.Popen[bytes]) -> list[int]:
-    assert child.stdout is not None
-    lines = child.stdout.readlines()
-    child.stdout.close()
-    return [int(line) for line in lines if line.strip().isdigit()]
-
-
 def test_two_processes_lose_nothing(durable_url: str) -> None:
     scope = uuid.uuid4().hex
-    children = [begin(durable_url, scope, name, 0, ITEMS) for name in ("one", "two")]
-    for child in children:
-        assert told(child) == list(range(ITEMS))
-        assert child.wait() == 0
+    ended = race(PUTS, *[[durable_url, scope, name, "0", str(ITEMS)] for name in ("one", "two")])
+    assert ended == [["opened", *map(str, range(ITEMS))]] * 2
     with StowfastStore(durable_url, scope=scope) as store:
         for name in ("one", "two"):
             found = store.search(("by", name), limit=100)
@@ -59,20 +39,13 @@ def test_two_processes_lose_nothing(durable_url: str) -> None:
         assert store.list_namespaces() == [("by", "one"), ("by", "two"), ("shared",)]
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
+@KILLABLE
 def test_an_acknowledged_item_outlives_a_kill(durable_url: str) -> None:
     scope, randomness, following, acknowledged = uuid.uuid4().hex, random.Random(KILLS), 0, 0
     with StowfastStore(durable_url, scope=scope) as store:
         for _ in range(KILLS):
-            child = begin(durable_url, scope, "one", following, 10_000)
-            assert child.stdout is not None
-            lines = [child.stdout.readline() for _ in range(randomness.randrange(1, 12))]
-            moment = time.perf_counter_ns() + randomness.randrange(0, 2_000_000)
-            while time.perf_counter_ns() < moment:
-                pass
-            os.kill(child.pid, signal.SIGKILL)
-            answered = [int(line) for line in lines if line.strip().isdigit()] + told(child)
-            assert child.wait() == -signal.SIGKILL
+            with Child(PUTS, durable_url, scope, "one", str(following), "10000") as child:
+                answered = child.kill(randomness, 12)[1:]
             found = sorted(item.value["number"] for item in store.search(("by", "one"), limit=1_000))
             assert found == list(range(len(found)))
             assert len(found) - following - len(answered) in {0, 1}  # one may have been stored without an answer

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import signal
-import subprocess
-import sys
-import time
 import uuid
 from typing import Any
 
@@ -23,6 +18,7 @@ from stowfast import InvalidError
 from stowfast.adapters.llama_index import StowfastChatStore
 from stowfast.backends.memory import MemoryBackend
 from stowfast.testing import LosesAnswers
+from tests.frameworks.children import KILLABLE, Child, race
 
 ACTIVE, ARCHIVED = MessageStatus.ACTIVE, MessageStatus.ARCHIVED
 ADDED, KILLS = 12, 6
@@ -176,24 +172,10 @@ async def test_two_callers_never_archive_or_delete_the_same_message(url: str) ->
         assert texts(await store.get_messages("k")) == [str(number) for number in range(16, 20)]
 
 
-def begin(url: str, scope: str, name: str, start: int, stop: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-W", "ignore", "-c", ADDS, url, scope, name, str(start), str(stop)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE)
-
-
-def told(child: subprocess.Popen[bytes]) -> list[int]:
-    assert child.stdout is not None
-    lines = child.stdout.readlines()
-    child.stdout.close()
-    return [int(line) for line in lines if line.strip().isdigit()]
-
-
 async def test_two_processes_lose_and_double_nothing(durable_url: str) -> None:
     scope = uuid.uuid4().hex
-    children = [begin(durable_url, scope, name, 0, ADDED) for name in ("one", "two")]
-    for child in children:
-        assert told(child) == list(range(ADDED))
-        assert child.wait() == 0
+    ended = race(ADDS, *[[durable_url, scope, name, "0", str(ADDED)] for name in ("one", "two")])
+    assert ended == [["opened", *map(str, range(ADDED))]] * 2
     async with StowfastChatStore(durable_url, scope=scope) as store:
         found = texts(await store.get_messages("chat", None))
         for name in ("one", "two"):
@@ -201,23 +183,17 @@ async def test_two_processes_lose_and_double_nothing(durable_url: str) -> None:
         assert await store.count_messages("chat", ARCHIVED) == 2 * len(range(0, ADDED, 3))
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
+@KILLABLE
 async def test_an_acknowledged_message_outlives_a_kill(durable_url: str) -> None:
-    scope, randomness, following, acknowledged = uuid.uuid4().hex, random.Random(KILLS), 0, 0
+    scope, randomness, answers = uuid.uuid4().hex, random.Random(KILLS), list[int]()
+    for kill in range(KILLS):
+        with Child(ADDS, durable_url, scope, str(kill), "0", "10000") as child:
+            answers.append(len(child.kill(randomness, 8)[1:]))
     async with StowfastChatStore(durable_url, scope=scope) as store:
-        for _ in range(KILLS):
-            child = begin(durable_url, scope, "one", following, 10_000)
-            assert child.stdout is not None
-            lines = [child.stdout.readline() for _ in range(randomness.randrange(1, 8))]
-            moment = time.perf_counter_ns() + randomness.randrange(0, 2_000_000)
-            while time.perf_counter_ns() < moment:
-                pass
-            os.kill(child.pid, signal.SIGKILL)
-            answered = [int(line) for line in lines if line.strip().isdigit()] + told(child)
-            assert child.wait() == -signal.SIGKILL
-            found = texts(await store.get_messages("chat", None))
-            assert found == [f"one-{number}" for number in range(len(found))]
-            assert len(found) - following - len(answered) in {0, 1}  # one may have been stored without an answer
-            following, acknowledged = len(found), acknowledged + len(answered)
-    print(f"{durable_url.partition(':')[0]}: kills {KILLS}, acknowledged {acknowledged}, found {following}")
-    assert acknowledged > 0
+        found = texts(await store.get_messages("chat", None))
+    for kill, answered in enumerate(answers):
+        numbers = [str(one).partition("-")[2] for one in found if str(one).startswith(f"{kill}-")]
+        assert numbers == [str(number) for number in range(len(numbers))]
+        assert len(numbers) - answered in {0, 1}  # one may have been stored without an answer
+    print(f"{durable_url.partition(':')[0]}: kills {KILLS}, acknowledged {sum(answers)}, found {len(found)}")
+    assert sum(answers) > 0
