@@ -22,6 +22,7 @@ BACKENDS: Final = {
     "gs": "stowfast.backends.objects.backend:ObjectBackend",
     "az": "stowfast.backends.objects.backend:ObjectBackend",
     "postgresql": "stowfast.backends.postgres.backend:PostgresBackend",
+    "moving": "stowfast.moving.transition:MovingBackend",
 }
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")

@@ -41,7 +41,7 @@ MAY_IMPORT = {
     "backends": BELOW,
     "adapters": f"{BELOW} deltas plain_json portals registry stores scopes wrappers sync",
     # Above the stores, since it knows the record that names a blob; above the backends, by URL alone.
-    "moving": f"{BELOW} records registry stores scopes",
+    "moving": f"{BELOW} records registry stores scopes wrappers",
     "registry": BELOW,
     "memory": f"{BELOW} stores backends.memory",
     "aws": f"{BELOW} registry stores backends.objects",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         ("sqlite:///:memory:", "memory:"),
         ("sqlite://user:hunter2@host/agent.db", "sqlite:///agent.db"),
         ("memory://user:hunter2@host", "memory:"),
-        ("postgres://user:hunter2@host/db", "az:, gs:, memory:, postgresql:, s3:, sqlite:"),
+        ("postgres://user:hunter2@host/db", "az:, gs:, memory:, moving:, postgresql:, s3:, sqlite:"),
         ("sqlite:///a%00b.db", "NUL"),
         ("sqlite:///.", "folder"),
         ("sqlite:///nowhere/agent.db", "create it first"),

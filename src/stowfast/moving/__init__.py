@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from stowfast.moving.backups import backup, restore
 from stowfast.moving.copying import copy
+from stowfast.moving.cutover import move
 from stowfast.moving.erasing import Erased, erase
 from stowfast.moving.exporting import export
 from stowfast.moving.measures import Statistics, Usage, measure, statistics
 from stowfast.moving.removal import find, remove
 from stowfast.moving.results import Copied, Difference, Verified
 from stowfast.moving.selection import EVERYTHING, Selection
+from stowfast.moving.transition import MovingBackend
 from stowfast.moving.verifying import verify
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "Copied",
     "Difference",
     "Erased",
+    "MovingBackend",
     "Selection",
     "Statistics",
     "Usage",
@@ -33,6 +36,7 @@ __all__ = [
     "export",
     "find",
     "measure",
+    "move",
     "remove",
     "restore",
     "statistics",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 
@@ -55,6 +56,18 @@ def test_a_stream_of_others_fails_the_command(place: str, tmp_path: Path, capfd:
     assert "1 NOT copied" in out
     found = emitted(capfd, "copy", place, target, code=1)
     assert [one["stream"] for one in found["differences"]] == ["messages/c1"]
+
+
+def test_a_move_leaves_nothing_behind(place: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    target = f"sqlite:///{tmp_path}/two.db"
+    digest = emitted(capfd, "verify", place)["digest"]
+    assert run(["copy", "--move", "--dry-run", place, target]) == 2
+    assert emitted(capfd, "copy", "--move", place, target)["streams"] == 5
+    assert emitted(capfd, "verify", target)["digest"] == digest
+    assert emitted(capfd, "verify", place)["streams"] == 0
+    both = f"moving:?from={quote(place, safe='')}&to={quote(target, safe='')}"
+    with stowfast.sync.open(both) as stores:
+        assert stores.messages.add_message("c1", {"n": "later"}) == 10
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,7 @@ def copy(
     ] = False,
     check: Annotated[bool, typer.Option(help="Read everything back from TO and compare it.")] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count, and write nothing.")] = False,
+    move: Annotated[bool, typer.Option("--move", help="Delete each stream at FROM once it is at TO.")] = False,
     as_json: Json = False,
 ) -> int:
     """Copy conversations, artifacts, tasks and documents to another place, as they are.
@@ -68,12 +69,20 @@ def copy(
     Positions, times, op_ids, versions and contents stay the same. After an interruption give the command again: it
     goes on where it ended, and copies only what is new. Programs may go on writing at FROM meanwhile. A stream that
     somebody changed at TO is named and stays as it is; the exit code is 1 then.
+
+    With --move programs open moving:?from=FROM&to=TO first, and go on writing while each stream changes its place.
     """
     selection = selected(kind, prefix, where, since)
-    with paced("copying") as tell:
-        done = asyncio.run(
-            _copy(source, target, tell, selection=selection, into=into, replace=replace, check=check, dry_run=dry_run)
+    if move and (into or replace or dry_run):
+        raise typer.BadParameter("--move goes with neither --into, --replace nor --dry-run")
+    options: dict[str, Any] = {"into": into, "replace": replace, "dry_run": dry_run}
+    with paced("moving" if move else "copying") as tell:
+        work = (
+            _move(source, target, tell, selection=selection, check=check)
+            if move
+            else _copy(source, target, tell, selection=selection, check=check, **options)
         )
+        done = asyncio.run(work)
     tell_differences(done.differences)
     if as_json:
         emit({"complete": done.complete, "dry_run": dry_run, **_fields(done)})
@@ -92,6 +101,17 @@ async def _copy(source: str, target: str, tell: Any, *, dry_run: bool, **options
     check_existing(source)
     async with (existing if dry_run else opened)(target) as theirs:
         return await moving.copy(source, theirs, dry_run=dry_run, progress=report, **options)
+
+
+async def _move(source: str, target: str, tell: Any, **options: Any) -> Copied:
+    check_existing(source)
+    async with opened(target) as theirs:
+        return await moving.move(
+            source,
+            theirs,
+            progress=lambda done: tell(Amount(done.settled, None, done.entries, done.bytes)),
+            **options,
+        )
 
 
 def copied_line(done: Copied, *, dry_run: bool = False) -> str:
