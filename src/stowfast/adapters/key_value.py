@@ -52,8 +52,8 @@ class StowfastKeyValueStore(
 
     After `put` returns, the value is stored: every process reads it, also after a crash. Of two deletes of a key one
     returns True. A time to live counts by the clock of the backend, so machines whose clocks differ agree on it. Bulk
-    calls are many single calls side by side: after an error some are done. Collections and keys may have any
-    characters and any length.
+    calls are many single calls side by side: after an error some are done. Collections and keys may be any
+    Unicode text of any length.
 
     `keys` and `collections` are sorted by their stored form, whole without a `limit`, and hold no expired key.
     `collections` reads the names of all keys. Use encryption and limits of py-key-value around this store.
