@@ -223,6 +223,8 @@ async def test_stored_bytes_that_do_not_decode_are_named(url: str) -> None:
         await stores.backend.commit("pydantic-ai/c", Change(note=b'{"record": {"format_version": 2}}'))
         with pytest.raises(DamagedError, match="pydantic-ai/c"):
             await StowfastConversationStore(stores).load("c")
+        assert [record.conversation_id for record in await store.list_conversations()] == ["d"]
+        assert [record.conversation_id for record in await store.list_conversations(limit=1)] == ["d"]
 
 
 async def test_the_answers_of_a_faulty_bucket_stay_inside() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stowfast.abc import Query, Window
 from stowfast.adapters.ids import joined
 from stowfast.adapters.pydantic_ai.encoding import NOTHING, read_line, read_note, read_record
+from stowfast.errors import DamagedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -104,7 +106,7 @@ async def recent_records(backend: Backend, where: Mapping[str, str], limit: int 
             record = await _listed(backend, listed)
             if record is not None:
                 found.append(record)
-            if limit is not None and len(found) == limit:
+            if since is None and len(found) == limit:
                 since = listed.updated_at - _SLACK
         else:
             after = page.after
@@ -116,5 +118,7 @@ async def recent_records(backend: Backend, where: Mapping[str, str], limit: int 
 async def _listed(backend: Backend, listed: Listed) -> ConversationRecord | None:
     if listed.damaged or listed.head is None:
         return None
-    _, record = await _opened(backend, listed.name, listed.head)
-    return record
+    with suppress(DamagedError):
+        _, record = await _opened(backend, listed.name, listed.head)
+        return record
+    return None
