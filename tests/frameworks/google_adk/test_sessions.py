@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from stowfast.abc import Listing, Query, Slice, Window
 
-SAVERS, MANY = 10, 5_000
+SAVERS, MANY, LARGE = 10, 5_000, 100_000
 A: dict[str, Any] = {"app_name": "app", "user_id": "ada"}
 HOSTILE = ["a/b", "..", "%2F", "a:b", "ü\0", " ", "x" * 600, "user:ada", "'; DROP TABLE sessions; --"]
 
@@ -261,8 +261,20 @@ async def test_a_session_id_is_one_with_and_without_spaces(service: StowfastSess
 
 
 async def test_a_large_state_returns(service: StowfastSessionService) -> None:
-    session = await service.create_session(**A, state={"small": "x" * 40_000})
-    assert (await load(service, session)).state == {"small": "x" * 40_000}
+    session = await service.create_session(**A, state={"k": "x" * LARGE})
+    stale = await load(service, session)
+    for text, size in (("one", LARGE), ("two", 2 * LARGE), ("three", 1), ("four", LARGE)):
+        one = event(text)
+        one.actions.state_delta["k"] = "y" * size
+        await service.append_event(session, one)
+        found = await load(service, session)
+        assert found == session
+        assert found.state == {"k": "y" * size}
+        assert texts(await load(service, session, num_recent_events=1)) == [text]
+        assert [one.state for one in (await service.list_sessions(**A)).sessions] == [found.state]
+        with pytest.raises(StaleSessionError):
+            await service.append_event(stale, event("stale"))
+    assert texts(await load(service, session)) == ["one", "two", "three", "four"]
 
 
 async def test_services_of_one_url_in_several_event_loops() -> None:
