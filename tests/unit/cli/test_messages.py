@@ -405,6 +405,8 @@ def test_metadata_is_taken_where_there_is_none(url: str, call: Call, tmp_path: P
     assert everything("sqlite:///copy.db") == kept
 
 
+SEARCHED = b"".join(b', "k%d": "%b"' % (number, b"x" * 100) for number in range(700))
+
 BAD = {
     "not JSON": b'{"context_id": "x", "messages": [}',
     "a key twice": b'{"context_id": "x", "messages": [{"a": 1, "a": 2}]}',
@@ -426,7 +428,7 @@ BAD = {
     "too deep for Python": b'{"context_id": "x", "messages": [{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}]}",
     "too deep for us": b'{"context_id": "x", "messages": [{"a": ' + b"[" * 300 + b"]" * 300 + b"}]}",
     "metadata too deep": b'{"context_id": "x", "messages": [{"a": 1}], "m": ' + b"[" * 300 + b"]" * 300 + b"}",
-    "metadata too large": b'{"context_id": "x", "messages": [{"a": 1}], "m": "' + b"x" * 70_000 + b'"}',
+    "metadata too large": b'{"context_id": "x", "messages": [{"a": 1}]' + SEARCHED + b"}",
     "a number too long": b'{"context_id": "x", "messages": [{"a": ' + b"1" * 5_000 + b"}]}",
     "metadata in two places": b'{"context_id": "x", "messages": [{"a": 1}], "metadata": {"b": 1}, "b": 2}',
     "two values": b'{"context_id": "x", "messages": [{"a": 1}]} {}',
