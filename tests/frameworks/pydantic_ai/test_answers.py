@@ -200,6 +200,9 @@ async def test_hundreds_of_branches_and_a_large_history_are_kept(url: str) -> No
         (listed,) = await store.list_conversations()
         assert len(listed.branches) == tips
         assert len((await store.load("c") or loaded).messages) == len(large) + 2
+        (head,) = await stores.backend.heads(["pydantic-ai/c"])
+        assert head is not None
+        assert head.length == len(large) + 3  # one record beside the messages
 
 
 async def test_a_message_without_a_json_form_is_refused_and_nothing_is_stored(url: str) -> None:

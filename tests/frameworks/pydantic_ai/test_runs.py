@@ -116,6 +116,9 @@ async def test_a_run_cut_off_after_any_save_goes_on(url: str, output: Any) -> No
         loaded = await StowfastConversationStore(stores).load("whole")
         assert loaded is not None
         assert loaded.messages == result.all_messages()
+        (head,) = await stores.backend.heads(["pydantic-ai/whole"])
+        assert head is not None
+        assert head.length == len(loaded.messages)
         for cut in range(commits_of(output)):
             store = StowfastConversationStore(stowfast.Stores(CutsOff(stores.backend, cut)))
             agent, called = agent_of(output)
