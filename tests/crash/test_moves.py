@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 STREAMS, WRITERS, KILLS = 150, 4, 20
 
-# Each line is one write to the pipe, made after the commit was acknowledged: "stream text".
+# Each line is one write to the pipe, made after the commit was acknowledged: "stream text seconds".
 WRITER = """
-import asyncio, os, random, sys
+import asyncio, os, random, sys, time
 import stowfast
 from stowfast.errors import UnavailableError
 
@@ -39,14 +39,14 @@ url, name, streams = sys.argv[1], sys.argv[2], int(sys.argv[3])
 async def write(stores, name):
     chance, number = random.Random(name), 0
     while True:
-        stream, text = f"c{chance.randrange(streams)}", f"{name}.{number}"
+        stream, text, began = f"c{chance.randrange(streams)}", f"{name}.{number}", time.monotonic()
         while True:
             try:
                 await stores.messages.add_message(stream, {"text": text}, op_id=text)
                 break
             except UnavailableError:
                 pass
-        os.write(1, f"{stream} {text}\\n".encode())
+        os.write(1, f"{stream} {text} {time.monotonic() - began:.3f}\\n".encode())
         number += 1
 
 async def main():
@@ -85,10 +85,10 @@ def writer(url: str, name: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", WRITER, url, name, str(STREAMS)], stdout=subprocess.PIPE)
 
 
-def acknowledged(process: subprocess.Popen[bytes]) -> list[tuple[str, str]]:
+def acknowledged(process: subprocess.Popen[bytes]) -> list[tuple[str, str, float]]:
     assert process.stdout is not None
     lines = process.stdout.read().decode().split("\n")[:-1]
-    return [(stream, text) for stream, text in (line.split() for line in lines)]
+    return [(stream, text, float(seconds)) for stream, text, seconds in (line.split() for line in lines)]
 
 
 @pytest.mark.timeout(600)
@@ -115,7 +115,9 @@ async def test_nothing_is_lost_or_doubled_while_streams_move(
         finally:
             for one in writers:
                 one.send_signal(signal.SIGKILL)
-        told = [one for each in await readers for one in each]
+        answers = [one for each in await readers for one in each]
+    told = [(stream, text) for stream, text, _ in answers]
+    waits = sorted(seconds for *_, seconds in answers)
     async with stowfast.open(source) as old, stowfast.open(target) as new:
         assert (await old.backend.streams(Query(""))).streams == []
         assert (await moving.verify(new)).sound
@@ -132,5 +134,6 @@ async def test_nothing_is_lost_or_doubled_while_streams_move(
     doubled = [one for one, count in found.items() if count > 1]
     print(f"\n{kind}: {kills} kills of the mover, {len(told):,} messages acknowledged meanwhile, "
           f"{sum(found.values()):,} found, {len(lost)} lost, {len(doubled)} doubled, "
+          f"a commit took {waits[len(waits) // 2]:.3f} s, the longest {waits[-1]:.2f} s, "
           f"{time.monotonic() - began:.0f} s")  # fmt: skip
     assert (lost, doubled) == ([], [])
