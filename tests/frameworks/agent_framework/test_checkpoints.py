@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from agent_framework import (
@@ -112,6 +112,20 @@ def test_a_value_comes_back_equal_and_of_its_type(value: Any) -> None:
     found = values.decode(json.loads(json.dumps(values.encode({"v": [value]}))))["v"][0]
     assert found == value
     assert type(found) is type(value)
+
+
+class Words(dict[str, int]):
+    """Its content is no attribute."""
+
+
+class Wide(NamedTuple):
+    size: int
+
+
+@pytest.mark.parametrize("value", [Words(a=1), Wide(1), 1j])
+def test_a_value_whose_content_is_no_attribute_is_refused_and_not_lost(value: Any) -> None:
+    with pytest.raises(InvalidError):
+        CheckpointValues([Words, Wide]).encode(value)
 
 
 def test_objects_of_the_framework_come_back() -> None:

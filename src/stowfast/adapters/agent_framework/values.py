@@ -52,6 +52,7 @@ _TEXTS: Final[dict[type, tuple[Callable[[Any], str], Callable[[str], Any]]]] = {
 }
 _LISTS: Final[dict[type, Callable[[Iterable[Any]], Any]]] = {tuple: tuple, set: set, frozenset: frozenset}
 _KINDS: Final[tuple[type, ...]] = (str, int, bool, dict, list, type(None), complex, object, *_TEXTS, *_LISTS)
+_KINDS_OF_CONTENT: Final = (str, int, float, complex, dict, list, tuple, set, frozenset, bytes, bytearray)
 _PLAIN_TYPES: Final = {kind.__name__: kind for kind in _KINDS}
 """Types that may be values themselves, such as the type of an expected response."""
 
@@ -137,9 +138,14 @@ class CheckpointValues:
             return self.encode(value.to_dict(), path, depth + 1)
         if isinstance(value, BaseModel):
             return self.encode(value.model_dump(mode="json", by_alias=True), path, depth + 1)
+        if isinstance(value, _KINDS_OF_CONTENT):
+            # Its attributes alone would be stored, and its content lost.
+            raise InvalidError(
+                f"{path}: a {_name(type(value))} is a kind of {type(value).__mro__[1].__name__}: convert it"
+            )
         if dataclasses.is_dataclass(value):
-            names = [field.name for field in dataclasses.fields(value)]
-            return self.encode({name: getattr(value, name) for name in names}, path, depth + 1)
+            fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+            return self.encode({**fields, **getattr(value, "__dict__", {})}, path, depth + 1)
         if not hasattr(value, "__dict__"):
             raise InvalidError(f"{path}: a {_name(type(value))} has no attributes to store: use a dataclass")
         return self.encode(dict(vars(value)), path, depth + 1)
