@@ -172,6 +172,7 @@ class Places(RuleBasedStateMachine):
                 "delete": st.booleans(),
                 "drop_before": st.integers(0, 8),
                 "cut_from": st.integers(0, 8),
+                "quiet": st.booleans(),
             },
         ),
         pinned=st.sampled_from(("", "", "right", "revision", "past")),
@@ -182,6 +183,8 @@ class Places(RuleBasedStateMachine):
         life = self.lives.get(stream)
         if "ttl" in what:
             what.pop("expires_at", None)
+        if what.get("entries"):
+            what.pop("quiet", None)
         change = Change(**what, op_id=f"op-{len(self.calls)}" if named else None)
         if pinned == "right" and life:
             change = change._replace(incarnation=life.incarnation, revision=life.revision)
