@@ -31,6 +31,11 @@ class Environment:
 
     def make(self) -> None:
         """Install the packages of the lock file, unless they are installed."""
+        ENVIRONMENTS.mkdir(exist_ok=True)
+        with locked(ENVIRONMENTS / f"{self.framework.module}.lock"):
+            self._make()
+
+    def _make(self) -> None:
         digest = hashlib.sha256(self.lock.read_bytes()).hexdigest()
         mark = self.folder / "installed"
         if mark.exists() and mark.read_text(encoding="utf-8") == digest:
@@ -43,6 +48,10 @@ class Environment:
 
     def source_of(self, distribution: str) -> Path:
         """Return the unpacked source distribution, fetched from the package index and checked by its hash."""
+        with locked(ENVIRONMENTS / f"{self.framework.module}.lock"):
+            return self._source_of(distribution)
+
+    def _source_of(self, distribution: str) -> Path:
         pin = self._pin(distribution)
         version = self.version_of(distribution)
         target = self.folder / "sources" / f"{distribution}-{version}"
