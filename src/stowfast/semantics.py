@@ -122,10 +122,8 @@ def _check_origin(change: Change, origin: Origin) -> None:
     if any(later < earlier for earlier, later in pairwise(moments[1:])):
         raise InvalidError("the times of an origin go back")
     positions = [head.first - 1, *(entry.position for entry in origin.entries), head.next]
-    if any(later <= earlier for earlier, later in pairwise(positions[: len(origin.entries) + 1])):
-        raise InvalidError("the positions of an origin do not ascend")
-    if positions[-2] >= head.next:
-        raise InvalidError(f"an origin with an entry at {positions[-2]} cannot end at {head.next}")
+    if any(later <= earlier for earlier, later in pairwise(positions)):
+        raise InvalidError(f"the positions of an origin do not ascend from {head.first} to its end at {head.next}")
     for entry in origin.entries:
         _check_entry(entry.data)
     for op_id in {entry.op_id for entry in origin.entries} | origin.calls.keys():

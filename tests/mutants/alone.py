@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from stowfast.abc import Change, Entry, Query, Swept, Window
+from stowfast.abc import Change, Entry, Origin, Query, Swept, Window
 from stowfast.errors import ConflictError, DamagedError, InvalidError
 from stowfast.names import MAX_MOMENT, MIN_MOMENT
 from stowfast.testing.clause import holds, raises, same, unique
@@ -63,6 +63,49 @@ async def values_outside_their_type_or_bounds_are_refused(make: Make[MemoryBacke
         await backend.commit(stream, Change([b"x"], expires_at=MAX_MOMENT))
         await backend.commit(stream, Change([b"x"], base=LARGEST))
         same((await backend.heads([stream]))[0].base, LARGEST, "the largest base")  # type: ignore[union-attr]
+
+
+async def an_origin_outside_its_bounds_is_refused(make: Make[MemoryBackend]) -> None:
+    async with make() as backend:
+        source = unique("source")
+        await backend.commit(source, Change([b"0", b"1", b"2"]))
+        await backend.commit(source, Change(drop_before=1))
+        head, entries = await backend.read(source, Window(start=0))
+        assert head is not None
+        origin = Origin(head, tuple(entries))
+        receipt = await backend.commit(unique(), Change(origin=origin))
+        same((receipt.first, receipt.next), (1, 3), "the receipt")
+        wrong: list[dict[str, Any]] = [
+            {"incarnation": ""}, {"labels": {"k": 1}}, {"note": "text"}, {"first": -1}, {"first": 4}, {"revision": -1},
+            {"next": LARGEST + 1}, {"revision": LARGEST + 1}, {"base": LARGEST + 1}, {"base": -LARGEST - 1},
+            {"created_at": MIN_MOMENT - 1}, {"updated_at": MAX_MOMENT + 1}, {"expires_at": MAX_MOMENT + 1},
+            {"next": 2}, {"next": 1},
+        ]  # fmt: skip
+        for fields in wrong:
+            call = backend.commit(unique(), Change(origin=origin._replace(head=head._replace(**fields))))
+            await raises(InvalidError, call, str(fields))
+        empty = Origin(head._replace(first=3))
+        for first in (4, -1):
+            call = backend.commit(unique(), Change(origin=empty._replace(head=head._replace(first=first))))
+            await raises(InvalidError, call, f"without entries, from {first}")
+        before = (Entry(0, b"", head.created_at, None), *entries)
+        await raises(InvalidError, backend.commit(unique(), Change(origin=Origin(head, before))), "an entry below")
+        early = (Entry(1, b"", MIN_MOMENT - 1, None), *entries[1:])
+        await raises(InvalidError, backend.commit(unique(), Change(origin=Origin(head, early))), "an early entry")
+        named = (Entry(1, b"", entries[0].created_at, ""), *entries[1:])
+        await raises(InvalidError, backend.commit(unique(), Change(origin=Origin(head, named))), "an empty op_id")
+        called = Change(origin=origin._replace(calls={"": receipt}))
+        await raises(InvalidError, backend.commit(unique(), called), "an empty op_id of a call")
+        right: list[dict[str, Any]] = [
+            {"next": LARGEST}, {"revision": LARGEST}, {"base": LARGEST}, {"base": -LARGEST}, {"created_at": MIN_MOMENT},
+            {"updated_at": MAX_MOMENT}, {"expires_at": MAX_MOMENT}, {"created_at": head.updated_at + 1},
+            {"revision": 0}, {"first": 0},
+        ]  # fmt: skip
+        for fields in right:
+            await backend.commit(unique(), Change(origin=origin._replace(head=head._replace(**fields))))
+        other = unique()
+        await backend.commit(other, Change([b"mine"]))
+        await raises(ConflictError, backend.commit(other, Change(origin=origin)), "behind another stream")
 
 
 async def each_change_of_many_has_its_refusal(make: Make[MemoryBackend]) -> None:
@@ -157,7 +200,7 @@ async def a_closed_backend_refuses_every_call(make: Make[MemoryBackend]) -> None
         await backend.close()
         async with asyncio.timeout(2):
             await raises(InvalidError, waiting, "a wait that is under way")
-        for call in (backend.streams(Query("")), backend.sweep(), backend.heads(["s"])):
+        for call in (backend.streams(Query("")), backend.sweep(), backend.heads(["s"]), backend.remembered("s")):
             await raises(InvalidError, call, "a call after closing")
 
 
@@ -179,6 +222,7 @@ async def it_opens_by_its_one_url(make: Make[MemoryBackend]) -> None:
 
 CHECKS = (
     values_outside_their_type_or_bounds_are_refused,
+    an_origin_outside_its_bounds_is_refused,
     each_change_of_many_has_its_refusal,
     entries_of_a_read_are_those_of_the_head,
     time_stands_while_the_clock_is_behind,

@@ -8,6 +8,7 @@ _GONE = "the head is gone, so nothing can be read; the rest is cleared when the 
 _MARK = "a mark for blobs that were linked: any number that is no time of a clock"
 _NO_SUCH_BYTE = "no byte of UTF-8 is 0xff"
 _NO_SUCH_END = "no key ends with the first character of the alphabet"
+_EMPTY = "an empty range removes nothing"
 
 SURVIVORS = {
     "keys.: 256 -> 255": _NO_SUCH_BYTE,
@@ -36,4 +37,6 @@ SURVIVORS = {
     "semantics.check_entries: 0 -> -1 (2)": "the stores refuse a limit below 0",
     "semantics.apply: 1 -> 2": "a revision grows by any step; callers compare it for equality",
     "semantics.apply: True -> False": _GONE,
+    "semantics._copied:  for start, stop in ranges if start < stop ->  for start, stop in ranges": _EMPTY,
+    "semantics._copied: start < stop -> start <= stop": _EMPTY,
 }
