@@ -36,6 +36,7 @@ class Suite:
     sdist: str
     files: list[str]
     options: list[str] = field(default_factory=list)
+    long: bool = False
     not_applicable: dict[str, list[str]] = field(default_factory=dict)
     not_run: dict[str, list[str]] = field(default_factory=dict)
 
@@ -55,6 +56,10 @@ class Framework:
         told: dict[str, Any] = tomllib.loads((FOLDER / module / "suite.toml").read_text(encoding="utf-8"))
         suites = [Suite(**one) for one in told.pop("suite", [])]
         return cls(module=module, suites=suites, **told)
+
+    @property
+    def is_long(self) -> bool:
+        return any(suite.long for suite in self.suites)
 
     @property
     def folder(self) -> Path:
