@@ -4,8 +4,7 @@
 
 Each framework has an environment of its own in `.frameworks/`, installed by the hashes of `requirements/frameworks/`.
 The suites come from the source distributions of the frameworks, from the package index, and run with Stowfast in the
-place of the framework's own store. `--write` writes the table of the results into the docs; without it another table
-in the docs is a failure.
+place of the framework's own store. `--write` writes the table of the results into the docs.
 """
 
 from __future__ import annotations
@@ -85,8 +84,8 @@ def main() -> int:
     if told.write:
         results.write(found)
     elif whole and not results.is_written(found):
+        # No failure: a framework's own tests may skip other ones on another machine.
         print("docs/frameworks/index.md has another table: run with --write", file=sys.stderr)
-        return 1
     return 1 if failed else 0
 
 
