@@ -134,6 +134,7 @@ def open(url: str, **options: Any) -> Opening:
     | `gs` | `gs://bucket/prefix` | Google Cloud Storage |
     | `az` | `az://container/prefix` | Azure Blob Storage |
     | `postgresql` | `postgresql://user:password@host/database` | a schema in PostgreSQL |
+    | `moving` | `moving:?from=URL&to=URL` | two backends, while the streams of the first move to the second |
 
     `s3`, `gs` and `az` need `pip install 'stowfast[s3]'`, `postgresql` needs `pip install 'stowfast[postgres]'`. Other
     packages add schemes as entry points of the group `stowfast.backends`.

@@ -203,7 +203,7 @@ def test_ls_shows_ids_whole_and_fits(url: str, call: Call) -> None:
     long = "support/" + "a-long-name-" * 8
     assert too_wide(out) == [long], "the terminal folds it, so that it is copied as one line"
     assert out.splitlines()[0].split() == ["conversation", "messages", "updated", "metadata"]
-    assert [line.split()[0] for line in out.splitlines()[1:5]] == ["rome", "bare", long, "1"]
+    assert [line.split()[0] for line in out.splitlines()[1:5]] == ["bare", long, "1", "rome"]
     assert not [line for line in out.splitlines() if line.endswith(" ")]
     assert "2 tasks, 1 artifact" in out
     for kind, expected in (

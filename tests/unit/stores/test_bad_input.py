@@ -400,7 +400,7 @@ async def test_a_conflict_with_a_new_life_says_so(stores):
         (None, {}, "a URL is a str"),
         (Path("agent.db"), {}, "a URL is a str such as 'sqlite:///agent.db', not PosixPath"),
         ("agent.db", {}, "a file is sqlite:///agent.db"),
-        ("hunter2@host:5432/db", {}, "a URL begins with one of az:, gs:, memory:, postgresql:, s3:, sqlite:"),
+        ("hunter2@host:5432/db", {}, "a URL begins with one of az:, gs:, memory:, moving:, postgresql:, s3:, sqlite:"),
         ("sqlite:///agent.db", {"colour": "red"}, "sqlite: has no option colour; it has durability, timeout, sweep"),
         ("sqlite:///agent.db?colour=red", {}, "sqlite: has no option colour; it has durability, timeout, sweep"),
         ("sqlite:///agent.db?timeout=1", {"timeout": "2"}, "timeout is in the URL and beside it"),
