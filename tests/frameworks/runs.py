@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.frameworks.environment import Environment
     from tests.frameworks.suites import Suite
 
-LONGEST_RUN: Final = 1800
+LONGEST_RUN: Final = 900
 """Seconds. A longer run hangs."""
 _SHOWN_CHARACTERS: Final = 9_000
 
