@@ -1,20 +1,22 @@
 """The frameworks, and their suites as `<module>/suite.toml` describes them.
 
-title = "OpenAI Agents SDK"
-extra = "openai-agents"
-distribution = "openai-agents"          # its version is shown
+The file of a framework:
 
-[[suite]]
-name = "sessions"
-sdist = "openai-agents"                 # pinned in requirements/frameworks/<module>.txt
-files = ["tests/memory/test_session.py"]
-options = ["-k", "not redis"]           # of pytest, if any
+    title = "OpenAI Agents SDK"
+    extra = "openai-agents"
+    distribution = "openai-agents"          # its version is shown
 
-[suite.not_applicable]                  # each must fail: one that passes is a failure
-"It looks into the tables of SQLite." = ["tests/memory/test_session.py::test_tables"]
+    [[suite]]
+    name = "sessions"
+    sdist = "openai-agents"                 # pinned in requirements/frameworks/<module>.txt
+    files = ["tests/memory/test_session.py"]
+    options = ["-k", "not redis"]           # of pytest, if any
 
-[suite.not_run]                         # cannot even be tried
-"It needs a cloud." = ["tests/memory/test_session.py::test_cloud"]
+    [suite.not_applicable]                  # each must fail: one that passes is a failure
+    "It looks into the tables of SQLite." = ["tests/memory/test_session.py::test_tables"]
+
+    [suite.not_run]                         # cannot even be tried
+    "It needs a cloud." = ["tests/memory/test_session.py::test_cloud"]
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Debian's Chromium, driven by Playwright. As root on Debian or Ubuntu it is installed; in CI it must be there.
 
-python -m tests.services.chromium        install it, before the tests begin
+To install it before the tests begin: `python -m tests.services.chromium`.
 """
 
 from __future__ import annotations

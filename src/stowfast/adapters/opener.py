@@ -1,15 +1,17 @@
 """Stores for adapters: given to a constructor that cannot wait, opened at first use, shared within the process.
 
-class MySession:
-def __init__(self, stores: str | Stores | sync.Stores) -> None:
-self._opener = Opener(stores)
+An adapter has one, and asks it for the stores:
 
-async def add(self, message: dict[str, Any]) -> None:
-stores = await self._opener.open()
-await stores.messages.add_message("chat", message)
+    class MySession:
+        def __init__(self, stores: str | Stores | sync.Stores) -> None:
+            self._opener = Opener(stores)
 
-async def close(self) -> None:
-await self._opener.close()
+        async def add(self, message: dict[str, Any]) -> None:
+            stores = await self._opener.open()
+            await stores.messages.add_message("chat", message)
+
+        async def close(self) -> None:
+            await self._opener.close()
 """
 
 from __future__ import annotations
