@@ -11,6 +11,7 @@ The file of a framework:
     sdist = "openai-agents"                 # pinned in requirements/frameworks/<module>.txt
     files = ["tests/memory/test_session.py"]
     options = ["-k", "not redis"]           # of pytest, if any
+    long = true                             # it takes minutes: one backend, and each with --places all
 
     [suite.not_applicable]                  # each must fail: one that passes is a failure
     "It looks into the tables of SQLite." = ["tests/memory/test_session.py::test_tables"]

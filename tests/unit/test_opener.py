@@ -15,6 +15,7 @@ from stowfast import InvalidError, UnavailableError
 from stowfast.adapters import Opener, opener
 from stowfast.backends.memory import MemoryBackend
 from stowfast.testing import LosesAnswers
+from stowfast.wrappers import Wrapper
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,6 +107,39 @@ async def test_a_lost_answer_stays_inside() -> None:
         await (await Opener(stowfast.Stores(LosesAnswers(MemoryBackend())), within=None).open()).messages.add_message(
             "c", {}
         )
+
+
+def test_an_opening_inside_an_opening_of_the_same_thread_is_refused(url: str, monkeypatch) -> None:
+    def opens_another(*args: Any, **options: Any) -> stowfast.sync.Stores:
+        with pytest.raises(InvalidError, match="inside another call"):
+            Opener(f"{url}2").open_sync()  # as a signal handler may do at any moment
+        return real(*args, **options)
+
+    real = stowfast.sync.open
+    monkeypatch.setattr(stowfast.sync, "open", opens_another)
+    one = Opener(url)
+    assert one.open_sync().messages.add_message("c", {}) == 0
+    one.close_sync()
+
+
+class OnItsLoop(Wrapper):
+    """A backend that needs an event loop."""
+
+    in_place = False
+
+
+def portals() -> int:
+    return sum(thread.name == "stowfast-portal" for thread in threading.enumerate())
+
+
+def test_calls_without_await_share_one_thread_until_the_close() -> None:
+    one = Opener(stowfast.Stores(OnItsLoop(MemoryBackend())), within=None)
+    for number in range(3):
+        assert one.open_sync().messages.add_message("c", {}) == number
+    assert one.run(asyncio.sleep(0, "done")) == "done"
+    assert portals() == 1
+    one.close_sync()
+    assert portals() == 0
 
 
 def test_a_wrong_argument_is_refused_by_the_constructor() -> None:

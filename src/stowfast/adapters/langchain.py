@@ -9,8 +9,9 @@ Source of the interface: `langchain_core.chat_history.BaseChatMessageHistory`, r
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
+from stowfast.adapters.closing import WithBothCloses
 from stowfast.adapters.extras import extra
 from stowfast.adapters.ids import joined
 from stowfast.adapters.opener import Opener
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["StowfastChatMessageHistory"]
 
 
-class StowfastChatMessageHistory(BaseChatMessageHistory):
+class StowfastChatMessageHistory(WithBothCloses, BaseChatMessageHistory):
     """The messages of one session, as dumps of `message_to_dict` in the conversation with the session's id.
 
     Messages that were added are stored, once and in order, in every process, also after a crash: all messages of a
@@ -114,26 +115,6 @@ class StowfastChatMessageHistory(BaseChatMessageHistory):
         """As `clear`."""
         stores = await self._opener.open()
         await stores.messages.delete(self._context_id)
-
-    def close(self) -> None:
-        """Let go of the stores. The last history of a URL closes its backend. The history can be used again."""
-        self._opener.close_sync()
-
-    async def aclose(self) -> None:
-        """As `close`."""
-        await self._opener.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        await self.aclose()
 
 
 def _dumps(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
+from stowfast.adapters.closing import WithAclose
 from stowfast.adapters.extras import extra
 from stowfast.adapters.ids import joined
 from stowfast.adapters.opener import Opener
@@ -34,7 +35,7 @@ _HASHED: Final = "%-"
 _PAGE: Final = 1_000
 
 
-class StowfastChatStore(AsyncDBChatStore):
+class StowfastChatStore(WithAclose, AsyncDBChatStore):
     """LlamaIndex's chat store in memory, a SQLite file, a bucket or PostgreSQL: `Memory.from_defaults(chat_store=...)`.
 
     A key is a conversation. Each call is one commit: it is stored wholly or not at all, also where it replaces,
@@ -176,16 +177,6 @@ class StowfastChatStore(AsyncDBChatStore):
             after = page.next
             if after is None:
                 return keys
-
-    async def aclose(self) -> None:
-        """Let go of the stores. Stores given open stay open. Another call opens them again."""
-        await self._opener.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
 
     async def _messages(self) -> Messages:
         return (await self._opener.open()).messages

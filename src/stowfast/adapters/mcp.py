@@ -12,9 +12,10 @@ import re
 from contextlib import aclosing
 from datetime import timedelta
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote
 
+from stowfast.adapters.closing import WithClose
 from stowfast.adapters.extras import extra
 from stowfast.adapters.ids import joined
 from stowfast.adapters.opener import Opener
@@ -37,7 +38,7 @@ _EVENT_ID: Final = re.compile(r"([0-9]{1,18})\.([0-9a-f]{16})@(.*)", re.ASCII)
 _log: Final = logging.getLogger(__name__)
 
 
-class StowfastEventStore(EventStore):
+class StowfastEventStore(WithClose, EventStore):
     """An event store of `mcp.server.streamable_http` over Stowfast. One stream of events is one conversation.
 
     After `store_event` returns, an event is stored: every process replays it, once and in order, also after a crash.
@@ -118,16 +119,6 @@ class StowfastEventStore(EventStore):
                     event_id = f"{entry.position}.{entry.op_id}@{found[3]}"
                     await send_callback(EventMessage(message, event_id))
         return stream_id
-
-    async def close(self) -> None:
-        """Let go of the stores. A later call opens them again."""
-        await self._opener.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        await self.close()
 
     async def _trim(self, context_id: str) -> None:
         messages = (await self._opener.open()).messages

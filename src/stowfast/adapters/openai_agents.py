@@ -11,8 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import dropwhile
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, cast
 
+from stowfast.adapters.closing import WithClose
 from stowfast.adapters.extras import extra
 from stowfast.adapters.ids import joined
 from stowfast.adapters.opener import Opener
@@ -37,7 +38,7 @@ __all__ = ["StowfastSession"]
 _HISTORY = ("get_items", "add_items", "pop_item", "clear_session")
 
 
-class StowfastSession:
+class StowfastSession(WithClose):
     """A session of the OpenAI Agents SDK: its items are the messages of the conversation with the session's id.
 
     Items that were added are stored, once and in order, in every process, also after a crash: all items of a call, or
@@ -132,16 +133,6 @@ class StowfastSession:
         """
         messages = (await self._opener.open()).messages
         await outcome_of(messages.delete(self._context_id))
-
-    async def close(self) -> None:
-        """Let go of the stores. The last session of a URL closes its backend. The session can be used again."""
-        await self._opener.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        await self.close()
 
     async def _get_compaction_snapshot(
         self, limit: int, *, prune_prefix: Callable[[TResponseInputItem], bool] | None = None

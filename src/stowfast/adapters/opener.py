@@ -23,6 +23,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from stowfast import sync
+from stowfast.blocking import alone
 from stowfast.errors import InvalidError
 from stowfast.portals import portal_of
 from stowfast.registry import find
@@ -50,7 +51,7 @@ class _Opening:
 
 
 _openings: Final[dict[_Key, _Opening]] = {}
-_lock: Final = threading.Lock()
+_lock: Final = threading.RLock()
 """Guards `_openings`, also while a backend is opened: two openers of one URL open it once."""
 
 
@@ -107,7 +108,7 @@ class Opener:
         Raises:
             As `stowfast.open`.
         """
-        return sync.over(self._open())
+        return sync.Stores(self._open(), self._shared_portal())
 
     def run(self, coroutine: Coroutine[Any, Any, R]) -> R:
         """Run a coroutine over these stores to its end, for the sync method of an adapter. Opens the stores first.
@@ -116,15 +117,19 @@ class Opener:
             As `stowfast.open`, and as the coroutine.
         """
         try:
-            portal = self._portal
-            if portal is None:
-                backend = self._open().backend
-                with _lock:
-                    portal = self._portal = self._portal or portal_of(backend)
+            portal = self._shared_portal()
         except BaseException:
             coroutine.close()
             raise
         return portal.run(coroutine)
+
+    def _shared_portal(self) -> Portal:
+        portal = self._portal
+        if portal is None:
+            backend = self._open().backend
+            with alone(_lock):
+                portal = self._portal = self._portal or portal_of(backend)
+        return portal
 
     async def close(self) -> None:
         """Let go of the stores. The last opener of a URL closes the backend. A second close does nothing."""
@@ -132,11 +137,11 @@ class Opener:
 
     def close_sync(self) -> None:
         """As `close`, without await."""
-        with _lock:
+        with alone(_lock):
             portal, self._portal = self._portal, None
         if portal is not None:
             portal.close()
-        with _lock:
+        with alone(_lock):
             key, self._key, self._stores = self._key, None, None
             opening = _openings.get(key) if key is not None else None
             if opening is None or key is None:
@@ -147,7 +152,9 @@ class Opener:
                 opening.opened.close()
 
     def _open(self) -> Stores:
-        with _lock:
+        if (stores := self._stores) is not None:
+            return stores
+        with alone(_lock):
             if self._stores is None:
                 self._stores = self._within_scope(self._given if self._url is None else self._shared(self._url))
             return self._stores

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.adapters.a2a.stored_tasks import event_of, owner_document, task_state_id
 from stowfast.adapters.a2a.versioned_store import number_of
+from stowfast.adapters.closing import WithClose
 from stowfast.adapters.extras import extra
 from stowfast.adapters.opener import Opener
 from stowfast.stores.codec import stream_name
@@ -27,7 +28,7 @@ __all__ = ["StowfastTaskEventStream"]
 _WAIT_SECONDS: Final = 30.0
 
 
-class StowfastTaskEventStream(TaskEventStream):
+class StowfastTaskEventStream(WithClose, TaskEventStream):
     """The events of tasks in a `StowfastVersionedTaskStore` over the same place.
 
     A subscriber in any process gets each event once and in order, with the version that it made. A version and its
@@ -76,16 +77,6 @@ class StowfastTaskEventStream(TaskEventStream):
 
     async def destroy(self, task_id: str) -> None:
         """Do nothing: the events are the history of the task, and stay as long as it."""
-
-    async def close(self) -> None:
-        """Let go of the stores. Another call opens them again."""
-        await self._opener.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
 
 
 async def _owner(stores: Stores, task_id: str) -> str:

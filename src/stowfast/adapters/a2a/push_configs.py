@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from stowfast.adapters.closing import WithClose
 from stowfast.adapters.extras import extra
 from stowfast.adapters.ids import joined
 from stowfast.adapters.opener import Opener
@@ -39,7 +40,7 @@ __all__ = ["StowfastPushNotificationConfigStore"]
 _logger: Final = logging.getLogger(__name__)
 
 
-class StowfastPushNotificationConfigStore(PushNotificationConfigStore):
+class StowfastPushNotificationConfigStore(WithClose, PushNotificationConfigStore):
     """Push notification configurations in any backend of Stowfast. They hold URLs and tokens of the callers.
 
     With a key each configuration is encrypted together with its owner, its task and its id (Fernet of `cryptography`:
@@ -135,16 +136,6 @@ class StowfastPushNotificationConfigStore(PushNotificationConfigStore):
             except ConflictError:
                 continue
             return
-
-    async def close(self) -> None:
-        """Let go of the stores. Another call opens them again."""
-        await self._opener.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
 
     async def _all(self, task_id: str) -> dict[str, dict[str, Any]]:
         stores = await self._opener.open()

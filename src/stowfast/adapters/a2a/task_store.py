@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from stowfast.adapters.a2a.stored_tasks import list_page, task_of, task_state, task_state_id
+from stowfast.adapters.closing import WithClose
 from stowfast.adapters.extras import extra
 from stowfast.adapters.opener import Opener
 from stowfast.names import new_id
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["StowfastTaskStore"]
 
 
-class StowfastTaskStore(TaskStore):
+class StowfastTaskStore(WithClose, TaskStore):
     """Tasks of A2A in any backend of Stowfast, each owner's apart.
 
     A save that was acknowledged is stored once, also after a lost answer or a crash, and is a version of its own: the
@@ -90,13 +91,3 @@ class StowfastTaskStore(TaskStore):
         """Delete a task of the caller with all versions, for good. An unknown one is fine."""
         stores = await self._opener.open()
         await stores.tasks.delete(task_state_id(self._owner_of(context), task_id))
-
-    async def close(self) -> None:
-        """Let go of the stores. Another call opens them again."""
-        await self._opener.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.adapters.a2a.stored_tasks import list_page, owner_document, task_of, task_state, task_state_id
 from stowfast.adapters.a2a.task_store import StowfastTaskStore
+from stowfast.adapters.closing import WithClose
 from stowfast.adapters.extras import extra
 from stowfast.adapters.opener import Opener
 from stowfast.errors import ConflictError, NotFoundError
@@ -41,7 +42,7 @@ _TERMINAL: Final = frozenset(
 )
 
 
-class StowfastVersionedTaskStore(VersionedTaskStore):
+class StowfastVersionedTaskStore(WithClose, VersionedTaskStore):
     """Tasks of an A2A cluster in any backend of Stowfast.
 
     A task and the event that led to it are one commit. Of racing saves over one version exactly one is stored, and the
@@ -139,14 +140,8 @@ class StowfastVersionedTaskStore(VersionedTaskStore):
 
     async def close(self) -> None:
         """Let go of the stores. Another call opens them again."""
-        await self._opener.close()
+        await super().close()
         await self._plain.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
 
 
 def number_of(version: TaskVersion) -> int:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.adapters.agent_framework.values import CheckpointValues
+from stowfast.adapters.closing import WithAclose
 from stowfast.adapters.extras import extra
 from stowfast.adapters.ids import joined
 from stowfast.adapters.opener import Opener
@@ -27,7 +28,7 @@ _ROOT: Final = "agent-framework-checkpoints"
 _PAGE: Final = 1_000
 
 
-class StowfastCheckpointStorage:
+class StowfastCheckpointStorage(WithAclose):
     """Checkpoints of Agent Framework in memory, a SQLite file, a bucket or PostgreSQL.
 
     A checkpoint is a document, written whole in one commit and stored durably when `save` returns. A lost answer stays
@@ -114,16 +115,6 @@ class StowfastCheckpointStorage:
                 continue  # saved again, or deleted by another
             return True
         return False
-
-    async def aclose(self) -> None:
-        """Let go of the stores. Stores given open stay open. Another call opens them again."""
-        await self._opener.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
 
     async def _documents(self, workflow_name: str) -> list[Document]:
         """Return the documents of a workflow, by the time of their checkpoint.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from stowfast.adapters.closing import WithAclose
 from stowfast.adapters.extras import extra
 from stowfast.adapters.ids import joined
 from stowfast.adapters.opener import Opener
@@ -27,7 +28,7 @@ __all__ = ["StowfastHistoryProvider"]
 _ROOT: Final = "agent-framework"
 
 
-class StowfastHistoryProvider(HistoryProvider):
+class StowfastHistoryProvider(WithAclose, HistoryProvider):
     """The history of Agent Framework in memory, a SQLite file, a bucket or PostgreSQL.
 
     A session is a conversation; each save is one commit, stored durably when it returns. A save that replays the
@@ -125,16 +126,6 @@ class StowfastHistoryProvider(HistoryProvider):
     async def delete(self, session_id: str | None) -> None:
         """Remove the history of a session for good. An unknown one is fine."""
         await (await self._opener.open()).messages.delete(self._context_id(session_id))
-
-    async def aclose(self) -> None:
-        """Let go of the stores. Stores given open stay open. Another call opens them again."""
-        await self._opener.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
 
     def _context_id(self, session_id: str | None) -> str:
         named = () if session_id is None else (session_id,)

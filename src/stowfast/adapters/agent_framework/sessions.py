@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
+from stowfast.adapters.closing import WithAclose
 from stowfast.adapters.extras import extra
 from stowfast.adapters.ids import joined
 from stowfast.adapters.opener import Opener
@@ -22,7 +23,7 @@ __all__ = ["StowfastSessionStore"]
 _ROOT: Final = "agent-framework-sessions"
 
 
-class StowfastSessionStore(SessionStore):
+class StowfastSessionStore(WithAclose, SessionStore):
     """Sessions of Agent Framework in memory, a SQLite file, a bucket or PostgreSQL.
 
     A session is a document, written whole in one commit and stored durably when `set` returns. The last writer wins, as
@@ -85,13 +86,3 @@ class StowfastSessionStore(SessionStore):
         """
         self.validate_session_id(session_id)
         await (await self._opener.open()).documents.delete(joined(_ROOT, session_id))
-
-    async def aclose(self) -> None:
-        """Let go of the stores. Stores given open stay open. Another call opens them again."""
-        await self._opener.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
+from stowfast.adapters.closing import WithClose
 from stowfast.adapters.extras import extra
 from stowfast.adapters.ids import joined
 from stowfast.adapters.opener import Opener
@@ -40,7 +41,7 @@ _CONTENT: Final[dict[str, Any]] = {"inline_data": {"inline_data": {"data"}}, "te
 """The field of a part that is the content of the artifact, by the field that holds it."""
 
 
-class StowfastArtifactService(BaseArtifactService):
+class StowfastArtifactService(WithClose, BaseArtifactService):
     """Artifacts of ADK in any backend of Stowfast.
 
     A save that was acknowledged is a version that stays, whole or not at all. Of racing saves each gets a version of
@@ -260,16 +261,6 @@ class StowfastArtifactService(BaseArtifactService):
     async def _versions(self, app_name: str, user_id: str, filename: str, session_id: str | None) -> list[ArtifactInfo]:
         artifact_id = _artifact_id(_scope(app_name, user_id, filename, session_id), filename)
         return await (await self._opener.open()).artifacts.versions(artifact_id)
-
-    async def close(self) -> None:
-        """Let go of the stores. Another call opens them again."""
-        await self._opener.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
 
 
 def _scope(app_name: str, user_id: str, filename: str, session_id: str | None) -> str:

@@ -9,11 +9,12 @@ import asyncio
 import hashlib
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import msgspec
 
+from stowfast.adapters.closing import WithClose
 from stowfast.adapters.extras import extra
 from stowfast.adapters.ids import joined
 from stowfast.adapters.opener import Opener
@@ -50,7 +51,7 @@ _STALE: Final = (
 )
 
 
-class StowfastSessionService(BaseSessionService):
+class StowfastSessionService(WithClose, BaseSessionService):
     """Sessions of ADK in any backend of Stowfast.
 
     An event that was acknowledged is stored once, in its place, with its session state in the same commit. Another
@@ -213,16 +214,6 @@ class StowfastSessionService(BaseSessionService):
             break
         _mark(session, info.incarnation, following)
         session.last_update_time = event.timestamp
-
-    async def close(self) -> None:
-        """Let go of the stores. Another call opens them again."""
-        await self._opener.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
 
 
 class _Locks:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from stowfast.adapters.closing import WithBothCloses
 from stowfast.adapters.extras import extra
 from stowfast.adapters.langgraph import reading, rewriting
 from stowfast.adapters.langgraph.entries import encode_metadata
@@ -16,9 +16,7 @@ from stowfast.adapters.langgraph.seal import Seal, serializer_and_cipher
 from stowfast.adapters.langgraph.threads import Threads
 from stowfast.adapters.langgraph.values import ValueCache
 from stowfast.adapters.opener import Opener
-from stowfast.blocking import alone
 from stowfast.errors import InvalidError
-from stowfast.portals import portal_of
 
 with extra("langgraph"):
     from langgraph.checkpoint.base import (
@@ -30,7 +28,7 @@ with extra("langgraph"):
     from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 
     from langchain_core.runnables import RunnableConfig
     from langgraph.checkpoint.base import (
@@ -43,7 +41,6 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.serde.base import SerializerProtocol
 
     from stowfast import sync
-    from stowfast.portals import Portal
     from stowfast.stores import Stores
 
 __all__ = ["StowfastSaver"]
@@ -58,15 +55,12 @@ class _Shared:
     """The state of a saver and its copies: LangGraph copies a saver for each compiled graph."""
 
     def __init__(self, opener: Opener, seal: Seal, linger: float) -> None:
-        self.opener = opener
         self.threads = Threads(opener, seal, linger)
         self.runs = Runs()
-        self.lock = threading.RLock()
         self.values = ValueCache()
-        self.portal: Portal | None = None
 
 
-class StowfastSaver(BaseCheckpointSaver[int]):
+class StowfastSaver(WithBothCloses, BaseCheckpointSaver[int]):
     """Checkpoints of LangGraph in memory, a SQLite file, a bucket or PostgreSQL.
 
     Both faces, sync and async, work on the same object, in any thread and event loop. A returned call is stored
@@ -111,8 +105,8 @@ class StowfastSaver(BaseCheckpointSaver[int]):
         given = JsonPlusSerializer(allowed_msgpack_modules=allowed or None) if serde is None else serde
         inner, cipher = serializer_and_cipher(given)
         super().__init__(serde=inner)
-        opener = Opener(stores, scope=scope, within=within, **options)
-        self._shared = _Shared(opener, Seal(cipher), linger.total_seconds())
+        self._opener = Opener(stores, scope=scope, within=within, **options)
+        self._shared = _Shared(self._opener, Seal(cipher), linger.total_seconds())
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Return a checkpoint, or the newest of its namespace; None if there is none."""
@@ -262,11 +256,11 @@ class StowfastSaver(BaseCheckpointSaver[int]):
     async def aclose(self) -> None:
         """Let go of the stores. Stores given open stay open."""
         await self._shared.threads.settle()
-        await self._shared.opener.close()
+        await super().aclose()
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """As `aget_tuple`."""
-        return self._run(self.aget_tuple(config))
+        return self._opener.run(self.aget_tuple(config))
 
     def list(
         self,
@@ -279,10 +273,10 @@ class StowfastSaver(BaseCheckpointSaver[int]):
         """As `alist`."""
         found: Any = self.alist(config, filter=filter, before=before, limit=limit)
         try:
-            while (one := self._run(_next(found))) is not _END:
+            while (one := self._opener.run(_next(found))) is not _END:
                 yield one
         finally:
-            self._run(found.aclose())
+            self._opener.run(found.aclose())
 
     def put(
         self,
@@ -292,73 +286,41 @@ class StowfastSaver(BaseCheckpointSaver[int]):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """As `aput`."""
-        return self._run(self.aput(config, checkpoint, metadata, new_versions))
+        return self._opener.run(self.aput(config, checkpoint, metadata, new_versions))
 
     def put_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
         """As `aput_writes`."""
-        self._run(self.aput_writes(config, writes, task_id, task_path))
+        self._opener.run(self.aput_writes(config, writes, task_id, task_path))
 
     def delete_thread(self, thread_id: str) -> None:
         """As `adelete_thread`."""
-        self._run(self.adelete_thread(thread_id))
+        self._opener.run(self.adelete_thread(thread_id))
 
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
         """As `adelete_for_runs`."""
-        self._run(self.adelete_for_runs(run_ids))
+        self._opener.run(self.adelete_for_runs(run_ids))
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """As `acopy_thread`."""
-        self._run(self.acopy_thread(source_thread_id, target_thread_id))
+        self._opener.run(self.acopy_thread(source_thread_id, target_thread_id))
 
     def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
         """As `aprune`."""
-        self._run(self.aprune(thread_ids, strategy=strategy))
+        self._opener.run(self.aprune(thread_ids, strategy=strategy))
 
     def get_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
         """As `aget_delta_channel_history`."""
-        return self._run(self.aget_delta_channel_history(config=config, channels=channels))
-
-    def close(self) -> None:
-        """As `aclose`."""
-        with alone(self._shared.lock):
-            portal, self._shared.portal = self._shared.portal, None
-        if portal is not None:
-            portal.close()
-        self._shared.opener.close_sync()
+        return self._opener.run(self.aget_delta_channel_history(config=config, channels=channels))
 
     def get_next_version(self, current: int | str | None, channel: None) -> Any:
         """Return the next version of a channel: a number, or text in a thread begun with text by another saver."""
         if isinstance(current, str):
             return f"{int(current.partition('.')[0]) + 1:032}.{0:016}"
         return 1 if current is None else current + 1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
-
-    def _run(self, coroutine: Coroutine[Any, Any, R]) -> R:
-        portal = self._shared.portal
-        if portal is None:
-            try:
-                backend = self._shared.opener.open_sync().async_stores.backend
-                with alone(self._shared.lock):
-                    portal = self._shared.portal = self._shared.portal or portal_of(backend)
-            except BaseException:
-                coroutine.close()
-                raise
-        return portal.run(coroutine)
 
 
 def _named(config: RunnableConfig) -> tuple[str, str, str | None]:

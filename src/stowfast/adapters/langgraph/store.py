@@ -6,9 +6,10 @@ import logging
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from stowfast.abc import READS_TOGETHER, Query
+from stowfast.adapters.closing import WithBothCloses
 from stowfast.adapters.extras import extra
 from stowfast.adapters.langgraph.filters import matches
 from stowfast.adapters.langgraph.items import (
@@ -58,7 +59,7 @@ _Write: TypeAlias = "tuple[dict[str, Any], timedelta | None] | None"
 _logger: Final = logging.getLogger(__name__)
 
 
-class StowfastStore(BaseStore):
+class StowfastStore(WithBothCloses, BaseStore):
     """LangGraph's store in memory, a SQLite file, a bucket or PostgreSQL.
 
     An item is a document; its value is any mapping with a JSON form. A put that returned is stored durably, and the
@@ -139,26 +140,6 @@ class StowfastStore(BaseStore):
     def batch(self, ops: Iterable[Op]) -> list[Result]:
         """As `abatch`."""
         return self._opener.run(self.abatch(ops))
-
-    async def aclose(self) -> None:
-        """Let go of the stores. Stores given open stay open. Another call opens them again."""
-        await self._opener.close()
-
-    def close(self) -> None:
-        """As `aclose`."""
-        self._opener.close_sync()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
 
     async def _write(self, document_id: str, write: _Write) -> None:
         documents = (await self._opener.open()).documents

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
+from stowfast.adapters.closing import WithClose
 from stowfast.adapters.extras import extra
 from stowfast.adapters.opener import Opener
 from stowfast.adapters.pydantic_ai.encoding import read_entries
@@ -21,7 +22,6 @@ with extra("pydantic-ai"):
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
 
     from stowfast import sync
     from stowfast.stores import Stores
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["StowfastConversationStore"]
 
 
-class StowfastConversationStore(ConversationStore):
+class StowfastConversationStore(WithClose, ConversationStore):
     """Conversations of Pydantic AI in any backend of Stowfast, for many processes.
 
     A save is one commit: its messages and its record are stored together, or neither. An acknowledged save is never
@@ -67,18 +67,6 @@ class StowfastConversationStore(ConversationStore):
         self._opener = Opener(stores, scope=scope, within=within, **options)
         self.streams: Final = ConversationStreams(self._opener)
         """The part below the framework's interface, for `run_saved`."""
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Let go of the stores. A later call opens them again."""
-        await self._opener.close()
 
     async def save(
         self, conversation: Conversation | AgentRunResult[Any], *, scope: str | None = None
