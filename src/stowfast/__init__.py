@@ -12,6 +12,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from stowfast.first_use import loader
+
 if TYPE_CHECKING:
     from collections.abc import Generator
 
@@ -85,33 +87,34 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES: Final = {
-    "stowfast.errors": (
-        *("ConflictError", "DamagedError", "InvalidError", "NotFoundError", "StowfastError", "UnavailableError"),
-        "UnsupportedError",
+    **dict.fromkeys(
+        (
+            *("ConflictError", "DamagedError", "InvalidError", "NotFoundError", "StowfastError", "UnavailableError"),
+            "UnsupportedError",
+        ),
+        "stowfast.errors",
     ),
-    "stowfast.memory": ("InMemoryArtifactStore", "InMemoryMessageStore", "InMemoryTaskStateStore"),
-    "stowfast.plain_json": ("to_json",),
-    "stowfast.records": (
-        *("Artifact", "ArtifactInfo", "ClaimedTask", "ContextInfo", "ContextRef", "ConversationSlice", "Document"),
-        *("Lease", "Links", "MessageEntry", "Page", "Retention", "TaskInfo", "TaskState"),
+    **dict.fromkeys(("InMemoryArtifactStore", "InMemoryMessageStore", "InMemoryTaskStateStore"), "stowfast.memory"),
+    "to_json": "stowfast.plain_json",
+    **dict.fromkeys(
+        (
+            *("Artifact", "ArtifactInfo", "ClaimedTask", "ContextInfo", "ContextRef", "ConversationSlice", "Document"),
+            *("Lease", "Links", "MessageEntry", "Page", "Retention", "TaskInfo", "TaskState"),
+        ),
+        "stowfast.records",
     ),
-    "stowfast.stores": ("Artifacts", "Documents", "Messages", "Scope", "Stores", "Tasks"),
+    **dict.fromkeys(("Artifacts", "Documents", "Messages", "Scope", "Stores", "Tasks"), "stowfast.stores"),
 }
-"""The module of each public name. It is loaded at the first use of the name: a program pays for what it uses."""
+"""The module of each public name."""
 
 _MODULES: Final = frozenset({"aws", "sync", "testing"})
 
 
 if not TYPE_CHECKING:  # a type checker that sees a module's __getattr__ accepts every misspelt name
+    _load: Final = loader(__name__, _HOMES)
 
     def __getattr__(name: str) -> Any:
-        if name in _MODULES:
-            return import_module(f"stowfast.{name}")
-        for home, names in _HOMES.items():
-            if name in names:
-                value = globals()[name] = getattr(import_module(home), name)
-                return value
-        raise AttributeError(f"module 'stowfast' has no attribute {name!r}")
+        return import_module(f"stowfast.{name}") if name in _MODULES else _load(name)
 
 
 def __dir__() -> list[str]:

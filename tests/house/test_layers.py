@@ -22,6 +22,7 @@ BELOW = "errors records abc names cursors semantics blocking answers jobs group_
 
 MAY_IMPORT = {
     # layer: what of ours it may import, its own folder aside. `__init__` is the face, `import stowfast`.
+    "first_use": "",
     "errors": "",
     "records": "errors",
     "abc": "errors records blocking",
@@ -37,9 +38,9 @@ MAY_IMPORT = {
     "scopes": "errors abc names wrappers",
     "deltas": "errors",
     "plain_json": "errors",
-    "stores": f"{BELOW} deltas scopes",
+    "stores": f"{BELOW} deltas first_use scopes",
     "backends": BELOW,
-    "adapters": f"{BELOW} deltas plain_json portals registry stores scopes wrappers sync",
+    "adapters": f"{BELOW} deltas first_use plain_json portals registry stores scopes wrappers sync",
     # Above the stores, since it knows the record that names a blob; above the backends, by URL alone.
     "moving": f"{BELOW} records registry stores scopes wrappers",
     "registry": BELOW,
@@ -47,12 +48,12 @@ MAY_IMPORT = {
     "aws": f"{BELOW} registry stores backends.objects",
     "sqlite": "backends.sqlite",  # the care of a file: no store and no URL of another backend
     # aws, sync and testing at their first use only; type checkers see them from the start
-    "__init__": "errors records abc blocking plain_json registry stores memory aws sync testing",
+    "__init__": "first_use errors records abc blocking plain_json registry stores memory aws sync testing",
     "words": "",
     # The viewer reads: of the stores it knows the public methods, and the names of calls in messages.
     "view": "errors abc records words stores",
     "portals": "errors abc blocking answers",
-    "sync": "errors records abc blocking portals registry stores memory",
+    "sync": "first_use errors records abc blocking portals registry stores memory",
     "testing": f"{BELOW} wrappers stores sync",
     # The whole public surface is the face to a tool; backends it reaches by URL alone.
     "__main__": "cli",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import cached_property
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from stowfast.errors import DamagedError
+from stowfast.first_use import loader
 from stowfast.scopes import ScopedBackend
 
 if TYPE_CHECKING:
@@ -28,16 +28,11 @@ _HOMES: Final = {
     "Messages": "stowfast.stores.messages.store",
     "Tasks": "stowfast.stores.tasks.store",
 }
-"""The module of each store. It is loaded at the first use of the store: a program pays for the stores it uses."""
+"""The module of each store."""
 
 
 if not TYPE_CHECKING:  # a type checker that sees a module's __getattr__ accepts every misspelt name
-
-    def __getattr__(name: str) -> Any:
-        if name not in _HOMES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = globals()[name] = getattr(import_module(_HOMES[name]), name)
-        return value
+    __getattr__ = loader(__name__, _HOMES)
 
 
 class Stores:

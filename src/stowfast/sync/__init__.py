@@ -10,10 +10,10 @@ a thread of its own. A writer works in the background, so it always has such a l
 from __future__ import annotations
 
 from functools import cached_property
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from stowfast import stores
+from stowfast.first_use import loader
 from stowfast.portals import portal_of
 from stowfast.registry import connect, find
 from stowfast.sync.faces import Face, call
@@ -45,16 +45,11 @@ _HOMES: Final = {
     "Messages": "stowfast.sync.messages",
     "Tasks": "stowfast.sync.tasks",
 }
-"""The module of each face. It is loaded at the first use, as the store behind it."""
+"""The module of each face."""
 
 
 if not TYPE_CHECKING:  # a type checker that sees a module's __getattr__ accepts every misspelt name
-
-    def __getattr__(name: str) -> Any:
-        if name not in _HOMES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = globals()[name] = getattr(import_module(_HOMES[name]), name)
-        return value
+    __getattr__ = loader(__name__, _HOMES)
 
 
 class Stores(Face):

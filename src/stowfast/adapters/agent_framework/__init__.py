@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stowfast.adapters.agent_framework.checkpoints import StowfastCheckpointStorage
 from stowfast.adapters.agent_framework.history import StowfastHistoryProvider
+from stowfast.first_use import loader
 
 if TYPE_CHECKING:
     from stowfast.adapters.agent_framework.sessions import StowfastSessionStore
@@ -14,11 +15,5 @@ __all__ = ["StowfastCheckpointStorage", "StowfastHistoryProvider", "StowfastSess
 
 
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> Any:
-        # The framework warns of its session stores, which are experimental: only those who use one shall see that.
-        if name != "StowfastSessionStore":
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from stowfast.adapters.agent_framework import sessions
-
-        return sessions.StowfastSessionStore
+    # The framework warns of its session stores, which are experimental: only a program that uses one shall see that.
+    __getattr__ = loader(__name__, {"StowfastSessionStore": f"{__name__}.sessions"})
