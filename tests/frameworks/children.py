@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -12,8 +13,7 @@ from typing import TYPE_CHECKING, Self
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from random import Random
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from types import TracebackType
 
 KILLABLE = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
@@ -46,7 +46,7 @@ class Child:
         assert self._process.wait() == 0
         return self.lines
 
-    def kill(self, chance: Random, most_lines: int) -> list[str]:
+    def kill(self, chance: random.Random, most_lines: int) -> list[str]:
         """Read some lines, kill it within two milliseconds, and return all of its lines."""
         self.read(chance.randrange(1, most_lines + 1))
         moment = time.perf_counter_ns() + chance.randrange(2_000_000)
@@ -78,3 +78,36 @@ def race(script: str, *argument_lists: Iterable[str]) -> list[list[str]]:
     finally:
         for child in children:
             child.__exit__(None, None, None)
+
+
+def kill_writers(script: str, kills: int, arguments: Callable[[str], Sequence[str]], most_lines: int) -> dict[str, int]:
+    """Run a writer and kill it, again and again, and return how many numbers each has told.
+
+    Each has a name of its own: a server may store the last request of a dead writer when the next one has begun.
+    """
+    chance, told = random.Random(kills), dict[str, int]()
+    for name in (f"w{kill}" for kill in range(kills)):
+        with Child(script, *arguments(name)) as child:
+            told[name] = sum(line.isdigit() for line in child.kill(chance, most_lines))
+    return told
+
+
+def by_writer(texts: Iterable[object]) -> dict[str, list[int]]:
+    """Return the numbers of each writer in texts as `w1-23`, in their order."""
+    found: dict[str, list[int]] = {}
+    for text in texts:
+        name, _, number = str(text).rpartition("-")
+        found.setdefault(name, []).append(int(number))
+    return found
+
+
+def check_writers(url: str, told: Mapping[str, int], found: Mapping[str, list[int]]) -> None:
+    """Check that the numbers of each killed writer are there once and in order, and none that it told is missing."""
+    assert found.keys() <= told.keys()
+    for name, count in told.items():
+        numbers = found.get(name, [])
+        assert numbers == list(range(len(numbers)))
+        assert len(numbers) - count in {0, 1}  # one may have been stored without an answer
+    sums = sum(told.values()), sum(map(len, found.values()))
+    print(f"{url.partition(':')[0]}: kills {len(told)}, acknowledged {sums[0]}, found {sums[1]}")
+    assert sums[0] > 0

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import signal
-import subprocess
-import sys
-import time
 import uuid
 from collections import Counter
 from contextlib import aclosing
@@ -20,6 +15,7 @@ from a2a.types import a2a_pb2
 
 from stowfast.adapters.a2a import StowfastTaskEventStream, StowfastVersionedTaskStore
 from tests.frameworks.a2a.users import COMPLETED, SUBMITTED, WORKING, call_of, task_named, update_of
+from tests.frameworks.children import KILLABLE, Child, race
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -124,16 +120,8 @@ def counted(holder: Any) -> int:
     return int(holder.metadata["n"])
 
 
-def begin(url: str, scope: str, saves: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-W", "ignore", "-c", COUNTS, url, scope, str(saves)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE)
-
-
-def told(child: subprocess.Popen[bytes]) -> list[int]:
-    assert child.stdout is not None
-    lines = child.stdout.readlines()
-    child.stdout.close()
-    return [int(line) for line in lines if line.strip().isdigit()]
+def numbers_in(lines: list[str]) -> list[int]:
+    return [int(line) for line in lines if line.isdigit()]
 
 
 async def first(store: StowfastVersionedTaskStore) -> None:
@@ -148,18 +136,17 @@ async def test_processes_count_each_number_once(durable_url: str, scope: str) ->
         StowfastTaskEventStream(durable_url, scope=scope) as stream,
     ):
         await first(store)
-        children = [begin(durable_url, scope, SAVES) for _ in range(PROCESSES)]
+        processes = asyncio.to_thread(race, COUNTS, *[[durable_url, scope, str(SAVES)]] * PROCESSES)
         async with asyncio.timeout(100):
-            seen = await follow(stream, 1, PROCESSES * SAVES)
-        numbers = [number for child in children for number in told(child)]
-        assert [child.wait() for child in children] == [0] * PROCESSES
+            ended, seen = await asyncio.gather(processes, follow(stream, 1, PROCESSES * SAVES))
+        numbers = [number for lines in ended for number in numbers_in(lines)]
         assert sorted(numbers) == list(range(1, PROCESSES * SAVES + 1))
         assert [(counted(event), version - 1) for event, version in seen] == [
             (number, number) for number in range(1, PROCESSES * SAVES + 1)
         ]
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
+@KILLABLE
 async def test_an_acknowledged_save_outlives_a_kill(durable_url: str, scope: str) -> None:
     randomness, counts = random.Random(KILLS), Counter[str]()
     async with (
@@ -169,15 +156,8 @@ async def test_an_acknowledged_save_outlives_a_kill(durable_url: str, scope: str
         await first(store)
         before = 0
         for _ in range(KILLS):
-            child = begin(durable_url, scope, 10_000)
-            assert child.stdout is not None
-            lines = [child.stdout.readline() for _ in range(randomness.randrange(1, 12))]
-            moment = time.perf_counter_ns() + randomness.randrange(0, 2_000_000)
-            while time.perf_counter_ns() < moment:
-                pass
-            os.kill(child.pid, signal.SIGKILL)
-            acknowledged = [int(line) for line in lines if line.strip().isdigit()] + told(child)
-            assert child.wait() == -signal.SIGKILL
+            with Child(COUNTS, durable_url, scope, "10000") as child:
+                acknowledged = numbers_in(child.kill(randomness, 12))
             stored = await store.get("t", call_of(""))
             assert stored is not None
             number = counted(stored.task)

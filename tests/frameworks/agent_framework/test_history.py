@@ -16,7 +16,7 @@ from stowfast import DamagedError, InvalidError
 from stowfast.adapters.agent_framework import StowfastHistoryProvider
 from stowfast.backends.memory import MemoryBackend
 from stowfast.testing import LosesAnswers
-from tests.frameworks.children import KILLABLE, Child, race
+from tests.frameworks.children import KILLABLE, by_writer, check_writers, kill_writers, race
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # session stores are experimental in the framework
@@ -165,14 +165,7 @@ async def test_two_processes_lose_and_double_nothing(durable_url: str) -> None:
 
 @KILLABLE
 async def test_an_acknowledged_message_outlives_a_kill(durable_url: str) -> None:
-    scope, randomness, following, acknowledged = uuid.uuid4().hex, random.Random(KILLS), 0, 0
+    scope = uuid.uuid4().hex
+    told = kill_writers(SAVES, KILLS, lambda name: [durable_url, scope, name, "0", "10000"], 8)
     async with StowfastHistoryProvider(durable_url, scope=scope) as history:
-        for _ in range(KILLS):
-            with Child(SAVES, durable_url, scope, "one", str(following), "10000") as child:
-                answered = child.kill(randomness, 8)[1:]
-            found = texts(await history.get_messages("s"))
-            assert found == [f"one-{number}" for number in range(len(found))]
-            assert len(found) - following - len(answered) in {0, 1}  # one may have been stored without an answer
-            following, acknowledged = len(found), acknowledged + len(answered)
-    print(f"{durable_url.partition(':')[0]}: kills {KILLS}, acknowledged {acknowledged}, found {following}")
-    assert acknowledged > 0
+        check_writers(durable_url, told, by_writer(texts(await history.get_messages("s"))))

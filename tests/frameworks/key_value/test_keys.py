@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,7 +19,7 @@ from stowfast import Stores
 from stowfast.adapters.key_value import StowfastKeyValueStore
 from stowfast.testing import LosesAnswers
 from stowfast.testing.faults import At
-from tests.frameworks.children import KILLABLE, Child
+from tests.frameworks.children import KILLABLE, by_writer, check_writers, kill_writers
 
 KILLS, MOST_LINES = 5, 8
 HOSTILE = ("a/b", "../..", "\0", "%2F", "a%2Fb", "ü" * 500, "x" * 5000, "x" * 5001)
@@ -30,12 +29,12 @@ PUTS = """
 import asyncio, sys
 from stowfast.adapters.key_value import StowfastKeyValueStore
 
-url, start = sys.argv[1], int(sys.argv[2])
+url, name = sys.argv[1:]
 
 async def main():
     async with StowfastKeyValueStore(url) as store:
-        for number in range(start, 100_000):
-            await store.put(f"{number:06}", {"number": number}, ttl=3600)
+        for number in range(100_000):
+            await store.put(f"{name}-{number:06}", {"number": number}, ttl=3600)
             print(number, flush=True)
 
 asyncio.run(main())
@@ -125,18 +124,9 @@ async def test_their_encryption_works_around_it(url: str) -> None:
 
 @KILLABLE
 async def test_an_acknowledged_key_outlives_a_kill(durable_url: str) -> None:
-    chance, counts, following = random.Random(KILLS), Counter[str](), 0
+    told = kill_writers(PUTS, KILLS, lambda name: [durable_url, name], MOST_LINES)
     async with StowfastKeyValueStore(durable_url) as store:
-        for _ in range(KILLS):
-            with Child(PUTS, durable_url, str(following)) as child:
-                acknowledged = len(child.kill(chance, MOST_LINES))
-            found = await store.keys()
-            assert found == [f"{number:06}" for number in range(len(found))]
-            stored = len(found) - following
-            assert stored - acknowledged in {0, 1}  # one may be stored without an answer
-            counts += Counter(kills=1, acknowledged=acknowledged, found=stored)
-            following += stored
-    print(f"{durable_url.partition(':')[0]}: {dict(counts)}")
+        check_writers(durable_url, told, by_writer(await store.keys()))
 
 
 @pytest.mark.parametrize("seed", range(20))

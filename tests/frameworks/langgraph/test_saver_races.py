@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import signal
 import subprocess
 import sys
-import time
 import uuid
 from collections import Counter
 from datetime import timedelta
@@ -20,6 +17,7 @@ import stowfast
 from stowfast import ConflictError, Stores
 from stowfast.adapters.langgraph import StowfastSaver
 from stowfast.testing import LosesAnswers
+from tests.frameworks.children import KILLABLE, Child
 from tests.frameworks.langgraph.graphs import checkpoint, config, forks, line
 from tests.services.faulty_s3.faults import Fault
 from tests.services.faulty_s3.server import FaultyS3
@@ -230,20 +228,13 @@ async def test_a_cancelled_caller_takes_no_other_with_it(url: str) -> None:
             assert len(await listed(saver, thread)) in ({1, 2} if victim == 4 else {2})
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
+@KILLABLE
 async def test_an_acknowledged_checkpoint_outlives_a_kill(durable_url: str) -> None:
     scope, chance, counts = uuid.uuid4().hex, random.Random(KILLS), Counter[str]()
     async with StowfastSaver(durable_url, scope=scope) as saver:
         for _ in range(KILLS):
-            child = begin(PUTS, durable_url, scope)
-            assert child.stdout is not None
-            lines = [child.stdout.readline() for _ in range(chance.randrange(1, 12))]
-            moment = time.perf_counter_ns() + chance.randrange(0, 2_000_000)
-            while time.perf_counter_ns() < moment:
-                pass
-            os.kill(child.pid, signal.SIGKILL)
-            lines += child.communicate(timeout=30)[0].splitlines()
-            acknowledged = [int(one) for one in lines if one.strip().isdigit()]
+            with Child(PUTS, durable_url, scope) as child:
+                acknowledged = [line for line in child.kill(chance, 12) if line.isdigit()]
             found = await listed(saver)
             values = found[0].checkpoint["channel_values"]["it"] if found else []
             assert values == list(range(len(values)))

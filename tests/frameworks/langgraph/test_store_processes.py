@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import random
 import uuid
 
 from stowfast.adapters.langgraph import StowfastStore
-from tests.frameworks.children import KILLABLE, Child, race
+from tests.frameworks.children import KILLABLE, check_writers, kill_writers, race
 
 ITEMS, KILLS = 12, 6
 
@@ -41,14 +40,10 @@ def test_two_processes_lose_nothing(durable_url: str) -> None:
 
 @KILLABLE
 def test_an_acknowledged_item_outlives_a_kill(durable_url: str) -> None:
-    scope, randomness, following, acknowledged = uuid.uuid4().hex, random.Random(KILLS), 0, 0
+    scope = uuid.uuid4().hex
+    told = kill_writers(PUTS, KILLS, lambda name: [durable_url, scope, name, "0", "10000"], 12)
     with StowfastStore(durable_url, scope=scope) as store:
-        for _ in range(KILLS):
-            with Child(PUTS, durable_url, scope, "one", str(following), "10000") as child:
-                answered = child.kill(randomness, 12)[1:]
-            found = sorted(item.value["number"] for item in store.search(("by", "one"), limit=1_000))
-            assert found == list(range(len(found)))
-            assert len(found) - following - len(answered) in {0, 1}  # one may have been stored without an answer
-            following, acknowledged = len(found), acknowledged + len(answered)
-    print(f"{durable_url.partition(':')[0]}: kills {KILLS}, acknowledged {acknowledged}, found {following}")
-    assert acknowledged > 0
+        found = {
+            name: sorted(item.value["number"] for item in store.search(("by", name), limit=1_000)) for name in told
+        }
+    check_writers(durable_url, told, found)

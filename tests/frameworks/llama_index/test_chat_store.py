@@ -18,7 +18,7 @@ from stowfast import InvalidError
 from stowfast.adapters.llama_index import StowfastChatStore
 from stowfast.backends.memory import MemoryBackend
 from stowfast.testing import LosesAnswers
-from tests.frameworks.children import KILLABLE, Child, race
+from tests.frameworks.children import KILLABLE, by_writer, check_writers, kill_writers, race
 
 ACTIVE, ARCHIVED = MessageStatus.ACTIVE, MessageStatus.ARCHIVED
 ADDED, KILLS = 12, 6
@@ -185,15 +185,7 @@ async def test_two_processes_lose_and_double_nothing(durable_url: str) -> None:
 
 @KILLABLE
 async def test_an_acknowledged_message_outlives_a_kill(durable_url: str) -> None:
-    scope, randomness, answers = uuid.uuid4().hex, random.Random(KILLS), list[int]()
-    for kill in range(KILLS):
-        with Child(ADDS, durable_url, scope, str(kill), "0", "10000") as child:
-            answers.append(len(child.kill(randomness, 8)[1:]))
+    scope = uuid.uuid4().hex
+    told = kill_writers(ADDS, KILLS, lambda name: [durable_url, scope, name, "0", "10000"], 8)
     async with StowfastChatStore(durable_url, scope=scope) as store:
-        found = texts(await store.get_messages("chat", None))
-    for kill, answered in enumerate(answers):
-        numbers = [str(one).partition("-")[2] for one in found if str(one).startswith(f"{kill}-")]
-        assert numbers == [str(number) for number in range(len(numbers))]
-        assert len(numbers) - answered in {0, 1}  # one may have been stored without an answer
-    print(f"{durable_url.partition(':')[0]}: kills {KILLS}, acknowledged {sum(answers)}, found {len(found)}")
-    assert sum(answers) > 0
+        check_writers(durable_url, told, by_writer(texts(await store.get_messages("chat", None))))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ import stowfast
 from stowfast import Stores
 from stowfast.adapters.mcp import StowfastEventStore
 from stowfast.testing import LosesAnswers
-from tests.frameworks.children import KILLABLE, Child, race
+from tests.frameworks.children import KILLABLE, by_writer, check_writers, kill_writers, race
 
 if TYPE_CHECKING:
     from mcp.server.streamable_http import EventMessage, EventStore
@@ -35,7 +34,7 @@ url, name, start, stop = *sys.argv[1:3], *map(int, sys.argv[3:])
 async def main():
     async with StowfastEventStore(url) as store:
         for number in range(start, stop):
-            event = JSONRPCNotification(jsonrpc="2.0", method="n", params={"text": f"{name} {number}"})
+            event = JSONRPCNotification(jsonrpc="2.0", method="n", params={"text": f"{name}-{number}"})
             await store.store_event("stream", event)
             print(number, flush=True)
 
@@ -139,24 +138,16 @@ async def test_two_processes_on_one_stream_lose_and_double_nothing(durable_url: 
         _, texts = await replay(store, begin)
     assert len(texts) == 2 * EVENTS
     for name in ("one", "two"):
-        assert [text for text in texts if text.startswith(name)] == [f"{name} {number}" for number in range(EVENTS)]
+        assert [text for text in texts if text.startswith(name)] == [f"{name}-{number}" for number in range(EVENTS)]
 
 
 @KILLABLE
 async def test_an_acknowledged_event_outlives_a_kill(durable_url: str) -> None:
-    chance, counts, following = random.Random(KILLS), Counter[str](), 0
     async with StowfastEventStore(durable_url) as store:
         begin = await store.store_event("stream", None)
-        for _ in range(KILLS):
-            with Child(STORES, durable_url, "one", str(following), "100000") as child:
-                acknowledged = len(child.kill(chance, MOST_LINES))
-            _, texts = await replay(store, begin)
-            assert texts == [f"one {number}" for number in range(len(texts))]
-            stored = len(texts) - following
-            assert stored - acknowledged in {0, 1}  # one may be stored without an answer
-            counts += Counter(kills=1, acknowledged=acknowledged, found=stored)
-            following += stored
-    print(f"{durable_url.partition(':')[0]}: {dict(counts)}")
+        told = kill_writers(STORES, KILLS, lambda name: [durable_url, name, "0", "100000"], MOST_LINES)
+        _, texts = await replay(store, begin)
+    check_writers(durable_url, told, by_writer(texts))
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-from collections import Counter
 from typing import Any
 
 import pytest
@@ -23,7 +21,7 @@ from stowfast.adapters.strands import (
 )
 from stowfast.errors import ConflictError
 from stowfast.testing import LosesAnswers
-from tests.frameworks.children import KILLABLE, Child
+from tests.frameworks.children import KILLABLE, by_writer, check_writers, kill_writers
 
 KILLS, MOST_LINES = 5, 8
 HOSTILE = ("a/b", "../..", "\0", "%2F", "ü" * 500, "x" * 5000)
@@ -34,11 +32,11 @@ import sys
 from strands import Agent
 from stowfast.adapters.strands import StowfastSessionManager
 
-url, start = sys.argv[1], int(sys.argv[2])
+url, name = sys.argv[1:]
 with StowfastSessionManager("session", url) as manager:
     agent = Agent(agent_id="agent", session_manager=manager)
-    for number in range(start, 100_000):
-        manager.append_message({"role": "user", "content": [{"text": str(number)}]}, agent)
+    for number in range(100_000):
+        manager.append_message({"role": "user", "content": [{"text": f"{name}-{number}"}]}, agent)
         print(number, flush=True)
 """
 
@@ -153,19 +151,11 @@ async def test_a_lost_answer_adds_a_message_once() -> None:
 
 @KILLABLE
 def test_an_acknowledged_message_outlives_a_kill(durable_url: str) -> None:
-    chance, counts, following = random.Random(KILLS), Counter[str](), 0
+    told = kill_writers(ADDS, KILLS, lambda name: [durable_url, name], MOST_LINES)
     repository = StowfastSessionRepository(durable_url)
-    for _ in range(KILLS):
-        with Child(ADDS, durable_url, str(following)) as child:
-            acknowledged = len(child.kill(chance, MOST_LINES))
-        found = texts(one.message for one in repository.list_messages("session", "agent"))
-        assert found == [str(number) for number in range(len(found))]
-        stored = len(found) - following
-        assert stored - acknowledged in {0, 1}  # one may be stored without an answer
-        counts += Counter(kills=1, acknowledged=acknowledged, found=stored)
-        following += stored
+    found = texts(one.message for one in repository.list_messages("session", "agent"))
     repository.close()
-    print(f"{durable_url.partition(':')[0]}: {dict(counts)}")
+    check_writers(durable_url, told, by_writer(found))
 
 
 async def test_storage_keeps_bytes_by_key(url: str) -> None:
