@@ -1,7 +1,7 @@
 """A2A: tasks, their events and push notification configurations in any backend. `pip install 'stowfast[a2a]'`.
 
 `StowfastTaskStore` is for a server of one process. In a cluster, give the request handlers of all processes a
-`StowfastVersionedTaskStore` and a `StowfastTaskEventStream` over one place.
+`StowfastVersionedTaskStore` and a `StowfastTaskEventStream` over one backend.
 """
 
 from __future__ import annotations

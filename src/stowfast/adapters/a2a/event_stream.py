@@ -29,7 +29,7 @@ _WAIT_SECONDS: Final = 30.0
 
 
 class StowfastTaskEventStream(WithClose, TaskEventStream):
-    """The events of tasks in a `StowfastVersionedTaskStore` over the same place.
+    """The events of tasks in a `StowfastVersionedTaskStore` over the same backend.
 
     A subscriber in any process gets each event once and in order, with the version that it made. A version and its
     event are one commit, so neither is ever seen without the other. There is no second table and nothing to publish.

@@ -1,4 +1,4 @@
-"""The commands for the care of a place: backup, restore, rm, compact, du, stats, health."""
+"""The commands for the care of a backend: backup, restore, rm, compact, du, stats, health."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ _YES = typer.Option("--yes", help="Delete them. Else: only say what would be del
 def register(app: typer.Typer) -> None:
     """Add these commands to the others."""
     app.command(
-        short_help="Bring a backup to the state of a place.",
+        short_help="Bring a backup to the state of a backend.",
         epilog="Example: stowfast backup sqlite:///agent.db sqlite:////backups/agent.db",
     )(backup)
     app.command(
-        short_help="Make an empty place as a backup is.",
+        short_help="Make an empty backend as a backup is.",
         epilog="Example: stowfast restore sqlite:////backups/agent.db sqlite:///agent.db",
     )(restore)
     app.command(
@@ -47,7 +47,7 @@ def register(app: typer.Typer) -> None:
     app.command(short_help="Give free space back.", epilog="Example: stowfast compact sqlite:///agent.db")(compact)
     app.command(short_help="Print the bytes of each kind, or user.", epilog="Example: stowfast du URL --by user")(du)
     app.command(short_help="Print counts and the last change.", epilog="Example: stowfast stats URL --json")(stats)
-    app.command(short_help="Tell whether a place answers.", epilog="Example: stowfast health URL --json")(health)
+    app.command(short_help="Tell whether a backend answers.", epilog="Example: stowfast health URL --json")(health)
 
 
 def backup(
@@ -55,7 +55,7 @@ def backup(
     target: Annotated[str, typer.Argument(metavar="TO", help="The URL of the backup: empty, or an earlier backup.")],
     as_json: Json = False,
 ) -> int:
-    """Bring a backup to the state of a place, while programs go on writing.
+    """Bring a backup to the state of a backend, while programs go on writing.
 
     A SQLite file goes to a SQLite file by SQLite's own online backup, as one moment. Any other pair is copied: only
     new data, and what was deleted is deleted in the backup too. The backup is read at the end. Give the command again
@@ -71,13 +71,13 @@ def backup(
 
 def restore(
     source: Annotated[str, typer.Argument(metavar="FROM", help="The URL of the backup.")],
-    target: Annotated[str, typer.Argument(metavar="TO", help="The URL of an empty place.")],
+    target: Annotated[str, typer.Argument(metavar="TO", help="The URL of an empty backend.")],
     as_json: Json = False,
 ) -> int:
-    """Make an empty place as a backup is, and read all of it.
+    """Make an empty backend as a backup is, and read all of it.
 
-    A place that holds data is refused. The log of an earlier file of this name is removed: played over the restored one
-    it would damage it. Give the command again after an interruption.
+    A backend that holds data is refused. The log of an earlier file of this name is removed: played over the restored
+    one it would damage it. Give the command again after an interruption.
     """
     check_existing(source)
     if sqlite_path(source) is not None and sqlite_path(target) is not None:
@@ -238,7 +238,7 @@ def stats(url: URL, as_json: Json = False) -> None:
 
 
 def health(url: URL, as_json: Json = False) -> int:
-    """Open a place, and read the time of its last change. Exit code 0 if it answers, else 1: for a probe."""
+    """Open a backend, and read the time of its last change. Exit code 0 if it answers, else 1: for a probe."""
     began, error, last, now = perf_counter(), "", None, 0
     try:
         last, now = asyncio.run(_look(url))

@@ -1,4 +1,4 @@
-"""The commands for whole places: copy, verify."""
+"""The commands for whole backends: copy, verify."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _LISTED: Final = 100
 def register(app: typer.Typer) -> None:
     """Add these commands to the others."""
     app.command(
-        short_help="Copy a place to another one, as it is.",
+        short_help="Copy a backend to another one, as it is.",
         epilog="Example: stowfast copy sqlite:///agent.db s3://bucket/agents",
     )(copy)
     app.command(short_help="Read everything, and report damage.", epilog="Example: stowfast verify sqlite:///agent.db")(
@@ -64,7 +64,7 @@ def copy(
     move: Annotated[bool, typer.Option("--move", help="Delete each stream at FROM once it is at TO.")] = False,
     as_json: Json = False,
 ) -> int:
-    """Copy conversations, artifacts, tasks and documents to another place, as they are.
+    """Copy conversations, artifacts, tasks and documents to another backend, as they are.
 
     Positions, times, op_ids, versions and contents stay the same. After an interruption give the command again: it
     goes on where it ended, and copies only what is new. Programs may go on writing at FROM meanwhile. A stream that
@@ -134,9 +134,9 @@ def copied_line(done: Copied, *, dry_run: bool = False) -> str:
 def verify(
     url: URL, *, kind: Kinds = None, prefix: Ids = "", where: Where = None, since: Since = None, as_json: Json = False
 ) -> int:
-    """Read every head, entry and content of a place, and report damage. Nothing is written.
+    """Read every head, entry and content of a backend, and report damage. Nothing is written.
 
-    The last line has a digest: two places with equal content have the same one. The exit code is 1 if anything is
+    The last line has a digest: two backends with equal content have the same one. The exit code is 1 if anything is
     damaged.
     """
     with paced("verifying") as tell:
