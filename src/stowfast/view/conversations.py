@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, StreamingResponse
 from starlette.routing import Route
 
+from stowfast.errors import DamagedError
 from stowfast.view.blocks import MessagePart, Spoken, spoken
 from stowfast.view.pages import Site, number, text_of
 
@@ -90,7 +91,10 @@ class _Conversations:
         if isinstance(title, str) and title:
             return title[:_TITLE_CHARACTERS]
         async with gate:
-            first = await self._messages.read(info.context_id, limit=3, originals=True)
+            try:
+                first = await self._messages.read(info.context_id, limit=3, originals=True)
+            except DamagedError:  # its own page tells; the list shows the others
+                return ""
         said = [spoken(entry.message) for entry in first.entries]
         texts = [block.text for one in said if one.role == "user" for block in one.blocks if block.kind == "text"]
         return " ".join(texts[0].split())[:_TITLE_CHARACTERS] if texts else ""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ from tests.unit.view.viewer import client
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     import httpx
 
@@ -63,6 +66,25 @@ async def test_a_list_has_titles_counts_and_pages(stores: stowfast.Stores, reade
     assert second.text.count("/conversation?id=") == 10
     assert (await text_of(reader, "/", where="user=ada")).count("/conversation?id=") == 1
     assert (await text_of(reader, "/", prefix="c5")).count("/conversation?id=") == 11
+
+
+async def test_a_damaged_conversation_hides_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "agent.db"
+    async with stowfast.open(f"sqlite:///{path}") as stores:
+        for name in ("damaged", "whole"):
+            await stores.messages.add_message(name, say(7))
+    with closing(sqlite3.connect(path)) as file, file:
+        changed = file.execute(
+            "UPDATE entries SET data = x'00' WHERE stream IN (SELECT id FROM streams WHERE name LIKE '%/damaged')"
+        )
+        assert changed.rowcount == 1
+    async with stowfast.open(f"sqlite:///{path}?sweep=false") as stores, client(stores) as reader:
+        page = await text_of(reader, "/")
+        assert "message 7" in page
+        assert page.count("/conversation?id=") == 2
+        answer = await reader.get("/conversation", params={"id": "damaged"})
+        assert answer.status_code == 500
+        assert "damaged" in answer.text
 
 
 async def test_the_newest_messages_come_first_and_older_ones_in_pages(
