@@ -38,10 +38,10 @@ def pytest_load_initial_conftests() -> None:
             self.stack = ExitStack()
 
         def put(self, *arguments: Any) -> Any:
-            return self._run(super().aput(*arguments))
+            return self._opener.run(super().aput(*arguments))
 
         def get_tuple(self, config: Any) -> Any:
-            return self._run(super().aget_tuple(config))
+            return self._opener.run(super().aget_tuple(config))
 
         async def aput(self, *arguments: Any) -> Any:
             own = type(self).put is not Swapped.put
@@ -52,7 +52,7 @@ def pytest_load_initial_conftests() -> None:
             return self.get_tuple(config) if own else await super().aget_tuple(config)
 
         def get_delta_channel_history(self, **named: Any) -> Any:
-            return self._run(super().aget_delta_channel_history(**named))
+            return self._opener.run(super().aget_delta_channel_history(**named))
 
         async def aget_delta_channel_history(self, **named: Any) -> Any:
             own = type(self).get_delta_channel_history is not Swapped.get_delta_channel_history
