@@ -37,6 +37,8 @@ PAIRS = [
     for clause in CLAUSES
     for mutant in MUTANTS.get(clause, ())
 ]
+RACES = 10
+"""Runs of a clause before its mutant counts as let pass: who wins a race between threads is left to the system."""
 BASES = {
     *("Alters", "Rewrites", "KeepsTheNewest", "CompactsAs", "ReadsWith", "Encodes", "ChangesOnce", "DropsEmptyRows"),
     *("ForgetsOneKind", "ForgetsOneKindWithTheStream"),
@@ -74,8 +76,11 @@ async def test_a_mutant_is_found(clause, mutant, monkeypatch):
         (followers, "SECONDS", 1.0),
     ):
         monkeypatch.setattr(module, name, seconds)
-    (result,) = await run([clause], made(clause, mutant))
-    assert not result.passed, f"{clause.__name__} let {mutant.__name__} pass"
+    for _ in range(RACES):
+        (result,) = await run([clause], made(clause, mutant))
+        if not result.passed:
+            break
+    assert not result.passed, f"{clause.__name__} let {mutant.__name__} pass {RACES} times"
     told = (AssertionError, StowfastError, TimeoutError) if clause in STORES else (AssertionError, StowfastError)
     assert isinstance(result.error, told), repr(result.error)
     assert clause in STORES or str(result.error), "an error says what is wrong"

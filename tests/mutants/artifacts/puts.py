@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from stowfast import Artifacts, ConflictError, NotFoundError
 from stowfast.testing.artifacts import puts, versions
 from tests.mutants import breaks, ignores
@@ -20,7 +22,9 @@ ignores(Artifacts, "follow", "wait", puts.a_follower_may_come_first)
 @breaks(puts.racing_puts_are_all_stored, puts.a_put_outlives_a_racing_create_or_delete)
 class LooksBeforeItPuts(Artifacts):
     async def put(self, artifact, **options):
-        if await self.info(artifact.artifact_id) is None:
+        known = await self.info(artifact.artifact_id)
+        await asyncio.sleep(0)
+        if known is None:
             return await self.create(artifact)
         return await self.update(artifact)
 
