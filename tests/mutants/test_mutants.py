@@ -76,10 +76,10 @@ async def test_a_mutant_is_found(clause, mutant, monkeypatch):
         (followers, "SECONDS", 1.0),
     ):
         monkeypatch.setattr(module, name, seconds)
-    for _ in range(RACES):
-        (result,) = await run([clause], made(clause, mutant))
-        if not result.passed:
-            break
+    results = await run([clause], made(clause, mutant))
+    while results[-1].passed and len(results) < RACES:
+        results += await run([clause], made(clause, mutant))
+    result = results[-1]
     assert not result.passed, f"{clause.__name__} let {mutant.__name__} pass {RACES} times"
     told = (AssertionError, StowfastError, TimeoutError) if clause in STORES else (AssertionError, StowfastError)
     assert isinstance(result.error, told), repr(result.error)
