@@ -1,4 +1,4 @@
-"""Writes the `--help` of each command below its heading in docs/cli.md: `python -m release.cli_reference`."""
+"""Writes the `--help` of each command below its heading in docs/reference/cli.md: `python -m release.cli_reference`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from release.lock import ROOT
 from stowfast.cli.commands.root import app
 
-PAGE = ROOT / "docs" / "cli.md"
+PAGE = ROOT / "docs" / "reference" / "cli.md"
 HEADING = re.compile(r"^(#{2,3} (stowfast [a-z ]+)\n\n)(?:```text\nUsage: .*?^```\n\n)?", re.MULTILINE | re.DOTALL)
 
 

@@ -89,6 +89,17 @@ def test_a_page_shows_each_heading_and_each_fence(site: Path, page: Path) -> Non
     assert len(shown.headings) == sum(token.type == "heading_open" for token in tokens)
 
 
+def test_the_navigation_follows_the_links_of_the_index_pages(site: Path) -> None:
+    links = re.findall(r'<a href="([^"]+)" class="md-nav__link', (site / "index.html").read_text(encoding="utf-8"))
+    sections = list(dict.fromkeys(link.split("/")[0] for link in links if not link.startswith(("#", "index.html"))))
+    assert sections == [
+        "quickstart.html", "guides", "frameworks", "recipes", "operations", "reference", "how-it-works",
+    ]  # fmt: skip
+    assert [link for link in links if link.startswith("guides/")][:3] == [
+        "guides/index.html", "guides/messages.html", "guides/artifacts.html",
+    ]  # fmt: skip
+
+
 def test_llms_txt_lists_every_page_once(site: Path) -> None:
     text = (site / "llms.txt").read_text(encoding="utf-8")
     links = re.findall(r"\]\(https://stowfast\.github\.io/stowfast/([^)]+)\)", text)

@@ -111,9 +111,9 @@ def test_every_command_has_help_with_an_example(name: str, call: Call) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_is_documented_with_all_its_options(name: str) -> None:
-    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
     match = re.search(rf"^##+ stowfast {name}$(.*?)(?=^##+ |\Z)", page, re.MULTILINE | re.DOTALL)
-    assert match, f"docs/cli.md does not describe stowfast {name}"
+    assert match, f"docs/reference/cli.md does not describe stowfast {name}"
     assert f"$ stowfast {name} " in match[1]
     told = {option for command in COMMANDS[name].params for option in command.opts if option.startswith("--")}
     assert told - set(re.findall(r"--[a-z-]+", page)) - {"--help"} == set()

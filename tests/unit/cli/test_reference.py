@@ -1,4 +1,4 @@
-"""docs/cli.md shows the `--help` of each command as it is."""
+"""docs/reference/cli.md shows the `--help` of each command as it is."""
 
 from __future__ import annotations
 
