@@ -10,15 +10,15 @@ few steps more. The span ends when its differences outgrow the whole version.
 The caller stores the entries and names their positions: numbers that grow, with gaps or without. Several versions may
 follow the same version, so the versions may be a tree.
 
-    entry = 0x01 | MessagePack of [whole, base, number, size, crc, front, back, compressed, body, span, deltas, extra,
+    entry = 0x01 | MessagePack of [whole, base, number, size, crc, splices, compressed, body, span, deltas, extra,
             header] | CRC-32 of all before, little-endian
 
 `whole` is the position of the version that begins the span, `base` the position of the base. A base of -1 is the
 version itself: it is whole. If `whole` is -1, too, it begins a span; otherwise it is a small text. An entry therefore
-does not hold its own position. `size` and `crc`, a CRC-32, are those of the text. The text begins with `front` bytes of
-its base and ends with the last `back` bytes of it: most changes are in one place, so most bytes are joined without
-Zstandard. `body` is the middle part, plain or as a Zstandard frame; the prefix of the frame is the caller's `extra`
-bytes, and the middle part of the base with 32 KiB before and behind. `span` and `deltas` are the bytes of bodies in the
+does not hold its own position. `size` and `crc`, a CRC-32, are those of the text. `splices` are the differences from
+the base, each [kept, removed, added] in bytes: most changes are in a few places, so most bytes are joined without
+Zstandard. `body` holds the added bytes, plain or as a Zstandard frame; the prefix of the frame is the caller's `extra`
+bytes, and the removed parts of the base with their surroundings. `span` and `deltas` are the bytes of bodies in the
 first version of the span, and in the versions after it up to this one. `extra` is the number of the caller's bytes in
 the prefix. `header`, in a whole version, holds other bytes of the caller.
 
@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from stowfast.errors import DamagedError
+from stowfast.splices import Splice, added, around, differences, spliced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -64,6 +65,8 @@ _MIN_DELTA_BYTES: Final = 256
 """A smaller text is stored whole and as it is: a difference would be no smaller."""
 _FREE_DELTA_BYTES: Final = 2**15
 """Bytes of differences below which a new whole version saves nothing on a read."""
+_MIN_FRAME_BYTES: Final = 64
+"""Fewer added bytes are stored plain: a frame saves little of them, and takes longer than all else in a load."""
 _LEVEL: Final = 3
 _MIN_MATCH_BYTES: Final = 6
 """Shorter matches, found by chance in random data, cost more than they save."""
@@ -71,8 +74,6 @@ _MAX_WINDOW_LOG: Final = 27
 """Zstandard's window, as a power of two: a text and its base, each of the largest size."""
 _MIN_PREFIX_BYTES: Final = 8
 """Zstandard takes no shorter prefix."""
-_AROUND_BYTES: Final = 2**15
-_STEP_BYTES: Final = 2**16
 _TAG: Final = b"\x01"
 _CRC_BYTES: Final = 4
 _ITSELF: Final = -1
@@ -86,8 +87,7 @@ class Delta(msgspec.Struct, frozen=True, array_like=True, gc=False):
     number: int
     size: int
     crc: int
-    front: int
-    back: int
+    splices: tuple[Splice, ...]
     compressed: bool
     body: bytes
     span: int
@@ -152,7 +152,7 @@ def begin(text: bytes, *, header: bytes = b"", extra: bytes = b"") -> Delta:
     """
     body, compressed = _packed(text, extra) if len(text) >= _MIN_DELTA_BYTES else (text, False)
     used = len(extra) if compressed else 0
-    return Delta(_ITSELF, _ITSELF, 0, len(text), zlib.crc32(text), 0, 0, compressed, body, len(body), 0, used, header)
+    return Delta(_ITSELF, _ITSELF, 0, len(text), zlib.crc32(text), (), compressed, body, len(body), 0, used, header)
 
 
 def follow(
@@ -173,20 +173,19 @@ def follow(
     number = before.number + 1
     if number >= _MAX_SPAN:
         return None
-    base, front, back, header = _ITSELF, 0, 0, b""
+    base, splices, header = _ITSELF, tuple[Splice, ...](), b""
     if len(text) < _MIN_DELTA_BYTES:
         body, compressed, header = text, False, version.header
     else:
         base, _ = next_base(version)
         old = version.text if base == version.position else (text_at or version.text_at)(base)
-        front = _common(old, text, min(len(old), len(text)))
-        back = _common(old, text, min(len(old), len(text)) - front, at_end=True)
-        body, compressed = _packed(text[front : len(text) - back], extra + _around(old, front, back))
+        splices = differences(old, text)
+        body, compressed = _packed(added(text, splices), extra + around(old, splices))
     deltas, used = before.deltas + len(body), len(extra) if compressed else 0
     if deltas > max(before.span, _FREE_DELTA_BYTES):  # so a load reads at most twice the bytes that it needs
         return None
-    sizes = (number, len(text), zlib.crc32(text), front, back)
-    return Delta(before.whole, base, *sizes, compressed, body, before.span, deltas, used, header)
+    kept = (number, len(text), zlib.crc32(text), splices)
+    return Delta(before.whole, base, *kept, compressed, body, before.span, deltas, used, header)
 
 
 def next_base(version: DeltaChain) -> tuple[int, int]:
@@ -227,8 +226,8 @@ def decode(entry: bytes, position: int, where: str) -> Delta:
     delta = delta.at(position)
     begins = delta.whole == delta.base == position and delta.number == 0
     follows = 0 <= delta.whole <= delta.base <= position and 0 < delta.number < _MAX_SPAN and delta.whole < position
-    kept = min(delta.front, delta.back, delta.size - delta.front - delta.back)
-    if not (begins or follows) or not 0 <= delta.size <= MAX_TEXT_BYTES or kept < 0 or delta.extra < 0:
+    least = min((number for splice in delta.splices for number in splice), default=0)
+    if not (begins or follows) or not 0 <= delta.size <= MAX_TEXT_BYTES or min(least, delta.extra) < 0:
         raise DamagedError(f"{where}: the entry contradicts itself")
     return delta
 
@@ -288,6 +287,8 @@ def rebuild(
 
 def _packed(text: bytes, prefix: bytes) -> tuple[bytes, bool]:
     """Return the shorter of a text and its Zstandard frame, and whether it is the frame."""
+    if len(text) < _MIN_FRAME_BYTES:
+        return text, False
     zstd = _zstd()
     option = zstd.CompressionParameter
     options = {
@@ -301,48 +302,31 @@ def _packed(text: bytes, prefix: bytes) -> tuple[bytes, bool]:
     return (frame, True) if len(frame) < len(text) else (text, False)
 
 
-def _common(old: bytes, new: bytes, most: int, *, at_end: bool = False) -> int:
-    """Return how many bytes, up to `most`, two texts have in common at their beginning, or at their end."""
-    common, step = 0, _STEP_BYTES
-    while step:
-        while common + step <= most:
-            here, there = (len(old) - common - step, len(new) - common - step) if at_end else (common, common)
-            if old[here : here + step] != new[there : there + step]:
-                break
-            common += step
-        step //= 2
-    return common
-
-
-def _around(base: bytes, front: int, back: int) -> bytes:
-    """Return the middle part of a base as the prefix for its successor, with the bytes before and behind."""
-    return base[max(front - _AROUND_BYTES, 0) : len(base) - max(back - _AROUND_BYTES, 0)]
-
-
 def _expand(delta: Delta, base: bytes, extra: bytes, where: str) -> bytes:
-    if delta.front + delta.back > len(base):
+    """Return the text of a version; a whole one has an empty base."""
+    kept, removed, size = (sum(numbers) for numbers in zip(*delta.splices, strict=True)) if delta.splices else (0, 0, 0)
+    if not base:
+        size = delta.size
+    if kept + removed > len(base) or len(base) - removed + size != delta.size:
         raise DamagedError(f"{where}: it does not match its base")
     if delta.extra != len(extra):
         raise DamagedError(f"{where}: it was made with {delta.extra:,} extra bytes, and {len(extra):,} are given")
-    middle, size = delta.body, delta.size - delta.front - delta.back
+    body = delta.body
     if delta.compressed:
         zstd = _zstd()
-        prefix = _prefix(zstd, extra + _around(base, delta.front, delta.back))
+        prefix = _prefix(zstd, extra + around(base, delta.splices))
         options = {zstd.DecompressionParameter.window_log_max: _MAX_WINDOW_LOG}
         try:
             # The size bounds the output: a hostile frame may claim any.
             decoder = zstd.ZstdDecompressor(zstd_dict=prefix, options=options)
-            middle = decoder.decompress(delta.body, max_length=size)
+            body = decoder.decompress(delta.body, max_length=size)
         except zstd.ZstdError as error:
             raise DamagedError(f"{where}: it does not decode, or not with its base") from error
         if not decoder.eof or decoder.unused_data:
             raise DamagedError(f"{where}: it is longer or shorter than it says")
-    if len(middle) != size:
-        raise DamagedError(f"{where}: it has {len(middle):,} bytes, and says {size:,}")
-    if not base:
-        return middle
-    view = memoryview(base)
-    return b"".join((view[: delta.front], middle, view[len(base) - delta.back :]))
+    if len(body) != size:
+        raise DamagedError(f"{where}: it has {len(body):,} bytes, and says {size:,}")
+    return spliced(base, delta.splices, body) if base else body
 
 
 def _prefix(zstd: Any, prefix: bytes) -> Any:

@@ -22,7 +22,7 @@ __all__ = ["bars", "run", "show"]
 STORED: Final = 12
 """Megabytes that a thousand versions may take, and that may be sent for them."""
 GROWN: Final = 4
-PARSED: Final = 8
+PARSED: Final = 4
 READS: Final = 2
 PARSERS: Final = ("json", "msgspec")
 WHERE: Final = {"stowfast_sqlite": "SQLite", "stowfast_s3": "bucket"}

@@ -1,0 +1,122 @@
+"""Splices: a text as the parts that differ from an older one. Bytes in, bytes out, no I/O.
+
+A splice keeps some bytes of the old text, leaves some out, and adds some. After the last splice the rest is kept. Equal
+parts are found at both ends, and between them from anchors: a few bytes of the old text, a little behind a difference,
+are looked for in the new one. So the time depends on the number of differences, and the rest is compared at the speed
+of memory. A found anchor counts only before a longer equal part, since short equal parts cost more than they save.
+
+Source: the anchor is the block of rsync (A. Tridgell, "Efficient Algorithms for Sorting and Synchronization", 1999),
+taken only where the texts differ.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["MAX_SPLICES", "Splice", "added", "around", "differences", "spliced"]
+
+MAX_SPLICES: Final = 64
+"""Differences beyond this number count as one."""
+_ANCHOR_BYTES: Final = 24
+_MIN_KEPT_BYTES: Final = 48
+"""A shorter equal part between two differences belongs to them."""
+_SKIPS_BYTES: Final = (16, 2**8, 2**12, 2**16)
+"""Distances from a difference to its anchor in the old text, tried one after the other."""
+_WINDOW_BYTES: Final = 2**16
+"""Bytes of the new text in which an anchor is looked for, beyond its distance."""
+_AROUND_BYTES: Final = 2**15
+_MIN_AROUND_BYTES: Final = 2**8
+_STEP_BYTES: Final = 2**16
+
+
+class Splice(NamedTuple):
+    """Numbers of bytes, one after the other."""
+
+    kept: int
+    removed: int
+    added: int
+
+
+def differences(old: bytes, new: bytes) -> tuple[Splice, ...]:
+    """Return the splices that turn the old text into the new one: at most 64, and none for equal texts."""
+    shorter = min(len(old), len(new))
+    start = _common(old, 0, new, 0, shorter)
+    behind = _common(old, len(old), new, len(new), shorter - start, at_end=True)
+    end, stop = len(old) - behind, len(new) - behind
+    found, here, there, kept = list[Splice](), start, start, start
+    while len(found) < MAX_SPLICES - 1:
+        anchor = _anchor(old, here, end, new, there, stop)
+        if anchor is None:
+            break
+        at, to, equal = anchor
+        found.append(Splice(kept, at - here, to - there))
+        here, there, kept = at + equal, to + equal, equal
+    if here < end or there < stop:
+        found.append(Splice(kept, end - here, stop - there))
+    return tuple(found)
+
+
+def added(new: bytes, splices: Sequence[Splice]) -> bytes:
+    """Return the added bytes of a new text."""
+    parts, at = [], 0
+    for kept, _, more in splices:
+        parts.append(new[at + kept : at + kept + more])
+        at += kept + more
+    return b"".join(parts)
+
+
+def around(old: bytes, splices: Sequence[Splice]) -> bytes:
+    """Return the removed bytes of an old text with their surroundings: the added bytes probably resemble them.
+
+    The surroundings are 32 KiB on each side, shared by all splices, but 256 bytes for each at the least.
+    """
+    reach = max(_AROUND_BYTES // max(len(splices), 1), _MIN_AROUND_BYTES)
+    parts, at, taken = [], 0, 0
+    for kept, removed, _ in splices:
+        start = at + kept
+        at = start + removed
+        parts.append(old[max(start - reach, taken) : at + reach])
+        taken = at + reach
+    return b"".join(parts)
+
+
+def spliced(old: bytes, splices: Sequence[Splice], between: bytes) -> bytes:
+    """Return the new text. The caller has checked that the splices stay within both texts."""
+    view, parts, here, there = memoryview(old), list[bytes | memoryview](), 0, 0
+    for kept, removed, more in splices:
+        parts += (view[here : here + kept], between[there : there + more])
+        here, there = here + kept + removed, there + more
+    return b"".join((*parts, view[here:]))
+
+
+def _anchor(old: bytes, here: int, end: int, new: bytes, there: int, stop: int) -> tuple[int, int, int] | None:
+    """Return where both texts are equal again, and for how many bytes; None if no anchor is found."""
+    for skip in _SKIPS_BYTES:
+        at = here + skip
+        if at + _ANCHOR_BYTES > end:
+            return None
+        to = new.find(old[at : at + _ANCHOR_BYTES], there, min(there + skip + _WINDOW_BYTES, stop))
+        if to < 0:
+            continue
+        before = _common(old, at, new, to, min(at - here, to - there), at_end=True)
+        at, to = at - before, to - before
+        equal = _common(old, at, new, to, min(end - at, stop - to))
+        if equal >= _MIN_KEPT_BYTES:
+            return at, to, equal
+    return None
+
+
+def _common(old: bytes, here: int, new: bytes, there: int, most: int, *, at_end: bool = False) -> int:
+    """Return how many bytes, up to `most`, two texts have in common after two positions, or before them."""
+    common, step = 0, _STEP_BYTES
+    while step:
+        while common + step <= most:
+            moved = -common - step if at_end else common
+            if old[here + moved : here + moved + step] != new[there + moved : there + moved + step]:
+                break
+            common += step
+        step //= 2
+    return common
