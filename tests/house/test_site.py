@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
+from tests.house import reference
+
 ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.slow
@@ -87,6 +89,16 @@ def test_a_page_shows_each_heading_and_each_fence(site: Path, page: Path) -> Non
     fences = [token.content.strip() for token in tokens if token.type == "fence"]
     assert [one for one in fences if one not in [code.strip() for code in shown.code]] == []
     assert len(shown.headings) == sum(token.type == "heading_open" for token in tokens)
+
+
+def test_the_reference_has_an_entry_for_each_public_name(site: Path) -> None:
+    texts = (page.read_text(encoding="utf-8") for page in (site / "reference").glob("*.html"))
+    entries = {entry for text in texts for entry in re.findall(r'id="(stowfast\.[^"]+)"', text)}
+    public = {name for name, _ in reference.loaded()} | set(reference.of_adapters())
+    assert len(public) > 900
+    assert sorted(public - entries) == []
+    last = {entry.rpartition(".")[2] for entry in entries}
+    assert sorted(reference.returned(reference.loaded()) - last) == []
 
 
 def test_the_navigation_follows_the_links_of_the_index_pages(site: Path) -> None:

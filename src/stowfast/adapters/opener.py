@@ -98,7 +98,7 @@ class Opener:
         """Return the stores. The first call opens the backend, in a thread.
 
         Raises:
-            As `stowfast.open`.
+            StowfastError: as `stowfast.open`.
         """
         return self._stores if self._stores is not None else await asyncio.to_thread(self._open)
 
@@ -106,7 +106,7 @@ class Opener:
         """Return the stores without await. The first call opens the backend.
 
         Raises:
-            As `stowfast.open`.
+            StowfastError: as `stowfast.open`.
         """
         return sync.Stores(self._open(), self._shared_portal())
 
@@ -114,7 +114,7 @@ class Opener:
         """Run a coroutine over these stores to its end, for the sync method of an adapter. Opens the stores first.
 
         Raises:
-            As `stowfast.open`, and as the coroutine.
+            Exception: as `stowfast.open`, and as the coroutine.
         """
         try:
             portal = self._shared_portal()

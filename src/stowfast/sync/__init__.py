@@ -136,7 +136,7 @@ def open(url: str, **options: Any) -> Stores:
     """Open the three stores on the backend of a URL, as `stowfast.open` does, without await.
 
     Raises:
-        As `stowfast.open`.
+        StowfastError: as `stowfast.open`.
     """
     backend, _, _ = find(url)
     portal = portal_of(backend)
