@@ -12,6 +12,7 @@ from stowfast.abc import ALL, Backend, Change, Head, Listing, Query, Receipt, Sl
 from stowfast.backends.postgres.blobs import CHUNK_BYTES, begin_blob, write_chunks
 from stowfast.backends.postgres.committer import Committer
 from stowfast.backends.postgres.database import Database
+from stowfast.backends.postgres.hints import HintListener, HintSender, channel_of, send_hint
 from stowfast.backends.postgres.news import FIRST_POLL_SECONDS, MAX_POLL_SECONDS, LocalNews, Poller, is_news
 from stowfast.backends.postgres.options import PARAMETERS, parse_options
 from stowfast.backends.postgres.read import calls, find_blob, heads, listing, read, read_chunks
@@ -48,11 +49,15 @@ class PostgresBackend(Backend):
 
     in_place = True
 
-    def __init__(self, database: Database, timeout: float) -> None:
+    def __init__(self, database: Database, timeout: float, *, notify: bool = True) -> None:
         self._database = database
         self._committer = Committer(database, timeout)
         self._news = LocalNews()
-        self._poller = Poller(lambda streams: database.ask(partial(heads, streams=streams)))
+        channel = channel_of(database.schema)
+        notify = notify and database.is_direct  # a pooler lets a session listen, and delivers nothing
+        listener = HintListener(database.connect, channel, listens=notify)
+        self._poller = Poller(lambda streams: database.ask(partial(heads, streams=streams)), listener)
+        self._hints = HintSender(partial(send_hint, database, channel)) if notify else None
         self._group: GroupCommit[tuple[str, Change], Any] = GroupCommit(self._run, inline_below=0.0)
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="stowfast-read")
         self._uploads = ThreadPoolExecutor(1, thread_name_prefix="stowfast-upload")
@@ -69,6 +74,7 @@ class PostgresBackend(Backend):
         timeout: str | float = 30,
         pool: str | int = 10,
         migrate: str | bool = True,
+        notify: str | bool = True,
         **parameters: str,
     ) -> PostgresBackend:
         """Open `postgresql://user:password@host:port/database`, off the event loop.
@@ -80,6 +86,8 @@ class PostgresBackend(Backend):
             timeout: seconds to wait for a connection, and for the server to come back.
             pool: the most connections for reads and blobs. One more commits.
             migrate: make or update the tables.
+            notify: tell other processes of commits, after them, so that their waits end at once instead of at the next
+                query, up to a second later. It is off behind a pooler in any case.
             parameters: parameters of libpq, such as `sslmode`.
 
         Raises:
@@ -91,7 +99,10 @@ class PostgresBackend(Backend):
             import psycopg
         except ImportError as error:
             raise UnsupportedError("postgresql: needs psycopg: pip install 'stowfast[postgres]'") from error
-        options = parse_options(schema, durability, timeout, pool, migrate, parameters)
+        options = parse_options(
+            schema, durability=durability, timeout=timeout, pool=pool, migrate=migrate, notify=notify,
+            parameters=parameters,
+        )  # fmt: skip
         try:
             psycopg.conninfo.conninfo_to_dict(url)
         except psycopg.ProgrammingError:
@@ -101,7 +112,7 @@ class PostgresBackend(Backend):
             durable=options.durable, may_migrate=options.migrate,
         )  # fmt: skip
         with ThreadPoolExecutor(1) as thread:
-            return cls(await in_thread(thread, make), options.timeout)
+            return cls(await in_thread(thread, make), options.timeout, notify=options.notify)
 
     @classmethod
     def option_names(cls, scheme: str) -> Sequence[str]:
@@ -216,6 +227,8 @@ class PostgresBackend(Backend):
         await finish(self._threads, self._uploads.shutdown)
         await finish(self._threads, self._group.close)
         await finish(self._threads, self._committer.close)
+        if self._hints is not None:
+            await finish(self._threads, self._hints.close)
         await finish(self._threads, self._database.close)
         self._downloads.shutdown(wait=False)
         self._threads.shutdown(wait=False)
@@ -229,7 +242,10 @@ class PostgresBackend(Backend):
         if not wait:  # a network may stall: never on an event loop
             return None
         outcomes = self._committer.run(works)
-        self._news.announce({stream for stream, _ in works})
+        streams = {stream for stream, _ in works}
+        self._news.announce(streams)
+        if self._hints is not None:
+            self._hints.announce(streams)
         return outcomes
 
     async def _look(self, query: Callable[[Any, Any], R]) -> R:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import selectors
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -11,6 +10,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from stowfast.backends.postgres.failures import is_retryable, is_unknown, ours
+from stowfast.backends.postgres.hints import until_readable
 from stowfast.backends.postgres.migration import migrate
 from stowfast.backends.postgres.statements import Statements
 from stowfast.errors import InvalidError, UnavailableError, UnsupportedError
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["Database", "is_quiet"]
 
 R = TypeVar("R")
-
-_Selector: Final[type[selectors.BaseSelector]] = getattr(selectors, "PollSelector", selectors.SelectSelector)
-"""One call of the system, for descriptors of any number; Windows has only the other one."""
 
 _IDLE_SECONDS: Final = 300.0
 _PARAMETERS: Final = {
@@ -68,6 +65,7 @@ class Database:
         self.is_direct = False  # until it is known: the opening itself prepares nothing
         """No pooler stands between: prepared statements work."""
         self.is_read_committed = True
+        self.schema = schema
         self.statements = Statements(schema)
         with self.errors():
             connection = self.connect()
@@ -128,18 +126,22 @@ class Database:
             return query(connection, self.statements)
 
     @contextmanager
-    def lend(self) -> Iterator[psycopg.Connection[Any]]:
+    def lend(self, patience: float | None = None) -> Iterator[psycopg.Connection[Any]]:
         """Lend a connection of the pool. One that failed is closed.
 
+        Args:
+            patience: seconds to wait for a free one. The timeout, by default.
+
         Raises:
-            UnavailableError: all connections were in use for the whole timeout.
+            UnavailableError: all connections were in use all that time.
         """
         self.check_process()
+        patience = self._timeout if patience is None else patience
         try:
-            self._free.get(timeout=self._timeout)
+            self._free.get(timeout=patience)
         except Empty:
             raise UnavailableError(
-                f"all {self._pool} connections were in use for {self._timeout:g} s: set pool= to a larger number"
+                f"all {self._pool} connections were in use for {patience:g} s: set pool= to a larger number"
             ) from None
         try:
             with self.errors():
@@ -224,8 +226,4 @@ def is_quiet(connection: psycopg.Connection[Any]) -> bool:
 
     It costs no turn of the wire. Other bytes, such as of a changed setting, cost a new connection.
     """
-    if connection.closed:
-        return False
-    with _Selector() as selector:
-        selector.register(connection.fileno(), selectors.EVENT_READ)
-        return not selector.select(0)
+    return not connection.closed and not until_readable([connection], 0)

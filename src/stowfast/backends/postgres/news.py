@@ -6,16 +6,17 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
 from stowfast.answers import Answer, wake
+from stowfast.backends.postgres.hints import Bell, mark_of, until_readable
 from stowfast.errors import StowfastError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from stowfast.abc import Head
+    from stowfast.backends.postgres.hints import HintListener
 
 __all__ = ["FIRST_POLL_SECONDS", "MAX_POLL_SECONDS", "LocalNews", "Poller", "is_news"]
 
@@ -23,6 +24,8 @@ FIRST_POLL_SECONDS: Final = 0.05
 MAX_POLL_SECONDS: Final = 1.0
 _TOGETHER_SECONDS: Final = 0.025
 """A stream with its turn in this time is part of the query of now."""
+_LINGER_SECONDS: Final = 10.0
+"""The thread stays that long without a waiter: most come back for the next change."""
 
 
 def is_news(head: Head | None, incarnation: str | None, next: int) -> bool:
@@ -64,21 +67,25 @@ class _Awaited:
     incarnation: str | None
     next: int
     due: float
+    mark: str
+    """Names the stream in a hint."""
     pause: float = FIRST_POLL_SECONDS
 
 
 class Poller:
     """Asks for all awaited streams in one query, in a thread of its own while somebody waits.
 
-    A stream is asked for after 50 ms, then after 1.5 times as long each time, up to a second.
+    A stream is asked for after 50 ms, then after 1.5 times as long each time, up to a second; and at once after a hint
+    of another process. Nothing relies on hints: a lost one costs the time to the next query.
     """
 
-    def __init__(self, heads: Callable[[Sequence[str]], list[Head | None]]) -> None:
+    def __init__(self, heads: Callable[[Sequence[str]], list[Head | None]], listener: HintListener) -> None:
         self._heads = heads
+        self._listener = listener
         self._lock = threading.RLock()
         self._waiting: dict[Answer[bool], _Awaited] = {}
-        self._bell: SimpleQueue[None] = SimpleQueue()
-        """Rung for each new waiter, and at the end."""
+        self._bell: Bell | None = None
+        """Of the thread. Rung for each new waiter, and at the end."""
         self._thread: threading.Thread | None = None
         self._closed = False
 
@@ -88,16 +95,19 @@ class Poller:
             if self._closed:
                 wake([news])
                 return True
-            self._waiting[news] = _Awaited(stream, incarnation, next, time.monotonic() + FIRST_POLL_SECONDS)
-            if self._thread is None:
-                thread = threading.Thread(target=self._run, name="stowfast-wait", daemon=True)
+            due = time.monotonic() + FIRST_POLL_SECONDS
+            self._waiting[news] = _Awaited(stream, incarnation, next, due, mark_of(stream))
+            if self._bell is None:
+                bell = Bell()
+                thread = threading.Thread(target=self._run, args=(bell,), name="stowfast-wait", daemon=True)
                 try:
                     thread.start()
                 except RuntimeError:
+                    bell.close()
                     del self._waiting[news]
                     return False
-                self._thread = thread
-        self._bell.put(None)
+                self._bell, self._thread = bell, thread
+            self._bell.ring()
         return True
 
     def forget(self, news: Answer[bool]) -> None:
@@ -111,22 +121,41 @@ class Poller:
             self._closed = True
             woken, thread = list(self._waiting), self._thread
             self._waiting.clear()
+            if self._bell is not None:
+                self._bell.ring()
         wake(woken)
-        self._bell.put(None)
         if thread is not None:
             thread.join()
 
-    def _run(self) -> None:
+    def _run(self, bell: Bell) -> None:
+        left_at = time.monotonic()
         while True:
             with self._lock:
-                if not self._waiting:
-                    self._thread = None
+                now = time.monotonic()
+                left_at = now if self._waiting else left_at
+                if self._closed or now > left_at + _LINGER_SECONDS:
+                    self._listener.close()
+                    bell.close()
+                    self._bell = self._thread = None
                     return
-                due = min(awaited.due for awaited in self._waiting.values())
-            with suppress(Empty):
-                self._bell.get(timeout=max(due - time.monotonic(), 0.0))
+                due = min((one.due for one in self._waiting.values()), default=left_at + _LINGER_SECONDS)
+            if due > now:
+                ready = until_readable([bell, *self._listener.sockets()], due - now)
+                bell.silence()
+                if ready and ready != [bell]:
+                    self._hurry(self._listener.hear())
                 continue
             self._poll()
+            if self._listener.connect():
+                self._hurry(None)  # hints may have been missed
+
+    def _hurry(self, marks: set[str] | None) -> None:
+        """Ask for the streams of hints next; None: for all."""
+        now = time.monotonic()
+        with self._lock:
+            for awaited in self._waiting.values():
+                if marks is None or awaited.mark in marks:
+                    awaited.due = now
 
     def _poll(self) -> None:
         soon = time.monotonic() + _TOGETHER_SECONDS

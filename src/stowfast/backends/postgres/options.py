@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from stowfast.errors import InvalidError
 
-__all__ = ["PARAMETERS", "PostgresOptions", "parse_options"]
+__all__ = ["PARAMETERS", "PostgresOptions", "check_schema", "parse_options"]
 
 PARAMETERS: Final = (
     "application_name", "channel_binding", "connect_timeout", "gssencmode", "hostaddr", "keepalives",
@@ -37,12 +37,14 @@ class PostgresOptions(NamedTuple):
     timeout: float
     pool: int
     migrate: bool
+    notify: bool
     parameters: dict[str, str]
 
 
 def parse_options(
-    schema: str, durability: str, timeout: str | float, pool: str | int, migrate: str | bool, parameters: dict[str, str]
-) -> PostgresOptions:
+    schema: str, *, durability: str, timeout: str | float, pool: str | int, migrate: str | bool, notify: str | bool,
+    parameters: dict[str, str],
+) -> PostgresOptions:  # fmt: skip
     """Check options.
 
     Raises:
@@ -50,10 +52,7 @@ def parse_options(
     """
     if unknown := sorted(set(parameters) - set(PARAMETERS)):
         raise InvalidError(f"postgresql: has no option {', '.join(unknown)}; it has {', '.join(PARAMETERS)}")
-    if not str(schema) or "\0" in schema:
-        raise InvalidError("schema: it is a name of 1 to 63 bytes")
-    if len(schema.encode(errors="replace")) > _MAX_SCHEMA_BYTES:
-        raise InvalidError(f"schema: PostgreSQL cuts names over {_MAX_SCHEMA_BYTES} bytes: give a shorter one")
+    check_schema(schema)
     if durability not in {"full", "relaxed"}:
         raise InvalidError("durability: it is full or relaxed")
     try:
@@ -62,12 +61,26 @@ def parse_options(
         raise InvalidError("timeout: it is a number of seconds; pool: it is a number of connections") from None
     if not 0 <= seconds < math.inf or connections < 1:
         raise InvalidError("timeout: it is 0 or more seconds; pool: it is 1 or more connections")
-    if str(migrate).lower() not in {"true", "false"}:
-        raise InvalidError("migrate: it is true or false")
+    for name, answer in (("migrate", migrate), ("notify", notify)):
+        if str(answer).lower() not in {"true", "false"}:
+            raise InvalidError(f"{name}: it is true or false")
     texts = {name: str(value) for name, value in parameters.items()}
     for name, text in texts.items():  # the driver's error would show the value
         if name in _CHOICES and text not in _CHOICES[name]:
             raise InvalidError(f"{name}: it is one of {', '.join(_CHOICES[name])}")
         if name.startswith(_NUMBERS) and not (text.isascii() and text.isdecimal()):
             raise InvalidError(f"{name}: it is a whole number")
-    return PostgresOptions(schema, durability == "full", seconds, connections, str(migrate).lower() == "true", texts)
+    migrates, notifies = (str(answer).lower() == "true" for answer in (migrate, notify))
+    return PostgresOptions(schema, durability == "full", seconds, connections, migrates, notifies, texts)
+
+
+def check_schema(schema: str) -> None:
+    """Refuse a name that no schema can have, or that PostgreSQL would cut.
+
+    Raises:
+        InvalidError: it is empty, holds a NUL, or is longer than 63 bytes.
+    """
+    if not str(schema) or "\0" in schema:
+        raise InvalidError("schema: it is a name of 1 to 63 bytes")
+    if len(schema.encode(errors="replace")) > _MAX_SCHEMA_BYTES:
+        raise InvalidError(f"schema: PostgreSQL cuts names over {_MAX_SCHEMA_BYTES} bytes: give a shorter one")

@@ -37,6 +37,7 @@ _APPEND: Final = f"""
 
 _TEXTS: Final = {
     "now": f"SELECT {NOW}",
+    "hint": "SELECT pg_catalog.pg_notify(%s::text, %s::text)",
     "lock": f"SELECT {_HEAD} FROM {{schema}}.streams AS s WHERE s.name = ANY(%s::text[])"
     " ORDER BY s.name FOR NO KEY UPDATE",
     "operations": "SELECT s.name, o.op_id, o.incarnation, o.first, o.next, o.committed_at"

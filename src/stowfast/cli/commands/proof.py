@@ -96,9 +96,10 @@ def migrate(
     if backend.__name__ != "PostgresBackend":
         raise InvalidError("--sql is for PostgreSQL: the other backends have no statements to run by hand")
     from stowfast.backends.postgres.migration import script
-    from stowfast.backends.postgres.options import parse_options
+    from stowfast.backends.postgres.options import check_schema
 
-    schema = parse_options(options.get("schema", "stowfast"), "full", 0, 1, True, {}).schema
+    schema = options.get("schema", "stowfast")
+    check_schema(schema)
     text = script(schema, grant_to)
     if as_json:
         emit({"sql": text})

@@ -7,8 +7,9 @@ import random
 import select
 import socket
 import threading
+import time
 import uuid
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from tests.services.postgres import PostgresServer
 
 SECOND = 10**6
+TURNS_TO_CONNECT = 3
+"""The greeting, and two of the password."""
 MUTANTS = {
     "next": ("SET next = s.next + %(count)s::bigint", "SET next = s.next + %(count)s::bigint + 1"),
     "length": ("length = s.length + %(count)s::bigint", "length = s.length + 1"),
@@ -108,14 +111,52 @@ async def test_a_wrong_expression_is_found(backend: PostgresBackend, name: str) 
         await test_the_statement_means_the_same_as_apply(backend)
 
 
-@contextmanager
-def counted(host: str, port: int) -> Iterator[tuple[int, list[int]]]:
-    """Stand between client and server, and count the turns: how often the client speaks after an answer."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    turns = [0]
+class Session:
+    """One connection, seen from between client and server."""
 
-    def serve(client: socket.socket) -> None:
-        with client, socket.create_connection((host, port)) as server, suppress(OSError):
+    def __init__(self, client: socket.socket) -> None:
+        self.client = client
+        self.turns = 0
+        """How often the client spoke after an answer."""
+        self.said = b""
+        """The words of the client."""
+
+
+class Wire:
+    """Stands between client and server, and counts the turns of each connection.
+
+    Words with `stalled` in them are never passed on, and neither is anything after them.
+    """
+
+    def __init__(self, server: PostgresServer) -> None:
+        user, _, address = server.endpoint.rpartition("@")
+        host, _, port = address.partition(":")
+        self._server = (host, int(port))
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"{user}@127.0.0.1:{self._listener.getsockname()[1]}/postgres"
+        self.sessions: list[Session] = []
+        self.stalled: bytes | None = None
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+        for session in self.sessions:
+            with suppress(OSError):
+                session.client.shutdown(socket.SHUT_RDWR)
+
+    def turns(self, words: bytes = b"") -> int:
+        """Count the turns of the connections on which the client has said these words."""
+        return sum(session.turns for session in self.sessions if words in session.said)
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                self.sessions.append(Session(client))
+                threading.Thread(target=self._serve, args=(client, self.sessions[-1]), daemon=True).start()
+
+    def _serve(self, client: socket.socket, session: Session) -> None:
+        with suppress(OSError), client, socket.create_connection(self._server) as server:
             answered = True
             while True:
                 for ready in select.select([client, server], [], [])[0]:
@@ -123,49 +164,77 @@ def counted(host: str, port: int) -> Iterator[tuple[int, list[int]]]:
                     if not data:
                         return
                     if ready is client:
-                        turns[0] += answered
+                        session.turns += answered
+                        session.said += data
                         answered = False
-                        server.sendall(data)
+                        if self.stalled is None or self.stalled not in session.said:
+                            server.sendall(data)
                     else:
                         answered = True
                         client.sendall(data)
 
-    def accept() -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = listener.accept()
-                threading.Thread(target=serve, args=(client,), daemon=True).start()
 
-    threading.Thread(target=accept, daemon=True).start()
-    try:
-        yield listener.getsockname()[1], turns
-    finally:
-        listener.close()
+@pytest.fixture
+def wire(postgres_server: PostgresServer) -> Iterator[Wire]:
+    between = Wire(postgres_server)
+    yield between
+    between.close()
 
 
-async def test_an_append_is_one_turn_of_the_wire(postgres_server: PostgresServer) -> None:
-    user, _, address = postgres_server.endpoint.rpartition("@")
-    host, _, port = address.partition(":")
+async def test_an_append_is_one_turn_of_the_wire(postgres_server: PostgresServer, wire: Wire) -> None:
     schema = f"t{uuid.uuid4().hex}"
     async with stowfast.open(postgres_server.url(schema)) as stores:
         await stores.messages.add_messages("c", [{"n": n} for n in range(9)])
-    with counted(host, int(port)) as (port_between, turns):
-        url = f"{user}@{host}:{port_between}/postgres?schema={schema}&sslmode=disable"
-        async with stowfast.open(url) as stores:
-            await stores.messages.add_message("c", {})  # connects
-            await stores.messages.get_messages("c", last=2)
-            await stores.messages.add_message("c", {}, op_id="first")
-            for number in range(5):
-                turns[0] = 0
-                await stores.messages.add_message("c", {}, op_id=f"op-{number}" if number % 2 else None)
-                assert turns[0] == 1
-            turns[0] = 0
-            assert len(await stores.messages.get_messages("c", last=3)) == 3
-            assert turns[0] == 1
-            turns[0] = 0
-            await asyncio.gather(*(stores.messages.add_message(f"other-{number}", {}) for number in range(20)))
-            new = turns[0]
-            turns[0] = 0
-            await asyncio.gather(*(stores.messages.add_message(f"other-{number}", {}) for number in range(20)))
-            print(f"20 new conversations at once: {new} turns; 20 known ones: {turns[0]} turns")
-            assert turns[0] <= 4
+    async with stowfast.open(f"{wire.url}?schema={schema}&sslmode=disable&notify=false") as stores:
+        await stores.messages.add_message("c", {})  # connects
+        await stores.messages.get_messages("c", last=2)
+        await stores.messages.add_message("c", {}, op_id="first")
+        for number in range(5):
+            before = wire.turns()
+            await stores.messages.add_message("c", {}, op_id=f"op-{number}" if number % 2 else None)
+            assert wire.turns() - before == 1
+        before = wire.turns()
+        assert len(await stores.messages.get_messages("c", last=3)) == 3
+        assert wire.turns() - before == 1
+        before = wire.turns()
+        await asyncio.gather(*(stores.messages.add_message(f"other-{number}", {}) for number in range(20)))
+        new, before = wire.turns() - before, wire.turns()
+        await asyncio.gather(*(stores.messages.add_message(f"other-{number}", {}) for number in range(20)))
+        known = wire.turns() - before
+        print(f"20 new conversations at once: {new} turns; 20 known ones: {known} turns")
+        assert known <= 4
+
+
+async def test_no_append_waits_for_a_hint(postgres_server: PostgresServer, wire: Wire) -> None:
+    """No hint is ever answered, and none is sent on the connection of the commits."""
+    schema = f"t{uuid.uuid4().hex}"
+    stores = await stowfast.open(f"{wire.url}?schema={schema}&sslmode=disable")
+    await stores.messages.add_message("c", {})
+    await stores.messages.add_message("c", {})  # its statement is prepared
+    wire.stalled = b"pg_notify"
+    for _ in range(20):
+        before = wire.turns(b"WITH head")
+        await stores.messages.add_message("c", {})
+        assert wire.turns(b"WITH head") - before == 1
+    await stores.close()
+    assert [session for session in wire.sessions if b"WITH head" in session.said and b"pg_notify" in session.said] == []
+    for _ in range(2_000):
+        if any(b"pg_notify" in session.said for session in wire.sessions):
+            break
+        await asyncio.sleep(0.01)
+    else:
+        pytest.fail("no hint was sent")
+    async with stowfast.open(postgres_server.url(schema)) as others:
+        assert await others.messages.count("c") == 22
+
+
+async def test_the_hints_of_many_commits_go_together(wire: Wire) -> None:
+    async with stowfast.open(f"{wire.url}?schema=t{uuid.uuid4().hex}&sslmode=disable") as stores:
+        await stores.messages.add_message("c", {})
+        began = time.monotonic()
+        for _ in range(200):
+            await stores.messages.add_message("c", {})
+        most = (time.monotonic() - began) / 0.018 + 2  # they are 20 ms apart
+        hints = wire.turns(b"pg_notify") - TURNS_TO_CONNECT
+        print(f"200 appends, {hints} hints")
+        assert 1 <= hints <= most

@@ -55,3 +55,19 @@ async def test_writers_share_the_connections_of_a_pooler(pooler: PostgresServer)
         positions = [entry.position async for entry in stores.messages.entries("shared")]
         assert positions == list(range(WRITERS * TURNS))
         assert len(await stores.documents.list(order="id")) == WRITERS
+
+
+async def test_waits_poll_behind_a_pooler(postgres_server: PostgresServer, pooler: PostgresServer) -> None:
+    """A pooler lets a session listen and delivers nothing, so nobody listens."""
+    schema = f"t{uuid.uuid4().hex}"
+    async with stowfast.open(pooler.url(schema)) as here, stowfast.open(pooler.url(schema)) as other:
+        backend: Any = here.backend
+        waiting = asyncio.ensure_future(backend.wait("messages/c", incarnation=None, next=0, timeout=60))
+        for _ in range(2_000):
+            if backend._poller._waiting:
+                break
+            await asyncio.sleep(0.01)
+        await other.messages.add_message("c", say(0))
+        assert await waiting
+        channel = backend._poller._listener._channel
+        assert postgres_server.run(f"SELECT 1 FROM pg_stat_activity WHERE query LIKE '%{channel}\"'") == []
