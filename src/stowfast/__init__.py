@@ -39,15 +39,17 @@ if TYPE_CHECKING:
         ContextRef,
         ConversationSlice,
         Document,
+        DueRemoval,
         Lease,
         Links,
         MessageEntry,
         Page,
         Retention,
+        RetentionRule,
         TaskInfo,
         TaskState,
     )
-    from stowfast.stores import Artifacts, Documents, Messages, Scope, Stores, Tasks
+    from stowfast.stores import Artifacts, Documents, Messages, Rules, Scope, Stores, Tasks
 
 __all__ = [
     "Artifact",
@@ -61,6 +63,7 @@ __all__ = [
     "DamagedError",
     "Document",
     "Documents",
+    "DueRemoval",
     "InMemoryArtifactStore",
     "InMemoryMessageStore",
     "InMemoryTaskStateStore",
@@ -73,6 +76,8 @@ __all__ = [
     "Opening",
     "Page",
     "Retention",
+    "RetentionRule",
+    "Rules",
     "Scope",
     "Stores",
     "StowfastError",
@@ -99,11 +104,12 @@ _HOMES: Final = {
     **dict.fromkeys(
         (
             *("Artifact", "ArtifactInfo", "ClaimedTask", "ContextInfo", "ContextRef", "ConversationSlice", "Document"),
-            *("Lease", "Links", "MessageEntry", "Page", "Retention", "TaskInfo", "TaskState"),
+            *("Lease", "Links", "MessageEntry", "Page", "DueRemoval", "Retention"),
+            *("RetentionRule", "TaskInfo", "TaskState"),
         ),
         "stowfast.records",
     ),
-    **dict.fromkeys(("Artifacts", "Documents", "Messages", "Scope", "Stores", "Tasks"), "stowfast.stores"),
+    **dict.fromkeys(("Artifacts", "Documents", "Messages", "Rules", "Scope", "Stores", "Tasks"), "stowfast.stores"),
 }
 """The module of each public name."""
 
@@ -182,7 +188,7 @@ class Opening:
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> NoReturn:
-            if name in ("messages", "artifacts", "tasks", "documents", "close", "sweep", "within"):
+            if name in ("messages", "artifacts", "tasks", "documents", "rules", "close", "sweep", "within"):
                 from stowfast.errors import InvalidError
 
                 raise InvalidError("an await is missing: `stores = await stowfast.open(...)`, or `async with`")

@@ -167,6 +167,8 @@ class Swept(NamedTuple):
     blobs: int
     bytes: int = 0
     """Their size and that of other leftovers, about. 0: unknown to this backend."""
+    entries: int = 0
+    """Messages and versions outside the rules of retention, those of removed streams included. A backend has none."""
 
 
 class Origin(NamedTuple):

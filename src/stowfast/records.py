@@ -19,11 +19,13 @@ __all__ = [
     "ContextInfo",
     "ContextRef",
     "Document",
+    "DueRemoval",
     "Lease",
     "Links",
     "MessageEntry",
     "Page",
     "Retention",
+    "RetentionRule",
     "TaskInfo",
     "TaskState",
 ]
@@ -196,16 +198,49 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """The versions of a task that are kept: the newest, and those within both bounds.
+    """The bounds of data that is kept: of the versions of a task, or in a rule of `stores.rules`. None: no bound.
 
+    With `tasks.save(retention=)`, the kept versions of a task are the newest, and those within `versions` and `age`.
     `Retention(versions=1)` keeps no history. A version out of bounds is no longer shown. Its bytes are removed by a
     later save, once no version within the bounds is stored as a difference to it.
     """
 
     versions: int | None = None
-    """Number of newest versions to keep; None: all."""
+    """Number of newest versions of an artifact or a task."""
     age: timedelta | None = None
-    """Maximum age of a version; None: any."""
+    """Maximum age of a message or a version. Under a rule, a stream without a change for so long goes whole."""
+    count: int | None = None
+    """Number of newest messages of a conversation. Only in a rule."""
+    bytes: int | None = None
+    """Bytes of the newest messages of a conversation as JSON, or of the contents of an artifact's newest versions.
+    Only in a rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionRule:
+    """A rule of `stores.rules`: the bounds of the streams that it selects."""
+
+    kind: str
+    """`messages`, `artifacts` or `tasks`."""
+    retention: Retention
+    prefix: str = ""
+    """The beginning of their ids."""
+    where: dict[str, Any] | None = None
+    """Metadata that they have; None: any."""
+    scope: str | None = None
+    """The scope that they lie in; None: those in no scope."""
+
+
+@dataclass(frozen=True, slots=True)
+class DueRemoval:
+    """The part of one stream outside a rule."""
+
+    rule: RetentionRule
+    id: str
+    entries: int
+    """The number of messages or versions that go."""
+    whole: bool
+    """True: the conversation, artifact or task goes with all it has."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -41,6 +41,7 @@ FACES = {
     stowfast.sync.Artifacts: stowfast.Artifacts,
     stowfast.sync.Tasks: stowfast.Tasks,
     stowfast.sync.Documents: stowfast.Documents,
+    stowfast.sync.Rules: stowfast.Rules,
     stowfast.sync.Scope: stowfast.Scope,
     stowfast.sync.Stores: stowfast.Stores,
 }
@@ -133,7 +134,7 @@ def test_signatures_and_docstrings_are_those_of_the_async_store(face):
 
 def test_every_part_of_the_async_stores_is_there(stores):
     parts = {name for name, part in vars(stowfast.Stores).items() if isinstance(part, functools.cached_property)}
-    assert parts == {"messages", "artifacts", "tasks", "documents"}
+    assert parts == {"messages", "artifacts", "tasks", "documents", "rules"}
     for name in parts:
         assert type(getattr(stores, name)).__name__ == name.capitalize()
 

@@ -17,15 +17,17 @@ if TYPE_CHECKING:
     from stowfast.stores.artifacts import Artifacts
     from stowfast.stores.documents import Documents
     from stowfast.stores.messages.store import Messages
+    from stowfast.stores.retention import Rules
     from stowfast.stores.tasks import Tasks
 
-__all__ = ["Artifacts", "Documents", "Messages", "Scope", "Stores", "Tasks"]
+__all__ = ["Artifacts", "Documents", "Messages", "Rules", "Scope", "Stores", "Tasks"]
 
 
 _HOMES: Final = {
     "Artifacts": "stowfast.stores.artifacts.store",
     "Documents": "stowfast.stores.documents.store",
     "Messages": "stowfast.stores.messages.store",
+    "Rules": "stowfast.stores.retention.rules",
     "Tasks": "stowfast.stores.tasks.store",
 }
 """The module of each store."""
@@ -69,6 +71,13 @@ class Stores:
         from stowfast.stores.documents import Documents
 
         return Documents(self.backend)
+
+    @cached_property
+    def rules(self) -> Rules:
+        """The rules of retention."""
+        from stowfast.stores.retention import Rules
+
+        return Rules(self.backend)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} over {self.backend!r}>"
@@ -121,16 +130,23 @@ class Stores:
                 raise error
 
     async def sweep(self, *, dry_run: bool = False) -> Swept:
-        """Remove expired data and leftovers for good, and return the amounts.
+        """Remove expired data, leftovers and everything outside the rules of retention for good; return the amounts.
 
-        Readable data is not touched, and other processes may go on. A SQLite file is swept at each opening; a
-        long-running service calls this from time to time. In a SQLite file, data that expires over two days after the
-        last write before this opening stays: a clock that is ahead once must not remove it for good.
+        Other readable data is not touched, and other processes may go on. A SQLite file is swept at each opening, but
+        not by the rules; a long-running service calls this from time to time. In a SQLite file, data that expires over
+        two days after the last write before this opening stays: a clock that is ahead once must not remove it for good.
 
         Args:
             dry_run: only return the amounts. Nothing is written or removed.
+
+        Raises:
+            UnavailableError: some of it may be removed. Call it again.
         """
-        return await self.backend.sweep(dry_run=dry_run)
+        streams = entries = 0
+        async for removal in self.rules.carry_out(dry_run=dry_run):
+            streams, entries = streams + removal.whole, entries + removal.entries
+        swept = await self.backend.sweep(dry_run=dry_run)
+        return swept._replace(streams=swept.streams + streams, entries=entries)
 
     async def close(self) -> None:
         """Finish the writes under way and close the backend. Closing twice is closing once."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from stowfast.sync.artifacts import Artifacts, ArtifactWriter, DatasetWriter, LiveWriter
     from stowfast.sync.documents import Documents
     from stowfast.sync.messages import Messages
+    from stowfast.sync.rules import Rules
     from stowfast.sync.tasks import Tasks
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Documents",
     "LiveWriter",
     "Messages",
+    "Rules",
     "Scope",
     "Stores",
     "Tasks",
@@ -43,6 +45,7 @@ _HOMES: Final = {
     **dict.fromkeys(("ArtifactWriter", "Artifacts", "DatasetWriter", "LiveWriter"), "stowfast.sync.artifacts"),
     "Documents": "stowfast.sync.documents",
     "Messages": "stowfast.sync.messages",
+    "Rules": "stowfast.sync.rules",
     "Tasks": "stowfast.sync.tasks",
 }
 """The module of each face."""
@@ -86,6 +89,13 @@ class Stores(Face):
         from stowfast.sync.documents import Documents
 
         return Documents(self._store.documents, self._portal)
+
+    @cached_property
+    def rules(self) -> Rules:
+        """The rules of retention."""
+        from stowfast.sync.rules import Rules
+
+        return Rules(self._store.rules, self._portal)
 
     sweep = call(stores.Stores.sweep)
     delete_context = call(stores.Stores.delete_context)

@@ -394,7 +394,7 @@ def test_gc_says_what_it_frees_on_object_storage(call: Call, server: FaultyS3) -
     assert call("gc", url)[1] == "would free 8.0 MiB: 1 stream, 1 blob\nnothing was removed: give --yes\n"
     assert server.objects == before
     told = json.loads(call("gc", url, "--yes", "--json")[1])
-    assert told == {"url": "s3://bucket", "removed": True, "streams": 1, "blobs": 1, "bytes": len(BODY)}
+    assert told == {"url": "s3://bucket", "removed": True, "streams": 1, "blobs": 1, "bytes": len(BODY), "entries": 0}
     assert [key for key in server.objects if key.startswith("d/")] == []
     assert call("gc", url)[1] == "nothing to remove\n"
 

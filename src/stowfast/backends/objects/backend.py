@@ -253,7 +253,7 @@ class ObjectBackend(Backend):
                 if isinstance(failed, StowfastError):
                     raise failed
             swept = [one for one in done if isinstance(one, Swept)]
-            return Swept(*map(sum, zip((0, 0, 0), *swept, strict=True)))
+            return Swept(*map(sum, zip(Swept(0, 0), *swept, strict=True)))
 
         return await in_thread(self._threads, sweep_all)
 

@@ -122,7 +122,7 @@ def gc(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """List unreachable data, and remove it with --yes: expired streams, and the remains of crashes.
+    """Count data without use, and remove it with --yes: expired streams, remains of crashes, data outside the rules.
 
     Safe at any time, also beside running writers. Uploads of the last day are spared: a writer may still use them. A
     SQLite file keeps its size, and uses the free space again; --compact gives the space back to the disk. Writers wait
@@ -138,6 +138,8 @@ def gc(
         emit({"url": shown(url), "removed": yes, **swept._asdict(), **sized})
         return
     told = f"{size(swept.bytes)}: {many(swept.streams, 'stream')}, {many(swept.blobs, 'blob')}"
+    if swept.entries:
+        told += f"; {swept.entries:,} messages or versions outside the rules of retention"
     screen = Screen()
     if not any(swept):
         screen.print("nothing to remove")

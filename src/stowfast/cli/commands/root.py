@@ -11,7 +11,7 @@ import typer
 
 import stowfast
 from stowfast.cli.arguments import URL, Json, Prefix
-from stowfast.cli.commands import artifacts, care, demonstration, erasure, lines, moving, proof, viewing
+from stowfast.cli.commands import artifacts, care, demonstration, erasure, lines, moving, proof, retention, viewing
 from stowfast.cli.commands import tasks as task_commands
 from stowfast.cli.show import listing
 from stowfast.cli.show.conversations import print_conversation, read_conversation
@@ -130,6 +130,7 @@ lines.register(app)
 moving.register(app)
 care.register(app)
 erasure.register(app)
+retention.register(app)
 artifacts.register(app)
 task_commands.register(app)
 proof.register(app)

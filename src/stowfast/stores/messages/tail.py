@@ -45,6 +45,8 @@ class Tail:
         self._readings: list[Reading] = []
         self.positions: list[int] = []
         """The positions of the messages, the newest first."""
+        self.created_at = 0
+        """The time of the message read last."""
         self.head: Head | None = None
 
     async def older(self) -> tuple[dict[str, Any], bytes] | tuple[None, bytes]:
@@ -56,6 +58,7 @@ class Tail:
             message: dict[str, Any] = decode(entry.data, self._stream)
             self._readings.append(read_links(message, self._belongs_to))
             self.positions.append(entry.position)
+            self.created_at = entry.created_at
             return message, entry.data
         return None, b""
 

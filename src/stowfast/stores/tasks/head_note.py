@@ -122,6 +122,8 @@ def keep_of(retention: Retention) -> Keep:
     if not isinstance(retention, Retention):
         raise InvalidError(f"retention must be a stowfast.Retention, not {type(retention).__name__}")
     check_integers(versions=retention.versions)
+    if retention.count is not None or retention.bytes is not None:
+        raise InvalidError("a task is kept by versions= and age=: count= and bytes= are for rules of other kinds")
     if retention.versions is not None and retention.versions < 1:
         raise InvalidError(f"Retention(versions={retention.versions}): the newest version always stays, so 1 or more")
     return Keep(retention.versions, None if retention.age is None else from_duration(retention.age, "age"))

@@ -120,8 +120,21 @@ class Versions:
             raise InvalidError("prune takes keep=, 1 or more, or older_than=")
         if older_than is not None:
             from_duration(older_than, "older_than")
-        bounds = keep_of(Retention(keep, older_than))
-        race = Race(f"task {task_id!r}")
+        return await self.prune_to(stream, keep_of(Retention(keep, older_than)))
+
+    async def outside(self, head: Head, bounds: Keep) -> int:
+        """Return the number of versions outside the bounds."""
+        return max(await self._bound(head, bounds) - max(head.base, head.first), 0)
+
+    async def prune_to(self, stream: str, bounds: Keep, *, quiet: bool = False) -> int:
+        """Remove the versions outside the bounds, and return their number.
+
+        Args:
+            stream: the stream of the task.
+            bounds: the bounds.
+            quiet: the task keeps its place in lists by recency.
+        """
+        race = Race(_named(stream))
         while True:
             (head,) = await self._heads.backend.heads([stream])
             if head is None:
@@ -136,6 +149,7 @@ class Versions:
                 continue
             floor = decode(entries[0].data, low, _where(head, low)).whole
             change = Change(incarnation=head.incarnation, revision=head.revision, base=low, drop_before=floor)
+            change = change._replace(quiet=quiet)
             try:
                 if await race.commit(self._heads.backend, stream, change) is not None:
                     return gone
