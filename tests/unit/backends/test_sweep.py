@@ -49,7 +49,7 @@ async def test_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found == Swept(1, 2, young.bytes + len(BODY))
     assert await stores.sweep(dry_run=True) == found
     assert await stores.sweep() == found
-    assert await stores.sweep() == await stores.sweep(dry_run=True) == (0, 0, 0)
+    assert await stores.sweep() == await stores.sweep(dry_run=True) == (0, 0, 0, 0)
     kept = await stores.artifacts.get("stays")
     assert kept is not None
     assert kept.content == BODY
@@ -73,7 +73,7 @@ async def test_in_sqlite(tmp_path: Path) -> None:
             assert 2 * len(BODY) < found.bytes < 2 * len(BODY) + 2_000
             assert await stores.sweep() == found
             assert watch.execute("PRAGMA data_version").fetchone() != version
-            assert await stores.sweep() == await stores.sweep(dry_run=True) == (0, 0, 0)
+            assert await stores.sweep() == await stores.sweep(dry_run=True) == (0, 0, 0, 0)
             kept = await stores.artifacts.get("stays")
             assert kept is not None
             assert kept.content == BODY
@@ -118,7 +118,7 @@ async def test_on_object_storage() -> None:
             gone = {key: body for key, body in before.items() if key not in server.objects}
             assert sum(map(len, gone.values())) == found.bytes >= 2 * len(BODY)
             assert any("/b/" not in key for key in gone), "a segment was among them"
-            assert await stores.sweep() == await stores.sweep(dry_run=True) == (0, 0, 0)
+            assert await stores.sweep() == await stores.sweep(dry_run=True) == (0, 0, 0, 0)
             kept = await stores.artifacts.get("stays")
             assert kept is not None
             assert kept.content == BODY

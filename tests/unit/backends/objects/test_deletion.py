@@ -209,15 +209,15 @@ async def test_an_upload_that_nobody_refers_to_is_spared_for_a_day() -> None:
 
             await stores.artifacts.create(stowfast.Artifact(artifact_id="a", content=b"another"))
             await stores.backend.write_blob("artifacts/a", chunks())
-            assert await stores.sweep() == (0, 0, 0)
+            assert await stores.sweep() == (0, 0, 0, 0)
             assert len(holding(server)) == 1
             # The clock of the store says how old something is, that of this machine what day it is.
             moment[0] -= DAY + 60
             for key in holding(server):
                 server.put(key, content)
-            assert await stores.sweep(dry_run=True) == (0, 1, len(content))
+            assert await stores.sweep(dry_run=True) == (0, 1, len(content), 0)
             assert len(holding(server)) == 1
-            assert await stores.sweep() == (0, 1, len(content))
+            assert await stores.sweep() == (0, 1, len(content), 0)
             assert holding(server) == []
             found = await stores.artifacts.get("a")
             assert found is not None

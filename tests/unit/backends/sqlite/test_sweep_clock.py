@@ -39,8 +39,8 @@ async def test_one_opening_by_a_clock_far_ahead_removes_nothing(tmp_path: Path, 
     ahead(DAYS)
     async with stowfast.open(url) as stores:
         assert await stores.messages.get_messages("c") == []
-        assert await stores.sweep(dry_run=True) == (0, 0, 0)
-        assert await stores.sweep() == (0, 0, 0)
+        assert await stores.sweep(dry_run=True) == (0, 0, 0, 0)
+        assert await stores.sweep() == (0, 0, 0, 0)
     ahead(0)
     async with stowfast.open(url) as stores:
         assert await stores.messages.get_messages("c") == [{"text": "kept"}]

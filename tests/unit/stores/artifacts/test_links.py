@@ -97,9 +97,9 @@ async def test_a_copy_is_made_once_and_removed_after_its_time(monkeypatch: pytes
             assert head is not None
             assert head.expires_at is not None
             assert timedelta(days=7) < timedelta(microseconds=head.expires_at - time.time_ns() // 1_000)
-            assert await stores.sweep() == (0, 0, 0)
+            assert await stores.sweep() == (0, 0, 0, 0)
             await stores.backend.commit("links/a", Change(expires_at=1))
-            assert await stores.sweep() == (1, 1, len(SMALL))
+            assert await stores.sweep() == (1, 1, len(SMALL), 0)
             assert [key for key in server.objects if "/b/" in key] == []
 
 
