@@ -10,7 +10,7 @@ from release.lock import ROOT
 from stowfast.cli.commands.root import app
 
 PAGE = ROOT / "docs" / "reference" / "cli.md"
-HEADING = re.compile(r"^(#{2,3} (stowfast [a-z ]+)\n\n)(?:```text\nUsage: .*?^```\n\n)?", re.MULTILINE | re.DOTALL)
+HEADING = re.compile(r"^(#{2,3} (stowfast [a-z -]+)\n\n)(?:```text\nUsage: .*?^```\n\n)?", re.MULTILINE | re.DOTALL)
 
 
 def with_help(page: str) -> str:

@@ -44,6 +44,8 @@ MAY_IMPORT = {
     "adapters": f"{BELOW} deltas first_use plain_json portals registry stores scopes wrappers sync",
     # Above the stores, since it knows the record that names a blob; above the backends, by URL alone.
     "moving": f"{BELOW} records registry stores scopes wrappers",
+    # Imported conversations are stored as our adapters store them, without the framework: ids, and entries of threads.
+    "importing": f"{BELOW} moving registry scopes stores adapters.ids adapters.langgraph",
     "registry": BELOW,
     "memory": f"{BELOW} stores backends.memory",
     "aws": f"{BELOW} registry stores backends.objects",
@@ -59,7 +61,8 @@ MAY_IMPORT = {
     # The whole public surface is the face to a tool; backends it reaches by URL alone.
     "__main__": "cli",
     # But one command prints the statements of a migration, for a server that nobody opens.
-    "cli": "__init__ wrappers errors records abc words view sync sqlite testing registry moving backends.postgres",
+    "cli": "__init__ wrappers errors records abc words view sync sqlite testing registry moving importing"
+    " backends.postgres",
 }
 
 MAY_IMPORT_OUTSIDE = {
@@ -81,6 +84,7 @@ MAY_IMPORT_OUTSIDE = {
     "adapters.agent_framework": "agent_framework pydantic",
     "adapters": "msgspec google a2a cryptography",
     "moving": "msgspec",
+    "importing": "msgspec obstore psycopg",  # the databases and buckets of others, where they are asked for
     "testing": "msgspec jsonpatch",  # jsonpatch where a patch is applied
     "view": "jinja2 jsonpatch markdown_it markupsafe starlette uvicorn",
     "cli": "msgspec typer click rich jsonpatch",  # jsonpatch where a patch is shown, which the store has made with it

@@ -11,7 +11,18 @@ import typer
 
 import stowfast
 from stowfast.cli.arguments import URL, Json, Prefix
-from stowfast.cli.commands import artifacts, care, demonstration, erasure, lines, moving, proof, retention, viewing
+from stowfast.cli.commands import (
+    artifacts,
+    care,
+    demonstration,
+    erasure,
+    importing,
+    lines,
+    moving,
+    proof,
+    retention,
+    viewing,
+)
 from stowfast.cli.commands import tasks as task_commands
 from stowfast.cli.show import listing
 from stowfast.cli.show.conversations import print_conversation, read_conversation
@@ -127,6 +138,7 @@ async def _read(url: str, context: str, *, last: int | None, originals: bool) ->
 
 
 lines.register(app)
+importing.register(app)
 moving.register(app)
 care.register(app)
 erasure.register(app)

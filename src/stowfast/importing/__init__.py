@@ -1,0 +1,67 @@
+"""Importing: conversations out of the storage of other libraries, so that our adapter for the library finds them.
+
+    imported = await importing.import_from("openai-agents", "sessions.db", "sqlite:///agent.db")
+
+The source is only read, and its library is not needed. A repeat adds what is new in the source, and nothing twice.
+"""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, ExitStack, closing
+from typing import TYPE_CHECKING
+
+from stowfast.importing.sources import KINDS, open_source
+from stowfast.importing.writing import StreamWriter
+from stowfast.moving import Copied
+from stowfast.registry import connect
+from stowfast.stores import Stores
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["KINDS", "import_from"]
+
+
+async def import_from(
+    kind: str,
+    source: str,
+    target: str | Stores,
+    *,
+    into: str | None = None,
+    progress: Callable[[Copied], None] | None = None,
+) -> Copied:
+    """Import all conversations of a source, with their times, under the ids that our adapter gives them.
+
+    Up to 16 MiB of a conversation are one commit. After an interruption, a kill or a lost answer call it again: it adds
+    the rest, and messages that are new in the source. A conversation that was changed at the target meanwhile, or that
+    holds something that JSON cannot store, is left as it is and named in `Copied.differences`. One that was deleted at
+    the target comes back. No code of the source runs, no pickled value is loaded.
+
+    Args:
+        kind: one of `KINDS`.
+        source: a file, a folder or a URL, by the kind.
+        target: a URL, or stores.
+        into: the scope at the target to import into.
+        progress: called with the counts so far, after each step.
+
+    Returns:
+        The counts. `complete` tells whether the target has everything.
+
+    Raises:
+        InvalidError: the kind is unknown, or the source is not of this kind.
+        DamagedError: the source is damaged. Everything before the damage is imported.
+        UnavailableError: source or target give no answer. Call again.
+    """
+    done = Copied()
+    with ExitStack() as opened:
+        streams = opened.enter_context(closing(open_source(kind, source, opened)))
+        async with AsyncExitStack() as stack:
+            if isinstance(target, Stores):
+                backend = target.backend
+            else:
+                backend = await connect(target)
+                stack.push_async_callback(backend.close)
+            if into is not None:
+                backend = Stores(backend).within(into).backend
+            await StreamWriter(backend, done, progress or (lambda _: None)).write(streams)
+    return done

@@ -1,0 +1,83 @@
+"""The tables of a PostgreSQL database, by psycopg, in one transaction that is read-only and sees one moment."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from stowfast.errors import DamagedError, InvalidError, UnavailableError
+from stowfast.importing.tables import Tables
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+__all__ = ["open_postgres"]
+
+_PAGE: Final = 200
+"""Rows of one answer of the server."""
+_CONNECT_SECONDS: Final = 10
+_COLUMNS: Final = """
+    SELECT a.attname FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+    WHERE c.oid = pg_catalog.to_regclass(pg_catalog.quote_ident(%s)) AND c.relkind IN ('r', 'p')
+    AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''"""
+_INDEX: Final = """
+    SELECT 1 FROM pg_catalog.pg_class
+    WHERE oid = pg_catalog.to_regclass(pg_catalog.quote_ident(%s)) AND relkind IN ('i', 'I')"""
+
+
+class _PostgresTables(Tables):
+    """Tables on the search path. JSON comes as text."""
+
+    def __init__(self, connection: Any, errors: type[Exception]) -> None:
+        self._connection = connection
+        self._errors = errors
+        self.name = "the PostgreSQL database"
+
+    def columns(self, table: str) -> Collection[str]:
+        """Return the columns of a table that is no view and no foreign table."""
+        return {name for (name,) in self.rows(_COLUMNS, table)}
+
+    def has_index(self, name: str) -> bool:
+        """Tell whether there is an index of this name."""
+        return bool(list(self.rows(_INDEX, name)))
+
+    def rows(self, query: str, *values: object) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a query, a page at a time."""
+        self._cursors += 1
+        try:
+            with self._connection.cursor(name=f"stowfast_{self._cursors}") as cursor:
+                cursor.itersize = _PAGE
+                cursor.execute(query.replace("?", "%s"), values)
+                yield from cursor
+        except self._errors as error:
+            raise DamagedError(f"{self.name}: it cannot be read: {error}") from error
+
+    _cursors = 0
+
+
+@contextmanager
+def open_postgres(url: str) -> Iterator[Tables]:
+    """Open the tables of a PostgreSQL database.
+
+    Raises:
+        InvalidError: psycopg is missing.
+        UnavailableError: the server gives no answer.
+    """
+    try:
+        import psycopg
+        from psycopg.types.string import TextLoader
+    except ImportError as error:
+        raise InvalidError("a source in PostgreSQL needs psycopg: pip install 'stowfast[postgres]'") from error
+    address = "postgresql:" + url.partition(":")[2]
+    try:
+        connection = psycopg.connect(address, connect_timeout=_CONNECT_SECONDS)
+    except psycopg.Error as error:
+        raise UnavailableError(f"the PostgreSQL database cannot be opened: {error}") from error
+    try:
+        connection.read_only = True
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        for kind in ("json", "jsonb"):
+            connection.adapters.register_loader(kind, TextLoader)
+        yield _PostgresTables(connection, psycopg.Error)
+    finally:
+        connection.close()

@@ -1,0 +1,53 @@
+"""The kinds of sources, and the opening of a source."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from stowfast.errors import InvalidError
+from stowfast.importing.tables import open_sqlite
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+    from contextlib import ExitStack
+
+    from stowfast.importing.streams import Found
+    from stowfast.importing.tables import Tables
+
+__all__ = ["KINDS", "open_source"]
+
+KINDS: Final[Mapping[str, str]] = {
+    "langchain": "SQLChatMessageHistory of LangChain",
+    "openai-agents": "sessions of the OpenAI Agents SDK",
+}
+"""The kinds of sources, and the content of each."""
+_SQLITE: Final = ("sqlite:///", "sqlite+aiosqlite:///", "sqlite+pysqlite:///")
+_POSTGRES: Final = ("postgresql:", "postgres:", "postgresql+")
+
+
+def open_source(kind: str, source: str, stack: ExitStack) -> Generator[Found]:
+    """Return the streams of a source. The stack closes it.
+
+    Raises:
+        InvalidError: the kind is unknown, or the source is not of this kind.
+        UnavailableError: the source cannot be opened.
+    """
+    if kind not in KINDS:
+        raise InvalidError(f"kind={kind!r}: it is one of {', '.join(KINDS)}")
+    module: Any = import_module(f"stowfast.importing.{kind.replace('-', '_')}")
+    found: Generator[Found] = module.find_conversations(_tables(source, stack))
+    return found
+
+
+def _tables(source: str, stack: ExitStack) -> Tables:
+    if source.startswith(_POSTGRES):
+        from stowfast.importing.postgres_tables import open_postgres
+
+        return stack.enter_context(open_postgres(source))
+    for scheme in _SQLITE:
+        source = source.removeprefix(scheme)
+    if "://" in source:
+        raise InvalidError("the source is a SQLite file, or a URL that begins with postgresql://")
+    return stack.enter_context(open_sqlite(Path(source)))

@@ -1,0 +1,159 @@
+"""The tables of a foreign database, read in one read-only transaction: a SQLite file, or PostgreSQL.
+
+Nothing of the database runs: a view, a virtual table and a generated column are refused, and so is a value over 64 MiB.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from abc import ABC, abstractmethod
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from stowfast.abc import MAX_ENTRY_BYTES
+from stowfast.errors import DamagedError, InvalidError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+__all__ = ["SQLiteTables", "Tables", "open_sqlite"]
+
+_HEADER: Final = b"SQLite format 3\0"
+_HEADER_BYTES: Final = 100
+_WAL: Final = 2
+_SETTINGS: Final = ("trusted_schema = OFF", "query_only = ON", "cell_size_check = ON", "mmap_size = 0")
+
+
+class Tables(ABC):
+    """The tables of a database at one moment."""
+
+    name: str
+    """The source, for errors."""
+
+    @abstractmethod
+    def columns(self, table: str) -> Collection[str]:
+        """Return the columns of an ordinary table, without generated ones; none: there is no such table."""
+
+    @abstractmethod
+    def has_index(self, name: str) -> bool:
+        """Tell whether there is an index of this name."""
+
+    @abstractmethod
+    def rows(self, query: str, *values: object) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a query: text as text or as bytes.
+
+        Raises:
+            DamagedError: the database is damaged.
+        """
+
+    def has(self, table: str) -> bool:
+        """Tell whether there is an ordinary table of this name."""
+        return bool(self.columns(table))
+
+    def check(self, table: str, columns: Collection[str]) -> None:
+        """Check that a table has these columns.
+
+        Raises:
+            InvalidError: there is no such table, or a column is missing or generated.
+        """
+        found = self.columns(table)
+        if not found:
+            raise InvalidError(f"{self.name}: there is no table {table!r}; a view is not read")
+        missing = sorted(set(columns) - set(found))
+        if missing:
+            raise InvalidError(f"{self.name}: the table {table!r} has no column {', '.join(missing)}: a wrong version?")
+
+
+class SQLiteTables(Tables):
+    """The tables of a SQLite file. Text comes as bytes: it may be no UTF-8."""
+
+    def __init__(self, connection: sqlite3.Connection, name: str) -> None:
+        self._connection = connection
+        self.name = name
+
+    def columns(self, table: str) -> Collection[str]:
+        """Return the columns of a table that is no view and no virtual table."""
+        # A view and a virtual table have no root page.
+        ordinary = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ? AND rootpage > 0"
+        if not list(self.rows(ordinary, table)):
+            return ()
+        found = self.rows("SELECT name FROM pragma_table_xinfo(?) WHERE hidden = 0", table)
+        return {name.decode(errors="replace") for (name,) in found}
+
+    def has_index(self, name: str) -> bool:
+        """Tell whether there is an index of this name."""
+        return bool(list(self.rows("SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = ?", name)))
+
+    def rows(self, query: str, *values: object) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a query."""
+        try:
+            # `yield from` would close the cursor once more, after its connection.
+            for row in self._connection.execute(query, values):  # noqa: UP028
+                yield row
+        except sqlite3.Error as error:
+            raise DamagedError(f"{self.name}: it cannot be read: {error}") from error
+
+
+@contextmanager
+def open_sqlite(path: Path) -> Iterator[SQLiteTables]:
+    """Open the tables of a SQLite file. The file is not written.
+
+    A file with a write-ahead log is read with it, as any reader does: SQLite makes the index `-shm` of the log if it is
+    missing. Without a log, nothing is made.
+
+    Raises:
+        InvalidError: it is no SQLite file, or is shorter than its header says.
+        UnavailableError: it cannot be opened, or was changed meanwhile.
+    """
+    log = Path(f"{path}-wal")
+    header = _header_of(path)
+    has_log = log.exists() and log.stat().st_size > 0
+    if not has_log:
+        _check_size(path, header)
+    # In this mode a file without a log has no writer.
+    unshared = header[18] == _WAL and not has_log
+    before = path.stat()
+    options = "mode=ro&immutable=1" if unshared else "mode=ro"
+    try:
+        connection = sqlite3.connect(f"{path.resolve().as_uri()}?{options}", uri=True, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise UnavailableError(f"{path}: it cannot be opened: {error}") from error
+    with closing(connection):
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_ENTRY_BYTES)
+        connection.text_factory = bytes
+        connection.isolation_level = None
+        try:
+            for setting in _SETTINGS:
+                connection.execute(f"PRAGMA {setting}")
+            connection.execute("BEGIN")
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.OperationalError as error:
+            raise UnavailableError(
+                f"{path}: it cannot be read: {error}: copy it, with its -wal, into a folder of your own"
+            ) from error
+        except sqlite3.Error as error:
+            raise DamagedError(f"{path}: it cannot be read: {error}") from error
+        yield SQLiteTables(connection, str(path))
+    after = path.stat()
+    if unshared and (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
+        raise UnavailableError(f"{path}: it was changed while it was read: import again")
+
+
+def _header_of(path: Path) -> bytes:
+    if not path.is_file():
+        raise InvalidError(f"{path}: there is no such file")
+    with path.open("rb") as file:
+        header = file.read(_HEADER_BYTES)
+    if len(header) < _HEADER_BYTES or not header.startswith(_HEADER):
+        raise InvalidError(f"{path}: it is no SQLite file")
+    return header
+
+
+def _check_size(path: Path, header: bytes) -> None:
+    page = int.from_bytes(header[16:18], "big")
+    pages = int.from_bytes(header[28:32], "big")
+    # The number of pages is valid if it was written with the last change.
+    valid = header[24:28] == header[92:96]
+    if valid and path.stat().st_size < pages * (65_536 if page == 1 else page):
+        raise InvalidError(f"{path}: it is shorter than its header says: a part is missing")

@@ -1,0 +1,46 @@
+"""Sources made by hand, in the layout of each library. `tests/frameworks` has those made by the libraries."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OPENAI = (
+    "CREATE TABLE agent_messages (id INTEGER PRIMARY KEY, session_id TEXT, message_data TEXT, created_at TIMESTAMP)"
+)
+START = "2026-01-02 03:04:05"
+
+
+def database(path: Path, *statements: str) -> Path:
+    """Make a SQLite file."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for statement in statements:
+            connection.execute(statement)
+    return path
+
+
+def insert(path: Path, table: str, *rows: tuple[Any, ...]) -> None:
+    """Add rows to a table."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for row in rows:
+            connection.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
+
+
+def messages(count: int, start: int = 0) -> list[dict[str, Any]]:
+    """Return messages, each different."""
+    return [{"role": "user", "content": f"{number} ü😀"} for number in range(start, start + count)]
+
+
+def sessions(path: Path, named: dict[Any, list[Any]], *, moment: Any = START) -> Path:
+    """Make a file of `SQLiteSession`, or add to it. Text of a message is stored as it is."""
+    if not path.exists():
+        database(path, OPENAI)
+    for session, items in named.items():
+        rows = [(None, session, json.dumps(one) if isinstance(one, dict) else one, moment) for one in items]
+        insert(path, "agent_messages", *rows)
+    return path

@@ -1,0 +1,178 @@
+"""Hostile sources are refused, or one conversation of them is: nothing of them runs."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sqlite3
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import stowfast
+from stowfast import DamagedError, InvalidError, StowfastError, UnavailableError, importing
+from tests.unit.importing.sources import OPENAI as TABLE
+from tests.unit.importing.sources import database, insert, messages, sessions
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from stowfast.moving import Copied
+
+OPENAI = "openai-agents"
+
+
+async def imported(source: Path, kind: str = OPENAI) -> tuple[Copied, dict[str, Any]]:
+    async with stowfast.open("memory:") as stores:
+        done = await importing.import_from(kind, str(source), stores)
+        page = await stores.messages.contexts(limit=1_000)
+        return done, {one.context_id: await stores.messages.get_messages(one.context_id) for one in page}
+
+
+class Bomb:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os._exit, (77,)
+
+
+BAD_MESSAGES: list[Any] = [
+    pickle.dumps(Bomb()),
+    b"\xff\xfe{}",
+    "no json",
+    "[1]",
+    "3",
+    "null",
+    '{"a": NaN}',
+    '{"a": 1e999}',
+    '{"a": "\\ud83d"}',
+    '{"a":' * 100_000,
+    '{"a":' + "[" * 300 + "]" * 300 + "}",
+    '{"a": ' + "9" * 5_000 + "}",
+    None,
+    7,
+    "",
+]
+
+
+@pytest.mark.parametrize("bad", BAD_MESSAGES, ids=lambda bad: repr(bad)[:20])
+async def test_a_bad_message_refuses_its_conversation_alone(tmp_path: Path, bad: Any) -> None:
+    source = sessions(tmp_path / "s.db", {"a": messages(2), "bad": [*messages(2), bad, *messages(1)], "c": messages(1)})
+    done, found = await imported(source)
+    assert [one.stream for one in done.differences] == ["messages/bad"]
+    assert "message 2" in done.differences[0].reason
+    assert found == {"a": messages(2), "c": messages(1)}
+
+
+@pytest.mark.parametrize(
+    "id", ["a/b", "a\0b", "..", "../../etc/passwd", "%2F", "ü" * 2_000, " ", "'; DROP TABLE t; --"]
+)
+async def test_ids_stay_apart(tmp_path: Path, id: str) -> None:
+    done, found = await imported(sessions(tmp_path / "s.db", {id: messages(1), "a": messages(2)}))
+    assert done.complete
+    assert len(found) == 2
+    assert all(("\0" not in one and one.split("/")[0] != "..") or one == ".." for one in found)
+
+
+@pytest.mark.parametrize("id", [b"\xff\xfe", None, ""])
+async def test_an_id_that_is_no_text_is_refused(tmp_path: Path, id: Any) -> None:
+    done, found = await imported(sessions(tmp_path / "s.db", {id: messages(1), "zz": messages(2)}))
+    assert len(done.differences) == 1
+    assert found == {"zz": messages(2)}
+
+
+ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x FROM n) SELECT x id, 1 session_id, 1 message_data FROM n"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TABLE other (x)",
+        "CREATE TABLE agent_messages (id, session_id, created_at)",
+        "CREATE VIEW agent_messages AS SELECT 1 id, 'a' session_id, '{}' message_data, NULL created_at",
+        f"CREATE VIEW agent_messages AS {ENDLESS}",
+        "CREATE VIRTUAL TABLE agent_messages USING fts5(id, session_id, message_data, created_at)",
+        "CREATE TABLE agent_messages (id, session_id, created_at, message_data AS (hex(zeroblob(50000000))))",
+    ],
+)
+async def test_a_wrong_schema_and_a_view_are_refused(tmp_path: Path, statement: str) -> None:
+    with pytest.raises(InvalidError, match=r"table|column"):
+        await imported(database(tmp_path / "s.db", statement))
+
+
+async def test_files_that_are_no_database(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    with pytest.raises(InvalidError, match="no such file"):
+        await imported(path)
+    for content in (b"", b"SQLite format 3\0", b"x" * 5_000, pickle.dumps(Bomb())):
+        path.write_bytes(content)
+        with pytest.raises(InvalidError, match="no SQLite file"):
+            await imported(path)
+    with pytest.raises(InvalidError, match="no such file"):
+        await imported(tmp_path)
+    for address in ("http://localhost/x", "mysql://localhost/x", "file://x"):
+        with pytest.raises(InvalidError, match="SQLite file"):
+            await importing.import_from(OPENAI, address, "memory:")
+    with pytest.raises(InvalidError, match="one of"):
+        await importing.import_from("os", str(path), "memory:")
+
+
+async def test_a_truncated_file_is_refused_at_every_length(tmp_path: Path) -> None:
+    whole = sessions(tmp_path / "s.db", {"a": messages(500)}).read_bytes()
+    path = tmp_path / "cut.db"
+    for size in range(100, len(whole), 3_000):
+        path.write_bytes(whole[:size])
+        with pytest.raises(StowfastError):
+            await imported(path)
+
+
+async def test_flipped_bytes_never_end_in_another_error(tmp_path: Path) -> None:
+    whole = sessions(tmp_path / "s.db", {"a": messages(100), "b": messages(100)}).read_bytes()
+    path = tmp_path / "flipped.db"
+    for at in range(16, len(whole), 611):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
+        with suppress(InvalidError, DamagedError, UnavailableError):
+            await imported(path)
+
+
+async def test_a_row_over_the_limit_is_refused(tmp_path: Path) -> None:
+    path = database(tmp_path / "s.db", TABLE)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("INSERT INTO agent_messages VALUES (1, 'a', zeroblob(70000000), NULL)")
+    with pytest.raises(DamagedError, match="too big"):
+        await imported(path)
+
+
+async def test_the_source_stays_as_it_is(tmp_path: Path) -> None:
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    path = sessions(folder / "s.db", {"a": messages(3)})
+    for mode in ("delete", "wal"):
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute(f"PRAGMA journal_mode = {mode}")
+        before = path.read_bytes()
+        done, _ = await imported(path)
+        assert done.complete
+        assert path.read_bytes() == before
+        assert [one.name for one in folder.iterdir()] == ["s.db"]
+
+
+async def test_a_log_is_read_beside_its_writer(tmp_path: Path) -> None:
+    path = database(tmp_path / "s.db", TABLE)
+    with closing(sqlite3.connect(path)) as writer:
+        writer.execute("PRAGMA journal_mode = wal")
+        writer.execute("INSERT INTO agent_messages VALUES (1, 'a', '{}', NULL)")
+        writer.commit()
+        assert (await imported(path))[1] == {"a": [{}]}
+        writer.execute("INSERT INTO agent_messages VALUES (2, 'a', '{\"b\": 1}', NULL)")
+        writer.commit()
+        assert (await imported(path))[1] == {"a": [{}, {"b": 1}]}
+
+
+async def test_langchain_rows(tmp_path: Path) -> None:
+    path = database(
+        tmp_path / "s.db", "CREATE TABLE message_store (id INTEGER PRIMARY KEY, session_id TEXT, message TEXT)"
+    )
+    insert(path, "message_store", (1, "a", '{"type": "human", "data": {}}'), (2, "b", b"\x80\x04N."), (3, "a", "{}"))
+    done, found = await imported(path, "langchain")
+    assert [one.stream for one in done.differences] == ["messages/b"]
+    assert found == {"a": [{"type": "human", "data": {}}, {}]}
