@@ -5,7 +5,8 @@ number 0 in it; a version has the number after the version it follows. The numbe
 decides the base: the lowest digit other than 0 becomes one less. So the base is mostly the version before, and
 sometimes the version 8, 64 or 512 before. In a span of less than 512 versions, a version is at most 21 steps from a
 whole one, in any span at most 28, and a change is stored two or three times. A small text among large ones may cost a
-few steps more. The span ends when its differences outgrow the whole version.
+few steps more. The span ends when its differences outgrow the whole version. A caller may have other steps than 8, 64
+and 512, see `SpanRule`: they change nothing in the entries.
 
 The caller stores the entries and names their positions: numbers that grow, with gaps or without. Several versions may
 follow the same version, so the versions may be a tree.
@@ -18,9 +19,9 @@ version itself: it is whole. If `whole` is -1, too, it begins a span; otherwise 
 does not hold its own position. `size` and `crc`, a CRC-32, are those of the text. `splices` are the differences from
 the base, each [kept, removed, added] in bytes: most changes are in a few places, so most bytes are joined without
 Zstandard. `body` holds the added bytes, plain or as a Zstandard frame; the prefix of the frame is the caller's `extra`
-bytes, and the removed parts of the base with their surroundings. `span` and `deltas` are the bytes of bodies in the
-first version of the span, and in the versions after it up to this one. `extra` is the number of the caller's bytes in
-the prefix. `header`, in a whole version, holds other bytes of the caller.
+bytes, and the removed parts of the base with their surroundings: 32 KiB, or 4 KiB beside extra bytes. `span` and
+`deltas` are the bytes of bodies in the first version of the span, and in the versions after it up to this one. `extra`
+is the number of the caller's bytes in the prefix. `header`, in a whole version, holds other bytes of the caller.
 
 Two checksums: the one of the text proves the right base, the one of the entry proves every number.
 
@@ -46,6 +47,7 @@ __all__ = [
     "MAX_TEXT_BYTES",
     "Delta",
     "DeltaChain",
+    "SpanRule",
     "begin",
     "chain_of",
     "decode",
@@ -58,15 +60,13 @@ __all__ = [
 MAX_TEXT_BYTES: Final = 64 * 2**20
 """The largest text: an entry that claims more is damaged."""
 
-_RADIX: Final = 8
-_MAX_SPAN: Final = _RADIX**4
+_MAX_SPAN: Final = 8**4
 """Versions of a span."""
 _MIN_DELTA_BYTES: Final = 256
 """A smaller text is stored whole and as it is: a difference would be no smaller."""
-_FREE_DELTA_BYTES: Final = 2**15
-"""Bytes of differences below which a new whole version saves nothing on a read."""
 _MIN_FRAME_BYTES: Final = 64
 """Fewer added bytes are stored plain: a frame saves little of them, and takes longer than all else in a load."""
+_MOST_TIMES_POSTPONED: Final = 4
 _LEVEL: Final = 3
 _MIN_MATCH_BYTES: Final = 6
 """Shorter matches, found by chance in random data, cost more than they save."""
@@ -74,6 +74,8 @@ _MAX_WINDOW_LOG: Final = 27
 """Zstandard's window, as a power of two: a text and its base, each of the largest size."""
 _MIN_PREFIX_BYTES: Final = 8
 """Zstandard takes no shorter prefix."""
+_AROUND_BYTES_BESIDE_EXTRA: Final = 2**12
+"""The caller's bytes have the new part: a longer prefix would take time, and save nothing."""
 _TAG: Final = b"\x01"
 _CRC_BYTES: Final = 4
 _ITSELF: Final = -1
@@ -100,6 +102,15 @@ class Delta(msgspec.Struct, frozen=True, array_like=True, gc=False):
         if self.base != _ITSELF:
             return self
         return msgspec.structs.replace(self, base=position, whole=position if self.whole == _ITSELF else self.whole)
+
+
+class SpanRule(NamedTuple):
+    """The caller's choice of bases, and of the end of a span."""
+
+    steps: tuple[int, ...] = (1, 8, 64, 512)
+    """Versions from a base to its successor: the greatest that divides the number. Each of them divides the next."""
+    free_bytes: int = 2**15
+    """Bytes of differences below which a new whole version saves nothing on a read."""
 
 
 class DeltaChain(NamedTuple):
@@ -156,7 +167,13 @@ def begin(text: bytes, *, header: bytes = b"", extra: bytes = b"") -> Delta:
 
 
 def follow(
-    version: DeltaChain, text: bytes, *, extra: bytes = b"", text_at: Callable[[int], bytes] | None = None
+    version: DeltaChain,
+    text: bytes,
+    *,
+    extra: bytes = b"",
+    text_at: Callable[[int], bytes] | None = None,
+    rule: SpanRule | None = None,
+    postpone: bool = False,
 ) -> Delta | None:
     """Return a text as the version after another one; None if it should begin a span, as the span before is at its end.
 
@@ -165,11 +182,14 @@ def follow(
         text: at most 64 MiB.
         extra: bytes that the new part of the text resembles. `rebuild` needs the same bytes again.
         text_at: returns the text of a version of the chain by its position; needed if one has extra bytes.
+        rule: the same for all versions of a tree.
+        postpone: the span should not end yet, as the next versions resemble entries from before this one. It then
+            goes on until its differences have four times the bytes.
 
     Raises:
         DamagedError: a base does not decode.
     """
-    before = version.delta
+    before, rule = version.delta, rule or _RULE
     number = before.number + 1
     if number >= _MAX_SPAN:
         return None
@@ -177,22 +197,23 @@ def follow(
     if len(text) < _MIN_DELTA_BYTES:
         body, compressed, header = text, False, version.header
     else:
-        base, _ = next_base(version)
+        base, _ = next_base(version, rule)
         old = version.text if base == version.position else (text_at or version.text_at)(base)
         splices = differences(old, text)
-        body, compressed = _packed(added(text, splices), extra + around(old, splices))
+        body, compressed = _packed(added(text, splices), extra + _around(old, splices, extra))
     deltas, used = before.deltas + len(body), len(extra) if compressed else 0
-    if deltas > max(before.span, _FREE_DELTA_BYTES):  # so a load reads at most twice the bytes that it needs
+    most = max(before.span, rule.free_bytes)  # so a load reads at most twice the bytes that it needs
+    postponed = postpone or before.deltas > most
+    if deltas > (_MOST_TIMES_POSTPONED if postponed else 1) * most:
         return None
     kept = (number, len(text), zlib.crc32(text), splices)
     return Delta(before.whole, base, *kept, compressed, body, before.span, deltas, used, header)
 
 
-def next_base(version: DeltaChain) -> tuple[int, int]:
+def next_base(version: DeltaChain, rule: SpanRule | None = None) -> tuple[int, int]:
     """Return the position of the base of the next version, and how many versions after its base the next one is."""
-    number, step = version.delta.number + 1, 1
-    while number % (step * _RADIX) == 0:
-        step *= _RADIX
+    number = version.delta.number + 1
+    step = max(step for step in (rule or _RULE).steps if number % step == 0)
     # After a small text the chain is cut short: the version before is the base then.
     numbered = {delta.number: position for position, delta in version.links}
     found = numbered.get(number - step)
@@ -302,6 +323,10 @@ def _packed(text: bytes, prefix: bytes) -> tuple[bytes, bool]:
     return (frame, True) if len(frame) < len(text) else (text, False)
 
 
+def _around(base: bytes, splices: tuple[Splice, ...], extra: bytes) -> bytes:
+    return around(base, splices, _AROUND_BYTES_BESIDE_EXTRA) if extra else around(base, splices)
+
+
 def _expand(delta: Delta, base: bytes, extra: bytes, where: str) -> bytes:
     """Return the text of a version; a whole one has an empty base."""
     kept, removed, size = (sum(numbers) for numbers in zip(*delta.splices, strict=True)) if delta.splices else (0, 0, 0)
@@ -314,7 +339,7 @@ def _expand(delta: Delta, base: bytes, extra: bytes, where: str) -> bytes:
     body = delta.body
     if delta.compressed:
         zstd = _zstd()
-        prefix = _prefix(zstd, extra + around(base, delta.splices))
+        prefix = _prefix(zstd, extra + _around(base, delta.splices, extra))
         options = {zstd.DecompressionParameter.window_log_max: _MAX_WINDOW_LOG}
         try:
             # The size bounds the output: a hostile frame may claim any.
@@ -342,5 +367,6 @@ def _zstd() -> Any:
     return zstd
 
 
+_RULE: Final = SpanRule()
 _pack: Final = msgspec.msgpack.Encoder().encode
 _unpack: Final = msgspec.msgpack.Decoder(Delta).decode

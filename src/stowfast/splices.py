@@ -68,12 +68,12 @@ def added(new: bytes, splices: Sequence[Splice]) -> bytes:
     return b"".join(parts)
 
 
-def around(old: bytes, splices: Sequence[Splice]) -> bytes:
+def around(old: bytes, splices: Sequence[Splice], most: int = _AROUND_BYTES) -> bytes:
     """Return the removed bytes of an old text with their surroundings: the added bytes probably resemble them.
 
-    The surroundings are 32 KiB on each side, shared by all splices, but 256 bytes for each at the least.
+    The surroundings are `most` bytes on each side, shared by all splices, but 256 bytes for each at the least.
     """
-    reach = max(_AROUND_BYTES // max(len(splices), 1), _MIN_AROUND_BYTES)
+    reach = max(most // max(len(splices), 1), _MIN_AROUND_BYTES)
     parts, at, taken = [], 0, 0
     for kept, removed, _ in splices:
         start = at + kept

@@ -14,7 +14,18 @@ from hypothesis import strategies as st
 
 from stowfast import DamagedError, deltas
 from stowfast.abc import MAX_ENTRY_BYTES
-from stowfast.deltas import MAX_TEXT_BYTES, Delta, DeltaChain, begin, chain_of, decode, encode, follow, rebuild
+from stowfast.deltas import (
+    MAX_TEXT_BYTES,
+    Delta,
+    DeltaChain,
+    SpanRule,
+    begin,
+    chain_of,
+    decode,
+    encode,
+    follow,
+    rebuild,
+)
 from stowfast.stores.tasks.spans import earlier_spans, first_version, next_version
 from stowfast.testing.tasks.states import noise
 from tests.unit.edits import edited, values, written
@@ -55,7 +66,7 @@ def test_every_edit_comes_back_cold_and_warm(radix, longest, first, seed, count)
         texts.append(written(value))
         value = edited(value, chance)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(deltas, "_RADIX", radix)
+        patch.setattr(deltas, "_RULE", SpanRule((1, radix, radix**2)))
         patch.setattr(deltas, "_MAX_SPAN", longest)
         entries, span = kept(texts)
         for cold in {chance.randrange(count), count - 1}:
@@ -75,7 +86,7 @@ def test_every_edit_comes_back_cold_and_warm(radix, longest, first, seed, count)
 
 
 def test_a_span_of_all_its_versions_ends_with_a_whole_one(monkeypatch) -> None:
-    monkeypatch.setattr(deltas, "_RADIX", 4)
+    monkeypatch.setattr(deltas, "_RULE", SpanRule((1, 4, 16)))
     monkeypatch.setattr(deltas, "_MAX_SPAN", 64)
     texts = [written({"large": noise(60_000), "n": number}) for number in range(200)]
     entries, span = kept(texts)
@@ -95,7 +106,7 @@ def test_no_more_is_read_than_twice_what_it_takes() -> None:
     one = stored(kept(texts)[0])
     for position, found in one.items():
         whole, *rest = (len(one[at].body) for at in range(found.whole, position + 1))
-        assert sum(rest) == found.deltas <= max(whole, deltas._FREE_DELTA_BYTES)
+        assert sum(rest) == found.deltas <= max(whole, SpanRule().free_bytes)
         assert found.span == whole
 
 

@@ -75,3 +75,23 @@ def test_a_thread_of_300_steps_is_small(tmp_path: Path) -> None:
             here = saver.put(here, checkpoint(step, it=values), {"source": "loop", "step": step}, {"it": step + 1})
     print(f"{path.stat().st_size / payload:.2f} x the payload")
     assert path.stat().st_size <= 3.5 * payload
+
+
+def test_a_run_ahead_of_its_checkpoints_is_small_too(tmp_path: Path) -> None:
+    path, texts, ahead = tmp_path / "a.db", [text(step, 440) for step in range(1, 301)], 150
+    made = [checkpoint(step, it=texts[:step]) for step in range(301)]
+    with StowfastSaver(f"sqlite:///{path}", linger=timedelta(0)) as saver:
+        for step in range(-ahead, 301):
+            written = step + ahead
+            if written < 300:
+                saver.put_writes(config(id=made[written]["id"]), [("it", texts[written])], f"task-{written}")
+            if step >= 0:
+                parent = config(id=made[step - 1]["id"]) if step else config()
+                saver.put(parent, made[step], {"source": "loop", "step": step}, {"it": step + 1})
+    with StowfastSaver(f"sqlite:///{path}") as other:
+        found = other.get_tuple(config())
+    assert found is not None
+    assert found.checkpoint["channel_values"] == {"it": texts}
+    payload = sum(map(len, texts))
+    print(f"{path.stat().st_size / payload:.2f} x the payload")
+    assert path.stat().st_size <= 4 * payload

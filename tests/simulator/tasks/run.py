@@ -129,17 +129,16 @@ class TaskRun(Run):
 
 def _tune(radix: int, polite: int, page: int, short: int) -> None:
     """Make small what the store counts to, so that short histories get there."""
-    deltas._RADIX, deltas._MAX_SPAN, spans._MAX_SPANS = radix, radix**3, 4  # type: ignore[misc]
-    deltas._FREE_DELTA_BYTES, save._POLITE_ATTEMPTS, leases._PAGE = short, polite, page  # type: ignore[misc]
+    deltas._RULE = deltas.SpanRule((1, radix, radix**2), short)  # type: ignore[misc]
+    deltas._MAX_SPAN, spans._MAX_SPANS = radix**3, 4  # type: ignore[misc]
+    save._POLITE_ATTEMPTS, leases._PAGE = polite, page  # type: ignore[misc]
 
 
 @contextmanager
 def _tuned() -> Iterator[None]:
     """Leave everything as it was."""
     with (
-        patch.multiple(
-            deltas, _RADIX=deltas._RADIX, _MAX_SPAN=deltas._MAX_SPAN, _FREE_DELTA_BYTES=deltas._FREE_DELTA_BYTES
-        ),
+        patch.multiple(deltas, _RULE=deltas._RULE, _MAX_SPAN=deltas._MAX_SPAN),
         patch.object(spans, "_MAX_SPANS", spans._MAX_SPANS),
         patch.object(save, "_POLITE_ATTEMPTS", save._POLITE_ATTEMPTS),
         patch.object(leases, "_PAGE", leases._PAGE),

@@ -141,11 +141,11 @@ def decode_text(text: bytes, where: str) -> CheckpointText:
         named, type, rest = _unpack_end(memoryview(text)[max(stop, 0) : -_SIZE_BYTES])
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise DamagedError(f"{where}: it is no text of a checkpoint") from error
-    values, at = [], 0
+    values, at, view = [], 0, memoryview(text)
     for name, kind, size, head in named:
-        tail = text[at : at + max(size - len(head), 0)]
+        tail = view[at : at + max(size - len(head), 0)]
         at += len(tail)
-        values.append(Value(name, kind, head + tail))
+        values.append(Value(name, kind, b"".join((head, tail))))
     if at != stop or any(len(value.data) != size for value, (_, _, size, _) in zip(values, named, strict=True)):
         raise DamagedError(f"{where}: the sizes of its values are wrong")
     return CheckpointText(values, type, rest)

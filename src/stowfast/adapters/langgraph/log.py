@@ -108,6 +108,16 @@ class ThreadLog:
         """Return the positions of the writes for a checkpoint."""
         return self._writes.get((ns, as_id(id)), [])
 
+    def writes_for(self, position: int) -> list[int]:
+        """Return the positions of the writes for the checkpoint at a position."""
+        entry = self.checkpoint(position)
+        return self._writes.get((entry.ns, entry.id), [])
+
+    def parent_of(self, position: int) -> int | None:
+        """Return the position of the parent of the checkpoint at a position; None if none counts."""
+        entry = self.checkpoint(position)
+        return None if entry.parent is None else self._current.get((entry.ns, entry.parent))
+
     def early(self) -> list[int]:
         """Return the positions of writes whose checkpoint is not there yet."""
         known = {(ns, self.entries[position].id) for ns, found in self._checkpoints.items() for position in found}

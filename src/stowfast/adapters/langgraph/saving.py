@@ -165,6 +165,7 @@ async def _commit(threads: Threads, thread: Thread, letters: _Letters) -> bool:
     known = threads.landed(thread, receipt, entries)
     for number, letter in enumerate(letters):
         if isinstance(letter, WritesLetter):
+            _keep_writes(thread, receipt, receipt.first + number, letter.text)
             letter.result.set_result(None)
         elif await _counts(threads, thread, letter, receipt, receipt.first + number, known=known):
             letter.result.set_result(receipt.first + number)
@@ -195,6 +196,13 @@ def _entry(texts: ThreadTexts, letters: _Letters, number: int) -> StoredCheckpoi
         if isinstance(other, WritesLetter) and (other.ns, other.id) == (letter.ns, letter.parent)
     }
     return texts.checkpoint_entry(entry, letter.text, beside=beside)
+
+
+def _keep_writes(thread: Thread, receipt: Receipt, position: int, text: bytes) -> None:
+    texts = thread.texts
+    if texts is not None and texts.log.incarnation == receipt.incarnation:
+        with alone(texts.log.lock):
+            texts.keep(position, text)
 
 
 async def _counts(

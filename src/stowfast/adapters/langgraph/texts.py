@@ -31,8 +31,11 @@ __all__ = ["PendingWrite", "TextCache", "ThreadTexts"]
 
 _EXTRA_BYTES: Final = 2**16
 """Bytes of a text's end. They help to compress writes."""
-_NEAR_STEP: Final = 8
-"""The text is that of the last version whose number is a multiple of this."""
+_NEAR_STEPS: Final = (32, 8)
+"""The text is that of the last version whose number is a multiple of the first of these, if it has so many bytes; else
+of the second. Few texts are then rebuilt for many writes."""
+_RULE: Final = deltas.SpanRule(steps=(1, 8, 32, 512), free_bytes=48 * 2**10)
+"""A delta over 32 versions needs no writes, so a resume needs those of 31 versions at most."""
 _MAX_STEP: Final = 8
 """Versions from a base to its successor with writes as extra bytes: farther ones would need too many of them."""
 _MAX_USED: Final = 64
@@ -54,11 +57,12 @@ class PendingWrite(NamedTuple):
 
 
 class TextCache:
-    """The texts used last, of all threads of a saver, up to a number of bytes."""
+    """The texts and deltas used last, of all threads of a saver, each up to a number of bytes."""
 
     def __init__(self, most: int) -> None:
         self._lock = threading.RLock()
         self._texts: LRU[tuple[int, int], bytes] = LRU(most, len)
+        self._deltas: LRU[tuple[int, int], deltas.Delta] = LRU(most, lambda delta: len(delta.body) + 256)
 
     def get(self, key: tuple[int, int]) -> bytes | None:
         """Return a text; None if it is not kept."""
@@ -69,6 +73,16 @@ class TextCache:
         """Keep a text."""
         with alone(self._lock):
             self._texts.put(key, text)
+
+    def delta(self, key: tuple[int, int]) -> deltas.Delta | None:
+        """Return a delta; None if it is not kept."""
+        with alone(self._lock):
+            return self._deltas.get(key)
+
+    def put_delta(self, key: tuple[int, int], delta: deltas.Delta) -> None:
+        """Keep a delta."""
+        with alone(self._lock):
+            self._deltas.put(key, delta)
 
 
 class ThreadTexts:
@@ -100,7 +114,7 @@ class ThreadTexts:
         return found
 
     def keep(self, position: int, text: bytes) -> None:
-        """Keep a text as stored at a position."""
+        """Keep the text of a checkpoint, or of writes, as stored at a position."""
         self._cache.put((self._number, position), text)
 
     def parts(self, position: int) -> CheckpointText:
@@ -140,13 +154,15 @@ class ThreadTexts:
         using: tuple[int, ...] = ()
         if before is not None and self._delta(before).whole >= self.log.floor:
             chain = self._chain(before)
-            base, step = deltas.next_base(chain)
+            base, step = deltas.next_base(chain, _RULE)
             known: dict[int, Sequence[Write]] = {}
             if parent is not None and step <= _MAX_STEP:
                 known = self._writes_between(base, parent, chain.delta.whole)
             extra = b"".join(data for _, _, _, data in itertools.chain(*known.values(), *beside.values()))
             using = (self.log.next, *(self.log.next - position for position in known), *beside)
-            delta = deltas.follow(chain, text, extra=extra, text_at=self.text)
+            # Its own writes came before it: the run is ahead of its checkpoints. In a new span they would help none.
+            ahead = bool(self.log.writes_of(entry.ns, id_of(entry.id)))
+            delta = deltas.follow(chain, text, extra=extra, text_at=self.text, rule=_RULE, postpone=ahead)
         if delta is None:
             delta = deltas.begin(text)
         using = using if delta.extra else ()
@@ -160,8 +176,7 @@ class ThreadTexts:
             position = self.log.newest(entry.ns)
         if position is not None and self._delta(position).whole >= self.log.floor:
             # Not the text of the checkpoint itself: each of these texts would need the writes before it, and so all.
-            steps = (at for at, delta in self._deltas(position).items() if delta.number % _NEAR_STEP == 0)
-            near = next(steps, -1)
+            near = self._near(position)
             extra = self._end_of(near) if near >= 0 else b""
         delta = deltas.begin(text, extra=extra)
         near = near if delta.extra else -1
@@ -191,8 +206,7 @@ class ThreadTexts:
         for _ in range(_MAX_STEP):
             if position is None or position < base:
                 break
-            entry = self.log.checkpoint(position)
-            for at in reversed(self.log.writes_of(entry.ns, id_of(entry.id))):
+            for at in reversed(self.log.writes_for(position)):
                 near = self._stored_writes(at).near
                 if at < whole or 0 <= near < whole:
                     continue
@@ -201,8 +215,17 @@ class ThreadTexts:
                 if size > _MAX_USED_BYTES or len(found) == _MAX_USED:
                     return found
                 found[at] = writes
-            position = None if entry.parent is None else self.log.position_of(entry.ns, id_of(entry.parent))
+            position = self.log.parent_of(position)
         return found
+
+    def _near(self, position: int) -> int:
+        far, close = _NEAR_STEPS
+        chain = self._deltas(position)
+        for at, delta in chain.items():
+            if delta.number % far == 0 and delta.size >= _EXTRA_BYTES:
+                return at
+        # A small text, stored whole, may end the chain before such a version.
+        return next((at for at, delta in chain.items() if delta.number % close == 0), -1)
 
     def _chain(self, position: int) -> deltas.DeltaChain:
         links = deltas.chain_of(position, self._deltas(position), self._where(position))
@@ -229,10 +252,15 @@ class ThreadTexts:
         return chain
 
     def _delta(self, position: int) -> deltas.Delta:
+        known = self._cache.delta((self._number, position))
+        if known is not None:
+            return known
         entry, where = self.log.entries.get(position), self._where(position)
         if entry is None:
             raise DamagedError(f"{where}: it is missing")
-        return deltas.decode(self._seal.body(self.thread, entry, where), position, where)
+        found = deltas.decode(self._seal.body(self.thread, entry, where), position, where)
+        self._cache.put_delta((self._number, position), found)
+        return found
 
     def _extra(self, position: int) -> bytes:
         using = self.log.checkpoint(position).using
@@ -244,13 +272,17 @@ class ThreadTexts:
     def writes_at(self, position: int) -> list[Write]:
         """Return the writes of the entry at a position."""
         entry, where = self._stored_writes(position), self._where(position)
-        delta = self._delta(position)
-        extra = None
-        if delta.extra:
-            if entry.near >= position:
-                raise DamagedError(f"{where}: the text that it was made with is not before it")
-            extra = {position: self._end_of(entry.near)}
-        return decode_writes(deltas.rebuild(position, {position: delta}, where, extras=extra), where)
+        text = self._cache.get((self._number, position))
+        if text is None:
+            delta = self._delta(position)
+            extra = None
+            if delta.extra:
+                if entry.near >= position:
+                    raise DamagedError(f"{where}: the text that it was made with is not before it")
+                extra = {position: self._end_of(entry.near)}
+            text = deltas.rebuild(position, {position: delta}, where, extras=extra)
+            self.keep(position, text)
+        return decode_writes(text, where)
 
     def _stored_writes(self, position: int) -> StoredWrites:
         entry = self.log.entries.get(position)
