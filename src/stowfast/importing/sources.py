@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["KINDS", "open_source"]
 
 KINDS: Final[Mapping[str, str]] = {
+    "google-adk": "sessions of Google ADK, of SqliteSessionService or DatabaseSessionService",
     "langchain": "SQLChatMessageHistory of LangChain",
+    "langgraph": "checkpoints of LangGraph, of SqliteSaver or PostgresSaver",
     "openai-agents": "sessions of the OpenAI Agents SDK",
 }
 """The kinds of sources, and the content of each."""

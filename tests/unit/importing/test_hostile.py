@@ -13,7 +13,7 @@ import pytest
 import stowfast
 from stowfast import DamagedError, InvalidError, StowfastError, UnavailableError, importing
 from tests.unit.importing.sources import OPENAI as TABLE
-from tests.unit.importing.sources import database, insert, messages, sessions
+from tests.unit.importing.sources import START, database, insert, messages, sessions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -176,3 +176,82 @@ async def test_langchain_rows(tmp_path: Path) -> None:
     done, found = await imported(path, "langchain")
     assert [one.stream for one in done.differences] == ["messages/b"]
     assert found == {"a": [{"type": "human", "data": {}}, {}]}
+
+
+ADK = [
+    "CREATE TABLE app_states (app_name, state, update_time)",
+    "CREATE TABLE user_states (app_name, user_id, state, update_time)",
+    "CREATE TABLE sessions (app_name, user_id, id, state, update_time)",
+    "CREATE TABLE events (app_name, user_id, session_id, id, invocation_id, timestamp, event_data)",
+]
+META = [
+    "CREATE TABLE adk_internal_metadata (key, value)",
+    "INSERT INTO adk_internal_metadata VALUES ('schema_version', '1')",
+]
+
+
+async def test_adk_rows(tmp_path: Path) -> None:
+    path = database(tmp_path / "s.db", *ADK, *META)
+    insert(path, "app_states", ("app", '{"a": 1}', START), ("bad", pickle.dumps(Bomb()), START), ("list", "[]", START))
+    for name, state in (("a", '{"s": 1}'), ("b", "{}"), ("c", pickle.dumps(Bomb())), ("d", "[]"), ("e", "{}")):
+        insert(path, "sessions", ("app", "u", name, state, "2026-01-02 03:04:05.678901"))
+    # DatabaseSessionService orders by time and id.
+    insert(
+        path, "events", ("app", "u", "a", "2", "i", START, '{"x": 2}'), ("app", "u", "a", "1", "i", START, '{"x": 1}')
+    )
+    insert(path, "events", ("app", "u", "b", "1", "i", START, pickle.dumps(Bomb())))
+    insert(path, "events", ("app", "u", "e", None, "i", START, "{}"))
+    done, found = await imported(path, "google-adk")
+    refused = ["(b'app', b'u', b'c')", "(b'app', b'u', b'd')", "b'bad'", "b'list'", "messages/adk/app/u/b"]
+    assert sorted(one.stream for one in done.differences) == refused
+    assert sorted(found) == ["adk/app/u/a", "adk/app/u/e"]
+    assert [one["id"] for one in found["adk/app/u/a"]] == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        [*ADK[:3], "CREATE TABLE events (app_name, user_id, session_id, id, invocation_id, timestamp, actions)"],
+        [*ADK, META[0], "INSERT INTO adk_internal_metadata VALUES ('schema_version', '0')"],
+        [*ADK, META[0]],
+    ],
+)
+async def test_pickled_schemas_of_adk_are_refused(tmp_path: Path, statements: list[str]) -> None:
+    with pytest.raises(InvalidError, match="adk migrate session"):
+        await imported(database(tmp_path / "s.db", *statements), "google-adk")
+
+
+CHECKPOINT_COLUMNS = "thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint, metadata"
+LANGGRAPH = [
+    f"CREATE TABLE checkpoints ({CHECKPOINT_COLUMNS})",
+    "CREATE TABLE writes (thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, value)",
+]
+GOOD = b"\x82\xa2id\xa1c\xaechannel_values\x81\xa1a\x01"
+BAD_CHECKPOINTS: list[Any] = [
+    ("pickle", pickle.dumps(Bomb()), "{}"),
+    ("msgpack", pickle.dumps(Bomb()), "{}"),
+    ("msgpack+aes", GOOD, "{}"),
+    (None, GOOD, "{}"),
+    ("msgpack", GOOD[:-1], "{}"),
+    ("msgpack", b"\x81\xaechannel_values\x01", "{}"),
+    ("msgpack", b"\x81\xaechannel_values" + b"\x91" * 100_000, "{}"),
+    ("msgpack", b"\xdf\xff\xff\xff\xff", "{}"),
+    ("msgpack", b"", "{}"),
+    ("msgpack", "text", "{}"),
+    ("msgpack", None, "{}"),
+    ("msgpack", GOOD, "[]"),
+    ("msgpack", GOOD, pickle.dumps(Bomb())),
+]
+
+
+@pytest.mark.parametrize("bad", BAD_CHECKPOINTS, ids=lambda bad: repr(bad)[:30])
+async def test_a_bad_checkpoint_refuses_its_thread(tmp_path: Path, bad: Any) -> None:
+    path = database(tmp_path / "s.db", *LANGGRAPH)
+    insert(path, "checkpoints", *((thread, "", "c", None, "msgpack", GOOD, "{}") for thread in "abcd"))
+    insert(path, "checkpoints", ("b", "", "d", "c", *bad))
+    insert(path, "writes", ("c", "", "c", "t", "", 0, "x", "pickle", pickle.dumps(Bomb())))
+    insert(path, "writes", ("d", "", "c", "t", "", "one", "x", "null", b""))
+    async with stowfast.open("memory:") as stores:
+        done = await importing.import_from("langgraph", str(path), stores)
+        assert [one.stream for one in done.differences] == [f"langgraph/{thread}" for thread in "bcd"]
+        assert done.streams == 1

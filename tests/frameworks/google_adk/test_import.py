@@ -1,0 +1,74 @@
+"""Sessions of ADK's own service, imported: our service returns the same, and goes on with them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from google.adk.events.event import Event
+from google.adk.events.event_actions import EventActions
+from google.adk.sessions.sqlite_session_service import SqliteSessionService
+from google.genai import types
+
+from stowfast import importing
+from stowfast.adapters.google_adk import StowfastSessionService
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SESSIONS = 200
+HOSTILE_IDS = ["a/b", "..", "%2F", "ü", "x" * 600, "user:ada", "'; DROP TABLE sessions; --"]
+
+
+def events(number: int) -> list[Event]:
+    """Return a question with a picture, a call, its result, and an answer that changes every state."""
+    call = types.FunctionCall(id=f"c{number}", name="weather", args={"city": "Köln", "more": [1, None]})
+    answer = types.FunctionResponse(id=f"c{number}", name="weather", response={"degrees": 1.5})
+    picture = types.Blob(data=b"\x89PNG\0\xff" * 50, mime_type="image/png")
+    delta = {"app:a": number, "user:u": {"n": number}, "s": f"{number} 😀"}
+    contents = [
+        types.Content(role="user", parts=[types.Part(text=f"{number} 😀"), types.Part(inline_data=picture)]),
+        types.Content(role="model", parts=[types.Part(function_call=call)]),
+        types.Content(role="user", parts=[types.Part(function_response=answer)]),
+    ]
+    made = [Event(author="agent", invocation_id=f"i{number}", content=one) for one in contents]
+    return [*made, Event(author="agent", actions=EventActions(state_delta=delta))]
+
+
+def shown(session: Any) -> Any:
+    assert session is not None
+    return session.model_dump()
+
+
+async def test_sessions_of_sqlite(tmp_path: Path, durable_url: str) -> None:
+    source = str(tmp_path / "theirs.db")
+    theirs = SqliteSessionService(source)
+    names = [("app", "ada", name) for name in HOSTILE_IDS]
+    names += [(f"app{number % 3}", f"user{number % 7}", f"s{number}") for number in range(SESSIONS)]
+    for number, (app, user, id) in enumerate(names):
+        session = await theirs.create_session(app_name=app, user_id=user, session_id=id, state={"begin": number})
+        for one in events(number) if number % 10 else ():
+            await theirs.append_event(session, one)
+    for repeat in range(2):
+        done = await importing.import_from("google-adk", source, durable_url)
+        assert done.differences == []
+        assert (done.streams == 0) == bool(repeat)
+    async with StowfastSessionService(durable_url) as ours:
+        for app, user, id in names:
+            found = await theirs.get_session(app_name=app, user_id=user, session_id=id)
+            assert shown(await ours.get_session(app_name=app, user_id=user, session_id=id)) == shown(found)
+        app, user, id = names[1]
+        session = await theirs.get_session(app_name=app, user_id=user, session_id=id)
+        assert session is not None
+        for one in events(77):
+            await theirs.append_event(session, one)
+        assert (await importing.import_from("google-adk", source, durable_url)).differences == []
+        mine = await ours.get_session(app_name=app, user_id=user, session_id=id)
+        assert shown(mine) == shown(await theirs.get_session(app_name=app, user_id=user, session_id=id))
+        assert mine is not None
+        for one in events(78):
+            await ours.append_event(mine, one)
+        again = await ours.get_session(app_name=app, user_id=user, session_id=id)
+        assert again is not None
+        assert (len(again.events), again.state["s"]) == (12, "78 😀")
+        await importing.import_from("google-adk", source, durable_url)
+        assert shown(await ours.get_session(app_name=app, user_id=user, session_id=id)) == shown(again)
