@@ -13,6 +13,7 @@ from stowfast.moving.copying import copy
 from stowfast.moving.cutover import move
 from stowfast.moving.erasing import Erased, erase
 from stowfast.moving.exporting import export
+from stowfast.moving.generations import Generation, add_generation, generation_at, generations
 from stowfast.moving.measures import Statistics, Usage, measure, statistics
 from stowfast.moving.removal import find, remove
 from stowfast.moving.results import Copied, Difference, Verified
@@ -25,16 +26,20 @@ __all__ = [
     "Copied",
     "Difference",
     "Erased",
+    "Generation",
     "MovingBackend",
     "Selection",
     "Statistics",
     "Usage",
     "Verified",
+    "add_generation",
     "backup",
     "copy",
     "erase",
     "export",
     "find",
+    "generation_at",
+    "generations",
     "measure",
     "move",
     "remove",

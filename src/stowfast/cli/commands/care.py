@@ -1,4 +1,4 @@
-"""The commands for the care of a backend: backup, restore, rm, compact, du, stats, health."""
+"""The commands for the care of a backend: rm, compact, du, stats, health."""
 
 from __future__ import annotations
 
@@ -13,17 +13,13 @@ import typer
 from stowfast import moving
 from stowfast.abc import Query
 from stowfast.cli.arguments import URL, Json
-from stowfast.cli.commands.moving import Ids, Kinds, Where, copied_line, entries, selected, tell_differences
-from stowfast.cli.pace import Amount, paced
+from stowfast.cli.commands.moving import Ids, Kinds, Where, entries, selected
 from stowfast.cli.terminal import Screen, complain, emit, many, size, span
-from stowfast.cli.urls import check_existing, existing, opened, scrub, sqlite_path
+from stowfast.cli.urls import check_existing, existing, scrub, sqlite_path
 from stowfast.errors import StowfastError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from stowfast.abc import Head
-    from stowfast.moving import Copied
 
 __all__ = ["register"]
 
@@ -33,14 +29,6 @@ _YES = typer.Option("--yes", help="Delete them. Else: only say what would be del
 def register(app: typer.Typer) -> None:
     """Add these commands to the others."""
     app.command(
-        short_help="Bring a backup to the state of a backend.",
-        epilog="Example: stowfast backup sqlite:///agent.db sqlite:////backups/agent.db",
-    )(backup)
-    app.command(
-        short_help="Make an empty backend as a backup is.",
-        epilog="Example: stowfast restore sqlite:////backups/agent.db sqlite:///agent.db",
-    )(restore)
-    app.command(
         short_help="Delete conversations, artifacts, tasks or documents.",
         epilog="Example: stowfast rm sqlite:///agent.db --kind messages --prefix trial/ --yes",
     )(rm)
@@ -48,79 +36,6 @@ def register(app: typer.Typer) -> None:
     app.command(short_help="Print the bytes of each kind, or user.", epilog="Example: stowfast du URL --by user")(du)
     app.command(short_help="Print counts and the last change.", epilog="Example: stowfast stats URL --json")(stats)
     app.command(short_help="Tell whether a backend answers.", epilog="Example: stowfast health URL --json")(health)
-
-
-def backup(
-    url: URL,
-    target: Annotated[str, typer.Argument(metavar="TO", help="The URL of the backup: empty, or an earlier backup.")],
-    as_json: Json = False,
-) -> int:
-    """Bring a backup to the state of a backend, while programs go on writing.
-
-    A SQLite file goes to a SQLite file by SQLite's own online backup, as one moment. Any other pair is copied: only
-    new data, and what was deleted is deleted in the backup too. The backup is read at the end. Give the command again
-    after an interruption.
-    """
-    check_existing(url)
-    if sqlite_path(url) is not None and sqlite_path(target) is not None:
-        return _by_file(url, target, replace=True, as_json=as_json)
-    with paced("backing up") as tell:
-        done = asyncio.run(_moved(moving.backup, url, target, tell))
-    return _tell(done, as_json=as_json)
-
-
-def restore(
-    source: Annotated[str, typer.Argument(metavar="FROM", help="The URL of the backup.")],
-    target: Annotated[str, typer.Argument(metavar="TO", help="The URL of an empty backend.")],
-    as_json: Json = False,
-) -> int:
-    """Make an empty backend as a backup is, and read all of it.
-
-    A backend that holds data is refused. The log of an earlier file of this name is removed: played over the restored
-    one it would damage it. Give the command again after an interruption.
-    """
-    check_existing(source)
-    if sqlite_path(source) is not None and sqlite_path(target) is not None:
-        return _by_file(source, target, replace=False, as_json=as_json)
-    with paced("restoring") as tell:
-        done = asyncio.run(_moved(moving.restore, source, target, tell))
-    return _tell(done, as_json=as_json)
-
-
-def _by_file(source: str, target: str, *, replace: bool, as_json: bool) -> int:
-    from stowfast import sqlite
-
-    sqlite.backup(source.partition("?")[0], target.partition("?")[0], replace=replace)
-    with paced("verifying") as tell:
-        done = asyncio.run(
-            moving.verify(target, progress=lambda done: tell(Amount(done.streams, None, done.entries, done.bytes)))
-        )
-    tell_differences(done.damaged)
-    if as_json:
-        counts = {"streams": done.streams, "entries": done.entries, "bytes": done.bytes, "digest": done.digest}
-        emit({"complete": done.sound, **counts})
-    else:
-        Screen().print(f"{many(done.streams, 'stream')} with {entries(done.entries)}, read and sound")
-        Screen().print(f"digest {done.digest}", whole=True)
-    return 0 if done.sound else 1
-
-
-async def _moved(move: Callable[..., Any], source: str, target: str, tell: Any) -> Copied:
-    def report(done: Copied) -> None:
-        tell(Amount(done.settled, done.selected, done.entries, done.bytes))
-
-    async with opened(target) as theirs:
-        found: Copied = await move(source, theirs, progress=report)
-        return found
-
-
-def _tell(done: Copied, *, as_json: bool) -> int:
-    tell_differences(done.differences)
-    if as_json:
-        emit({"complete": done.complete, **asdict(done)})
-    else:
-        Screen().print(copied_line(done))
-    return 0 if done.complete else 1
 
 
 def rm(

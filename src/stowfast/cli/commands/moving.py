@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from stowfast.moving import Copied, Difference, Verified
 
-__all__ = ["Ids", "Kinds", "Where", "copied_line", "entries", "register", "selected", "tell_differences"]
+__all__ = ["Ids", "Kinds", "Where", "copied_line", "entries", "moment_of", "register", "selected", "tell_differences"]
 
 Kinds: TypeAlias = Annotated[
     list[str] | None,
@@ -170,7 +170,9 @@ def selected(
     Raises:
         typer.BadParameter: an option has no such form.
     """
-    return moving.Selection(tuple(kinds or ()), prefix, dict(map(_pair, where or ())) or None, _moment(since))
+    return moving.Selection(
+        tuple(kinds or ()), prefix, dict(map(_pair, where or ())) or None, moment_of(since, "--since")
+    )
 
 
 def _pair(text: str) -> tuple[str, Any]:
@@ -187,13 +189,18 @@ def _pair(text: str) -> tuple[str, Any]:
     return key, value
 
 
-def _moment(text: str | None) -> datetime | None:
+def moment_of(text: str | None, option: str) -> datetime | None:
+    """Return the time that an option names, in UTC where it has no zone.
+
+    Raises:
+        typer.BadParameter: it names none.
+    """
     if text is None:
         return None
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise typer.BadParameter(f"--since {text!r}: write a time such as 2026-11-29T14:00Z") from None
+        raise typer.BadParameter(f"{option} {text!r}: write a time such as 2026-11-29T14:00Z") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

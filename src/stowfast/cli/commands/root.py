@@ -13,6 +13,7 @@ import stowfast
 from stowfast.cli.arguments import URL, Json, Prefix
 from stowfast.cli.commands import (
     artifacts,
+    backups,
     care,
     demonstration,
     erasure,
@@ -140,6 +141,7 @@ async def _read(url: str, context: str, *, last: int | None, originals: bool) ->
 lines.register(app)
 importing.register(app)
 moving.register(app)
+backups.register(app)
 care.register(app)
 erasure.register(app)
 retention.register(app)
