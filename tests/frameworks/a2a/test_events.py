@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import uuid
-from collections import Counter
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +13,7 @@ from a2a.types import a2a_pb2
 
 from stowfast.adapters.a2a import StowfastTaskEventStream, StowfastVersionedTaskStore
 from tests.frameworks.a2a.users import COMPLETED, SUBMITTED, WORKING, call_of, task_named, update_of
-from tests.frameworks.children import KILLABLE, Child, race
+from tests.frameworks.children import KILLABLE, check_writers, kill_writers, race
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
 ADA = call_of("ada")
 PROCESSES, SAVES, KILLS = 3, 12, 6
 
-# Moves a counter in the task's metadata forward, and tells each number after its answer.
+# Moves a counter in a task's metadata forward, and tells each number after its answer.
 COUNTS = """
 import asyncio, os, sys
 from a2a.auth.user import UnauthenticatedUser
@@ -34,19 +32,19 @@ from a2a.server.context import ServerCallContext
 from a2a.types import a2a_pb2
 from stowfast.adapters.a2a import StowfastVersionedTaskStore
 
-url, scope, saves = *sys.argv[1:3], int(sys.argv[3])
+url, scope, name, saves = *sys.argv[1:4], int(sys.argv[4])
 
 async def main():
     call = ServerCallContext(user=UnauthenticatedUser())
     async with StowfastVersionedTaskStore(url, scope=scope) as store:
-        stored = await store.get("t", call)
+        stored = await store.get(name, call)
         os.write(1, b"opened\\n")
         for _ in range(saves):
             while True:
-                stored = await store.get("t", call)
+                stored = await store.get(name, call)
                 number = int(stored.task.metadata["n"]) + 1
                 stored.task.metadata["n"] = number
-                event = a2a_pb2.TaskStatusUpdateEvent(task_id="t", metadata={"n": number})
+                event = a2a_pb2.TaskStatusUpdateEvent(task_id=name, metadata={"n": number})
                 try:
                     await store.save(
                         stored.task, event=event, prev=None, prev_version=stored.version, context=call
@@ -77,9 +75,9 @@ async def stream(url: str, scope: str) -> AsyncIterator[StowfastTaskEventStream]
         yield stream
 
 
-async def follow(stream: StowfastTaskEventStream, after: int, count: int) -> list[tuple[Any, int]]:
+async def follow(stream: StowfastTaskEventStream, after: int, count: int, name: str = "t") -> list[tuple[Any, int]]:
     seen: list[tuple[Any, int]] = []
-    async with aclosing(stream.subscribe("t", after=TaskVersion(after))) as events:
+    async with aclosing(stream.subscribe(name, after=TaskVersion(after))) as events:
         async for one in events:
             seen.append((one.event, number_of(one)))
             if len(seen) == count:
@@ -124,8 +122,8 @@ def numbers_in(lines: list[str]) -> list[int]:
     return [int(line) for line in lines if line.isdigit()]
 
 
-async def first(store: StowfastVersionedTaskStore) -> None:
-    task = task_named("t", WORKING)
+async def first(store: StowfastVersionedTaskStore, name: str) -> None:
+    task = task_named(name, WORKING)
     task.metadata["n"] = 0
     await store.save(task, event=None, prev=None, prev_version=TaskVersion.MISSING, context=call_of(""))
 
@@ -135,8 +133,8 @@ async def test_processes_count_each_number_once(durable_url: str, scope: str) ->
         StowfastVersionedTaskStore(durable_url, scope=scope) as store,
         StowfastTaskEventStream(durable_url, scope=scope) as stream,
     ):
-        await first(store)
-        processes = asyncio.to_thread(race, COUNTS, *[[durable_url, scope, str(SAVES)]] * PROCESSES)
+        await first(store, "t")
+        processes = asyncio.to_thread(race, COUNTS, *[[durable_url, scope, "t", str(SAVES)]] * PROCESSES)
         async with asyncio.timeout(100):
             ended, seen = await asyncio.gather(processes, follow(stream, 1, PROCESSES * SAVES))
         numbers = [number for lines in ended for number in numbers_in(lines)]
@@ -148,25 +146,20 @@ async def test_processes_count_each_number_once(durable_url: str, scope: str) ->
 
 @KILLABLE
 async def test_an_acknowledged_save_outlives_a_kill(durable_url: str, scope: str) -> None:
-    randomness, counts = random.Random(KILLS), Counter[str]()
     async with (
         StowfastVersionedTaskStore(durable_url, scope=scope) as store,
         StowfastTaskEventStream(durable_url, scope=scope) as stream,
     ):
-        await first(store)
-        before = 0
-        for _ in range(KILLS):
-            with Child(COUNTS, durable_url, scope, "10000") as child:
-                acknowledged = numbers_in(child.kill(randomness, 12))
-            stored = await store.get("t", call_of(""))
+        for kill in range(KILLS):
+            await first(store, f"w{kill}")
+        arguments = [durable_url, scope]
+        told = await asyncio.to_thread(kill_writers, COUNTS, KILLS, lambda name: [*arguments, name, "10000"], 12)
+        found = dict[str, list[int]]()
+        for name in told:
+            stored = await store.get(name, call_of(""))
             assert stored is not None
             number = counted(stored.task)
-            assert acknowledged == list(range(before + 1, before + 1 + len(acknowledged)))
-            assert number - before - len(acknowledged) in {0, 1}  # one may have been stored without an answer
-            counts += Counter(kills=1, acknowledged=len(acknowledged), found=number - before)
-            before = number
-        async with asyncio.timeout(60):
-            seen = await follow(stream, 1, before)
-        assert [counted(event) for event, _ in seen] == list(range(1, before + 1))
-    print(f"{durable_url.partition(':')[0]}: {dict(counts)}")
-    assert counts["acknowledged"] > 0
+            async with asyncio.timeout(60):
+                seen = await follow(stream, 1, number, name) if number else []
+            found[name] = [counted(event) - 1 for event, _ in seen]
+    check_writers(durable_url, told, found)
