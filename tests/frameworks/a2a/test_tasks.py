@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import uuid
+from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -147,6 +148,24 @@ async def test_a_page_of_ten_of_ten_thousand_costs_few_reads(tmp_path: Any) -> N
         second = await reader.list(asked, ADA)
         assert second.tasks[0].id == f"t{MANY - 11}"
         assert counts.reads <= MOST_READS
+
+
+async def test_a_page_of_ten_on_a_bucket_is_one_list_for_each_thousand_tasks_and_eleven_reads() -> None:
+    """The index of a bucket has 10,000 heads: that is a test of the bucket, see test_index.py."""
+    with FaultyS3() as server:
+        url = f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true"
+        async with StowfastTaskStore(url) as store:
+            await asyncio.gather(
+                *(store.save(task_named(f"t{number}", seconds=number), ADA) for number in range(1_100))
+            )
+            await store.list(a2a_pb2.ListTasksRequest(page_size=10), ADA)
+        async with StowfastTaskStore(url) as reader:
+            await reader.get("t0", ADA)  # the opening
+            with server.counted() as made:
+                page = await reader.list(a2a_pb2.ListTasksRequest(page_size=10), ADA)
+        assert [one.id for one in page.tasks] == [f"t{number}" for number in range(1_099, 1_089, -1)]
+        assert page.total_size == 1_100
+        assert Counter(record.operation for record in made) == {"GET": 11, "LIST": 2}
 
 
 async def test_a_save_names_the_version_it_replaces(store: StowfastVersionedTaskStore) -> None:

@@ -39,8 +39,8 @@ _START: Final = 8
 _WORTH: Final = 16
 """Number of new heads for which an index is written."""
 
-_MOST: Final = 5_000
-"""Maximum entries of an index: those of the heads changed last."""
+_MOST: Final = 10_000
+"""Maximum entries of an index: those of the heads changed last. Of the longest, they have less than `_LARGEST`."""
 
 _LONGEST: Final = 2**12
 """Bytes of a header in a line. Larger ones are read from their heads."""

@@ -13,7 +13,7 @@ from stowfast.backends.objects.protocol import index
 from stowfast.backends.objects.protocol.commit import commit
 from stowfast.backends.objects.protocol.index import INDEXES, entries_of
 from stowfast.backends.objects.protocol.listing import listing
-from stowfast.backends.objects.protocol.requests import ABSENT, ANY, All, Environment, Put, Token
+from stowfast.backends.objects.protocol.requests import ABSENT, ANY, All, Environment, Item, Put, Token
 from stowfast.backends.objects.protocol.sweep import survey, sweep_stream
 from tests.services.faulty_s3.server import FaultyS3
 from tests.simulator.bucket import Bucket
@@ -170,3 +170,13 @@ def test_a_listing_that_was_overtaken_by_a_sweep_brings_nothing_back(
     overtaken.end()
     headers = b"".join(line.header for line in entries_of(bucket.objects["i/s.sfi"].body))
     assert (MARK in headers) is not fenced
+
+
+def test_an_index_of_the_most_and_longest_heads_is_read_again() -> None:
+    heads = index.Index("i/t.sfi", None)
+    items = [Item(f"h/t/{number:01000}", 1, number, f'"{number}"') for number in range(index._MOST + 1)]
+    for item in items:
+        heads.learn(item, bytes(index._LONGEST))
+    put = next(heads.replace(items, Environment(lambda: 0, lambda: "0" * 16, lambda: 0.0)))
+    assert isinstance(put, Put)
+    assert {entry.key for entry in entries_of(put.body)} == {item.key for item in items[1:]}
