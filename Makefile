@@ -22,7 +22,7 @@ test: .venv/test docs lint ## prove it: the docs site, lint, types and all tests
 	$(BIN)/python -m tests.services.s3 install
 	$(BIN)/python -m tests.services.postgres
 	$(BIN)/python -m tests.services.chromium
-	$(BIN)/pytest -n 2 -m "not soak"
+	$(BIN)/pytest -n 3 -m "not soak" # three for two cores: many tests wait for a server
 
 # HISTORIES=1000000 adds so many simulated histories, and a fifth as many of tasks.
 soak: .venv/test ## the long tests alone: many kills, storms and histories; HISTORIES=1000000 adds more of these

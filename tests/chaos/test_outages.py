@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
+FAULTS = (Fault.INTERNAL, Fault.CLOSE, Fault.TOO_MANY)
 BEHIND_THE_BACK = {"delete", "delete a blob"}
 """Requests after the answer of a call: their failure reaches no caller."""
 
@@ -65,7 +66,10 @@ def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("fault", "after"),
     [
-        *((fault, after) for fault in (Fault.INTERNAL, Fault.CLOSE, Fault.TOO_MANY) for after in (False, True)),
+        *(
+            pytest.param(fault, False, marks=pytest.mark.soak) for fault in FAULTS
+        ),  # reads are repeated until time is up
+        *((fault, True) for fault in FAULTS),
         (Fault.LATE, False),
     ],
     ids=lambda value: getattr(value, "name", "after" if value else "before"),

@@ -67,7 +67,7 @@ def killed(source: str, target: str, delay: float, patience: float = 60.0) -> tu
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("kind", ["sqlite", "s3"])
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("s3", marks=pytest.mark.soak)])
 async def test_a_copy_that_is_killed_again_and_again_ends_complete(
     kind: str, tmp_path: Path, s3_server: S3Server
 ) -> None:

@@ -128,7 +128,9 @@ def environment(version: str, python: str, folder: Path) -> Path:
     return made
 
 
-@pytest.mark.parametrize("version", PYTHONS)
+@pytest.mark.parametrize(
+    "version", [pytest.param(one, marks=[pytest.mark.soak] if one != RUNNING else []) for one in PYTHONS]
+)
 def test_the_wheel_keeps_the_memory_clauses(version: str, dist: Path, tmp_path: Path) -> None:
     python = python_of(version)
     if python is None:

@@ -30,8 +30,8 @@ REQUESTS = [
 ]  # fmt: skip
 
 
-def open_at(endpoint: str, **options: Any) -> BucketClient:
-    return open_store("s3://bucket", endpoint_url=endpoint, anonymous=True, timeout=0.6, **options)
+def open_at(endpoint: str, *, timeout: float = 0.6, **options: Any) -> BucketClient:
+    return open_store("s3://bucket", endpoint_url=endpoint, anonymous=True, timeout=timeout, **options)
 
 
 def failure(endpoint: str, **options: Any) -> StowfastError:
@@ -141,7 +141,7 @@ def test_a_dead_proxy_is_named_without_its_password(
     ids=["portal", "redirect"],
 )
 def test_a_login_page_and_a_redirect_pass(server: FaultyS3, fault: Fault, says: str, request_: Get) -> None:
-    store = open_at(server.endpoint)
+    store = open_at(server.endpoint, timeout=1.5)  # a third of it is the time of an answer, on a busy machine too
     server.put("h/a", b"12345")
     server.fail(fault, times=None)
     with pytest.raises(UnavailableError, match=says):
