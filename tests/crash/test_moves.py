@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from contextlib import ExitStack
+from itertools import permutations
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from tests.services.s3 import S3Server
 
 STREAMS, WRITERS, KILLS = 150, 4, 20
+PAIRS = ["-".join(pair) for pair in permutations(("sqlite", "s3", "postgres"), 2)]
 
 # Each line is one write to the pipe, made after the commit was acknowledged: "stream text seconds".
 WRITER = """
@@ -92,7 +94,7 @@ def acknowledged(process: subprocess.Popen[bytes]) -> list[tuple[str, str, float
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("kind", ["sqlite-s3", "s3-postgres", "postgres-sqlite", "sqlite-sqlite"])
+@pytest.mark.parametrize("kind", ["sqlite-sqlite", *(pytest.param(kind, marks=pytest.mark.soak) for kind in PAIRS)])
 async def test_nothing_is_lost_or_doubled_while_streams_move(
     kind: str, tmp_path: Path, s3_server: S3Server, postgres_server: PostgresServer
 ) -> None:

@@ -93,6 +93,8 @@ async def _digest(backend: Backend, name: str, found: Slice | StowfastError, don
     count = 0
     while True:
         for entry in entries:
+            if not head.first <= entry.position < head.next:
+                raise DamagedError(f"{name!r}: an entry has the position {entry.position}, where none can be")
             digest.update(_encode(await _told_entry(backend, name, entry, done)))
             count += 1
             done.bytes += len(entry.data)

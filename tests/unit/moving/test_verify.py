@@ -19,6 +19,8 @@ from tests.unit.moving.places import fill
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.services.postgres import PostgresServer
+
 DAMAGES = 50
 STATEMENTS = (
     "UPDATE entries SET data = CAST(substr(data, 1, length(data) - 1) || 'X' AS BLOB)",
@@ -132,3 +134,53 @@ async def test_places_that_differ_have_other_digests(change: str) -> None:
         else:
             await moving.copy(one, two, selection=moving.Selection(prefix="c0"), into="elsewhere")
         assert (await moving.verify(two)).digest != digest
+
+
+ENTRY = (
+    "(stream, position) = (SELECT stream, position FROM {s}.entries"
+    " ORDER BY md5(stream || '/' || position || '{n}') LIMIT 1)"
+)
+CHUNK = "(blob, start) = (SELECT blob, start FROM {s}.chunks ORDER BY md5(blob || '/' || start || '{n}') LIMIT 1)"
+BLOB = "id = (SELECT blob FROM {s}.links ORDER BY md5(blob || '/' || '{n}') LIMIT 1)"
+ARTIFACT = "id IN (SELECT id FROM {s}.streams WHERE name LIKE 'artifacts/%' ORDER BY md5(name || '{n}') LIMIT 1)"
+STREAM = "id IN (SELECT stream FROM {s}.entries ORDER BY md5(stream || '/' || '{n}') LIMIT 1)"
+ON_POSTGRES = (
+    f"DELETE FROM {{s}}.entries WHERE {ENTRY}",
+    f"UPDATE {{s}}.entries SET position = position + 1000 WHERE {ENTRY}",
+    f"UPDATE {{s}}.entries SET stream = -1 WHERE {ENTRY}",
+    f"UPDATE {{s}}.chunks SET data = set_byte(data, 7, 255 - get_byte(data, 7)) WHERE {CHUNK}",
+    f"UPDATE {{s}}.chunks SET data = substr(data, 2) WHERE {CHUNK}",
+    f"DELETE FROM {{s}}.chunks WHERE {CHUNK}",
+    f"DELETE FROM {{s}}.blobs WHERE {BLOB}",
+    f"UPDATE {{s}}.streams SET length = length + 1 WHERE {STREAM}",
+    f"UPDATE {{s}}.streams SET labels = '[' WHERE {STREAM}",
+    f"UPDATE {{s}}.streams SET note = '{{{{' WHERE {ARTIFACT}",
+)
+"""Damages of each kind but one: a changed byte, time or op_id of an entry needs a checksum beside it."""
+
+
+@pytest.mark.parametrize("count", [len(ON_POSTGRES), pytest.param(DAMAGES, marks=pytest.mark.soak)])
+async def test_damages_of_postgres_are_found(count: int, postgres_server: PostgresServer) -> None:
+    url = postgres_server.url()
+    schema = url.rpartition("schema=")[2]
+    async with stowfast.open(url) as stores:
+        await fill(stores)
+    clean = await moving.verify(url)
+    assert clean.sound
+    tables = ("entries", "chunks", "blobs", "streams")
+    postgres_server.run(*(f"CREATE TABLE {schema}.kept_{table} AS TABLE {schema}.{table}" for table in tables))
+    missed = []
+    for number in range(count):
+        statement = ON_POSTGRES[number % len(ON_POSTGRES)].format(s=schema, n=number)
+        postgres_server.run(statement)
+        if not await found(url):
+            missed.append(statement)
+        table = statement.replace(f"{schema}.", "").split()[2 if statement.startswith("DELETE") else 1]
+        postgres_server.run(
+            f"DELETE FROM {schema}.{table}",
+            f"INSERT INTO {schema}.{table} OVERRIDING SYSTEM VALUE SELECT * FROM {schema}.kept_{table}",
+        )
+    again = await moving.verify(url)
+    assert (again.sound, again.digest) == (True, clean.digest)
+    print(f"\n{count} damages of PostgreSQL, {count - len(missed)} found")
+    assert missed == []
