@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import stowfast
-from stowfast import ConflictError, Stores, moving
+from stowfast import ConflictError, Retention, Stores, moving
 from stowfast.abc import Change, Query
 from stowfast.backends.memory import MemoryBackend
 from stowfast.moving import MovingBackend
@@ -125,3 +125,16 @@ async def test_a_writer_without_the_wrapper_is_named() -> None:
         done = await moving.move(old, new)
         assert [one.stream for one in done.differences] == ["messages/c"]
         assert await new.messages.get_messages("c") == [{"n": 1}]
+
+
+async def test_the_rules_of_retention_move_with_the_rest() -> None:
+    async with stowfast.open("memory:") as old, stowfast.open("memory:") as new:
+        await old.messages.add_messages("c", [{"n": n} for n in range(5)])
+        await old.rules.set("messages", Retention(count=2))
+        rules = await old.rules.list()
+        both = Stores(MovingBackend(Shared(old.backend), Shared(new.backend)))
+        assert await both.rules.list() == rules
+        assert (await moving.move(old, new)).complete
+        assert (await both.rules.list(), await new.rules.list(), await old.rules.list()) == (rules, rules, [])
+        assert (await both.sweep()).entries == 3
+        assert await new.messages.get_messages("c") == [{"n": 3}, {"n": 4}]
