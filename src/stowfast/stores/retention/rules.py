@@ -214,8 +214,9 @@ def _read(head: Head | None) -> list[RetentionRule]:
     Raises:
         DamagedError: it holds something else. Nothing is removed then.
     """
-    rules = []
-    for record in [] if head is None else decode(head.note, _STREAM):
+    rules: list[RetentionRule] = []
+    records = [] if head is None else decode(head.note, _STREAM)
+    for record in records if isinstance(records, list) else [records]:
         try:
             kept = {name: record[name] for name in ("versions", "count", "bytes") if name in record}
             age = timedelta(microseconds=record["age"]) if "age" in record else None
@@ -223,6 +224,8 @@ def _read(head: Head | None) -> list[RetentionRule]:
             rule = RetentionRule(record["kind"], Retention(**kept, age=age), *target)
             _check(rule)
         except (AttributeError, KeyError, TypeError, OverflowError, InvalidError) as error:
-            raise DamagedError(f"{_STREAM}: this is no rule of retention") from error
+            raise DamagedError(
+                f"{_STREAM}: this is no rule of retention: remove all with stowfast rm --kind retention"
+            ) from error
         rules.append(rule)
     return rules
