@@ -174,7 +174,7 @@ async def test_damage_at_the_source_is_named_and_hides_nothing(tmp_path: Path) -
         await fill(source)
     with closing(sqlite3.connect(tmp_path / "place.db")) as connection, connection:
         connection.execute(
-            "UPDATE entries SET data = 'x' WHERE stream = (SELECT id FROM streams WHERE name = 'messages/c1')"
+            "UPDATE entries SET data = 'x' WHERE place >> 32 = (SELECT id FROM streams WHERE name = 'messages/c1')"
         )
     async with stowfast.open("memory:") as target:
         done = await moving.copy(url, target)

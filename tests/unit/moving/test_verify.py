@@ -26,7 +26,7 @@ STATEMENTS = (
     "UPDATE entries SET data = CAST(substr(data, 1, length(data) - 1) || 'X' AS BLOB)",
     "UPDATE entries SET created_at = created_at + 1",
     "UPDATE entries SET op_id = 'another'",
-    "UPDATE entries SET position = position + 1000",
+    "UPDATE entries SET place = place + 1000",
     "DELETE FROM entries",
     "UPDATE streams SET note = x'7b7d'",
     "UPDATE streams SET revision = revision + 1",
@@ -58,12 +58,11 @@ async def test_every_damage_of_a_file_is_found(tmp_path: Path) -> None:
         with closing(sqlite3.connect(damaged)) as connection, connection:
             alive = {
                 "streams": "SELECT rowid FROM streams WHERE incarnation IS NOT NULL",
-                "entries": "SELECT stream, position FROM entries",
+                "entries": "SELECT rowid FROM entries",
                 "chunks": "SELECT rowid FROM chunks WHERE blob IN (SELECT blob FROM links)",
             }[table]
             row = chance.choice(connection.execute(alive).fetchall())
-            where = "stream = ? AND position = ?" if len(row) == 2 else "rowid = ?"
-            connection.execute(f"{statement} WHERE {where}", row)
+            connection.execute(f"{statement} WHERE rowid = ?", row)
         if not await found(f"sqlite:///{damaged}"):
             missed.append((statement, row))
     print(f"\n{DAMAGES} damages of a SQLite file, {DAMAGES - len(missed)} found")

@@ -75,7 +75,7 @@ async def test_a_damaged_conversation_hides_no_other(tmp_path: Path) -> None:
             await stores.messages.add_message(name, say(7))
     with closing(sqlite3.connect(path)) as file, file:
         changed = file.execute(
-            "UPDATE entries SET data = x'00' WHERE stream IN (SELECT id FROM streams WHERE name LIKE '%/damaged')"
+            "UPDATE entries SET data = x'00' WHERE place >> 32 IN (SELECT id FROM streams WHERE name LIKE '%/damaged')"
         )
         assert changed.rowcount == 1
     async with stowfast.open(f"sqlite:///{path}?sweep=false") as stores, client(stores) as reader:

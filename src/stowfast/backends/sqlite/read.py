@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stowfast.abc import Head, Listed, Listing, Query, Slice, Window
-from stowfast.backends.sqlite.rows import HEAD, HEAD_COLUMNS, LAST_ENTRY, StreamRow, checked, entries_of, receipt_of
+from stowfast.backends.sqlite.operations import remembered_calls
+from stowfast.backends.sqlite.places import places_of
+from stowfast.backends.sqlite.rows import HEAD, HEAD_COLUMNS, LAST_ENTRY, StreamRow, checked, entries_of
 from stowfast.cursors import after_cursor
 from stowfast.errors import DamagedError, NotFoundError, StowfastError
 from stowfast.names import MAX_MOMENT, beyond
@@ -21,17 +23,18 @@ __all__ = ["END", "calls", "heads", "listing", "read", "read_chunks"]
 
 _PAGE = (
     "SELECT id, name AS page_name, max(0, CAST(updated_at AS INTEGER), coalesce((SELECT CAST(created_at AS INTEGER)"
-    " FROM entries WHERE stream = streams.id ORDER BY position DESC LIMIT 1), 0)) AS updated FROM streams"
+    " FROM entries WHERE place >= id << 32 AND place < (id + 1) << 32 ORDER BY place DESC LIMIT 1), 0)) AS updated"
+    " FROM streams"
     " WHERE name >= ? AND typeof(name) = 'text' AND incarnation IS NOT NULL AND (expires_at IS NULL OR expires_at > ?)"
 )
 """Selects the streams of a page. A damaged time is sorted as some number, and found when the row is checked."""
 _ROWS_OF = " ".join(("SELECT updated,", HEAD_COLUMNS, "FROM ("))
 _AS_PAGE = f") AS page JOIN streams ON streams.id = page.id {LAST_ENTRY}"
 _FORWARD = (
-    "SELECT position, data, created_at, op_id, checksum FROM entries"
-    " WHERE stream = ? AND position >= ? AND position < ? ORDER BY position LIMIT ?"
+    "SELECT place & 4294967295, data, created_at, op_id, checksum FROM entries"
+    " WHERE place >= ? AND place < ? ORDER BY place LIMIT ?"
 )
-_BACKWARD = _FORWARD.replace("ORDER BY position", "ORDER BY position DESC")
+_BACKWARD = _FORWARD.replace("ORDER BY place", "ORDER BY place DESC")
 _LINKED = (
     "SELECT id, size FROM blobs WHERE name = ? AND stream = ?"
     " AND EXISTS (SELECT 1 FROM links WHERE blob = blobs.id AND links.stream = blobs.stream AND position >= ?)"
@@ -40,8 +43,6 @@ _CHUNKS = (
     "SELECT start, data FROM chunks WHERE blob = ? AND start >= coalesce("
     "(SELECT max(start) FROM chunks WHERE blob = ? AND start <= ?), 0) AND start < ? ORDER BY start"
 )
-_CALLS = "SELECT op_id, incarnation, first, next, committed_at, checksum FROM operations WHERE stream = ?"
-_LEFT_OF_CALL = "SELECT count(*) FROM entries WHERE stream = ? AND position >= ? AND position < ? AND op_id = ?"
 END = 2**62
 """Past the end of everything, and still one of SQLite's integers."""
 
@@ -60,7 +61,7 @@ def read(connection: sqlite3.Connection, now: int, *, stream: str, window: Windo
     start = max(head.first, head.base if window.start is None else min(window.start, END))
     stop = END if window.stop is None else min(window.stop, END)
     limit = END if window.limit is None else max(min(window.limit, END), 0)
-    rows = connection.execute(_BACKWARD if window.newest else _FORWARD, (row.id, start, stop, limit))
+    rows = connection.execute(_BACKWARD if window.newest else _FORWARD, (*places_of(row.id, start, stop), limit))
     entries = entries_of(head, rows, window.max_bytes)
     rows.close()
     if window.newest:
@@ -91,19 +92,7 @@ def calls(connection: sqlite3.Connection, now: int, *, stream: str) -> dict[str,
     row, head = _head(connection, now, stream)
     if row is None:
         return {}
-    known = {
-        op_id: receipt_of(stream, op_id, tuple(fields))
-        for op_id, *fields in connection.execute(_CALLS, (row.id,)).fetchall()
-    }
-    life = None if head is None else head.incarnation
-    return {
-        op_id: receipt
-        for op_id, receipt in known.items()
-        if receipt.incarnation != life
-        or receipt.next == receipt.first
-        or connection.execute(_LEFT_OF_CALL, (row.id, receipt.first, receipt.next, op_id)).fetchone()[0]
-        < receipt.next - receipt.first
-    }
+    return remembered_calls(connection, stream, row.id, row.incarnation, head)
 
 
 def heads(connection: sqlite3.Connection, now: int, *, streams: Sequence[str]) -> list[Head | None]:

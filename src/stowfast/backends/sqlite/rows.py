@@ -39,11 +39,11 @@ __all__ = [
 
 HEAD_COLUMNS: Final = (
     "name, incarnation, first, next, length, base, revision, labels, note, streams.created_at, updated_at, expires_at,"
-    " streams.checksum, streams.id, last.position, last.created_at, last.op_id, last.checksum"
+    " streams.checksum, streams.id, last.place - (streams.id << 32), last.created_at, last.op_id, last.checksum"
 )
 LAST_ENTRY: Final = (
-    "LEFT JOIN entries AS last ON last.stream = streams.id"
-    " AND last.position = (SELECT max(position) FROM entries WHERE stream = streams.id)"
+    "LEFT JOIN entries AS last ON last.place >= streams.id << 32"
+    " AND last.place = (SELECT max(place) FROM entries WHERE place < (streams.id + 1) << 32)"
 )
 HEAD: Final = " ".join(("SELECT", HEAD_COLUMNS, "FROM streams", LAST_ENTRY, "WHERE name = ?"))
 """Selects a `StreamRow`.

@@ -38,23 +38,22 @@ MIGRATIONS: Final = (
     CREATE INDEX streams_expiring ON streams (expires_at) WHERE expires_at IS NOT NULL;
     CREATE INDEX streams_deleted ON streams (updated_at) WHERE incarnation IS NULL;
     CREATE TABLE entries (
-        stream INTEGER NOT NULL,
-        position INTEGER NOT NULL,
+        place INTEGER PRIMARY KEY, -- the id of the stream * 2^32 + the position
         created_at INTEGER NOT NULL,
         op_id TEXT,
         checksum INTEGER NOT NULL, -- CRC-32 of data, and of all else with the name and incarnation of the stream
-        data BLOB NOT NULL,
-        PRIMARY KEY (stream, position)
-    ) WITHOUT ROWID;
+        data BLOB NOT NULL
+    );
     CREATE TABLE operations (
         stream INTEGER NOT NULL,
-        op_id TEXT NOT NULL,
-        incarnation TEXT NOT NULL,
+        key INTEGER NOT NULL, -- 64 bits of the BLAKE2b of the op_id
+        op_id TEXT, -- NULL: an entry has it
+        incarnation TEXT, -- NULL: that of the stream
         first INTEGER NOT NULL,
         next INTEGER NOT NULL,
         committed_at INTEGER NOT NULL,
-        checksum INTEGER NOT NULL, -- CRC-32 of the columns above, with the name of the stream
-        PRIMARY KEY (stream, op_id)
+        checksum INTEGER NOT NULL, -- CRC-32 of op_id to committed_at, with the name of the stream
+        PRIMARY KEY (stream, key)
     ) WITHOUT ROWID;
     CREATE TABLE labels (
         stream INTEGER NOT NULL,
@@ -90,9 +89,9 @@ MIGRATIONS: Final = (
         stop INTEGER NOT NULL
     );
     CREATE VIEW history AS -- for people: SELECT * FROM history WHERE stream = 'messages/ctx-1'
-        SELECT streams.name AS stream, position, datetime(entries.created_at / 1000000, 'unixepoch') AS created,
-            op_id, CAST(data AS TEXT) AS data
-        FROM entries JOIN streams ON streams.id = entries.stream AND position >= first;
+        SELECT streams.name AS stream, place - (streams.id << 32) AS position,
+            datetime(entries.created_at / 1000000, 'unixepoch') AS created, op_id, CAST(data AS TEXT) AS data
+        FROM streams JOIN entries ON place >= (streams.id << 32) + first AND place < (streams.id + 1) << 32;
     """,
 )
 """Step n brings a file from version n to n + 1, each statement ending with its line. A released one never changes."""

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.abc import OPERATIONS_REMEMBERED, Swept
+from stowfast.backends.sqlite.places import places_of
 from stowfast.backends.sqlite.removal import BATCH_BYTES, BATCH_ROWS
 from stowfast.backends.sqlite.rows import HEAD_BY_ID, StreamRow
 from stowfast.blocking import alone
@@ -48,27 +49,24 @@ _ORPHANED: Final = (
     "SELECT id FROM blobs WHERE written_at < ? AND NOT EXISTS (SELECT 1 FROM links WHERE links.blob = blobs.id) LIMIT ?"
 )
 _FORGOTTEN: Final = """
-    SELECT operations.stream, op_id, operations.incarnation, operations.next FROM operations
+    SELECT operations.stream, key, committed_at, operations.next FROM operations
     JOIN streams ON streams.id = operations.stream WHERE operations.stream = ?
-    AND (operations.incarnation IS NOT streams.incarnation OR NOT EXISTS (
-        SELECT 1 FROM entries WHERE entries.stream = operations.stream
-        AND position >= max(operations.first, streams.first) AND position < operations.next
+    AND (coalesce(operations.incarnation, streams.incarnation) IS NOT streams.incarnation OR NOT EXISTS (
+        SELECT 1 FROM entries WHERE place >= (streams.id << 32) + max(operations.first, streams.first)
+        AND place < (streams.id << 32) + operations.next
     )) ORDER BY committed_at DESC, operations.next DESC LIMIT -1 OFFSET ?
 """
 """The op_ids without stored entries, except the newest of them. None of them is needed later."""
-_OF_DISCARDED: Final = {
-    "links": "position, blob",
-    "labels": "key",
-    "operations": "op_id",
-}
+_OF_DISCARDED: Final = {"links": "position, blob", "labels": "key", "operations": "key"}
 
 _WOULD_EXPIRE: Final = (
-    "SELECT count(*), coalesce(sum((SELECT sum(length(data)) FROM entries WHERE stream = streams.id)), 0)"
+    "SELECT count(*), coalesce(sum((SELECT sum(length(data)) FROM entries"
+    " WHERE place >= id << 32 AND place < (id + 1) << 32)), 0)"
     " FROM streams WHERE expires_at <= :now"
 )
 _WOULD_COLLECT: Final = (
-    "SELECT coalesce(sum(length(data)), 0) FROM garbage JOIN entries ON entries.stream = garbage.stream"
-    " AND position < stop"
+    "SELECT coalesce(sum(length(data)), 0) FROM garbage JOIN entries ON place >= (stream << 32)"
+    " AND place < (stream << 32) + min(stop, 4294967296)"
 )
 # A blob is an orphan as soon as only garbage refers to it.
 _WOULD_ORPHAN: Final = (
@@ -188,11 +186,11 @@ def left_garbage(connection: sqlite3.Connection, now: int) -> list[Step]:
     """Return steps against the rows left by large deletions."""
     steps: list[Step] = []
     for stream, stop in connection.execute("SELECT stream, stop FROM garbage LIMIT ?", (_MOST_FOUND,)).fetchall():
-        steps.append(partial(_collect, stream))
         forgotten = connection.execute(_FORGOTTEN, (stream, OPERATIONS_REMEMBERED)).fetchall()
         steps += [
             partial(_forget, forgotten[start : start + BATCH_ROWS]) for start in range(0, len(forgotten), BATCH_ROWS)
         ]
+        steps.append(partial(_collect, stream))
         steps.append(partial(_finish, stream, stop))
     return steps
 
@@ -270,7 +268,7 @@ def _collect(stream: int, transaction: Transaction) -> tuple[Swept, bool]:
     if found is None:
         return _NOTHING, False
     row = execute(HEAD_BY_ID, (stream,)).fetchone()
-    stop = found[0]
+    stop, head = found[0], None
     if row is not None:
         try:
             head = StreamRow._make(row).head()
@@ -278,14 +276,16 @@ def _collect(stream: int, transaction: Transaction) -> tuple[Swept, bool]:
             return _NOTHING, False
         stop = min(stop, head.first if head is not None else 0)  # whatever garbage says, a stream keeps its entries
     size, last = 0, None
-    entries = "SELECT position, length(data) FROM entries WHERE stream = ? AND position < ? ORDER BY position LIMIT ?"
-    for position, length in execute(entries, (stream, stop, BATCH_ROWS)).fetchall():
+    rows = "SELECT place & 4294967295, length(data) FROM entries WHERE place >= ? AND place < ? ORDER BY place LIMIT ?"
+    for position, length in execute(rows, (*places_of(stream, 0, stop), BATCH_ROWS)).fetchall():
         if last is not None and size + length > BATCH_BYTES:
             break
         size, last = size + length, position
     if last is not None:
+        if head is not None:
+            transaction.operations.tell(stream, head.incarnation, 0, last + 1)
         execute("DELETE FROM links WHERE stream = ? AND position <= ?", (stream, last))
-        execute("DELETE FROM entries WHERE stream = ? AND position <= ?", (stream, last))
+        execute("DELETE FROM entries WHERE place >= ? AND place < ?", places_of(stream, 0, last + 1))
         return Swept(0, 0, size), True
     if row is not None:
         return _NOTHING, False
@@ -302,7 +302,7 @@ def _collect(stream: int, transaction: Transaction) -> tuple[Swept, bool]:
 def _forget(operations: Sequence[tuple[object, ...]], transaction: Transaction) -> tuple[Swept, bool]:
     for operation in operations:
         transaction.execute(
-            "DELETE FROM operations WHERE stream = ? AND op_id = ? AND incarnation = ? AND next = ?", operation
+            "DELETE FROM operations WHERE stream = ? AND key = ? AND committed_at = ? AND next = ?", operation
         )
     return _NOTHING, False
 
@@ -311,8 +311,8 @@ def _finish(stream: int, stop: int, transaction: Transaction) -> tuple[Swept, bo
     """Forget the garbage of a stream once it is removed. A deleted stream is one until its last blob is gone."""
     transaction.execute(
         "DELETE FROM garbage WHERE stream = ? AND stop = ?"
-        " AND NOT EXISTS (SELECT 1 FROM entries WHERE entries.stream = garbage.stream AND position < coalesce("
-        "(SELECT min(first, stop) FROM streams WHERE id = garbage.stream), stop))"
+        " AND NOT EXISTS (SELECT 1 FROM entries WHERE place >= garbage.stream << 32 AND place < (garbage.stream << 32)"
+        " + min(4294967296, coalesce((SELECT min(first, stop) FROM streams WHERE id = garbage.stream), stop)))"
         " AND (EXISTS (SELECT 1 FROM streams WHERE id = garbage.stream)"
         " OR NOT EXISTS (SELECT 1 FROM blobs WHERE blobs.stream = garbage.stream))",
         (stream, stop),

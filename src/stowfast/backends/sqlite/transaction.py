@@ -8,15 +8,15 @@ import msgspec
 
 from stowfast.abc import Change, Head, Receipt
 from stowfast.backends.sqlite.blobs import find_blobs, link_blobs
+from stowfast.backends.sqlite.operations import Operations
+from stowfast.backends.sqlite.places import NEXT_STREAM, place_of
 from stowfast.backends.sqlite.removal import CHANGES_BETWEEN_CLEANINGS, Removal
 from stowfast.backends.sqlite.rows import (
     HEAD,
     HEAD_BY_ID,
     StreamRow,
-    checksum_of,
     entry_checksum,
     head_checksum,
-    receipt_of,
     seed_of,
     tombstone_checksum,
 )
@@ -26,21 +26,18 @@ from stowfast.semantics import apply, living, placed, repeat, told_calls
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
+
+    from stowfast.abc import Origin
 
 __all__ = ["Transaction"]
 
 _HEADS_REMEMBERED: Final = 1_000
-_ENTRY: Final = "INSERT INTO entries (stream, position, created_at, op_id, checksum, data) VALUES (?, ?, ?, ?, ?, ?)"
+_ENTRY: Final = "INSERT INTO entries (place, created_at, op_id, checksum, data) VALUES (?, ?, ?, ?, ?)"
 _ENTRY_IF_STILL: Final = (
-    "INSERT OR IGNORE INTO entries (stream, position, created_at, op_id, checksum, data)"
-    " SELECT id, ?, ?, NULL, ?, ? FROM streams WHERE id = ? AND incarnation = ? AND revision = ?"
+    "INSERT OR IGNORE INTO entries (place, created_at, op_id, checksum, data)"
+    " SELECT ?, ?, NULL, ?, ? FROM streams WHERE id = ? AND incarnation = ? AND revision = ?"
 )
-_OPERATION: Final = (
-    "INSERT INTO operations (stream, op_id, incarnation, first, next, committed_at, checksum)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?)"
-)
-_OPERATION_ANEW: Final = _OPERATION.replace("INSERT", "INSERT OR REPLACE")
 
 
 class Transaction:
@@ -54,7 +51,8 @@ class Transaction:
         """The moment of this transaction, microseconds since 1970."""
         self.pages = 0
         """About how many pages of the log were written since somebody set this to 0."""
-        self.removal = Removal(connection)
+        self.operations = Operations(connection)
+        self.removal = Removal(connection, self.operations)
 
     @property
     def changes(self) -> int:
@@ -68,14 +66,10 @@ class Transaction:
         found = self.execute(HEAD, (name,)).fetchone()
         row = None if found is None else StreamRow._make(found)
         stream = None if row is None else row.id
-        if change.op_id is not None and stream is not None:
-            known = self.execute(
-                "SELECT incarnation, first, next, committed_at, checksum FROM operations"
-                " WHERE stream = ? AND op_id = ?",
-                (stream, change.op_id),
-            ).fetchone()
+        if change.op_id is not None and row is not None and stream is not None:
+            known = self.operations.find(name, stream, row.incarnation, change.op_id)
             if known is not None:
-                return repeat(receipt_of(name, change.op_id, known), change)
+                return repeat(known, change)
         stored, now = self._stored(row, change)
         effect = apply(name, stored, change, now=now, incarnation=new_id)
         head, receipt = effect.head, effect.receipt
@@ -86,7 +80,7 @@ class Transaction:
                 return receipt
             stream = self.insert(name)
         elif effect.fresh:
-            stream, _ = self.removal.empty(stream)
+            stream, _ = self.removal.empty(stream, row.incarnation if row else None)
         for start, stop in effect.remove:
             assert head is not None
             head = self.removal.remove(stream, head, start, stop)
@@ -96,10 +90,10 @@ class Transaction:
         whole = effect.fresh or change.origin is not None
         self._store(name, stream, stored, head, at=receipt.committed_at, whole=whole)
         if change.origin is not None:
-            self._remember_calls(name, stream, told_calls(change.origin))
+            self._remember_calls(name, stream, change.origin)
         if change.op_id is not None:
-            known = (receipt.incarnation, receipt.first, receipt.next, receipt.committed_at)
-            self.execute(_OPERATION, (stream, change.op_id, *known, checksum_of(name, change.op_id, *known)))
+            told = head is not None and bool(change.entries)
+            self.operations.add(name, stream, change.op_id, receipt, told=told)
         self._remember(name, stream, head)
         return receipt
 
@@ -118,7 +112,7 @@ class Transaction:
             return None
         if head is None or living(head, self.now) is not None:
             return None
-        stream, size = self.removal.empty(stream)
+        stream, size = self.removal.empty(stream, head.incarnation)
         self._bury(head.name, stream, max(self.now, head.updated_at))
         self._heads.pop(head.name, None)
         return size
@@ -151,8 +145,8 @@ class Transaction:
         if head is None or effect.fresh:
             return None
         data, position, at = change.entries[0], receipt.first, receipt.committed_at
-        checksum = entry_checksum(seed, position, at, None, data)
-        still = self.execute(_ENTRY_IF_STILL, (position, at, checksum, data, stream, old.incarnation, old.revision))
+        place, checksum = place_of(stream, position), entry_checksum(seed, position, at, None, data)
+        still = self.execute(_ENTRY_IF_STILL, (place, at, checksum, data, stream, old.incarnation, old.revision))
         if still.rowcount != 1:
             return None
         self._heads[name] = (stream, head, seed)
@@ -167,17 +161,18 @@ class Transaction:
         self.insert_all(
             _ENTRY,
             [
-                (stream, one.position, one.created_at, one.op_id,
+                (place_of(stream, one.position), one.created_at, one.op_id,
                  entry_checksum(seed, one.position, one.created_at, one.op_id, one.data), one.data)
                 for one in entries
             ],
         )  # fmt: skip
         self.pages += 2 + sum(len(one.data) for one in entries) // 3_000
 
-    def _remember_calls(self, name: str, stream: int, calls: Mapping[str, Receipt]) -> None:
-        for op_id, receipt in calls.items():
-            known = (receipt.incarnation, receipt.first, receipt.next, receipt.committed_at)
-            self.execute(_OPERATION_ANEW, (stream, op_id, *known, checksum_of(name, op_id, *known)))
+    def _remember_calls(self, name: str, stream: int, origin: Origin) -> None:
+        told = {entry.op_id for entry in origin.entries}
+        for op_id, receipt in told_calls(origin).items():
+            here = op_id in told and receipt.incarnation == origin.head.incarnation
+            self.operations.add(name, stream, op_id, receipt, told=here)
 
     def insert_all(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
         inserted = self._connection.executemany(statement, rows).rowcount
@@ -194,14 +189,14 @@ class Transaction:
 
     def insert(self, name: str) -> int:
         """Insert a tombstone, and return the id of its row."""
-        cursor = self.execute(
-            "INSERT INTO streams (name, incarnation, first, next, length, base, revision, labels, note, created_at,"
-            " updated_at, checksum) VALUES (?, NULL, 0, 0, 0, 0, 0, '{}', x'', ?, ?, ?)",
-            (name, self.now, self.now, 0),
+        (id,) = self.execute(NEXT_STREAM).fetchone()
+        self.execute(
+            "INSERT INTO streams (id, name, incarnation, first, next, length, base, revision, labels, note, created_at,"
+            " updated_at, checksum) VALUES (?, ?, NULL, 0, 0, 0, 0, 0, '{}', x'', ?, ?, 0)",
+            (id, name, self.now, self.now),
         )
-        assert cursor.lastrowid is not None
-        self._bury(name, cursor.lastrowid, self.now)
-        return cursor.lastrowid
+        self._bury(name, id, self.now)
+        return int(id)
 
     def _bury(self, name: str, stream: int, at: int) -> None:
         self.execute(

@@ -34,8 +34,8 @@ VALUES = (
 COLUMNS = {
     "streams": "id name incarnation first next length base revision created_at updated_at expires_at labels note"
     " checksum",
-    "entries": "stream position created_at op_id checksum data",
-    "operations": "stream op_id incarnation first next committed_at checksum",
+    "entries": "place created_at op_id checksum data",
+    "operations": "stream key op_id incarnation first next committed_at checksum",
     "labels": "stream key value",
     "blobs": "id stream name size written_at whole",
     "chunks": "blob start data",
@@ -226,7 +226,7 @@ async def test_one_damaged_stream_fails_its_own_caller_alone(tmp_path: Path) -> 
     for damage in (
         "UPDATE streams SET labels = '[1]' WHERE name = 's2'",
         "UPDATE streams SET next = 'x' WHERE name = 's2'",
-        "UPDATE entries SET created_at = 'x' WHERE stream = (SELECT id FROM streams WHERE name = 's2')",
+        "UPDATE entries SET created_at = 'x' WHERE place >> 32 = (SELECT id FROM streams WHERE name = 's2')",
     ):
         path = tmp_path / "agent.db"
         path.unlink(missing_ok=True)
@@ -256,10 +256,10 @@ async def test_one_damaged_stream_fails_its_own_caller_alone(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     "damage",
     [
-        "DELETE FROM entries WHERE position BETWEEN 3 AND 7",
+        "DELETE FROM entries WHERE place & 4294967295 BETWEEN 3 AND 7",
         "DELETE FROM entries",
-        "UPDATE entries SET position = position - 100",
-        "UPDATE entries SET position = position + 100",
+        "UPDATE entries SET place = place - 100",
+        "UPDATE entries SET place = place + 100",
     ],
 )
 async def test_count_and_read_agree(damage: str, tmp_path: Path) -> None:
