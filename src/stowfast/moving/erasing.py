@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -11,6 +12,7 @@ from stowfast.errors import InvalidError
 from stowfast.moving.copying import Place, opened_place
 from stowfast.moving.removal import find, remove
 from stowfast.moving.selection import EVERYTHING, listed
+from stowfast.sqlite import compact
 from stowfast.stores import Stores
 
 if TYPE_CHECKING:
@@ -52,6 +54,9 @@ async def erase(
 ) -> Erased:
     """Delete the selected streams with the artifacts and tasks of their conversations, sweep, and search again.
 
+    A SQLite file is compacted afterwards, where the place is a URL: SQLite overwrites a removed row, but a page that
+    was split before may have a second copy of it in its unused part.
+
     The ids of deleted streams stay in the place, so that a late repeat of a call adds nothing. Links, forks and copies
     under other metadata are not found: the selection decides.
 
@@ -75,6 +80,8 @@ async def erase(
         await stores.sweep()
         left = await find(stores, selection, related=True)
         damaged = [one.name async for one in listed(stores.backend) if one.damaged]
+    if isinstance(place, str) and place[:7].lower() == "sqlite:":
+        await asyncio.to_thread(compact, place.partition("?")[0])
     # Not before the place is closed: closing a second descriptor of a SQLite file drops the locks of this process.
     # Source: https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_
     found = set[bytes]() if search is None else search(pieces)
