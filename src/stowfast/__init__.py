@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         Page,
         Retention,
         RetentionRule,
+        Stats,
         TaskInfo,
         TaskState,
     )
@@ -79,6 +80,7 @@ __all__ = [
     "RetentionRule",
     "Rules",
     "Scope",
+    "Stats",
     "Stores",
     "StowfastError",
     "TaskInfo",
@@ -105,7 +107,7 @@ _HOMES: Final = {
         (
             *("Artifact", "ArtifactInfo", "ClaimedTask", "ContextInfo", "ContextRef", "ConversationSlice", "Document"),
             *("Lease", "Links", "MessageEntry", "Page", "DueRemoval", "Retention"),
-            *("RetentionRule", "TaskInfo", "TaskState"),
+            *("RetentionRule", "Stats", "TaskInfo", "TaskState"),
         ),
         "stowfast.records",
     ),
@@ -188,7 +190,7 @@ class Opening:
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> NoReturn:
-            if name in ("messages", "artifacts", "tasks", "documents", "rules", "close", "sweep", "within"):
+            if name in ("messages", "artifacts", "tasks", "documents", "rules", "close", "sweep", "stats", "within"):
                 from stowfast.errors import InvalidError
 
                 raise InvalidError("an await is missing: `stores = await stowfast.open(...)`, or `async with`")

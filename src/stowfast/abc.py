@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, run
 import msgspec
 
 from stowfast.blocking import outcomes
+from stowfast.counts import Counts
 from stowfast.errors import UnsupportedError
 
 if TYPE_CHECKING:
@@ -258,8 +259,21 @@ class Backend(ABC):
     decode. Methods may be called from several tasks at once. A cancelled call has its whole effect or none.
     """
 
+    _counts: Counts
     in_place: bool = False
     """True: every await goes through `stowfast.blocking`, so the sync face runs this backend in the calling thread."""
+
+    @property
+    def counts(self) -> Counts:
+        """The counts of this opening, for `Stores.stats`.
+
+        `@counted` before the class of a backend of your own counts its calls; without it, the counts stay 0.
+        """
+        try:
+            return self._counts
+        except AttributeError:
+            vars(self).setdefault("_counts", Counts())  # in one step: two threads may ask first
+            return self._counts
 
     @classmethod
     async def open(cls, *args: Any, **options: Any) -> Backend:

@@ -26,6 +26,7 @@ __all__ = [
     "Page",
     "Retention",
     "RetentionRule",
+    "Stats",
     "TaskInfo",
     "TaskState",
 ]
@@ -194,6 +195,37 @@ class Lease:
     """After this time others may claim the task. Until one does, the lease is still valid."""
     incarnation: str = field(default="", repr=False)
     """The id of this life of the task."""
+
+
+class Stats(NamedTuple):
+    """The counts of one opened backend, since it was opened."""
+
+    commits: int
+    """Stored changes."""
+    conflicts: int
+    """Commits refused by a condition: another writer was first. A store repeats most of them itself."""
+    repeats: int
+    """Commits of an op_id already stored. They had the answer of the first call."""
+    failures: int
+    """Calls without an answer: each raised UnavailableError."""
+    slow_commits: int
+    """Commits of over a second."""
+    reads: int
+    """Reads, looks at heads, and pages of lists."""
+    damaged: int
+    """Calls and list entries with a damaged stream."""
+    waits: int
+    """Waits for another process, for a free connection, for the pace of a bucket, or before a repeat."""
+    wait_seconds: float
+    """The seconds of all waits together."""
+    retries: int
+    """Requests without an answer, repeated or looked up. A driver's own repeats are not seen."""
+    requests: dict[str, int]
+    """SQLite and PostgreSQL: transactions, `write` and `read`. A bucket: `PUT`, `GET`, `LIST`, `DELETE`."""
+    bytes_written: int
+    """Bytes of stored entries, notes and blobs, before any compression."""
+    bytes_read: int
+    """Bytes of read entries and blobs, after any decompression."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import time
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 from stowfast.errors import InvalidError, UnsupportedError
 from stowfast.names import listed
+from stowfast.operator_log import tell
 
 if TYPE_CHECKING:
     from stowfast.abc import Backend
@@ -72,7 +75,11 @@ async def connect(url: str, **options: Any) -> Backend:
     _check_options(scheme, backend, options)
     if twice := sorted(options.keys() & from_url.keys()):
         raise InvalidError(f"{scheme}: {', '.join(twice)} is in the URL and beside it: give it once")
-    return await backend.open(address, **from_url, **options)
+    began = time.perf_counter()
+    opened = await backend.open(address, **from_url, **options)
+    seconds = round(time.perf_counter() - began, 3)
+    tell(logging.INFO, "opened", f"opened {opened!r}", backend=scheme, place=repr(opened), seconds=seconds)
+    return opened
 
 
 def _check_options(scheme: str, backend: type[Backend], options: dict[str, Any]) -> None:

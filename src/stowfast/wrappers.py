@@ -23,11 +23,13 @@ from stowfast.abc import ALL, Backend, Listing, Slice
 from stowfast.blocking import pause
 from stowfast.errors import InvalidError, UnavailableError
 from stowfast.names import new_id
+from stowfast.operator_log import tell_repeat
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
 
     from stowfast.abc import Change, Head, Query, Receipt, Swept, Window
+    from stowfast.counts import Counts
     from stowfast.errors import StowfastError
 
 __all__ = ["Patient", "Prefixed", "Shared", "Wrapper"]
@@ -55,6 +57,11 @@ class Wrapper(Backend):
     def backend(self) -> Backend:
         """The wrapped backend."""
         return self._backend
+
+    @property
+    def counts(self) -> Counts:
+        """The counts of the wrapped backend."""
+        return self.backend.counts
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._backend!r})"
@@ -251,14 +258,18 @@ class Patient(Wrapper):
         return await self._patiently(self.backend.now)
 
     async def _patiently(self, attempt: Callable[[], Awaitable[R]]) -> R:
-        deadline, longest = time.monotonic() + self.within.total_seconds(), _FIRST_PAUSE
+        began, longest, attempts = time.monotonic(), _FIRST_PAUSE, 1
         while True:
             try:
-                return await attempt()
+                found = await attempt()
+                if attempts > 1:
+                    tell_repeat(attempts, time.monotonic() - began)
+                return found
             except UnavailableError:
                 # Half of the pause is chance, so that callers cut off together do not come back together.
                 seconds = longest * random.uniform(0.5, 1)  # noqa: S311 - no secret
-                if time.monotonic() + seconds > deadline:
+                if time.monotonic() + seconds > began + self.within.total_seconds():
                     raise
             await pause(seconds)
+            attempts += 1
             longest = min(2 * longest, _MAX_PAUSE)

@@ -126,4 +126,4 @@ class StowfastEventStore(WithClose, EventStore):
             await messages.compact(context_id, keep_last=self._max_events, summary=None, drop=True)
         except StowfastError as error:
             # The event is stored. The next removal takes these events, too.
-            _log.warning("old events of a stream were not removed: %s", error)
+            _log.warning("old events of a stream were not removed: %s", type(error).__name__)

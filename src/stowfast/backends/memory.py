@@ -25,6 +25,7 @@ from stowfast.abc import (
 )
 from stowfast.answers import Answer, wake
 from stowfast.blocking import alone
+from stowfast.counts import counted
 from stowfast.cursors import after_cursor, parse_cursor
 from stowfast.errors import ConflictError, InvalidError, NotFoundError
 from stowfast.names import check_name, clock, new_id
@@ -86,6 +87,7 @@ class _Stream:
         return self.head is not None and known.incarnation == self.head.incarnation and known.next > lowest
 
 
+@counted
 class MemoryBackend(Backend):
     """Streams and blobs in a dictionary. Every value is copied on its way in and out."""
 
@@ -218,6 +220,7 @@ class MemoryBackend(Backend):
     async def write_blob(self, stream: str, chunks: AsyncIterable[bytes]) -> str:
         check_name(stream)
         body = b"".join([bytes(chunk) async for chunk in chunks])
+        self.counts.took(len(body))
         blob = new_id()
         with alone(self._lock):
             self._open()
@@ -232,6 +235,7 @@ class MemoryBackend(Backend):
             if self._head(stream) is None or kept is None or blob not in kept.linked():
                 raise NotFoundError(f"{stream!r} has no blob {blob!r}")
             body = memoryview(kept.blobs[blob][1])[start:stop]
+        self.counts.gave(len(body))
         for offset in range(0, len(body), _CHUNK):
             yield bytes(body[offset : offset + _CHUNK])
 

@@ -112,6 +112,8 @@ def _told_in_lines(say: Callable[[str], None]) -> Iterator[None]:
 
     class Told(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
+            if hasattr(record, "event"):  # of the logger `stowfast`: the command says the same, or need not
+                return
             error = record.exc_info[1] if record.exc_info else None
             say(record.getMessage() + ("" if error is None else f": {type(error).__name__}: {error}"))
 

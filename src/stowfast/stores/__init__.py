@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from stowfast.abc import Backend, Swept
-    from stowfast.records import Page, Retention
+    from stowfast.records import Page, Retention, Stats
     from stowfast.stores.artifacts import Artifacts
     from stowfast.stores.documents import Documents
     from stowfast.stores.messages.store import Messages
@@ -148,9 +148,18 @@ class Stores:
         swept = await self.backend.sweep(dry_run=dry_run)
         return swept._replace(streams=swept.streams + streams, entries=entries)
 
+    def stats(self) -> Stats:
+        """Return the counts of this opening since it was opened: commits, conflicts, waits, requests, bytes.
+
+        Asks nobody and costs nothing. It is for monitoring: read it from time to time. The counts hold no content and
+        no id. All scopes of a backend count together, as do two stores over one backend.
+        """
+        return self.backend.counts.stats()
+
     async def close(self) -> None:
         """Finish the writes under way and close the backend. Closing twice is closing once."""
         await self.backend.close()
+        self.backend.counts.tell_end()
 
     async def __aenter__(self) -> Self:
         return self

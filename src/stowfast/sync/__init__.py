@@ -20,6 +20,7 @@ from stowfast.sync.faces import Face, call
 
 if TYPE_CHECKING:
     from stowfast.portals import Portal
+    from stowfast.records import Stats
     from stowfast.sync.artifacts import Artifacts, ArtifactWriter, DatasetWriter, LiveWriter
     from stowfast.sync.documents import Documents
     from stowfast.sync.messages import Messages
@@ -105,6 +106,12 @@ class Stores(Face):
         """The same stores with await: they share the backend and all caches. Close one of the two."""
         found: stores.Stores = self._store
         return found
+
+    def stats(self) -> Stats:  # noqa: D102 - below
+        found: Stats = self._store.stats()
+        return found
+
+    stats.__doc__ = stores.Stores.stats.__doc__
 
     def within(self, scope: str) -> Scope:  # noqa: D102 - below
         return Scope(self._store.within(scope), self._portal)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import wait as wait_for
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -30,6 +29,7 @@ from stowfast.backends.objects.protocol.requests import Environment
 from stowfast.backends.objects.protocol.sweep import SweepItem, survey, sweep_stream
 from stowfast.backends.unclosed import warn_unclosed
 from stowfast.blocking import begin, finish, in_thread, outcome, outcomes
+from stowfast.counts import counted
 from stowfast.cursors import parse_cursor
 from stowfast.errors import DamagedError, InvalidError, NotFoundError, StowfastError, UnsupportedError
 from stowfast.names import check_name, clock, new_id
@@ -56,6 +56,7 @@ _FIRST_LOOK: Final = 0.05
 _LATER_LOOK: Final = 1.0
 
 
+@counted
 class ObjectBackend(Backend):
     """Streams and blobs in a bucket, for any number of processes and machines.
 
@@ -77,12 +78,13 @@ class ObjectBackend(Backend):
 
     def __init__(self, store: BucketClient) -> None:
         self._store = store
+        self._counts = store.counts
         self._environment = Environment(clock, new_id, random.random, pace=store.pace, store_now=self._store_now)
         self._cache = Cache(store.perform)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="stowfast-objects")
         # Threads of their own: a commit may have to wait for its turn, and no read should wait for that.
         self._leaders = ThreadPoolExecutor(_PACED_LEADERS if store.pace else _THREADS, "stowfast-commit")
-        self._lines = CommitQueues(self._run_writing, self._leaders, self._threads, self._environment, store.pace)
+        self._lines = CommitQueues(self._run_writing, self._leaders, self._threads, self._environment, store)
         self._clock = StoreClock(self._run)
         self.ready = Readiness(store, self._environment)
         self._closed = False
@@ -174,9 +176,9 @@ class ObjectBackend(Backend):
         except BaseException:
             # After what was under way when this call was cancelled.
             try:
-                begin(self._threads, _abort, upload, under_way)
+                begin(self._threads, upload.abort_after, under_way)
             except StowfastError:  # the backend was closed, or no thread can be made
-                _abort(upload, under_way)
+                upload.abort_after(under_way)
             raise
         blob = f"{file}-{size}"
         self._lines.wrote(stream, blob, known.dropped if known is not None else 0)
@@ -211,6 +213,7 @@ class ObjectBackend(Backend):
             while piece := await outcome(ahead):
                 ahead = begin(self._threads, _next, pieces)
                 offset += len(piece)
+                self.counts.gave(len(piece))
                 yield piece
         finally:
             ahead.add_done_callback(lambda _: pieces.close())  # also of who goes on no further
@@ -311,11 +314,6 @@ class ObjectBackend(Backend):
         self._store.check_open()
         if self._closed:
             raise InvalidError(f"{self._store.place} was closed: open it again")
-
-
-def _abort(upload: Upload, under_way: Future[Any]) -> None:
-    wait_for([under_way])
-    upload.abort()
 
 
 def _next(pieces: Iterator[bytes]) -> bytes:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar
 
     from stowfast.abc import Change, Receipt
+    from stowfast.backends.objects.driver.store import BucketClient
     from stowfast.backends.objects.protocol.requests import Environment, Steps
     from stowfast.backends.objects.protocol.state import State
 
@@ -73,13 +74,14 @@ class CommitQueues:
         leaders: Executor,
         helpers: Executor,
         environment: Environment,
-        pace: float,
+        store: BucketClient,
     ) -> None:
         self._run = run
         self._leaders = leaders
         self._work = Work(run, helpers, environment)
         self._environment = environment
-        self._pace = pace
+        self._pace = store.pace
+        self._counts = store.counts
         self._lines: OrderedDict[str, CommitQueue] = OrderedDict()
         self._lock = threading.RLock()
         self._came = threading.Condition(self._lock)
@@ -277,4 +279,5 @@ class CommitQueues:
     def _keep_pace(self, line: CommitQueue) -> None:
         left = line.committed_at + self._pace - time.monotonic()
         if left > 0:
-            time.sleep(left)
+            with self._counts.waiting():
+                time.sleep(left)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import traceback
 from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -13,6 +14,7 @@ from stowfast.backends.objects.protocol.seal import limits_of, merge, merge_cand
 from stowfast.backends.objects.protocol.sweep import delete_garbage
 from stowfast.blocking import submit
 from stowfast.errors import StowfastError
+from stowfast.operator_log import tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
     from stowfast.backends.objects.protocol.state import State
 
 __all__ = ["BACKGROUND", "Maintenance", "Work"]
-
-_log = logging.getLogger(__name__)
 
 _ROOM: Final = 1.0
 """Seconds for which a commit waits for a seal. After that it writes a segment of its own, and the seal is void."""
@@ -189,8 +189,15 @@ class _Once:
         try:
             self._function(*self._args)
         except StowfastError as error:
-            _log.info("left to the next commit or to a sweep: %s", error)
-        except Exception:  # noqa: BLE001 - nobody waits for it, and whoever commits must not be harmed
-            _log.exception("the maintenance of a stream failed")
+            kind = type(error).__name__
+            tell(logging.INFO, "postponed", f"left to the next commit or to a sweep: {kind}", error=kind)
+        except Exception as error:  # noqa: BLE001 - nobody waits for it, and whoever commits must not be harmed
+            # Not its text, nor its traceback: they may hold an id.
+            kind, frame = type(error).__name__, traceback.extract_tb(error.__traceback__)[-1]
+            line = f"{frame.name}:{frame.lineno}"
+            tell(
+                logging.ERROR, "maintenance_failed", f"the maintenance of a stream failed: {kind} in {line}",
+                error=kind, line=line,
+            )  # fmt: skip
         finally:
             BACKGROUND.working = outer

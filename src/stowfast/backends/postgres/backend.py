@@ -20,6 +20,7 @@ from stowfast.backends.postgres.sweep import sweep, would_sweep
 from stowfast.backends.unclosed import warn_unclosed
 from stowfast.backends.uploads import upload
 from stowfast.blocking import begin, finish, in_thread, outcome, runs_in_place
+from stowfast.counts import counted
 from stowfast.cursors import parse_cursor
 from stowfast.errors import DamagedError, InvalidError, UnsupportedError
 from stowfast.group_commit import GroupCommit
@@ -40,6 +41,7 @@ _CHUNKS_TOGETHER: Final = 2
 _READ_AHEAD: Final = 2
 
 
+@counted
 class PostgresBackend(Backend):
     """Streams and blobs in one schema of a PostgreSQL database, 14 or newer.
 
@@ -51,6 +53,7 @@ class PostgresBackend(Backend):
 
     def __init__(self, database: Database, timeout: float, *, notify: bool = True) -> None:
         self._database = database
+        self._counts = database.counts
         self._committer = Committer(database, timeout)
         self._news = LocalNews()
         channel = channel_of(database.schema)
@@ -173,6 +176,7 @@ class PostgresBackend(Backend):
 
     def _write_chunks(self, row: int, start: int, held: list[bytes], *, last: bool) -> Future[None]:
         self._check_open()
+        self.counts.took(sum(map(len, held)))
         return begin(self._uploads, partial(write_chunks, self._database, row, start, held, last=last))
 
     async def read_blob(
@@ -195,6 +199,7 @@ class PostgresBackend(Backend):
                     raise DamagedError(f"{stream!r}: pieces of its blob {blob!r} are missing: restore a backup")
                 piece = bytes(data[at - offset : stop - offset])
                 at += len(piece)
+                self.counts.gave(len(piece))
                 yield piece
 
     def _chunks(self, row: int, start: int, stop: int) -> list[tuple[int, bytes]]:

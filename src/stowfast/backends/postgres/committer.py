@@ -14,6 +14,7 @@ from stowfast.backends.postgres.failures import is_read_only, is_retryable, is_u
 from stowfast.backends.postgres.transaction import BatchTransaction, RaceError
 from stowfast.blocking import alone
 from stowfast.errors import StowfastError, UnavailableError
+from stowfast.operator_log import tell_repeat
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,6 +76,7 @@ class Committer:
         if not self._database.is_read_committed:
             return None
         statement = "append" if change.op_id is None else "append_once"
+        self._database.counts.request("write")
         values: dict[str, Any] = {"name": name, "count": len(change.entries), "op_id": change.op_id}
         if len(change.entries) == 1:
             statement += "_alone"
@@ -105,12 +107,15 @@ class Committer:
         """
         import psycopg
 
-        pause = _FIRST_PAUSE
+        pause, began, attempts = _FIRST_PAUSE, time.monotonic(), 1
         while True:
             self._commit_was_sent = False
             late = time.monotonic() > self._deadline
             try:
-                return self._attempt(works)
+                outcomes = self._attempt(works)
+                if lost is not None:
+                    tell_repeat(attempts, time.monotonic() - began)
+                return outcomes
             except RaceError:
                 failure: StowfastError = UnavailableError(
                     f"nothing was stored: {works[0][0]!r}, or another new stream of this commit, could not be begun, "
@@ -131,7 +136,10 @@ class Committer:
                 again = again or (unknown and works[0][1].op_id is not None)
             if not again or late:
                 return [failure] * len(works)
-            time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - no secret
+            attempts += 1
+            self._database.counts.lose_answer()
+            with self._database.counts.waiting():
+                time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - no secret
             pause = min(2 * pause, _MAX_PAUSE)
 
     def _commit_again(
@@ -151,6 +159,7 @@ class Committer:
             RaceError: another transaction began one of the streams.
         """
         connection = self._connected()
+        self._database.counts.request("write")
         try:
             # Two turns of the wire: the locks and what they show, then all writes with the COMMIT.
             with connection.pipeline():

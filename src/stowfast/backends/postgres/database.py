@@ -13,6 +13,7 @@ from stowfast.backends.postgres.failures import is_retryable, is_unknown, ours
 from stowfast.backends.postgres.hints import until_readable
 from stowfast.backends.postgres.migration import migrate
 from stowfast.backends.postgres.statements import Statements
+from stowfast.counts import Counts
 from stowfast.errors import InvalidError, UnavailableError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Database:
         self._idle: list[tuple[float, psycopg.Connection[Any]]] = []
         self._lock = threading.RLock()  # a signal handler may come while its thread holds it
         self._closed = False
+        self.counts = Counts()
         self.is_direct = False  # until it is known: the opening itself prepares nothing
         """No pooler stands between: prepared statements work."""
         self.is_read_committed = True
@@ -138,7 +140,12 @@ class Database:
         self.check_process()
         patience = self._timeout if patience is None else patience
         try:
-            self._free.get(timeout=patience)
+            if self._free.empty():
+                with self.counts.waiting():
+                    self._free.get(timeout=patience)
+            else:
+                self._free.get(timeout=patience)  # another thread may have been faster
+            self.counts.request("read")
         except Empty:
             raise UnavailableError(
                 f"all {self._pool} connections were in use for {patience:g} s: set pool= to a larger number"

@@ -21,6 +21,7 @@ from stowfast.backends.sqlite.writer import Work, Writer
 from stowfast.backends.unclosed import warn_unclosed
 from stowfast.backends.uploads import upload
 from stowfast.blocking import begin, finish, in_thread, outcome
+from stowfast.counts import counted
 from stowfast.cursors import parse_cursor
 from stowfast.errors import InvalidError
 from stowfast.group_commit import GroupCommit
@@ -45,6 +46,7 @@ _READ_AHEAD = 2
 _SECONDS_BETWEEN_SWEEPS = 3_600
 
 
+@counted
 class SQLiteBackend(Backend):
     """Streams and blobs in one SQLite file, in WAL mode.
 
@@ -71,6 +73,7 @@ class SQLiteBackend(Backend):
     ) -> None:
         self._sweep_clock = SweepClock(absolute(path))
         self._file = SQLiteFile(path, durability=durability, timeout=timeout, read_only=read_only)
+        self._counts = self._file.counts
         self._news = News(self._file)
         self._writer = Writer(self._file, self._news)
         self._group: GroupCommit[Work, Any] = GroupCommit(self._writer.run)
@@ -201,6 +204,7 @@ class SQLiteBackend(Backend):
                 start, more = until, until < stop
             if not ahead or not (read := await outcome(ahead.popleft())):
                 return
+            self.counts.gave(sum(map(len, read)))
             for chunk in read:
                 yield chunk
 
@@ -243,6 +247,7 @@ class SQLiteBackend(Backend):
 
     def _write_chunks(self, blob: int, name: str, start: int, held: list[bytes], *, last: bool) -> Future[None]:
         self._check_open()
+        self.counts.took(sum(map(len, held)))
         # A thread that does nothing else: no reader waits for a thread behind an upload.
         return begin(self._uploads, self._group.commit_here, partial(_write, blob, name, start, held, last))
 

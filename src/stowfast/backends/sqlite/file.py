@@ -19,6 +19,7 @@ from stowfast.backends.sqlite.rights import absolute, check_folder, make_private
 from stowfast.backends.sqlite.schema import check_tables
 from stowfast.backends.sqlite.write_queue import WriteQueue
 from stowfast.blocking import alone
+from stowfast.counts import Counts
 from stowfast.errors import DamagedError, InvalidError, StowfastError, UnavailableError
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ class SQLiteFile:
     ) -> None:
         self.path = absolute(path)  # a later chdir must not lead later connections elsewhere
         self._synchronous = {"full": "FULL", "relaxed": "NORMAL"}[durability]
-        self._queue = WriteQueue(self.path, timeout)
+        self.counts = Counts()
+        self._queue = WriteQueue(self.path, timeout, self.counts)
         self._process = os.getpid()
         self._idle: list[GuardedConnection] = []
         self._closed = False
@@ -145,6 +147,7 @@ class SQLiteFile:
             except IndexError:
                 connection = self.connect()
             try:
+                self.counts.request("read")
                 self.patiently(lambda: connection.execute("BEGIN"))
                 connection.start()
                 self.check_claim(connection)
@@ -173,6 +176,7 @@ class SQLiteFile:
         if begun and self._claim is not None:
             self.log.begin(self._claim.log_bytes)
         if begun:
+            self.counts.request("write")
             self.writer.start()
         return begun
 

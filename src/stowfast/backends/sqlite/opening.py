@@ -12,6 +12,7 @@ log beside it. An opening that waits in vain for that lock is refused.
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import sqlite3
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from stowfast.backends.sqlite.locks import COMPANIONS, check_index
 from stowfast.backends.sqlite.schema import APPLICATION_ID
 from stowfast.errors import InvalidError, UnavailableError
+from stowfast.operator_log import tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -186,6 +188,7 @@ def begin_session(path: str, timeout: float) -> None:
             was moved away, and its log lies here.
     """
     deadline = time.monotonic() + min(timeout, _MAX_WAIT_SECONDS)
+    log_bytes = _size_of(f"{path}-wal")
     while not _begin_alone(path):
         if all(os.path.exists(path + suffix) for suffix in COMPANIONS):
             return
@@ -195,6 +198,15 @@ def begin_session(path: str, timeout: float) -> None:
                 " End that process first, in order: its last messages are in the log that only it can see"
             )
         time.sleep(random.uniform(0.1, 1.0) * _PAUSE_SECONDS)  # noqa: S311 - not a secret
+    if log_bytes:
+        text = "a process ended without closing the file: the log that it left was folded into it"
+        tell(logging.WARNING, "recovered", text, log_bytes=log_bytes)
+
+
+def _size_of(path: str) -> int:
+    with suppress(OSError):
+        return os.stat(path).st_size
+    return 0
 
 
 def _begin_alone(path: str) -> bool:

@@ -18,6 +18,7 @@ from stowfast.backends.sqlite.removal import BATCH_BYTES, BATCH_ROWS
 from stowfast.backends.sqlite.rows import HEAD_BY_ID, StreamRow
 from stowfast.blocking import alone
 from stowfast.errors import DamagedError, StowfastError
+from stowfast.operator_log import tell_swept
 
 if TYPE_CHECKING:
     import sqlite3
@@ -158,7 +159,7 @@ class Sweeper:
                         return
                     find = self._wanted.pop(0)
                 with suppress(StowfastError):  # the rest stays for the next sweep
-                    self._sweep(find)
+                    tell_swept(self._sweep(find))
 
 
 def _counted(step: Step, transaction: Transaction) -> tuple[Swept, bool, int]:

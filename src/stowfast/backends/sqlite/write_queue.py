@@ -34,6 +34,8 @@ except ImportError:  # Windows: each waiter asks by itself
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from stowfast.counts import Counts
+
 __all__ = ["WriteQueue"]
 
 _FIRST_PAUSE_SECONDS: Final = 0.0001
@@ -59,11 +61,13 @@ class WriteQueue:
     Args:
         path: the file.
         timeout: seconds until a waiter gives up.
+        counts: counts the waits, and their seconds.
     """
 
-    def __init__(self, path: str, timeout: float) -> None:
+    def __init__(self, path: str, timeout: float, counts: Counts) -> None:
         self._path = path
         self._timeout = timeout
+        self._counts = counts
         self._waiter: _Waiter | None = None
         self._crowded = False
         """The last transaction had to wait: so others do, and this process queues up behind them."""
@@ -75,7 +79,7 @@ class WriteQueue:
             UnavailableError: time is up.
         """
         if not _done(action):
-            with _Waiter(self._path) as waiter:
+            with self._counts.waiting(), _Waiter(self._path) as waiter:
                 self._wait(waiter, action)
 
     def begin(self, connection: sqlite3.Connection, identity: tuple[int, ...] | None, *, wait: bool) -> bool:
@@ -111,7 +115,8 @@ class WriteQueue:
             self._waiter = _Waiter(self._path).__enter__()
             self._crowded = not (self._waiter.first and _done(begin))
             if self._crowded:
-                self._wait(self._waiter, begin)
+                with self._counts.waiting():
+                    self._wait(self._waiter, begin)
         return True
 
     def end(self, connection: sqlite3.Connection, identity: tuple[int, ...] | None) -> None:

@@ -17,6 +17,7 @@ import pytest
 import stowfast.sync
 from stowfast import InvalidError, UnavailableError
 from stowfast.backends.sqlite import write_queue
+from stowfast.counts import Counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -238,7 +239,7 @@ def test_a_begin_that_was_refused_is_no_write_of_its_thread(path: Path) -> None:
     stowfast.sync.open(f"sqlite:///{path}").close()
     other, one, two = (sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0) for _ in "012")
     try:
-        queues = [write_queue.WriteQueue(str(path), 1) for _ in "01"]
+        queues = [write_queue.WriteQueue(str(path), 1, Counts()) for _ in "01"]
         other.execute("BEGIN IMMEDIATE")
         assert not queues[0].begin(one, (1, 1), wait=False)
         other.execute("ROLLBACK")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from stowfast.backends.objects.driver.failures import Address
     from stowfast.backends.objects.driver.removal import Repeat
+    from stowfast.counts import Counts
 
 __all__ = ["Reader", "token_of"]
 
@@ -41,6 +42,7 @@ class Reader:
         repeat: repeats a call of the driver, and makes its errors ours.
         form: returns an ETag in the form that the store compares.
         check_open: raises once the store was closed.
+        counts: counts the requests.
     """
 
     def __init__(
@@ -51,6 +53,8 @@ class Reader:
         repeat: Repeat,
         form: Callable[[str | None], str | None],
         check_open: Callable[[], None],
+        *,
+        counts: Counts,
     ) -> None:
         self.place = place
         self._driver = driver
@@ -58,6 +62,7 @@ class Reader:
         self._repeat = repeat
         self._form = form
         self._check_open = check_open
+        self._counts = counts
         self.sends_parts = False
         """The self-test has seen that this store sends a part of an object."""
 
@@ -100,7 +105,9 @@ class Reader:
         count, checked = 0, -1
         pages = obstore.list(self._driver, prefix, offset=request.after, chunk_size=_PAGE)
         while True:
-            for page in pages:
+            self._counts.request("LIST")
+            for number, page in enumerate(pages):
+                self._counts.request("LIST", number > 0)
                 count += len(page)
                 for meta in page:
                     key = meta["path"]
@@ -132,6 +139,7 @@ class Reader:
         return self._ask(key, _options(start, stop))
 
     def _ask(self, key: str, options: GetOptions) -> obstore.GetResult:
+        self._counts.request("GET")
         try:
             result = obstore.get(self._driver, key, options=options)
         except (BaseError, ValueError) as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import obstore
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from obstore.store import ObjectStore as Driver
 
+    from stowfast.counts import Counts
+
     R = TypeVar("R")
 
     class Repeat(Protocol):
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Remover"]
 
+_KEYS_TOGETHER: Final = 1_000
+
 
 class Remover:
     """Removes keys. A missing key is fine.
@@ -35,11 +39,14 @@ class Remover:
         connect_single: makes a driver that removes keys one by one; called once, if needed.
     """
 
-    def __init__(self, driver: Driver, connect_single: Callable[[], Driver], repeat: Repeat) -> None:
+    def __init__(
+        self, driver: Driver, connect_single: Callable[[], Driver], repeat: Repeat, counts: Counts
+    ) -> None:  # fmt: skip
         self._bulk: Driver | None = driver
         self._single: Driver | None = None
         self._connect_single = connect_single
         self._repeat = repeat
+        self._counts = counts
 
     def __call__(self, keys: list[str]) -> None:
         """Remove keys."""
@@ -58,8 +65,13 @@ class Remover:
 
     def _remove(self, driver: Driver, keys: list[str]) -> None:
         operation = f"DELETE {keys[0]}{f' and {len(keys) - 1} more' if len(keys) > 1 else ''}"
+
+        def delete() -> None:
+            self._counts.request("DELETE", len(keys) if driver is self._single else -(-len(keys) // _KEYS_TOGETHER))
+            obstore.delete(driver, keys)
+
         try:
-            self._repeat(operation, lambda: obstore.delete(driver, keys))
+            self._repeat(operation, delete)
         except NotFoundError:
             # On some stores a key that is not there is an error, with which the driver leaves the others.
             for key in keys:

@@ -5,6 +5,7 @@ Never through obstore's async side: a script that has used it may abort while th
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,7 @@ from stowfast.backends.objects.protocol.requests import (
     drive,
 )
 from stowfast.blocking import Flag
+from stowfast.counts import Counts
 from stowfast.errors import (
     ConflictError,
     InvalidError,
@@ -40,6 +42,7 @@ from stowfast.errors import (
     UnavailableError,
     UnsupportedError,
 )
+from stowfast.operator_log import tell, tell_repeat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,7 +52,7 @@ if TYPE_CHECKING:
 
     from stowfast.backends.objects.driver.service import Connect
 
-__all__ = ["PART", "BucketClient"]
+__all__ = ["PART", "BucketClient", "requests_of"]
 
 R = TypeVar("R")
 
@@ -98,6 +101,7 @@ class BucketClient:
         """This store compares ETags without their quotes (Ceph 16 does). The self-test finds out."""
         self._attributes = {"Storage-Class": storage_class} if storage_class else None
         self._anonymous = anonymous
+        self.counts = Counts()
         self._timeout = timeout
         self._connect = connect
         patience = timedelta(seconds=timeout / 3)
@@ -105,8 +109,12 @@ class BucketClient:
         # So what is conditional goes through one that never repeats.
         self._once = connect(_ONCE, min(patience, timedelta(seconds=_LONGEST_CONDITIONAL)))
         self._patient = connect(patience, patience)
-        self.reader = Reader(place, self._patient, timeout, self.repeat, self._form, self.check_open)
-        self._remove = Remover(self._patient, lambda: connect(patience, patience, single=True), self.repeat)
+        self.reader = Reader(
+            place, self._patient, timeout, self.repeat, self._form, self.check_open, counts=self.counts
+        )
+        self._remove = Remover(
+            self._patient, lambda: connect(patience, patience, single=True), self.repeat, self.counts
+        )
         self._threads = ThreadPoolExecutor(_SIDE_BY_SIDE, thread_name_prefix="stowfast-object")
         self._process = os.getpid()
         self._closed = Flag()
@@ -137,7 +145,9 @@ class BucketClient:
             case List():
                 return self.repeat(f"LIST {request.prefix}", lambda: self.reader.list(request))
             case Pause():
-                if self._closed.wait(request.seconds):
+                with self.counts.waiting():
+                    closed = self._closed.wait(request.seconds)
+                if closed:
                     self.check_open()
                 return None
             case All():
@@ -161,19 +171,25 @@ class BucketClient:
 
     def repeat(self, operation: str, function: Callable[[], R]) -> R:
         """Repeat an idempotent call of the driver until there is an answer or the time is up."""
-        deadline = time.monotonic() + self._timeout * 2 / 3
-        pause = _FIRST_PAUSE
+        began = time.monotonic()
+        pause, attempts = _FIRST_PAUSE, 1
         while True:
             try:
-                return function()
+                found = function()
+                if attempts > 1:
+                    tell_repeat(attempts, time.monotonic() - began)
+                return found
             except UnavailableError as error:
                 ours: StowfastError = error
             except FAILURES as error:
                 ours = unconditional(self.place.explain(error, operation))
-            if not isinstance(ours, UnavailableError) or time.monotonic() + pause > deadline:
+            if not isinstance(ours, UnavailableError) or time.monotonic() + pause > began + self._timeout * 2 / 3:
                 # Outside of the handler, so that the driver's own text is not the context of ours.
                 raise ours
-            self._closed.wait(pause)
+            self.counts.lose_answer()
+            attempts += 1
+            with self.counts.waiting():
+                self._closed.wait(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     def parts(self, key: str) -> obstore.WritableFile:
@@ -200,6 +216,7 @@ class BucketClient:
 
     def _put(self, request: Put) -> Token:
         def put() -> PutResult:
+            self.counts.request("PUT", requests_of(len(request.body)))
             return obstore.put(
                 self._patient,
                 request.key,
@@ -221,10 +238,14 @@ class BucketClient:
         else:
             assert condition is ABSENT
             mode = "create"
+        self.counts.request("PUT")
         try:
             return token_of(obstore.put(self._once, request.key, request.body, mode=mode))
         except FAILURES as error:
             ours = self.place.explain(error, f"PUT {request.key}")
+        if isinstance(ours, UnavailableError):
+            self.counts.lose_answer()
+            tell(logging.WARNING, "answer_lost", "a PUT had no answer: the head is read to see if it was stored")
         if isinstance(ours, UnavailableError | ConflictError | NotFoundError):
             return None
         raise ours
@@ -236,3 +257,8 @@ class BucketClient:
         if len(request.requests) == 1:
             return [self.perform(request.requests[0])]
         return side_by_side(self._threads, self.perform, request.requests)
+
+
+def requests_of(size: int) -> int:
+    """Return the requests of an upload: one, or one for each part with one to begin and one to end it."""
+    return 1 if size <= PART else -(-size // PART) + 2

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import wait
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from stowfast.backends.objects.driver.bodies import read_body
 from stowfast.backends.objects.driver.failures import FAILURES, BehindEndError, unconditional
-from stowfast.backends.objects.driver.store import PART, BucketClient
+from stowfast.backends.objects.driver.store import PART, BucketClient, requests_of
 from stowfast.backends.objects.protocol.requests import Delete, Get, Put
 from stowfast.errors import NotFoundError, StowfastError, UnavailableError
 
@@ -57,6 +58,7 @@ class Upload:
     def write(self, piece: bytes) -> None:
         """Add a piece, of any size."""
         self._store.check_open()
+        self._store.counts.took(len(piece))
         if self._parts is not None:
             self._send(piece)
             return
@@ -73,6 +75,7 @@ class Upload:
             self._written = True
             return
         self._store.check_open()
+        self._store.counts.request("PUT", requests_of(self._size))
         try:
             self._parts.close()
         except FAILURES as error:
@@ -95,6 +98,11 @@ class Upload:
         if self._written:
             with suppress(StowfastError):
                 self._store.perform(Delete((self._key,)))
+
+    def abort_after(self, call: Future[Any]) -> None:
+        """Wait for the call under way, then abort."""
+        wait([call])
+        self.abort()
 
     def _send(self, piece: bytes) -> None:
         assert self._parts is not None
