@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.errors import InvalidError
+from stowfast.importing.buckets import open_bucket
 from stowfast.importing.folders import Folder
 from stowfast.importing.tables import open_sqlite
 
@@ -24,7 +25,7 @@ KINDS: Final[Mapping[str, str]] = {
     "langchain": "SQLChatMessageHistory of LangChain",
     "langgraph": "checkpoints of LangGraph, of SqliteSaver or PostgresSaver",
     "openai-agents": "sessions of the OpenAI Agents SDK",
-    "strands": "sessions of Strands Agents, of FileSessionManager",
+    "strands": "sessions of Strands Agents, of FileSessionManager or S3SessionManager",
 }
 """The kinds of sources, and the content of each."""
 _SQLITE: Final = ("sqlite:///", "sqlite+aiosqlite:///", "sqlite+pysqlite:///")
@@ -43,7 +44,7 @@ def open_source(kind: str, source: str, stack: ExitStack) -> Generator[Found]:
     if kind == "strands":
         from stowfast.importing.strands import find_sessions
 
-        return find_sessions(Folder(Path(source)))
+        return find_sessions(open_bucket(source) if source.startswith("s3://") else Folder(Path(source)))
     module: Any = import_module(f"stowfast.importing.{kind.replace('-', '_')}")
     found: Generator[Found] = module.find_conversations(_tables(source, stack))
     return found

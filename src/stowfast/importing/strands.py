@@ -1,4 +1,4 @@
-"""Strands Agents: the files of `FileSessionManager`, release 1.62.0."""
+"""Strands Agents: the files of `FileSessionManager` and the objects of `S3SessionManager`, release 1.62.0."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from stowfast.moving import Difference
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
+    from stowfast.importing.buckets import Bucket
     from stowfast.importing.folders import Folder
     from stowfast.importing.streams import Found, SourceStream
 
@@ -20,7 +21,7 @@ __all__ = ["find_sessions"]
 _ROOT: Final = "strands"
 
 
-def find_sessions(folder: Folder) -> Generator[Found]:
+def find_sessions(folder: Folder | Bucket) -> Generator[Found]:
     """Yield each session, its agents, and the states of graphs and swarms as documents; messages as conversations."""
     for session in folder.names("session_"):
         found = _all_of(folder, session)
@@ -34,7 +35,7 @@ def find_sessions(folder: Folder) -> Generator[Found]:
                 break
 
 
-def _all_of(folder: Folder, session: str) -> Iterator[SourceStream]:
+def _all_of(folder: Folder | Bucket, session: str) -> Iterator[SourceStream]:
     here = folder.below(f"session_{session}")
     yield _document(here, "session.json", joined(_ROOT, session))
     agents = here.below("agents") if here.has("agents") else None
@@ -51,12 +52,12 @@ def _all_of(folder: Folder, session: str) -> Iterator[SourceStream]:
         yield _document(home, "multi_agent.json", joined(_ROOT, session, "multi_agents", state))
 
 
-def _document(folder: Folder, name: str, document_id: str) -> SourceStream:
+def _document(folder: Folder | Bucket, name: str, document_id: str) -> SourceStream:
     data = _object(folder, name)
     return document(document_id, data, data.get("updated_at"))
 
 
-def _message(folder: Folder, number: int) -> tuple[object, dict[str, Any]]:
+def _message(folder: Folder | Bucket, number: int) -> tuple[object, dict[str, Any]]:
     name = f"message_{number}.json"
     data = _object(folder, name)
     if data.get("message_id") != number:
@@ -64,7 +65,7 @@ def _message(folder: Folder, number: int) -> tuple[object, dict[str, Any]]:
     return data.get("created_at"), data
 
 
-def _object(folder: Folder, name: str) -> dict[str, Any]:
+def _object(folder: Folder | Bucket, name: str) -> dict[str, Any]:
     data = json_of(folder.read(name), name)
     if not isinstance(data, dict):
         raise InvalidError(f"{name} is no JSON object")

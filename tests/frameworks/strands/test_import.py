@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
 
+import pytest
 from strands import Agent
 from strands.agent.conversation_manager import SlidingWindowConversationManager
 from strands.session.file_session_manager import FileSessionManager
+from strands.session.s3_session_manager import S3SessionManager
 from strands.types.session import SessionAgent, SessionMessage
 
 from stowfast import importing
@@ -66,3 +69,30 @@ def test_sessions_of_files(tmp_path: Path, durable_url: str) -> None:
         agent = Agent(agent_id="agent", session_manager=manager, callback_handler=None)
         assert agent.state.get("n") == 0
         assert agent.messages == [*(messages(0) * 4), messages(9)[0]]
+
+
+@pytest.mark.service
+def test_sessions_of_a_bucket(s3_server: Any, tmp_path: Path) -> None:
+    url = s3_server.url()
+    parts = urlsplit(url)
+    client = {"endpoint_url": dict(parse_qsl(parts.query))["endpoint_url"]}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL_S3", client["endpoint_url"])
+        managers = {
+            session: S3SessionManager(session, bucket=parts.netloc, prefix=parts.path.strip("/"))
+            for session in ("one", "with space", "s2")
+        }
+        for number, (session, manager) in enumerate(managers.items()):
+            for name in AGENTS:
+                manager.create_agent(session, SessionAgent(name, {"n": number}, CONVERSATION))
+                for index, message in enumerate(messages(number) * 4):
+                    manager.create_message(session, name, SessionMessage.from_message(message, index))
+        target = f"sqlite:///{tmp_path}/ours.db"
+        for repeat in range(2):
+            done = asyncio.run(importing.import_from("strands", url, target))
+            assert done.differences == []
+            assert (done.streams == 0) == bool(repeat)
+        ours = StowfastSessionRepository(target)
+        for session, manager in managers.items():
+            assert shown(ours, session) == shown(manager, session)
+        ours.close()
