@@ -6,7 +6,8 @@ import random
 from typing import TYPE_CHECKING, Any
 
 from agents import SQLiteSession
-from agents.extensions.memory import AdvancedSQLiteSession, EncryptedSession
+from agents.extensions.memory import AdvancedSQLiteSession, EncryptedSession, SQLAlchemySession
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from stowfast import importing
 from stowfast.adapters.openai_agents import StowfastSession
@@ -84,3 +85,20 @@ async def test_encrypted_items_are_read_with_the_same_key(tmp_path: Path, durabl
         assert "weather" not in str(await ours.get_items())
         theirs = EncryptedSession(session_id="s", underlying_session=ours, encryption_key=key)
         assert await theirs.get_items() == turn(1)
+
+
+async def test_sessions_of_sqlalchemy(tmp_path: Path, durable_url: str) -> None:
+    source = f"sqlite+aiosqlite:///{tmp_path}/theirs.db"
+    engine = create_async_engine(source)
+    names = [*HOSTILE_IDS, *(f"user-{number}" for number in range(20))]
+    theirs = {name: SQLAlchemySession(name, engine=engine, create_tables=True) for name in names}
+    for number, session in enumerate(theirs.values()):
+        await session.add_items(turn(number))
+        await session.add_items(turn(number + 1))
+    for repeat in range(2):
+        done = await importing.import_from("openai-agents", source, durable_url)
+        assert (done.complete, done.streams) == (True, 0 if repeat else len(names))
+    for name, session in theirs.items():
+        async with StowfastSession(name, durable_url) as ours:
+            assert await ours.get_items() == await session.get_items()
+    await engine.dispose()
