@@ -15,7 +15,7 @@ from stowfast.adapters.google_adk import StowfastSessionService
 if TYPE_CHECKING:
     from pathlib import Path
 
-SESSIONS = 200
+SESSIONS = 20
 HOSTILE_IDS = ["a/b", "..", "%2F", "ü", "x" * 600, "user:ada", "'; DROP TABLE sessions; --"]
 
 

@@ -15,7 +15,7 @@ from stowfast.adapters.openai_agents import StowfastSession
 if TYPE_CHECKING:
     from pathlib import Path
 
-SESSIONS = 200
+SESSIONS = 20
 HOSTILE_IDS = ["a/b", "a\0b", "..", "%", "ü", " ", "x" * 2000, "'; DROP TABLE t; --"]
 PICTURE = "data:image/png;base64," + "iVBORw0KGgo" * 200
 

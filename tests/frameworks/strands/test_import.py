@@ -19,7 +19,7 @@ from stowfast.adapters.strands import StowfastSessionManager, StowfastSessionRep
 if TYPE_CHECKING:
     from pathlib import Path
 
-SESSIONS = ["one", "ü 😀", "'; DROP TABLE t; --", "%2F", *(f"s{number}" for number in range(200))]
+SESSIONS = ["one", "ü 😀", "'; DROP TABLE t; --", "%2F", *(f"s{number}" for number in range(10))]
 AGENTS = ["agent", "other ü"]
 CONVERSATION = SlidingWindowConversationManager().get_state()
 
