@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,9 +20,11 @@ from stowfast import Stores
 from stowfast.adapters.key_value import StowfastKeyValueStore
 from stowfast.testing import LosesAnswers
 from stowfast.testing.faults import At
-from tests.frameworks.children import KILLABLE, by_writer, check_writers, kill_writers
+from tests.frameworks.children import KILLABLE, by_writer, check_writers, kill_writers, race
+from tests.services.faulty_s3.faults import Fault
+from tests.services.faulty_s3.server import FaultyS3
 
-KILLS, MOST_LINES = 5, 8
+KILLS, MOST_LINES, RACED = 5, 8, 30
 HOSTILE = ("a/b", "../..", "\0", "%2F", "a%2Fb", "ü" * 500, "x" * 5000, "x" * 5001)
 
 # Puts numbered keys, and prints the number of each after its answer.
@@ -36,6 +39,23 @@ async def main():
         for number in range(100_000):
             await store.put(f"{name}-{number:06}", {"number": number}, ttl=3600)
             print(number, flush=True)
+
+asyncio.run(main())
+"""
+
+
+# Deletes numbered keys, and prints the number of each that it deleted itself.
+DELETES = """
+import asyncio, sys
+from stowfast.adapters.key_value import StowfastKeyValueStore
+
+url, collection, count = *sys.argv[1:3], int(sys.argv[3])
+
+async def main():
+    async with StowfastKeyValueStore(url) as store:
+        for number in range(count):
+            if await store.delete(str(number), collection=collection):
+                print(number, flush=True)
 
 asyncio.run(main())
 """
@@ -96,6 +116,30 @@ async def test_of_two_deletes_one_is_true(url: str) -> None:
         for _ in range(5):
             await store.put("key", {"a": 1})
             assert sum(await asyncio.gather(*(store.delete("key") for _ in range(4)))) == 1
+
+
+async def test_of_two_processes_one_deletes_each_key(durable_url: str) -> None:
+    collection = uuid.uuid4().hex
+    async with StowfastKeyValueStore(durable_url) as store:
+        keys = [str(number) for number in range(RACED)]
+        await store.put_many(keys, [{"n": 1}] * RACED, collection=collection)
+        ended = await asyncio.to_thread(race, DELETES, *[[durable_url, collection, str(RACED)]] * 2)
+        assert sorted(int(number) for lines in ended for number in lines) == list(range(RACED))
+        assert await store.keys(collection) == []
+
+
+@pytest.mark.parametrize("fault", [Fault.RESET, Fault.CLOSE, Fault.INTERNAL, Fault.PRECONDITION])
+async def test_a_bucket_that_loses_answers_is_not_seen(fault: Fault) -> None:
+    with FaultyS3() as server:
+        url = f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true"
+        async with StowfastKeyValueStore(url) as store:
+            for number in range(3):
+                server.fail(fault, after=True, operation="PUT")
+                await store.put("key", {"n": number})
+                assert await store.get("key") == {"n": number}
+            server.fail(fault, after=True, operation="PUT")
+            assert await store.delete("key")
+            assert not await store.delete("key")
 
 
 async def test_a_lost_answer_is_not_seen() -> None:

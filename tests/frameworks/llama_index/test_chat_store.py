@@ -19,6 +19,8 @@ from stowfast.adapters.llama_index import StowfastChatStore
 from stowfast.backends.memory import MemoryBackend
 from stowfast.testing import LosesAnswers
 from tests.frameworks.children import KILLABLE, by_writer, check_writers, kill_writers, race
+from tests.services.faulty_s3.faults import Fault
+from tests.services.faulty_s3.server import FaultyS3
 
 ACTIVE, ARCHIVED = MessageStatus.ACTIVE, MessageStatus.ARCHIVED
 ADDED, KILLS = 12, 6
@@ -136,6 +138,18 @@ async def test_a_lost_answer_stays_inside() -> None:
     backend.lose = 1
     await store.set_messages("k", [said("a"), said("b")])
     assert texts(await store.get_messages("k", None)) == ["a", "b"]
+
+
+@pytest.mark.parametrize("fault", [Fault.RESET, Fault.CLOSE, Fault.INTERNAL, Fault.PRECONDITION])
+async def test_a_bucket_that_loses_answers_stores_a_message_once(fault: Fault) -> None:
+    with FaultyS3() as server:
+        async with StowfastChatStore(f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true") as store:
+            for number in range(4):
+                server.fail(fault, after=True, operation="PUT")
+                await store.add_message("k", said(str(number)))
+            server.fail(fault, after=True, operation="PUT")
+            assert texts(await store.delete_oldest_messages("k", 1)) == ["0"]
+            assert texts(await store.get_messages("k", None)) == ["1", "2", "3"]
 
 
 async def test_a_key_that_was_deleted_begins_anew(url: str) -> None:
