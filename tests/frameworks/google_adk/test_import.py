@@ -57,10 +57,10 @@ async def test_sessions_of_sqlite(tmp_path: Path, durable_url: str) -> None:
             found = await theirs.get_session(app_name=app, user_id=user, session_id=id)
             assert shown(await ours.get_session(app_name=app, user_id=user, session_id=id)) == shown(found)
         app, user, id = names[1]
-        session = await theirs.get_session(app_name=app, user_id=user, session_id=id)
-        assert session is not None
+        before = await theirs.get_session(app_name=app, user_id=user, session_id=id)
+        assert before is not None
         for one in events(77):
-            await theirs.append_event(session, one)
+            await theirs.append_event(before, one)
         assert (await importing.import_from("google-adk", source, durable_url)).differences == []
         mine = await ours.get_session(app_name=app, user_id=user, session_id=id)
         assert shown(mine) == shown(await theirs.get_session(app_name=app, user_id=user, session_id=id))
