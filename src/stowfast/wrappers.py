@@ -60,8 +60,8 @@ class Wrapper(Backend):
 
     @property
     def counts(self) -> Counts:
-        """The counts of the wrapped backend."""
-        return self.backend.counts
+        """The counts of the wrapped backend, also after the close of this opening."""
+        return self._backend.counts
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._backend!r})"
