@@ -78,7 +78,8 @@ def between(server: PostgresServer) -> Iterator[tuple[Between, str]]:
 @asynccontextmanager
 async def opened(server: PostgresServer, url: str | None = None, **options: Any) -> AsyncIterator[PostgresBackend]:
     address, _, query = server.url().partition("?")
-    parameters = {"sslmode": "disable"} if url else {}
+    # A hint would be cut in the place of a commit.
+    parameters = {"sslmode": "disable", "notify": "false"} if url else {}
     backend = await PostgresBackend.open(url or address, schema=query.partition("=")[2], **options, **parameters)
     try:
         yield backend
