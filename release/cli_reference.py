@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from release.lock import ROOT
@@ -27,13 +29,12 @@ def _help(command: str) -> str:
 
 def commands() -> set[str]:
     """Return every command that there is, as it is typed."""
-    groups = [("stowfast", app), *((f"stowfast {group.name}", group.typer_instance) for group in app.registered_groups)]
-    return {name for name, _ in groups[1:]} | {
-        f"{name} {command.name or getattr(command.callback, '__name__', '')}"
-        for name, group in groups
-        if group is not None
-        for command in group.registered_commands
-    }
+    group: Any = get_command(app)
+    found: set[str] = set()
+    for name in group.list_commands(None):
+        command = group.get_command(None, name)
+        found |= {f"stowfast {name}", *(f"stowfast {name} {below}" for below in getattr(command, "commands", ()))}
+    return found
 
 
 if __name__ == "__main__":

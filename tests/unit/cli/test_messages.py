@@ -35,7 +35,8 @@ ROOT = Path(__file__).parents[3]
 def commands_of(group: Any, path: str = "") -> dict[str, Any]:
     """Every command by its words, subcommands included."""
     found: dict[str, Any] = {}
-    for name, command in group.commands.items():
+    for name in group.list_commands(None):
+        command = group.get_command(None, name)
         below = commands_of(command, f"{path}{name} ") if hasattr(command, "commands") else {f"{path}{name}": command}
         found.update(below)
     return found

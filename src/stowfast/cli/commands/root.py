@@ -1,46 +1,70 @@
-"""The application: lists and prints conversations itself, and takes the other commands from the modules beside it."""
+"""The application. A command is imported when it is called or listed, so a short one does not wait for the others."""
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import asdict
-from enum import StrEnum
-from typing import Annotated, Any
+import importlib
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_group
 
 import stowfast
-from stowfast.cli.arguments import URL, Json, Prefix
-from stowfast.cli.commands import (
-    artifacts,
-    backups,
-    care,
-    demonstration,
-    erasure,
-    importing,
-    lines,
-    moving,
-    proof,
-    retention,
-    viewing,
-)
-from stowfast.cli.commands import tasks as task_commands
-from stowfast.cli.show import listing
-from stowfast.cli.show.conversations import print_conversation, read_conversation
-from stowfast.cli.terminal import Screen, emit
-from stowfast.cli.urls import existing
 
 __all__ = ["app"]
 
+_COMMANDS: Final = {
+    "demo": "demonstration",
+    "ls": "reading",
+    "show": "reading",
+    "import": "lines",
+    "export": "lines",
+    "import-from": "importing",
+    "copy": "moving",
+    "verify": "moving",
+    "backup": "backups",
+    "restore": "backups",
+    "rm": "care",
+    "compact": "care",
+    "du": "care",
+    "stats": "care",
+    "health": "care",
+    "erase": "erasure",
+    "retention": "retention",
+    "get": "artifacts",
+    "put": "artifacts",
+    "gc": "artifacts",
+    "check": "proof",
+    "doctor": "proof",
+    "migrate": "proof",
+    "view": "viewing",
+    "tasks": "tasks",
+}
+"""Each command, and the module that registers it."""
+
+
+class Commands(TyperGroup):
+    """The commands, each imported with its module at the first use."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of all commands, in the order of the help."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command, None for an unknown name."""
+        if cmd_name not in self.commands and cmd_name in _COMMANDS:
+            module = typer.Typer(rich_markup_mode=None)
+            importlib.import_module(f"{__package__}.{_COMMANDS[cmd_name]}").register(module)
+            self.commands.update(get_group(module).commands)
+        return super().get_command(ctx, cmd_name)
+
+
 app = typer.Typer(
-    add_completion=False,
+    cls=Commands,
     pretty_exceptions_enable=False,  # they would print every variable, and a URL may hold a password
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
 )
-
-
-demonstration.register(app)
 
 
 @app.callback(invoke_without_command=True)
@@ -56,96 +80,3 @@ def root(
         print(f"stowfast {stowfast.__version__}")
     elif context.invoked_subcommand is None:
         print(context.get_help())
-
-
-class Order(StrEnum):
-    """The order of a list of conversations."""
-
-    recent = "recent"
-    id = "id"
-
-
-@app.command(
-    short_help="List conversations, tasks or artifacts.",
-    epilog="Example: stowfast ls sqlite:///agent.db --prefix support/ --limit 50",
-)
-def ls(
-    *,
-    url: URL,
-    prefix: Prefix = "",
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 20,
-    order: Annotated[Order, typer.Option(help="The last changed first, or by id.")] = Order.recent,
-    after: Annotated[
-        str | None, typer.Option(metavar="CURSOR", help="The next page: the `next` of the page before.")
-    ] = None,
-    tasks: Annotated[bool, typer.Option("--tasks", help="List the tasks instead.")] = False,
-    artifacts: Annotated[bool, typer.Option("--artifacts", help="List the artifacts instead.")] = False,
-    as_json: Json = False,
-) -> None:
-    """List conversations with their count, last change and metadata; or tasks, or artifacts."""
-    if tasks and artifacts:
-        raise typer.BadParameter("give --tasks or --artifacts, not both")
-    if (tasks or artifacts) and (prefix or order is not Order.recent):
-        raise typer.BadParameter("--prefix and --order are for conversations: tasks and artifacts have neither")
-    kind = "tasks" if tasks else "artifacts" if artifacts else "conversations"
-    cursor = listing.unpacked(after)
-    asyncio.run(_ls(url, kind, prefix=prefix, limit=limit, order=order, after=cursor, as_json=as_json))
-
-
-async def _ls(url: str, kind: str, *, prefix: str, limit: int, order: Order, after: str | None, as_json: bool) -> None:
-    counted, screen = {}, Screen()
-    async with existing(url) as stores:
-        if kind == "tasks":
-            page: Any = await stores.tasks.list(after=after, limit=limit)
-            rows = listing.tasks_rows(page, screen.width)
-        elif kind == "artifacts":
-            page = await stores.artifacts.list(after=after, limit=limit)
-            rows = listing.artifacts_rows(page)
-        else:
-            page = await stores.messages.contexts(prefix=prefix, after=after, limit=limit, order=order.value, info=True)
-            rows = listing.contexts_rows(page.items)
-            counted["task"] = await listing.count(stores.tasks.list)
-            counted["artifact"] = await listing.count(stores.artifacts.list)
-    if as_json:
-        totals = {f"{noun}s": number for noun, (number, _) in counted.items()}
-        emit({kind: [asdict(one) for one in page], "next": listing.packed(page.next), **totals})
-    else:
-        listing.print_list(screen, rows, kind, page.next)
-        if also := listing.others(counted):
-            screen.print(f"\nbeside them: {also}", "dim")
-    listing.print_damaged(kind.removesuffix("s"), page)
-
-
-@app.command(short_help="Print a conversation.", epilog="Example: stowfast show sqlite:///agent.db ctx-1 --last 20")
-def show(
-    url: URL,
-    context: Annotated[str, typer.Argument(metavar="CONTEXT", help="The id of the conversation.")],
-    last: Annotated[int | None, typer.Option(min=1, help="Only the newest so many messages.")] = None,
-    originals: Annotated[bool, typer.Option("--originals", help="The summarized messages, not the summary.")] = False,
-    full: Annotated[bool, typer.Option("--full", help="Whole messages, however long.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Print a conversation: position, role, time, content, tool calls and their results."""
-    info, summary, entries = asyncio.run(_read(url, context, last=last, originals=originals))
-    if as_json:
-        emit({**asdict(info), "summary": summary, "messages": [asdict(entry) for entry in entries]})
-    else:
-        print_conversation(Screen(), info, summary, entries, full=full)
-
-
-async def _read(url: str, context: str, *, last: int | None, originals: bool) -> tuple[Any, Any, Any]:
-    async with existing(url) as stores:
-        return await read_conversation(stores, context, last=last, originals=originals)
-
-
-lines.register(app)
-importing.register(app)
-moving.register(app)
-backups.register(app)
-care.register(app)
-erasure.register(app)
-retention.register(app)
-artifacts.register(app)
-task_commands.register(app)
-proof.register(app)
-viewing.register(app)
