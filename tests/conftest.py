@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 
 SLOW = {
+    "recipes",
     *("browser", "chaos", "crash", "simulator", "test_bytes.py", "test_datasets.py", "test_demo.py", "test_docs.py"),
     *("test_files.py", "test_forgeries.py", "test_pace.py", "test_replay.py", "test_requests.py", "test_segments.py"),
     *("test_state_machine.py", "test_sweep_pace.py"),

@@ -81,9 +81,13 @@ class Article(HTMLParser):
 WRITTEN = sorted(page for page in (ROOT / "docs").rglob("*.md") if ":::" not in page.read_text(encoding="utf-8"))
 
 
+SNIPPET = re.compile(r'^--8<-- "(.+)"\n', re.MULTILINE)
+"""A line that shows a file: a recipe."""
+
+
 @pytest.mark.parametrize("page", WRITTEN, ids=lambda page: str(page.relative_to(ROOT / "docs")))
 def test_a_page_shows_each_heading_and_each_fence(site: Path, page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
+    text = SNIPPET.sub(lambda found: (ROOT / found[1]).read_text(encoding="utf-8"), page.read_text(encoding="utf-8"))
     shown = Article((site / page.relative_to(ROOT / "docs").with_suffix(".html")).read_text(encoding="utf-8"))
     tokens = MarkdownIt().enable("table").parse(text)
     fences = [token.content.strip() for token in tokens if token.type == "fence"]
@@ -116,3 +120,9 @@ def test_llms_txt_lists_every_page_once(site: Path) -> None:
     text = (site / "llms.txt").read_text(encoding="utf-8")
     links = re.findall(r"\]\(https://stowfast\.github\.io/stowfast/([^)]+)\)", text)
     assert sorted(links) == sorted(pages(site))
+
+
+def test_each_recipe_has_its_page() -> None:
+    files = {str(path.relative_to(ROOT)) for path in (ROOT / "examples" / "recipes").glob("*.py")}
+    pages = [path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "recipes").glob("*.md")]
+    assert {name for text in pages for name in SNIPPET.findall(text)} == files
