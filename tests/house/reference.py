@@ -13,7 +13,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SOURCE = Path(__file__).parents[2] / "src" / "stowfast"
-MODULES = ("", ".abc", ".aws", ".moving", ".sqlite", ".sync", ".testing", ".testing.faults", ".wrappers", ".adapters")
+MODULES = (
+    "",
+    ".abc",
+    ".aws",
+    ".importing",
+    ".moving",
+    ".sqlite",
+    ".sync",
+    ".testing",
+    ".testing.faults",
+    ".wrappers",
+    ".adapters",
+)
 """The modules that a program may import. Those of the adapters need their frameworks: they are read as source."""
 
 

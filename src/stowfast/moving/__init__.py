@@ -13,7 +13,7 @@ from stowfast.moving.copying import copy
 from stowfast.moving.cutover import move
 from stowfast.moving.erasing import Erased, erase
 from stowfast.moving.exporting import export
-from stowfast.moving.generations import Generation, add_generation, generation_at, generations
+from stowfast.moving.folder import Generation, add_generation, generation_at, generations
 from stowfast.moving.measures import Statistics, Usage, measure, statistics
 from stowfast.moving.removal import find, remove
 from stowfast.moving.results import Copied, Difference, Verified
