@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mkdocs.structure.files import File, Files
 
 _MARKED: Final = re.compile(r"^( *```+\w+) no-run *$", re.MULTILINE)
+_TITLES: Final = {"Design": "How it works"}
 _LINK: Final = re.compile(r"\]\(([\w/.-]+\.md)")
 
 
@@ -45,8 +46,14 @@ def in_order(pages: Iterable[File]) -> list[File]:
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Let mkdocs make the navigation of the pages in order."""
-    config.nav = nest_paths(page.src_uri for page in in_order(files.documentation_pages()))
+    nav = nest_paths(page.src_uri for page in in_order(files.documentation_pages()))
+    config.nav = [_titled(one) for one in nav]
     return files
+
+
+def _titled(one: Any) -> Any:
+    """Return an entry of the navigation under the title for readers, where the name of its folder is another."""
+    return {_TITLES.get(title, title): pages for title, pages in one.items()} if isinstance(one, dict) else one
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:

@@ -1,6 +1,6 @@
 """Reads Stowfast's objects with Python's standard library alone: `python3 reader.py FILE`.
 
-Written from docs/how-it-works/object-format.md and from nothing else: the page is enough to write a reader.
+Written from docs/design/object-format.md and from nothing else: the page is enough to write a reader.
 """
 
 from __future__ import annotations

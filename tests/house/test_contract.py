@@ -12,8 +12,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_the_contract_page_is_the_clauses() -> None:
-    written = (ROOT / "docs" / "how-it-works" / "contract.md").read_text(encoding="utf-8")
-    assert written == "\n".join(page()) + "\n", "run: python -m stowfast.testing > docs/how-it-works/contract.md"
+    written = (ROOT / "docs" / "design" / "contract.md").read_text(encoding="utf-8")
+    assert written == "\n".join(page()) + "\n", "run: python -m stowfast.testing > docs/design/contract.md"
 
 
 def test_every_promise_of_the_readme_is_a_clause() -> None:

@@ -109,7 +109,7 @@ def test_the_navigation_follows_the_links_of_the_index_pages(site: Path) -> None
     links = re.findall(r'<a href="([^"]+)" class="md-nav__link', (site / "index.html").read_text(encoding="utf-8"))
     sections = list(dict.fromkeys(link.split("/")[0] for link in links if not link.startswith(("#", "index.html"))))
     assert sections == [
-        "quickstart.html", "guides", "frameworks", "recipes", "operations", "reference", "how-it-works",
+        "quickstart.html", "guides", "frameworks", "recipes", "operations", "reference", "design",
     ]  # fmt: skip
     assert [link for link in links if link.startswith("guides/")][:3] == [
         "guides/index.html", "guides/messages.html", "guides/artifacts.html",

@@ -1,4 +1,4 @@
-"""Prints the contract as a page: `python -m stowfast.testing > docs/how-it-works/contract.md`."""
+"""Prints the contract as a page: `python -m stowfast.testing > docs/design/contract.md`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The format is that of docs/how-it-works/object-format.md and of the golden objects."""
+"""The format is that of docs/design/object-format.md and of the golden objects."""
 
 from __future__ import annotations
 
