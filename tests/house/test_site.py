@@ -9,11 +9,15 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from markdown_it import MarkdownIt
 
 from tests.house import reference
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 ROOT = Path(__file__).parents[2]
 
@@ -120,6 +124,20 @@ def test_llms_txt_lists_every_page_once(site: Path) -> None:
     text = (site / "llms.txt").read_text(encoding="utf-8")
     links = re.findall(r"\]\(https://stowfast\.github\.io/stowfast/([^)]+)\)", text)
     assert sorted(links) == sorted(pages(site))
+
+
+def test_the_site_can_be_read_from_a_folder_without_a_network(site: Path, browser: Browser) -> None:
+    reader, asked = browser.new_page(viewport={"width": 1300, "height": 900}), set[str]()
+    reader.on("request", lambda request: asked.add(request.url))
+    for name in sorted(pages(site)):
+        reader.goto((site / name).with_suffix(".html").as_uri())
+        cut = "boxes => boxes.filter(box => box.scrollWidth > box.clientWidth + 1).map(box => box.innerText)"
+        assert reader.eval_on_selector_all("pre > code", cut) == [], name
+    reader.goto((site / "index.html").as_uri())
+    reader.locator(".md-search__input").fill("lease")
+    reader.locator(".md-search-result__item", has_text="An agent with leases").first.wait_for()
+    assert {url for url in asked if not url.startswith(("file:", "data:", "blob:"))} == set()
+    reader.close()
 
 
 def test_each_recipe_has_its_page() -> None:
