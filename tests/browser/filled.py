@@ -68,6 +68,8 @@ def fill_hostile(stores: stowfast.sync.Stores) -> Iterator[str]:
                 Artifact(artifact_id=f"{n}{kind}{fit}", name=bad, description=bad, content=bad, mime_type=kind,
                          metadata={"k": bad}),
             )  # fmt: skip
+        tree = [{bad: [bad, {"deep": bad}]}]
+        stores.artifacts.create(Artifact(artifact_id=f"{n}tree{fit}", content=tree))
         task = TaskState(task_id=f"{n}{fit}", status=fit[:60] or "working", data={bad: bad}, agent_id=fit)
         task.data["more"] = stores.tasks.save(task).version
         stores.tasks.record(task.task_id, f"step{fit}", {bad: bad})
@@ -83,6 +85,8 @@ def fill_plain(stores: stowfast.sync.Stores, airline: list[dict[str, Any]]) -> N
         stores.artifacts.put(Artifact(artifact_id="report", content=text, mime_type="text/markdown"))
     with stores.artifacts.open_dataset("scores", columns={"name": "string", "score": "number"}) as dataset:
         dataset.append([{"name": f"row {n}", "score": n / 2} for n in range(30)])
+    seats = {"flight": "HAT-1", "seats": [{"row": 1, "free": True}, {"row": 2, "free": None}]}
+    stores.artifacts.put(Artifact(artifact_id="seats", content=seats))
     state = TaskState(task_id="booking", context_id=airline[0]["context_id"], data={"step": 0, "seats": []})
     for step in range(1, 5):
         state.data = {"step": step, "seats": [f"{n}A" for n in range(step)]}

@@ -145,6 +145,7 @@ PATHS = [
     "/artifacts",
     "/artifact?id=report",
     "/artifact?id=scores",
+    "/artifact?id=seats",
     "/tasks",
     "/task?id=booking",
 ]
@@ -171,6 +172,17 @@ def test_the_keyboard_is_enough(plain: Reader) -> None:
     summary.focus()
     plain.page.keyboard.press("Enter")
     assert plain.page.locator("details.call").first.get_attribute("open") is not None
+
+
+def test_json_is_a_tree_that_the_keyboard_opens(plain: Reader) -> None:
+    plain.visit("/artifact?id=seats")
+    tree = plain.page.locator(".preview details")
+    assert [tree.nth(n).get_attribute("open") is not None for n in range(4)] == [True, False, False, False]
+    assert not plain.page.get_by_text("free").first.is_visible()
+    for n in (1, 2):
+        tree.nth(n).locator("summary").first.focus()
+        plain.page.keyboard.press("Enter")
+    assert plain.page.get_by_text("free").first.is_visible()
 
 
 def test_a_narrow_screen_has_no_sideways_scroll(plain: Reader, airline: list[dict[str, Any]]) -> None:

@@ -12,7 +12,7 @@ from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
 from stowfast.errors import InvalidError
-from stowfast.view.pages import Site, indented, markdown, number, text_of
+from stowfast.view.pages import Site, branches, indented, markdown, number, text_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -91,7 +91,8 @@ class _Artifacts:
         if mime == "text/markdown":
             return "markdown", markdown(text)
         if info.kind == "data" or mime == "application/json" or mime.endswith("+json"):
-            return "json", indented(text)
+            value = branches(text)
+            return ("text", indented(text)) if value is None else ("tree", value)
         return "text", text
 
     async def _text(self, info: ArtifactInfo, limit: int) -> str | None:

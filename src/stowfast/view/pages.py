@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from stowfast.stores import Stores
 
-__all__ = ["Site", "indented", "link", "markdown", "number", "picture_is_safe", "pretty", "text_of"]
+__all__ = ["Site", "branches", "indented", "link", "markdown", "number", "picture_is_safe", "pretty", "text_of"]
 
 _MAX_SHOWN: Final = 200_000
 """Characters of one text on a page."""
@@ -90,6 +90,27 @@ def indented(text: str) -> str:
         return pretty(json.loads(text))
     except (ValueError, RecursionError):
         return _cut(text)
+
+
+_MAX_BRANCHES: Final = 5_000
+_MAX_DEPTH: Final = 40
+
+
+def branches(text: str) -> dict[str, Any] | list[Any] | None:
+    """Return JSON to be shown as a tree; None if it is no object and no list, or too large or deep for a page."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    left, level = _MAX_BRANCHES, [value]
+    for _ in range(_MAX_DEPTH):
+        left -= len(level)
+        level = [inner for one in level for inner in _inner(one)] if left > 0 else level
+    return value if isinstance(value, dict | list) and left > 0 and not level else None
+
+
+def _inner(value: Any) -> list[Any]:
+    return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
 
 
 _markdown: Final = MarkdownIt("js-default", {"html": False, "linkify": False}).disable("image")

@@ -165,7 +165,12 @@ async def test_artifacts_their_versions_and_difference(stores: stowfast.Stores, 
         ("image/png", b"\x89PNG", '<img alt="Preview'),
         ("application/pdf", b"%PDF", "<iframe"),
         ("application/octet-stream", b"\xff\xfe\x00", "no preview"),
-        ("application/json", '{"a": [1]}', "&#34;a&#34;: ["),
+        ("application/json", '{"a": [1]}', '<bdi class="key">a</bdi>: <details><summary>1 item</summary>'),
+        ("application/json", '{"a": [1', "{&#34;a&#34;: [1"),
+        ("application/json", '"<b>x</b>"', "&#34;&lt;b&gt;"),
+        ("application/json", json.dumps(["x"] * 6_000), "<pre"),
+        ("application/json", "[" * 200 + "]" * 200, "<pre"),
+        ("application/json", "[" * 30 + '"in"' + "]" * 30, "&#34;in&#34;"),
     ],
 )
 async def test_a_preview_of_each_kind(
