@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import time
 from contextlib import contextmanager
 from itertools import product
@@ -29,7 +30,7 @@ LARGEST = 2**62
 @contextmanager
 def clock_at(backend: MemoryBackend, now: int) -> Iterator[None]:
     """Set the clock that the module of this backend reads, in microseconds."""
-    module = type(backend).commit.__globals__
+    module = inspect.unwrap(type(backend).commit).__globals__
     before, module["clock"] = module["clock"], lambda: now
     try:
         yield
@@ -110,7 +111,7 @@ async def an_origin_outside_its_bounds_is_refused(make: Make[MemoryBackend]) -> 
 
 async def each_change_of_many_has_its_refusal(make: Make[MemoryBackend]) -> None:
     async with make() as backend:
-        refusals = type(backend).commit.__globals__["apply"].__globals__["refusals"]
+        refusals = inspect.unwrap(type(backend).commit).__globals__["apply"].__globals__["refusals"]
         good, bad = ("s", Change([b"x"])), ("s", Change([b"x"], expect=LARGEST + 1))
         found = refusals([good, ("", Change([b"x"])), bad, good])
         same([type(one) for one in found], [type(None), InvalidError, InvalidError, type(None)], "refusals")
@@ -119,7 +120,7 @@ async def each_change_of_many_has_its_refusal(make: Make[MemoryBackend]) -> None
 async def entries_of_a_read_are_those_of_the_head(make: Make[MemoryBackend]) -> None:
     """Each window of a stream passes the check as it is read, and fails it with an entry less, more, or elsewhere."""
     async with make() as backend:
-        check_entries = type(backend).commit.__globals__["apply"].__globals__["check_entries"]
+        check_entries = inspect.unwrap(type(backend).commit).__globals__["apply"].__globals__["check_entries"]
         dense, gaps = unique(), unique()
         await backend.commit(dense, Change([b"x"] * 9))
         await backend.commit(dense, Change([b"x"], drop_before=2, base=4))

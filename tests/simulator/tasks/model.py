@@ -126,23 +126,37 @@ def saved(call: Call, entry: bytes, position: int, at: int, before: Mapping[int,
     """
     if entry[:1] != b"\x01" or zlib.crc32(entry[:-4]) != int.from_bytes(entry[-4:], "little"):
         raise Violation(f"{entry[:20]!r} is not a version")
-    _, base, _, size, crc, front, back, compressed, middle, *_ = msgspec.msgpack.decode(entry[1:-4])
+    _, base, _, size, crc, splices, compressed, added, *_ = msgspec.msgpack.decode(entry[1:-4])
     whole = base in {-1, position}
     if not whole and base not in before:
         raise Violation(f"a version is made from {base + 1}, which never was")
-    prefix = b"" if whole else before[base].text
-    end = len(prefix) - back
+    old = b"" if whole else before[base].text
     if compressed:
-        around = prefix[max(front - 2**15, 0) : min(end + 2**15, len(prefix))]
+        around = _around(old, splices)
         dictionary = zstd.ZstdDict(around, is_raw=True).as_prefix if len(around) >= 8 else None
         try:
-            middle = zstd.ZstdDecompressor(zstd_dict=dictionary).decompress(middle)
+            added = zstd.ZstdDecompressor(zstd_dict=dictionary).decompress(added)
         except zstd.ZstdError as error:
             raise Violation(f"a version does not fit version {base + 1}, from which it is made") from error
-    text = prefix[:front] + middle + prefix[end:]
+    text, here, there = b"", 0, 0
+    for kept, removed, more in [] if whole else splices:
+        text += old[here : here + kept] + added[there : there + more]
+        here, there = here + kept + removed, there + more
+    text += added if whole else old[here:]
     if (len(text), zlib.crc32(text)) != (size, crc):
         raise Violation(f"a version of {len(text)} bytes says {size}, or another checksum")
     return Saved(call, text, at, None if whole else base)
+
+
+def _around(old: bytes, splices: list[list[int]]) -> bytes:
+    """Return each removed part of a text, with up to 32 KiB in all on either side; no byte comes twice."""
+    reach = max(2**15 // max(len(splices), 1), 2**8)
+    wanted, at = [False] * len(old), 0
+    for kept, removed, _ in splices:
+        start, at = at + kept, at + kept + removed
+        for byte in range(max(start - reach, 0), min(at + reach, len(old))):
+            wanted[byte] = True
+    return bytes(byte for byte, taken in zip(old, wanted, strict=True) if taken)
 
 
 def check_whole(name: str, task: Task, there: Collection[int], low: int) -> None:

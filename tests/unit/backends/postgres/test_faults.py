@@ -78,7 +78,7 @@ def between(server: PostgresServer) -> Iterator[tuple[Between, str]]:
 @asynccontextmanager
 async def opened(server: PostgresServer, url: str | None = None, **options: Any) -> AsyncIterator[PostgresBackend]:
     address, _, query = server.url().partition("?")
-    # A hint would be cut in the place of a commit.
+    # The answer to a hint looks like that to an append, and would be cut in its place.
     parameters = {"sslmode": "disable", "notify": "false"} if url else {}
     backend = await PostgresBackend.open(url or address, schema=query.partition("=")[2], **options, **parameters)
     try:
@@ -127,8 +127,7 @@ async def test_a_batch_whose_answer_is_lost_is_repeated_by_op_id_alone(postgres_
 
 async def test_an_append_whose_answer_is_lost_is_repeated_by_op_id_alone(postgres_server: PostgresServer) -> None:
     with between(postgres_server) as (proxy, url):
-        # The answer to a hint looks like that to an append, and must not be the lost one.
-        async with opened(postgres_server, url, notify=False) as backend:
+        async with opened(postgres_server, url) as backend:
             await backend.commit("c/0", Change([b"0"]))
             proxy.lose_answer = b"SELECT 1\0"
             assert (await backend.commit("c/0", Change([b"1"], op_id="1"))).repeated

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "setuid"), reason="no rights of 
 
 # As a user without rights: loads everything first, since that user may not be able to read Python's own files.
 USER = """
-import os, sys, stowfast.sync.messages, stowfast.backends.sqlite.backend
+import os, sys, stowfast.sync.messages, stowfast.backends.sqlite.backend, stowfast.stores.retention.rules
 from stowfast.errors import StowfastError
 if os.geteuid() == 0:
     os.setgid(65534)
