@@ -221,6 +221,18 @@ async def it_opens_by_its_one_url(make: Make[MemoryBackend]) -> None:
         await raises(InvalidError, kind.open("memory:name"), "a URL with a name")
 
 
+async def the_bytes_of_blobs_are_counted(make: Make[MemoryBackend]) -> None:
+    async with make() as backend:
+        stream = unique()
+        blob = await backend.write_blob(stream, body())
+        await backend.commit(stream, Change([b"x"], blobs=(blob,)))
+        before = backend.counts.stats()
+        same(before.bytes_written, len(b"12345") + len(b"x"), "`bytes_written`")
+        async for _ in backend.read_blob(stream, blob):
+            pass
+        same(backend.counts.stats().bytes_read - before.bytes_read, len(b"12345"), "`bytes_read`")
+
+
 CHECKS = (
     values_outside_their_type_or_bounds_are_refused,
     an_origin_outside_its_bounds_is_refused,
@@ -233,4 +245,5 @@ CHECKS = (
     a_closed_backend_refuses_every_call,
     a_wait_lasts_its_time,
     it_opens_by_its_one_url,
+    the_bytes_of_blobs_are_counted,
 )

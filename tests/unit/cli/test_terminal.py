@@ -151,7 +151,7 @@ def test_foreign_text_of_any_error_is_harmless(
     def fail(*_: object, **__: object) -> None:
         raise error(f"the server says {ODD} of hunter2-hunter2")
 
-    monkeypatch.setattr("stowfast.cli.commands.root._ls", fail)
+    monkeypatch.setattr("stowfast.cli.commands.reading._ls", fail)
     code, out, err = call("ls", f"{URL}?password=hunter2-hunter2")
     assert (code, out) == (1, "")
     assert ACTS.search(err.replace("\n", "")) is None
@@ -170,7 +170,7 @@ def test_warnings_and_logs_are_lines(call: Call, monkeypatch: pytest.MonkeyPatch
         logging.getLogger("x").warning("odd %s", ODD)
         raise UnavailableError("odd")
 
-    monkeypatch.setattr("stowfast.cli.commands.root._ls", warn)
+    monkeypatch.setattr("stowfast.cli.commands.reading._ls", warn)
     _, _, err = call("ls", f"{URL}?password=hunter2-hunter2")
     assert [line[:14] for line in err.splitlines()] == ["stowfast: odd ", "stowfast: odd ", "stowfast: odd"]
     assert ACTS.search(err.replace("\n", "")) is None
