@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from agents import SQLiteSession
 from agents.extensions.memory import AdvancedSQLiteSession, EncryptedSession, SQLAlchemySession
@@ -14,6 +14,8 @@ from stowfast.adapters.openai_agents import StowfastSession
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from agents.memory import SessionABC
 
 SESSIONS = 20
 HOSTILE_IDS = ["a/b", "a\0b", "..", "%", "ü", " ", "x" * 2000, "'; DROP TABLE t; --"]
@@ -83,7 +85,9 @@ async def test_encrypted_items_are_read_with_the_same_key(tmp_path: Path, durabl
     assert (await importing.import_from("openai-agents", source, durable_url)).complete
     async with StowfastSession("s", durable_url) as ours:
         assert "weather" not in str(await ours.get_items())
-        theirs = EncryptedSession(session_id="s", underlying_session=ours, encryption_key=key)
+        # Annotated with the base class of the SDK's own sessions; it calls the methods of the protocol alone.
+        inside = cast("SessionABC", ours)
+        theirs = EncryptedSession(session_id="s", underlying_session=inside, encryption_key=key)
         assert await theirs.get_items() == turn(1)
 
 

@@ -65,8 +65,8 @@ def test_sessions_of_files(tmp_path: Path, durable_url: str) -> None:
     assert asyncio.run(importing.import_from("strands", folder, durable_url)).differences == []
     assert shown(ours, "one") == shown(grown, "one")
     ours.close()
-    with StowfastSessionManager("one", durable_url) as manager:
-        agent = Agent(agent_id="agent", session_manager=manager, callback_handler=None)
+    with StowfastSessionManager("one", durable_url) as again:
+        agent = Agent(agent_id="agent", session_manager=again, callback_handler=None)
         assert agent.state.get("n") == 0
         assert agent.messages == [*(messages(0) * 4), messages(9)[0]]
 
