@@ -1,6 +1,6 @@
-"""An agent pays ten bills. Kill it at any moment and start it again: it goes on, and no bill is paid twice.
+"""An agent pays bills. Kill it at any moment and start it again: it goes on, and no bill is paid twice.
 
-python examples/frameworks/pydantic_ai_agent.py sqlite:///agent.db bank.db
+python examples/frameworks/pydantic_ai_agent.py sqlite:///agent.db bank.db 45
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from stowfast.adapters.pydantic_ai import StowfastConversationStore, run_saved
 
-BILLS = 10
+BILLS = int(sys.argv[3])
 
 
 def scripted(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
@@ -46,4 +46,4 @@ async def main(place: str, bank_path: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    asyncio.run(main(*sys.argv[1:3]))

@@ -25,13 +25,19 @@ if (older) {
   const load = async () => {
     if (busy) return;
     busy = true;
-    const answer = await fetch(older.dataset.older + "&before=" + older.dataset.before);
-    if (!answer.ok) return;
+    const answer = await fetch(older.dataset.older + "&before=" + older.dataset.before).catch(() => null);
+    busy = false;
+    if (!answer?.ok) return;
     const height = document.body.scrollHeight;
     document.getElementById("chat").prepend(part(await answer.text()));
     scrollBy(0, document.body.scrollHeight - height);
     const next = answer.headers.get("x-older");
-    if (next) { older.dataset.before = next; busy = false; }
+    if (next) {
+      older.dataset.before = next;
+      // A link that is still in sight would not be told again.
+      seen.unobserve(older);
+      seen.observe(older);
+    }
     else { seen.disconnect(); older.parentElement.remove(); }
   };
   const seen = new IntersectionObserver(found => { if (found.some(one => one.isIntersecting)) load(); });
