@@ -114,8 +114,8 @@ def test_a_large_body_at_the_least_rate_comes_through(server: FaultyS3, monkeypa
         assert b"".join(download(store, "d/a") or ()) == BODY[:20]
         assert store.perform(Get("d/a")).body == BODY[:20]
     ranges = [record.headers.get("range") for record in made]
-    assert len(ranges) > 4
-    assert len(set(ranges)) > 2
+    assert len(ranges) > 3
+    assert len(set(ranges)) > 1
     store.close()
 
 
