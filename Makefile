@@ -2,6 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
 PLACES ?= sqlite,postgres
+WORKERS ?= 3
 MAKEFLAGS += --no-print-directory
 
 .DELETE_ON_ERROR:
@@ -17,12 +18,13 @@ demo: .venv/run ## see what Stowfast does, in a minute
 check: .venv/test lint ## lint, types and the quick tests, without a server: before each commit
 	$(BIN)/pytest -n 2 -m "not slow and not service"
 
-# The docs site is part of the proof: it costs one second, and eight more to install once.
+# The docs site is part of the proof: it costs one second, and eight more to install once. Three workers suit two cores,
+# as many tests wait for a server: WORKERS=2 on a machine that is busy.
 test: .venv/test docs lint ## prove it: the docs site, lint, types and all tests but the soak
 	$(BIN)/python -m tests.services.s3 install
 	$(BIN)/python -m tests.services.postgres
 	$(BIN)/python -m tests.services.chromium
-	$(BIN)/pytest -n 3 -m "not soak" # three for two cores: many tests wait for a server
+	$(BIN)/pytest -n $(WORKERS) -m "not soak"
 
 # HISTORIES=1000000 adds so many simulated histories, and a fifth as many of tasks.
 soak: .venv/test ## the long tests alone: many kills, storms and histories; HISTORIES=1000000 adds more of these
