@@ -35,6 +35,11 @@ class CachedTask(NamedTuple):
     chain: DeltaChain | None
     """None: it was not read, or does not decode."""
 
+    def at(self, head: Head | None) -> CachedTask:
+        """Return the cached task with a newer head. The versions of another incarnation are no base of a save."""
+        same = self.head is not None and head is not None and self.head.incarnation == head.incarnation
+        return CachedTask(head, self.chain if same else None)
+
     def after(self, stream: str, change: Change, receipt: Receipt, chain: DeltaChain | None) -> CachedTask:
         """Return the cached task after a change of this head, assuming that no other process saved.
 

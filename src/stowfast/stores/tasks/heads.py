@@ -32,10 +32,7 @@ class Heads:
     async def current(self, stream: str) -> CachedTask:
         """Return the current head of a task, with its cached versions."""
         (head,) = await self.backend.heads([stream])
-        known = self.cache.get(stream)
-        same = known is not None and known.head is not None and head is not None
-        same = same and known.head.incarnation == head.incarnation  # type: ignore[union-attr]
-        seen = CachedTask(head, known.chain if same and known is not None else None)
+        seen = (self.cache.get(stream) or _UNKNOWN).at(head)
         if head is not None:
             self.cache.put(stream, seen)
         return seen
@@ -62,7 +59,7 @@ class Heads:
         stream = stream_name(KIND, "task_id", task_id)
         known = self.cache.get(stream) or _UNKNOWN
         if seen is not None:
-            known = CachedTask(seen, known.chain)
+            known = known.at(seen)
         race = Race(f"task {task_id!r}")
         while True:
             fresh = known.head is None

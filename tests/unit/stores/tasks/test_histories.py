@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -117,3 +118,19 @@ async def test_hundreds_of_edits_of_a_large_state_are_exact() -> None:
     size = sum(len(entry.data) for entry in entries)
     print(f"400 edits of a state that has {len(given_values[-1]):,} bytes at last: {size:,} bytes stored")
     assert size < sum(map(len, given_values)) / 20
+
+
+async def test_a_task_begun_again_elsewhere_is_saved_over_its_own_versions() -> None:
+    """A claim from a list sees the next life of a task: versions of the life before are no base of a save."""
+    place = MemoryBackend()
+    one, other = Tasks(place), Tasks(place)
+    await one.save(TaskState(task_id="t", data={"n": 1, "kept": noise(2_000, 1)}))
+    await other.delete("t")
+    await other.save(TaskState(task_id="t", data={"n": 22, "kept": noise(2_000, 2)}))
+    lease = await one.claim_next("worker", timedelta(minutes=5))
+    assert lease is not None
+    wanted = {"n": 333, "kept": noise(2_000, 2)}
+    await one.save(TaskState(task_id="t", data=wanted), lease=lease)
+    found = await Tasks(place).load("t")
+    assert found is not None
+    assert (found.version, found.data) == (2, wanted)
