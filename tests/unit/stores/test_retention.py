@@ -9,13 +9,16 @@ import pytest
 
 import stowfast
 from stowfast import DamagedError, Retention, Stores
-from stowfast.abc import Change
+from stowfast.abc import ALL, Change, Window
+from stowfast.backends.memory import MemoryBackend
+from stowfast.stores.retention.bounds import Bounds
+from stowfast.stores.retention.conversations import trim_conversation
 from stowfast.wrappers import Shared, Wrapper
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from stowfast.abc import Receipt
+    from stowfast.abc import Receipt, Slice
 
 WRITERS, EACH, KEPT = 4, 60, 10
 
@@ -52,8 +55,37 @@ async def test_writers_and_two_sweepers_at_once(kind: str, tmp_path: Path) -> No
             for number in range(WRITERS):
                 mine = [entry.message["n"] for entry in entries if entry.message["writer"] == number]
                 assert mine == sorted(mine)
-        # Two sweepers that remove up to neighbouring positions at once may both count a message.
-        assert removed >= WRITERS * EACH - 2 * KEPT
+        assert removed == WRITERS * EACH - 2 * KEPT
+
+
+class _AddsAfterARead(Wrapper):
+    """Adds a message after the first read of a conversation."""
+
+    async def read(self, stream: str, window: Window = ALL) -> Slice:
+        found = await super().read(stream, window)
+        if stream == "messages/c" and not self.added:
+            self.added = True
+            await self.backend.commit(stream, Change([b'{"n":99}']))
+        return found
+
+    added = False
+
+
+async def test_a_message_added_between_two_reads_is_no_removal() -> None:
+    """A sweeper that comes late finds nothing to remove: it counts nothing and commits nothing."""
+    backend = MemoryBackend()
+    stores = Stores(backend)
+    await stores.messages.add_messages("c", [{"n": n} for n in range(11)])
+    (seen,) = await backend.heads(["messages/c"])
+    assert seen is not None
+    bounds = Bounds(now=0, since=None, age=None, versions=None, messages=KEPT, bytes=None)
+    assert await trim_conversation(backend, seen, bounds, dry_run=False) == (1, False)
+    (before,) = await backend.heads(["messages/c"])
+    assert await trim_conversation(_AddsAfterARead(backend), seen, bounds, dry_run=False) is None
+    (after,) = await backend.heads(["messages/c"])
+    assert before is not None
+    assert after is not None
+    assert (after.length, after.revision) == (KEPT + 1, before.revision)
 
 
 async def test_damaged_rules_remove_nothing() -> None:

@@ -48,11 +48,13 @@ class Tail:
         self.created_at = 0
         """The time of the message read last."""
         self.head: Head | None = None
+        """The head of the first read: of all messages, it has the first of `positions` as its newest."""
 
     async def older(self) -> tuple[dict[str, Any], bytes] | tuple[None, bytes]:
         """Read one more message, and return it with its bytes; None: there is none before."""
         async for head, entry in self._entries:
-            self.head = head
+            if self.head is None:  # a later page may come with messages added since
+                self.head = head
             if entry is None:
                 break
             message: dict[str, Any] = decode(entry.data, self._stream)
