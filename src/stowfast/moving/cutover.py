@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
-from stowfast.abc import Change
 from stowfast.errors import ConflictError, DamagedError, UnavailableError
 from stowfast.moving.copying import Place, opened_place
 from stowfast.moving.marks import Marked, cut_over, is_marked, unmark, was_moved
 from stowfast.moving.results import Copied, Difference
 from stowfast.moving.selection import EVERYTHING, Selection, listed
 from stowfast.moving.streams import DifferentError, StreamCopy
+from stowfast.stores.optimistic import delete_if_still
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,7 +101,6 @@ async def _finish(old: Backend, new: Backend, name: str) -> None:
         if await was_moved(old, name, head.incarnation):
             await unmark(new, head)
         else:
-            stale = Change(delete=True, incarnation=head.incarnation, expect=head.next, revision=head.revision)
-            await new.commit(name, stale)
+            await new.commit(name, delete_if_still(head))
     except ConflictError:
         return  # a writer did it first

@@ -11,6 +11,7 @@ from stowfast.cursors import after_cursor, parse_cursor
 from stowfast.errors import ConflictError, InvalidError, UnavailableError
 from stowfast.moving.marks import is_marked, unmark, was_moved
 from stowfast.registry import connect
+from stowfast.stores.optimistic import delete_if_still
 from stowfast.wrappers import Wrapper
 
 if TYPE_CHECKING:
@@ -191,8 +192,7 @@ class MovingBackend(Wrapper):
                 if await was_moved(self.old, stream, head.incarnation):
                     await unmark(self.backend, head)
                 else:  # its user deleted it while it was copied
-                    stale = Change(delete=True, incarnation=head.incarnation, revision=head.revision)
-                    await self.backend.commit(stream, stale._replace(expect=head.next))
+                    await self.backend.commit(stream, delete_if_still(head))
             except ConflictError:
                 continue
         raise UnavailableError(f"{stream!r} is moved and deleted again and again: repeat the call")

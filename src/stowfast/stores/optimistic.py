@@ -8,9 +8,9 @@ from stowfast.abc import Change
 from stowfast.errors import ConflictError
 
 if TYPE_CHECKING:
-    from stowfast.abc import Backend, Receipt
+    from stowfast.abc import Backend, Head, Receipt
 
-__all__ = ["MAX_ATTEMPTS", "Race", "find_receipt"]
+__all__ = ["MAX_ATTEMPTS", "Race", "delete_if_still", "find_receipt"]
 
 MAX_ATTEMPTS: Final = 1_000
 """Attempts of one call. Each lost attempt is the success of another caller."""
@@ -58,6 +58,11 @@ class Race:
         self.lost += 1
         if self.lost == MAX_ATTEMPTS:
             raise ConflictError(f"{self.name} was changed {MAX_ATTEMPTS:,} times meanwhile: try again")
+
+
+def delete_if_still(head: Head) -> Change:
+    """Return the change that deletes a stream if nothing has come, and nothing was changed, since its head was read."""
+    return Change(delete=True, expect=head.next, incarnation=head.incarnation, revision=head.revision)
 
 
 async def find_receipt(backend: Backend, stream: str, op_id: str) -> Receipt | None:

@@ -10,6 +10,7 @@ from stowfast.stores.artifacts.live.build import live_stream_of
 from stowfast.stores.artifacts.lookup import list_versions
 from stowfast.stores.artifacts.records import KIND, newest_of
 from stowfast.stores.codec import from_time
+from stowfast.stores.optimistic import delete_if_still
 
 if TYPE_CHECKING:
     from stowfast.abc import Backend, Head
@@ -41,8 +42,7 @@ async def _remove(backend: Backend, head: Head, artifact_id: str, *, dry_run: bo
     if live is not None:
         return None  # somebody writes its next version
     if not dry_run:
-        pinned = Change(delete=True, expect=head.next, incarnation=head.incarnation, revision=head.revision)
-        await backend.commit(head.name, pinned)
+        await backend.commit(head.name, delete_if_still(head))
         await unlink(backend, artifact_id)
     return head.length, True
 

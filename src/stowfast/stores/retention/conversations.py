@@ -10,6 +10,7 @@ from stowfast.errors import ConflictError
 from stowfast.stores.messages.head_note import ConversationNote
 from stowfast.stores.messages.metadata import moved
 from stowfast.stores.messages.tail import Tail
+from stowfast.stores.optimistic import delete_if_still
 
 if TYPE_CHECKING:
     from stowfast.abc import Backend, Head
@@ -23,8 +24,7 @@ async def trim_conversation(backend: Backend, head: Head, bounds: Bounds, *, dry
     there = head.length - len(ConversationNote.read(head).hidden)
     if bounds.since is not None and head.updated_at < bounds.since:
         if not dry_run:
-            pinned = Change(delete=True, expect=head.next, incarnation=head.incarnation, revision=head.revision)
-            await backend.commit(head.name, pinned)
+            await backend.commit(head.name, delete_if_still(head))
         return there, True
     is_old = bounds.since is not None and head.created_at < bounds.since and await _begins_before(backend, head, bounds)
     if not (is_old or bounds.bytes is not None or (bounds.messages is not None and there > bounds.messages)):

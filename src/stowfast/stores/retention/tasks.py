@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stowfast.abc import Change
 from stowfast.records import Retention
+from stowfast.stores.optimistic import delete_if_still
 from stowfast.stores.tasks.head_note import Keep, TaskNote
 from stowfast.stores.tasks.heads import Heads
 from stowfast.stores.tasks.versions import Versions
@@ -25,8 +25,7 @@ async def trim_task(backend: Backend, head: Head, bounds: Bounds, *, dry_run: bo
             return None
         if not dry_run:
             # A claim meanwhile changes the revision, and a save the next position.
-            pinned = Change(delete=True, expect=head.next, incarnation=head.incarnation, revision=head.revision)
-            await backend.commit(head.name, pinned)
+            await backend.commit(head.name, delete_if_still(head))
         return head.next - max(head.base, head.first), True
     keep = note.keep if note.keep is not None else Keep(bounds.versions, bounds.age)
     versions = Versions(Heads(backend), Retention())

@@ -14,6 +14,7 @@ from stowfast.stores.artifacts.live.build import HEARTBEAT, REMAINS, SILENCE, Bu
 from stowfast.stores.artifacts.records import announcement, stream_of
 from stowfast.stores.artifacts.writing.commit import add, described
 from stowfast.stores.artifacts.writing.content import Content, piece_of
+from stowfast.stores.optimistic import delete_if_still
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine
@@ -88,7 +89,7 @@ class LiveWriter:
             # The same op_id is the interrupted caller again: it does not wait until its first writer counts as dead.
             if there.state(now) == "building" and there.op_id != self._build.op_id:
                 raise ConflictError(f"artifact {shown(self._artifact.artifact_id)} is being written: follow it")
-            change = Change(delete=True, expect=live.next, revision=live.revision, incarnation=live.incarnation)
+            change = delete_if_still(live)
         change = change._replace(op_id=f"{build}/begin", note=self._build.write(), expires_at=_lease(now))
         try:
             self._incarnation = (await _surely(lambda: self._backend.commit(self._live, change))).incarnation
