@@ -94,32 +94,26 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES: Final = {
-    **dict.fromkeys(
-        (
-            *("ConflictError", "DamagedError", "InvalidError", "NotFoundError", "StowfastError", "UnavailableError"),
-            "UnsupportedError",
-        ),
-        "stowfast.errors",
+    "stowfast.errors": (
+        *("ConflictError", "DamagedError", "InvalidError", "NotFoundError", "StowfastError", "UnavailableError"),
+        "UnsupportedError",
     ),
-    **dict.fromkeys(("InMemoryArtifactStore", "InMemoryMessageStore", "InMemoryTaskStateStore"), "stowfast.memory"),
-    "to_json": "stowfast.plain_json",
-    **dict.fromkeys(
-        (
-            *("Artifact", "ArtifactInfo", "ClaimedTask", "ContextInfo", "ContextRef", "ConversationSlice", "Document"),
-            *("Lease", "Links", "MessageEntry", "Page", "DueRemoval", "Retention"),
-            *("RetentionRule", "Stats", "TaskInfo", "TaskState"),
-        ),
-        "stowfast.records",
+    "stowfast.memory": ("InMemoryArtifactStore", "InMemoryMessageStore", "InMemoryTaskStateStore"),
+    "stowfast.plain_json": ("to_json",),
+    "stowfast.records": (
+        *("Artifact", "ArtifactInfo", "ClaimedTask", "ContextInfo", "ContextRef", "ConversationSlice", "Document"),
+        *("DueRemoval", "Lease", "Links", "MessageEntry", "Page", "Retention", "RetentionRule", "Stats", "TaskInfo"),
+        "TaskState",
     ),
-    **dict.fromkeys(("Artifacts", "Documents", "Messages", "Rules", "Scope", "Stores", "Tasks"), "stowfast.stores"),
+    "stowfast.stores": ("Artifacts", "Documents", "Messages", "Rules", "Scope", "Stores", "Tasks"),
 }
-"""The module of each public name."""
+"""The modules, and their public names."""
 
 _MODULES: Final = frozenset({"aws", "sync", "testing"})
 
 
 if not TYPE_CHECKING:  # a type checker that sees a module's __getattr__ accepts every misspelt name
-    _load: Final = loader(__name__, _HOMES)
+    _load: Final = loader(__name__, {name: home for home, names in _HOMES.items() for name in names})
 
     def __getattr__(name: str) -> Any:
         return import_module(f"stowfast.{name}") if name in _MODULES else _load(name)
