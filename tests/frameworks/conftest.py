@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.frameworks.losing import FAULTS, LosingBucket
+from tests.services.faulty_s3.server import FaultyS3
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 PLACES = os.environ.get("STOWFAST_PLACES", "memory sqlite postgres s3").split()
@@ -38,3 +42,10 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def durable_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The same for the backends of many processes."""
     return url_of(request.param, request, tmp_path)
+
+
+@pytest.fixture(params=FAULTS, ids=lambda fault: fault.name)
+def losing_bucket(request: pytest.FixtureRequest) -> Iterator[LosingBucket]:
+    """A bucket that loses answers, in each way."""
+    with FaultyS3() as server:
+        yield LosingBucket(server, request.param)

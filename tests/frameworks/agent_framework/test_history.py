@@ -6,7 +6,7 @@ import asyncio
 import random
 import uuid
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from agent_framework import AgentSession, Content, InMemoryHistoryProvider, Message
@@ -17,8 +17,9 @@ from stowfast.adapters.agent_framework import StowfastHistoryProvider
 from stowfast.backends.memory import MemoryBackend
 from stowfast.testing import LosesAnswers
 from tests.frameworks.children import KILLABLE, by_writer, check_writers, kill_writers, race
-from tests.services.faulty_s3.faults import Fault
-from tests.services.faulty_s3.server import FaultyS3
+
+if TYPE_CHECKING:
+    from tests.frameworks.losing import LosingBucket
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # session stores are experimental in the framework
@@ -106,14 +107,12 @@ async def test_contents_come_back_and_excluded_messages_can_be_left_out() -> Non
         await history.get_messages("t")
 
 
-@pytest.mark.parametrize("fault", [Fault.RESET, Fault.CLOSE, Fault.INTERNAL, Fault.PRECONDITION])
-async def test_a_bucket_that_loses_answers_stores_a_message_once(fault: Fault) -> None:
-    with FaultyS3() as server:
-        async with StowfastHistoryProvider(f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true") as history:
-            for number in range(4):
-                server.fail(fault, after=True, operation="PUT")
-                await history.save_messages("s", [Message("user", [f"{number}{one}"]) for one in "ab"])
-            assert texts(await history.get_messages("s")) == [f"{number}{one}" for number in range(4) for one in "ab"]
+async def test_a_bucket_that_loses_answers_stores_a_message_once(losing_bucket: LosingBucket) -> None:
+    async with StowfastHistoryProvider(losing_bucket.url) as history:
+        for number in range(4):
+            losing_bucket.lose_answer()
+            await history.save_messages("s", [Message("user", [f"{number}{one}"]) for one in "ab"])
+        assert texts(await history.get_messages("s")) == [f"{number}{one}" for number in range(4) for one in "ab"]
 
 
 async def test_a_lost_answer_stays_inside_and_a_cancelled_save_is_whole_or_absent(url: str) -> None:

@@ -21,8 +21,6 @@ from stowfast import Stores
 from stowfast.adapters.google_adk import StowfastSessionService
 from stowfast.testing import LosesAnswers
 from stowfast.wrappers import Wrapper
-from tests.services.faulty_s3.faults import Fault
-from tests.services.faulty_s3.server import FaultyS3
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
     from google.adk.sessions.session import Session
 
     from stowfast.abc import Listing, Query, Slice, Window
+    from tests.frameworks.losing import LosingBucket
 
 SAVERS, MANY, LARGE = 10, 5_000, 100_000
 A: dict[str, Any] = {"app_name": "app", "user_id": "ada"}
@@ -186,17 +185,15 @@ async def test_a_lost_answer_adds_nothing_twice() -> None:
             assert found.state == {"k": 1, "app:n": answers + 10, "user:n": answers + 20}
 
 
-@pytest.mark.parametrize("fault", [Fault.RESET, Fault.CLOSE, Fault.INTERNAL, Fault.PRECONDITION])
-async def test_a_bucket_that_loses_answers_adds_nothing_twice(fault: Fault) -> None:
-    with FaultyS3() as server:
-        async with StowfastSessionService(f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true") as service:
-            session = await service.create_session(**A)
-            for number in range(6):
-                server.fail(fault, after=True, operation="PUT")
-                await service.append_event(session, event(str(number), app_n=number, k=number))
-            found = await load(service, session)
-            assert texts(found) == [str(number) for number in range(6)]
-            assert found.state == {"k": 5, "app:n": 5}
+async def test_a_bucket_that_loses_answers_adds_nothing_twice(losing_bucket: LosingBucket) -> None:
+    async with StowfastSessionService(losing_bucket.url) as service:
+        session = await service.create_session(**A)
+        for number in range(6):
+            losing_bucket.lose_answer()
+            await service.append_event(session, event(str(number), app_n=number, k=number))
+        found = await load(service, session)
+        assert texts(found) == [str(number) for number in range(6)]
+        assert found.state == {"k": 5, "app:n": 5}
 
 
 async def test_a_cancelled_append_is_whole_or_nothing(service: StowfastSessionService) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import random
 import uuid
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography.fernet import Fernet
@@ -21,8 +21,9 @@ from stowfast.adapters.key_value import StowfastKeyValueStore
 from stowfast.testing import LosesAnswers
 from stowfast.testing.faults import At
 from tests.frameworks.children import KILLABLE, by_writer, check_writers, kill_writers, race
-from tests.services.faulty_s3.faults import Fault
-from tests.services.faulty_s3.server import FaultyS3
+
+if TYPE_CHECKING:
+    from tests.frameworks.losing import LosingBucket
 
 KILLS, MOST_LINES, RACED = 5, 8, 30
 HOSTILE = ("a/b", "../..", "\0", "%2F", "a%2Fb", "ü" * 500, "x" * 5000, "x" * 5001)
@@ -128,18 +129,15 @@ async def test_of_two_processes_one_deletes_each_key(durable_url: str) -> None:
         assert await store.keys(collection) == []
 
 
-@pytest.mark.parametrize("fault", [Fault.RESET, Fault.CLOSE, Fault.INTERNAL, Fault.PRECONDITION])
-async def test_a_bucket_that_loses_answers_is_not_seen(fault: Fault) -> None:
-    with FaultyS3() as server:
-        url = f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true"
-        async with StowfastKeyValueStore(url) as store:
-            for number in range(3):
-                server.fail(fault, after=True, operation="PUT")
-                await store.put("key", {"n": number})
-                assert await store.get("key") == {"n": number}
-            server.fail(fault, after=True, operation="PUT")
-            assert await store.delete("key")
-            assert not await store.delete("key")
+async def test_a_bucket_that_loses_answers_is_not_seen(losing_bucket: LosingBucket) -> None:
+    async with StowfastKeyValueStore(losing_bucket.url) as store:
+        for number in range(3):
+            losing_bucket.lose_answer()
+            await store.put("key", {"n": number})
+            assert await store.get("key") == {"n": number}
+        losing_bucket.lose_answer()
+        assert await store.delete("key")
+        assert not await store.delete("key")
 
 
 async def test_a_lost_answer_is_not_seen() -> None:

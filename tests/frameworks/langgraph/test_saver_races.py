@@ -9,7 +9,7 @@ import sys
 import uuid
 from collections import Counter
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,8 +19,9 @@ from stowfast.adapters.langgraph import StowfastSaver
 from stowfast.testing import LosesAnswers
 from tests.frameworks.children import KILLABLE, check_writers, kill_writers
 from tests.frameworks.langgraph.graphs import checkpoint, config, forks, line
-from tests.services.faulty_s3.faults import Fault
-from tests.services.faulty_s3.server import FaultyS3
+
+if TYPE_CHECKING:
+    from tests.frameworks.losing import LosingBucket
 
 ROUNDS, KILLS = 3, 6
 
@@ -190,19 +191,17 @@ async def test_a_lost_answer_adds_nothing_twice() -> None:
         assert (await stores.backend.heads(["langgraph/t"]))[0].length == 12  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("fault", [Fault.RESET, Fault.CLOSE, Fault.INTERNAL, Fault.PRECONDITION])
-async def test_a_bucket_that_loses_answers_adds_nothing_twice(fault: Fault) -> None:
-    with FaultyS3() as server:
-        async with StowfastSaver(f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true") as saver:
-            here = config()
-            for step in range(6):
-                server.fail(fault, after=True, operation="PUT")
-                here = await saver.aput(here, checkpoint(step, it=step), {"source": "loop"}, {"it": step})
-                server.fail(fault, after=True, operation="PUT")
-                await saver.aput_writes(here, [("it", step)], "task")
-            found = await listed(saver)
-            assert [one.checkpoint["channel_values"]["it"] for one in found] == [5, 4, 3, 2, 1, 0]
-            assert [one.pending_writes for one in found] == [[("task", "it", step)] for step in range(5, -1, -1)]
+async def test_a_bucket_that_loses_answers_adds_nothing_twice(losing_bucket: LosingBucket) -> None:
+    async with StowfastSaver(losing_bucket.url) as saver:
+        here = config()
+        for step in range(6):
+            losing_bucket.lose_answer()
+            here = await saver.aput(here, checkpoint(step, it=step), {"source": "loop"}, {"it": step})
+            losing_bucket.lose_answer()
+            await saver.aput_writes(here, [("it", step)], "task")
+        found = await listed(saver)
+        assert [one.checkpoint["channel_values"]["it"] for one in found] == [5, 4, 3, 2, 1, 0]
+        assert [one.pending_writes for one in found] == [[("task", "it", step)] for step in range(5, -1, -1)]
 
 
 async def test_a_cancelled_caller_takes_no_other_with_it(url: str) -> None:

@@ -18,11 +18,11 @@ from stowfast import InvalidError, UnsupportedError
 from stowfast.adapters.langgraph import StowfastStore
 from stowfast.backends.memory import MemoryBackend
 from stowfast.testing import LosesAnswers
-from tests.services.faulty_s3.faults import Fault
-from tests.services.faulty_s3.server import FaultyS3
 
 if TYPE_CHECKING:
     from langgraph.store.base import BaseStore
+
+    from tests.frameworks.losing import LosingBucket
 
 HOSTILE = ("a/b", "a%2Fb", "//", "%", "%-", "..", "ümlaut", "a" * 900, "x\x01", "*", "'; --")
 VALUES: tuple[dict[str, Any], ...] = (
@@ -224,20 +224,17 @@ async def test_a_lost_answer_stays_inside() -> None:
     assert len(await store.asearch(("n",))) == 2
 
 
-@pytest.mark.parametrize("fault", [Fault.RESET, Fault.CLOSE, Fault.INTERNAL, Fault.PRECONDITION])
-async def test_a_bucket_that_loses_answers_stores_an_item_once(fault: Fault) -> None:
-    with FaultyS3() as server:
-        url = f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true"
-        async with StowfastStore(url) as store:
-            for number in range(4):
-                server.fail(fault, after=True, operation="PUT")
-                await store.aput(("n",), str(number % 2), {"number": number})
-            server.fail(fault, after=True, operation="PUT")
-            await store.adelete(("n",), "0")
-            assert [one.value for one in await store.asearch(("n",))] == [{"number": 3}]
-        async with await stowfast.open(url) as stores:
-            (document,) = await stores.documents.list(prefix="langgraph-store/")
-            assert document.version == 2
+async def test_a_bucket_that_loses_answers_stores_an_item_once(losing_bucket: LosingBucket) -> None:
+    async with StowfastStore(losing_bucket.url) as store:
+        for number in range(4):
+            losing_bucket.lose_answer()
+            await store.aput(("n",), str(number % 2), {"number": number})
+        losing_bucket.lose_answer()
+        await store.adelete(("n",), "0")
+        assert [one.value for one in await store.asearch(("n",))] == [{"number": 3}]
+    async with await stowfast.open(losing_bucket.url) as stores:
+        (document,) = await stores.documents.list(prefix="langgraph-store/")
+        assert document.version == 2
 
 
 async def test_a_cancelled_put_is_stored_or_not_and_the_next_one_wins(url: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import uuid
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from llama_index.core.base.llms.types import ChatMessage
@@ -19,8 +19,9 @@ from stowfast.adapters.llama_index import StowfastChatStore
 from stowfast.backends.memory import MemoryBackend
 from stowfast.testing import LosesAnswers
 from tests.frameworks.children import KILLABLE, by_writer, check_writers, kill_writers, race
-from tests.services.faulty_s3.faults import Fault
-from tests.services.faulty_s3.server import FaultyS3
+
+if TYPE_CHECKING:
+    from tests.frameworks.losing import LosingBucket
 
 ACTIVE, ARCHIVED = MessageStatus.ACTIVE, MessageStatus.ARCHIVED
 ADDED, KILLS = 12, 6
@@ -140,16 +141,14 @@ async def test_a_lost_answer_stays_inside() -> None:
     assert texts(await store.get_messages("k", None)) == ["a", "b"]
 
 
-@pytest.mark.parametrize("fault", [Fault.RESET, Fault.CLOSE, Fault.INTERNAL, Fault.PRECONDITION])
-async def test_a_bucket_that_loses_answers_stores_a_message_once(fault: Fault) -> None:
-    with FaultyS3() as server:
-        async with StowfastChatStore(f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true") as store:
-            for number in range(4):
-                server.fail(fault, after=True, operation="PUT")
-                await store.add_message("k", said(str(number)))
-            server.fail(fault, after=True, operation="PUT")
-            assert texts(await store.delete_oldest_messages("k", 1)) == ["0"]
-            assert texts(await store.get_messages("k", None)) == ["1", "2", "3"]
+async def test_a_bucket_that_loses_answers_stores_a_message_once(losing_bucket: LosingBucket) -> None:
+    async with StowfastChatStore(losing_bucket.url) as store:
+        for number in range(4):
+            losing_bucket.lose_answer()
+            await store.add_message("k", said(str(number)))
+        losing_bucket.lose_answer()
+        assert texts(await store.delete_oldest_messages("k", 1)) == ["0"]
+        assert texts(await store.get_messages("k", None)) == ["1", "2", "3"]
 
 
 async def test_a_key_that_was_deleted_begins_anew(url: str) -> None:
