@@ -36,17 +36,18 @@ MAY_IMPORT = {
     "jobs": "errors blocking answers",
     "group_commit": "errors blocking jobs",
     "lru": "",
+    "disk": "",
     "wrappers": "errors abc names blocking counts operator_log",
     "scopes": "errors abc names wrappers",
     "splices": "",
     "deltas": "errors splices",
     "plain_json": "errors",
     "stores": f"{BELOW} deltas first_use scopes",
-    "backends": BELOW,
+    "backends": f"{BELOW} disk",
     "adapters": f"{BELOW} deltas first_use plain_json portals registry stores scopes wrappers sync",
     # Above the stores, since it knows the record that names a blob; above the backends, by URL alone.
     # The generations of a backup are SQLite files, and an erasure compacts the file.
-    "moving": f"{BELOW} records registry sqlite stores scopes wrappers",
+    "moving": f"{BELOW} disk records registry sqlite stores scopes wrappers",
     # Imported conversations are stored as our adapters store them, without the framework: ids, and entries of threads.
     "importing": f"{BELOW} moving registry scopes stores adapters.ids adapters.langgraph",
     "registry": BELOW,
@@ -64,7 +65,7 @@ MAY_IMPORT = {
     # The whole public surface is the face to a tool; backends it reaches by URL alone.
     "__main__": "cli",
     # But one command prints the statements of a migration, for a server that nobody opens.
-    "cli": "__init__ wrappers errors records abc words view sync sqlite testing registry moving importing"
+    "cli": "__init__ disk wrappers errors records abc words view sync sqlite testing registry moving importing"
     " backends.postgres",
 }
 

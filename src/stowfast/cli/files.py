@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
 from stowfast.cli.urls import sqlite_path
+from stowfast.disk import sync_folder
 from stowfast.errors import InvalidError
 
 if TYPE_CHECKING:
@@ -150,11 +151,7 @@ def put_in_place(file: IO[bytes], aside: Path, path: Path, url: str) -> None:
     file.flush()
     os.fsync(file.fileno())
     aside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # else a power cut may take the new name, and with it the file
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)
 
 
 def is_device(path: Path) -> bool:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote
 
 from stowfast import sqlite
+from stowfast.disk import sync_folder
 from stowfast.errors import InvalidError, NotFoundError
 from stowfast.moving.backups import backup
 from stowfast.moving.verifying import verify
@@ -175,18 +176,9 @@ def _publish(part: Path, folder: Path) -> Generation:
         moment = max(moment, known[-1].moment + timedelta(microseconds=1))
     made = Generation(moment, folder / f"{moment:{_FORMAT}}{_SUFFIX}")
     part.replace(made.path)
-    _sync(folder)
+    sync_folder(folder)
     return made
 
 
 def _url(path: Path) -> str:
     return f"sqlite:///{quote(os.fsencode(path.absolute()))}"
-
-
-def _sync(folder: Path) -> None:
-    with suppress(OSError):  # not every system can
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -13,6 +13,7 @@ from stowfast.backends.sqlite.file import SQLiteFile
 from stowfast.backends.sqlite.locks import OPENING, check_index, is_claimed
 from stowfast.backends.sqlite.opening import is_busy, is_full, look, uri
 from stowfast.backends.sqlite.rights import absolute, check_folder, make_private, missing_right
+from stowfast.disk import sync_folder
 from stowfast.errors import DamagedError, InvalidError, NotFoundError, UnavailableError
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def copy_file(source: str, target: str, *, replace: bool) -> int:
             raise InvalidError(f"{target} is open in this process: close it before it is replaced")
         size = os.stat(part).st_size
         _swap(part, target)
-        _sync_folder(target)
+        sync_folder(Path(target).parent)
     return size
 
 
@@ -151,12 +152,3 @@ def _sync(path: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _sync_folder(path: str) -> None:
-    with suppress(OSError):  # not every system can
-        descriptor = os.open(Path(path).parent, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
