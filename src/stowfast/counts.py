@@ -6,11 +6,11 @@ import functools
 import logging
 import threading
 import time
+from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from stowfast.errors import ConflictError, DamagedError, StowfastError, UnavailableError
-from stowfast.lru import LRU
 from stowfast.operator_log import tell, tell_swept
 
 if TYPE_CHECKING:
@@ -27,6 +27,10 @@ _SLOW_COMMIT_SECONDS: Final = 1.0
 _SECONDS_BETWEEN_LINES: Final = 10.0
 """Between two lines about slow commits."""
 _DAMAGED_REMEMBERED: Final = 1_000
+_REQUESTS: Final = "requests "
+_MAX_AMOUNTS: Final = 1_000
+"""Of the queue, before it is added up."""
+_PATIENCE_SECONDS: Final = 0.1
 _KINDS: Final = frozenset({"messages", "artifacts", "tasks", "documents", "live", "links"})
 
 
@@ -35,31 +39,28 @@ class Counts:
 
     `@counted` before the class of a backend counts its calls. The backend itself calls `request` for each request to
     its file, bucket or server, and waits inside `waiting`.
+
+    No count waits for a lock: a signal handler may save while its thread counts, and another thread, for which the
+    handler waits, counts too. So each amount is appended to a queue, in one step. The queue is added up now and then by
+    the thread that comes first.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()  # a signal handler may come while its thread holds it
-        self._commits = self._conflicts = self._repeats = self._failures = self._slow = self._damaged = 0
-        self._reads = self._waits = self._retries = self._bytes_in = self._bytes_out = 0
-        self._wait_seconds = 0.0
-        self._requests: dict[str, int] = {}
+        self._amounts: deque[tuple[str, float]] = deque()
+        self._totals: dict[str, float] = {}
+        self._adding = threading.Lock()
+        self._telling = threading.Lock()
+        self._ending = threading.Lock()
         self._told_slow = float("-inf")
-        self._told_damaged: LRU[str, bool] = LRU(_DAMAGED_REMEMBERED)
-        self._ended = False
+        self._told_damaged: dict[str, object] = {}
 
     def note_commit(self, began: float, receipt: Receipt, stream: str, change: Change) -> None:
         """Count a commit with its receipt."""
-        size = 0
-        for entry in change.entries:
-            size += len(entry)
-        if change.note:
-            size += len(change.note)
-        with self._lock:
-            if receipt.repeated:
-                self._repeats += 1
-            else:
-                self._commits += 1
-                self._bytes_in += size
+        if receipt.repeated:
+            self._add("repeats")
+        else:
+            self._add("commits")
+            self._add("bytes_written", sum(map(len, change.entries)) + len(change.note or b""))
         seconds = time.perf_counter() - began
         if seconds > _SLOW_COMMIT_SECONDS:
             self._tell_slow(seconds)
@@ -76,10 +77,8 @@ class Counts:
 
     def note_read(self, began: float, found: Slice, *_: object) -> None:
         """Count a read and its bytes."""
-        size = sum([len(entry.data) for entry in found.entries])
-        with self._lock:
-            self._reads += 1
-            self._bytes_out += size
+        self._add("reads")
+        self._add("bytes_read", sum([len(entry.data) for entry in found.entries]))
 
     def note_reads(self, began: float, found: list[Slice | StowfastError], reads: Sequence[tuple[str, Window]]) -> None:
         """Count each of several reads."""
@@ -91,8 +90,7 @@ class Counts:
 
     def note_look(self, *_: object) -> None:
         """Count a look at heads."""
-        with self._lock:
-            self._reads += 1
+        self._add("reads")
 
     def note_list(self, began: float, found: Listing, *_: object) -> None:
         """Count a page of a listing."""
@@ -110,29 +108,26 @@ class Counts:
         """Count the error of a call. A call about one stream has its name as the first argument."""
         if isinstance(error, DamagedError) and isinstance(stream, str):
             self._tell_damaged(stream)
-        with self._lock:
-            self._conflicts += isinstance(error, ConflictError)
-            self._failures += isinstance(error, UnavailableError)
+        if isinstance(error, ConflictError):
+            self._add("conflicts")
+        elif isinstance(error, UnavailableError):
+            self._add("failures")
 
     def took(self, count: int) -> None:
         """Count written bytes of a blob."""
-        with self._lock:
-            self._bytes_in += count
+        self._add("bytes_written", count)
 
     def gave(self, count: int) -> None:
         """Count read bytes of a blob."""
-        with self._lock:
-            self._bytes_out += count
+        self._add("bytes_read", count)
 
     def request(self, kind: str, count: int = 1) -> None:
         """Count requests to the file, the bucket or the server."""
-        with self._lock:
-            self._requests[kind] = self._requests.get(kind, 0) + count
+        self._add(_REQUESTS + kind, count)
 
     def lose_answer(self) -> None:
         """Count a request without an answer, to be repeated or looked up."""
-        with self._lock:
-            self._retries += 1
+        self._add("retries")
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
@@ -141,54 +136,73 @@ class Counts:
         try:
             yield
         finally:
-            with self._lock:
-                self._waits += 1
-                self._wait_seconds += time.perf_counter() - began
+            self._add("waits")
+            self._add("wait_seconds", time.perf_counter() - began)
 
     def stats(self) -> Stats:
-        """Return all counts at one moment."""
+        """Return all counts. Inside another call of this method, as in a signal handler, some may be a moment old."""
         from stowfast.records import Stats
 
-        with self._lock:
-            return Stats(
-                commits=self._commits, conflicts=self._conflicts, repeats=self._repeats, failures=self._failures,
-                slow_commits=self._slow, reads=self._reads, damaged=self._damaged, waits=self._waits,
-                wait_seconds=self._wait_seconds, retries=self._retries, requests=dict(self._requests),
-                bytes_written=self._bytes_in, bytes_read=self._bytes_out,
-            )  # fmt: skip
+        self._add_up(_PATIENCE_SECONDS)
+        totals = dict(self._totals)
+        requests = {
+            name.removeprefix(_REQUESTS): int(count) for name, count in totals.items() if name.startswith(_REQUESTS)
+        }
+        numbers = {name: int(totals.get(name, 0)) for name in Stats._fields if name not in {"wait_seconds", "requests"}}
+        return Stats(**numbers, wait_seconds=totals.get("wait_seconds", 0.0), requests=requests)
 
     def tell_end(self) -> None:
         """Log the end of the opening, once."""
-        with self._lock:
-            ended, self._ended = self._ended, True
-        if not ended:
-            facts: dict[str, Any] = {
-                "commits": self._commits, "conflicts": self._conflicts, "repeats": self._repeats, "waits": self._waits,
-            }  # fmt: skip
-            tell(logging.INFO, "closed", f"closed after {self._commits:,} commits", **facts)
+        if self._ending.acquire(blocking=False):  # never released
+            stats = self.stats()
+            names = ("commits", "conflicts", "repeats", "waits")
+            facts = {name: getattr(stats, name) for name in names}
+            tell(logging.INFO, "closed", f"closed after {stats.commits:,} commits", **facts)
+
+    def _add(self, name: str, amount: float = 1) -> None:
+        self._amounts.append((name, amount))
+        if len(self._amounts) > _MAX_AMOUNTS:
+            self._add_up(0)
+
+    def _add_up(self, patience: float) -> None:
+        """Add the queue to the totals, unless another call is doing that and does not end in time."""
+        if not self._adding.acquire(timeout=patience):
+            return
+        try:
+            for _ in range(len(self._amounts)):
+                name, amount = self._amounts.popleft()
+                self._totals[name] = self._totals.get(name, 0) + amount
+        finally:
+            self._adding.release()
 
     def _tell_slow(self, seconds: float) -> None:
-        now = time.monotonic()
-        with self._lock:
-            self._slow += 1
-            slow, silent = self._slow, now - self._told_slow < _SECONDS_BETWEEN_LINES
+        self._add("slow_commits")
+        if not self._telling.acquire(blocking=False):
+            return
+        try:
+            now = time.monotonic()
+            silent = now - self._told_slow < _SECONDS_BETWEEN_LINES
             if not silent:
                 self._told_slow = now
+        finally:
+            self._telling.release()
         if not silent:
+            slow = self.stats().slow_commits
             tell(
                 logging.WARNING, "slow_commit", f"a commit took {seconds:.1f} s, {slow:,} were slow so far",
                 seconds=round(seconds, 3), slow_commits=slow,
             )  # fmt: skip
 
     def _tell_damaged(self, stream: str) -> None:
-        with self._lock:
-            self._damaged += 1
-            known = self._told_damaged.get(stream)
-            self._told_damaged.put(stream, True)
-        if known is None:
-            kind = stream.partition("/")[0].rpartition(":")[2]
-            kind = kind if kind in _KINDS else "other"
-            tell(logging.ERROR, "damaged", f"a damaged stream was found ({kind}): run stowfast verify", kind=kind)
+        self._add("damaged")
+        if len(self._told_damaged) >= _DAMAGED_REMEMBERED:
+            self._told_damaged.clear()
+        mine = object()
+        if self._told_damaged.setdefault(stream, mine) is not mine:  # in one step: two threads may find it
+            return
+        kind = stream.partition("/")[0].rpartition(":")[2]
+        kind = kind if kind in _KINDS else "other"
+        tell(logging.ERROR, "damaged", f"a damaged stream was found ({kind}): run stowfast verify", kind=kind)
 
 
 def counted(backend: type[B]) -> type[B]:

@@ -201,6 +201,27 @@ def test_threads_lose_no_count() -> None:
     assert counted.stats().requests == {"GET": 8_000}
 
 
+def test_no_count_waits_for_a_thread_that_counts() -> None:
+    """As below a signal handler: it waits for a thread that counts, and its own thread was interrupted in a count."""
+    counted = Counts()
+
+    def count() -> None:
+        for _ in range(5_000):
+            counted.request("GET")
+        with counted.waiting():
+            counted.note_error("messages/c", DamagedError("test"))
+        counted._tell_slow(2.0)
+        counted.stats()
+
+    with counted._adding, counted._telling:
+        thread = threading.Thread(target=count, daemon=True)
+        thread.start()
+        thread.join(60)
+        assert not thread.is_alive()
+    stats = counted.stats()
+    assert (stats.requests, stats.waits, stats.damaged, stats.slow_commits) == ({"GET": 5_000}, 1, 1, 1)
+
+
 async def test_no_line_holds_content_an_id_or_a_secret(lines: Lines, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(counts, "_SLOW_COMMIT_SECONDS", -1.0)
     async with stowfast.open(url) as stores:
