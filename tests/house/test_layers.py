@@ -46,8 +46,8 @@ MAY_IMPORT = {
     "backends": f"{BELOW} disk",
     "adapters": f"{BELOW} deltas first_use plain_json portals registry stores scopes wrappers sync",
     # Above the stores, since it knows the record that names a blob; above the backends, by URL alone.
-    # The generations of a backup are SQLite files, and an erasure compacts the file.
-    "moving": f"{BELOW} disk records registry sqlite stores scopes wrappers",
+    # The generations of a backup are SQLite files, also in a bucket, and an erasure compacts the file.
+    "moving": f"{BELOW} disk records registry sqlite stores scopes wrappers backends.objects",
     # Imported conversations are stored as our adapters store them, without the framework: ids, and entries of threads.
     "importing": f"{BELOW} moving registry scopes stores adapters.ids adapters.langgraph",
     "registry": BELOW,

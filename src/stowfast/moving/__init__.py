@@ -8,12 +8,13 @@ stay right. It is resumed by calling it again: there is no state file.
 
 from __future__ import annotations
 
+from stowfast.moving.archive import Generation
+from stowfast.moving.archiving import add_generation, generation_at, generations, opened_generation
 from stowfast.moving.backups import backup, restore
 from stowfast.moving.copying import copy
 from stowfast.moving.cutover import move
 from stowfast.moving.erasing import Erased, erase
 from stowfast.moving.exporting import export
-from stowfast.moving.folder import Generation, add_generation, generation_at, generations
 from stowfast.moving.measures import Statistics, Usage, measure, statistics
 from stowfast.moving.removal import find, remove
 from stowfast.moving.results import Copied, Difference, Verified
@@ -42,6 +43,7 @@ __all__ = [
     "generations",
     "measure",
     "move",
+    "opened_generation",
     "remove",
     "restore",
     "statistics",

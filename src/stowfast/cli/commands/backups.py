@@ -6,7 +6,7 @@ import asyncio
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -15,16 +15,19 @@ from stowfast.cli.arguments import URL, Json
 from stowfast.cli.commands.moving import copied_line, entries, moment_of, tell_differences
 from stowfast.cli.commands.retention import duration
 from stowfast.cli.pace import Amount, paced
-from stowfast.cli.terminal import Screen, complain, emit, many
+from stowfast.cli.terminal import Screen, complain, emit, many, size
 from stowfast.cli.urls import check_existing, opened, sqlite_path
 from stowfast.records import Retention
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from stowfast.moving import Copied
 
 __all__ = ["register"]
+
+_BUCKETS: Final = ("s3:", "gs:", "az:")
 
 
 def register(app: typer.Typer) -> None:
@@ -42,12 +45,16 @@ def register(app: typer.Typer) -> None:
 def backup(
     url: URL,
     target: Annotated[
-        str, typer.Argument(metavar="TO", help="The URL of the backup: empty, or an earlier backup. Or a folder.")
+        str,
+        typer.Argument(
+            metavar="TO",
+            help="The backup: an empty backend, an earlier backup, or an archive.",
+        ),
     ],
     *,
-    keep: Annotated[int | None, typer.Option(min=1, help="In a folder: so many newest generations stay.")] = None,
+    keep: Annotated[int | None, typer.Option(min=1, help="In an archive: so many newest generations stay.")] = None,
     keep_age: Annotated[
-        str | None, typer.Option(metavar="TIME", help="In a folder: older generations go, such as 30d.")
+        str | None, typer.Option(metavar="TIME", help="In an archive: older generations go, such as 30d.")
     ] = None,
     as_json: Json = False,
 ) -> int:
@@ -57,30 +64,31 @@ def backup(
     new data, and what was deleted is deleted in the backup too. The backup is read at the end. Give the command again
     after an interruption.
 
-    With a folder for TO, such as backups/, each call adds a generation: a SQLite file that is never changed. restore
-    --at takes one of them.
+    With an archive for TO, a folder/ or s3://bucket/prefix/ that ends with a slash, each call adds a generation: a
+    SQLite file that is never changed. restore --at takes one of them.
     """
     check_existing(url)
-    if _is_folder(target):
+    if _is_archive(target):
         bounds = Retention(versions=keep, age=None if keep_age is None else duration(keep_age))
-        return _add_generation(url, Path(target), bounds, as_json=as_json)
+        return asyncio.run(_add_generation(url, target, bounds, as_json=as_json))
     if keep is not None or keep_age is not None:
-        raise typer.BadParameter("--keep and --keep-age are for a folder: end TO with a slash")
+        raise typer.BadParameter("--keep and --keep-age are for an archive: end TO with a slash")
     if sqlite_path(url) is not None and sqlite_path(target) is not None:
-        return _by_file(url, target, replace=True, as_json=as_json)
+        return asyncio.run(_by_file(url, target, replace=True, as_json=as_json))
     with paced("backing up") as tell:
         done = asyncio.run(_moved(moving.backup, url, target, tell))
     return _tell(done, as_json=as_json)
 
 
 def restore(
-    source: Annotated[str, typer.Argument(metavar="FROM", help="The URL of the backup, or a folder of generations.")],
+    source: Annotated[str, typer.Argument(metavar="FROM", help="The URL of the backup, or an archive of generations.")],
     target: Annotated[str, typer.Argument(metavar="TO", help="The URL of an empty backend.")],
     *,
     at: Annotated[
         str | None,
         typer.Option(metavar="TIME", help="The newest generation that is not after 2026-11-29T14:00Z, say."),
     ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Of an archive: list the generations.")] = False,
     as_json: Json = False,
 ) -> int:
     """Make an empty backend as a backup is, and read all of it.
@@ -88,30 +96,36 @@ def restore(
     A backend that holds data is refused. The log of an earlier file of this name is removed: played over the restored
     one it would damage it. Give the command again after an interruption.
 
-    Of a folder the newest generation is taken, or with --at the newest that is not after this time, and named on
-    stderr. A state between two generations was not kept.
+    Of an archive, which ends with a slash, the newest generation is taken, or with --at the newest that is not after
+    this time, and named on stderr. A state between two generations was not kept. --dry-run lists the generations,
+    the newest first, and writes nothing.
     """
-    if _is_folder(source):
-        found = moving.generation_at(source, moment_of(at, "--at"))
-        complain(f"generation of {found.moment:%Y-%m-%dT%H:%M:%S.%fZ}")
-        source = found.url
-    elif at is not None:
-        raise typer.BadParameter("--at is for a folder of generations")
+    if _is_archive(source):
+        moment = moment_of(at, "--at")
+        if dry_run:
+            return asyncio.run(_tell_plan(source, moment, as_json=as_json))
+        return asyncio.run(_restore_generation(source, moment, target, as_json=as_json))
+    if at is not None or dry_run:
+        raise typer.BadParameter("--at and --dry-run are for an archive: end FROM with a slash")
     check_existing(source)
+    return asyncio.run(_restore(source, target, as_json=as_json))
+
+
+async def _restore(source: str, target: str, *, as_json: bool) -> int:
     if sqlite_path(source) is not None and sqlite_path(target) is not None:
-        return _by_file(source, target, replace=False, as_json=as_json)
+        return await _by_file(source, target, replace=False, as_json=as_json)
     with paced("restoring") as tell:
-        done = asyncio.run(_moved(moving.restore, source, target, tell))
+        done = await _moved(moving.restore, source, target, tell)
     return _tell(done, as_json=as_json)
 
 
-def _by_file(source: str, target: str, *, replace: bool, as_json: bool) -> int:
+async def _by_file(source: str, target: str, *, replace: bool, as_json: bool) -> int:
     from stowfast import sqlite
 
     sqlite.backup(source.partition("?")[0], target.partition("?")[0], replace=replace)
     with paced("verifying") as tell:
-        done = asyncio.run(
-            moving.verify(target, progress=lambda done: tell(Amount(done.streams, None, done.entries, done.bytes)))
+        done = await moving.verify(
+            target, progress=lambda done: tell(Amount(done.streams, None, done.entries, done.bytes))
         )
     tell_differences(done.damaged)
     if as_json:
@@ -123,30 +137,49 @@ def _by_file(source: str, target: str, *, replace: bool, as_json: bool) -> int:
     return 0 if done.sound else 1
 
 
-def _is_folder(text: str) -> bool:
-    """Whether an argument names a folder and no URL."""
-    return "://" not in text and (text.endswith(("/", os.sep)) or Path(text).is_dir())
+def _is_archive(text: str) -> bool:
+    """Whether an argument names a folder, or a prefix of a bucket with a slash at its end."""
+    if "://" in text:
+        return text.lower().startswith(_BUCKETS) and text.partition("?")[0].endswith("/")
+    return text.endswith(("/", os.sep)) or Path(text).is_dir()
 
 
-def _add_generation(url: str, folder: Path, bounds: Retention, *, as_json: bool) -> int:
+async def _add_generation(url: str, archive: str, bounds: Retention, *, as_json: bool) -> int:
     with paced("backing up") as tell:
-        made, done = asyncio.run(
-            moving.add_generation(
-                url,
-                folder,
-                keep=bounds,
-                progress=lambda done: tell(Amount(done.settled, done.selected, done.entries, done.bytes)),
-            )
+        made, done = await moving.add_generation(
+            url,
+            archive,
+            keep=bounds,
+            progress=lambda done: tell(Amount(done.settled, done.selected, done.entries, done.bytes)),
         )
     tell_differences(done.damaged)
-    known = [one.path.name for one in moving.generations(folder)]
+    known = [one.name for one in await moving.generations(archive)]
     if as_json:
         counts = {"streams": done.streams, "entries": done.entries, "bytes": done.bytes, "digest": done.digest}
-        emit({"complete": done.sound, "generation": made.path.name, "generations": known, **counts})
+        emit({"complete": done.sound, "generation": made.name, "generations": known, **counts})
     else:
-        Screen().print(f"{made.path}: {many(done.streams, 'stream')} with {entries(done.entries)}, read and sound")
-        Screen().print(f"{many(len(known), 'generation')}, the oldest {known[0]}")
+        Screen().print(f"{made.name}: {many(done.streams, 'stream')} with {entries(done.entries)}, read and sound")
+        Screen().print(f"{many(len(known), 'generation')}, the oldest {known[-1]}")
     return 0 if done.sound else 1
+
+
+async def _restore_generation(archive: str, moment: datetime | None, target: str, *, as_json: bool) -> int:
+    found = await moving.generation_at(archive, moment)
+    complain(f"generation of {found.moment:%Y-%m-%dT%H:%M:%S.%fZ}")
+    async with moving.opened_generation(archive, found) as source:
+        return await _restore(source, target, as_json=as_json)
+
+
+async def _tell_plan(archive: str, moment: datetime | None, *, as_json: bool) -> int:
+    taken, known = await moving.generation_at(archive, moment), await moving.generations(archive)
+    if as_json:
+        told = [{"name": one.name, "moment": one.moment.isoformat(), "bytes": one.size} for one in known]
+        emit({"generation": taken.name, "generations": told})
+        return 0
+    for one in known:
+        mark = "  to restore" if one == taken else ""
+        Screen().print(f"{one.moment:%Y-%m-%dT%H:%M:%S.%fZ}  {size(one.size):>9}{mark}")
+    return 0
 
 
 async def _moved(move: Callable[..., Any], source: str, target: str, tell: Any) -> Copied:
