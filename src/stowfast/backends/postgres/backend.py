@@ -43,7 +43,7 @@ _READ_AHEAD: Final = 2
 
 @counted
 class PostgresBackend(Backend):
-    """Streams and blobs in one schema of a PostgreSQL database, 14 or newer.
+    """Streams and blobs in one schema of a PostgreSQL database, 15 or newer.
 
     A commit returns after the server has it on disk. An asynchronous replica may lack the last commits: a failover to
     it can lose acknowledged ones, and no client can prevent that.

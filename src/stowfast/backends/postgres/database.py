@@ -35,7 +35,8 @@ _PARAMETERS: Final = {
 }
 """A vanished server is noticed within a minute; the system would wait for hours."""
 _NOT_PRIMARY: Final = "the server is read-only, not the primary: connect to the primary"
-_MIN_VERSION: Final = 14_00_00
+_MIN_VERSION: Final = 15_00_00
+"""The first with views that run with the rights of their user: row-level security holds for them, too."""
 
 
 class Database:
@@ -202,7 +203,7 @@ class Database:
     def _look(self, connection: psycopg.Connection[Any], *, durable: bool) -> None:
         version = connection.info.server_version
         if version < _MIN_VERSION:
-            raise UnsupportedError(f"PostgreSQL {version // 10_000} is too old: Stowfast needs 14 or newer")
+            raise UnsupportedError(f"PostgreSQL {version // 10_000} is too old: Stowfast needs 15 or newer")
         row = connection.execute(
             "SELECT pg_catalog.pg_backend_pid(), pg_catalog.current_setting('server_encoding'),"
             " pg_catalog.current_setting('default_transaction_isolation'), pg_catalog.pg_is_in_recovery(),"

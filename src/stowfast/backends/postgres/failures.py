@@ -57,6 +57,10 @@ def is_unknown(error: psycopg.Error) -> bool:
 def ours(error: psycopg.Error) -> StowfastError:
     """Return the error for one of the driver. Its text holds no password: the driver never shows one."""
     state, said = error.sqlstate, str(error).strip().partition("\n")[0]
+    if state in _RIGHTS and "row-level security" in said:
+        return InvalidError(
+            f"a policy of row-level security refused the row: {said}: use the scope that the policy gives to this role"
+        )
     if state in _RIGHTS:
         return InvalidError(f"the role lacks a right: {said}: see the grants of `stowfast migrate URL --sql`")
     if state in _ACCESS or (state is None and any(part in said for part in _REFUSALS)):

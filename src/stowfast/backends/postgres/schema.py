@@ -74,7 +74,7 @@ MIGRATIONS: Final = (
         PRIMARY KEY (stream, position, blob)
     );
     CREATE INDEX links_by_blob ON {schema}.links (blob);
-    CREATE VIEW {schema}.history AS
+    CREATE VIEW {schema}.history WITH (security_invoker = true) AS
         SELECT streams.name AS stream, position, to_timestamp(entries.created_at / 1000000.0) AS created, op_id,
             encode(data, 'escape') AS data
         FROM {schema}.entries JOIN {schema}.streams ON streams.id = entries.stream;
@@ -84,6 +84,7 @@ MIGRATIONS: Final = (
 
 GRANTS: Final = (
     "GRANT USAGE ON SCHEMA {schema} TO {user};",
-    "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {user};",
+    "GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {user};",
+    "GRANT INSERT, UPDATE, DELETE ON " + ", ".join(f"{{schema}}.{table}" for table in TABLES) + " TO {user};",
 )
-"""The rights of a role that only uses the tables."""
+"""The rights of a role that only uses the tables: it may not write the version, which is of all roles."""

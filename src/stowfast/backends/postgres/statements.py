@@ -143,10 +143,12 @@ _TEXTS: Final = {
     "drop_chunks": "DELETE FROM {schema}.chunks WHERE (blob, start) IN (SELECT blob, start FROM {schema}.chunks"
     " WHERE blob = ANY(%s::bigint[]) ORDER BY blob, start LIMIT 64)",
     "drop_blobs": "DELETE FROM {schema}.blobs WHERE id = ANY(%s::bigint[]) RETURNING size",
-    "old_tombstones": f"DELETE FROM {{schema}}.streams WHERE id IN (SELECT s.id FROM {{schema}}.streams AS s"
+    # One statement: a policy of row-level security shows an operation only as long as its stream is there.
+    "old_tombstones": "WITH gone AS (DELETE FROM {schema}.streams WHERE id IN (SELECT s.id FROM {schema}.streams AS s"
     f" WHERE s.incarnation IS NULL AND s.updated_at < {NOW} - %s::bigint AND NOT EXISTS (SELECT 1 FROM"
-    " {schema}.blobs AS b WHERE b.stream = s.id) ORDER BY s.name LIMIT 1000 FOR UPDATE SKIP LOCKED) RETURNING id",
-    "drop_operations": "DELETE FROM {schema}.operations WHERE stream = ANY(%s::bigint[])",
+    " {schema}.blobs AS b WHERE b.stream = s.id) ORDER BY s.name LIMIT 1000 FOR UPDATE SKIP LOCKED) RETURNING id),"
+    " forgotten AS (DELETE FROM {schema}.operations WHERE stream IN (SELECT id FROM gone))"
+    " SELECT pg_catalog.count(*) FROM gone",
 }
 
 BY_NAME: Final = " AND (%(name)s::text IS NULL OR s.name > %(name)s::text) ORDER BY s.name LIMIT %(limit)s::bigint"

@@ -68,12 +68,10 @@ def _collect(database: Database) -> int:
 
 
 def _forget(database: Database) -> int:
-    with database.lend() as connection, connection.transaction():
-        gone = connection.execute(database.statements["old_tombstones"], [_TOMBSTONES_LIVE]).fetchall()
-        streams = [id for (id,) in gone]
-        if streams:
-            connection.execute(database.statements["drop_operations"], [streams])
-        return len(streams)
+    with database.lend() as connection:
+        row = connection.execute(database.statements["old_tombstones"], [_TOMBSTONES_LIVE]).fetchone()
+        assert row is not None
+        return int(row[0])
 
 
 def _row(cursor: psycopg.Cursor[Any]) -> tuple[int, int]:
