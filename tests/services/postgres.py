@@ -15,11 +15,14 @@ import uuid
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 
 from tests.services.process import HOST, Daemon, ServiceError, free_port, tail, wait_until
+
+if TYPE_CHECKING:
+    from tests.services.certificates import Certificate
 
 NAMED = "STOWFAST_TEST_POSTGRES_URL"
 PACKAGE = "postgresql"
@@ -112,6 +115,8 @@ class Postgres:
         self._note = folder
         self.folder = Path(tempfile.mkdtemp(prefix="stowfast-postgres-"))
         self.port = free_port()
+        self.options: list[str] = []
+        """Options of its command line, of this server alone."""
         self._daemon = Daemon(self.folder / "postgres.pid")
         self._log = self.folder / "postgres.log"
 
@@ -130,6 +135,7 @@ class Postgres:
         found = programs()
         assert found is not None
         command = [str(found / "postgres"), "-D", str(self.folder / "data"), "-k", "", "-p", str(self.port), *OPTIONS]
+        command += self.options
         self._daemon.start([*as_user(), *command], self._log)
         if not wait_until(self.answers, 60):
             raise ServiceError(f"PostgreSQL did not come up\n{tail([self._log])}")
@@ -139,6 +145,35 @@ class Postgres:
         assert found is not None
         ready = [str(found / "pg_isready"), "-h", HOST, "-p", str(self.port), "-q"]
         return subprocess.run(ready, check=False, timeout=10).returncode == 0
+
+    def serve_tls(self, certificate: Certificate) -> None:
+        """Serve a certificate from the next start or reload on."""
+        for source, name in zip(certificate, ("server.pem", "server.key"), strict=True):
+            copy = self.folder / name
+            shutil.copyfile(source, copy)
+            copy.chmod(0o600)  # the server refuses a key that others may read
+            shutil.chown(copy, user=user())
+        files = ["-c", f"ssl_cert_file={self.folder}/server.pem", "-c", f"ssl_key_file={self.folder}/server.key"]
+        self.options = ["-c", "ssl=on", *files]
+
+    def start_standby_of(self, primary: Postgres) -> None:
+        """Start as a streaming replica that can be promoted."""
+        found = programs()
+        assert found is not None
+        shutil.chown(self.folder, user=user())
+        copy = [str(found / "pg_basebackup"), "-D", str(self.folder / "data"), "-R", "-X", "stream", "-c", "fast"]
+        subprocess.run(
+            [*as_user(), *copy, "-d", f"{primary.endpoint}/postgres", "--no-sync"],
+            cwd=self.folder, check=True, capture_output=True, timeout=120,
+        )  # fmt: skip
+        self.run()
+
+    def promote(self) -> None:
+        """Make a primary of a standby, and wait until it takes writes."""
+        found = programs()
+        assert found is not None
+        command = [str(found / "pg_ctl"), "-D", str(self.folder / "data"), "-w", "promote"]
+        subprocess.run([*as_user(), *command], check=True, capture_output=True, timeout=90)
 
     def stop_at_once(self) -> None:
         """Stop as `pg_ctl stop -m immediate`: no checkpoint, no goodbye to clients."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from stowfast.backends.postgres.failures import is_retryable, is_unknown, ours
+from stowfast.backends.postgres.failures import NOT_PRIMARY, is_retryable, is_unknown, ours
 from stowfast.backends.postgres.hints import until_readable
 from stowfast.backends.postgres.migration import migrate
 from stowfast.backends.postgres.statements import Statements
@@ -34,7 +34,6 @@ _PARAMETERS: Final = {
     "tcp_user_timeout": "60000",
 }
 """A vanished server is noticed within a minute; the system would wait for hours."""
-_NOT_PRIMARY: Final = "the server is read-only, not the primary: connect to the primary"
 _MIN_VERSION: Final = 15_00_00
 """The first with views that run with the rights of their user: row-level security holds for them, too."""
 
@@ -106,7 +105,7 @@ class Database:
         # A read must see every acknowledged commit, and a replica may lag behind the primary.
         if "on" in map(connection.info.parameter_status, ("in_hot_standby", "default_transaction_read_only")):
             connection.close()
-            raise UnavailableError(_NOT_PRIMARY)
+            raise UnavailableError(NOT_PRIMARY)
         return connection
 
     def ask(self, query: Callable[[psycopg.Connection[Any], Statements], R]) -> R:
@@ -221,7 +220,7 @@ class Database:
                 "CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0"
             )
         if recovery or read_only == "on":
-            raise UnavailableError(_NOT_PRIMARY)
+            raise UnavailableError(NOT_PRIMARY)
         if durable and (synchronous == "off" or fsync == "off"):
             raise UnsupportedError(
                 f"the server has synchronous_commit={synchronous} and fsync={fsync}, so an acknowledged commit may be "

@@ -12,7 +12,7 @@ from stowfast.errors import DamagedError, InvalidError, StowfastError, Unavailab
 if TYPE_CHECKING:
     import psycopg
 
-__all__ = ["is_read_only", "is_retryable", "is_unknown", "ours"]
+__all__ = ["NOT_PRIMARY", "is_read_only", "is_retryable", "is_unknown", "ours"]
 
 _ROLLED_BACK: Final = {"40001", "40P01", "57P05", "25P03"}
 """The server rolled back for another transaction, or ended a connection that was idle: repeat."""
@@ -25,13 +25,26 @@ _LIMITS: Final = ("22", "54")
 _MISSING: Final = {"3F000", "42P01", "42703"}
 _ACCESS: Final = {"28000", "28P01", "3D000"}
 _REFUSALS: Final = (
-    "authentication failed",
-    "does not exist",
-    "pg_hba.conf",
-    "invalid connection option",
-    "certificate",
+    ("server does not support SSL", "turn on TLS there (ssl = on), or set sslmode=disable where the network is safe"),
+    ("channel binding", "channel_binding=require needs TLS and a password by scram-sha-256: set sslmode=require"),
+    ("does not match host name", "connect by a name of its certificate, or renew the certificate for this one"),
+    (
+        "certificate verify failed",
+        "give the file of the CA that signed its certificate as sslrootcert=, or renew its certificate: it may be over",
+    ),
+    ("root certificate file", "give the file of the CA that signed the server's certificate as sslrootcert="),
+    ("certificate", "see sslmode=, sslrootcert=, sslcert= and sslkey= in the URL"),
+    ("no encryption", "it may take connections with TLS alone: set sslmode=require or verify-full"),
+    ("pg_hba.conf", "see the lines of pg_hba.conf on the server"),
+    ("authentication failed", "see the role and the password in the URL"),
+    ("does not exist", "see the database and the role in the URL"),
+    ("invalid connection option", "see the options in the URL"),
 )
-"""Parts of the server's text, in English: a refused connection has no code in libpq."""
+"""Parts of the text in English, as a refused connection has no code in libpq, each with its remedy. The first holds."""
+NOT_PRIMARY: Final = (
+    "the server is read-only, not the primary: connect to the primary; with several hosts in the URL set "
+    "target_session_attrs=read-write"
+)
 
 
 def is_retryable(error: psycopg.Error) -> bool:
@@ -56,15 +69,21 @@ def is_unknown(error: psycopg.Error) -> bool:
 
 def ours(error: psycopg.Error) -> StowfastError:
     """Return the error for one of the driver. Its text holds no password: the driver never shows one."""
-    state, said = error.sqlstate, str(error).strip().partition("\n")[0]
+    state, told = error.sqlstate, str(error).strip()
+    said = told.partition("\n")[0]
     if state in _RIGHTS and "row-level security" in said:
         return InvalidError(
             f"a policy of row-level security refused the row: {said}: use the scope that the policy gives to this role"
         )
     if state in _RIGHTS:
         return InvalidError(f"the role lacks a right: {said}: see the grants of `stowfast migrate URL --sql`")
-    if state in _ACCESS or (state is None and any(part in said for part in _REFUSALS)):
-        return InvalidError(f"the server refused the connection: {said}")
+    if state is None and "session is read-only" in told:  # of one of the hosts: the others are away
+        return UnavailableError(NOT_PRIMARY)
+    if state is None:
+        said = " ".join(told.split())  # one line for each host
+    remedy = next((remedy for part, remedy in _REFUSALS if part in said), "see the role and the database in the URL")
+    if state in _ACCESS or (state is None and any(part in said for part, _ in _REFUSALS)):
+        return InvalidError(f"the server refused the connection: {said}: {remedy}")
     if state in _MISSING:
         return DamagedError(f"a table of ours is missing: {said}: restore the schema from a backup")
     if state in _DAMAGES:
@@ -72,7 +91,7 @@ def ours(error: psycopg.Error) -> StowfastError:
     if state is not None and state.startswith(_LIMITS):
         return InvalidError(f"the server cannot hold this value: {said}")
     if state == _READ_ONLY:
-        return UnavailableError("the server is read-only, not the primary: connect to the primary")
+        return UnavailableError(NOT_PRIMARY)
     if state == "57014":
         return UnavailableError(f"the server ended the call: {said}: see statement_timeout of the role")
     return UnavailableError(f"the server gave no answer, or refused: {said}")
