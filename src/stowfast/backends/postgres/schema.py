@@ -38,7 +38,7 @@ MIGRATIONS: Final = (
     CREATE TABLE {schema}.operations (
         stream bigint NOT NULL,
         op_id text COLLATE "C" NOT NULL,
-        incarnation text NOT NULL,
+        incarnation text COLLATE "C" NOT NULL,
         first bigint NOT NULL,
         next bigint NOT NULL,
         committed_at bigint NOT NULL,

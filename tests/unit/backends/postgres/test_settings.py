@@ -35,9 +35,9 @@ def role(server: PostgresServer, *settings: str) -> Iterator[str]:
 
 
 @contextmanager
-def database(server: PostgresServer, encoding: str) -> Iterator[str]:
+def database(server: PostgresServer, encoding: str, more: str = "") -> Iterator[str]:
     name = f"d{uuid.uuid4().hex}"
-    server.run(f"CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
+    server.run(f"CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C' {more}")
     try:
         yield name
     finally:
@@ -108,6 +108,68 @@ async def test_a_database_of_bytes_keeps_all_text_and_its_order(postgres_server:
             for one in names:
                 await stores.documents.put(one, one)
             assert [found.document_id for found in await stores.documents.list(order="id")] == sorted(names)
+
+
+ALIKE = [
+    "a",
+    "A",
+    "\u00e1",
+    "a\u0301",
+    "1",
+    "01",
+    "10",
+    "9",
+    "_",
+    "-",
+    " ",
+    "co-op",
+    "coop",
+    "ss",
+    "\u00df",
+    "\u65e5",
+    "\U0001f600",
+]
+"""Many of these are equal, or in another order, by the rules of some language."""
+
+
+async def lists(stores: stowfast.Stores) -> list[list[str]]:
+    """Write ids that a language takes for one, and return the lists of them, whole, by prefix and page by page."""
+    for one in ALIKE:
+        assert await stores.messages.add_message(one, say(0), op_id="op") == 0
+        assert await stores.messages.add_message(one, say(1), op_id="OP") == 1
+        await stores.documents.put(f"{one}/x", one, metadata={"like": one})
+    whole, after = [], None
+    while True:
+        page = await stores.documents.list(order="id", limit=3, after=after)
+        whole.extend(one.document_id for one in page)
+        if (after := page.next) is None:
+            break
+    by_prefix = [[one.document_id for one in await stores.documents.list(prefix=one, order="id")] for one in ALIKE]
+    by_label = [[one.document_id for one in await stores.documents.list(where={"like": one})] for one in ALIKE]
+    assert by_label == [[f"{one}/x"] for one in ALIKE]
+    return [whole, *by_prefix]
+
+
+@pytest.mark.parametrize("locale", ["sv-SE", "und-u-ks-level1-ka-shifted-kn-true"])
+async def test_a_database_sorted_by_a_language_has_ids_and_lists_as_everywhere(
+    postgres_server: PostgresServer, locale: str
+) -> None:
+    async with stowfast.open("memory:") as stores:
+        expected = await lists(stores)
+    with database(postgres_server, "UTF8", f"LOCALE_PROVIDER icu ICU_LOCALE '{locale}'") as name:
+        sorts = postgres_server.run(f"SELECT 'a' < 'B' COLLATE \"default\", daticulocale FROM pg_database"
+                                    f" WHERE datname = '{name}'", database=name)  # fmt: skip
+        assert sorts == [(True, locale)]
+        async with stowfast.open(postgres_server.url("s", database=name)) as stores:
+            assert await lists(stores) == expected
+        # A database cannot have a collation that takes two texts for one, but a column can.
+        other = postgres_server.run(
+            "SELECT relname, attname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid"
+            " AND relkind IN ('r', 'i') JOIN pg_collation ON pg_collation.oid = attcollation"
+            " WHERE relnamespace = 's'::regnamespace AND collname <> 'C'",
+            database=name,
+        )
+        assert other == []
 
 
 async def test_a_database_that_cannot_hold_all_text_is_refused(postgres_server: PostgresServer) -> None:
