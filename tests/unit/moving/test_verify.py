@@ -154,8 +154,21 @@ ON_POSTGRES = (
     f"UPDATE {{s}}.streams SET length = length + 1 WHERE {STREAM}",
     f"UPDATE {{s}}.streams SET labels = '[' WHERE {STREAM}",
     f"UPDATE {{s}}.streams SET note = '{{{{' WHERE {ARTIFACT}",
+    f"UPDATE {{s}}.entries SET data = set_byte(data, 0, 255 - get_byte(data, 0)) WHERE {ENTRY}",
+    f"UPDATE {{s}}.entries SET data = data || ' ' WHERE {ENTRY}",
+    f"UPDATE {{s}}.entries SET created_at = created_at + 1 WHERE {ENTRY}",
+    f"UPDATE {{s}}.entries SET op_id = 'another' WHERE {ENTRY}",
+    f"UPDATE {{s}}.entries SET checksum = checksum + 1 WHERE {ENTRY}",
+    f'UPDATE {{s}}.streams SET labels = \'{{{{"user":"eve"}}}}\' WHERE {STREAM}',
+    f"UPDATE {{s}}.streams SET note = '{{{{}}}}' WHERE {STREAM}",
+    f"UPDATE {{s}}.streams SET incarnation = 'another' WHERE {STREAM}",
+    f"UPDATE {{s}}.streams SET revision = revision + 1 WHERE {STREAM}",
+    f"UPDATE {{s}}.streams SET base = base + 1 WHERE {STREAM}",
+    f"UPDATE {{s}}.streams SET created_at = created_at - 1 WHERE {STREAM}",
+    f"UPDATE {{s}}.streams SET updated_at = updated_at + 1 WHERE {STREAM}",
+    f"UPDATE {{s}}.streams SET expires_at = 4000000000000000 WHERE {STREAM}",
 )
-"""Damages of each kind but one: a changed byte, time or op_id of an entry needs a checksum beside it."""
+"""Damages of each kind. A changed checksum is one, too: it may be what was flipped."""
 
 
 @pytest.mark.parametrize("count", [len(ON_POSTGRES), pytest.param(DAMAGES, marks=pytest.mark.soak)])

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.abc import Change, Receipt
+from stowfast.backends.postgres.checksums import content_of_entry, seed_of
 from stowfast.backends.postgres.database import is_quiet
 from stowfast.backends.postgres.failures import is_read_only, is_retryable, is_unknown, ours
 from stowfast.backends.postgres.transaction import BatchTransaction, RaceError
@@ -70,6 +71,7 @@ class Committer:
         Source of the form: https://www.postgresql.org/docs/current/queries-with.html#QUERIES-WITH-MODIFYING
         """
         import psycopg
+        from psycopg.types.numeric import Int8  # one type whatever the number, so one prepared statement
 
         if not change.entries or change._replace(entries=(), op_id=None, cold=False) != Change():
             return None
@@ -78,11 +80,13 @@ class Committer:
         statement = "append" if change.op_id is None else "append_once"
         self._database.counts.request("write")
         values: dict[str, Any] = {"name": name, "count": len(change.entries), "op_id": change.op_id}
+        seed = seed_of(name, change.op_id)
         if len(change.entries) == 1:
             statement += "_alone"
-            values["entry"] = change.entries[0]
+            values |= {"entry": change.entries[0], "content": Int8(content_of_entry(seed, change.entries[0]))}
         else:
-            values["entries"] = list(change.entries)
+            contents = [Int8(content_of_entry(seed, entry)) for entry in change.entries]
+            values |= {"entries": list(change.entries), "contents": contents}
         try:
             connection = self._connected()
         except (psycopg.Error, StowfastError):

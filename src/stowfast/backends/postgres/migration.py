@@ -69,34 +69,39 @@ def _version(connection: psycopg.Connection[Any], schema: str) -> int:
 
     Raises:
         InvalidError: the schema has tables of another program.
-        UnsupportedError: the version is newer.
+        UnsupportedError: the version is newer, or the tables are of a time before the first release.
     """
     from psycopg import sql
 
-    found = {
-        name
-        for (name,) in connection.execute(
-            "SELECT c.relname FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace"
-            " WHERE n.nspname = %s::text AND c.relkind IN ('r', 'p', 'v', 'm', 'f')",
-            [schema],
-        )
-    }
+    rows: list[tuple[str, bool]] = connection.execute(
+        "SELECT c.relname, EXISTS (SELECT 1 FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = c.oid"
+        " AND a.attname = 'checksum' AND NOT a.attisdropped)"
+        " FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = %s::text AND c.relkind IN ('r', 'p', 'v', 'm', 'f')",
+        [schema],
+    ).fetchall()
+    found = dict(rows)
     if VERSION_TABLE not in found:
-        if strangers := sorted(found & {*TABLES, "history"}):
+        if strangers := sorted(found.keys() & {*TABLES, "history"}):
             raise InvalidError(
                 f"the schema {schema!r} has tables of another program ({', '.join(strangers)}): give another schema="
             )
         return 0
     table = sql.SQL("SELECT version FROM {}.{}").format(sql.Identifier(schema), sql.Identifier(VERSION_TABLE))
-    rows = connection.execute(table).fetchall()
-    if len(rows) != 1 or not isinstance(rows[0][0], int):
+    versions = connection.execute(table).fetchall()
+    if len(versions) != 1 or not isinstance(versions[0][0], int):
         raise InvalidError(f"the table {VERSION_TABLE!r} in the schema {schema!r} is not ours: give another schema=")
-    if rows[0][0] > len(MIGRATIONS):
+    if versions[0][0] > len(MIGRATIONS):
         raise UnsupportedError(
-            f"the schema {schema!r} has version {rows[0][0]}, this Stowfast knows up to {len(MIGRATIONS)}; it was left "
-            "untouched: pip install --upgrade stowfast"
+            f"the schema {schema!r} has version {versions[0][0]}, this Stowfast knows up to {len(MIGRATIONS)}; it was "
+            "left untouched: pip install --upgrade stowfast"
         )
-    return int(rows[0][0])
+    if versions[0][0] and not found.get("entries"):
+        raise UnsupportedError(
+            f"the schema {schema!r} was made before the first release, without checksums; it was left untouched: copy "
+            "its contents with the Stowfast that made it, and give another schema="
+        )
+    return int(versions[0][0])
 
 
 def _statements(schema: str, version: int, *, exists: bool) -> Iterator[Any]:

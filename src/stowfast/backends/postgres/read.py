@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from stowfast.abc import Entry, Listed, Listing, Receipt, Slice
-from stowfast.backends.postgres.rows import StoredRow, can_be_stored, pairs_of
+from stowfast.abc import Listed, Listing, Receipt, Slice
+from stowfast.backends.postgres.rows import StoredRow, can_be_stored, entry_of, pairs_of
 from stowfast.cursors import after_cursor
 from stowfast.errors import DamagedError, NotFoundError
 from stowfast.names import beyond
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from stowfast.abc import Head, Query, Window
+    from stowfast.abc import Entry, Head, Query, Window
     from stowfast.backends.postgres.statements import Statements
 
 __all__ = ["calls", "find_blob", "heads", "listing", "read", "read_chunks"]
@@ -50,7 +50,7 @@ def read(connection: psycopg.Connection[Any], statements: Statements, stream: st
     """Read entries and their head, at one moment.
 
     Raises:
-        DamagedError: the head does not decode, or entries are missing.
+        DamagedError: the head or an entry was changed beside Stowfast, or entries are missing.
     """
     if not can_be_stored(stream):
         return Slice(None, [])
@@ -68,7 +68,7 @@ def read(connection: psycopg.Connection[Any], statements: Statements, stream: st
             values = _values(stream, window, min(page, limit - len(entries)), len(entries))
             rows = connection.execute(statements[_entries_name(window)], values, binary=True).fetchall()
             for row in rows:
-                entries.append(Entry(*row))
+                entries.append(entry_of(stream, row))
                 size += len(row[1])
                 if size >= window.max_bytes:
                     return _slice(head, entries, window)
@@ -86,7 +86,7 @@ def _read_few(connection: psycopg.Connection[Any], statements: Statements, strea
     head = _head_of(rows[0][:_HEAD_COLUMNS]) if rows else None
     if head is None:
         return Slice(None, [])
-    entries = [Entry(*row[_HEAD_COLUMNS:]) for row in rows if row[_HEAD_COLUMNS] is not None]
+    entries = [entry_of(stream, row[_HEAD_COLUMNS:]) for row in rows if row[_HEAD_COLUMNS] is not None]
     entries.sort(key=lambda entry: entry.position, reverse=window.newest)  # a join promises no order
     return _slice(head, entries, window)
 
@@ -101,7 +101,7 @@ def _read_at_once(connection: psycopg.Connection[Any], statements: Statements, s
     head = _head_of(head_rows.fetchone())
     if head is None:
         return Slice(None, [])
-    return _slice(head, [Entry(*row) for row in entry_rows.fetchall()], window)
+    return _slice(head, [entry_of(stream, row) for row in entry_rows.fetchall()], window)
 
 
 def _slice(head: Head, entries: list[Entry], window: Window) -> Slice:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
-from stowfast.abc import Head
+from stowfast.abc import Entry, Head
+from stowfast.backends.postgres.checksums import checksum_of_entry, checksum_of_head, seed_of
 from stowfast.errors import DamagedError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-__all__ = ["StoredRow", "can_be_stored", "labels_to_bytes", "pairs_of"]
+__all__ = ["StoredRow", "can_be_stored", "columns_of", "entry_of", "pairs_of"]
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(dict[str, str]).decode
@@ -36,13 +37,24 @@ class StoredRow(NamedTuple):
     created_at: int
     updated_at: int
     expires_at: int | None
+    checksum: int
+
+    def is_sound(self) -> bool:
+        """Return True if the row is as it was written."""
+        fixed = (self.name, self.incarnation, self.first, self.base, self.revision, self.created_at, self.expires_at)
+        found = checksum_of_head(fixed, self.labels, self.note, self.next, self.length, self.updated_at)
+        return found == self.checksum
 
     def head(self) -> Head | None:
         """Return the head; None for a tombstone.
 
         Raises:
-            DamagedError: the labels do not decode.
+            DamagedError: the row is not as it was written, or its labels do not decode.
         """
+        if not self.is_sound():
+            raise DamagedError(
+                f"{self.name!r}: its row in streams was changed beside Stowfast: restore the schema from a backup"
+            )
         if self.incarnation is None:
             return None
         try:
@@ -63,6 +75,37 @@ class StoredRow(NamedTuple):
             updated_at=self.updated_at,
             expires_at=self.expires_at,
         )
+
+
+def columns_of(name: str, head: Head | None, at: int) -> dict[str, Any]:
+    """Return the columns of a head; of a tombstone of a moment if it is None."""
+    if head is None:
+        numbers = dict.fromkeys(("first", "next", "length", "base", "revision"), 0)
+        moments = {"created_at": at, "updated_at": at, "expires_at": None}
+        columns: dict[str, Any] = {"incarnation": None, **numbers, "labels": b"", "note": b"", **moments}
+    else:
+        columns = {**head._asdict(), "labels": labels_to_bytes(head.labels)}
+    fixed = (name, *(columns[one] for one in _FIXED))
+    last = (columns["next"], columns["length"], columns["updated_at"])
+    return columns | {"checksum": checksum_of_head(fixed, columns["labels"], columns["note"], *last)}
+
+
+_FIXED: Final = ("incarnation", "first", "base", "revision", "created_at", "expires_at")
+
+
+def entry_of(stream: str, row: Sequence[Any]) -> Entry:
+    """Return the entry of a row: position, data, created_at, op_id and checksum.
+
+    Raises:
+        DamagedError: the row is not as it was written.
+    """
+    position, data, created_at, op_id, checksum = row
+    if checksum_of_entry(seed_of(stream, op_id), data, position, created_at) != checksum:
+        raise DamagedError(
+            f"{stream!r}: its entry at position {position} was changed beside Stowfast: restore the schema from a "
+            "backup"
+        )
+    return Entry(position, data, created_at, op_id)
 
 
 def labels_to_bytes(labels: Mapping[str, str]) -> bytes:

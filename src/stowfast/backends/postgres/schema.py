@@ -24,13 +24,15 @@ MIGRATIONS: Final = (
         updated_at bigint NOT NULL,
         expires_at bigint,
         labels bytea NOT NULL, -- a JSON object, and as hashes in the table labels, to be found by
-        note bytea NOT NULL
+        note bytea NOT NULL,
+        checksum bigint NOT NULL -- of the columns above but id, see checksums.py
     ) WITH (fillfactor = 70);
     CREATE INDEX streams_expiring ON {schema}.streams (expires_at) WHERE expires_at IS NOT NULL;
     CREATE TABLE {schema}.entries (
         stream bigint NOT NULL,
         position bigint NOT NULL,
         created_at bigint NOT NULL,
+        checksum bigint NOT NULL, -- of the name of the stream, and of the other columns but stream
         op_id text COLLATE "C",
         data bytea NOT NULL,
         PRIMARY KEY (stream, position)

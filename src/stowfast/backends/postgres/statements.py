@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from stowfast.backends.postgres.checksums import MOVED, PLACED
+
 if TYPE_CHECKING:
     from psycopg import sql
 
@@ -17,20 +19,29 @@ __all__ = ["Statements"]
 NOW: Final = "(pg_catalog.extract('epoch', pg_catalog.clock_timestamp()) * 1000000)::bigint"
 _HEAD: Final = (
     "s.id, s.name, s.incarnation, s.first, s.next, s.length, s.base, s.revision, s.labels, s.note,"
-    " s.created_at, s.updated_at, s.expires_at"
+    " s.created_at, s.updated_at, s.expires_at, s.checksum"
 )
 _ALIVE: Final = f"s.incarnation IS NOT NULL AND (s.expires_at IS NULL OR s.expires_at > {NOW})"
-_ARRAY: Final = "pg_catalog.unnest(%(entries)b::bytea[]) WITH ORDINALITY"
+_ARRAY: Final = (
+    "ROWS FROM (pg_catalog.unnest(%(entries)b::bytea[]), pg_catalog.unnest(%(contents)s::bigint[])) WITH ORDINALITY"
+)
+_BEFORE: Final = MOVED.format(next="s.next", length="s.length", updated_at="s.updated_at")
+_AFTER: Final = MOVED.format(next="c.next", length="c.length", updated_at="c.at")
+_PLACED: Final = PLACED.format(position="head.next - %(count)s::bigint + e.number - 1", created_at="head.updated_at")
+# The clock is asked once for each row, after its lock was waited for: OFFSET keeps the sub-select from being dissolved.
 _APPEND: Final = f"""
     WITH head AS (
-        UPDATE {{schema}}.streams AS s SET next = s.next + %(count)s::bigint, length = s.length + %(count)s::bigint,
-            updated_at = GREATEST(s.updated_at, {NOW})
+        UPDATE {{schema}}.streams AS s SET (next, length, updated_at, checksum) = (
+            SELECT c.next, c.length, c.at, s.checksum # ({_BEFORE}) # ({_AFTER}) FROM (
+                SELECT s.next + %(count)s::bigint AS next, s.length + %(count)s::bigint AS length,
+                    GREATEST(s.updated_at, {NOW}) AS at OFFSET 0) AS c)
         WHERE s.name = %(name)s::text AND {_ALIVE} {{condition}}
         RETURNING s.id, s.incarnation, s.next, s.updated_at
     ), added AS (
-        INSERT INTO {{schema}}.entries (stream, position, created_at, op_id, data)
-        SELECT head.id, head.next - %(count)s::bigint + e.number - 1, head.updated_at, %(op_id)s::text, e.data
-        FROM head, {_ARRAY} AS e (data, number)
+        INSERT INTO {{schema}}.entries (stream, position, created_at, checksum, op_id, data)
+        SELECT head.id, head.next - %(count)s::bigint + e.number - 1, head.updated_at, e.content # ({_PLACED}),
+            %(op_id)s::text, e.data
+        FROM head, {_ARRAY} AS e (data, content, number)
     ) {{operation}}
     SELECT incarnation, next - %(count)s::bigint, next, updated_at FROM head
 """
@@ -54,20 +65,23 @@ _TEXTS: Final = {
         " head.incarnation, head.next - %(count)s::bigint, head.next, head.updated_at FROM head)",
     ),
     "insert_stream": "INSERT INTO {schema}.streams (name, incarnation, first, next, length, base, revision,"
-    " created_at, updated_at, labels, note) VALUES (%s::text, NULL, 0, 0, 0, 0, 0, %s::bigint, %s::bigint, '', '')"
+    " created_at, updated_at, labels, note, checksum)"
+    " VALUES (%s::text, NULL, 0, 0, 0, 0, 0, %s::bigint, %s::bigint, '', '', %s::bigint)"
     " ON CONFLICT (name) DO NOTHING RETURNING id",
     "store_head": "UPDATE {schema}.streams SET incarnation = %(incarnation)s::text, first = %(first)s::bigint,"
     " next = %(next)s::bigint, length = %(length)s::bigint, base = %(base)s::bigint, revision = %(revision)s::bigint,"
     " labels = %(labels)b::bytea, note = %(note)b::bytea, created_at = %(created_at)s::bigint,"
-    " updated_at = %(updated_at)s::bigint, expires_at = %(expires_at)s::bigint WHERE id = %(id)s::bigint",
-    "add_entries": "INSERT INTO {schema}.entries (stream, position, created_at, op_id, data)"
-    " SELECT %s::bigint, %s::bigint + e.number - 1, %s::bigint, %s::text, e.data"
-    " FROM pg_catalog.unnest(%b::bytea[]) WITH ORDINALITY AS e (data, number)",
+    " updated_at = %(updated_at)s::bigint, expires_at = %(expires_at)s::bigint,"
+    " checksum = %(checksum)s::bigint WHERE id = %(id)s::bigint",
+    "add_entries": "INSERT INTO {schema}.entries (stream, position, created_at, checksum, op_id, data)"
+    " SELECT %s::bigint, %s::bigint + e.number - 1, %s::bigint, e.checksum, %s::text, e.data FROM ROWS FROM"
+    " (pg_catalog.unnest(%s::bigint[]), pg_catalog.unnest(%b::bytea[])) WITH ORDINALITY AS e (checksum, data, number)",
     "remember": "INSERT INTO {schema}.operations (stream, op_id, incarnation, first, next, committed_at)"
     " VALUES (%s::bigint, %s::text, %s::text, %s::bigint, %s::bigint, %s::bigint)",
-    "place_entries": "INSERT INTO {schema}.entries (stream, position, created_at, op_id, data)"
+    "place_entries": "INSERT INTO {schema}.entries (stream, position, created_at, checksum, op_id, data)"
     " SELECT %s::bigint, e.* FROM ROWS FROM (pg_catalog.unnest(%s::bigint[]), pg_catalog.unnest(%s::bigint[]),"
-    " pg_catalog.unnest(%s::text[]), pg_catalog.unnest(%b::bytea[])) AS e (position, created_at, op_id, data)",
+    " pg_catalog.unnest(%s::bigint[]), pg_catalog.unnest(%s::text[]), pg_catalog.unnest(%b::bytea[]))"
+    " AS e (position, created_at, checksum, op_id, data)",
     "remember_calls": "INSERT INTO {schema}.operations (stream, op_id, incarnation, first, next, committed_at)"
     " SELECT %s::bigint, o.* FROM ROWS FROM (pg_catalog.unnest(%s::text[]), pg_catalog.unnest(%s::text[]),"
     " pg_catalog.unnest(%s::bigint[]), pg_catalog.unnest(%s::bigint[]), pg_catalog.unnest(%s::bigint[]))"
@@ -102,14 +116,15 @@ _TEXTS: Final = {
     "head": f"SELECT {_HEAD}, {NOW} FROM {{schema}}.streams AS s WHERE s.name = %s::text",
     "heads": f"SELECT {_HEAD}, {NOW} FROM {{schema}}.streams AS s WHERE s.name = ANY(%s::text[])",
     # Sub-selects come first: a join would sort all entries before it takes the last twenty.
-    "entries": "SELECT e.position, e.data, e.created_at, e.op_id FROM {schema}.entries AS e"
+    "entries": "SELECT e.position, e.data, e.created_at, e.op_id, e.checksum FROM {schema}.entries AS e"
     " WHERE e.stream = (SELECT s.id FROM {schema}.streams AS s WHERE s.name = %s::text)"
     " AND e.position >= (SELECT GREATEST(s.first, COALESCE(%s::bigint, s.base)) FROM {schema}.streams AS s"
     " WHERE s.name = %s::text) AND e.position < %s::bigint"
     " ORDER BY e.position LIMIT %s::bigint OFFSET %s::bigint",
     # The head goes beside each entry: for a few it costs less than a transaction of two statements.
-    "slice": f"SELECT {_HEAD}, {NOW}, e.position, e.data, e.created_at, e.op_id FROM {{schema}}.streams AS s"
-    " LEFT JOIN LATERAL (SELECT e.position, e.data, e.created_at, e.op_id FROM {schema}.entries AS e"
+    "slice": f"SELECT {_HEAD}, {NOW}, e.position, e.data, e.created_at, e.op_id, e.checksum"
+    " FROM {schema}.streams AS s"
+    " LEFT JOIN LATERAL (SELECT e.position, e.data, e.created_at, e.op_id, e.checksum FROM {schema}.entries AS e"
     " WHERE e.stream = s.id AND e.position >= GREATEST(s.first, COALESCE(%s::bigint, s.base))"
     " AND e.position < %s::bigint ORDER BY e.position LIMIT %s::bigint) AS e ON TRUE"
     " WHERE s.name = %s::text",
@@ -169,7 +184,7 @@ class Statements:
         texts["entries_newest"] = texts["entries"].replace("ORDER BY e.position", "ORDER BY e.position DESC")
         for one in ("append", "append_once"):
             # With an array the server plans each call anew: a plan for arrays of any length looks dearer to it.
-            texts[f"{one}_alone"] = texts[one].replace(_ARRAY, "(VALUES (%(entry)b::bytea, 1))")
+            texts[f"{one}_alone"] = texts[one].replace(_ARRAY, "(VALUES (%(entry)b::bytea, %(content)s::bigint, 1))")
         texts["slice_newest"] = texts["slice"].replace("ORDER BY e.position", "ORDER BY e.position DESC")
         texts["listing_by_name"] = texts["listing"] + BY_NAME
         texts["listing_by_recency"] = texts["listing"] + BY_RECENCY

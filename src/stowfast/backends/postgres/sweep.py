@@ -45,9 +45,10 @@ def _expire(database: Database) -> int:
     with database.lend() as connection, connection.transaction():
         rows = [StoredRow._make(row) for row in connection.execute(database.statements["expired"], binary=True)]
         transaction = BatchTransaction(connection, database.statements)
-        for row in rows:
+        sound = [row for row in rows if row.is_sound()]  # of another, its time of expiry may be what was changed
+        for row in sound:
             transaction.expire(row)
-        return len(rows)
+        return len(sound)
 
 
 def _collect(database: Database) -> int:

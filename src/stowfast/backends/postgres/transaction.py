@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from stowfast.abc import OPERATIONS_REMEMBERED, Change, Head, Receipt
-from stowfast.backends.postgres.rows import StoredRow, labels_to_bytes, pairs_of
+from stowfast.backends.postgres.checksums import checksum_of_entry, seed_of
+from stowfast.backends.postgres.rows import StoredRow, columns_of, pairs_of
 from stowfast.errors import ConflictError, DamagedError, InvalidError, StowfastError
 from stowfast.names import new_id
 from stowfast.semantics import apply, living, repeat, told_calls
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from stowfast.abc import Origin
+    from stowfast.abc import Entry, Origin
     from stowfast.backends.postgres.statements import Statements
 
 __all__ = ["BatchTransaction", "RaceError"]
@@ -71,7 +72,7 @@ class BatchTransaction:
     def expire(self, row: StoredRow) -> None:
         """Delete an expired stream whose row this transaction has locked."""
         self._empty(row.id)
-        self._bury(row.id, self._clock())
+        self._bury(row.id, row.name, self._clock())
 
     def _clock(self) -> int:
         self._now = _number(self._execute("now"))
@@ -122,14 +123,15 @@ class BatchTransaction:
             self._execute("remove_links", [id, start, stop])
             head = head._replace(length=head.length - _number(self._execute("remove_entries", [id, start, stop])))
         if head is not None and change.entries:
-            entries = list(change.entries)
-            self._execute("add_entries", [id, receipt.first, receipt.committed_at, change.op_id, entries])
+            entries, at, seed = list(change.entries), receipt.committed_at, seed_of(name, change.op_id)
+            sums = [checksum_of_entry(seed, data, place, at) for place, data in enumerate(entries, receipt.first)]
+            self._execute("add_entries", [id, receipt.first, at, change.op_id, sums, entries])
             if blobs:
                 self._execute("mark_linked", [blobs])
                 self._execute("link_blobs", [id, receipt.first, receipt.next, blobs])
         if head is not None and change.origin is not None:
-            self._place(id, change.origin, blobs)
-        self._store(id, stream.head, head, fresh=effect.fresh, at=receipt.committed_at)
+            self._place(id, name, change.origin, blobs)
+        self._store(id, name, stream.head, head, fresh=effect.fresh, at=receipt.committed_at)
         if change.op_id is not None:
             self._receipts[name, change.op_id] = receipt
             self._execute(
@@ -138,10 +140,10 @@ class BatchTransaction:
         self._streams[name] = _LockedStream(id, head, head.updated_at if head else receipt.committed_at)
         return receipt
 
-    def _place(self, id: int, origin: Origin, blobs: Sequence[int]) -> None:
+    def _place(self, id: int, name: str, origin: Origin, blobs: Sequence[int]) -> None:
         """Store the entries and the receipts of an origin."""
         entries, calls = origin.entries, told_calls(origin)
-        columns = zip(*((one.position, one.created_at, one.op_id, one.data) for one in entries), strict=True)
+        columns = zip(*(_row_of(name, one) for one in entries), strict=True)
         if entries:
             self._execute("place_entries", [id, *map(list, columns)])
         if calls:
@@ -160,14 +162,18 @@ class BatchTransaction:
         return [found[blob][0] for blob in change.blobs]
 
     def _insert(self, name: str) -> int:
-        row = self._execute("insert_stream", [name, self._now, self._now]).fetchone()
+        row = self._execute("insert_stream", self._grave(name)).fetchone()
         if row is None:
             raise RaceError
         return int(row[0])
 
     def insert_if_missing(self, name: str) -> None:
         """Insert the row of a stream, as a tombstone, unless it is there."""
-        self._execute("insert_stream", [name, self._clock(), self._now])
+        self._clock()
+        self._execute("insert_stream", self._grave(name))
+
+    def _grave(self, name: str) -> list[Any]:
+        return [name, self._now, self._now, columns_of(name, None, self._now)["checksum"]]
 
     def _empty(self, id: int) -> None:
         """Remove everything of a stream but its newest op_ids. Its blobs are left to the sweep."""
@@ -177,25 +183,25 @@ class BatchTransaction:
         self._execute("remove_labels", [id])
         self._execute("forget", {"id": id, "kept": OPERATIONS_REMEMBERED})
 
-    def _bury(self, id: int, at: int) -> None:
-        nothing = dict.fromkeys(("first", "next", "length", "base", "revision"), 0)
-        self._execute(
-            "store_head",
-            {**nothing, "incarnation": None, "labels": b"", "note": b"", "created_at": at, "updated_at": at,
-             "expires_at": None, "id": id},
-        )  # fmt: skip
+    def _bury(self, id: int, name: str, at: int) -> None:
+        self._execute("store_head", {**columns_of(name, None, at), "id": id})
 
-    def _store(self, id: int, before: Head | None, head: Head | None, *, fresh: bool, at: int) -> None:
+    def _store(self, id: int, name: str, before: Head | None, head: Head | None, *, fresh: bool, at: int) -> None:
         if head is None:
-            self._bury(id, at)
+            self._bury(id, name, at)
             return
-        self._execute("store_head", {**head._asdict(), "labels": labels_to_bytes(head.labels), "id": id})
+        self._execute("store_head", {**columns_of(name, head, at), "id": id})
         if fresh or before is None or head.labels != before.labels:
             self._execute("remove_labels", [id])
             if head.labels:
                 self._execute("add_labels", [id, pairs_of(head.labels)])
         if head.revision and head.revision % _CHANGES_BETWEEN_CLEANINGS == 0:
             self._execute("forget", {"id": id, "kept": OPERATIONS_REMEMBERED})
+
+
+def _row_of(stream: str, entry: Entry) -> tuple[int, int, int, str | None, bytes]:
+    checksum = checksum_of_entry(seed_of(stream, entry.op_id), entry.data, entry.position, entry.created_at)
+    return entry.position, entry.created_at, checksum, entry.op_id, entry.data
 
 
 def _number(cursor: psycopg.Cursor[Any]) -> int:

@@ -29,14 +29,34 @@ SECOND = 10**6
 TURNS_TO_CONNECT = 3
 """The greeting, and two of the password."""
 MUTANTS = {
-    "next": ("SET next = s.next + %(count)s::bigint", "SET next = s.next + %(count)s::bigint + 1"),
-    "length": ("length = s.length + %(count)s::bigint", "length = s.length + 1"),
-    "updated_at": ("updated_at = GREATEST(s.updated_at, ", "updated_at = LEAST(s.updated_at, "),
+    "next": ("SELECT s.next + %(count)s::bigint AS next", "SELECT s.next + %(count)s::bigint + 1 AS next"),
+    "length": ("s.length + %(count)s::bigint AS length", "s.length + 1 AS length"),
+    "updated_at": ("GREATEST(s.updated_at, ", "LEAST(s.updated_at, "),
     "expires_at": ("s.expires_at > ", "0 < "),
     "incarnation": ("s.incarnation IS NOT NULL AND", "TRUE AND"),
-    "position": ("head.next - %(count)s::bigint + e.number - 1", "head.next - %(count)s::bigint + e.number"),
+    "position": (
+        "head.next - %(count)s::bigint + e.number - 1, head.updated_at",
+        "head.next - %(count)s::bigint + e.number, head.updated_at",
+    ),
     "op_id": ("SELECT head.id, %(op_id)s::text", "SELECT head.id, 'another'"),
+    "checksum of the head: the old one": (
+        "SELECT c.next, c.length, c.at, s.checksum #",
+        "SELECT c.next, c.length, c.at, 0 #",
+    ),
+    "checksum of the head: next before": ("mod(s.next, ", "mod(s.next + 1, "),
+    "checksum of the head: length before": ("mod(s.length, ", "mod(s.length + 1, "),
+    "checksum of the head: time before": ("# (s.updated_at))", "# (0))"),
+    "checksum of the head: next": ("mod(c.next, ", "mod(s.next, "),
+    "checksum of the head: length": ("mod(c.length, ", "mod(s.length, "),
+    "checksum of the head: time": ("# (c.at))", "# (s.updated_at))"),
+    "checksum of an entry: content": ("e.content # ", "0 # "),
+    "checksum of an entry: position": (
+        "mod(head.next - %(count)s::bigint + e.number - 1, ",
+        "mod(head.next - %(count)s::bigint + e.number, ",
+    ),
+    "checksum of an entry: time": ("# (head.updated_at))", "# (0))"),
 }
+"""An edit of each expression of the append statement."""
 
 
 @pytest.fixture
@@ -68,7 +88,8 @@ async def means_the_same(backend: PostgresBackend, seed: int) -> None:
         with backend._database.lend() as connection:
             schema = backend._database.statements.schema.as_string()
             connection.execute(
-                f"UPDATE {schema}.streams SET updated_at = updated_at + 9999999 WHERE name = %s",
+                f"UPDATE {schema}.streams SET updated_at = updated_at + 9999999,"
+                " checksum = checksum # updated_at # (updated_at + 9999999) WHERE name = %s",
                 [stream],
             )
     (before,) = await backend.heads([stream])
@@ -106,6 +127,7 @@ async def test_a_wrong_expression_is_found(backend: PostgresBackend, name: str) 
     composed: dict[str, Any] = backend._database.statements._composed
     for statement in ("append", "append_once", "append_alone", "append_once_alone"):
         text = composed[statement].as_string()
+        assert old in text or "once" not in statement, "this edits nothing"
         composed[statement] = sql.SQL(text.replace("{", "{{").replace("}", "}}").replace(old, new)).format()
     with pytest.raises((AssertionError, stowfast.StowfastError)):
         await test_the_statement_means_the_same_as_apply(backend)

@@ -138,7 +138,8 @@ async def lists(stores: stowfast.Stores) -> list[list[str]]:
         assert await stores.messages.add_message(one, say(0), op_id="op") == 0
         assert await stores.messages.add_message(one, say(1), op_id="OP") == 1
         await stores.documents.put(f"{one}/x", one, metadata={"like": one})
-    whole, after = [], None
+    whole: list[str] = []
+    after = None
     while True:
         page = await stores.documents.list(order="id", limit=3, after=after)
         whole.extend(one.document_id for one in page)
