@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -19,13 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from playwright.sync_api import Browser, Page
-
-WRITER = """
-import sys, stowfast
-with stowfast.sync.open(sys.argv[1]) as stores:
-    for n in range(int(sys.argv[2]), int(sys.argv[3])):
-        stores.messages.add_message("c", {"role": "user", "content": f"message {n}"})
-"""
 
 
 class Reader:
@@ -106,22 +97,6 @@ def test_a_name_that_points_here_is_refused(url: str, browser: Browser) -> None:
         assert answer is not None
         assert answer.status == 421
         assert "secret" not in page.content()
-
-
-def test_messages_of_another_process_come_once_and_in_order(url: str, browser: Browser) -> None:
-    with stowfast.sync.open(url) as stores:
-        stores.messages.add_message("c", {"role": "user", "content": "message 0"})
-    with served(url) as address:
-        reader = Reader(browser, address)
-        reader.visit("/conversation?id=c")
-        subprocess.run([sys.executable, "-c", WRITER, url, "1", "51"], check=True, timeout=60)
-        reader.page.wait_for_selector("text=message 50", timeout=10_000)
-        reader.page.context.set_offline(True)
-        subprocess.run([sys.executable, "-c", WRITER, url, "51", "101"], check=True, timeout=60)
-        reader.page.context.set_offline(False)
-        reader.page.wait_for_selector("text=message 100", timeout=20_000)
-        texts = [one.strip() for one in reader.page.locator("#chat .text").all_inner_texts()]
-    assert texts == [f"message {n}" for n in range(101)]
 
 
 def test_older_messages_come_on_scroll(url: str, browser: Browser) -> None:

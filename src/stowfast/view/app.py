@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,23 +11,19 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from stowfast.errors import DamagedError, InvalidError, NotFoundError, StowfastError
-from stowfast.view import artifacts, conversations, tasks
+from stowfast.view import artifacts, conversations, place, tasks
 from stowfast.view.guard import Guard
 from stowfast.view.pages import Site
-from stowfast.words import many
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Collection
+    from collections.abc import Collection
 
     from starlette.requests import Request
     from starlette.types import ASGIApp
 
-    from stowfast.records import Page
     from stowfast.stores import Stores
 
 __all__ = ["make_app"]
-
-_COUNTED: Final = 1_000
 
 _STATIC: Final = {"app.css": "text/css", "app.js": "text/javascript", "icon.svg": "image/svg+xml"}
 
@@ -45,17 +40,6 @@ def make_app(stores: Stores, address: str, *, token: str, hosts: Collection[str]
     """
     site = Site(stores, address)
 
-    async def place(_: Request) -> Response:
-        told = await asyncio.gather(
-            _counted("conversation", stores.messages.contexts(limit=_COUNTED)),
-            _counted("task", stores.tasks.list(limit=_COUNTED)),
-            _counted("artifact", stores.artifacts.list(limit=_COUNTED)),
-            _counted("document", stores.documents.list(limit=_COUNTED)),
-        )
-        damaged = [name for _, names in told for name in names]
-        swept = await stores.sweep(dry_run=True)
-        return site.page("place.html", counts=[words for words, _ in told], damaged=damaged, swept=swept)
-
     async def static(request: Request) -> Response:
         name = request.path_params["name"]
         if name not in _STATIC:
@@ -68,16 +52,11 @@ def make_app(stores: Stores, address: str, *, token: str, hosts: Collection[str]
         page.status_code = code
         return page
 
-    routes = [*conversations.routes(site), *artifacts.routes(site), *tasks.routes(site)]
-    routes += [Route("/place", place), Route("/static/{name}", static)]
+    routes = [*conversations.routes(site), *artifacts.routes(site), *tasks.routes(site), *place.routes(site)]
+    routes.append(Route("/static/{name}", static))
     handlers: dict[Any, Any] = {HTTPException: failed, StowfastError: failed}
     app = Starlette(routes=routes, exception_handlers=handlers)
     return Guard(app, token=token, hosts=hosts, cookie=cookie)
-
-
-async def _counted(noun: str, listing: Awaitable[Page[Any]]) -> tuple[str, list[str]]:
-    page = await listing
-    return many(len(page.items), noun) + (" or more" if page.next else ""), page.damaged
 
 
 def _told(error: Exception) -> tuple[int, str]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse
 
@@ -40,9 +41,9 @@ class Site:
         self._templates = Environment(
             loader=PackageLoader("stowfast.view"), autoescape=True, undefined=StrictUndefined, finalize=_shown
         )
-        self._templates.filters.update(
-            many=many, size=size, time=time, span=span, pretty=pretty, cut=_cut, indented=indented
-        )
+        # `exact` is for a value that nobody sees and that comes back with a form.
+        self._templates.filters.update(many=many, size=size, time=time, span=span, age=_age)
+        self._templates.filters.update(pretty=pretty, cut=_cut, indented=indented, exact=escape)
         self._templates.globals.update(link=link, address=address, picture_is_safe=picture_is_safe)
 
     def page(self, template: str, /, **values: Any) -> HTMLResponse:
@@ -57,6 +58,12 @@ class Site:
 def _shown(value: Any) -> Any:
     # Markup is ours, or made from stored text that passed through here.
     return value if isinstance(value, Markup) or not isinstance(value, str) else plain(value)
+
+
+def _age(moment: datetime) -> str:
+    """Return the time since a moment in words. The clock of the backend may be ahead of ours."""
+    length = datetime.now(UTC) - moment
+    return f"{span(length)} ago" if length > timedelta(0) else "just now"
 
 
 def _cut(text: str) -> str:

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from stowfast.cli import main
 from tests.unit.cli.test_messages import COMMANDS, STOWFAST
 
 HEAVY = {
@@ -34,7 +35,25 @@ print(json.dumps([code, *sys.modules]))
 
 def test_a_list_loads_no_other_command_and_no_other_backend(tmp_path) -> None:
     assert not HEAVY & loaded("put", f"sqlite:///{tmp_path}/a.db", "a", __file__)
-    assert not HEAVY & loaded("ls", f"sqlite:///{tmp_path}/a.db")
+    # Typer's own way to convert a value needs pydantic, which takes longer to import than all of ours.
+    for options in [], ["--limit", "5", "--order", "id", "--prefix", "x", "--json"]:
+        assert not {*HEAVY, "pydantic", "stowfast.view"} & loaded("ls", f"sqlite:///{tmp_path}/a.db", *options)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--limit", "0"], "'--limit'"),
+        (["--limit", "1001"], "'--limit'"),
+        (["--limit", "x"], "'--limit'"),
+        (["--limit", "9" * 30], "'--limit'"),
+        (["--order", "none"], "'recent', 'id'"),
+    ],
+    ids=str,
+)
+def test_a_wrong_value_is_refused(options: list[str], told: str, tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["ls", f"sqlite:///{tmp_path}/a.db", *options]) == 2
+    assert told in capsys.readouterr().err
 
 
 def test_the_version_loads_no_library() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import html
 import json
+import re
 import sqlite3
 from contextlib import closing
 from datetime import timedelta
@@ -12,7 +15,10 @@ import pytest
 
 import stowfast
 from stowfast import Artifact, TaskState
+from stowfast.abc import Listing, Query, Swept
 from stowfast.backends.memory import MemoryBackend
+from stowfast.view import place
+from stowfast.wrappers import Wrapper
 from tests.unit.view.viewer import client
 
 if TYPE_CHECKING:
@@ -47,9 +53,53 @@ def say(n: int) -> dict[str, Any]:
 
 async def test_an_empty_place_says_what_to_do(reader: httpx.AsyncClient) -> None:
     assert "add_message" in await text_of(reader, "/")
-    assert "no artifacts" in await text_of(reader, "/artifacts")
-    assert "no tasks" in await text_of(reader, "/tasks")
-    assert "0 conversations" in await text_of(reader, "/place")
+    assert "artifacts.create" in await text_of(reader, "/artifacts")
+    assert "tasks.save" in await text_of(reader, "/tasks")
+    for path, filtered in ("/", "prefix"), ("/artifacts", "context"), ("/tasks", "status"):
+        assert "match this filter" in await text_of(reader, path, **{filtered: "x"})
+    assert "Nothing is stored yet" in await text_of(reader, "/place")
+
+
+async def test_the_backend_has_counts_findings_and_garbage(stores: stowfast.Stores, reader: httpx.AsyncClient) -> None:
+    for n in range(3):
+        await stores.messages.add_messages(f"c{n}", [say(n), say(n)])
+    await stores.artifacts.put(Artifact(artifact_id="report", content="# Done"))
+    await stores.tasks.save(TaskState(task_id="t", data={}))
+    before = await stores.backend.streams(Query("", heads=True))
+    page = " ".join(re.sub("<[^>]*>", " ", await text_of(reader, "/place")).split())
+    assert "artifacts 1 1 versions conversations 3 6 messages tasks 1 1 versions" in page
+    assert "the newest 8 entries of 5 streams were read" in page
+    assert "0 streams, expired or outside the rules of retention 0 blobs without a link" in page
+    assert await stores.backend.streams(Query("", heads=True)) == before
+
+
+async def test_a_slow_backend_has_its_page_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(place, "_PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(place, "_SURVEY_SECONDS", 0.0)
+    gate, sweeps = asyncio.Event(), 0
+
+    class Slow(Wrapper):
+        async def sweep(self, *, dry_run: bool = False) -> Swept:
+            nonlocal sweeps
+            sweeps += 1
+            await gate.wait()
+            return Swept(7, 0)
+
+        async def streams(self, query: Query) -> Listing:
+            await gate.wait()
+            return await super().streams(query)
+
+    stores = stowfast.Stores(Slow(MemoryBackend()))
+    async with client(stores) as reader:
+        for _ in range(2):  # the second reader waits for the same work
+            page = await text_of(reader, "/place")
+            assert page.count("goes on: load this page again later") == 2
+            assert "0 streams were read, then the 0 s for it were over" in page
+        gate.set()
+        async with asyncio.timeout(30):
+            while "7 streams, expired" not in await text_of(reader, "/place"):
+                pass
+    assert sweeps == 1
 
 
 async def test_a_list_has_titles_counts_and_pages(stores: stowfast.Stores, reader: httpx.AsyncClient) -> None:
@@ -117,6 +167,22 @@ async def test_a_summary_and_its_originals(stores: stowfast.Stores, reader: http
     assert "in short" in page
     assert "message 3" not in page
     assert "message 3" in await text_of(reader, "/conversation", id="c", originals=1)
+
+
+async def test_any_two_versions_are_compared_by_a_form(stores: stowfast.Stores, reader: httpx.AsyncClient) -> None:
+    name = 'a\u202e&"x\x1b'
+    state = TaskState(task_id=name, data={"n": 0})
+    for n in range(5):
+        state.data = {"n": n}
+        state = await stores.tasks.save(state)
+        await stores.artifacts.put(Artifact(artifact_id=name, content=f"text {n}", mime_type="text/plain"))
+    for page, form in ("/task", "/changes"), ("/artifact", "/difference"):
+        text = (await text_of(reader, page, id=name)).partition(f'action="{form}"')[2]
+        fields = dict(re.findall(r'name="(\w+)" .*?value="([^"]*)"', text.partition("</form>")[0]))
+        assert fields == {"id": "a\u202e&amp;&#34;x\x1b", "from": "1", "to": "5"}
+        compared = await text_of(reader, form, **{**fields, "id": html.unescape(fields["id"]), "to": "4"})
+        assert ("text 3" if form == "/difference" else "/n") in compared
+        assert "\u202e" not in compared
 
 
 async def test_a_message_as_json(stores: stowfast.Stores, reader: httpx.AsyncClient) -> None:

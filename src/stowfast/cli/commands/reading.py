@@ -11,7 +11,6 @@ import typer
 
 from stowfast.cli.arguments import URL, Json, Prefix
 from stowfast.cli.show import listing
-from stowfast.cli.show.conversations import print_conversation, read_conversation
 from stowfast.cli.terminal import Screen, emit
 from stowfast.cli.urls import existing
 
@@ -92,6 +91,8 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Print a conversation: position, role, time, content, tool calls and their results."""
+    from stowfast.cli.show.conversations import print_conversation  # a list needs no messages
+
     info, summary, entries = asyncio.run(_read(url, context, last=last, originals=originals))
     if as_json:
         emit({**asdict(info), "summary": summary, "messages": [asdict(entry) for entry in entries]})
@@ -100,5 +101,7 @@ def show(
 
 
 async def _read(url: str, context: str, *, last: int | None, originals: bool) -> tuple[Any, Any, Any]:
+    from stowfast.cli.show.conversations import read_conversation
+
     async with existing(url) as stores:
         return await read_conversation(stores, context, last=last, originals=originals)

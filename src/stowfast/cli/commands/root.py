@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 from typer.main import get_group
 
 import stowfast
+from stowfast.cli.commands.values import convert_early
 
 __all__ = ["app"]
 
@@ -46,6 +47,10 @@ _COMMANDS: Final = {
 class Commands(TyperGroup):
     """The commands, each imported with its module at the first use."""
 
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        convert_early([self])
+
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of all commands, in the order of the help."""
         return list(_COMMANDS)
@@ -55,7 +60,9 @@ class Commands(TyperGroup):
         if cmd_name not in self.commands and cmd_name in _COMMANDS:
             module = typer.Typer(rich_markup_mode=None)
             importlib.import_module(f"{__package__}.{_COMMANDS[cmd_name]}").register(module)
-            self.commands.update(get_group(module).commands)
+            added = get_group(module).commands
+            convert_early(added.values())
+            self.commands.update(added)
         return super().get_command(ctx, cmd_name)
 
 

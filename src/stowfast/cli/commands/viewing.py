@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from stowfast.cli.arguments import URL, Json
-from stowfast.cli.terminal import Screen, complain, emit
-from stowfast.cli.urls import existing, shown, sqlite_path
+from stowfast.cli.terminal import Screen, emit
+from stowfast.cli.urls import existing, shown
 from stowfast.errors import InvalidError, UnsupportedError
 
 __all__ = ["register"]
@@ -50,7 +50,7 @@ async def _view(url: str, port: int, host: str, names: list[str], *, browser: bo
 
     def started(address: str) -> None:
         if names:
-            complain("WARNING: other machines can reach this page")
+            Screen(stderr=True).print("WARNING: other machines can reach this page", "bold red")
         if as_json:
             emit({"address": address})
         else:
@@ -58,7 +58,11 @@ async def _view(url: str, port: int, host: str, names: list[str], *, browser: bo
         if browser:
             webbrowser.open(address)
 
-    # A reader must not sweep: it would write.
-    options = {} if sqlite_path(url) is None else {"sweep": False}
-    async with existing(url, **options) as stores:
+    # A reader changes nothing: no sweep, no migration, no marker.
+    async with existing(url, **_reading(url)) as stores:
         await serve(stores, shown(url), host=host, port=port, names=names, started=started)
+
+
+def _reading(url: str) -> dict[str, bool]:
+    wanted = {"sqlite": {"read_only": True}, "postgresql": {"migrate": False}}.get(url.partition(":")[0].lower(), {})
+    return {name: value for name, value in wanted.items() if f"{name}=" not in url.partition("?")[2]}
