@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from datetime import timedelta
+from threading import Event, Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -12,7 +13,7 @@ from stowfast.cli.terminal import Screen, complain, size, span
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Amount", "paced"]
+__all__ = ["Amount", "paced", "waited"]
 
 _TERMINAL_SECONDS: Final = 0.2
 _REPORT_SECONDS: Final = 5.0
@@ -53,6 +54,29 @@ def paced(doing: str) -> Iterator[Callable[[Amount], None]]:
                 status.update(_line(doing, amount, monotonic() - began))
 
         yield show
+
+
+@contextmanager
+def waited(doing: str) -> Iterator[None]:
+    """Show that work without a count goes on: on a terminal by a sign, else by its time in a line every 5 seconds."""
+    screen = Screen(stderr=True)
+    if screen.is_terminal and not screen.console.is_dumb_terminal:
+        with screen.console.status(doing):
+            yield
+        return
+    began, over = monotonic(), Event()
+
+    def tell() -> None:
+        while not over.wait(_REPORT_SECONDS):
+            complain(f"{doing}: {span(timedelta(seconds=monotonic() - began))} so far")
+
+    thread = Thread(target=tell, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def _line(doing: str, amount: Amount, seconds: float) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import stowfast.sync
+from stowfast.cli import pace
 from stowfast.cli.main import run
 
 if TYPE_CHECKING:
@@ -88,3 +91,18 @@ def test_a_probe_tells_whether_a_place_answers(place: str, tmp_path: Path, capfd
     missing = emitted(capfd, "health", f"sqlite:///{tmp_path}/none.db", code=1)
     assert (missing["healthy"], "no file" in missing["error"]) == (False, True)
     assert not (tmp_path / "none.db").exists()
+
+
+def test_work_without_a_count_says_that_it_goes_on(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "_REPORT_SECONDS", 0.01)
+    told = ""
+    with pace.waited("counting"):
+        while told.count("so far") < 2:
+            told += capsys.readouterr().err
+    assert re.match(r"counting: \d+ ms so far\n", told)
+    threads = threading.active_count()
+    with pytest.raises(KeyboardInterrupt), pace.waited("counting"):
+        raise KeyboardInterrupt
+    assert threading.active_count() == threads

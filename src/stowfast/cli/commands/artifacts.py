@@ -14,6 +14,7 @@ import typer
 
 from stowfast.cli import artifact_files, files
 from stowfast.cli.arguments import URL, Json, readable
+from stowfast.cli.pace import waited
 from stowfast.cli.terminal import Screen, emit, many, progress, size
 from stowfast.cli.urls import existing, opened, shown, sqlite_path
 
@@ -130,7 +131,7 @@ def gc(
     """
     if compact and (not yes or sqlite_path(url) is None):
         raise typer.BadParameter("--compact is for a SQLite file, together with --yes")
-    with progress("removing" if yes else "looking", None):
+    with waited("removing" if yes else "looking"):
         swept = asyncio.run(_gc(url, dry_run=not yes))
         sizes = _compact(url) if compact else None
     if as_json:

@@ -14,6 +14,7 @@ from stowfast import moving
 from stowfast.abc import Query
 from stowfast.cli.arguments import URL, Json
 from stowfast.cli.commands.moving import Ids, Kinds, Where, entries, selected
+from stowfast.cli.pace import waited
 from stowfast.cli.terminal import Screen, complain, emit, many, size, span
 from stowfast.cli.urls import check_existing, existing, scrub, sqlite_path
 from stowfast.errors import StowfastError
@@ -58,8 +59,9 @@ def rm(
     if selection == moving.EVERYTHING:
         raise typer.BadParameter("name what to delete: --kind, --prefix or --where")
     check_existing(url)
-    names = asyncio.run(moving.find(url, selection, related=related))
-    deleted = asyncio.run(moving.remove(url, selection, related=related)) if yes and names else 0
+    with waited("deleting" if yes else "looking"):
+        names = asyncio.run(moving.find(url, selection, related=related))
+        deleted = asyncio.run(moving.remove(url, selection, related=related)) if yes and names else 0
     if as_json:
         emit({"streams": names, "deleted": deleted})
         return
@@ -79,8 +81,9 @@ def compact(url: URL, as_json: Json = False) -> None:
     """
     from stowfast import sqlite
 
-    swept = asyncio.run(_sweep(url))
-    sizes = sqlite.compact(url.partition("?")[0]) if sqlite_path(url) is not None else None
+    with waited("compacting"):
+        swept = asyncio.run(_sweep(url))
+        sizes = sqlite.compact(url.partition("?")[0]) if sqlite_path(url) is not None else None
     if as_json:
         emit({**swept._asdict(), **({} if sizes is None else sizes._asdict())})
         return
@@ -109,7 +112,8 @@ def du(
 ) -> None:
     """Read all entries, and print their bytes by kind, scope, id or metadata. The content of artifacts counts once."""
     check_existing(url)
-    found = asyncio.run(moving.measure(url, lambda head: _group(head, by), selection=selected(kind, prefix, None)))
+    with waited("reading"):
+        found = asyncio.run(moving.measure(url, lambda head: _group(head, by), selection=selected(kind, prefix, None)))
     largest = sorted(found.items(), key=lambda one: -(one[1].bytes + one[1].blob_bytes))
     if as_json:
         emit({group: asdict(usage) for group, usage in largest})
@@ -135,7 +139,8 @@ def _group(head: Head, by: str) -> str:
 def stats(url: URL, as_json: Json = False) -> None:
     """Print counts by kind, the changes of the last day and the longest streams. Reads heads alone."""
     check_existing(url)
-    found = asyncio.run(moving.statistics(url))
+    with waited("counting"):
+        found = asyncio.run(moving.statistics(url))
     last = None if found.last_change is None else datetime.fromtimestamp(found.last_change / 1_000_000, UTC)
     if as_json:
         longest = [{"stream": name, "entries": count} for name, count in found.longest]

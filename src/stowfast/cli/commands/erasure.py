@@ -12,6 +12,7 @@ import typer
 from stowfast import moving
 from stowfast.cli.arguments import URL, Json
 from stowfast.cli.commands.moving import Where, selected
+from stowfast.cli.pace import waited
 from stowfast.cli.terminal import Screen, emit, many
 from stowfast.cli.urls import check_existing, sqlite_path
 
@@ -46,7 +47,8 @@ def erase(
     if not selection.where:
         raise typer.BadParameter("name the person: --where user=ada")
     check_existing(url)
-    names = asyncio.run(moving.find(url, selection, related=True))
+    with waited("looking"):
+        names = asyncio.run(moving.find(url, selection, related=True))
     if not as_json:
         for name in names:
             Screen().print(name)
@@ -54,7 +56,8 @@ def erase(
         typer.confirm(f"Delete {many(len(names), 'stream')} for good?", abort=True, err=True)
     path = sqlite_path(url)
     search = None if path is None else lambda pieces: _search(path, pieces)
-    done = asyncio.run(moving.erase(url, selection, search=search))
+    with waited("deleting"):
+        done = asyncio.run(moving.erase(url, selection, search=search))
     if as_json:
         emit({"streams": names, "deleted": done.streams, "proved": done.proved, **_proof(done)})
         return 0 if done.proved else 1
