@@ -68,7 +68,8 @@ lock-frameworks: .venv/lock ## renew requirements/frameworks/*.txt
 	@for name in $(or $(FRAMEWORKS),$(notdir $(basename $(wildcard requirements/frameworks/*.in)))); do \
 		UV_CUSTOM_COMPILE_COMMAND="make lock-frameworks" $(BIN)/uv pip compile pyproject.toml \
 			requirements/frameworks/$$name.in --quiet --upgrade --no-config --universal --python-version 3.11 \
-			--extra $$(echo $$name | tr _ -) --extra s3 --extra postgres --group frameworks \
+			$$(extra=$$(echo $$name | tr _ -); grep -q "^$$extra = " pyproject.toml && echo --extra $$extra) \
+			--extra s3 --extra postgres --group frameworks \
 			--generate-hashes --no-emit-index-url --no-emit-find-links \
 			--output-file requirements/frameworks/$$name.txt || exit; \
 	done

@@ -28,7 +28,7 @@ def types(environment: Environment) -> Result:
     module = environment.framework.module
     adapter = ROOT / "src" / "stowfast" / "adapters" / module
     # Files by name: the project's own configuration leaves these folders out.
-    sources = [*([] if adapter.is_dir() else [adapter.with_suffix(".py")]), *adapter.rglob("*.py")]
+    sources = [one for one in (adapter.with_suffix(".py"), *adapter.rglob("*.py")) if one.is_file()]
     sources += environment.framework.folder.rglob("*.py")
     command = [str(environment.python), "-m", "mypy", "--cache-dir", str(environment.folder / "types")]
     ran = _run([*command, *map(str, sources)], ROOT, {"MYPYPATH": "src:tests/frameworks/plugin"})

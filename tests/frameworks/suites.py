@@ -3,7 +3,7 @@
 The file of a framework:
 
     title = "OpenAI Agents SDK"
-    extra = "openai-agents"
+    extra = "openai-agents"                 # empty: no adapter, its storage is a source of an import
     distribution = "openai-agents"          # its version is shown
 
     [[suite]]

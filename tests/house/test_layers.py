@@ -50,7 +50,7 @@ MAY_IMPORT = {
     # The generations of a backup are SQLite files, also in a bucket, and an erasure compacts the file.
     "moving": f"{BELOW} disk records registry sqlite stores scopes wrappers backends.objects",
     # Imported conversations are stored as our adapters store them, without the framework: ids, and entries of threads.
-    "importing": f"{BELOW} moving registry scopes stores adapters.ids adapters.langgraph",
+    "importing": f"{BELOW} deltas moving registry scopes stores adapters.ids adapters.langgraph",
     "registry": BELOW,
     "memory": f"{BELOW} stores backends.memory",
     "aws": f"{BELOW} registry stores backends.objects",

@@ -1,5 +1,7 @@
 """Importing: conversations out of the storage of other libraries, so that our adapter for the library finds them.
 
+Agno, looopy and the Pydantic AI harness have no adapter: their conversations, tasks and artifacts are for the stores.
+
     imported = await importing.import_from("openai-agents", "sessions.db", "sqlite:///agent.db")
 
 The source is only read, and its library is not needed. A repeat adds what is new in the source, and nothing twice.

@@ -23,6 +23,10 @@ _COLUMNS: Final = """
 _INDEX: Final = """
     SELECT 1 FROM pg_catalog.pg_class
     WHERE oid = pg_catalog.to_regclass(pg_catalog.quote_ident(%s)) AND relkind IN ('i', 'I')"""
+_SEARCH_PATH: Final = (
+    "SELECT pg_catalog.set_config('search_path',"
+    " pg_catalog.concat_ws(', ', pg_catalog.quote_ident(%s), pg_catalog.current_setting('search_path')), true)"
+)
 
 
 class _PostgresTables(Tables):
@@ -56,8 +60,12 @@ class _PostgresTables(Tables):
 
 
 @contextmanager
-def open_postgres(url: str) -> Iterator[Tables]:
+def open_postgres(url: str, schema: str) -> Iterator[Tables]:
     """Open the tables of a PostgreSQL database.
+
+    Args:
+        url: its URL.
+        schema: the schema of the tables, before those of the search path; empty: the search path alone.
 
     Raises:
         InvalidError: psycopg is missing.
@@ -78,6 +86,8 @@ def open_postgres(url: str) -> Iterator[Tables]:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         for kind in ("json", "jsonb"):
             connection.adapters.register_loader(kind, TextLoader)
+        if schema:
+            connection.execute(_SEARCH_PATH, [schema])
         yield _PostgresTables(connection, psycopg.Error)
     finally:
         connection.close()

@@ -21,13 +21,20 @@ if TYPE_CHECKING:
 __all__ = ["KINDS", "open_source"]
 
 KINDS: Final[Mapping[str, str]] = {
+    "agno": "sessions and runs of Agno, of SqliteDb or PostgresDb",
     "google-adk": "sessions of Google ADK, of SqliteSessionService or DatabaseSessionService",
     "langchain": "SQLChatMessageHistory of LangChain",
     "langgraph": "checkpoints of LangGraph, of SqliteSaver or PostgresSaver",
+    "looopy": "the files of looopy",
     "openai-agents": "sessions of the OpenAI Agents SDK",
+    "pydantic-ai-harness": "conversations and steps of the Pydantic AI harness, of its SQLite stores",
     "strands": "sessions of Strands Agents, of FileSessionManager or S3SessionManager",
 }
 """The kinds of sources, and the content of each."""
+_FOLDERS: Final = frozenset({"looopy", "strands"})
+"""The kinds that are folders of files."""
+_SCHEMAS: Final[Mapping[str, str]] = {"agno": "ai"}
+"""Schemas in which a library makes its tables of PostgreSQL, unless it is told another one."""
 _SQLITE: Final = ("sqlite:///", "sqlite+aiosqlite:///", "sqlite+pysqlite:///")
 _POSTGRES: Final = ("postgresql:", "postgres:", "postgresql+")
 
@@ -41,20 +48,20 @@ def open_source(kind: str, source: str, stack: ExitStack) -> Generator[Found]:
     """
     if kind not in KINDS:
         raise InvalidError(f"kind={kind!r}: it is one of {', '.join(KINDS)}")
-    if kind == "strands":
-        from stowfast.importing.strands import find_sessions
-
-        return find_sessions(open_bucket(source) if source.startswith("s3://") else Folder(Path(source)))
     module: Any = import_module(f"stowfast.importing.{kind.replace('-', '_')}")
-    found: Generator[Found] = module.find_conversations(_tables(source, stack))
+    found: Generator[Found]
+    if kind in _FOLDERS:
+        found = module.find_sessions(open_bucket(source) if source.startswith("s3://") else Folder(Path(source)))
+    else:
+        found = module.find_conversations(_tables(source, stack, _SCHEMAS.get(kind, "")))
     return found
 
 
-def _tables(source: str, stack: ExitStack) -> Tables:
+def _tables(source: str, stack: ExitStack, schema: str) -> Tables:
     if source.startswith(_POSTGRES):
         from stowfast.importing.postgres_tables import open_postgres
 
-        return stack.enter_context(open_postgres(source))
+        return stack.enter_context(open_postgres(source, schema))
     for scheme in _SQLITE:
         source = source.removeprefix(scheme)
     if "://" in source:

@@ -24,7 +24,18 @@ if TYPE_CHECKING:
 
     from stowfast.moving import Difference
 
-__all__ = ["Found", "SourceEntry", "SourceStream", "conversation", "document", "json_of", "moment_of", "text_of"]
+__all__ = [
+    "Found",
+    "SourceEntry",
+    "SourceStream",
+    "conversation",
+    "document",
+    "json_of",
+    "moment_of",
+    "object_of",
+    "optional_text",
+    "text_of",
+]
 
 SourceEntry: TypeAlias = tuple[int | None, bytes]
 """The time of an entry, in microseconds since 1970, and its bytes. None: the source has no time."""
@@ -49,6 +60,8 @@ class SourceStream:
     """A document: its one entry replaces the entry before it, as a `put` does."""
     equal: Callable[[bytes, bytes], bool] = eq
     """Whether two entries are the same one."""
+    content: bytes | None = None
+    """The content of an artifact whose one entry names a blob: each place has an id of its own for it."""
 
     @property
     def incarnation(self) -> str:
@@ -92,6 +105,23 @@ def document(document_id: str, data: Any, moment: object = None) -> SourceStream
     change = write_document(data, {})
     entries = ((moment_of(moment), entry) for entry in change.entries)
     return SourceStream(stream_name(DOCUMENTS, "document_id", document_id), entries, change, newest_only=True)
+
+
+def object_of(value: object, what: str) -> dict[str, Any]:
+    """Return the JSON object of JSON text.
+
+    Raises:
+        InvalidError: it is none.
+    """
+    found = json_of(value, what)
+    if not isinstance(found, dict):
+        raise InvalidError(f"{what} is no JSON object")
+    return found
+
+
+def optional_text(value: object, what: str) -> str | None:
+    """Return a text as `text_of` does, and None as it is."""
+    return None if value is None else text_of(value, what)
 
 
 def json_of(value: object, what: str) -> Any:

@@ -47,6 +47,17 @@ class Tables(ABC):
             DamagedError: the database is damaged.
         """
 
+    def row(self, query: str, *values: object) -> tuple[Any, ...]:
+        """Return the first row of a query.
+
+        Raises:
+            InvalidError: there is none.
+            DamagedError: the database is damaged.
+        """
+        for row in self.rows(query, *values):
+            return row
+        raise InvalidError(f"{self.name}: a row is not found by its id")
+
     def has(self, table: str) -> bool:
         """Tell whether there is an ordinary table of this name."""
         return bool(self.columns(table))

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from stowfast.abc import Change, Entry, Head, Origin, Window
+from stowfast.abc import KEEP, Change, Entry, Head, Origin, Window
 from stowfast.errors import ConflictError, InvalidError, StowfastError, UnavailableError
 from stowfast.moving import Difference
+from stowfast.moving.blobs import with_blob
 from stowfast.names import MIN_MOMENT
+from stowfast.stores.artifacts.digest import CHUNK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncGenerator, Callable, Iterator
 
     from stowfast.abc import Backend
     from stowfast.importing.streams import Found, SourceEntry, SourceStream
@@ -51,6 +53,11 @@ class _Begun:
     @property
     def stop(self) -> int:
         return self.position + len(self.part)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the part and of the content beside it."""
+        return sum(len(data) for _, data in self.part) + len(self.stream.content or b"")
 
 
 class StreamWriter:
@@ -94,7 +101,7 @@ class StreamWriter:
                 batch.append(self._done.differences[-1])
                 continue
             batch.append(begun)
-            size += sum(len(data) for _, data in begun.part)
+            size += begun.size
             if not begun.ended or size > _PART_BYTES:
                 break
         return batch
@@ -104,7 +111,7 @@ class StreamWriter:
         heads = await self._backend.heads([one.name for one in batch])
         whole = [one for one, head in zip(batch, heads, strict=True) if head is None and one.ended]
         names = [one.name for one in whole]
-        whole = [one for one in whole if names.count(one.name) == 1]
+        whole = [one for one in whole if names.count(one.name) == 1 and one.stream.content is None]
         alone = [one for one in batch if one not in whole]
         changes = [(one.name, self._change(one, None)) for one in whole]
         for one, outcome in zip(whole, await self._backend.commit_many(changes), strict=True):
@@ -144,7 +151,7 @@ class StreamWriter:
             if rest is None:
                 return False
             try:
-                await self._backend.commit(one.name, self._change(rest, head))
+                await self._backend.commit(one.name, await self._with_blob(rest, self._change(rest, head)))
             except ConflictError:
                 continue  # another import is under way: look again
             self._count(rest)
@@ -167,14 +174,15 @@ class StreamWriter:
                 raise _DifferentError(f"the entry at {entry.position} is another one here: it is left as it is")
         if one.stop <= head.next:
             return None
-        _check_unchanged(head)
+        _check_unchanged(one, head)
         return _Begun(one.stream, one.part[head.next - one.position :], one.ended, head.next)
 
     async def _newer(self, one: _Begun, head: Head) -> _Begun | None:
         found = await self._backend.read(one.name, Window(limit=1, newest=True))
-        if head.note == (one.stream.change.note or b"") and [entry.data for entry in found.entries] == [one.part[0][1]]:
+        same = all(one.stream.equal(one.part[0][1], entry.data) for entry in found.entries)
+        if same and found.entries and head.note == (one.stream.change.note or b""):
             return None
-        _check_unchanged(head)
+        _check_unchanged(one, head)
         return _Begun(one.stream, one.part, one.ended, head.next)
 
     def _change(self, one: _Begun, there: Head | None) -> Change:
@@ -201,20 +209,37 @@ class StreamWriter:
             note=given.note or b"",
             created_at=there.created_at if there is not None else entries[0].created_at if entries else latest,
             updated_at=latest,
-            expires_at=None,
+            expires_at=None if given.expires_at == KEEP else given.expires_at,
         )
         change = Change(origin=Origin(head, entries), expect=0 if there is None else there.next)
         if there is None:
             return change
         return change._replace(incarnation=there.incarnation, revision=there.revision)
 
+    async def _with_blob(self, one: _Begun, change: Change) -> Change:
+        """Store the content of an artifact, and return the change with its blob."""
+        content, origin = one.stream.content, change.origin
+        if content is None or origin is None:
+            return change
+
+        async def pieces() -> AsyncGenerator[bytes, None]:
+            for start in range(0, len(content), CHUNK):
+                yield content[start : start + CHUNK]
+
+        blob = await self._backend.write_blob(one.name, pieces())
+        (entry,) = origin.entries
+        named = Entry(entry.position, with_blob(entry.data, blob), entry.created_at, None)
+        return change._replace(origin=origin._replace(entries=[named]), blobs=(blob,))
+
     def _count(self, one: _Begun) -> None:
         self._done.entries += len(one.part)
-        self._done.bytes += sum(len(data) for _, data in one.part)
+        self._done.bytes += one.size
 
 
-def _check_unchanged(head: Head) -> None:
-    if head.revision != head.next * _REVISIONS or head.expires_at is not None:
+def _check_unchanged(one: _Begun, head: Head) -> None:
+    """Check that a stream is as an import left it."""
+    expires = head.expires_at is not None and one.stream.change.expires_at == KEEP
+    if head.revision != head.next * _REVISIONS or expires:
         raise _DifferentError("it was changed here since an earlier import, and has more in the source: left as it is")
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import stowfast
+
 OPENAI = (
     "CREATE TABLE agent_messages (id INTEGER PRIMARY KEY, session_id TEXT, message_data TEXT, created_at TIMESTAMP)"
 )
@@ -44,3 +46,10 @@ def sessions(path: Path, named: dict[Any, list[Any]], *, moment: Any = START) ->
         rows = [(None, session, json.dumps(one) if isinstance(one, dict) else one, moment) for one in items]
         insert(path, "agent_messages", *rows)
     return path
+
+
+async def artifact_of(stores: stowfast.Stores, artifact_id: str) -> stowfast.Artifact:
+    """Return an artifact that was imported."""
+    found = await stores.artifacts.get(artifact_id)
+    assert found is not None
+    return found

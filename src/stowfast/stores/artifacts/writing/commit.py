@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from stowfast.abc import Backend, Change, Head, Receipt
     from stowfast.stores.artifacts.writing.content import Content
 
-__all__ = ["add", "described"]
+__all__ = ["add", "described", "guessed_type"]
 
 _TEXTS: Final = ("name", "description", "mime_type")
 _MIME_TYPES: Final = {
@@ -112,7 +112,7 @@ async def _store(
                         return earlier.info
                 blobs = (await upload.store(backend, stream, bodies),)
             stored = upload.record | (blob_record(blobs[0], upload.digest) if blobs else {})
-        record["mime_type"] = record["mime_type"] or _guessed(artifact, stored["encoding"])
+        record["mime_type"] = record["mime_type"] or guessed_type(artifact, stored["encoding"])
         known = record | {key: value for key, value in stored.items() if key not in {"blob", "checksums"}}
         linked = bodies.get(stored["sha256"]) in blobs
         remembered = bodies
@@ -164,7 +164,8 @@ def _conflict(artifact_id: str, change: Change, error: ConflictError) -> Conflic
     return ConflictError(says, current=error.current)
 
 
-def _guessed(artifact: ArtifactInfo, encoding: str) -> str:
+def guessed_type(artifact: ArtifactInfo, encoding: str) -> str:
+    """Return the MIME type of an artifact without one: by its name, else by the encoding of its content."""
     if encoding in {"bytes", "text"}:
         content = getattr(artifact, "content", None)
         path = os.fspath(content) if isinstance(content, os.PathLike) else None
