@@ -152,7 +152,10 @@ def listing(connection: psycopg.Connection[Any], statements: Statements, query: 
         "at": None if last is None else last.updated_at,
         "limit": min(query.limit, _END) + 1,
     }
+    kind, slash, _ = query.prefix.partition("/")
     name = "listing_by_name" if query.order == "name" else "listing_by_recency"
+    if slash and query.order != "name":
+        name, values = "listing_by_recency_of_kind", {**values, "kind": kind}
     rows = [StoredRow._make(row) for row in connection.execute(statements[name], values, binary=True)]
     page = [_listed(row, query) for row in rows[: query.limit]]
     return Listing(page, after_cursor(query.order, page[-1]) if page and len(rows) > query.limit else None)

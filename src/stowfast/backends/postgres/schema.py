@@ -22,12 +22,15 @@ MIGRATIONS: Final = (
         revision bigint NOT NULL,
         created_at bigint NOT NULL, -- times are microseconds since 1970, UTC
         updated_at bigint NOT NULL,
+        recent bigint NOT NULL, -- updated_at in units of 2^26 microseconds: an append seldom changes an index
         expires_at bigint,
         labels bytea NOT NULL, -- a JSON object, and as hashes in the table labels, to be found by
         note bytea NOT NULL,
-        checksum bigint NOT NULL -- of the columns above but id, see checksums.py
+        checksum bigint NOT NULL -- of the columns above but id and recent, see checksums.py
     ) WITH (fillfactor = 70);
     CREATE INDEX streams_expiring ON {schema}.streams (expires_at) WHERE expires_at IS NOT NULL;
+    CREATE INDEX streams_recent ON {schema}.streams (pg_catalog.split_part(name, '/', 1), recent DESC)
+        WHERE incarnation IS NOT NULL;
     CREATE TABLE {schema}.entries (
         stream bigint NOT NULL,
         position bigint NOT NULL,

@@ -31,8 +31,8 @@ _PLACED: Final = PLACED.format(position="head.next - %(count)s::bigint + e.numbe
 # The clock is asked once for each row, after its lock was waited for: OFFSET keeps the sub-select from being dissolved.
 _APPEND: Final = f"""
     WITH head AS (
-        UPDATE {{schema}}.streams AS s SET (next, length, updated_at, checksum) = (
-            SELECT c.next, c.length, c.at, s.checksum # ({_BEFORE}) # ({_AFTER}) FROM (
+        UPDATE {{schema}}.streams AS s SET (next, length, updated_at, recent, checksum) = (
+            SELECT c.next, c.length, c.at, c.at >> 26, s.checksum # ({_BEFORE}) # ({_AFTER}) FROM (
                 SELECT s.next + %(count)s::bigint AS next, s.length + %(count)s::bigint AS length,
                     GREATEST(s.updated_at, {NOW}) AS at OFFSET 0) AS c)
         WHERE s.name = %(name)s::text AND {_ALIVE} {{condition}}
@@ -65,13 +65,13 @@ _TEXTS: Final = {
         " head.incarnation, head.next - %(count)s::bigint, head.next, head.updated_at FROM head)",
     ),
     "insert_stream": "INSERT INTO {schema}.streams (name, incarnation, first, next, length, base, revision,"
-    " created_at, updated_at, labels, note, checksum)"
-    " VALUES (%s::text, NULL, 0, 0, 0, 0, 0, %s::bigint, %s::bigint, '', '', %s::bigint)"
+    " created_at, updated_at, recent, labels, note, checksum)"
+    " VALUES (%s::text, NULL, 0, 0, 0, 0, 0, %s::bigint, %s::bigint, 0, '', '', %s::bigint)"
     " ON CONFLICT (name) DO NOTHING RETURNING id",
     "store_head": "UPDATE {schema}.streams SET incarnation = %(incarnation)s::text, first = %(first)s::bigint,"
     " next = %(next)s::bigint, length = %(length)s::bigint, base = %(base)s::bigint, revision = %(revision)s::bigint,"
     " labels = %(labels)b::bytea, note = %(note)b::bytea, created_at = %(created_at)s::bigint,"
-    " updated_at = %(updated_at)s::bigint, expires_at = %(expires_at)s::bigint,"
+    " updated_at = %(updated_at)s::bigint, recent = %(updated_at)s::bigint >> 26, expires_at = %(expires_at)s::bigint,"
     " checksum = %(checksum)s::bigint WHERE id = %(id)s::bigint",
     "add_entries": "INSERT INTO {schema}.entries (stream, position, created_at, checksum, op_id, data)"
     " SELECT %s::bigint, %s::bigint + e.number - 1, %s::bigint, e.checksum, %s::text, e.data FROM ROWS FROM"
@@ -171,6 +171,11 @@ BY_RECENCY: Final = (
     " AND (%(name)s::text IS NULL OR s.updated_at < %(at)s::bigint OR (s.updated_at = %(at)s::bigint"
     " AND s.name > %(name)s::text)) ORDER BY s.updated_at DESC, s.name LIMIT %(limit)s::bigint"
 )
+# A prefix with a slash has one kind. Its newest minutes come from an index, and are sorted each by itself.
+BY_RECENCY_OF_KIND: Final = (
+    " AND pg_catalog.split_part(s.name, '/', 1) = %(kind)s::text"
+    f" AND s.recent <= COALESCE(%(at)s::bigint >> 26, {2**62})" + BY_RECENCY.replace("BY s.", "BY s.recent DESC, s.")
+)
 
 
 class Statements:
@@ -188,6 +193,7 @@ class Statements:
         texts["slice_newest"] = texts["slice"].replace("ORDER BY e.position", "ORDER BY e.position DESC")
         texts["listing_by_name"] = texts["listing"] + BY_NAME
         texts["listing_by_recency"] = texts["listing"] + BY_RECENCY
+        texts["listing_by_recency_of_kind"] = texts["listing"] + BY_RECENCY_OF_KIND
         self._composed = {name: sql.SQL(text).format(schema=self.schema) for name, text in texts.items()}
 
     def __getitem__(self, name: str) -> sql.Composed:

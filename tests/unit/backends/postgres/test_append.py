@@ -39,10 +39,8 @@ MUTANTS = {
         "head.next - %(count)s::bigint + e.number, head.updated_at",
     ),
     "op_id": ("SELECT head.id, %(op_id)s::text", "SELECT head.id, 'another'"),
-    "checksum of the head: the old one": (
-        "SELECT c.next, c.length, c.at, s.checksum #",
-        "SELECT c.next, c.length, c.at, 0 #",
-    ),
+    "recent": ("c.at >> 26", "s.recent"),
+    "checksum of the head: the old one": ("c.at >> 26, s.checksum #", "c.at >> 26, 0 #"),
     "checksum of the head: next before": ("mod(s.next, ", "mod(s.next + 1, "),
     "checksum of the head: length before": ("mod(s.length, ", "mod(s.length + 1, "),
     "checksum of the head: time before": ("# (s.updated_at))", "# (0))"),
@@ -88,8 +86,8 @@ async def means_the_same(backend: PostgresBackend, seed: int) -> None:
         with backend._database.lend() as connection:
             schema = backend._database.statements.schema.as_string()
             connection.execute(
-                f"UPDATE {schema}.streams SET updated_at = updated_at + 9999999,"
-                " checksum = checksum # updated_at # (updated_at + 9999999) WHERE name = %s",
+                f"UPDATE {schema}.streams SET updated_at = updated_at + 99999999,"
+                " checksum = checksum # updated_at # (updated_at + 99999999) WHERE name = %s",
                 [stream],
             )
     (before,) = await backend.heads([stream])
@@ -110,6 +108,9 @@ async def means_the_same(backend: PostgresBackend, seed: int) -> None:
     assert [entry.position for entry in added] == list(range(receipt.first, receipt.next))
     assert {(entry.created_at, entry.op_id) for entry in added} == {(receipt.committed_at, change.op_id)}
     assert receipt.committed_at >= before.updated_at
+    with backend._database.lend() as connection:
+        query = f"SELECT recent FROM {backend._database.statements.schema.as_string()}.streams WHERE name = %s"
+        assert connection.execute(query.encode(), [stream]).fetchone() == (receipt.committed_at >> 26,)
     if change.op_id is not None:
         assert await backend.commit(stream, change) == receipt._replace(repeated=True)
 
