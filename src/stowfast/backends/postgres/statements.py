@@ -64,10 +64,11 @@ _TEXTS: Final = {
         " (stream, op_id, incarnation, first, next, committed_at) SELECT head.id, %(op_id)s::text,"
         " head.incarnation, head.next - %(count)s::bigint, head.next, head.updated_at FROM head)",
     ),
-    "insert_stream": "INSERT INTO {schema}.streams (name, incarnation, first, next, length, base, revision,"
+    "insert_streams": "INSERT INTO {schema}.streams (name, incarnation, first, next, length, base, revision,"
     " created_at, updated_at, recent, labels, note, checksum)"
-    " VALUES (%s::text, NULL, 0, 0, 0, 0, 0, %s::bigint, %s::bigint, 0, '', '', %s::bigint)"
-    " ON CONFLICT (name) DO NOTHING RETURNING id",
+    " SELECT n.name, NULL, 0, 0, 0, 0, 0, %s::bigint, %s::bigint, 0, ''::bytea, ''::bytea, n.checksum FROM ROWS FROM"
+    " (pg_catalog.unnest(%s::text[]), pg_catalog.unnest(%s::bigint[])) WITH ORDINALITY AS n (name, checksum, number)"
+    " ORDER BY n.number ON CONFLICT (name) DO NOTHING RETURNING name, id",
     "store_head": "UPDATE {schema}.streams SET incarnation = %(incarnation)s::text, first = %(first)s::bigint,"
     " next = %(next)s::bigint, length = %(length)s::bigint, base = %(base)s::bigint, revision = %(revision)s::bigint,"
     " labels = %(labels)b::bytea, note = %(note)b::bytea, created_at = %(created_at)s::bigint,"

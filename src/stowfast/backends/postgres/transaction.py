@@ -51,6 +51,8 @@ class BatchTransaction:
         self._streams: dict[str, _LockedStream] = {}
         self._damaged: dict[str, DamagedError] = {}
         self._receipts: dict[tuple[str, str], Receipt] = {}
+        self._begun: dict[str, int] = {}
+        """The ids of rows that this transaction inserted and has not used yet."""
         self._now = 0
 
     def run(self, works: Sequence[tuple[str, Change]]) -> list[Receipt | StowfastError]:
@@ -60,6 +62,8 @@ class BatchTransaction:
             RaceError: another transaction began one of the streams.
         """
         self._lock(works)
+        if fresh := {name for name, change in works if name not in self._streams and _needs_row(name, change)}:
+            self._begun = self._insert(sorted(fresh - self._damaged.keys()))
         outcomes: dict[int, Receipt | StowfastError] = {}
         # By name, for new rows are inserted in the order of locks; the order of one stream's changes stays.
         for number in sorted(range(len(works)), key=lambda number: works[number][0]):
@@ -115,7 +119,9 @@ class BatchTransaction:
         if id is None:
             if head is None and change.op_id is None:
                 return receipt
-            id = self._insert(name)
+            id = self._begun.pop(name, None)
+            if id is None:
+                id = self._insert([name])[name]
         elif effect.fresh:
             self._empty(id)
         for start, stop in effect.remove:
@@ -161,19 +167,21 @@ class BatchTransaction:
                 raise ConflictError(f"{name!r}: a blob of this change is gone, write it again")
         return [found[blob][0] for blob in change.blobs]
 
-    def _insert(self, name: str) -> int:
-        row = self._execute("insert_stream", self._grave(name)).fetchone()
-        if row is None:
+    def _insert(self, names: Sequence[str]) -> dict[str, int]:
+        """Insert rows of streams, in the order of their names, as tombstones, and return their ids."""
+        found = dict(self._execute("insert_streams", self._graves(names)).fetchall())
+        if len(found) < len(names):
             raise RaceError
-        return int(row[0])
+        return found
 
     def insert_if_missing(self, name: str) -> None:
         """Insert the row of a stream, as a tombstone, unless it is there."""
         self._clock()
-        self._execute("insert_stream", self._grave(name))
+        self._execute("insert_streams", self._graves([name]))
 
-    def _grave(self, name: str) -> list[Any]:
-        return [name, self._now, self._now, columns_of(name, None, self._now)["checksum"]]
+    def _graves(self, names: Sequence[str]) -> list[Any]:
+        checksums = [columns_of(name, None, self._now)["checksum"] for name in names]
+        return [self._now, self._now, list(names), checksums]
 
     def _empty(self, id: int) -> None:
         """Remove everything of a stream but its newest op_ids. Its blobs are left to the sweep."""
@@ -197,6 +205,17 @@ class BatchTransaction:
                 self._execute("add_labels", [id, pairs_of(head.labels)])
         if head.revision and head.revision % _CHANGES_BETWEEN_CLEANINGS == 0:
             self._execute("forget", {"id": id, "kept": OPERATIONS_REMEMBERED})
+
+
+def _needs_row(name: str, change: Change) -> bool:
+    """Return True if this change begins a stream that has no row: all rows of a batch are inserted in one turn."""
+    if change.blobs:
+        return False
+    try:
+        head = apply(name, None, change, now=1, incarnation=str).head
+    except StowfastError:
+        return False
+    return head is not None or change.op_id is not None
 
 
 def _row_of(stream: str, entry: Entry) -> tuple[int, int, int, str | None, bytes]:

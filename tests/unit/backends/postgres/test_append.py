@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import stowfast
-from stowfast.abc import Change
+from stowfast import ConflictError
+from stowfast.abc import Change, Receipt
 from stowfast.backends.postgres.backend import PostgresBackend
 from stowfast.backends.postgres.committer import Committer
 from stowfast.semantics import apply
@@ -226,6 +227,14 @@ async def test_an_append_is_one_turn_of_the_wire(postgres_server: PostgresServer
         known = wire.turns() - before
         print(f"20 new conversations at once: {new} turns; 20 known ones: {known} turns")
         assert known <= 4
+        assert new <= 8
+        before = wire.turns()
+        changes = [(f"batch/{number}", Change([b"x"])) for number in range(20)]
+        changes += [("batch/0", Change([b"y"], op_id="op")), ("missing", Change([b"z"], expect=7))]
+        receipts = await stores.backend.commit_many(changes)
+        assert wire.turns() - before == 3, "the locks, the new rows, all else with the COMMIT"
+        assert [type(one) for one in receipts] == [Receipt] * 21 + [ConflictError]
+        assert await stores.backend.heads(["missing"]) == [None]
 
 
 async def test_no_append_waits_for_a_hint(postgres_server: PostgresServer, wire: Wire) -> None:
