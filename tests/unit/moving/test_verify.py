@@ -37,7 +37,7 @@ STATEMENTS = (
 )
 
 
-async def found(place: str) -> bool:
+async def found(place: str | stowfast.Stores) -> bool:
     """Return True if a verification reports damage."""
     try:
         return not (await moving.verify(place)).sound
@@ -175,23 +175,25 @@ ON_POSTGRES = (
 async def test_damages_of_postgres_are_found(count: int, postgres_server: PostgresServer) -> None:
     url = postgres_server.url()
     schema = url.rpartition("schema=")[2]
+    tables = ("entries", "chunks", "blobs", "streams")
+    missed: list[str] = []
+    mend: list[str] = []
     async with stowfast.open(url) as stores:
         await fill(stores)
-    clean = await moving.verify(url)
-    assert clean.sound
-    tables = ("entries", "chunks", "blobs", "streams")
-    postgres_server.run(*(f"CREATE TABLE {schema}.kept_{table} AS TABLE {schema}.{table}" for table in tables))
-    missed = []
-    for number in range(count):
-        statement = ON_POSTGRES[number % len(ON_POSTGRES)].format(s=schema, n=number)
-        postgres_server.run(statement)
-        if not await found(url):
-            missed.append(statement)
-        table = statement.replace(f"{schema}.", "").split()[2 if statement.startswith("DELETE") else 1]
-        postgres_server.run(
-            f"DELETE FROM {schema}.{table}",
-            f"INSERT INTO {schema}.{table} OVERRIDING SYSTEM VALUE SELECT * FROM {schema}.kept_{table}",
-        )
+        clean = await moving.verify(stores)
+        assert clean.sound
+        postgres_server.run(*(f"CREATE TABLE {schema}.kept_{table} AS TABLE {schema}.{table}" for table in tables))
+        for number in range(count):
+            statement = ON_POSTGRES[number % len(ON_POSTGRES)].format(s=schema, n=number)
+            postgres_server.run(*mend, statement)
+            if not await found(stores):
+                missed.append(statement)
+            table = statement.replace(f"{schema}.", "").split()[2 if statement.startswith("DELETE") else 1]
+            mend = [
+                f"DELETE FROM {schema}.{table}",
+                f"INSERT INTO {schema}.{table} OVERRIDING SYSTEM VALUE SELECT * FROM {schema}.kept_{table}",
+            ]
+        postgres_server.run(*mend)
     again = await moving.verify(url)
     assert (again.sound, again.digest) == (True, clean.digest)
     print(f"\n{count} damages of PostgreSQL, {count - len(missed)} found")
