@@ -67,7 +67,7 @@ async def digest_of(archive: str, one: moving.Generation) -> str:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("source_kind", "archive_kind", "least", "at_once"),
-    [("sqlite", "folder", 20, 1), ("s3", "folder", 15, 1), ("sqlite", "s3", 20, 2), ("s3", "s3", 10, 1)],
+    [("sqlite", "folder", 15, 1), ("s3", "folder", 8, 1), ("sqlite", "s3", 12, 2), ("s3", "s3", 8, 1)],
 )
 async def test_killed_backups_leave_every_generation_whole(
     source_kind: str, archive_kind: str, least: int, at_once: int, tmp_path: Path, s3_server: S3Server

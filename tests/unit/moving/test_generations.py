@@ -280,6 +280,7 @@ def test_the_commands_keep_and_take_generations(
     with stowfast.sync.open(back) as stores:
         assert stores.messages.count("c") == 2
     assert run(["restore", archive, back]) == 1, "it holds data"
+    assert "absent file" in capfd.readouterr().err
     assert run(["restore", archive, f"{back}2", "--at", "2001-01-01"]) == 1
     for wrong in ("--at=2001-01-01", "--dry-run"):
         assert run(["restore", url, f"{back}2", wrong]) == 2

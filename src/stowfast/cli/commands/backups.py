@@ -17,6 +17,7 @@ from stowfast.cli.commands.retention import duration
 from stowfast.cli.pace import Amount, paced
 from stowfast.cli.terminal import Screen, complain, emit, many, size
 from stowfast.cli.urls import check_existing, opened, sqlite_path
+from stowfast.errors import InvalidError
 from stowfast.records import Retention
 
 if TYPE_CHECKING:
@@ -122,6 +123,9 @@ async def _restore(source: str, target: str, *, as_json: bool) -> int:
 async def _by_file(source: str, target: str, *, replace: bool, as_json: bool) -> int:
     from stowfast import sqlite
 
+    path = sqlite_path(target)
+    if not replace and path is not None and path.exists():
+        raise InvalidError(f"{path} exists: restore into an absent file, and put it in the place of the old one then")
     sqlite.backup(source.partition("?")[0], target.partition("?")[0], replace=replace)
     with paced("verifying") as tell:
         done = await moving.verify(
