@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 from stowfast.abc import ALL, Backend, Change, Head, Listing, Query, Receipt, Slice, Swept, Window
 from stowfast.backends.sqlite.blobs import begin_blob, write_chunks
 from stowfast.backends.sqlite.file import Durability, SQLiteFile
+from stowfast.backends.sqlite.listing import listing
 from stowfast.backends.sqlite.notify import News
-from stowfast.backends.sqlite.read import END, calls, heads, listing, read, read_chunks, read_many
+from stowfast.backends.sqlite.read import END, calls, heads, read, read_chunks, read_many
 from stowfast.backends.sqlite.rights import absolute, path_of
 from stowfast.backends.sqlite.sweep import Sweeper, all_garbage, left_garbage, would_sweep
 from stowfast.backends.sqlite.sweep_clock import SweepClock

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from stowfast.backends.sqlite.file import SQLiteFile
 from stowfast.backends.sqlite.locks import OPENING, check_index, is_claimed
 from stowfast.backends.sqlite.opening import is_busy, is_full, look, uri
+from stowfast.backends.sqlite.recency import rebuild
 from stowfast.backends.sqlite.rights import absolute, check_folder, make_private, missing_right
 from stowfast.disk import sync_folder
 from stowfast.errors import DamagedError, InvalidError, NotFoundError, UnavailableError
@@ -51,6 +52,7 @@ def compact_file(path: str, *, timeout: float) -> tuple[int, int]:
         with file.errors():
             file.log.empty()
             before = os.stat(file.path).st_size
+            file.patiently(lambda: rebuild(file.writer))
             file.patiently(lambda: file.writer.execute("VACUUM"))
             file.log.empty()
             return before, os.stat(file.path).st_size

@@ -1,16 +1,14 @@
-"""Reads from a snapshot of the SQLite file: entries, heads, listings, parts of blobs."""
+"""Reads from a snapshot of the SQLite file: entries, heads, parts of blobs."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stowfast.abc import Head, Listed, Listing, Query, Slice, Window
+from stowfast.abc import Head, Slice, Window
 from stowfast.backends.sqlite.operations import remembered_calls
 from stowfast.backends.sqlite.places import places_of
-from stowfast.backends.sqlite.rows import HEAD, HEAD_COLUMNS, LAST_ENTRY, StreamRow, checked, entries_of
-from stowfast.cursors import after_cursor
-from stowfast.errors import DamagedError, NotFoundError, StowfastError
-from stowfast.names import MAX_MOMENT, beyond
+from stowfast.backends.sqlite.rows import HEAD, StreamRow, checked, entries_of
+from stowfast.errors import NotFoundError, StowfastError
 from stowfast.semantics import check_entries, living
 
 if TYPE_CHECKING:
@@ -19,17 +17,8 @@ if TYPE_CHECKING:
 
     from stowfast.abc import Receipt
 
-__all__ = ["END", "calls", "heads", "listing", "read", "read_chunks"]
+__all__ = ["END", "calls", "heads", "read", "read_chunks"]
 
-_PAGE = (
-    "SELECT id, name AS page_name, max(0, CAST(updated_at AS INTEGER), coalesce((SELECT CAST(created_at AS INTEGER)"
-    " FROM entries WHERE place >= id << 32 AND place < (id + 1) << 32 ORDER BY place DESC LIMIT 1), 0)) AS updated"
-    " FROM streams"
-    " WHERE name >= ? AND typeof(name) = 'text' AND incarnation IS NOT NULL AND (expires_at IS NULL OR expires_at > ?)"
-)
-"""Selects the streams of a page. A damaged time is sorted as some number, and found when the row is checked."""
-_ROWS_OF = " ".join(("SELECT updated,", HEAD_COLUMNS, "FROM ("))
-_AS_PAGE = f") AS page JOIN streams ON streams.id = page.id {LAST_ENTRY}"
 _FORWARD = (
     "SELECT place & 4294967295, data, created_at, op_id, checksum FROM entries"
     " WHERE place >= ? AND place < ? ORDER BY place LIMIT ?"
@@ -104,34 +93,6 @@ def heads(connection: sqlite3.Connection, now: int, *, streams: Sequence[str]) -
     return [_head(connection, now, stream)[1] for stream in streams]
 
 
-def listing(connection: sqlite3.Connection, now: int, *, query: Query, last: Listed | None) -> Listing:
-    """Read a page of names, and their heads where the query asks for them.
-
-    The SQL is joined from constants; every value of the caller is a parameter.
-    """
-    sql = [_ROWS_OF, _PAGE]
-    values: list[object] = [query.prefix, now]
-    if (end := beyond(query.prefix)) is not None:
-        sql.append("AND name < ?")
-        values.append(end)
-    for pair in (query.where or {}).items():
-        sql.append("AND id IN (SELECT stream FROM labels WHERE key = ? AND value = ?)")
-        values += pair
-    if last is not None:
-        name = last.name.encode("utf-8", "surrogateescape")  # of a damaged name: bytes that are not UTF-8
-        if query.order == "name":
-            sql.append("AND name > CAST(? AS TEXT)")
-            values.append(name)
-        else:
-            sql.append("AND (updated < ? OR (updated = ? AND name > CAST(? AS TEXT)))")
-            values += [last.updated_at, last.updated_at, name]
-    order = "page_name" if query.order == "name" else "updated DESC, page_name"
-    sql += ("ORDER BY", order, "LIMIT ?", _AS_PAGE, "ORDER BY", order)
-    rows = connection.execute(" ".join(sql), [*values, min(query.limit, END) + 1]).fetchall()
-    shown = [_listed(updated, StreamRow(*fields), query) for updated, *fields in rows[: query.limit]]
-    return Listing(shown, after_cursor(query.order, shown[-1]) if shown and len(rows) > query.limit else None)
-
-
 def read_chunks(
     connection: sqlite3.Connection, now: int, *, stream: str, blob: str, offset: int, stop: int
 ) -> list[bytes]:
@@ -163,14 +124,3 @@ def _head(connection: sqlite3.Connection, now: int, stream: str) -> tuple[Stream
         return None, None
     row = StreamRow._make(found)
     return row, living(row.head(), now)
-
-
-def _listed(updated_at: int, row: StreamRow, query: Query) -> Listed:
-    """Return one stream of a listing. Damage of one does not keep the caller from the others."""
-    try:
-        head = row.head()
-    except DamagedError:
-        head = None
-    if head is None or not (query.where or {}).items() <= head.labels.items():
-        return Listed(row.name, min(updated_at, MAX_MOMENT), damaged=True)
-    return Listed(head.name, head.updated_at, head if query.heads else None)

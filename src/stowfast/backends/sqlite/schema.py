@@ -33,7 +33,13 @@ MIGRATIONS: Final = (
         expires_at INTEGER,
         labels TEXT NOT NULL, -- a JSON object, and again in the table labels, to be found by
         note BLOB NOT NULL,
-        checksum INTEGER NOT NULL -- CRC-32 of the columns above
+        checksum INTEGER NOT NULL, -- CRC-32 of the columns above
+        listed_at INTEGER -- updated_at at some moment: the place in lists by recency of a stream that is not active
+    );
+    CREATE INDEX streams_recent ON streams (substr(name, 1, instr(name, '/')), listed_at DESC, name)
+        WHERE listed_at IS NOT NULL;
+    CREATE TABLE active ( -- the streams that may have changed since listed_at
+        stream INTEGER PRIMARY KEY
     );
     CREATE INDEX streams_expiring ON streams (expires_at) WHERE expires_at IS NOT NULL;
     CREATE INDEX streams_deleted ON streams (updated_at) WHERE incarnation IS NULL;

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.abc import OPERATIONS_REMEMBERED, Swept
 from stowfast.backends.sqlite.places import places_of
+from stowfast.backends.sqlite.recency import settling
 from stowfast.backends.sqlite.removal import BATCH_BYTES, BATCH_ROWS
 from stowfast.backends.sqlite.rows import HEAD_BY_ID, StreamRow
 from stowfast.blocking import alone
@@ -184,15 +185,14 @@ def all_garbage(connection: sqlite3.Connection, now: int) -> list[Step]:
 
 
 def left_garbage(connection: sqlite3.Connection, now: int) -> list[Step]:
-    """Return steps against the rows left by large deletions."""
-    steps: list[Step] = []
+    """Return steps against the rows left by large deletions, after those that settle active streams."""
+    steps: list[Step] = settling(connection)
     for stream, stop in connection.execute("SELECT stream, stop FROM garbage LIMIT ?", (_MOST_FOUND,)).fetchall():
         forgotten = connection.execute(_FORGOTTEN, (stream, OPERATIONS_REMEMBERED)).fetchall()
         steps += [
             partial(_forget, forgotten[start : start + BATCH_ROWS]) for start in range(0, len(forgotten), BATCH_ROWS)
         ]
-        steps.append(partial(_collect, stream))
-        steps.append(partial(_finish, stream, stop))
+        steps += (partial(_collect, stream), partial(_finish, stream, stop))
     return steps
 
 

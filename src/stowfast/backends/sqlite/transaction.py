@@ -10,6 +10,7 @@ from stowfast.abc import Change, Head, Receipt
 from stowfast.backends.sqlite.blobs import find_blobs, link_blobs
 from stowfast.backends.sqlite.operations import Operations
 from stowfast.backends.sqlite.places import NEXT_STREAM, place_of
+from stowfast.backends.sqlite.recency import Recency
 from stowfast.backends.sqlite.removal import CHANGES_BETWEEN_CLEANINGS, Removal
 from stowfast.backends.sqlite.rows import (
     HEAD,
@@ -37,6 +38,7 @@ _ENTRY: Final = "INSERT INTO entries (place, created_at, op_id, checksum, data) 
 _ENTRY_IF_STILL: Final = (
     "INSERT OR IGNORE INTO entries (place, created_at, op_id, checksum, data)"
     " SELECT ?, ?, NULL, ?, ? FROM streams WHERE id = ? AND incarnation = ? AND revision = ?"
+    " AND EXISTS (SELECT 1 FROM active WHERE stream = streams.id)"
 )
 
 
@@ -53,6 +55,7 @@ class Transaction:
         """About how many pages of the log were written since somebody set this to 0."""
         self.operations = Operations(connection)
         self.removal = Removal(connection, self.operations)
+        self._recency = Recency(connection)
 
     @property
     def changes(self) -> int:
@@ -135,7 +138,8 @@ class Transaction:
     def _append(self, name: str, change: Change) -> Receipt | None:
         # Most commits are plain appends to a stream that this process wrote to last. Its head is taken from memory, and
         # the INSERT asks whether that is still what the file has: the incarnation and the revision are the same, and
-        # nobody has an entry at this position. Else nothing is written, and the head is read.
+        # nobody has an entry at this position. It also asks whether the stream is active, so that lists have it at its
+        # place. Else nothing is written, and the head is read.
         remembered = self._heads.get(name)
         if remembered is None:
             return None
@@ -201,7 +205,8 @@ class Transaction:
     def _bury(self, name: str, stream: int, at: int) -> None:
         self.execute(
             "UPDATE streams SET incarnation = NULL, first = 0, next = 0, length = 0, base = 0, revision = 0,"
-            " labels = '{}', note = x'', expires_at = NULL, created_at = ?, updated_at = ?, checksum = ? WHERE id = ?",
+            " labels = '{}', note = x'', expires_at = NULL, created_at = ?, updated_at = ?, checksum = ?,"
+            " listed_at = NULL WHERE id = ?",
             (at, at, tombstone_checksum(stream, name, at), stream),
         )
 
@@ -209,21 +214,28 @@ class Transaction:
         if head is None:
             self._bury(name, stream, at)
             return
-        if stored is not None and not whole and head.revision == stored.revision:
-            return  # the entries say it all
+        begun = whole or stored is None
+        if stored is not None and not begun:
+            changed = (head.next, head.updated_at) != (stored.next, stored.updated_at)
+            if changed and self._recency.mark(stream):
+                self.removal.left_garbage = True
+            if head.revision == stored.revision:
+                return  # the entries say it all
         labels = "{}" if not head.labels else msgspec.json.encode(head.labels).decode()
         self.execute(
             "UPDATE streams SET incarnation = :incarnation, first = :first, next = :next, length = :length,"
             " base = :base, revision = :revision, labels = :labels, note = :note, created_at = :created_at,"
-            " updated_at = :updated_at, expires_at = :expires_at, checksum = :checksum WHERE id = :id",
+            " updated_at = :updated_at, expires_at = :expires_at, checksum = :checksum,"
+            " listed_at = CASE WHEN :begun THEN :updated_at ELSE listed_at END WHERE id = :id",
             {
                 **head._asdict(),
                 "labels": labels,
                 "checksum": head_checksum(stream, head, labels),
                 "id": stream,
+                "begun": begun,
             },
         )
-        if whole or stored is None or head.labels != stored.labels:
+        if stored is None or begun or head.labels != stored.labels:
             self.execute("DELETE FROM labels WHERE stream = ?", (stream,))
             self.insert_all(
                 "INSERT INTO labels (stream, key, value) VALUES (?, ?, ?)",

@@ -34,6 +34,7 @@ VALUES = (
 COLUMNS = {
     "streams": "id name incarnation first next length base revision created_at updated_at expires_at labels note"
     " checksum",
+    "active": "stream",
     "entries": "place created_at op_id checksum data",
     "operations": "stream key op_id incarnation first next committed_at checksum",
     "labels": "stream key value",
@@ -139,6 +140,8 @@ def check(path: Path, right: dict[str, Any], case: str, *, values: bool) -> None
             assert not ids & set(found.damaged), f"{case}: {name}: {found}"
             if values:
                 assert all(one in right[name].items for one in found), f"{case}: {name}: {found}"
+            if "listed_at" in case or "active" in case:
+                assert len(ids) == len(found) == len(right[name].items), f"{case}: {name}: {found}"
         for write in writes(stores):
             asked(write)
 
@@ -150,18 +153,23 @@ def test_any_value_in_any_column(table: str, sound: Path, tmp_path: Path) -> Non
     assert damage(table, sound, tmp_path, forged=False, where=where) > 0
 
 
+def test_any_value_as_the_place_in_a_list(sound: Path, tmp_path: Path) -> None:
+    """Every stream is listed, and every answer is right."""
+    assert damage("streams", sound, tmp_path, forged=False, columns="listed_at") > 0
+
+
 def test_any_value_in_a_forged_row(sound: Path, tmp_path: Path) -> None:
     """Also with a checksum made for the value, no raw exception comes."""
     for name in ("messages/c", "tasks/t", "artifacts/a", "documents/x"):
         assert damage("streams", sound, tmp_path, forged=True, where=f"name = '{name}'") > 0
 
 
-def damage(table: str, sound: Path, tmp_path: Path, *, forged: bool, where: str = "1 = 1") -> int:
+def damage(table: str, sound: Path, tmp_path: Path, *, forged: bool, where: str = "1 = 1", columns: str = "") -> int:
     with stowfast.sync.open(f"sqlite:///{sound}", sweep=False) as stores:
         right = {name: question() for name, question in answers(stores)}
         right |= {name: question() for name, question, _ in lists(stores)}
     tried = 0
-    for column in COLUMNS[table].split():
+    for column in (columns or COLUMNS[table]).split():
         for value in FORGED if forged else VALUES:
             path = tmp_path / "damaged.db"
             shutil.copy(sound, path)
