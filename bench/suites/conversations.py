@@ -1,14 +1,18 @@
-"""Made-up conversations that look like an agent's, the same for every contender."""
+"""Conversations, the same for every contender: made-up ones that look like an agent's, and real ones where they are."""
 
 from __future__ import annotations
 
 import json
+import os
 import random
+from itertools import chain, islice
+from pathlib import Path
 from typing import Any
 
-__all__ = ["WORDS", "conversation", "messages"]
+__all__ = ["WORDS", "conversation", "messages", "one_conversation"]
 
 Message = dict[str, Any]
+ROOT = Path(__file__).resolve().parents[2]
 
 _TEXT = """
     the invoice from March shows a difference of twelve euros between what was ordered and what was delivered so I
@@ -49,6 +53,17 @@ def conversation(length: int, seed: int = 1) -> list[Message]:
                 messages.append({"role": "tool", "tool_call_id": call["id"], "content": _text(dice, words)})
         messages.append({"role": "assistant", "content": _text(dice, round(dice.lognormvariate(3.9, 0.6)))})
     return messages[:length]
+
+
+def one_conversation(length: int) -> list[Message]:
+    """Return one long conversation: real messages behind one another, if the folder of `STOWFAST_DATA` has some."""
+    path = Path(os.environ.get("STOWFAST_DATA", ROOT.parent / "shared" / "data")) / "airline-conversations.jsonl"
+    if not path.is_file():
+        return conversation(length)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    said = enumerate(chain.from_iterable(json.loads(line)["messages"] for line in lines))
+    instructed_once = (message for number, message in said if number == 0 or message["role"] != "system")
+    return list(islice(instructed_once, length))
 
 
 def messages(count: int, tag: str = "") -> list[Message]:

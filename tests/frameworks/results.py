@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.frameworks import s3_requests
+
+if TYPE_CHECKING:
+    from tests.frameworks.s3_requests import Counted
 
 PAGE = Path(__file__).parents[2] / "docs" / "frameworks" / "index.md"
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
+BEGIN_REQUESTS, END_REQUESTS = "<!-- requests -->", "<!-- end of requests -->"
 OURS = {"types", "Stowfast's own tests"}
 
 
@@ -58,9 +65,18 @@ def is_written(found: list[Result]) -> bool:
     return table(found) in PAGE.read_text(encoding="utf-8")
 
 
-def write(found: list[Result]) -> None:
-    """Put the table into the page."""
+def write(found: list[Result], asked: list[Counted]) -> None:
+    """Put the tables into the page. What was not run stays as it is there."""
     page = PAGE.read_text(encoding="utf-8")
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    PAGE.write_text(f"{before}{BEGIN}\n\n{table(found)}\n{END}{after}", encoding="utf-8")
+    if any(one.name not in OURS for one in found):
+        page = _with(page, BEGIN, END, table(found))
+    if asked:
+        before = page.partition(BEGIN_REQUESTS)[2].partition(END_REQUESTS)[0]
+        page = _with(page, BEGIN_REQUESTS, END_REQUESTS, s3_requests.table(asked, before))
+    PAGE.write_text(page, encoding="utf-8")
+
+
+def _with(page: str, begin: str, end: str, text: str) -> str:
+    before, _, rest = page.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n\n{text}\n{end}{after}"

@@ -18,6 +18,10 @@ The file of a framework:
 
     [suite.not_run]                         # cannot even be tried
     "It needs a cloud." = ["tests/memory/test_session.py::test_cloud"]
+
+    [[on_s3]]                               # work of `s3_work.py`, beside the framework's own store on S3
+    stores = { ours = "Stowfast", theirs = "`S3SessionManager`" }
+    steps = { turns = "20 turns", load = "load them" }
 """
 
 from __future__ import annotations
@@ -45,6 +49,14 @@ class Suite:
 
 
 @dataclass(frozen=True)
+class Work:
+    """Steps over stores on S3, each in a new process: the names of both, and their titles in the docs."""
+
+    stores: dict[str, str]
+    steps: dict[str, str]
+
+
+@dataclass(frozen=True)
 class Framework:
     """One framework, its adapter's module and its suites."""
 
@@ -53,12 +65,14 @@ class Framework:
     extra: str
     distribution: str
     suites: list[Suite]
+    on_s3: list[Work]
 
     @classmethod
     def load(cls, module: str) -> Framework:
         told: dict[str, Any] = tomllib.loads((FOLDER / module / "suite.toml").read_text(encoding="utf-8"))
         suites = [Suite(**one) for one in told.pop("suite", [])]
-        return cls(module=module, suites=suites, **told)
+        on_s3 = [Work(**one) for one in told.pop("on_s3", [])]
+        return cls(module=module, suites=suites, on_s3=on_s3, **told)
 
     @property
     def is_long(self) -> bool:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import string
 from dataclasses import dataclass
-from itertools import chain, islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from bench.harness import contender
 from bench.harness.contender import Entry
-from bench.harness.peers import ROOT
-from bench.suites.conversations import conversation, messages
+from bench.suites.conversations import messages, one_conversation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,24 +55,10 @@ class Job(contender.Job):
 
 
 def growing() -> Iterator[dict[str, Any]]:
-    """Give the state after each step. All states share the objects of the messages; each has its own list.
-
-    The messages are real if the folder of `STOWFAST_DATA` has some: one long conversation after its instructions.
-    """
-    said = list(islice(_real(), STEPS)) or conversation(STEPS)
+    """Give the state after each step. All states share the objects of the messages; each has its own list."""
+    said = one_conversation(STEPS)
     for step in range(1, STEPS + 1):
         yield {"messages": said[:step]}
-
-
-def _real() -> Iterator[dict[str, Any]]:
-    folder = Path(os.environ.get("STOWFAST_DATA", ROOT.parent / "shared" / "data"))
-    path = folder / "airline-conversations.jsonl"
-    if not path.is_file():
-        return
-    lines = path.read_text(encoding="utf-8").splitlines()
-    for number, message in enumerate(chain.from_iterable(json.loads(line)["messages"] for line in lines)):
-        if number == 0 or message["role"] != "system":
-            yield message
 
 
 class Large:

@@ -184,6 +184,10 @@ async def test_a_save_names_the_version_it_replaces(store: StowfastVersionedTask
         await put(store, task_named("t"), TaskVersion("text"))
     assert await store.as_task_store.get("t", ADA) == task_named("t", WORKING)
     assert (await store.list(a2a_pb2.ListTasksRequest(), ADA)).tasks == [task_named("t", WORKING)]
+    await store.delete("t", ADA)
+    with pytest.raises(ConcurrentTaskModificationError):
+        await put(store, task_named("t", COMPLETED), second)
+    assert await store.get("t", ADA) is None
 
 
 async def test_a_cancellation_needs_no_version(store: StowfastVersionedTaskStore) -> None:
@@ -224,8 +228,8 @@ async def test_a_task_id_of_a_cluster_belongs_to_one_owner(store: StowfastVersio
     assert await store.get("t", ADA) is None
 
 
-async def test_a_lost_answer_stores_one_version() -> None:
-    async with stowfast.open("memory:") as stores:
+async def test_a_lost_answer_stores_one_version(url: str) -> None:
+    async with stowfast.open(url) as stores:
         loses = LosesAnswers(stores.backend, 0)
         store = StowfastVersionedTaskStore(Stores(loses))
         version = TaskVersion.MISSING

@@ -20,6 +20,8 @@ from stowfast.testing import LosesAnswers
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from tests.frameworks.losing import LosingBucket
+
 SAVERS, CHUNKS = 10, 24
 A: dict[str, Any] = {"app_name": "app", "user_id": "ada", "session_id": "s"}
 PARTS = [
@@ -92,8 +94,16 @@ async def test_savers_at_once_get_a_version_each(service: StowfastArtifactServic
         assert await service.load_artifact(**A, filename="f", version=version) == text(str(number))
 
 
-async def test_a_lost_answer_adds_no_version() -> None:
-    async with stowfast.open("memory:") as stores:
+async def test_a_bucket_that_loses_answers_adds_no_version(losing_bucket: LosingBucket) -> None:
+    async with StowfastArtifactService(losing_bucket.url) as service:
+        for number in range(4):
+            losing_bucket.lose_answer()
+            assert await service.save_artifact(**A, filename="f", artifact=text(str(number))) == number
+        assert await service.list_versions(**A, filename="f") == list(range(4))
+
+
+async def test_a_lost_answer_adds_no_version(url: str) -> None:
+    async with stowfast.open(url) as stores:
         loses = LosesAnswers(stores.backend, 0)
         service = StowfastArtifactService(Stores(loses))
         for number in range(4):

@@ -171,8 +171,8 @@ async def test_the_same_event_again_is_stored_once(service: StowfastSessionServi
     assert texts(await load(service, session)) == ["one", "two", "another"]
 
 
-async def test_a_lost_answer_adds_nothing_twice() -> None:
-    async with stowfast.open("memory:") as stores:
+async def test_a_lost_answer_adds_nothing_twice(url: str) -> None:
+    async with stowfast.open(url) as stores:
         loses = LosesAnswers(stores.backend, 0)
         service = StowfastSessionService(Stores(loses))
         for answers in range(1, 4):

@@ -140,8 +140,8 @@ async def test_a_bucket_that_loses_answers_is_not_seen(losing_bucket: LosingBuck
         assert not await store.delete("key")
 
 
-async def test_a_lost_answer_is_not_seen() -> None:
-    async with await stowfast.open("memory:") as stores:
+async def test_a_lost_answer_is_not_seen(url: str) -> None:
+    async with await stowfast.open(url) as stores:
         store = StowfastKeyValueStore(Stores(LosesAnswers(stores.backend, 2)))
         await store.put("key", {"a": 1})
         assert await store.delete("key")

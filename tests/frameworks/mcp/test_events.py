@@ -20,6 +20,8 @@ from tests.frameworks.children import KILLABLE, by_writer, check_writers, kill_w
 if TYPE_CHECKING:
     from mcp.server.streamable_http import EventMessage, EventStore
 
+    from tests.frameworks.losing import LosingBucket
+
 EVENTS, KILLS, MOST_LINES = 20, 5, 8
 HOSTILE = ("", "a/b", "../..", "id@id", "\r\nid: 0", "\0", "\ud800", "%2F", "ü" * 500, "1" * 5000)
 
@@ -106,8 +108,17 @@ async def test_the_newest_events_are_kept(url: str) -> None:
         assert await replay(store, ids[0]) == (None, [])
 
 
-async def test_a_lost_answer_stores_an_event_once() -> None:
-    async with await stowfast.open("memory:") as stores:
+async def test_a_bucket_that_loses_answers_stores_an_event_once(losing_bucket: LosingBucket) -> None:
+    async with StowfastEventStore(losing_bucket.url) as store:
+        begin = await store.store_event("one", None)
+        for number in range(5):
+            losing_bucket.lose_answer()
+            await store.store_event("one", event(str(number)))
+        assert await replay(store, begin) == ("one", ["0", "1", "2", "3", "4"])
+
+
+async def test_a_lost_answer_stores_an_event_once(url: str) -> None:
+    async with await stowfast.open(url) as stores:
         store = StowfastEventStore(Stores(LosesAnswers(stores.backend, 2)))
         first = await store.store_event("one", event("first"))
         await store.store_event("one", event("second"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from strands import Agent
@@ -21,10 +21,29 @@ from stowfast.adapters.strands import (
 )
 from stowfast.errors import ConflictError
 from stowfast.testing import LosesAnswers
-from tests.frameworks.children import KILLABLE, by_writer, check_writers, kill_writers
+from tests.frameworks.children import KILLABLE, by_writer, check_writers, kill_writers, race
 
-KILLS, MOST_LINES = 5, 8
+if TYPE_CHECKING:
+    from tests.frameworks.losing import LosingBucket
+
+KILLS, MOST_LINES, RACED = 5, 8, 20
 HOSTILE = ("a/b", "../..", "\0", "%2F", "ü" * 500, "x" * 5000)
+
+# Adds numbered messages to an agent of a session beside another process.
+RACES = """
+import sys
+from strands import Agent
+from strands.session.repository_session_manager import RepositorySessionManager
+from stowfast.adapters.strands import StowfastSessionRepository
+
+url, name, count = *sys.argv[1:3], int(sys.argv[3])
+repository = StowfastSessionRepository(url)
+manager = RepositorySessionManager("session", repository)
+agent = Agent(agent_id="agent", session_manager=manager)
+for number in range(count):
+    manager.append_message({"role": "user", "content": [{"text": f"{name}-{number}"}]}, agent)
+repository.close()
+"""
 
 # Adds numbered messages to an agent of a session, and prints the number of each after its answer.
 ADDS = """
@@ -62,6 +81,16 @@ def test_two_managers_lose_no_message(url: str) -> None:
     found = repository.list_messages("session", "agent")
     assert texts(one.message for one in found) == [str(number) for number in range(20)]
     assert [one.message_id for one in found] == list(range(20))
+    repository.close()
+
+
+def test_two_processes_lose_and_double_nothing(durable_url: str) -> None:
+    repository = StowfastSessionRepository(durable_url)
+    agent_of(RepositorySessionManager("session", repository))
+    race(RACES, *[(durable_url, name, str(RACED)) for name in ("one", "two")])
+    found = repository.list_messages("session", "agent")
+    assert by_writer(texts(one.message for one in found)) == {name: list(range(RACED)) for name in ("one", "two")}
+    assert [one.message_id for one in found] == list(range(2 * RACED))
     repository.close()
 
 
@@ -139,8 +168,22 @@ def test_bytes_and_values_without_json() -> None:
     repository.close()
 
 
-async def test_a_lost_answer_adds_a_message_once() -> None:
-    async with await stowfast.open("memory:") as stores:
+def test_a_bucket_that_loses_answers_adds_a_message_once(losing_bucket: LosingBucket) -> None:
+    with StowfastSessionManager("session", losing_bucket.url) as manager:
+        agent = agent_of(manager)
+        for number in range(5):
+            losing_bucket.lose_answer()
+            manager.append_message(said(str(number)), agent)
+            agent.state.set("key", number)
+            losing_bucket.lose_answer()
+            manager.sync_agent(agent)
+    with StowfastSessionManager("session", losing_bucket.url) as manager:
+        restored = agent_of(manager)
+        assert (texts(restored.messages), restored.state.get("key")) == (list("01234"), 4)
+
+
+async def test_a_lost_answer_adds_a_message_once(url: str) -> None:
+    async with await stowfast.open(url) as stores:
         repository = StowfastSessionRepository(Stores(LosesAnswers(stores.backend, 4)))
         manager = RepositorySessionManager("session", repository)
         agent = agent_of(manager)
