@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import time
+from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from stowfast.abc import MAX_NAME_BYTES
 from stowfast.errors import InvalidError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-__all__ = ["MAX_MOMENT", "MIN_MOMENT", "beyond", "check_name", "clock", "listed", "moment_after", "new_id"]
+__all__ = [
+    "MAX_MOMENT",
+    "MIN_MOMENT",
+    "beyond",
+    "check_name",
+    "check_text",
+    "clock",
+    "is_one_of",
+    "listed",
+    "moment_after",
+    "new_id",
+    "number_of",
+    "truth_of",
+]
 
 _LAST_CHARACTER, _FIRST_SURROGATE, _AFTER_SURROGATES = 0x10FFFF, 0xD800, 0xE000
 _WORD: Final = re.compile(r"[a-z][a-z_]{0,23}")
@@ -40,6 +55,17 @@ def new_id() -> str:
     return os.urandom(16).hex()
 
 
+def check_text(text: object, what: str) -> None:
+    """Check that a text is a plain str. A subclass may print another text than its characters, as an Enum does.
+
+    Raises:
+        InvalidError: it is of another type.
+    """
+    if type(text) is not str:
+        remedy = "" if not isinstance(text, str) else ": give .value" if isinstance(text, Enum) else ": give str(...)"
+        raise InvalidError(f"{what} must be a str, not {type(text).__name__}{remedy}")
+
+
 def check_name(name: str, what: str = "a name", *, max_bytes: int = MAX_NAME_BYTES) -> None:
     """Check a name or an id.
 
@@ -48,8 +74,7 @@ def check_name(name: str, what: str = "a name", *, max_bytes: int = MAX_NAME_BYT
             Unicode text.
     """
     try:
-        if not isinstance(name, str):
-            raise InvalidError(f"{what} must be a str, not {type(name).__name__}")
+        check_text(name, what)
         size = len(name) if name.isascii() else len(name.encode())
     except UnicodeEncodeError:
         raise InvalidError(f"{what} has a lone surrogate: it is not Unicode text") from None
@@ -57,6 +82,28 @@ def check_name(name: str, what: str = "a name", *, max_bytes: int = MAX_NAME_BYT
         raise InvalidError(f"{what} must have 1 to {max_bytes:,} bytes of UTF-8, this one has {size:,}")
     if "\0" in name:
         raise InvalidError(f"{what} must not contain NUL")
+
+
+def is_one_of(value: object, words: Sequence[str]) -> bool:
+    """Return True for one of the words. Anything but a str is none of them, and is not asked whether it equals one."""
+    return type(value) is str and value in words
+
+
+def number_of(value: object) -> float:
+    """Return an option as a number, also from text; NaN if it is none. It is never an error."""
+    if type(value) not in (str, int, float):
+        return math.nan
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (ValueError, OverflowError):
+        return math.nan
+
+
+def truth_of(value: object) -> bool | None:
+    """Return an option that is true or false, also as text; None if it is neither."""
+    if type(value) is bool:
+        return value
+    return {"true": True, "false": False}.get(value.lower()) if type(value) is str else None
 
 
 def beyond(prefix: str) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from base64 import b64encode
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import date, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -18,7 +18,7 @@ from stowfast.errors import InvalidError
 __all__ = ["to_json"]
 
 _MAX_DEPTH: Final = 200
-_MAX_VALUES: Final = 2**24
+_MAX_VALUES: Final = 2**22
 """A small value may hold one list in very many places: as JSON it would have no bound."""
 
 
@@ -41,67 +41,95 @@ def to_json(value: Any) -> Any:
     Keys that are numbers, enum members or UUIDs become text. The value itself is not changed.
 
     Raises:
-        InvalidError: another type, a NaN or an infinity, two equal keys, over 200 levels, or over 16,777,216 values.
+        InvalidError: another type, a NaN or an infinity, two equal keys, over 200 levels, or over 4,194,304 values.
             The error names the path and the type.
     """
-    return _Conversion().convert(value, "$", 0)
+    return _Conversion().convert(value, 0)
 
 
 class _Conversion:
     def __init__(self) -> None:
         self._values = 0
+        self._path: list[object] = []
 
-    def convert(self, value: Any, path: str, depth: int) -> Any:
+    def convert(self, value: Any, depth: int) -> Any:
         self._values += 1
         if depth > _MAX_DEPTH or self._values > _MAX_VALUES:
-            raise InvalidError(f"{path[:80]}: the value is nested too deep, holds itself, or is too large")
+            raise self._refusal("the value is nested too deep, holds itself, or is too large", limit=80)
         kind = type(value)
         if value is None or kind in (str, bool, int):
             return value
+        if kind is list:
+            return self._items(value, depth)
         if isinstance(value, Enum):
-            return self.convert(value.value, path, depth + 1)
+            return self.convert(value.value, depth + 1)
         if isinstance(value, str | int | float):
-            return _number_or_text(value, path)
+            return self._number_or_text(value)
         text = _text(value)
         if text is not None:
             return text
-        return self._container(value, path, depth)
+        return self._container(value, depth)
 
-    def _container(self, value: Any, path: str, depth: int) -> Any:
+    def _container(self, value: Any, depth: int) -> Any:
         if dump := getattr(type(value), "model_dump", None):
-            return self.convert(dump(value, mode="json"), path, depth + 1)
+            return self.convert(dump(value, mode="json"), depth + 1)
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-            return self._mapping(fields, path, depth)
+            return self._mapping({field.name: getattr(value, field.name) for field in dataclasses.fields(value)}, depth)
+        if isinstance(value, dict):
+            return self._mapping(dict(dict.items(value)), depth)  # a subclass may override every method
         if isinstance(value, Mapping):
-            return self._mapping(value, path, depth)
+            return self._mapping(value, depth)
         if isinstance(value, Sequence | Set):
-            items = [self.convert(item, f"{path}[{number}]", depth + 1) for number, item in enumerate(value)]
+            items = self._items(list.__iter__(value) if isinstance(value, list) else value, depth)
             return sorted(items, key=repr) if isinstance(value, Set) else items
         if type(value).__module__.partition(".")[0] == "numpy" and hasattr(value, "tolist"):
-            return self.convert(value.tolist(), path, depth + 1)
-        raise InvalidError(f"{path}: a {type(value).__module__}.{type(value).__qualname__} has no JSON form")
+            return self.convert(value.tolist(), depth + 1)
+        raise self._refusal(f"a {type(value).__module__}.{type(value).__qualname__} has no JSON form")
 
-    def _mapping(self, value: Mapping[Any, Any], path: str, depth: int) -> dict[str, Any]:
-        result: dict[str, Any] = {}
-        for key, item in value.items():
-            name = _key(key, path)
-            if name in result:
-                raise InvalidError(f"{path}: two keys are {name[:80]!r} as text")
-            result[name] = self.convert(item, f"{path}.{name}", depth + 1)
+    def _items(self, values: Iterable[Any], depth: int) -> list[Any]:
+        path, result = self._path, []
+        path.append(0)
+        for number, item in enumerate(values):
+            path[-1] = number
+            result.append(self.convert(item, depth + 1))
+        path.pop()
         return result
 
+    def _mapping(self, value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+        path: list[object] = self._path
+        result: dict[str, Any] = {}
+        for key, item in value.items():
+            name = self._key(key)
+            if name in result:
+                raise self._refusal(f"two keys are {name[:80]!r} as text")
+            path.append(name)
+            result[name] = self.convert(item, depth + 1)
+            path.pop()
+        return result
 
-def _number_or_text(value: str | float, path: str) -> Any:
-    """Return the value of the base class: a subclass may override every method."""
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, int):
-        return int.__int__(value)
-    number = float.__float__(value)
-    if not math.isfinite(number):
-        raise InvalidError(f"{path}: {number} is no JSON number: use None or text")
-    return number
+    def _number_or_text(self, value: str | float) -> Any:
+        """Return the value of the base class: a subclass may override every method."""
+        if isinstance(value, str):
+            return str.__str__(value)
+        if isinstance(value, int):
+            return int.__int__(value)
+        number = float.__float__(value)
+        if not math.isfinite(number):
+            raise self._refusal(f"{number} is no JSON number: use None or text")
+        return number
+
+    def _key(self, key: Any) -> str:
+        if isinstance(key, Enum):
+            key = key.value
+        if isinstance(key, str):
+            return str.__str__(key)
+        if isinstance(key, bool) or not isinstance(key, int | UUID):
+            raise self._refusal(f"a key is a {type(key).__module__}.{type(key).__qualname__}, not text")
+        return str(key)
+
+    def _refusal(self, cause: str, *, limit: int | None = None) -> InvalidError:
+        steps = (f"[{step}]" if type(step) is int else f".{step}" for step in self._path)
+        return InvalidError(f"{''.join(('$', *steps))[:limit]}: {cause}")
 
 
 def _text(value: Any) -> Any:
@@ -115,13 +143,3 @@ def _text(value: Any) -> Any:
     if isinstance(value, bytes | bytearray | memoryview):
         return b64encode(value).decode()
     return None
-
-
-def _key(key: Any, path: str) -> str:
-    if isinstance(key, Enum):
-        key = key.value
-    if isinstance(key, str):
-        return str.__str__(key)
-    if isinstance(key, bool) or not isinstance(key, int | UUID):
-        raise InvalidError(f"{path}: a key is a {type(key).__module__}.{type(key).__qualname__}, not text")
-    return str(key)

@@ -93,7 +93,7 @@ def _check_conditions(change: Change) -> None:
         check_name(change.op_id, "an op_id")
     for name in ("expect", "revision", "base", "expires_at", "ttl", "drop_before", "cut_from"):
         number = getattr(change, name)
-        if number is not None and (not isinstance(number, int) or abs(number) > _LARGEST):
+        if number is not None and (type(number) is not int or abs(number) > _LARGEST):
             raise InvalidError(f"{name}={shown(number)}: it must be an integer of at most 62 bits")
     if change.ttl is not None and (change.ttl < 0 or change.expires_at != KEEP):
         raise InvalidError(f"ttl={change.ttl}: it must be 0 or more, and without expires_at")

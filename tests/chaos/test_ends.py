@@ -23,7 +23,7 @@ from tests.services.faulty_s3.server import FaultyS3
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SCRIPTS = 12
+SCRIPTS = [3, pytest.param(12, marks=pytest.mark.soak)]
 SOURCE = Path(__file__).parents[2] / "src" / "stowfast"
 
 # Its last append is answered, and whatever that made due is under way.
@@ -98,11 +98,12 @@ def place(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.mark.parametrize(("count", "size"), [(3, 0), (9, 150_000)], ids=["small", "sealed"])
 @pytest.mark.parametrize(("face", "end"), CASES, ids=map(", ".join, CASES))
-def test_a_script_ends_as_it_should(place: str, face: str, end: str, count: int, size: int) -> None:
+@pytest.mark.parametrize("scripts", SCRIPTS)
+def test_a_script_ends_as_it_should(place: str, face: str, end: str, count: int, size: int, scripts: int) -> None:
     script = (SYNC if face == "sync" else ASYNC) % ENDS[face][end]
     signalled = end.startswith("waiting")
     codes: Counter[int] = Counter()
-    running = [start(script, place, f"{number}", f"{count}", f"{size}") for number in range(SCRIPTS)]
+    running = [start(script, place, f"{number}", f"{count}", f"{size}") for number in range(scripts)]
     for process in running:
         if signalled:
             assert process.stdout is not None
@@ -111,17 +112,17 @@ def test_a_script_ends_as_it_should(place: str, face: str, end: str, count: int,
         _, error = process.communicate(timeout=60)
         assert error == "", error
         codes[process.returncode] += 1
-    assert codes == {-signal.SIGTERM if signalled else 0: SCRIPTS}
-    sealed = asyncio.run(check(place, count))
+    assert codes == {-signal.SIGTERM if signalled else 0: scripts}
+    sealed = asyncio.run(check(place, count, scripts))
     assert bool(sealed) == (size > 0) or end != "closed"
 
 
-async def check(place: str, count: int) -> int:
+async def check(place: str, count: int, scripts: int) -> int:
     """Check that all messages of every script are there, once. Return the number of messages in segments."""
     sealed = 0
     async with stowfast.open(place) as stores:
         assert isinstance(stores.backend, ObjectBackend)
-        for number in range(SCRIPTS):
+        for number in range(scripts):
             found = await stores.messages.get_messages(f"{number}")
             assert [message["n"] for message in found] == list(range(count))
             state = stores.backend._run(read_head(f"messages/{number}"))

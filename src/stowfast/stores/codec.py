@@ -9,7 +9,7 @@ import msgspec
 
 from stowfast.abc import MAX_ENTRY_BYTES, MAX_HEAD_BYTES
 from stowfast.errors import DamagedError, InvalidError, shown
-from stowfast.names import check_name
+from stowfast.names import check_name, check_text
 from stowfast.stores.json_check import MAX_DEPTH, check_json, refusal
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ __all__ = [
     "encode_lines",
     "from_duration",
     "from_time",
-    "is_one_of",
     "labels_of",
     "stream_name",
     "to_time",
@@ -157,8 +156,7 @@ def labels_of(names: Sequence[str], values: Mapping[str, Any]) -> dict[str, str]
     """
     labels = {name: values[name] for name in names if values[name] is not None}
     for name, value in labels.items():
-        if not isinstance(value, str):
-            raise InvalidError(f"{name} must be a str, not {type(value).__name__}")
+        check_text(value, name)
         try:
             value.encode()
         except UnicodeEncodeError:
@@ -175,7 +173,7 @@ def check_integers(**values: int | None) -> None:
     for name, value in values.items():
         if value is None:
             continue
-        if isinstance(value, bool) or not isinstance(value, int):
+        if type(value) is not int:
             raise InvalidError(f"{name} must be an int, not {type(value).__name__}")
         if value.bit_length() > _MAX_INTEGER_BITS:
             raise InvalidError(f"{name}={shown(value)}: it may have {_MAX_INTEGER_BITS} bits")
@@ -203,11 +201,6 @@ def check_given(**values: int) -> None:
         if value is None:
             raise InvalidError(f"{name} must be an int, not None")
     check_integers(**values)
-
-
-def is_one_of(value: object, words: Sequence[str]) -> bool:
-    """Return True for one of the words. Anything but text is none of them, and is not asked whether it equals one."""
-    return isinstance(value, str) and value in words
 
 
 def to_time(microseconds: int, where: str = "a stream") -> datetime:

@@ -65,7 +65,7 @@ def wanted_labels(where: Mapping[str, Any] | None) -> dict[str, str]:
     if not isinstance(where, dict):
         raise InvalidError(f"where must be a dict, not {type(where).__name__}")
     labels = {}
-    for key, value in where.items():
+    for key, value in dict(where).items():
         label = _label(key, value)
         if label is None:
             raise InvalidError(f"where: {shown(key)} is not a short text, a number, a boolean or None")

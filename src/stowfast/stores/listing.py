@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from stowfast.abc import Query
 from stowfast.errors import DamagedError, InvalidError, shown
-from stowfast.stores.codec import check_counts, check_given, is_one_of, stream_name
+from stowfast.names import check_text, is_one_of
+from stowfast.stores.codec import check_counts, check_given, stream_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -30,6 +31,7 @@ def list_query(
         raise InvalidError(f"order={shown(order)}: it is recent or id")
     check_given(limit=limit)
     check_counts(limit=limit)
+    check_text(prefix, "prefix")
     if prefix:
         stream_name(kind, "prefix", prefix)  # an id that begins with it would have to be valid, too
     query = Query(f"{kind}/{prefix}", where=labels, after=after, limit=limit, heads=True)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stowfast.errors import InvalidError
+from stowfast.names import is_one_of, number_of, truth_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["PARAMETERS", "PostgresOptions", "check_schema", "parse_options"]
 
@@ -43,7 +47,7 @@ class PostgresOptions(NamedTuple):
 
 def parse_options(
     schema: str, *, durability: str, timeout: str | float, pool: str | int, migrate: str | bool, notify: str | bool,
-    parameters: dict[str, str],
+    parameters: Mapping[str, object],
 ) -> PostgresOptions:  # fmt: skip
     """Check options.
 
@@ -53,25 +57,27 @@ def parse_options(
     if unknown := sorted(set(parameters) - set(PARAMETERS)):
         raise InvalidError(f"postgresql: has no option {', '.join(unknown)}; it has {', '.join(PARAMETERS)}")
     check_schema(schema)
-    if durability not in {"full", "relaxed"}:
+    if not is_one_of(durability, ("full", "relaxed")):
         raise InvalidError("durability: it is full or relaxed")
-    try:
-        seconds, connections = float(timeout), int(pool)
-    except (ValueError, TypeError, OverflowError):
-        raise InvalidError("timeout: it is a number of seconds; pool: it is a number of connections") from None
-    if not 0 <= seconds < math.inf or connections < 1:
+    seconds, connections = number_of(timeout), number_of(pool)
+    if not 0 <= seconds < math.inf or not 1 <= connections < math.inf or connections % 1:
         raise InvalidError("timeout: it is 0 or more seconds; pool: it is 1 or more connections")
-    for name, answer in (("migrate", migrate), ("notify", notify)):
-        if str(answer).lower() not in {"true", "false"}:
+    migrates, notifies = truth_of(migrate), truth_of(notify)
+    for name, answer in (("migrate", migrates), ("notify", notifies)):
+        if answer is None:
             raise InvalidError(f"{name}: it is true or false")
-    texts = {name: str(value) for name, value in parameters.items()}
-    for name, text in texts.items():  # the driver's error would show the value
+    texts: dict[str, str] = {}
+    for name, value in parameters.items():  # the driver's error would show the value
+        if type(value) is not str and not (type(value) is int and 0 <= value < 2**62):
+            raise InvalidError(f"{name}: it is a text or a whole number")
+        text = texts[name] = str(value)
         if name in _CHOICES and text not in _CHOICES[name]:
             raise InvalidError(f"{name}: it is one of {', '.join(_CHOICES[name])}")
         if name.startswith(_NUMBERS) and not (text.isascii() and text.isdecimal()):
             raise InvalidError(f"{name}: it is a whole number")
-    migrates, notifies = (str(answer).lower() == "true" for answer in (migrate, notify))
-    return PostgresOptions(schema, durability == "full", seconds, connections, migrates, notifies, texts)
+    return PostgresOptions(
+        schema, durability == "full", seconds, int(connections), bool(migrates), bool(notifies), texts
+    )
 
 
 def check_schema(schema: str) -> None:
@@ -80,7 +86,7 @@ def check_schema(schema: str) -> None:
     Raises:
         InvalidError: it is empty, holds a NUL, or is longer than 63 bytes.
     """
-    if not str(schema) or "\0" in schema:
+    if type(schema) is not str or not schema or "\0" in schema:
         raise InvalidError("schema: it is a name of 1 to 63 bytes")
     if len(schema.encode(errors="replace")) > _MAX_SCHEMA_BYTES:
         raise InvalidError(f"schema: PostgreSQL cuts names over {_MAX_SCHEMA_BYTES} bytes: give a shorter one")

@@ -26,7 +26,7 @@ from stowfast.counts import counted
 from stowfast.cursors import parse_cursor
 from stowfast.errors import InvalidError
 from stowfast.group_commit import GroupCommit
-from stowfast.names import check_name, clock, new_id
+from stowfast.names import check_name, clock, is_one_of, new_id, number_of, truth_of
 from stowfast.semantics import check, refusals
 
 if TYPE_CHECKING:
@@ -101,12 +101,9 @@ class SQLiteBackend(Backend):
         With `sweep` a sweep runs behind, at once and every hour: no call waits for it.
         """
         path = path_of(url)
-        if durability not in get_args(Durability):
+        if not is_one_of(durability, get_args(Durability)):
             raise InvalidError(f"durability: it is one of {', '.join(get_args(Durability))}")
-        try:
-            seconds = float(timeout)
-        except (ValueError, TypeError):
-            seconds = math.nan
+        seconds = number_of(timeout)
         if not 0 <= seconds < math.inf:
             raise InvalidError("timeout: it is a number of seconds, 0 or more")
         sweeps, reads = _switch("sweep", sweep), _switch("read_only", read_only)
@@ -280,9 +277,9 @@ def _commit(stream: str, change: Change, transaction: Transaction) -> Receipt:
 
 
 def _switch(name: str, value: str | bool) -> bool:
-    if (said := str(value).lower()) not in {"true", "false"}:
+    if (said := truth_of(value)) is None:
         raise InvalidError(f"{name}: it is true or false")
-    return said == "true"
+    return said
 
 
 def _write(blob: int, name: str, start: int, held: list[bytes], last: bool, transaction: Transaction) -> None:

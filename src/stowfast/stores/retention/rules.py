@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.abc import Change, Query
 from stowfast.errors import ConflictError, DamagedError, InvalidError, UnsupportedError, shown
-from stowfast.names import check_name
+from stowfast.names import check_name, check_text, is_one_of
 from stowfast.records import DueRemoval, Retention, RetentionRule
 from stowfast.scopes import ScopedBackend
-from stowfast.stores.codec import check_integers, decode, encode_head, from_duration, is_one_of, stream_name
+from stowfast.stores.codec import check_integers, decode, encode_head, from_duration, stream_name
 from stowfast.stores.labels import beside_own, wanted_labels
 from stowfast.stores.optimistic import Race
 from stowfast.stores.retention.artifacts import trim_artifact
@@ -94,9 +94,12 @@ class Rules:
         """Remove the rule with this kind, prefix, metadata and scope. Return False if there is none.
 
         Raises:
+            InvalidError: the kind is unknown, or an argument is out of bounds.
             UnavailableError: it may be removed. Repeat the call.
         """
-        target = _target(RetentionRule(kind, Retention(), prefix, where, scope))
+        rule = RetentionRule(kind, Retention(), prefix, where, scope)
+        _check_target(rule)
+        target = _target(rule)
         return await self._change(lambda rules: [one for one in rules if _target(one) != target])
 
     async def due(self) -> AsyncGenerator[DueRemoval, None]:
@@ -169,8 +172,7 @@ def _check(rule: RetentionRule) -> None:
     Raises:
         InvalidError: it means nothing.
     """
-    if not is_one_of(rule.kind, tuple(_BOUNDS)):
-        raise InvalidError(f"kind={shown(rule.kind)}: a rule is for messages, artifacts or tasks")
+    _check_target(rule)
     if not isinstance(rule.retention, Retention):
         raise InvalidError(f"retention must be a stowfast.Retention, not {type(rule.retention).__name__}")
     given = {name for name in ("age", "versions", "count", "bytes") if getattr(rule.retention, name) is not None}
@@ -185,6 +187,17 @@ def _check(rule: RetentionRule) -> None:
         check_integers(**{name: number})
         if number < 1:
             raise InvalidError(f"Retention({name}={number}): the newest always stays, so 1 or more")
+
+
+def _check_target(rule: RetentionRule) -> None:
+    """Check the streams of a rule.
+
+    Raises:
+        InvalidError: nothing can be one of them.
+    """
+    if not is_one_of(rule.kind, tuple(_BOUNDS)):
+        raise InvalidError(f"kind={shown(rule.kind)}: a rule is for messages, artifacts or tasks")
+    check_text(rule.prefix, "prefix")
     if rule.prefix:
         stream_name(rule.kind, "prefix", rule.prefix)
     wanted_labels(rule.where)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.errors import InvalidError
-from stowfast.names import listed
+from stowfast.names import listed, number_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,9 +137,10 @@ def parse_options(scheme: str, given: dict[str, Any]) -> Options:
 
 
 def _text(name: str, value: Any) -> str:
-    if not isinstance(value, str) or not value or not value.isprintable():
-        kind = "an empty one" if value == "" else type(value).__name__
-        raise InvalidError(f"{name}: it is a text, not {kind if kind != 'str' else 'one with control characters'}")
+    if type(value) is not str:
+        raise InvalidError(f"{name}: it is a text, not {type(value).__name__}")
+    if not value or not value.isprintable():
+        raise InvalidError(f"{name}: it is a text, not {'one with control characters' if value else 'an empty one'}")
     form, says = _FORMS.get(name, (None, ""))
     if form is not None and not form.fullmatch(value):
         raise InvalidError(f"{name}: it is {says}")
@@ -150,17 +150,14 @@ def _text(name: str, value: Any) -> str:
 def _switch(name: str, value: Any) -> bool:
     if isinstance(value, bool):
         return value
-    word = value.lower() if isinstance(value, str) else None
+    word = value.lower() if type(value) is str else None
     if word not in _TRUE | _FALSE:
         raise InvalidError(f"{name}: it is true or false")
     return word in _TRUE
 
 
 def _seconds(name: str, value: Any) -> float:
-    try:
-        seconds = float(value)
-    except (ValueError, TypeError, OverflowError):
-        seconds = math.nan
+    seconds = number_of(value)
     least = 0.0 if name == "pace" else 0.1
     if not least <= seconds <= 3_600:
         raise InvalidError(f"{name}: it is a number of seconds from {least:g} to 3600")

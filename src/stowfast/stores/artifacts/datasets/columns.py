@@ -33,15 +33,15 @@ class Columns:
         given: Any = declared
         if not isinstance(given, dict):
             raise InvalidError(f"columns must be a dict of names and types, not {type(given).__name__}")
-        for name, kind in given.items():
-            if not isinstance(name, str) or not isinstance(kind, str) or kind.removesuffix("?") not in _TYPES:
+        self.declared: dict[str, str] = dict(given)
+        for name, kind in self.declared.items():
+            if type(name) is not str or type(kind) is not str or kind.removesuffix("?") not in _TYPES:
                 raise InvalidError(
                     f"column {shown(name)}: {shown(kind)} is none of {', '.join(_TYPES)}, with or without a ?"
                 )
-        self.declared = dict(declared)
         self._types = {
             name: _TYPES[kind.removesuffix("?")] | ({type(None)} if kind.endswith("?") else frozenset())
-            for name, kind in declared.items()
+            for name, kind in self.declared.items()
         }
 
     def grown_from(self, earlier: Columns | None) -> bool:

@@ -115,6 +115,6 @@ def encoded(text: str, what: str = "a piece of text") -> bytes:
         InvalidError: it has a lone surrogate.
     """
     try:
-        return text.encode()
+        return str.encode(text)  # by str itself: a subclass may have an encode of its own
     except UnicodeEncodeError:
         raise InvalidError(f"{what} has a lone surrogate: it is not Unicode text") from None
