@@ -47,13 +47,12 @@ class Writer:
             with self._file.errors():
                 self._file.log.fold()
             self._transaction.pages = 0
-        now = clock()
         try:
-            outcomes = self._attempt(works, now, wait=wait)
+            outcomes = self._attempt(works, wait=wait)
         except UnavailableError as error:
             if not self._file.make_room(error):
                 raise
-            outcomes = self._attempt(works, now, wait=wait)
+            outcomes = self._attempt(works, wait=wait)
         if outcomes is None:
             return None
         if len(outcomes) < len(works):
@@ -61,13 +60,13 @@ class Writer:
             # has a transaction of its own, that nobody suffers from what belongs to another.
             if not wait:
                 return None
-            outcomes = self._attempt_each(works, now)
+            outcomes = self._attempt_each(works)
         # After the commit: only then it is known that the log had a name when it took these changes.
         self._file.check_place()
         self._news.announce()
         return outcomes
 
-    def _attempt(self, works: Sequence[Work], now: int, *, wait: bool) -> list[Any] | None:
+    def _attempt(self, works: Sequence[Work], *, wait: bool) -> list[Any] | None:
         """Do the works in one transaction, and return their outcomes; fewer if one failed among others: none is stored.
 
         None: another process is writing, and `wait` is False.
@@ -79,7 +78,8 @@ class Writer:
             with self._file.errors():
                 if not self._file.begin(wait=wait):
                     return None
-                self._transaction.now = now
+                # Under the lock: a commit that waited for another one is later than that one.
+                self._transaction.now = clock()
                 for work in works:
                     try:
                         outcomes.append(work(self._transaction))
@@ -98,11 +98,11 @@ class Writer:
             raise
         return outcomes
 
-    def _attempt_each(self, works: Sequence[Work], now: int) -> list[Any]:
+    def _attempt_each(self, works: Sequence[Work]) -> list[Any]:
         outcomes: list[Any] = []
         try:
             for work in works:
-                outcomes += self._attempt([work], now, wait=True) or ()
+                outcomes += self._attempt([work], wait=True) or ()
         except StowfastError as error:  # no work's own: the lock, or the disk
             outcomes += [error] * (len(works) - len(outcomes))
         return outcomes
