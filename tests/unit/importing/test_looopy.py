@@ -1,4 +1,4 @@
-"""Folders of looopy, imported: what its stores read is what ours return. Hostile ones are refused, file by file."""
+"""Folders of looopy, imported: our stores return the same values as its own. Hostile ones are refused, file by file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An import into PostgreSQL keeps what an import into memory keeps, and a repeat adds nothing."""
+"""An import into PostgreSQL keeps the same as an import into memory, and a repeat adds nothing."""
 
 from __future__ import annotations
 

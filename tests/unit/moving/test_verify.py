@@ -169,7 +169,7 @@ ON_POSTGRES = (
     f"UPDATE {{s}}.streams SET updated_at = updated_at + 1 WHERE {STREAM}",
     f"UPDATE {{s}}.streams SET expires_at = 4000000000000000 WHERE {STREAM}",
 )
-"""Damages of each kind. A changed checksum is one, too: it may be what was flipped."""
+"""Damages of each kind. A changed checksum is one, too: the changed byte may be in it."""
 
 
 @pytest.mark.parametrize("count", [12, pytest.param(DAMAGES, marks=pytest.mark.soak)])
