@@ -27,6 +27,7 @@ __all__ = [
     "moment_after",
     "new_id",
     "number_of",
+    "steady_clock",
     "truth_of",
 ]
 
@@ -43,6 +44,11 @@ MAX_MOMENT: Final = 253_402_300_799_999_999
 def clock() -> int:
     """Return this machine's time: microseconds since 1970, UTC."""
     return time.time_ns() // 1_000
+
+
+def steady_clock() -> int:
+    """Return microseconds of a clock that never goes back. Only differences mean something."""
+    return time.monotonic_ns() // 1_000
 
 
 def moment_after(moment: int, duration: int) -> int:

@@ -63,7 +63,7 @@ class Process:
         self.stubborn = random.random() < 0.15
         self._scheduler = scheduler
         self._gone, self.swept = judge.gone, judge.swept
-        self.environment = Environment(self.now, ids, random.random, limits)
+        self.environment = Environment(self.now, ids, random.random, limits, steady=self.now)
         self._lines: dict[str, CommitQueue] = {}
         self._written: dict[tuple[str, str], int] = {}
 

@@ -80,7 +80,7 @@ def commit(
     # trace, so it starts from a fresh head, not from one that others replaced a hundred commits ago.
     asked = known is None or (known.token is not None and (stale or not all(change.entries for change in changes)))
     state = known if known is not None and not asked else (yield from read_head(name, known))
-    began, lost, incomplete = environment.now(), 0, ""
+    began, lost, incomplete = environment.steady(), 0, ""
     while True:
         draft = Draft(state, environment, written, buried, incomplete=incomplete == state.id)
         try:
@@ -106,7 +106,7 @@ def commit(
             return Committed(seen, (yield from _repeated(seen, changes, environment)), state, refused)
         yield from _discard(draft)
         lost += 1
-        if environment.now() - began > PATIENCE:
+        if environment.steady() - began > PATIENCE:
             raise UnavailableError(f"{name!r}: lost {lost} races against other writers and was not made: repeat it")
         state, asked = seen, True
         yield Pause(max(environment.pace, environment.random() * min(_MAX_RACE_PAUSE, 0.02 * 2**lost)))
@@ -122,7 +122,7 @@ def replace(state: State, written: State, environment: Environment) -> Steps[tup
         UnavailableError: it may have been done, or may still be done later.
     """
     put = Put(keys_of(state.name).head, encode_state(written), ABSENT if state.token is None else state.token)
-    began, tries = environment.now(), 0
+    began, tries = environment.steady(), 0
     while True:
         try:
             token = yield put
@@ -141,7 +141,7 @@ def replace(state: State, written: State, environment: Environment) -> Steps[tup
                 "repeat it with the same op_id"
             ) from error
         # Not done, or not yet. The same bytes with the same token can be sent again: at most one of the PUTs wins.
-        if environment.now() - began > PATIENCE:
+        if environment.steady() - began > PATIENCE:
             raise UnavailableError(f"{state.name!r}: the store took none of {tries} tries of a commit: repeat it")
         yield Pause(max(environment.pace, environment.random() * min(_MAX_TROUBLE_PAUSE, 0.05 * 2**tries)))
 

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from stowfast.errors import StowfastError
+from stowfast.names import steady_clock
 
 __all__ = [
     "ABSENT",
@@ -192,6 +193,8 @@ class Environment(NamedTuple):
     """Minimum seconds between two changes of one object."""
     store_now: Callable[[], int] | None = None
     """The time of the store, if it can be asked: a second opinion before a stream counts as expired."""
+    steady: Callable[[], int] = steady_clock
+    """Microseconds of a clock that nobody sets, for waits: a clock that is set back must not make them longer."""
 
 
 def drive(steps: Steps[R], perform: Callable[[Request], Any]) -> R:
