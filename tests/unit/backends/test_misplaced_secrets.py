@@ -10,6 +10,7 @@ import pytest
 
 import stowfast
 from stowfast.backends.objects.driver.options import SCHEMES, parse_options
+from stowfast.backends.postgres.options import PARAMETERS
 from stowfast.registry import find
 
 if TYPE_CHECKING:
@@ -37,6 +38,12 @@ def places(secret: str) -> Iterator[str]:
     for option in ("durability", "timeout", "sweep", "read_only", value):
         yield f"sqlite:///none.db?{option}={value}"
         yield f"memory:?{option}={value}"
+    nobody = "127.0.0.1:1"
+    for option in (*PARAMETERS, "durability", "pool", "schema", "migrate", "notify", "a", value):
+        yield f"postgresql://ada@{nobody}/agents?{option}={value}&timeout=1"
+    yield f"postgresql://ada:{value}@{nobody}/agents?timeout=1"
+    yield f"postgresql://ada@{nobody}/{value}?timeout=1"
+    yield f"postgresql://{value}@{nobody}/agents?timeout=1"
     yield f"memory:{value}"
     yield f"{value}:x"
     yield value

@@ -106,10 +106,13 @@ class PostgresBackend(Backend):
             schema, durability=durability, timeout=timeout, pool=pool, migrate=migrate, notify=notify,
             parameters=parameters,
         )  # fmt: skip
+        valid = True
         try:
             psycopg.conninfo.conninfo_to_dict(url)
         except psycopg.ProgrammingError:
-            raise InvalidError("postgresql: the URL is postgresql://user:password@host:port/database") from None
+            valid = False  # raised below, as the driver's error may show a secret, and would be the context
+        if not valid:
+            raise InvalidError("postgresql: the URL is postgresql://user:password@host:port/database")
         make = partial(
             Database, url, options.parameters, options.schema, pool=options.pool, timeout=options.timeout,
             durable=options.durable, may_migrate=options.migrate,

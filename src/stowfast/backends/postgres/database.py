@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from stowfast.backends.postgres.failures import NOT_PRIMARY, is_retryable, is_unknown, ours
 from stowfast.backends.postgres.hints import until_readable
 from stowfast.backends.postgres.migration import migrate
+from stowfast.backends.postgres.options import without_values
 from stowfast.backends.postgres.statements import Statements
 from stowfast.counts import Counts
 from stowfast.errors import InvalidError, UnavailableError, UnsupportedError
@@ -92,21 +93,37 @@ class Database:
 
     def connect(self) -> psycopg.Connection[Any]:
         """Return a new connection."""
-        import psycopg
-
-        connection = psycopg.connect(
-            self._conninfo,
-            autocommit=True,
-            client_encoding="UTF8",
-            prepare_threshold=0 if self.is_direct else None,
-            **self._parameters,  # type: ignore[arg-type]
-        )
+        connection = self._connected()
         connection.prepared_max = 200
         # A read must see every acknowledged commit, and a replica may lag behind the primary.
         if "on" in map(connection.info.parameter_status, ("in_hot_standby", "default_transaction_read_only")):
             connection.close()
             raise UnavailableError(NOT_PRIMARY)
         return connection
+
+    def _connected(self) -> psycopg.Connection[Any]:
+        """Return a new connection as it comes.
+
+        Raises:
+            psycopg.Error: the server refused, or gave no answer. No value of an option is in it.
+            InvalidError: no server can have this name.
+        """
+        import psycopg
+
+        try:
+            return psycopg.connect(
+                self._conninfo,
+                autocommit=True,
+                client_encoding="UTF8",
+                prepare_threshold=0 if self.is_direct else None,
+                **self._parameters,  # type: ignore[arg-type]
+            )
+        except psycopg.Error as error:
+            failure: Exception = type(error)(without_values(str(error), self._parameters))
+        except UnicodeError:
+            failure = InvalidError("postgresql: the host is no name of a server")
+        # Not in the block above: the driver's error, which holds the password, would be its context.
+        raise failure
 
     def ask(self, query: Callable[[psycopg.Connection[Any], Statements], R]) -> R:
         """Run a query for reading; once more if the server ended the connection.

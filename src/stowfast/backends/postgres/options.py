@@ -11,7 +11,7 @@ from stowfast.names import is_one_of, number_of, truth_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["PARAMETERS", "PostgresOptions", "check_schema", "parse_options"]
+__all__ = ["PARAMETERS", "PostgresOptions", "check_schema", "parse_options", "without_values"]
 
 PARAMETERS: Final = (
     "application_name", "channel_binding", "connect_timeout", "gssencmode", "hostaddr", "keepalives",
@@ -28,6 +28,12 @@ _CHOICES: Final = {
     "target_session_attrs": ("any", "read-write", "read-only", "primary", "standby", "prefer-standby"),
 }
 _NUMBERS: Final = ("connect_timeout", "keepalives", "tcp_user_timeout")
+
+_SHOWN_BY_THE_DRIVER: Final = {
+    "hostaddr", "passfile", "require_auth", "service", "sslcert", "sslcrl", "sslkey", "sslrootcert",
+}  # fmt: skip
+_SHORTEST_SECRET: Final = 6
+"""Characters. A shorter text would be found inside of other words."""
 
 _MAX_SCHEMA_BYTES: Final = 63
 """PostgreSQL cuts longer names without a word: two tenants would meet in one schema."""
@@ -78,6 +84,14 @@ def parse_options(
     return PostgresOptions(
         schema, durability == "full", seconds, int(connections), bool(migrates), bool(notifies), texts
     )
+
+
+def without_values(text: str, parameters: Mapping[str, str]) -> str:
+    """Return the text of an error without the values of options: one may be a secret in the wrong place."""
+    for name in _SHOWN_BY_THE_DRIVER & parameters.keys():
+        if len(parameters[name]) >= _SHORTEST_SECRET:
+            text = text.replace(parameters[name], "...")
+    return text
 
 
 def check_schema(schema: str) -> None:
