@@ -123,7 +123,7 @@ async def strike(
     """Live through one kind of fault, in a bucket of its own, and compare all with the answers."""
     case = f"{fault.name} {name} {after} {times} {where}"
     prefix = "".join(letter if letter.isalnum() else "-" for letter in case.lower())
-    life = Life(server, prefix, expected_of(fault), timeout=1.2 if fault in SLOW else 30)
+    life = Life(server, prefix, expected_of(fault), timeout=2 if fault in SLOW else 30)
     async with life.open() as stores:
         await stores.messages.count("first")  # the store is tested before anything fails
     rule = server.fail(
