@@ -194,7 +194,7 @@ class Environment(NamedTuple):
     store_now: Callable[[], int] | None = None
     """The time of the store, if it can be asked: a second opinion before a stream counts as expired."""
     steady: Callable[[], int] = steady_clock
-    """Microseconds of a clock that nobody sets, for waits: a clock that is set back must not make them longer."""
+    """Microseconds of a steady clock, for waits: a clock set back must not make them longer."""
 
 
 def drive(steps: Steps[R], perform: Callable[[Request], Any]) -> R:
