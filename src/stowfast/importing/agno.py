@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.errors import InvalidError
-from stowfast.importing.streams import conversation, json_of, optional_text, text_of
+from stowfast.importing.streams import conversation, json_of, optional_list, optional_text, text_of
 from stowfast.importing.tasks import task
 from stowfast.moving import Difference
 from stowfast.records import TaskState
@@ -91,7 +91,7 @@ class _Session:
         for run in map(self._read, self._runs()):
             if run.get("parent_run_id") is not None or run.get("status") in _SKIPPED:
                 continue
-            for one in _list(run.get("messages"), "the messages of a run"):
+            for one in optional_list(run.get("messages"), "the messages of a run"):
                 message = _object(one, "a message")
                 is_system = message.get("role") == "system"
                 if message.get("from_history") or (is_system and has_system):
@@ -120,7 +120,8 @@ class _Session:
         if not self._is_old:
             return []
         (runs,) = self._tables.row(_OLD_RUNS, self._id)
-        return [_object(one, "a run") for one in _list(_json(runs, "the runs of a session"), "the runs of a session")]
+        found = _json(runs, "the runs of a session")
+        return [_object(one, "a run") for one in optional_list(found, "the runs of a session")]
 
     def _read(self, run: str | dict[str, Any]) -> dict[str, Any]:
         if isinstance(run, dict):
@@ -147,12 +148,6 @@ def _json(value: object, what: str) -> Any:
     """Return a value of a JSON column: before 3.0 it was JSON text in JSON text."""
     found = None if value is None else json_of(value, what)
     return json_of(found, what) if isinstance(found, str) else found
-
-
-def _list(value: object, what: str) -> list[Any]:
-    if value is not None and not isinstance(value, list):
-        raise InvalidError(f"{what} are no list")
-    return value or []
 
 
 def _object(value: object, what: str) -> dict[str, Any]:

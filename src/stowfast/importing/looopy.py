@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING, Any, Final
 from stowfast.adapters.ids import joined
 from stowfast.errors import InvalidError
 from stowfast.importing.artifacts import artifact
-from stowfast.importing.streams import conversation, document, json_of, moment_of, object_of, optional_text, text_of
+from stowfast.importing.streams import (
+    conversation,
+    document,
+    json_of,
+    moment_of,
+    object_of,
+    optional_list,
+    optional_text,
+    text_of,
+)
 from stowfast.importing.tasks import task
 from stowfast.moving import Difference
 from stowfast.records import ArtifactInfo, TaskState
@@ -142,7 +151,7 @@ def _messages(folder: Folder | Bucket) -> Iterator[tuple[object, dict[str, Any]]
 
 
 def _file(here: Folder | Bucket, record: dict[str, Any], info: ArtifactInfo) -> tuple[str, bytes]:
-    chunks = [_chunk(one) for one in _list(record.get("chunks"), "chunks")]
+    chunks = [_chunk(one) for one in optional_list(record.get("chunks"), "chunks")]
     text = text_of(here.read("content.txt"), "content.txt") if here.has("content.txt") else "".join(chunks)
     if record.get("encoding", "utf-8") != "base64":
         return "text", text.encode()
@@ -164,7 +173,7 @@ def _dataset(here: Folder | Bucket, record: dict[str, Any], info: ArtifactInfo) 
         lines = text_of(here.read("rows.jsonl"), "rows.jsonl").split("\n")
         rows = [object_of(line, "a row") for line in lines if line.strip()]
     else:
-        rows = _list(record.get("rows"), "rows")
+        rows = optional_list(record.get("rows"), "rows")
         if not all(isinstance(row, dict) for row in rows):
             raise InvalidError("a row is no JSON object")
     info.rows = len(rows)
@@ -198,12 +207,6 @@ def _columns(schema: object) -> Columns:
 
 def _chunk(one: object) -> str:
     return text_of(one.get("data") if isinstance(one, dict) else one, "a chunk")
-
-
-def _list(value: object, what: str) -> list[Any]:
-    if value is not None and not isinstance(value, list):
-        raise InvalidError(f"{what} are no list")
-    return value or []
 
 
 def _safe(text: str) -> str:

@@ -14,7 +14,7 @@ from stowfast.abc import MAX_ENTRY_BYTES
 from stowfast.errors import InvalidError
 from stowfast.importing.artifacts import artifact
 from stowfast.importing.grouping import grouped
-from stowfast.importing.streams import conversation, json_of, object_of, optional_text, text_of
+from stowfast.importing.streams import conversation, json_of, list_of, object_of, optional_text, text_of
 from stowfast.importing.tasks import task
 from stowfast.records import ArtifactInfo, TaskState
 
@@ -86,7 +86,7 @@ def _media(tables: Tables, digest: str, media_type: object, size: object) -> Sou
 
 def _conversation(id: str, rows: Iterator[tuple[Any, ...]]) -> SourceStream:
     metadata, messages = next(rows)
-    found = _list(json_of(messages, "the messages"), "the messages")
+    found = list_of(json_of(messages, "the messages"), "the messages")
     timed = [(one.get("timestamp") if isinstance(one, dict) else None, one) for one in found]
     return conversation(id, timed, object_of(metadata, "the metadata"))
 
@@ -129,7 +129,7 @@ class _Run:
         """Return the messages of a snapshot: its own, or, if it has their number, those that it refers to."""
         own = json_of(messages, "the messages of a snapshot")
         if not isinstance(own, dict):
-            return _list(own, "the messages of a snapshot")
+            return list_of(own, "the messages of a snapshot")
         found = [json_of(one, "a message") for (one,) in self._tables.rows(_MESSAGES, seq)]
         if len(found) != own.get("stored_messages"):
             raise InvalidError(f"a snapshot has {len(found):,} messages, not {own.get('stored_messages')!r}")
@@ -142,9 +142,3 @@ class _Run:
 
     def _rows(self, query: str) -> Iterator[tuple[Any, ...]]:
         return self._tables.rows(query, self._begun.task_id)
-
-
-def _list(value: object, what: str) -> list[Any]:
-    if not isinstance(value, list):
-        raise InvalidError(f"{what} are no list")
-    return value

@@ -31,8 +31,10 @@ __all__ = [
     "conversation",
     "document",
     "json_of",
+    "list_of",
     "moment_of",
     "object_of",
+    "optional_list",
     "optional_text",
     "text_of",
 ]
@@ -117,6 +119,22 @@ def object_of(value: object, what: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise InvalidError(f"{what} is no JSON object")
     return found
+
+
+def list_of(value: object, what: str) -> list[Any]:
+    """Return a list as it is.
+
+    Raises:
+        InvalidError: it is none.
+    """
+    if not isinstance(value, list):
+        raise InvalidError(f"{what} are no list")
+    return value
+
+
+def optional_list(value: object, what: str) -> list[Any]:
+    """Return a list as `list_of` does, and an empty one for None."""
+    return [] if value is None else list_of(value, what)
 
 
 def optional_text(value: object, what: str) -> str | None:

@@ -123,16 +123,21 @@ async def import_twice(source: str, target: str, db: Any) -> None:
         await check(db, stores)
 
 
+async def import_growth(source: Path, target: str, db: Any) -> None:
+    """Let a session go on, and import it again: its conversation and its new runs alone."""
+    talk(db, SESSIONS[1], 2)
+    async with stowfast.open(target) as stores:
+        done = await importing.import_from("agno", str(source), stores)
+        assert (done.differences, done.streams) == ([], 3)
+        await check(db, stores)
+
+
 async def test_sessions_of_sqlite_and_their_growth(tmp_path: Path, durable_url: str) -> None:
     source = tmp_path / "theirs.db"
     db = SqliteDb(db_file=str(source))
     fill(db)
     await import_twice(str(source), durable_url, db)
-    talk(db, SESSIONS[1], 2)
-    async with stowfast.open(durable_url) as stores:
-        done = await importing.import_from("agno", str(source), stores)
-        assert (done.differences, done.streams) == ([], 3)
-        await check(db, stores)
+    await import_growth(source, durable_url, db)
     db.close()
 
 
@@ -146,11 +151,7 @@ async def test_sessions_from_before_release_3(tmp_path: Path) -> None:
     db = SqliteDb(db_file=str(source))
     await import_twice(str(source), target, db)
     # Release 3 adds its runs to a table, beside the column.
-    talk(db, SESSIONS[1], 2)
-    async with stowfast.open(target) as stores:
-        done = await importing.import_from("agno", str(source), stores)
-        assert (done.differences, done.streams) == ([], 3)
-        await check(db, stores)
+    await import_growth(source, target, db)
     db.close()
 
 
