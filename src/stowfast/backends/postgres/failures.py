@@ -81,9 +81,11 @@ def ours(error: psycopg.Error) -> StowfastError:
         return UnavailableError(NOT_PRIMARY)
     if state is None:
         said = " ".join(told.split())  # one line for each host
-    remedy = next((remedy for part, remedy in _REFUSALS if part in said), "see the role and the database in the URL")
-    if state in _ACCESS or (state is None and any(part in said for part, _ in _REFUSALS)):
-        return InvalidError(f"the server refused the connection: {said}: {remedy}")
+    remedy = next((remedy for part, remedy in _REFUSALS if part in said), None)
+    if state in _ACCESS or (state is None and remedy is not None):
+        return InvalidError(
+            f"the server refused the connection: {said}: {remedy or 'see the role and the database in the URL'}"
+        )
     if state in _MISSING:
         return DamagedError(f"a table of ours is missing: {said}: restore the schema from a backup")
     if state in _DAMAGES:

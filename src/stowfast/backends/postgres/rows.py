@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["StoredRow", "can_be_stored", "columns_of", "entry_of", "pairs_of"]
 
+_FIXED: Final = ("incarnation", "first", "base", "revision", "created_at", "expires_at")
+"""The columns of a head that no append changes, in the order of its checksum."""
+_fixed_of: Final = attrgetter(*_FIXED)
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(dict[str, str]).decode
 
@@ -41,7 +45,7 @@ class StoredRow(NamedTuple):
 
     def is_sound(self) -> bool:
         """Return True if the row is as it was written."""
-        fixed = (self.name, self.incarnation, self.first, self.base, self.revision, self.created_at, self.expires_at)
+        fixed = (self.name, *_fixed_of(self))
         found = checksum_of_head(fixed, self.labels, self.note, self.next, self.length, self.updated_at)
         return found == self.checksum
 
@@ -88,9 +92,6 @@ def columns_of(name: str, head: Head | None, at: int) -> dict[str, Any]:
     fixed = (name, *(columns[one] for one in _FIXED))
     last = (columns["next"], columns["length"], columns["updated_at"])
     return columns | {"checksum": checksum_of_head(fixed, columns["labels"], columns["note"], *last)}
-
-
-_FIXED: Final = ("incarnation", "first", "base", "revision", "created_at", "expires_at")
 
 
 def entry_of(stream: str, row: Sequence[Any]) -> Entry:
