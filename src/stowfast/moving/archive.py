@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-__all__ = ["MOMENT", "REST_SECONDS", "SUFFIX", "Archive", "Generation", "parsed", "stamp"]
+__all__ = ["BUCKETS", "MOMENT", "REST_SECONDS", "SUFFIX", "Archive", "Generation", "parsed", "stamp"]
 
+BUCKETS: Final = ("s3:", "gs:", "az:")
+"""The beginnings of the URL of an archive in a bucket."""
 MOMENT: Final = timedelta(microseconds=1)
 SUFFIX: Final = ".db"
 REST_SECONDS: Final = 86_400.0

@@ -10,12 +10,12 @@ import os
 from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from stowfast import sqlite
 from stowfast.errors import DamagedError, InvalidError, NotFoundError
-from stowfast.moving.archive import MOMENT, Archive, Generation
+from stowfast.moving.archive import BUCKETS, MOMENT, Archive, Generation
 from stowfast.moving.backups import backup
 from stowfast.moving.bucket import open_bucket_archive
 from stowfast.moving.folder import FolderArchive
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from stowfast.moving.results import Copied, Verified
 
 __all__ = ["add_generation", "generation_at", "generations", "opened_generation"]
-
-_BUCKETS: Final = ("s3:", "gs:", "az:")
 
 
 async def add_generation(
@@ -132,7 +130,7 @@ async def opened_generation(archive: str | os.PathLike[str], one: Generation) ->
 @asynccontextmanager
 async def _opened(archive: str | os.PathLike[str]) -> AsyncIterator[Archive]:
     there: Archive
-    if isinstance(archive, str) and archive.lower().startswith(_BUCKETS):
+    if isinstance(archive, str) and archive.lower().startswith(BUCKETS):
         there = await asyncio.to_thread(open_bucket_archive, archive)
     elif isinstance(archive, str) and "://" in archive:
         raise InvalidError("generations are kept in a folder or in a bucket: name a path, or s3://bucket/prefix/")

@@ -6,7 +6,7 @@ import asyncio
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +18,7 @@ from stowfast.cli.pace import Amount, paced
 from stowfast.cli.terminal import Screen, complain, emit, many, size
 from stowfast.cli.urls import check_existing, opened, sqlite_path
 from stowfast.errors import InvalidError
+from stowfast.moving.archive import BUCKETS
 from stowfast.records import Retention
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from stowfast.moving import Copied
 
 __all__ = ["register"]
-
-_BUCKETS: Final = ("s3:", "gs:", "az:")
 
 
 def register(app: typer.Typer) -> None:
@@ -144,7 +143,7 @@ async def _by_file(source: str, target: str, *, replace: bool, as_json: bool) ->
 def _is_archive(text: str) -> bool:
     """Whether an argument names a folder, or a prefix of a bucket with a slash at its end."""
     if "://" in text:
-        return text.lower().startswith(_BUCKETS) and text.partition("?")[0].endswith("/")
+        return text.lower().startswith(BUCKETS) and text.partition("?")[0].endswith("/")
     return text.endswith(("/", os.sep)) or Path(text).is_dir()
 
 
