@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -53,3 +54,17 @@ async def artifact_of(stores: stowfast.Stores, artifact_id: str) -> stowfast.Art
     found = await stores.artifacts.get(artifact_id)
     assert found is not None
     return found
+
+
+def put_no_file(path: Path, kind: str, outside: Path) -> None:
+    """Put something at a path that must not be read: a link to a file outside, a pipe, a huge file or a folder."""
+    match kind:
+        case "link":
+            path.symlink_to(outside)
+        case "pipe":
+            os.mkfifo(path)
+        case "large":
+            path.touch()
+            os.truncate(path, 70_000_000)
+        case "folder":
+            path.mkdir()

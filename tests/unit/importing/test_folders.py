@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import stowfast
 from stowfast import InvalidError, importing
+from tests.unit.importing.sources import put_no_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,15 +57,8 @@ async def test_a_bad_file_refuses_what_it_belongs_to(tmp_path: Path, place: str,
     path = made(folder, "bad") / place
     path.rename(outside)
     match kind:
-        case "link":
-            path.symlink_to(outside)
-        case "pipe":
-            os.mkfifo(path)
-        case "large":
-            path.touch()
-            os.truncate(path, 70_000_000)
-        case "folder":
-            path.mkdir()
+        case "link" | "pipe" | "large" | "folder":
+            put_no_file(path, kind, outside)
         case "no json":
             path.write_text("{")
         case "no object":

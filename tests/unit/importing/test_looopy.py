@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from datetime import datetime
 from itertools import product
@@ -24,7 +23,7 @@ from tests.unit.importing.looopy_files import (
     made,
     write,
 )
-from tests.unit.importing.sources import artifact_of
+from tests.unit.importing.sources import artifact_of, put_no_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -160,15 +159,8 @@ async def test_a_hostile_file_refuses_what_it_belongs_to(tmp_path: Path, kind: s
     path = made(folder, "bad") / place
     path.rename(outside)
     match kind:
-        case "link":
-            path.symlink_to(outside)
-        case "pipe":
-            os.mkfifo(path)
-        case "large":
-            path.touch()
-            os.truncate(path, 70_000_000)
-        case "folder":
-            path.mkdir()
+        case "link" | "pipe" | "large" | "folder":
+            put_no_file(path, kind, outside)
         case _:
             path.write_bytes(HOSTILE[kind])
     if (kind, place) == ("no json", "artifacts/text/content.txt"):
