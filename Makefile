@@ -3,6 +3,7 @@ BIN := .venv/bin
 .DEFAULT_GOAL := help
 PLACES ?= sqlite,postgres
 WORKERS ?= 3
+PART ?= 1
 MAKEFLAGS += --no-print-directory
 
 .DELETE_ON_ERROR:
@@ -26,11 +27,11 @@ test: .venv/test docs lint ## prove it: the docs site, lint, types and all tests
 	$(BIN)/python -m tests.services.chromium
 	$(BIN)/pytest -n $(WORKERS) -m "not soak"
 
-# HISTORIES=1000000 adds so many simulated histories, and a fifth as many of tasks.
+# HISTORIES=1000000 adds so many simulated histories, and a fifth as many of tasks. PART=0.25 tries a quarter.
 soak: .venv/test ## the long tests alone: many kills, storms and histories; HISTORIES=1000000 adds more of these
 	$(BIN)/python -m tests.services.s3 install
 	$(BIN)/python -m tests.services.postgres
-	$(BIN)/pytest -n 2 -m soak
+	STOWFAST_SOAK_PART=$(PART) $(BIN)/pytest -n 2 -m soak
 ifdef HISTORIES
 	$(BIN)/python -m tests.simulator --jobs 2 --seeds $(HISTORIES)
 	$(BIN)/python -m tests.simulator --jobs 2 --seeds $$(( $(HISTORIES) / 5 )) --tasks

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import stowfast
+from tests.amount import part
 from tests.unit.stores.test_replay import batches, report, written
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
 WRITERS = 8
 PROCESSES, APPENDS = 8, 100
-KILLS, SPAWNED = 100, 4
+SPAWNED = 4
+KILLS = SPAWNED * part(25)
 
 # Each line it prints is one write to the pipe, made after the call was answered: "text position". What was not
 # answered is repeated under its name, as long as it takes.

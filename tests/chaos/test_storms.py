@@ -13,6 +13,7 @@ import pytest
 
 import stowfast
 import stowfast.sync
+from tests.amount import part
 from tests.services.faulty_s3.server import FaultyS3, Quirks
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-SEEDS = 16
+SEEDS = part(16, 4)
 OPENINGS, WRITERS, CALLS = 2, 3, 7  # writers in each opening, calls of each writer
 KINDS: list[Callable[[], Quirks]] = [
     Quirks,

@@ -15,6 +15,7 @@ import pytest
 import stowfast
 from stowfast import moving
 from stowfast.cli.urls import sqlite_path
+from tests.amount import part
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,6 +77,7 @@ async def test_killed_backups_leave_every_generation_whole(
     archive = f"{tmp_path}/kept/" if archive_kind == "folder" else s3_server.url().replace("?", "/?", 1)
     chance, kills, acknowledged, found, calls = random.Random(f"{source_kind} {archive_kind}"), 0, 0, 0, 0
     known, whole = dict[str, str](), 0.0
+    least = part(least)
     while kills < least:
         calls += 1
         assert calls < 20 * least, "the calls end before they are killed"

@@ -15,6 +15,7 @@ import pytest
 
 import stowfast
 from stowfast import moving
+from tests.amount import part
 from tests.unit.moving.places import content, fill
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from tests.services.s3 import S3Server
 
-KILLS = {"sqlite": 70, "s3": 30}
+KILLS = {"sqlite": 12, "s3": part(30)}
 CONVERSATIONS = {"sqlite": 1_500, "s3": 300}
 
 # Each line is one write to the pipe, made after the target has acknowledged: the number of streams that are there.

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import stowfast.sync
+from tests.amount import part
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-FEW_KILLS, MANY_KILLS, MESSAGES = 12, 100, 3_000
+FEW_KILLS, MANY_KILLS, MESSAGES = 12, part(100, 13), 3_000
 
 # Every line is one call to the pipe, after its answer: "number of the call, number of the message".
 POPS = """

@@ -13,11 +13,12 @@ import pytest
 
 import stowfast
 from stowfast import StowfastError, UnavailableError
+from tests.amount import part
 
 if TYPE_CHECKING:
     from tests.services.postgres import Postgres, PostgresServer
 
-RESTARTS = 20
+RESTARTS = part(20)
 WRITERS = 6
 
 

@@ -22,6 +22,7 @@ import pytest
 import stowfast
 from examples.resumable_worker import send
 from stowfast import sync
+from tests.amount import part
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from tests.services.s3 import S3Server
 
 ROOT = Path(__file__).parents[2]
-KILLS, KILLS_S3 = 100, 20
+KILLS, KILLS_S3 = part(100, 40), 20
 WORKERS, STEPS, AT_ONCE = 3, 50, 4
 STOPPED = ("the lease of", "a later owner has written", "UnavailableError")
 SAVES = [[f"letter-{number}" for number in range(count)] for count in range(0, STEPS + 1, 5)]

@@ -18,11 +18,12 @@ import pytest
 
 import stowfast
 from stowfast.backends.sqlite.backend import SQLiteBackend
+from tests.amount import part
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-FEW_KILLS, MANY_KILLS, FILES = 20, 200, 2
+FEW_KILLS, MANY_KILLS, FILES = 20, 2 * part(100), 2
 MODES = ("single", "gather", "named", "stores")
 STREAMS = {mode: f"crash/{mode}" for mode in MODES[:3]}
 

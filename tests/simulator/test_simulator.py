@@ -6,14 +6,15 @@ from collections import Counter
 
 import pytest
 
+from tests.amount import part
 from tests.simulator.bucket import Violation
 from tests.simulator.run import simulate
 from tests.simulator.tasks.run import simulate_tasks
 from tests.simulator.tasks.variants import TASK_VARIANTS
 from tests.simulator.variants import VARIANTS, refused
 
-CHUNK, QUICK, HISTORIES = 500, 2_000, 20_000
-TASK_CHUNK, TASK_QUICK, TASK_HISTORIES = 250, 500, 4_000
+CHUNK, QUICK, HISTORIES = 500, 1_000, part(20_000)
+TASK_CHUNK, TASK_QUICK, TASK_HISTORIES = 250, 250, part(4_000)
 ALL_VARIANTS = VARIANTS | TASK_VARIANTS
 
 
