@@ -66,7 +66,7 @@ LOOK = """() => ({
     ).length,
     text: document.body.innerText,
 })"""
-"""Marks of a script that ran, elements that a string made, and the text of a page."""
+"""Says if a script ran, counts the elements of hostile strings, and returns the text of the page."""
 
 
 def test_no_hostile_string_runs_or_reports_the_reader(url: str, browser: Browser) -> None:

@@ -17,6 +17,7 @@ import typer
 
 import stowfast
 from stowfast import Artifact, InvalidError, TaskState, sync
+from stowfast.cli import check
 from stowfast.cli import main as cli
 from stowfast.cli.commands import root
 from stowfast.cli.lines import parse
@@ -528,8 +529,12 @@ def test_a_reader_who_leaves_ends_it_without_a_word(command: list[str], tmp_path
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)  # every clause there is, on a machine that may be busy
-@pytest.mark.parametrize("place", ["memory:", "sqlite:///agent.db"])
-def test_check_reports_and_leaves_nothing_behind(place: str, url: str, call: Call) -> None:
+@pytest.mark.parametrize(("place", "step"), [("memory:", 1), ("sqlite:///agent.db", 5)])
+def test_check_reports_and_leaves_nothing_behind(
+    place: str, step: int, url: str, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = [(clauses[::step], face) for clauses, face in check.groups()]
+    monkeypatch.setattr(check, "groups", lambda: asked)
     before = everything(url)
     code, out, err = call("check", place, "--json")
     found = json.loads(out)

@@ -171,7 +171,7 @@ async def test_nesting_is_kept_or_refused_at_once(stores, wrap):
     await stores.messages.add_message("c", {"deep": nested(150)})
     await stores.messages.set_metadata("c", {"deep": nested(150)})
     assert json.dumps(await stores.messages.get_messages("c")) == json.dumps([{"deep": nested(150)}])
-    began = time.perf_counter()
+    began = time.process_time()
     for depth in (250, 1_000, 10_000, 100_000):
         with pytest.raises(InvalidError, match="levels deep"):
             await stores.messages.add_message("c", {"deep": nested(depth)})
@@ -179,7 +179,7 @@ async def test_nesting_is_kept_or_refused_at_once(stores, wrap):
             await stores.artifacts.create(Artifact(artifact_id="a", content=nested(depth)))
         with pytest.raises(InvalidError):
             await stores.tasks.save(TaskState(task_id="t", data=nested(depth)))
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
     assert await stores.messages.count("c") == 1
 
 

@@ -70,7 +70,8 @@ def test_a_backup_of_a_file_in_use_has_all_that_was_acknowledged(tmp_path: Path)
         over.set()
         writer.join()
     print(f"backups: acknowledged before, found, acknowledged after: {found}")
-    assert all(before <= there <= after for before, there, after in found)
+    # The last one may be stored, and not yet counted.
+    assert all(before <= there <= after + 1 for before, there, after in found)
     assert stat.S_IMODE(saved.stat().st_mode) == 0o600
     assert names(tmp_path) == ["agent.db", "saved.db"]
 
