@@ -12,6 +12,7 @@ The file of a framework:
     files = ["tests/memory/test_session.py"]
     options = ["-k", "not redis"]           # of pytest, if any
     long = true                             # it takes minutes: one backend, and each with --places all
+    brief = ["-p", "one_saver"]             # more options, but with --places all or --write
 
     [suite.not_applicable]                  # each must fail: one that passes is a failure
     "It looks into the tables of SQLite." = ["tests/memory/test_session.py::test_tables"]
@@ -44,6 +45,7 @@ class Suite:
     files: list[str]
     options: list[str] = field(default_factory=list)
     long: bool = False
+    brief: list[str] = field(default_factory=list)
     not_applicable: dict[str, list[str]] = field(default_factory=dict)
     not_run: dict[str, list[str]] = field(default_factory=dict)
 
