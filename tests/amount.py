@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import os
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+T = TypeVar("T")
 
 PART: Final = float(os.environ.get("STOWFAST_SOAK_PART") or 1)
+"""Above 0, at most 1."""
 
 
 def part(count: int, least: int = 1) -> int:
     """Return this part of a count, and never less than `least`."""
     return max(least, round(count * PART))
+
+
+def sample(items: Sequence[T]) -> Sequence[T]:
+    """Return this part of the items, at equal distances."""
+    return items[:: round(1 / PART)]

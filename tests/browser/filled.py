@@ -63,7 +63,7 @@ def fill_hostile(stores: stowfast.sync.Stores) -> Iterator[str]:
             {"role": "assistant", "reasoning": bad, "unknown": {bad: bad}},
         ]
         stores.messages.add_messages(f"{n}{fit}", messages, metadata={"title": bad, bad or "x": bad})
-        for kind in ("text/markdown", "text/plain" if n % 2 else fit[:200]):
+        for kind in ("text/markdown", "text/plain", fit[:200]):
             stores.artifacts.create(
                 Artifact(artifact_id=f"{n}{kind}{fit}", name=bad, description=bad, content=bad, mime_type=kind,
                          metadata={"k": bad}),

@@ -17,14 +17,14 @@ import pytest
 import stowfast
 from stowfast.backends.objects.backend import ObjectBackend
 from stowfast.backends.objects.protocol.load import read_head
-from tests.amount import PART
+from tests.amount import part
 from tests.chaos.test_real import start
 from tests.services.faulty_s3.server import FaultyS3
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SCRIPTS = [3, *(pytest.param(12, marks=pytest.mark.soak) for _ in range(PART == 1))]
+SCRIPTS = [3, pytest.param(part(12, 4), marks=pytest.mark.soak)]
 SOURCE = Path(__file__).parents[2] / "src" / "stowfast"
 
 # Its last append is answered, and whatever that made due is under way.

@@ -102,12 +102,12 @@ async def test_a_fault_loses_and_doubles_nothing(server: FaultyS3, fault: Fault,
         async with places:
             return await strike(server, name, target, fault, after=after, times=times, where=where)
 
-    spots = [0.0, 0.3, 0.9999] if fault is Fault.FLIP else [0.5]
+    spots = [0.0, 0.001, 0.3, 0.6, 0.9, 0.9999] if fault is Fault.FLIP else [0.5]
     lives = [
         one(name, target, times, where)
         for name, target in TARGETS.items()
         if possible(fault, target, after=after)
-        for times in ((1, 3) if name == "head update" or fault is Fault.FLIP else (1,) if after else (3,))
+        for times in ((1, 3) if name.startswith("head") or fault is Fault.FLIP else (1,) if after else (3,))
         for where in spots
     ]
     ended = await asyncio.gather(*lives, return_exceptions=True)

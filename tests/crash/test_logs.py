@@ -268,7 +268,8 @@ def by_name(backup: Path, path: Path) -> None:
     os.replace(backup, path)
 
 
-@pytest.mark.parametrize(("taken", "put"), [(backup, in_place), (vacuum_into, by_name)])
+@pytest.mark.parametrize("put", [in_place, by_name])
+@pytest.mark.parametrize("taken", [backup, vacuum_into])
 @pytest.mark.parametrize("goes_on", [("add 300",), ("add 3",), ("delete", "add 2"), ("delete", "add 2000")], ids=str)
 def test_a_backup_over_the_log_of_a_killed_process_is_refused(
     tmp_path: Path, taken: Copier, put: Copier, goes_on: tuple[str, ...]

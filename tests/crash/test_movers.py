@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from tests.services.s3 import S3Server
 
-KILLS = {"sqlite": 12, "s3": part(30)}
+FEW_KILLS = 12
+MANY_KILLS = {"sqlite": part(70), "s3": part(30)}
 CONVERSATIONS = {"sqlite": 1_500, "s3": 300}
 
 # Each line is one write to the pipe, made after the target has acknowledged: the number of streams that are there.
@@ -68,9 +69,12 @@ def killed(source: str, target: str, delay: float, patience: float = 60.0) -> tu
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("kind", ["sqlite", pytest.param("s3", marks=pytest.mark.soak)])
+@pytest.mark.parametrize(
+    ("kind", "most"),
+    [("sqlite", FEW_KILLS), *(pytest.param(*one, marks=pytest.mark.soak) for one in MANY_KILLS.items())],
+)
 async def test_a_copy_that_is_killed_again_and_again_ends_complete(
-    kind: str, tmp_path: Path, s3_server: S3Server
+    kind: str, most: int, tmp_path: Path, s3_server: S3Server
 ) -> None:
     source, chance = f"sqlite:///{tmp_path}/source.db", random.Random(7)
     async with stowfast.open(source) as stores:
@@ -79,7 +83,7 @@ async def test_a_copy_that_is_killed_again_and_again_ends_complete(
             await stores.messages.add_messages(f"many-{number}", [{"n": n, "x": "x" * 200} for n in range(40)])
         wanted = await content(stores.backend)
     kills = acknowledged = found = places = 0
-    while kills < KILLS[kind]:
+    while kills < most:
         places += 1
         target = s3_server.url() if kind == "s3" else f"sqlite:///{tmp_path}/target-{places}.db"
         while True:
@@ -91,7 +95,7 @@ async def test_a_copy_that_is_killed_again_and_again_ends_complete(
                 there = await content(stores.backend)
             assert len(there) >= told, "a stream that was acknowledged is not there"
             acknowledged, found = acknowledged + told, found + len(there)
-            if kills >= KILLS[kind]:
+            if kills >= most:
                 await moving.copy(source, target)
                 break
         async with stowfast.open(target) as stores:

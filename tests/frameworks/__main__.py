@@ -40,8 +40,8 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def check(framework: Framework, urls: dict[str, str], only: str | None, *, whole: bool) -> list[Result]:
-    """Make the environment, and run all parts of one framework: each test of its suites, if it is `whole`."""
+def check(framework: Framework, urls: dict[str, str], only: str | None) -> list[Result]:
+    """Make the environment, and run all parts of one framework."""
     environment = Environment(framework)
     environment.make()
     found: list[Result] = []
@@ -53,7 +53,7 @@ def check(framework: Framework, urls: dict[str, str], only: str | None, *, whole
         for suite in framework.suites:
             folder = environment.source_of(suite.sdist)
             places = list(urls.items())[: 1 if suite.long and len(urls) < len(PLACES) else None]
-            found += [runs.theirs(environment, suite, folder, at, whole=whole) for at in places]
+            found += [runs.theirs(environment, suite, folder, place, url) for place, url in places]
     for one in found:
         print(one, flush=True)
     return found
@@ -82,23 +82,23 @@ def main() -> int:
             server = s3.connect()
             os.environ.update({name: value for name, value in server.environment.items() if value is not None})
             urls["s3"] = server.url()
-        frameworks = [Framework.load(name) for name in told.modules or MODULES]
+        whole = told.write or chosen == PLACES
+        frameworks = [Framework.load(name, whole=whole) for name in told.modules or MODULES]
         if told.only == "requests":
             frameworks = [one for one in frameworks if one.on_s3]
         frameworks.sort(key=lambda one: not one.is_long)  # first, so that nobody waits for them at the end
         with ThreadPoolExecutor(told.jobs) as pool:
-            named = {name: urls[name] for name in chosen}
-            whole = told.write or chosen == PLACES
-            tried = pool.map(lambda one: check(one, named, told.only, whole=whole), frameworks)
+            tried = pool.map(lambda one: check(one, {name: urls[name] for name in chosen}, told.only), frameworks)
             found = [result for each in tried for result in each]
         asked = count(frameworks) if "s3" in chosen and told.only in {None, "requests"} else []
     print(results.table(found), s3_requests.table(asked), sep="\n")
     failed = [one for one in found if not one.is_good]
     for one in failed:
         print(f"FAILED {one}", file=sys.stderr)
+    complete = whole and not told.modules and told.only in {None, "suites"}
     if told.write:
         results.write(found, asked)
-    elif whole and not told.modules and told.only in {None, "suites"} and not results.is_written(found):
+    elif complete and not results.is_written(found):
         # No failure: a framework's own tests may skip other ones on another machine.
         print("docs/frameworks/index.md has another table: run with --write", file=sys.stderr)
     return 1 if failed else 0

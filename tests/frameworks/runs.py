@@ -41,13 +41,8 @@ def ours(environment: Environment, places: tuple[str, ...]) -> Result:
     return _pytest(environment, "Stowfast's own tests", "", [str(environment.framework.folder)], ROOT, changes)
 
 
-def theirs(environment: Environment, suite: Suite, source: Path, at: tuple[str, str], *, whole: bool) -> Result:
-    """Run a suite of the framework with Stowfast in the place of the framework's own store, on a backend and its URL.
-
-    Unless it is `whole`, tests that differ in the name of their store alone run with one of the names.
-    """
-    place, url = at
-    more = [*suite.options, *([] if whole else suite.brief), *suite.files]
+def theirs(environment: Environment, suite: Suite, source: Path, place: str, url: str) -> Result:
+    """Run a suite of the framework with Stowfast in the place of the framework's own store."""
     here = environment.framework.folder
     exceptions = {"not_applicable": suite.not_applicable, "not_run": suite.not_run}
     changes = {
@@ -55,8 +50,8 @@ def theirs(environment: Environment, suite: Suite, source: Path, at: tuple[str, 
         "STOWFAST_SUITE_URL": url,
         "STOWFAST_SUITE_EXCEPTIONS": json.dumps(exceptions),
     }
-    options = ["-p", "swapping", "-p", "swap", "-p", "no:cacheprovider", "--rootdir", str(source)]
-    return _pytest(environment, suite.name, place, [*options, *more], source, changes)
+    options = ["-p", "swapping", "-p", "swap", "-p", "no:cacheprovider", "--rootdir", str(source), *suite.options]
+    return _pytest(environment, suite.name, place, [*options, *suite.files], source, changes)
 
 
 def _pytest(

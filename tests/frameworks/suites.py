@@ -45,7 +45,6 @@ class Suite:
     files: list[str]
     options: list[str] = field(default_factory=list)
     long: bool = False
-    brief: list[str] = field(default_factory=list)
     not_applicable: dict[str, list[str]] = field(default_factory=dict)
     not_run: dict[str, list[str]] = field(default_factory=dict)
 
@@ -70,9 +69,13 @@ class Framework:
     on_s3: list[Work]
 
     @classmethod
-    def load(cls, module: str) -> Framework:
+    def load(cls, module: str, *, whole: bool = True) -> Framework:
+        """Read the file of a framework. Unless it is `whole`, its suites have their `brief` options, too."""
         told: dict[str, Any] = tomllib.loads((FOLDER / module / "suite.toml").read_text(encoding="utf-8"))
-        suites = [Suite(**one) for one in told.pop("suite", [])]
+        suites = []
+        for one in told.pop("suite", []):
+            brief = one.pop("brief", [])
+            suites.append(Suite(**one) if whole else Suite(**one | {"options": one.get("options", []) + brief}))
         on_s3 = [Work(**one) for one in told.pop("on_s3", [])]
         return cls(module=module, suites=suites, on_s3=on_s3, **told)
 

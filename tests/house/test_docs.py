@@ -93,7 +93,7 @@ def run_commands(block: Block, folder: Path) -> None:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=240,  # `stowfast check` asks every clause, on a machine that may be busy
+            timeout=240,  # on a machine that may be busy
             check=False,
         )
         where = f"{block.page.relative_to(ROOT)}:{line}"

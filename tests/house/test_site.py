@@ -26,9 +26,11 @@ pytestmark = pytest.mark.slow
 
 def is_new(built: Path) -> bool:
     """Tell whether `make docs` has built the site from the files as they are."""
-    sources = [*(ROOT / name for name in ("mkdocs.yml", "README.md", "CHANGELOG.md"))]
+    sources = [ROOT / name for name in ("mkdocs.yml", "README.md", "CHANGELOG.md")]
     for folder in ("docs", "examples", "release", "src"):
-        sources += [path for path in (ROOT / folder).rglob("*") if path.is_file() and path.suffix != ".pyc"]
+        # A build of the package writes the folder `src/stowfast.egg-info`, and an import writes compiled files.
+        paths = (path for path in (ROOT / folder).rglob("*.*") if path.parent.suffix != ".egg-info")
+        sources += [path for path in paths if path.is_file() and path.suffix != ".pyc"]
     return built.is_file() and built.stat().st_mtime > max(path.stat().st_mtime for path in sources)
 
 

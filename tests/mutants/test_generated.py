@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, settings
 
 from stowfast.testing import BACKEND, clause, run
 from stowfast.testing.backend import lifecycle, names
-from tests.amount import PART
+from tests.amount import sample
 from tests.mutants import in_memory
 from tests.mutants.alone import CHECKS
 from tests.mutants.generated import (
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from stowfast.testing import Clause
 
 MUTANTS = [mutant for module in SOURCES for mutant in edited(module)]
-PURE_MUTANTS = [mutant for module in PURE for mutant in edited(module)][:: round(1 / PART)]
+PURE_MUTANTS = sample([mutant for module in PURE for mutant in edited(module)])
 settings.register_profile(
     "mutants", phases=(Phase.explicit, Phase.generate), database=None, derandomize=True, deadline=None,
     max_examples=60, suppress_health_check=list(HealthCheck),

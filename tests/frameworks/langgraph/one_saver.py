@@ -16,8 +16,7 @@ SAVERS = re.compile(r"(?<=[\[-])(memory|sqlite_aes|sqlite_aio|sqlite)(?=[\]-])")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    order = items if config.pluginmanager.has_plugin("strict") else items[::-1]
-    chosen = {SAVERS.sub("", item.nodeid): item for item in order}  # the last one stays
-    left = [item for item in items if chosen[SAVERS.sub("", item.nodeid)] is not item]
-    config.hook.pytest_deselected(items=left)
-    items[:] = [item for item in items if chosen[SAVERS.sub("", item.nodeid)] is item]
+    order = items if config.pluginmanager.has_plugin("strict") else reversed(items)
+    chosen = set({SAVERS.sub("", item.nodeid): item for item in order}.values())  # of one name, the last one
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = [item for item in items if item in chosen]

@@ -28,7 +28,7 @@ NAMES = ("a", "a/b", "B")
 LABELS = st.dictionaries(st.sampled_from("kl"), st.sampled_from(("", "v", "w")), max_size=2)
 PICK = st.integers(0, 99)
 BUDGET = settings(
-    max_examples=60,
+    max_examples=100,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,
@@ -365,8 +365,8 @@ class SQLiteOnALoop(SQLite):
 
 
 TestMemory = Memory.TestCase
-TestMemory.settings = settings(BUDGET, max_examples=200)
+TestMemory.settings = settings(BUDGET, max_examples=400)
 TestSQLite = SQLite.TestCase
 TestSQLite.settings = BUDGET
 TestSQLiteOnALoop = SQLiteOnALoop.TestCase
-TestSQLiteOnALoop.settings = settings(BUDGET, max_examples=25)
+TestSQLiteOnALoop.settings = settings(BUDGET, max_examples=40)

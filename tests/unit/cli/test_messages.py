@@ -529,7 +529,10 @@ def test_a_reader_who_leaves_ends_it_without_a_word(command: list[str], tmp_path
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)  # every clause there is, on a machine that may be busy
-@pytest.mark.parametrize(("place", "step"), [("memory:", 1), ("sqlite:///agent.db", 5)])
+@pytest.mark.parametrize(
+    ("place", "step"),
+    [("memory:", 1), ("sqlite:///agent.db", 5), pytest.param("sqlite:///agent.db", 1, marks=pytest.mark.soak)],
+)
 def test_check_reports_and_leaves_nothing_behind(
     place: str, step: int, url: str, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -89,14 +89,9 @@ def test_nothing_that_is_stored_or_given_acts_on_a_terminal(command: tuple[str, 
     assert [line for line in out.splitlines() if line.endswith(" ")] == []
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "latin-1"])
 @pytest.mark.parametrize(
-    ("encoding", "locale"),
-    [
-        ("cp1252", {}),
-        ("ascii", {"LC_ALL": "C"}),
-        ("ascii", {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}),
-        ("latin-1", {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}),
-    ],
+    "locale", [{}, {"LC_ALL": "C"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}]
 )
 def test_any_encoding_is_fine(encoding: str, locale: dict[str, str]) -> None:
     commands = COMMANDS if not locale else [COMMANDS[3], COMMANDS[6], COMMANDS[-7]]
