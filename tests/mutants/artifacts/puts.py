@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from stowfast import Artifacts, ConflictError, NotFoundError
+from stowfast.abc import KEEP
 from stowfast.testing.artifacts import puts, versions
+from stowfast.wrappers import Wrapper
 from tests.mutants import breaks, ignores
 from tests.mutants.stores import ForgetsOpIds
 
@@ -14,6 +16,7 @@ ignores(Artifacts, "put", "expect", puts.a_put_creates_or_updates_an_artifact)
 ignores(Artifacts, "put", "ttl", puts.an_artifact_expires)
 for _opens in ("open_writer", "open_live", "open_dataset"):
     ignores(Artifacts, _opens, "ttl", puts.what_a_writer_wrote_expires)
+ignores(Artifacts, "open_live", "ttl", puts.what_is_written_live_moves_its_end_on)
 for option in ("prefix", "where", "order"):
     ignores(Artifacts, "list", option, versions.artifacts_are_found_by_metadata_and_prefix)
 ignores(Artifacts, "follow", "wait", puts.a_follower_may_come_first)
@@ -53,3 +56,17 @@ class TriesOnce(Artifacts):
 class SetsNoExpiry(Artifacts):
     async def set_expiry(self, artifact_id, expires_at):
         pass
+
+
+@breaks(puts.what_is_written_live_moves_its_end_on)
+class KeepsTheFirstEnd(Wrapper):
+    async def commit(self, stream, change):
+        later = stream.startswith("live/") and change.entries
+        return await super().commit(stream, change._replace(expires_at=KEEP) if later else change)
+
+
+@breaks(puts.what_is_written_live_moves_its_end_on)
+class EndsBuildsByTheTtl(Wrapper):
+    async def commit(self, stream, change):
+        written = stream.startswith("live/") and change.entries
+        return await super().commit(stream, change._replace(expires_at=KEEP, ttl=0) if written else change)

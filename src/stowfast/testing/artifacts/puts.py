@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
 from stowfast.records import Artifact
+from stowfast.stores.artifacts.live.build import live_stream_of
 from stowfast.testing.artifacts.followers import SECONDS, write_live
-from stowfast.testing.clause import clauses, raises, same, unique
+from stowfast.testing.clause import clauses, holds, raises, same, tick, unique
 from stowfast.testing.data.messages import exactly
 from stowfast.testing.faults import LosesAnswers
 from stowfast.wrappers import Shared
@@ -147,6 +148,25 @@ async def what_a_writer_wrote_expires(make: Make[Stores]) -> None:
             with contextlib.suppress(InvalidError):
                 async with opens(unique("artifact"), ttl=-_HOUR):
                     raise AssertionError("a negative ttl was accepted")
+
+
+async def what_is_written_live_moves_its_end_on(make: Make[Stores]) -> None:
+    """Each write of a live artifact moves the end of its build on; a `ttl` shorter than the block takes nothing."""
+    async with make() as stores:
+        name, artifacts, ends = unique("artifact"), stores.artifacts, list[int]()
+        async with artifacts.open_live(name, ttl=timedelta(0)) as live:
+            for size in (1, 2):
+                await live.write(b"x")
+                await live.flush()
+                info = await artifacts.info(name)
+                same(info and (info.state, info.size), ("building", size), "a live artifact between two writes")
+                (build,) = await stores.backend.heads([live_stream_of(name)])
+                ends.append(build.expires_at or 0 if build else 0)
+                await tick(stores.backend)
+        holds(ends[0] < ends[1], f"a write moves the end of a live build on, not from {ends[0]} to {ends[1]}")
+        made = live.info
+        same(made and (made.size, made.expires_at), (2, made and made.created_at), "the version, and its end")
+        same(await artifacts.info(name), None, "the artifact after its end")
 
 
 async def a_follower_may_come_first(make: Make[Stores]) -> None:
