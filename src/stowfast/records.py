@@ -155,6 +155,9 @@ class ArtifactInfo:
     """After this time the artifact is gone, with all its versions. Set by the store: see `ttl=` and `set_expiry`."""
     incarnation: str = field(default="", repr=False)
     """The id of this life of the artifact, so that an update after a delete is refused."""
+    left_out: tuple[str, ...] = ()
+    """The fields that a list leaves out, of a version described by over 64 KiB: they are None here, and of `metadata`
+    only what `where=` selects by is here. `info` and `get` return them whole. Set by the store."""
 
 
 @dataclass(slots=True, kw_only=True)

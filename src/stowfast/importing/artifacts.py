@@ -44,7 +44,7 @@ def artifact(info: ArtifactInfo, encoding: str, body: bytes, moment: object = No
     return SourceStream(
         stream_of(info.artifact_id),
         iter([(moment_of(moment), line + b"\n" + (body if inline else b""))]),
-        Change(labels=labels, note=note_of(known, {}, f"what describes artifact {info.artifact_id!r}")),
+        Change(labels=labels, note=note_of(known, {})),
         newest_only=True,
         equal=_is_same,
         content=None if inline else body,

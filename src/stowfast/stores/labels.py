@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.abc import MAX_HEAD_BYTES
 from stowfast.errors import InvalidError, shown
-from stowfast.stores.codec import encode
+from stowfast.stores.codec import decode, encode
 from stowfast.stores.json_check import not_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["beside_own", "check_metadata", "metadata_labels", "wanted_labels"]
+__all__ = ["beside_own", "check_metadata", "metadata_labels", "metadata_of", "wanted_labels"]
 
 _MAX_LABEL_BYTES: Final = 500
 """Bytes of a key with its value, as JSON. A longer value is stored, and no listing selects by it."""
+
+_MARK: Final = ":"
 
 
 def check_metadata(metadata: object) -> dict[str, Any]:
@@ -51,7 +53,17 @@ def beside_own(labels: Mapping[str, str]) -> dict[str, str]:
 
     One character is less than JSON needs for a pair, so the labels of metadata are never larger than the metadata.
     """
-    return {f":{key}": label for key, label in labels.items()}
+    return {f"{_MARK}{key}": label for key, label in labels.items()}
+
+
+def metadata_of(labels: Mapping[str, str], where: str) -> dict[str, Any]:
+    """Return the metadata that labels under such names stand for: the short values.
+
+    Raises:
+        DamagedError: a label is not JSON.
+    """
+    own = {key[1:]: label for key, label in labels.items() if key.startswith(_MARK)}
+    return {key: decode(label.encode(), where) for key, label in own.items()}
 
 
 def wanted_labels(where: Mapping[str, Any] | None) -> dict[str, str]:

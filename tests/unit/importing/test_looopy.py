@@ -207,16 +207,26 @@ RECORDS: list[dict[str, Any]] = [
     {"type": "data", "name": ["a"]},
     {"type": "data", "taskId": 7},
     {"type": "data", "externalStorage": {"provider": "s3", "key": "k"}},
-    {"type": "data", "more": "x" * 70_000},
+    {"type": "data", "more": "x" * 2**25},
 ]
 
 
-@pytest.mark.parametrize("record", RECORDS, ids=repr)
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: repr(record)[:80])
 async def test_a_hostile_record_refuses_its_artifact(tmp_path: Path, record: dict[str, Any]) -> None:
     add_artifact(made(tmp_path), "bad", record["type"], **{key: one for key, one in record.items() if key != "type"})
     names, streams = await refused(tmp_path)
     assert [one.rpartition("/")[2] for one in names] == ["bad"]
     assert streams == STREAMS
+
+
+async def test_a_record_that_no_head_holds_is_imported_whole(tmp_path: Path) -> None:
+    add_artifact(made(tmp_path), "large", "data", data=[7], more="x" * 70_000)
+    async with stowfast.open("memory:") as stores:
+        assert (await imported(tmp_path, stores)).complete
+        found = await artifact_of(stores, "a/good/large")
+        assert found.metadata["looopy"]["more"] == "x" * 70_000
+        page = await stores.artifacts.list(prefix="a/good/large")
+        assert [one.left_out for one in page] == [("metadata",)]
 
 
 async def test_columns_that_do_not_fit_the_rows_are_left_out(tmp_path: Path) -> None:

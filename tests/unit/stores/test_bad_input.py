@@ -343,7 +343,9 @@ async def test_what_is_too_large_for_a_head_is_named_as_the_caller_knows_it(stor
     with pytest.raises(InvalidError, match=r"^metadata with the summary"):
         await stores.messages.compact("c", keep_last=1, summary=large)
     with pytest.raises(InvalidError, match=r"^what describes artifact 'a'"):
-        await stores.artifacts.create(Artifact(artifact_id="a", metadata=large))
+        await stores.artifacts.create(Artifact(artifact_id="a", metadata={"text": "x" * 2**25}))
+    with pytest.raises(InvalidError, match=r"^artifact 'a': what lists select by.* the limit is 65,536"):
+        await stores.artifacts.create(Artifact(artifact_id="a", context_id="x" * 70_000))
     assert await stores.messages.get_messages("c") == [{"i": 1}, {"i": 2}]
     assert await stores.artifacts.get("a") is None
 

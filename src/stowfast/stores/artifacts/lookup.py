@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from stowfast.abc import Window
 from stowfast.errors import InvalidError, NotFoundError
 from stowfast.stores.artifacts.live.build import live_stream_of
-from stowfast.stores.artifacts.records import Version, stream_of
+from stowfast.stores.artifacts.records import Version, newest_of, stream_of
 from stowfast.stores.codec import check_integers
 from stowfast.stores.optimistic import find_receipt
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from stowfast.abc import Backend, Head
     from stowfast.records import ArtifactInfo
 
-__all__ = ["find_by_op_id", "find_head", "find_version", "list_versions", "must_find_version"]
+__all__ = ["find_by_op_id", "find_head", "find_newest", "find_version", "list_versions", "must_find_version"]
 
 _PAGE_BYTES: Final = 2**20
 
@@ -49,6 +49,15 @@ async def find_version(backend: Backend, artifact_id: str, version: int | None) 
     else:
         head, entries = await backend.read(stream, Window(start=version - 1, stop=version))
     return Version.read(artifact_id, head, entries[0]) if head is not None and entries else None
+
+
+async def find_newest(backend: Backend, head: Head) -> ArtifactInfo:
+    """Return the newest version with its schema: as the head describes it, or else as the entry does."""
+    info = newest_of(head)
+    if "schema" not in info.left_out:
+        return info
+    found = await find_version(backend, info.artifact_id, None)
+    return info if found is None else found.info
 
 
 async def must_find_version(backend: Backend, artifact_id: str, version: int | None) -> Version:

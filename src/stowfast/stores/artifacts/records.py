@@ -4,6 +4,9 @@ r"""The stored form of a version: one line of JSON, then the content, unless a b
 
 A blob holds exactly the bytes of the content, so that other programs can read it. `checksums` is the base64 of one
 CRC-32, little-endian, for each MiB of a blob, to check a part of it alone.
+
+The note of the head has the record of the newest version, for lists. A record of over 64 KiB is there without its
+largest fields, which `left_out` names: the entry alone has them.
 """
 
 from __future__ import annotations
@@ -11,9 +14,11 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from stowfast.errors import DamagedError
+from stowfast.abc import MAX_HEAD_BYTES
+from stowfast.errors import DamagedError, InvalidError
 from stowfast.records import ArtifactInfo
-from stowfast.stores.codec import decode, encode, encode_head, stream_name, to_time
+from stowfast.stores.codec import decode, encode, stream_name, to_time
+from stowfast.stores.labels import metadata_of
 
 if TYPE_CHECKING:
     from stowfast.abc import Entry, Head, Receipt
@@ -26,7 +31,9 @@ __all__ = [
     "Version",
     "announcement",
     "blob_record",
+    "check_record",
     "content_of",
+    "in_head",
     "info_of",
     "newest_of",
     "note_after",
@@ -40,12 +47,22 @@ INLINE_BYTES: Final = 32 * 2**10
 
 DESCRIBES: Final = ("context_id", "task_id", "name", "description", "mime_type", "metadata", "schema")
 
+_MAX_RECORD_BYTES: Final = 2**25
+"""The largest record before its content is known. In an entry of 64 MiB it leaves room for the checksums of 6 TiB."""
+
+_SHORT_BYTES: Final = 2**15
+"""What a head keeps of a larger record: it has room for blobs and a time beside it."""
+
+_LABELS: Final = ("context_id", "task_id")
+"""Those of `DESCRIBES` that the labels of the head have, too."""
+
 _TYPES: Final[dict[str, Any]] = {
     **dict.fromkeys(("size",), int),
     **dict.fromkeys(("sha256", "encoding"), str),
     **dict.fromkeys(("context_id", "task_id", "name", "description", "mime_type", "blob", "checksums"), str | None),
     **dict.fromkeys(("rows", "created_at"), int | None),
     **dict.fromkeys(("metadata", "schema"), dict | None),
+    "left_out": list | None,
 }
 """The type of each field of a record; None: it may be absent."""
 
@@ -121,18 +138,59 @@ def info_of(
         created_at=to_time(created_at, f"artifact {artifact_id!r}"),
         expires_at=None if expires_at is None else to_time(expires_at, f"artifact {artifact_id!r}"),
         incarnation=of.incarnation,
+        left_out=tuple(record.get("left_out", ())),
     )
+
+
+def check_record(record: dict[str, Any], artifact_id: str) -> None:
+    """Check what describes a version, before its content is read.
+
+    Raises:
+        InvalidError: JSON cannot store it, or it has over 32 MiB.
+    """
+    what = f"what describes artifact {artifact_id!r}, its metadata included,"
+    size = len(encode(record, what))
+    if size > _MAX_RECORD_BYTES:
+        raise InvalidError(
+            f"{what} has {size:,} bytes as JSON, the limit is {_MAX_RECORD_BYTES:,}: "
+            "keep what is large as content, of this artifact or of another"
+        )
+
+
+def in_head(record: dict[str, Any]) -> dict[str, Any]:
+    """Return the record of a version for the head: whole up to 64 KiB, else without its largest fields."""
+    if len(encode(record, "what describes an artifact")) <= MAX_HEAD_BYTES:
+        return record
+    sizes = {key: len(encode(record[key], key)) for key in DESCRIBES}
+    left_out = []
+    for key in sorted(sizes, key=lambda key: sizes[key], reverse=True):
+        if sum(sizes.values()) > _SHORT_BYTES:
+            left_out.append(key)
+            del sizes[key]
+    return {key: value for key, value in record.items() if key not in left_out} | {"left_out": left_out}
+
+
+def _from_head(head: Head, where: str) -> dict[str, Any]:
+    """Return the record in a head, with what its labels tell of the fields that were left out."""
+    record = _record(head.note, where)
+    left_out = [key for key in DESCRIBES if key in (record.get("left_out") or ())]
+    if not left_out:
+        return record
+    told: dict[str, Any] = {key: head.labels.get(key) for key in _LABELS if key in left_out}
+    if "metadata" in left_out:
+        told["metadata"] = metadata_of(head.labels, where)
+    return record | told | {"left_out": [key for key in left_out if key not in _LABELS]}
 
 
 def announcement(record: dict[str, Any]) -> bytes:
     """Return the head note of an artifact without a version, for `newest_of`."""
-    return encode_head({**record, "encoding": "bytes", "size": 0, "sha256": ""}, "what describes an artifact")
+    return encode(in_head({**record, "encoding": "bytes", "size": 0, "sha256": ""}), "what describes an artifact")
 
 
 def newest_of(head: Head) -> ArtifactInfo:
     """Return the newest version as the head describes it."""
     artifact_id = head.name.removeprefix(f"{KIND}/")
-    record = _record(head.note, f"artifact {artifact_id!r}")
+    record = _from_head(head, f"artifact {artifact_id!r}")
     return info_of(artifact_id, record, head, head.next - 1, record.get("created_at", head.updated_at), head.expires_at)
 
 

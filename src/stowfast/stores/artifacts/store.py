@@ -71,8 +71,8 @@ class Artifacts:
 
         Raises:
             ConflictError: the id is taken. The stored artifact is unchanged.
-            InvalidError: the id, the metadata or the content cannot be stored, or does not match its schema.
-                Nothing was stored.
+            InvalidError: the id, the metadata or the content cannot be stored, or does not match its schema; or what
+                describes it has over 32 MiB, or what lists select by over 64 KiB. Nothing was stored.
             UnavailableError: it may be stored. Repeat the call with the same op_id.
         """
         return await whole.create(self._backend, artifact, op_id, ttl)
@@ -431,6 +431,7 @@ class Artifacts:
 
         While artifacts change, a page by recency may miss or repeat one; pages by id (in code points) show every
         artifact that existed throughout. An artifact with damaged data is left out, and `damaged` of the page names it.
+        Of a version described by over 64 KiB a line has the small fields, and names the others in `left_out`.
 
         Args:
             prefix: the start of the ids.

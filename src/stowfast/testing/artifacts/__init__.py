@@ -8,6 +8,7 @@ from stowfast.testing.artifacts import (
     clocks,
     content,
     datasets,
+    described,
     laws,
     links,
     live,
@@ -32,4 +33,5 @@ ARTIFACTS: Final = (
     *datasets.CLAUSES,
     *links.CLAUSES,
     *puts.CLAUSES,
+    *described.CLAUSES,
 )

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from stowfast.errors import DamagedError, InvalidError
 from stowfast.stores.artifacts.datasets.columns import Columns
-from stowfast.stores.artifacts.lookup import find_head, must_find_version
+from stowfast.stores.artifacts.lookup import find_head, find_newest, must_find_version
 from stowfast.stores.artifacts.reading.reader import ArtifactReader
-from stowfast.stores.artifacts.records import newest_of, stream_of
+from stowfast.stores.artifacts.records import stream_of
 from stowfast.stores.artifacts.writing.commit import add
 from stowfast.stores.artifacts.writing.writer import ArtifactWriter
 from stowfast.stores.codec import encode_lines
@@ -103,7 +103,7 @@ async def write_dataset(
     """Write the next version of a dataset, as `Artifacts.open_dataset` does."""
     artifact_id = artifact.artifact_id
     head = await find_head(backend, artifact_id)
-    kept = _columns_of(head)
+    kept = await _columns_of(backend, head)
     held_to = kept if columns is None else Columns(columns)
     there = None
     if append and head is not None:
@@ -135,8 +135,8 @@ async def open_rows(backend: Backend, artifact_id: str, version: int | None) -> 
     return ArtifactReader(backend, stream_of(artifact_id), found)
 
 
-def _columns_of(head: Head | None) -> Columns | None:
-    newest = None if head is None else newest_of(head)
+async def _columns_of(backend: Backend, head: Head | None) -> Columns | None:
+    newest = None if head is None else await find_newest(backend, head)
     if newest is None or newest.kind != "dataset" or newest.schema is None:
         return None
     try:

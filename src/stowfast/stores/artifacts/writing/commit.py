@@ -6,16 +6,16 @@ import mimetypes
 import os
 from typing import TYPE_CHECKING, Any, Final
 
-from stowfast.abc import KEEP, Window
+from stowfast.abc import KEEP, MAX_HEAD_BYTES, Window
 from stowfast.errors import ConflictError, InvalidError, NotFoundError
 from stowfast.names import moment_after
 from stowfast.records import ArtifactInfo
-from stowfast.stores.artifacts.lookup import find_by_op_id
-from stowfast.stores.artifacts.records import DESCRIBES, Version, blob_record, info_of, newest_of, stream_of
+from stowfast.stores.artifacts.lookup import find_by_op_id, find_newest
+from stowfast.stores.artifacts.records import DESCRIBES, Version, blob_record, check_record, info_of, stream_of
 from stowfast.stores.artifacts.schema import check_schema
 from stowfast.stores.artifacts.writing.dedup import bodies_of, note_of
 from stowfast.stores.artifacts.writing.upload import ContentUpload
-from stowfast.stores.codec import encode, encode_head, labels_of
+from stowfast.stores.codec import encode, labels_of
 from stowfast.stores.labels import beside_own, metadata_labels
 
 if TYPE_CHECKING:
@@ -52,11 +52,11 @@ async def add(
     artifact_id, stream = artifact.artifact_id, stream_of(artifact.artifact_id)
     record, labels = described(artifact, head)
     if record["schema"] is None and head is not None and head.note:
-        newest = newest_of(head)
+        newest = await find_newest(backend, head)
         # The columns of a dataset say nothing about data, nor a JSON Schema about rows.
         if (newest.kind == "dataset") == (content.encoding == "rows"):
             record["schema"] = newest.schema
-    encode_head(record, _describes(artifact_id))
+    check_record(record, artifact_id)
     check_schema(record["schema"], content, f"artifact {artifact_id!r}")
     change = change._replace(labels=labels)
     done = await _store(backend, artifact, content, change, record, bodies_of(head), repeated=repeated)
@@ -78,6 +78,11 @@ def described(artifact: ArtifactInfo, head: Head | None) -> tuple[dict[str, Any]
     Raises:
         InvalidError: they cannot be stored.
     """
+    if artifact.left_out:
+        raise InvalidError(
+            f"artifact {artifact.artifact_id!r} is from a list, which left out {', '.join(artifact.left_out)}: "
+            "take it from `info` or `get`"
+        )
     record = {key: getattr(artifact, key) for key in DESCRIBES}
     labels_of(_TEXTS, record)  # refuses what is no text
     for key in ("context_id", "task_id"):
@@ -86,8 +91,15 @@ def described(artifact: ArtifactInfo, head: Head | None) -> tuple[dict[str, Any]
     labels = labels_of(("context_id", "task_id"), record)
     if not isinstance(artifact.metadata, dict):
         raise InvalidError(f"metadata must be a dict, not {type(artifact.metadata).__name__}")
-    encode_head(record, _describes(artifact.artifact_id))  # refused before anything is stored
-    return record, labels | beside_own(metadata_labels(artifact.metadata))
+    check_record(record, artifact.artifact_id)  # refused before anything is stored
+    labels |= beside_own(metadata_labels(artifact.metadata))
+    size = sum(len(key.encode()) + len(value.encode()) for key, value in labels.items())
+    if size > MAX_HEAD_BYTES:
+        raise InvalidError(
+            f"artifact {artifact.artifact_id!r}: what lists select by, context_id, task_id and the short values of "
+            f"metadata, has {size:,} bytes, the limit is {MAX_HEAD_BYTES:,}: put values into one, a dict"
+        )
+    return record, labels
 
 
 async def _store(
@@ -121,7 +133,7 @@ async def _store(
             remembered[stored["sha256"]] = blobs[0]
         change = change._replace(
             entries=(encode(record | stored, "an artifact") + b"\n" + (body or b""),),
-            note=note_of(known, remembered, _describes(artifact_id)),
+            note=note_of(known, remembered),
             blobs=blobs,
             # An announcement of a live build passes; a version stays, unless it has a time to live.
             expires_at=None if change.ttl is None else KEEP,
@@ -136,10 +148,6 @@ async def _store(
                 says = f"the bytes of artifact {artifact_id!r} were removed with an older version: write them again"
                 raise ConflictError(says, current=error.current) from error
             bodies = {digest: blob for digest, blob in bodies.items() if blob not in blobs}
-
-
-def _describes(artifact_id: str) -> str:
-    return f"what describes artifact {artifact_id!r}, its metadata included,"
 
 
 async def _fits(backend: Backend, stream: str, change: Change) -> bool:

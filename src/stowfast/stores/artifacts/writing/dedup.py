@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 from stowfast.abc import MAX_HEAD_BYTES
 from stowfast.errors import DamagedError, NotFoundError
 from stowfast.stores.artifacts.digest import Digest
-from stowfast.stores.codec import decode, encode, encode_head
+from stowfast.stores.artifacts.records import in_head
+from stowfast.stores.codec import decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -38,19 +39,18 @@ def bodies_of(head: Head | None) -> dict[str, str]:
     return found
 
 
-def note_of(known: Mapping[str, Any], bodies: Mapping[str, str], what: str) -> bytes:
+def note_of(known: dict[str, Any], bodies: Mapping[str, str]) -> bytes:
     """Return the head note: the newest version, and as many blobs as fit.
 
     Args:
+        known: the record of the newest version, checked.
         bodies: the blobs from the head, then the blob of the newest version.
-
-    Raises:
-        InvalidError: the version does not fit.
     """
-    note = encode_head(known, what)
+    record, what = in_head(known), "what describes an artifact"
+    note = encode(record, what)
     kept = dict(list(bodies.items())[-_REMEMBERED:])
     while kept:
-        with_them = encode({**known, _KEY: kept}, what)
+        with_them = encode({**record, _KEY: kept}, what)
         if len(with_them) <= MAX_HEAD_BYTES:
             return with_them
         del kept[next(iter(kept))]
