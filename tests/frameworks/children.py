@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
-import sys
+import tempfile
 import time
+from contextlib import ExitStack
+from functools import cache
+from multiprocessing import Pipe
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import pytest
+
+from tests.frameworks import nursery
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,43 +24,79 @@ if TYPE_CHECKING:
 KILLABLE = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
 
 
+@cache
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="stowfast-scripts-")
+
+
+@cache
+def _file_of(script: str) -> str:
+    path = Path(_folder().name) / f"{abs(hash(script))}.py"
+    path.write_text(script, encoding="utf-8")
+    return str(path)
+
+
 class Child:
-    """A running script. The end of the block ends it."""
+    """A running script, by its text. The end of the block ends it."""
 
     def __init__(self, script: str, *arguments: str) -> None:
-        command = [sys.executable, "-W", "ignore", "-c", script, *arguments]
-        # No child sends traces to anybody.
-        environment = os.environ | {"OPENAI_AGENTS_DISABLE_TRACING": "1"}
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+        self._output, output = Pipe(duplex=False)
+        given, self._given = Pipe(duplex=False)
+        self._process = nursery.start(_file_of(script), arguments, output, given)
+        # Here the ends of the child are closed, so that its end is the end of its output.
+        output.close()
+        given.close()
+        self._lines = os.fdopen(self._output.fileno(), encoding="utf-8", closefd=False)
         self.lines: list[str] = []
         """The lines read so far."""
 
+    @property
+    def has_ended(self) -> bool:
+        return not self._process.is_alive()
+
     def read(self, count: int | None = None) -> None:
         """Read lines, all without a count. Each must be whole: a killed writer may leave half of one."""
-        assert self._process.stdout is not None
         while count is None or count > 0:
-            line = self._process.stdout.readline()
+            line = self._lines.readline()
             if not line.endswith("\n"):
                 return
             self.lines.append(line.removesuffix("\n"))
             count = None if count is None else count - 1
 
+    def give(self, line: str) -> None:
+        """Write a line to the child's standard input."""
+        os.write(self._given.fileno(), f"{line}\n".encode())
+
+    def wait(self) -> int:
+        """Wait for the end, and return its exit code: the negative number of the signal that killed it."""
+        self._process.join()
+        assert self._process.exitcode is not None
+        return self._process.exitcode
+
     def finish(self) -> list[str]:
         """Wait for the end, check it, and return all lines."""
         self.read()
-        assert self._process.wait() == 0
+        assert self.wait() == 0
         return self.lines
 
     def kill(self, chance: random.Random, most_lines: int) -> list[str]:
         """Read some lines, kill it within two milliseconds, and return all of its lines."""
         self.read(chance.randrange(1, most_lines + 1))
-        moment = time.perf_counter_ns() + chance.randrange(2_000_000)
+        assert self.kill_within(chance, 2_000_000) == -signal.SIGKILL, "it had ended before"
+        return self.lines
+
+    def kill_within(self, chance: random.Random, most_nanoseconds: int) -> int:
+        """Kill it at a moment of this span, read its last lines, and return its exit code."""
+        moment = time.perf_counter_ns() + chance.randrange(most_nanoseconds)
         while time.perf_counter_ns() < moment:
             pass
-        os.kill(self._process.pid, signal.SIGKILL)
+        return self.kill_now()
+
+    def kill_now(self) -> int:
+        """Kill it, read its last lines, and return its exit code."""
+        self._process.kill()
         self.read()
-        assert self._process.wait() == -signal.SIGKILL, "it had ended before"
-        return self.lines
+        return self.wait()
 
     def __enter__(self) -> Self:
         return self
@@ -63,21 +104,30 @@ class Child:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        self._process.kill()
+        self._process.join()
+        self._process.close()
+        for pipe in (self._lines, self._output, self._given):
+            pipe.close()
 
 
 def race(script: str, *argument_lists: Iterable[str]) -> list[list[str]]:
     """Run the script at once with each list of arguments, to the end, and return the lines of each."""
-    children = [Child(script, *arguments) for arguments in argument_lists]
-    try:
+    with ExitStack() as stack:
+        children = [stack.enter_context(Child(script, *arguments)) for arguments in argument_lists]
         return [child.finish() for child in children]
-    finally:
+
+
+def race_from_ready(script: str, *argument_lists: Iterable[str]) -> list[list[str]]:
+    """The same for a script that says `ready`, waits for a line, and then begins; return the lines after that."""
+    with ExitStack() as stack:
+        children = [stack.enter_context(Child(script, *arguments)) for arguments in argument_lists]
         for child in children:
-            child.__exit__(None, None, None)
+            child.read(1)
+            assert child.lines == ["ready"]
+        for child in children:
+            child.give("go")
+        return [child.finish()[1:] for child in children]
 
 
 def kill_writers(script: str, kills: int, arguments: Callable[[str], Sequence[str]], most_lines: int) -> dict[str, int]:

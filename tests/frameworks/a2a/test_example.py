@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
-import pytest
 from a2a.server.context import ServerCallContext
 from a2a.types import a2a_pb2
 
 from stowfast.adapters.a2a import StowfastVersionedTaskStore
+from tests.frameworks.children import KILLABLE, Child, race
 
-EXAMPLE = Path(__file__).parents[3] / "examples" / "frameworks" / "a2a_agent.py"
+EXAMPLE = (Path(__file__).parents[3] / "examples" / "frameworks" / "a2a_agent.py").read_text(encoding="utf-8")
 KILLS, CHAPTERS = 3, 12
 
 
@@ -27,27 +24,23 @@ async def task_in(url: str) -> a2a_pb2.Task:
 
 def killed(url: str) -> int:
     """Start the agent, kill it after three lines, and return the number of chapters that it told."""
-    child = subprocess.Popen([sys.executable, str(EXAMPLE), url], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    assert child.stdout is not None
-    lines = [child.stdout.readline() for _ in range(3)]
-    os.kill(child.pid, signal.SIGKILL)
-    lines += child.stdout.readlines()
-    child.stdout.close()
-    assert child.wait() == -signal.SIGKILL
-    return sum(line.startswith(b"wrote") for line in lines)
+    with Child(EXAMPLE, url) as child:
+        child.read(3)
+        assert child.kill_now() == -signal.SIGKILL
+        return sum(line.startswith("wrote") for line in child.lines)
 
 
 def finished(url: str) -> str:
     """Start the agent, and return its last line."""
-    done = subprocess.run([sys.executable, str(EXAMPLE), url], capture_output=True, text=True, timeout=60, check=True)
-    return done.stdout.splitlines()[-1]
+    ((*_, last),) = race(EXAMPLE, [url])
+    return last
 
 
 def names(count: int) -> list[str]:
     return [f"chapter-{number}" for number in range(count)]
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
+@KILLABLE
 async def test_a_killed_agent_goes_on_where_it_was(tmp_path: Path) -> None:
     url, stored = f"sqlite:///{tmp_path}/report.db", 0
     for _ in range(KILLS):

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
-import pytest
-
 from stowfast.adapters.google_adk import StowfastSessionService
+from tests.frameworks.children import KILLABLE, Child, race
 
-EXAMPLE = Path(__file__).parents[3] / "examples" / "frameworks" / "google_adk.py"
+EXAMPLE = (Path(__file__).parents[3] / "examples" / "frameworks" / "google_adk.py").read_text(encoding="utf-8")
 KILLS, CITIES = 3, 12
 
 
@@ -27,23 +23,19 @@ async def answers_in(url: str) -> list[str | None]:
 
 def killed(url: str) -> int:
     """Start the agent, kill it after two bookings, and return the number of those that it told."""
-    child = subprocess.Popen([sys.executable, str(EXAMPLE), url], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    assert child.stdout is not None
-    lines = [child.stdout.readline() for _ in range(2)]
-    os.kill(child.pid, signal.SIGKILL)
-    lines += child.stdout.readlines()
-    child.stdout.close()
-    assert child.wait() == -signal.SIGKILL
-    return sum(line.startswith(b"booked") for line in lines)
+    with Child(EXAMPLE, url) as child:
+        child.read(2)
+        assert child.kill_now() == -signal.SIGKILL
+        return sum(line.startswith("booked") for line in child.lines)
 
 
 def finished(url: str) -> str:
     """Start the agent, and return its last line."""
-    done = subprocess.run([sys.executable, str(EXAMPLE), url], capture_output=True, text=True, timeout=60, check=True)
-    return done.stdout.splitlines()[-1]
+    ((*_, last),) = race(EXAMPLE, [url])
+    return last
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
+@KILLABLE
 async def test_a_killed_agent_goes_on_where_it_was(tmp_path: Path) -> None:
     url, stored = f"sqlite:///{tmp_path}/trip.db", 0
     for _ in range(KILLS):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import subprocess
-import sys
 import uuid
 from collections import Counter
 from datetime import timedelta
@@ -17,7 +15,7 @@ import stowfast
 from stowfast import ConflictError, Stores
 from stowfast.adapters.langgraph import StowfastSaver
 from stowfast.testing import LosesAnswers
-from tests.frameworks.children import KILLABLE, check_writers, kill_writers
+from tests.frameworks.children import KILLABLE, check_writers, kill_writers, race_from_ready
 from tests.frameworks.langgraph.graphs import checkpoint, config, forks, line
 
 if TYPE_CHECKING:
@@ -69,11 +67,6 @@ with StowfastSaver(url, scope=scope) as saver:
 """
 
 
-def begin(script: str, *arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-W", "ignore", "-c", script, *arguments]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-
 async def listed(saver: StowfastSaver, thread: str = "t") -> list[Any]:
     return [one async for one in saver.alist(config(thread))]
 
@@ -85,15 +78,8 @@ async def test_of_two_processes_on_a_thread_one_is_told(durable_url: str, durabi
     async with StowfastSaver(durable_url, scope=scope) as saver:
         await line(saver, "0").ainvoke({"log": ["start"]}, config())
         for _ in range(ROUNDS):
-            children = [begin(RUNS, durable_url, scope, who, durability) for who in "AB"]
-            for child in children:
-                assert child.stdout is not None
-                assert child.stdout.readline() == "ready\n"
-            for child in children:
-                assert child.stdin is not None
-                child.stdin.write("\n")
-                child.stdin.flush()
-            ends = Counter(child.communicate(timeout=60)[0].strip() for child in children)
+            told = race_from_ready(RUNS, *[(durable_url, scope, who, durability) for who in "AB"])
+            ends = Counter(end for (end,) in told)
             assert set(ends) <= {"finished", "ConflictError"}
             assert forks(await listed(saver)) == 0
             state = (await line(saver, "0").aget_state(config())).values["log"]

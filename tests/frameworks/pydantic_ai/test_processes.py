@@ -7,11 +7,8 @@ import os
 import random
 import signal
 import sqlite3
-import subprocess
-import sys
-import time
 from collections import Counter
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +16,12 @@ from pydantic_ai.messages import ModelMessage, ModelRequest, UserPromptPart
 
 import stowfast
 from stowfast.adapters.pydantic_ai import StowfastConversationStore
+from tests.frameworks.children import Child, race, race_from_ready
 
 if TYPE_CHECKING:
     from pydantic_ai import Conversation
 
-ROOT = Path(__file__).parents[3]
+EXAMPLE = (Path(__file__).parents[3] / "examples/frameworks/pydantic_ai_agent.py").read_text(encoding="utf-8")
 KILLS = int(os.environ.get("STOWFAST_KILLS", "8"))
 WRITERS, SAVES = 2, 15
 
@@ -121,28 +119,21 @@ def test_a_run_that_is_killed_again_and_again_ends_with_its_whole_history(durabl
     acknowledged: list[str] = []
     calls, kills = 3 * KILLS, 0
     while True:
-        command = [sys.executable, "-c", RUNS, durable_url, str(effects), str(calls)]
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert child.stdout is not None
-        wanted = 1 + chance.randrange(8) if kills < KILLS else -1
-        lines: list[str] = []
-        while len(lines) != wanted and (line := child.stdout.readline()):
-            lines.append(line)
-        if wanted > 0:
-            moment = time.perf_counter_ns() + chance.randrange(0, 5_000_000)
-            while time.perf_counter_ns() < moment:
-                pass
-            child.send_signal(signal.SIGKILL)
-        lines += child.stdout.readlines()
-        child.stdout.close()
-        code = child.wait()
+        with Child(RUNS, durable_url, str(effects), str(calls)) as child:
+            if kills < KILLS:
+                child.read(1 + chance.randrange(8))
+                code = child.kill_within(chance, 5_000_000)
+            else:
+                child.read()
+                code = child.wait()
+            lines = child.lines
         acknowledged += [word for line in lines for word in line.split() if ":" in word]
         loaded, record = asyncio.run(stored(durable_url))
         found = [] if loaded is None else names(loaded.messages)
         assert set(acknowledged) <= set(found)
         assert max(Counter(found).values(), default=1) == 1
         if code == 0:
-            assert lines[-1] == "ended\n"
+            assert lines[-1] == "ended"
             break
         assert code == -signal.SIGKILL, lines
         kills += 1
@@ -160,18 +151,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_its_whole_history(durabl
 
 
 def test_processes_that_save_one_conversation_lose_nothing(durable_url: str) -> None:
-    commands = [[sys.executable, "-c", SAVING, durable_url, str(writer), str(SAVES)] for writer in range(WRITERS)]
-    pipe = subprocess.PIPE
-    children = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for command in commands]
-    for child in children:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "ready\n"
-    for child in children:
-        assert child.stdin is not None
-        child.stdin.write("go\n")
-        child.stdin.flush()
-    conflicts = [child.communicate(timeout=100)[0] for child in children]
-    assert [child.returncode for child in children] == [0] * WRITERS
+    conflicts = race_from_ready(SAVING, *[(durable_url, str(writer), str(SAVES)) for writer in range(WRITERS)])
     loaded, record = asyncio.run(stored(durable_url))
     assert loaded is not None
     found = [str(part.content) for one in loaded.messages for part in one.parts if isinstance(part, UserPromptPart)]
@@ -182,24 +162,20 @@ def test_processes_that_save_one_conversation_lose_nothing(durable_url: str) -> 
     assert all(one[:-1] == two[:-1] for one, two in zip(found[::2], found[1::2], strict=True))
     assert record.branches == []
     assert all(isinstance(message, ModelRequest) for message in loaded.messages)
-    print(f"{len(found)} messages of {WRITERS} processes, conflicts: {' '.join(conflicts).split()}")
+    print(f"{len(found)} messages of {WRITERS} processes, conflicts: {conflicts}")
 
 
 def test_the_example_pays_each_bill_once_though_it_is_killed(tmp_path: Path) -> None:
     bank = tmp_path / "bank.db"
     place = f"sqlite:///{tmp_path}/agent.db"
     # More bills than a child can pay before its kill; the framework allows 50 requests.
-    command = [sys.executable, "examples/frameworks/pydantic_ai_agent.py", place, str(bank), "45"]
+    arguments = [place, str(bank), "45"]
     for wanted in (3, 6, 9):
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
-        while len(payments(bank)) < wanted:
-            with suppress(subprocess.TimeoutExpired):
-                child.wait(timeout=0.005)
-                break
-        child.send_signal(signal.SIGKILL)
-        child.communicate(timeout=60)
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60, check=False)
-    assert (done.returncode, done.stdout) == (0, "Paid 45 bills.\n"), done.stderr
+        with Child(EXAMPLE, *arguments) as child:
+            while len(payments(bank)) < wanted and not child.has_ended:
+                pass
+            child.kill_now()
+    assert race(EXAMPLE, arguments) == [["Paid 45 bills."]]
     assert sorted(payments(bank), key=lambda paid: paid[1]) == [(f"pay-{number}", number) for number in range(45)]
     loaded, _ = asyncio.run(stored(place, "bills"))
     assert loaded is not None
