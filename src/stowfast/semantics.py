@@ -24,6 +24,7 @@ __all__ = [
     "apply",
     "check",
     "check_entries",
+    "ends_damaged",
     "living",
     "placed",
     "refusals",
@@ -33,6 +34,7 @@ __all__ = [
 
 
 _LARGEST: Final = 2**62
+_DELETE: Final = Change(delete=True)
 
 
 class Effect(NamedTuple):
@@ -263,6 +265,14 @@ def _copied(name: str, head: Head | None, change: Change, origin: Origin) -> Eff
     ranges = ((head.first, min(wanted.first, head.next)), (max(cut, wanted.first), head.next))
     remove = tuple((start, stop) for start, stop in ranges if start < stop)
     return Effect(stored._replace(length=head.length + len(entries)), receipt, False, remove)
+
+
+def ends_damaged(change: Change) -> bool:
+    """Return True if a damaged head does not keep a backend from this change: a delete without a condition.
+
+    Nothing of such a head is trusted, so the op_ids that only it remembers are forgotten.
+    """
+    return change == _DELETE
 
 
 def placed(change: Change, receipt: Receipt) -> Sequence[Entry]:

@@ -10,6 +10,7 @@ _NO_SUCH_BYTE = "no byte of UTF-8 is 0xff"
 _NO_SUCH_END = "no key ends with the first character of the alphabet"
 _EMPTY = "an empty range removes nothing"
 
+_SOUND = "the memory backend has no damaged heads; tests of the other backends find it"
 SURVIVORS = {
     "keys.: 256 -> 255": _NO_SUCH_BYTE,
     "keys.: 256 -> 257": _NO_SUCH_BYTE,
@@ -37,6 +38,9 @@ SURVIVORS = {
     "semantics.check_entries: 0 -> -1 (2)": "the stores refuse a limit below 0",
     "semantics.apply: 1 -> 2": "a revision grows by any step; callers compare it for equality",
     "semantics.apply: True -> False": _GONE,
+    "semantics.: True -> False": _SOUND,
+    "semantics.ends_damaged: return change == _DELETE -> return": _SOUND,
+    "semantics.ends_damaged: change == _DELETE -> change != _DELETE": _SOUND,
     "semantics._copied:  for start, stop in ranges if start < stop ->  for start, stop in ranges": _EMPTY,
     "semantics._copied: start < stop -> start <= stop": _EMPTY,
 }

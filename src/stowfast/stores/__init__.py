@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from stowfast.errors import DamagedError
 from stowfast.first_use import loader
+from stowfast.names import new_id
 from stowfast.scopes import ScopedBackend
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator
 
     from stowfast.abc import Backend, Swept
     from stowfast.records import Page, Retention, Stats
@@ -111,18 +112,12 @@ class Stores:
 
         Raises:
             UnavailableError: some of it may be deleted. Call it again.
-            DamagedError: a task or an artifact is too damaged to be deleted, and on a bucket even its conversation may
-                be unknown. Everything else is deleted.
+            DamagedError: a task or an artifact is damaged, and its conversation is unknown. Delete it by its id.
+                Everything else is deleted.
         """
         damage = [
-            await _delete_each(
-                lambda after: self.tasks.list(context_id=context_id, after=after), "task_id", self.tasks.delete
-            ),
-            await _delete_each(
-                lambda after: self.artifacts.list(context_id=context_id, after=after),
-                "artifact_id",
-                self.artifacts.delete,
-            ),
+            await _delete_each(self.tasks, "task_id", context_id),
+            await _delete_each(self.artifacts, "artifact_id", context_id),
         ]
         await self.messages.delete(context_id)
         for error in damage:
@@ -186,22 +181,31 @@ class Scope(Stores):
         """Leave the backend open: it belongs to the stores that the scope was made from."""
 
 
-async def _delete_each(
-    list_from: Callable[[str | None], Awaitable[Page[Any]]], name: str, delete: Callable[[str], Awaitable[None]]
-) -> DamagedError | None:
-    """Delete what is listed, the damaged included, until nothing is left. Return the error of one that has to stay."""
+async def _delete_each(store: Tasks | Artifacts, name: str, context_id: str) -> DamagedError | None:
+    """Delete what a conversation has in a store, until nothing is left. Return the error of one that has to stay."""
     while True:
-        deleted, damage, after = 0, None, None
-        while True:
-            page = await list_from(after)
+        deleted, damage = 0, None
+        async for page in _pages_of(store, context_id):
+            stray = {id async for other in _pages_of(store, new_id()) for id in other.damaged} if page.damaged else ()
             for id in [*(getattr(one, name) for one in page), *page.damaged]:
+                if id in stray:  # it may be of another conversation
+                    damage = DamagedError(f"{name} {id!r} is damaged, and its conversation is unknown: delete it by id")
+                    continue
                 try:
-                    await delete(id)
+                    await store.delete(id)
                     deleted += 1
                 except DamagedError as error:
                     damage = error
-            after = page.next
-            if after is None:
-                break
         if not deleted:
             return damage
+
+
+async def _pages_of(store: Tasks | Artifacts, context_id: str) -> AsyncIterator[Page[Any]]:
+    """List a conversation. On a bucket, a stream with a damaged head is in the list of every conversation."""
+    after = None
+    while True:
+        page: Page[Any] = await store.list(context_id=context_id, after=after)
+        yield page
+        after = page.next
+        if after is None:
+            return

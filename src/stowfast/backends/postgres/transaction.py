@@ -13,7 +13,7 @@ from stowfast.backends.postgres.checksums import checksum_of_entry, seed_of
 from stowfast.backends.postgres.rows import StoredRow, columns_of, pairs_of
 from stowfast.errors import ConflictError, DamagedError, InvalidError, StowfastError
 from stowfast.names import new_id
-from stowfast.semantics import apply, living, repeat, told_calls
+from stowfast.semantics import apply, ends_damaged, living, repeat, told_calls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +49,8 @@ class BatchTransaction:
         self._connection = connection
         self._statements = statements
         self._streams: dict[str, _LockedStream] = {}
-        self._damaged: dict[str, DamagedError] = {}
+        self._damaged: dict[str, tuple[int, DamagedError]] = {}
+        """Row id and error of each damaged stream."""
         self._receipts: dict[tuple[str, str], Receipt] = {}
         self._begun: dict[str, int] = {}
         """The ids of rows that this transaction inserted and has not used yet."""
@@ -97,14 +98,14 @@ class BatchTransaction:
             try:
                 self._streams[row.name] = _LockedStream(row.id, row.head(), row.updated_at)
             except DamagedError as error:  # the other streams of the batch are sound
-                self._damaged[row.name] = error
+                self._damaged[row.name] = row.id, error
         self._now = _number(now)
         if known is not None:
             self._receipts = {(name, op_id): Receipt(*fields) for name, op_id, *fields in known}
 
     def _make(self, name: str, change: Change) -> Receipt:
         if name in self._damaged:
-            raise self._damaged[name]
+            self._end_damaged(name, change)
         if change.op_id is not None and (known := self._receipts.get((name, change.op_id))) is not None:
             return repeat(known, change)
         stream = self._streams.get(name, _LockedStream(None, None, 0))
@@ -145,6 +146,14 @@ class BatchTransaction:
             )
         self._streams[name] = _LockedStream(id, head, head.updated_at if head else receipt.committed_at)
         return receipt
+
+    def _end_damaged(self, name: str, change: Change) -> None:
+        """Take a damaged stream for a deleted one if the change ends it, or raise its error."""
+        id, error = self._damaged[name]
+        if not ends_damaged(change):
+            raise error
+        self._streams[name] = _LockedStream(id, None, 0)
+        del self._damaged[name]
 
     def _place(self, id: int, name: str, origin: Origin, blobs: Sequence[int]) -> None:
         """Store the entries and the receipts of an origin."""

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from stowfast.abc import Change, Head, Receipt
 from stowfast.backends.sqlite.blobs import find_blobs, link_blobs
 from stowfast.backends.sqlite.operations import Operations
 from stowfast.backends.sqlite.places import NEXT_STREAM, place_of
@@ -23,13 +22,13 @@ from stowfast.backends.sqlite.rows import (
 )
 from stowfast.errors import DamagedError
 from stowfast.names import new_id
-from stowfast.semantics import apply, living, placed, repeat, told_calls
+from stowfast.semantics import apply, ends_damaged, living, placed, repeat, told_calls
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-    from stowfast.abc import Origin
+    from stowfast.abc import Change, Head, Origin, Receipt
 
 __all__ = ["Transaction"]
 
@@ -127,7 +126,7 @@ class Transaction:
         try:
             stored = row.head()
         except DamagedError:
-            if change != Change(delete=True):
+            if not ends_damaged(change):
                 raise
             return None, self.now
         if living(stored, self.now) is None:

@@ -210,6 +210,13 @@ async def test_a_damaged_stream_does_not_stop_the_others_of_its_batch(postgres_s
         assert [type(outcome) for outcome in outcomes] == [Receipt, DamagedError, DamagedError, Receipt]
         with pytest.raises(DamagedError):
             await backend.commit("c/2", Change([b"1"]))
+        # Each can be deleted, and begins anew.
+        for name in ("c/1", "c/2"):
+            with pytest.raises(DamagedError):
+                await backend.commit(name, Change(delete=True, expect=1))
+            await backend.commit(name, Change(delete=True))
+            await backend.commit(name, Change([b"new"]))
+            assert [entry.data for entry in (await backend.read(name)).entries] == [b"new"]
 
 
 async def test_a_server_that_became_read_only_is_left(postgres_server: PostgresServer) -> None:

@@ -10,12 +10,13 @@ from contextlib import suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from stowfast.backends.objects.protocol.draft import Draft
+from stowfast.backends.objects.protocol.draft import Draft, commit_id
 from stowfast.backends.objects.protocol.keys import keys_of
 from stowfast.backends.objects.protocol.load import VanishedError, frame_at, read_head, reread_head
-from stowfast.backends.objects.protocol.requests import ABSENT, Delete, Pause, Put
-from stowfast.backends.objects.protocol.state import State, encode_state
-from stowfast.errors import StowfastError, UnavailableError
+from stowfast.backends.objects.protocol.requests import ABSENT, UNCHANGED, Delete, Get, Pause, Put
+from stowfast.backends.objects.protocol.state import State, decode_state, encode_state, is_ours
+from stowfast.errors import DamagedError, StowfastError, UnavailableError
+from stowfast.semantics import ends_damaged
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -79,7 +80,9 @@ def commit(
     # After a lost answer the log tells whether a change with entries was made. A change without entries leaves no such
     # trace, so it starts from a fresh head, not from one that others replaced a hundred commits ago.
     asked = known is None or (known.token is not None and (stale or not all(change.entries for change in changes)))
-    state = known if known is not None and not asked else (yield from read_head(name, known))
+    state = (
+        known if known is not None and not asked else (yield from _head_to_change(name, known, changes, environment))
+    )
     began, lost, incomplete = environment.steady(), 0, ""
     while True:
         draft = Draft(state, environment, written, buried, incomplete=incomplete == state.id)
@@ -110,6 +113,29 @@ def commit(
             raise UnavailableError(f"{name!r}: lost {lost} races against other writers and was not made: repeat it")
         state, asked = seen, True
         yield Pause(max(environment.pace, environment.random() * min(_MAX_RACE_PAUSE, 0.02 * 2**lost)))
+
+
+def _head_to_change(
+    name: str, known: State | None, changes: Sequence[Change], environment: Environment
+) -> Steps[State]:
+    """Read the head. For a delete without a condition, a damaged one is replaced by that of a deleted stream."""
+    try:
+        return (yield from read_head(name, known))
+    except DamagedError:
+        if not changes or not all(map(ends_damaged, changes)):
+            raise
+        found = yield Get(keys_of(name).head, fresh=True)
+        if found is None or found is UNCHANGED or not is_ours(found.body):
+            raise
+        with suppress(DamagedError):  # it was damaged on the way
+            return decode_state(name, found.body, found.token)
+    # No number of the damaged head is trusted. The moment is above all lives and commits that a stream can have: so
+    # every stored segment is of a past life, and whoever knows an earlier head sees that this one came later.
+    now = max(environment.now(), known.commit + 1 if known is not None else 0)
+    damaged = State(name, found.token)
+    written = damaged._replace(life=now, commit=now, recent=(commit_id(environment),))
+    _, seen = yield from replace(damaged, written, environment)
+    return seen
 
 
 def replace(state: State, written: State, environment: Environment) -> Steps[tuple[bool | None, State]]:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from stowfast.backends.objects.protocol.seal import Sealed
     from stowfast.backends.objects.protocol.state import SegmentRef, State
 
-__all__ = ["BLOB", "CONDEMNED_REMEMBERED", "Draft"]
+__all__ = ["BLOB", "CONDEMNED_REMEMBERED", "Draft", "commit_id"]
 
 _COMMIT_ID: Final = 16
 """Hexadecimal digits of the id of a commit: 64 random bits."""
@@ -44,6 +44,11 @@ CONDEMNED_REMEMBERED: Final = 1_000
 
 BLOB: Final = re.compile(r"[0-9a-f]{32}-([0-9]{1,15})")
 """The id of a blob ends with its size."""
+
+
+def commit_id(environment: Environment) -> str:
+    """Return the id of a new commit."""
+    return environment.new_id()[-_COMMIT_ID:]
 
 
 class Draft:
@@ -71,7 +76,7 @@ class Draft:
         self._environment = environment
         self._written = written
         self._place = keys_of(base.name)
-        id = environment.new_id()[-_COMMIT_ID:]
+        id = commit_id(environment)
         self._now = base._replace(
             commit=base.commit + 1,
             recent=(*base.recent, id)[-environment.limits.commits :],

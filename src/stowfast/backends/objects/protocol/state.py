@@ -37,6 +37,7 @@ __all__ = [
     "decode_state",
     "encode_state",
     "header_of",
+    "is_ours",
 ]
 
 LIVING: Final = 0
@@ -202,6 +203,11 @@ def decode_state(name: str, body: bytes, token: Token) -> State:
         if frames[0].start < low or frames[-1].next > state.head.next:
             raise DamagedError(f"{where}: its tail lies outside its bounds")
     return state._replace(tail=tuple(frames))
+
+
+def is_ours(body: bytes) -> bool:
+    """Return True for a head of this version, damaged or not; False for another program's object."""
+    return body[: len(_MAGIC) + 1] == _MAGIC + bytes((_VERSION,))
 
 
 def header_of(start: bytes) -> bytes:
