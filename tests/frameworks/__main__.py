@@ -15,7 +15,8 @@ import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 from tests.frameworks import results, runs, s3_requests
 from tests.frameworks.environment import Environment
@@ -23,6 +24,8 @@ from tests.frameworks.suites import MODULES, Framework
 from tests.services import postgres, s3, shared
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from tests.frameworks.results import Result
     from tests.frameworks.s3_requests import Counted
 
@@ -36,33 +39,42 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--places", default="sqlite,postgres", help=f"of {','.join(PLACES)}; or all")
     parser.add_argument("--only", choices=PARTS, help="one part alone")
     parser.add_argument("--write", action="store_true", help="write what was run into docs/frameworks/index.md")
-    parser.add_argument("--jobs", type=int, default=2, help="frameworks at the same time")
+    parser.add_argument("--jobs", type=int, default=3, help="runs at the same time: most wait for a server")
     return parser.parse_args()
 
 
-def check(framework: Framework, urls: dict[str, str], only: str | None) -> list[Result]:
-    """Make the environment, and run all parts of one framework."""
+class Run(NamedTuple):
+    """One run of tests."""
+
+    start: Callable[[], Result]
+    is_long: bool = False
+
+
+def runs_of(framework: Framework, urls: dict[str, str], only: str | None) -> Iterator[Run]:
+    """Return the runs of one framework. Any of them may be the first: each makes the environment if it is missing."""
     environment = Environment(framework)
-    environment.make()
-    found: list[Result] = []
     if only in {None, "types"}:
-        found.append(runs.types(environment))
+        yield Run(lambda: runs.types(environment))
     if only in {None, "ours"}:
-        found.append(runs.ours(environment, tuple(urls)))
+        yield Run(lambda: runs.ours(environment, tuple(urls)), framework.is_long)
     if only in {None, "suites"}:
         for suite in framework.suites:
-            folder = environment.source_of(suite.sdist)
-            places = list(urls.items())[: 1 if suite.long and len(urls) < len(PLACES) else None]
-            found += [runs.theirs(environment, suite, folder, place, url) for place, url in places]
-    for one in found:
-        print(one, flush=True)
-    return found
+            for place in list(urls)[: 1 if suite.long and len(urls) < len(PLACES) else None]:
+                yield Run(partial(runs.theirs, environment, suite, place, urls[place]), suite.long)
+
+
+def tell(run: Run) -> Result:
+    result = run.start()
+    print(result, flush=True)
+    return result
 
 
 def count(frameworks: list[Framework]) -> list[Counted]:
     """Count the requests on S3, one framework after the other."""
     server = s3.connect()
     environments = [Environment(one) for one in sorted(frameworks, key=lambda one: one.title) if one.on_s3]
+    for environment in environments:
+        environment.make()
     return [each for environment in environments for each in s3_requests.counted(environment, server)]
 
 
@@ -86,10 +98,12 @@ def main() -> int:
         frameworks = [Framework.load(name, whole=whole) for name in told.modules or MODULES]
         if told.only == "requests":
             frameworks = [one for one in frameworks if one.on_s3]
-        frameworks.sort(key=lambda one: not one.is_long)  # first, so that nobody waits for them at the end
+        places = {name: urls[name] for name in chosen}
+        every = [run for one in frameworks for run in runs_of(one, places, told.only)]
         with ThreadPoolExecutor(told.jobs) as pool:
-            tried = pool.map(lambda one: check(one, {name: urls[name] for name in chosen}, told.only), frameworks)
-            found = [result for each in tried for result in each]
+            # The long ones first, so that nobody waits for them alone at the end.
+            begun = {run: pool.submit(tell, run) for run in sorted(every, key=lambda run: not run.is_long)}
+        found = [begun[run].result() for run in every]
         asked = count(frameworks) if "s3" in chosen and told.only in {None, "requests"} else []
     print(results.table(found), s3_requests.table(asked), sep="\n")
     failed = [one for one in found if not one.is_good]

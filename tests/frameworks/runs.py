@@ -25,6 +25,7 @@ _SHOWN_CHARACTERS: Final = 9_000
 
 def types(environment: Environment) -> Result:
     """Check the adapter and its tests with mypy --strict, beside the framework."""
+    environment.make()
     module = environment.framework.module
     adapter = ROOT / "src" / "stowfast" / "adapters" / module
     # Files by name: the project's own configuration leaves these folders out.
@@ -37,13 +38,15 @@ def types(environment: Environment) -> Result:
 
 def ours(environment: Environment, places: tuple[str, ...]) -> Result:
     """Run the tests of the adapter."""
+    environment.make()
     changes = {"STOWFAST_FRAMEWORK": environment.framework.module, "STOWFAST_PLACES": " ".join(places)}
     return _pytest(environment, "Stowfast's own tests", "", [str(environment.framework.folder)], ROOT, changes)
 
 
-def theirs(environment: Environment, suite: Suite, source: Path, place: str, url: str) -> Result:
+def theirs(environment: Environment, suite: Suite, place: str, url: str) -> Result:
     """Run a suite of the framework with Stowfast in the place of the framework's own store."""
-    here = environment.framework.folder
+    environment.make()
+    source, here = environment.source_of(suite.sdist), environment.framework.folder
     exceptions = {"not_applicable": suite.not_applicable, "not_run": suite.not_run}
     changes = {
         "PYTHONPATH": os.pathsep.join([str(here), str(here.parent / "plugin")]),

@@ -83,7 +83,7 @@ async def test_every_kind_of_store_deletes_its_damaged_ones(server: FaultyS3) ->
         server.put(key, flipped(server.objects[key]))
     async with stores_of(server) as stores:
         for store in (stores.messages, stores.artifacts, stores.tasks, stores.documents):
-            await store.delete("x")  # type: ignore[attr-defined]
+            await store.delete("x")
         assert (await stores.backend.streams(Query(""))).streams == []
 
 
