@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 REPORTS: Final = {
     "sqlite": "sqlite.report",
     "s3": "s3.report",
+    "linger": "s3.linger",
     "artifacts": "artifacts.report",
     "adk": "artifacts.adk",
     "tasks": "tasks.report",

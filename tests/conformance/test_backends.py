@@ -87,9 +87,12 @@ def _objects(url: str) -> Make[Backend]:
 
 @pytest.fixture(scope="module")
 def plain_s3() -> Iterator[str]:
-    """A store with common differences from Amazon's: it lists times in seconds, and takes ETags in quotes only."""
+    """A store with common differences from Amazon's, and commits that wait for companions.
+
+    It lists times in seconds, and takes ETags in quotes only.
+    """
     with FaultyS3(Quirks(whole_seconds=True, etag_form="quoted")) as server:
-        yield f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true"
+        yield f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true&linger=0.002"
 
 
 @pytest.mark.parametrize("clause", BACKEND, ids=lambda clause: clause.__name__)

@@ -48,7 +48,8 @@ __all__ = ["ObjectBackend"]
 R = TypeVar("R")
 
 _THREADS: Final = 64
-_PACED_LEADERS: Final = 512
+_MANY_LEADERS: Final = 512
+"""Where a leader waits before its request: for the pace, or for companions."""
 _SWEEPERS: Final = 8
 _SHORTEST_LINK: Final = timedelta(seconds=1)
 _LONGEST_LINK: Final = timedelta(days=7)
@@ -61,8 +62,9 @@ class ObjectBackend(Backend):
     """Streams and blobs in a bucket, for any number of processes and machines.
 
     A commit is one conditional PUT of the stream's head, and returns after the store has acknowledged it. Concurrent
-    commits of this process to one stream share one PUT. A read requests the head with its cached token: an unchanged
-    head is a 304 without a body.
+    commits of this process to one stream share one PUT. With `linger` a commit waits so many seconds for others to
+    share its PUT with: cancelled in this wait it stores nothing, and a close ends the wait. A read requests the head
+    with its cached token: an unchanged head is a 304 without a body.
 
     A stream has expired once this machine's clock and the store's clock both say so. A listing shows the store's time
     of the last change, often in whole seconds. No safety depends on either clock.
@@ -83,7 +85,7 @@ class ObjectBackend(Backend):
         self._cache = Cache(store.perform)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="stowfast-objects")
         # Threads of their own: a commit may have to wait for its turn, and no read should wait for that.
-        self._leaders = ThreadPoolExecutor(_PACED_LEADERS if store.pace else _THREADS, "stowfast-commit")
+        self._leaders = ThreadPoolExecutor(_MANY_LEADERS if store.pace or store.linger else _THREADS, "stowfast-commit")
         self._lines = CommitQueues(self._run_writing, self._leaders, self._threads, self._environment, store)
         self._clock = StoreClock(self._run)
         self.ready = Readiness(store, self._environment)

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stowfast.answers import Answer, wake
@@ -41,6 +42,7 @@ _GATHERING: Final = 0.05
 class _Job(NamedTuple):
     change: Change
     answer: Answer[Receipt]
+    came_at: float
 
 
 class CommitQueue:
@@ -50,6 +52,10 @@ class CommitQueue:
         self.name = name
         self.state: State | None = None
         self.jobs: deque[_Job] = deque()
+        self.size = 0
+        """Bytes of the queued entries."""
+        self.lingering: SimpleQueue[None] | None = None
+        """Ends the wait of the leader for companions."""
         self.waiting: list[Answer[bool]] = []
         self.led = self.leading = False
         self.maintenance = Maintenance(name, work, lambda: put_to_use(self))
@@ -81,6 +87,7 @@ class CommitQueues:
         self._work = Work(run, helpers, environment)
         self._environment = environment
         self._pace = store.pace
+        self._linger = store.linger
         self._counts = store.counts
         self._lines: OrderedDict[str, CommitQueue] = OrderedDict()
         self._lock = threading.RLock()
@@ -123,16 +130,20 @@ class CommitQueues:
             raise nested()
         if self._closed:
             raise InvalidError("these stores were closed: open them again")
-        job = _Job(change, Answer())
+        job = _Job(change, Answer(), time.monotonic())
         line = self._line(name)
         line.jobs.append(job)
+        line.size += _size(job)
         self._came.notify_all()
+        if line.lingering is not None and line.size >= _TOGETHER:
+            line.lingering.put(None)
         if not line.led:
             # Not in the thread of the caller: an interrupt there would leave the line without a leader for ever.
             try:
                 submit(self._leaders, self._lead, line)
             except StowfastError as error:
                 line.jobs.remove(job)
+                line.size -= _size(job)
                 raise type(error)(f"nothing was stored: {error}") from error.__cause__
             line.led = True
         return job.answer
@@ -166,6 +177,9 @@ class CommitQueues:
         with alone(self._lock):
             self._closed = True
             lines = list(self._lines.values())
+            for line in lines:
+                if line.lingering is not None:
+                    line.lingering.put(None)
             waiting = [news for line in lines for news in line.waiting]
         wake(waiting)
         for line in lines:
@@ -205,6 +219,7 @@ class CommitQueues:
         while True:
             self._keep_pace(line)
             line.maintenance.wait_for_room(line.state)
+            self._wait_for_companions(line)
             with self._lock:
                 jobs = self._take(line)
                 if not jobs and not (self._closed and line.maintenance.pending):
@@ -234,9 +249,10 @@ class CommitQueues:
         jobs, size = [], 0
         while line.jobs and size < _TOGETHER:
             job = line.jobs.popleft()
+            line.size -= _size(job)
             if job.answer.start():
                 jobs.append(job)
-                size += sum(map(len, job.change.entries))
+                size += _size(job)
         return jobs
 
     def _settle(self, line: CommitQueue, done: Committed, jobs: Sequence[_Job]) -> None:
@@ -266,6 +282,22 @@ class CommitQueues:
         except StowfastError:
             self._lead(line)
 
+    def _wait_for_companions(self, line: CommitQueue) -> None:
+        """Wait until the first change has waited for `linger`, there are enough for a commit, or this was closed.
+
+        Not on `_came`: each change of any stream would wake every leader that waits.
+        """
+        with self._lock:
+            if not (self._linger and line.jobs) or self._closed or line.size >= _TOGETHER:
+                return
+            left = line.jobs[0].came_at + self._linger - time.monotonic()
+            ended = line.lingering = SimpleQueue[None]()
+        if left > 0:
+            with suppress(Empty):
+                ended.get(timeout=left)
+        with self._lock:
+            line.lingering = None
+
     def _gather(self, line: CommitQueue, answered: int, took: float) -> None:
         """Let answered callers queue again while others wait; else two halves of a crowd would take turns.
 
@@ -281,3 +313,7 @@ class CommitQueues:
         if left > 0:
             with self._counts.waiting():
                 time.sleep(left)
+
+
+def _size(job: _Job) -> int:
+    return sum(map(len, job.change.entries))

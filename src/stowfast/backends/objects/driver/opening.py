@@ -79,7 +79,8 @@ def _client(scheme: str, bucket: str, prefix: str, given: Options) -> BucketClie
     try:
         return BucketClient(
             place, cloud.connect, timeout=given.timeout, storage_class=given.storage_class, pace=pace,
-            anonymous=given.anonymous, around=lambda: (_client(scheme, bucket, above, given) for above in outer),
+            linger=given.linger, anonymous=given.anonymous,
+            around=lambda: (_client(scheme, bucket, above, given) for above in outer),
         )  # fmt: skip
     except FAILURES as error:
         ours = place.explain(error, "opening")

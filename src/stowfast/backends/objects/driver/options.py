@@ -22,6 +22,7 @@ _COMMON: Final = (
     "timeout",
     "connect_timeout",
     "pace",
+    "linger",
 )
 
 SCHEMES: Final = {
@@ -56,6 +57,9 @@ _FORMS: Final = {
 }
 """The forms of some texts."""
 
+_BOUNDS: Final = {"pace": (0.0, 3_600.0), "linger": (0.0, 1.0)}
+"""The least and the most seconds, where they are not those of a time limit."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
@@ -72,6 +76,7 @@ class Options:
             take a second more for each 128 KiB. Larger on a slow line.
         connect_timeout: seconds for making a connection.
         pace: seconds between two commits to one object. 1.05 on Google and R2, which allow one a second; else 0.
+        linger: seconds for which a commit waits for others of this process to its stream, to share their PUT: 0 to 1.
 
     s3:
         region: or AWS_REGION, AWS_DEFAULT_REGION, the profile's; else us-east-1.
@@ -117,6 +122,7 @@ class Options:
     timeout: float = 30.0
     connect_timeout: float = 5.0
     pace: float | None = None
+    linger: float = 0.0
 
 
 def parse_options(scheme: str, given: dict[str, Any]) -> Options:
@@ -158,9 +164,9 @@ def _switch(name: str, value: Any) -> bool:
 
 def _seconds(name: str, value: Any) -> float:
     seconds = number_of(value)
-    least = 0.0 if name == "pace" else 0.1
-    if not least <= seconds <= 3_600:
-        raise InvalidError(f"{name}: it is a number of seconds from {least:g} to 3600")
+    least, most = _BOUNDS.get(name, (0.1, 3_600.0))
+    if not least <= seconds <= most:
+        raise InvalidError(f"{name}: it is a number of seconds from {least:g} to {most:g}")
     return seconds
 
 

@@ -79,6 +79,7 @@ class BucketClient:
             10. The body of a GET may take a second more for each 128 KiB.
         storage_class: of immutable objects. Heads keep the bucket's default.
         pace: minimum seconds between two changes of one key.
+        linger: seconds for which a change of a key waits for others of this process.
         anonymous: there are no credentials.
         around: returns clients for the prefixes around this one, the bucket itself first. The caller closes them.
     """
@@ -91,11 +92,13 @@ class BucketClient:
         timeout: float = 30.0,
         storage_class: str | None = None,
         pace: float = 0.0,
+        linger: float = 0.0,
         anonymous: bool = False,
         around: Callable[[], Iterator[BucketClient]] = lambda: iter(()),
     ) -> None:
         self.place = place
         self.pace = pace
+        self.linger = linger
         self.around = around
         self.bare_etags = False
         """This store compares ETags without their quotes (Ceph 16 does). The self-test finds out."""

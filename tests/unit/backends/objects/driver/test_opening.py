@@ -379,6 +379,9 @@ def test_a_prefix_is_cleaned(url: str, prefix: str | None, opener: Opener, drive
         ("s3://bucket", {"timeout": "soon"}, "number of seconds"),
         ("s3://bucket", {"timeout": 0}, "number of seconds"),
         ("s3://bucket", {"pace": -1}, "number of seconds"),
+        ("s3://bucket", {"linger": -0.1}, "linger: it is a number of seconds from 0 to 1$"),
+        ("gs://bucket", {"linger": 1.1}, "linger: it is a number of seconds from 0 to 1$"),
+        ("az://bucket", {"linger": "20ms"}, "linger: it is a number of seconds from 0 to 1$"),
         ("s3://bucket", {"timeout": "nan"}, "number of seconds"),
         (
             "s3://bucket",
