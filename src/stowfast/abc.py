@@ -61,7 +61,7 @@ class Head(NamedTuple):
     incarnation: str
     """The id of this life of the stream. A stream begun again after a delete or expiry has another one."""
     first: int
-    """The lowest position that was not dropped."""
+    """The lowest position that was not dropped. A cut of all entries drops them: it is `next` of the head before."""
     next: int
     """The position of the next entry. Never goes back within an incarnation."""
     length: int
@@ -195,7 +195,8 @@ class Change(NamedTuple):
     Removals:
         delete: removes everything; additions begin a new incarnation at position 0.
         drop_before: removes entries below this position (retention).
-        cut_from: removes entries from this position on (undo). Their positions are not used again.
+        cut_from: removes entries from this position on (undo). Their positions are not used again. If none is left, it
+            counts as `drop_before` for all of them.
 
     Additions:
         entries: appended in order, at consecutive positions.

@@ -224,13 +224,15 @@ def apply(name: str, stored: Head | None, change: Change, *, now: int, incarnati
         head = Head(name, incarnation(), 0, 0, 0, 0, 0, {}, b"", now, now, None)
 
     first, after = head.next, head.next + len(change.entries)
-    remove: tuple[tuple[int, int], ...] = ()
     kept = head.first
-    if change.drop_before is not None and min(change.drop_before, first) > kept:
-        kept = min(change.drop_before, first)
-        remove = ((head.first, kept),)
-    if change.cut_from is not None and change.cut_from < first:
-        remove += ((max(change.cut_from, kept), first),)
+    if change.drop_before is not None:
+        kept = max(kept, min(change.drop_before, first))
+    cut = change.cut_from
+    if cut is not None and cut <= kept:
+        cut, kept = None, first  # nothing is left: a backend may hide all of it at once, and remove it later
+    remove: tuple[tuple[int, int], ...] = ((head.first, kept),) if kept > head.first else ()
+    if cut is not None and cut < first:
+        remove += ((cut, first),)
     plain = not remove and change.labels is None and change.note is None
     plain = plain and change.base is None and expires_at == KEEP
     head = Head(

@@ -150,6 +150,17 @@ class GivesPositionsAgain(MemoryBackend):
         return receipt
 
 
+@breaks(log.a_cut_of_all_is_a_drop)
+class StaysAtTheFront(MemoryBackend):
+    async def commit(self, stream, change):
+        before = (await self.heads([stream]))[0]
+        receipt = await super().commit(stream, change)
+        kept = self._streams[stream]
+        if change.cut_from is not None and before and kept.head and before.first < kept.head.first:
+            kept.head = kept.head._replace(first=before.first)
+        return receipt
+
+
 @breaks(log.of_racing_cuts_one_wins, heads_clauses.of_racing_changes_under_one_revision_one_wins)
 class IgnoresRevision(MemoryBackend):
     async def commit(self, stream, change):

@@ -186,6 +186,23 @@ async def a_cut_takes_the_end(make: Make[Backend]) -> None:
         same(head and (head.first, head.next, head.length), (0, 7, 2), "first, next and length")
 
 
+async def a_cut_of_all_is_a_drop(make: Make[Backend]) -> None:
+    """A cut of all entries moves `first` as a drop of all does, so that a backend may remove them later."""
+    stream = unique()
+    async with make() as backend:
+        await append(backend, stream, *numbered(3))
+        await backend.commit(stream, Change(drop_before=1))
+        receipt = await backend.commit(stream, Change([b"instead"], cut_from=1))
+        same((receipt.first, receipt.next), (3, 4), "the positions of what stands instead")
+        head, entries = await backend.read(stream, Window(start=0))
+        same([(entry.position, entry.data) for entry in entries], [(3, b"instead")], "entries")
+        same(head and (head.first, head.next, head.length), (3, 4, 1), "first, next and length")
+        await backend.commit(stream, Change(cut_from=0))
+        head, entries = await backend.read(stream, Window(start=0))
+        same(entries, [], "entries after a cut of all")
+        same(head and (head.first, head.next, head.length), (4, 4, 0), "first, next and length")
+
+
 async def of_racing_cuts_one_wins(make: Make[Backend]) -> None:
     """Of racing cuts under the same `revision` exactly one succeeds, even if all are identical."""
     async with make() as one, make() as other:

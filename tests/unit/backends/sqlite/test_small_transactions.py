@@ -101,6 +101,23 @@ def test_a_large_drop_is_many_transactions(rows: list[int], tmp_path: Path) -> N
     assert stored(path, "garbage") == 0
 
 
+def test_a_large_replacement_is_many_transactions(rows: list[int], tmp_path: Path) -> None:
+    path = tmp_path / "agent.db"
+    with opened(path) as backend:
+        for start in range(0, 30_000, 10_000):
+            run_in_place(backend.commit("c", Change([b"x"] * 10_000, op_id=f"op-{start}")))
+        rows.clear()
+        run_in_place(backend.commit("c", Change([b"new"], cut_from=0)))
+        for window in (Window(), Window(start=0), Window(limit=99, newest=True)):
+            head, entries = run_in_place(backend.read("c", window))
+            assert head is not None
+            assert (head.length, [entry.position for entry in entries]) == (1, [30_000])
+        assert run_in_place(backend.commit("c", Change([b"x"] * 10_000, op_id="op-0"))).repeated
+    assert max(rows) <= BATCH_ROWS + 200
+    assert stored(path, "entries") == 1
+    assert stored(path, "garbage") == 0
+
+
 async def blob(size: int) -> AsyncIterator[bytes]:
     for _ in range(size):
         yield bytes(2**20)
