@@ -10,6 +10,9 @@ from stowfast import Artifact, TaskState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.services.faulty_s3.server import FaultyS3
 
 MINUTE = timedelta(minutes=1)
 
@@ -85,6 +88,15 @@ ARGUMENTS: dict[str, dict[str, dict[str, Any]]] = {
 }
 NOT_CALLED = {"to_arrow", "to_pandas", "to_parquet", "renew", "release"}
 """They need an extra or a lease, and share the path of a called method."""
+
+
+def impatient_url(place: str, folder: Path, server: FaultyS3) -> str:
+    """Return the URL of a place whose calls give up after seconds."""
+    return {
+        "memory": "memory:",
+        "sqlite": f"sqlite:///{folder}/agent.db?timeout=2",
+        "s3": f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true&timeout=3",
+    }[place]
 
 
 def public(store: object) -> set[str]:

@@ -17,7 +17,7 @@ import stowfast
 import stowfast.sync
 from stowfast import Artifact, InvalidError, StowfastError, TaskState, UnavailableError
 from tests.services.faulty_s3.server import FaultyS3
-from tests.unit.public_calls import ARGUMENTS, NOT_CALLED, calls, public
+from tests.unit.public_calls import ARGUMENTS, NOT_CALLED, calls, impatient_url, public
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,11 +29,7 @@ SECONDS = 30
 @pytest.fixture(params=["memory", "sqlite", "s3"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     with FaultyS3() as server:
-        yield {
-            "memory": "memory:",
-            "sqlite": f"sqlite:///{tmp_path}/agent.db?timeout=2",
-            "s3": f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true&timeout=3",
-        }[request.param]
+        yield impatient_url(request.param, tmp_path, server)
 
 
 async def prepare(stores: stowfast.Stores) -> None:

@@ -14,7 +14,7 @@ import stowfast
 import stowfast.sync
 from stowfast import Artifact, TaskState
 from tests.services.faulty_s3.server import FaultyS3
-from tests.unit.public_calls import calls
+from tests.unit.public_calls import calls, impatient_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,11 +33,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield postgres.url() + "&timeout=5"
         return
     with FaultyS3() as server:
-        yield {
-            "memory": "memory:",
-            "sqlite": f"sqlite:///{tmp_path}/agent.db?timeout=2",
-            "s3": f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true&timeout=3",
-        }[request.param]
+        yield impatient_url(request.param, tmp_path, server)
 
 
 def prepare(stores: Any) -> None:
