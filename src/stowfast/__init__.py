@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from stowfast.records import (
         Artifact,
         ArtifactInfo,
+        ChangedStream,
+        Changes,
         ClaimedTask,
         ContextInfo,
         ContextRef,
@@ -56,6 +58,8 @@ __all__ = [
     "Artifact",
     "ArtifactInfo",
     "Artifacts",
+    "ChangedStream",
+    "Changes",
     "ClaimedTask",
     "ConflictError",
     "ContextInfo",
@@ -101,8 +105,20 @@ _HOMES: Final = {
     "stowfast.memory": ("InMemoryArtifactStore", "InMemoryMessageStore", "InMemoryTaskStateStore"),
     "stowfast.plain_json": ("to_json",),
     "stowfast.records": (
-        *("Artifact", "ArtifactInfo", "ClaimedTask", "ContextInfo", "ContextRef", "ConversationSlice", "Document"),
-        *("DueRemoval", "Lease", "Links", "MessageEntry", "Page", "Retention", "RetentionRule", "Stats", "TaskInfo"),
+        *("Artifact", "ArtifactInfo", "ChangedStream", "Changes", "ClaimedTask", "ContextInfo", "ContextRef"),
+        *(
+            "ConversationSlice",
+            "Document",
+            "DueRemoval",
+            "Lease",
+            "Links",
+            "MessageEntry",
+            "Page",
+            "Retention",
+            "RetentionRule",
+            "Stats",
+            "TaskInfo",
+        ),
         "TaskState",
     ),
     "stowfast.stores": ("Artifacts", "Documents", "Messages", "Rules", "Scope", "Stores", "Tasks"),
@@ -184,7 +200,18 @@ class Opening:
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> NoReturn:
-            if name in ("messages", "artifacts", "tasks", "documents", "rules", "close", "sweep", "stats", "within"):
+            if name in (
+                "messages",
+                "artifacts",
+                "tasks",
+                "documents",
+                "rules",
+                "close",
+                "sweep",
+                "stats",
+                "within",
+                "changes",
+            ):
                 from stowfast.errors import InvalidError
 
                 raise InvalidError("an await is missing: `stores = await stowfast.open(...)`, or `async with`")

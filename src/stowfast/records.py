@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Artifact",
     "ArtifactInfo",
+    "ChangedStream",
+    "Changes",
     "ClaimedTask",
     "ContextInfo",
     "ContextRef",
@@ -276,6 +278,35 @@ class DueRemoval:
     """The number of messages or versions that go."""
     whole: bool
     """True: the conversation, artifact or task goes with all it has."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedStream:
+    """A conversation, artifact, task or document of a feed, after its last change. Read it for the rest."""
+
+    kind: str
+    id: str
+    token: str | None
+    """Its state: any change gives it another one. Of a conversation it is `info().token`. None: the head is damaged."""
+    updated_at: datetime
+    """The time of the last change by which the feed is ordered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """One page of a feed. Iterate it, handle its items, and keep `cursor` for the next call."""
+
+    items: list[ChangedStream]
+    cursor: str
+    """Pass it as `after=`. It may be passed again, by any process and at any later time. Up to 100,000 characters."""
+    more: bool
+    """True: the next page is there now. False: nothing more is to be told now; the pass over all streams is over."""
+
+    def __iter__(self) -> Iterator[ChangedStream]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
 
 
 @dataclass(slots=True, kw_only=True)

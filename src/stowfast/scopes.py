@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final
 from stowfast.abc import MAX_NAME_BYTES, Change, Query
 from stowfast.errors import DamagedError, InvalidError, UnsupportedError
 from stowfast.names import check_name
-from stowfast.wrappers import Prefixed
+from stowfast.wrappers import Prefixed, Wrapper
 
 if TYPE_CHECKING:
     from stowfast.abc import Backend, Swept
 
-__all__ = ["ScopedBackend"]
+__all__ = ["ScopedBackend", "outer_prefix"]
 
 _ROOM_BYTES: Final = 1_040
 """Bytes of a name that stay free below all scopes: the longest id with its kind."""
@@ -91,6 +91,15 @@ class ScopedBackend(Prefixed):
             if damage is not None:
                 raise damage
             return count
+
+
+def outer_prefix(backend: Backend) -> str:
+    """Return the prefix of all scopes around a backend, as its names have it in the outermost one."""
+    prefix = ""
+    while isinstance(backend, Wrapper):
+        prefix = (backend.prefix if isinstance(backend, Prefixed) else "") + prefix
+        backend = backend.backend
+    return prefix
 
 
 def _quoted(scope: str) -> str:

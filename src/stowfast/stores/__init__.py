@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from stowfast.errors import DamagedError
 from stowfast.first_use import loader
@@ -12,9 +12,10 @@ from stowfast.scopes import ScopedBackend
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from datetime import timedelta
 
     from stowfast.abc import Backend, Swept
-    from stowfast.records import Page, Retention, Stats
+    from stowfast.records import Changes, Page, Retention, Stats
     from stowfast.stores.artifacts import Artifacts
     from stowfast.stores.documents import Documents
     from stowfast.stores.messages.store import Messages
@@ -142,6 +143,45 @@ class Stores:
             streams, entries = streams + removal.whole, entries + removal.entries
         swept = await self.backend.sweep(dry_run=dry_run)
         return swept._replace(streams=swept.streams + streams, entries=entries)
+
+    async def changes(
+        self,
+        kind: Literal["messages", "artifacts", "tasks", "documents"],
+        *,
+        after: str | None = None,
+        limit: int = 1_000,
+        wait: timedelta | None = None,
+    ) -> Changes:
+        """Return the conversations, artifacts, tasks or documents that changed since a cursor, in any process.
+
+        Without a cursor a feed begins with all that exist, by id; from then on it tells changes, the oldest first. A
+        stream that changed several times is told in its last state. Keep `cursor` once the items are handled, and each
+        acknowledged change is told at least once. The same state may be told twice, above all after a crash.
+
+        Not told are deletions and expiries; quiet changes, of a conversation's metadata, summary or expiry alone, or by
+        a rule of retention; and streams copied from another place, for they keep their times. A feed begun anew tells
+        all that exists with its state: compare.
+
+        A change is missed if a clock was set by over two minutes, or if its commit is seen over two minutes after the
+        time it has: of a writer stopped inside the commit, by a reader of a standby server that lags, in a bucket that
+        lists late. While over 8,192 streams change in two minutes, some are told up to two minutes late.
+
+        Cost: a call reads the heads of all streams that changed since the cursor, and of those of the last two minutes;
+        in a bucket it lists all streams of the kind. A reader far behind needs fewer calls with a larger `limit`.
+
+        Args:
+            kind: one kind for each feed.
+            after: the `cursor` of the page before, of this kind and scope. None: from the beginning.
+            limit: the most items of a page, 1 or more.
+            wait: how long to wait for the first item; the feed looks at least every two seconds. None: not at all.
+
+        Raises:
+            InvalidError: an argument is out of bounds, or `after` is no cursor of this feed.
+            UnavailableError: no answer. Call again with the same cursor.
+        """
+        from stowfast.stores.changes import Feed
+
+        return await Feed(self.backend, kind).changes(after, limit, wait)
 
     def stats(self) -> Stats:
         """Return the counts of this opening since it was opened: commits, conflicts, waits, requests, bytes.

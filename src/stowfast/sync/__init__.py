@@ -100,6 +100,7 @@ class Stores(Face):
 
     sweep = call(stores.Stores.sweep)
     delete_context = call(stores.Stores.delete_context)
+    changes = call(stores.Stores.changes)
 
     @property
     def async_stores(self) -> stores.Stores:

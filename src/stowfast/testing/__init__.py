@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from stowfast.testing import protocols, retention, rules, scopes, whole
+from stowfast.testing import feeds, protocols, retention, rules, scopes, whole
 from stowfast.testing.artifacts import ARTIFACTS
 from stowfast.testing.backend import BACKEND_CLAUSES
 from stowfast.testing.clause import Clause, Make, Result, run
@@ -56,6 +56,7 @@ TASK_STATE_STORE: Final[tuple[Clause[TaskStateStore], ...]] = protocols.TASK_STA
 """The promises of a task state store."""
 
 STORES: Final[tuple[Clause[Stores], ...]] = (
-    *MESSAGES, *ARTIFACTS, *TASKS, *DOCUMENTS, *whole.CLAUSES, *scopes.CLAUSES, *retention.CLAUSES, *rules.CLAUSES,
+    *MESSAGES, *ARTIFACTS, *TASKS, *DOCUMENTS, *whole.CLAUSES, *scopes.CLAUSES, *feeds.CLAUSES, *retention.CLAUSES,
+    *rules.CLAUSES,
 )  # fmt: skip
 """The promises of `stowfast.Stores` on any backend: every sentence of the stores."""
