@@ -10,7 +10,7 @@ import pytest
 
 from stowfast import Stores, StowfastError
 from stowfast.backends.memory import MemoryBackend
-from stowfast.testing import ARTIFACT_STORE, BACKEND, MESSAGE_STORE, STORES, TASK_STATE_STORE, Shared, run
+from stowfast.testing import ARTIFACT_STORE, BACKEND, MESSAGE_STORE, STORES, TASK_STATE_STORE, Shared, feeds, run
 from stowfast.testing.artifacts import followers
 from stowfast.testing.backend import lifecycle as lifecycle_clauses
 from stowfast.testing.backend import names as names_clauses
@@ -74,6 +74,7 @@ async def test_a_mutant_is_found(clause, mutant, monkeypatch):
         (watch, "SECONDS", 0.2),
         (watches, "SECONDS", 1.0),
         (followers, "SECONDS", 1.0),
+        (feeds, "SECONDS", 1.0),
     ):
         monkeypatch.setattr(module, name, seconds)
     results = await run([clause], made(clause, mutant))

@@ -250,16 +250,18 @@ async def a_reader_beside_writers_is_told_the_last_state(make: Make[Stores]) -> 
         for id in _IDS:
             await reader.messages.add_message(id, say("first"))
 
+        found, cursor = await _told(reader, None)
+        told = {item.id: item.token for item in found}
+
         async def write(number: int) -> None:
             writer = (stores, other)[number % 2].within(scope)
             for count in range(_MESSAGES):
                 await writer.messages.add_message(_IDS[(number + count) % len(_IDS)], say(count))
+                await asyncio.sleep(0)  # a backend in memory never waits
 
-        writing = asyncio.gather(*map(write, range(_WRITERS)))
-        told: dict[str, str | None] = {}
-        cursor, ended = None, False
+        writing, ended = asyncio.gather(*map(write, range(_WRITERS))), False
         while not ended:
-            await asyncio.sleep(0)  # a backend in memory never waits
+            await asyncio.sleep(0)
             ended = writing.done()
             found, cursor = await _told(reader, cursor, 2)
             told |= {item.id: item.token for item in found}
