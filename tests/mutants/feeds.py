@@ -110,7 +110,6 @@ class RemembersTheReader(Stores):
 
     def within(self, scope):
         made = super().within(scope)
-        made.changes = RemembersTheReader.changes.__get__(made)
         made.__class__ = type("RemembersInAScope", (RemembersTheReader, Scope), {})
         return made
 
