@@ -83,7 +83,8 @@ class Reader:
             self.told.setdefault(f"messages/{one.id}", []).append(one.token)
         self.cursors.append(page.cursor)
         assert len(page) <= limit
-        assert len(page.cursor) < 8 * ROOM * 4 // 3 + 120, "a cursor has no more states than it may"
+        cursor = Feed(self.stores.backend, "messages")._parse(page.cursor)
+        assert len(cursor.told) <= 8 * changes.REMEMBERED, "a cursor has no more states than it may"
         return page.more
 
     async def read_on(self) -> int:
@@ -113,7 +114,8 @@ def test_every_change_is_told_in_any_history(steps: list[tuple[Any, ...]]) -> No
 async def _follow(steps: list[tuple[Any, ...]]) -> None:
     backend = Late()
     reader = Reader(backend)
-    with patch.object(changes, "REMEMBERED", ROOM):
+    small: Any = {"REMEMBERED": ROOM, "_FIRST_PAGE": 1, "_LARGEST_PAGE": 2}
+    with patch.multiple(changes, **small):
         for kind, *given_ in steps:
             if kind == "write":
                 await backend.write(given_[0], given_[1], delete=given_[2])
@@ -147,6 +149,21 @@ async def test_a_burst_of_one_moment_is_told_whole() -> None:
         backend.pass_time(1)
         assert await reader.read_on() == len(NAMES) - ROOM
     assert {name: len(told) for name, told in reader.told.items()} == dict.fromkeys(NAMES, 1)
+
+
+async def test_what_needs_no_room_is_told_by_a_full_cursor() -> None:
+    backend = Late()
+    reader = Reader(backend)
+    await reader.read_on()
+    with patch.object(changes, "REMEMBERED", ROOM):
+        await backend.write("messages/h", LATE, delete=False)
+        backend.pass_time(LATE - 20 * SECOND)
+        for name in NAMES[:ROOM]:
+            await backend.write(name, 0, delete=False)
+        assert await reader.read_on() == ROOM
+        backend.pass_time(20 * SECOND + 1)
+        await reader.read_on()
+    assert "messages/h" in reader.told
 
 
 async def test_a_place_of_which_the_clock_cannot_be_asked_is_read_by_ours() -> None:
