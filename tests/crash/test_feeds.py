@@ -19,6 +19,7 @@ import stowfast
 from tests.amount import part
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 WRITERS, CONTEXTS = 3, 12
@@ -85,6 +86,14 @@ class Child(NamedTuple):
         said = [line.decode().split() for line in self.lines if line.endswith(b"\n")]
         return [(name, rest) for name, rest in said if name != "open"]
 
+    def end(self) -> None:
+        """End it, if a failed check left it running."""
+        assert self.process.stdout is not None
+        if self.process.returncode is None:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+
 
 class Followed:
     """The acknowledged writes to one place, and the states that readers were told."""
@@ -103,16 +112,23 @@ class Followed:
             reader = Child.start(READER, self.url, str(self.kept))
             children = [(writer, self.wrote) for writer in writers] + [(reader, self.was_told)]
             self.random.shuffle(children)
-            for child, hear in children:
-                child.read(self.random.randrange(2, 40))
-                moment = time.perf_counter_ns() + self.random.randrange(0, 3_000_000)
-                while time.perf_counter_ns() < moment:
-                    pass
-                for name, rest in child.kill():
-                    hear(name, rest)
-                self.counts["kills"] += 1
+            try:
+                for child, hear in children:
+                    self.kill_one(child, hear)
+            finally:
+                for child, _ in children:
+                    child.end()
         self.counts["told before the end"] = self.counts["told"]
         asyncio.run(self.read_to_the_end())
+
+    def kill_one(self, child: Child, hear: Callable[[str, str], None]) -> None:
+        child.read(self.random.randrange(2, 40))
+        moment = time.perf_counter_ns() + self.random.randrange(0, 3_000_000)
+        while time.perf_counter_ns() < moment:
+            pass
+        for name, rest in child.kill():
+            hear(name, rest)
+        self.counts["kills"] += 1
 
     def wrote(self, context: str, position: str) -> None:
         self.written[context] = max(self.written.get(context, -1), int(position))

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from stowfast.abc import Backend, Listed
 
-__all__ = ["KINDS", "LATE", "REMEMBERED", "Cursor", "Feed", "State"]
+__all__ = ["KINDS", "LATE", "REMEMBERED", "Cursor", "Feed", "Seen"]
 
 KINDS: Final = ("messages", "artifacts", "tasks", "documents")
 
@@ -71,7 +71,7 @@ class Cursor(msgspec.Struct, array_like=True, frozen=True):
         return self.at, self.name.decode("utf-8", "surrogatepass")
 
 
-class State(NamedTuple):
+class Seen(NamedTuple):
     """A listed stream: its place in the feed, its token, and a hash of its name and state."""
 
     place: Place
@@ -118,7 +118,7 @@ class Feed:
             await pause(min(longest, left))
             longest = min(1.5 * longest, _LONGEST_PAUSE)
 
-    async def begin(self, cursor: Cursor, limit: int) -> tuple[Sequence[State], Cursor]:
+    async def begin(self, cursor: Cursor, limit: int) -> tuple[Sequence[Seen], Cursor]:
         """Return a page of the pass over all streams. It is by name: no change can move a stream out of it."""
         query = Query(f"{self._kind}/", after=cursor.passing or None, limit=limit, heads=True)
         streams, after = await self._backend.streams(query)
@@ -131,9 +131,9 @@ class Feed:
         """Return the place above which a look reads: lower than the mark after the clock was set back."""
         return min(cursor.mark, (now - LATE, ""))
 
-    async def look(self, floor: Place) -> list[State]:
+    async def look(self, floor: Place) -> list[Seen]:
         """Return the streams above a place, in the order of their last changes."""
-        found: dict[str, State] = {}
+        found: dict[str, Seen] = {}
         after, limit = None, _FIRST_PAGE
         while True:
             query = Query(f"{self._kind}/", order="recent", after=after, limit=limit, heads=True)
@@ -143,13 +143,13 @@ class Feed:
                 return sorted((one for one in found.values() if one.place > floor), key=lambda one: one.place)
             limit = min(10 * limit, _LARGEST_PAGE)
 
-    def page(self, seen: Sequence[State], cursor: Cursor, now: int, limit: int) -> tuple[Sequence[State], Cursor, bool]:
+    def page(self, seen: Sequence[Seen], cursor: Cursor, now: int, limit: int) -> tuple[Sequence[Seen], Cursor, bool]:
         """Return the states of a look that were not told, the oldest first, and the cursor behind them."""
         settled = (now - LATE, "")
         told = {cursor.told[start : start + _SHORT] for start in range(0, len(cursor.told), _SHORT)}
         room = REMEMBERED - sum(one.hash in told and one.place > settled for one in seen)
         passed = self.floor(cursor, now)
-        found: list[State] = []
+        found: list[Seen] = []
         mark, more = settled, False
         for one in seen:
             if one.hash not in told:
@@ -170,7 +170,7 @@ class Feed:
         except (InvalidError, UnsupportedError):  # these credentials may only read
             return clock()
 
-    def _told(self, state: State) -> ChangedStream:
+    def _told(self, state: Seen) -> ChangedStream:
         at, name = state.place
         # The time of a damaged head is any number.
         moment = to_time(max(MIN_MOMENT, min(at, MAX_MOMENT)))
@@ -199,7 +199,7 @@ class Feed:
         return blake2b(body, digest_size=_SHORT, key=blake2b(self._feed).digest()).digest()
 
 
-def _state(listed: Listed) -> State:
+def _state(listed: Listed) -> Seen:
     token = None if listed.head is None else token_of(listed.head)
     told = f"{listed.name} {listed.updated_at if token is None else token}".encode("utf-8", "surrogatepass")
-    return State((listed.updated_at, listed.name), token, blake2b(told, digest_size=_SHORT).digest())
+    return Seen((listed.updated_at, listed.name), token, blake2b(told, digest_size=_SHORT).digest())

@@ -12,6 +12,7 @@ from stowfast.errors import InvalidError
 from stowfast.records import Artifact, ChangedStream, TaskState
 from stowfast.stores.codec import to_time
 from stowfast.testing.clause import clauses, holds, raises, same, unique
+from stowfast.testing.data.feeds import MOST_PAGES, any_of, everything, states, told
 from stowfast.testing.data.messages import say
 from stowfast.testing.faults import At, DamagesHeads
 from stowfast.wrappers import Wrapper
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 SECONDS = 20.0
 _HOUR: Final = timedelta(hours=1)
-_MOST_PAGES: Final = 200
 _WRITERS: Final = 4
 _MESSAGES: Final = 8
 _IDS: Final = tuple("abcde")
@@ -47,13 +47,13 @@ async def a_feed_begins_with_all_that_exist(make: Make[Stores]) -> None:
         ):
             cursor, found, pages = None, list[ChangedStream](), list[tuple[int, bool]]()
             while not pages or pages[-1][1]:
-                holds(len(pages) < _MOST_PAGES, "a feed comes to its end")
-                page = await within.changes(_kind(kind), after=cursor, limit=2)
+                holds(len(pages) < MOST_PAGES, "a feed comes to its end")
+                page = await within.changes(any_of(kind), after=cursor, limit=2)
                 cursor, pages = page.cursor, [*pages, (len(page), page.more)]
                 found += page
             same(pages, [(2, True), (2, True), (1, False)], f"items of each page of {kind}, and whether more are there")
             same([(one.kind, one.id) for one in found], [(kind, f"{name}{id}") for id in _IDS], f"the feed of {kind}")
-        same(*await _states(within, _IDS), "the states of conversations")
+        same(*await states(within, _IDS), "the states of conversations")
 
 
 async def a_feed_tells_changes_the_oldest_first(make: Make[Stores]) -> None:
@@ -63,7 +63,7 @@ async def a_feed_tells_changes_the_oldest_first(make: Make[Stores]) -> None:
         one, two = stores.within(scope), other.within(scope)
         for id in _IDS:
             await one.messages.add_messages(id, [say(0), say(1)])
-        before, cursor = await _told(one, None)
+        before, cursor = await told(one, None)
         same([item.id for item in before], list(_IDS), "the streams at the beginning")
         await two.messages.add_message("e", say(2))
         await one.messages.delete("c")
@@ -73,9 +73,9 @@ async def a_feed_tells_changes_the_oldest_first(make: Make[Stores]) -> None:
         await two.messages.add_message("e", say(3))
         changed = ["c", "b", "new", "e"]
         for limit in (1, 3, 1_000):
-            found, end = await _told(one, cursor, limit)
+            found, end = await told(one, cursor, limit)
             same([item.id for item in found], changed, f"changes, in pages of {limit}")
-            same((await _told(two, end))[0], [], "changes since then")
+            same((await told(two, end))[0], [], "changes since then")
             infos = [await one.messages.info(id) for id in changed]
             same([item.token for item in found], [info and info.token for info in infos], "their states")
             same([item.updated_at for item in found], sorted(item.updated_at for item in found), "their times")
@@ -87,14 +87,14 @@ async def a_cursor_may_be_passed_again(make: Make[Stores]) -> None:
         scope = unique("feed")
         one, two = stores.within(scope), other.within(scope)
         await one.documents.put("old", 0)
-        _, cursor = await _told(one, None, kind="documents")
+        _, cursor = await told(one, None, kind="documents")
         await one.documents.put("a", 1)
-        first, end = await _told(one, cursor, kind="documents")
+        first, end = await told(one, cursor, kind="documents")
         await one.documents.put("b", 1)
-        second, _ = await _told(two, cursor, kind="documents")
+        second, _ = await told(two, cursor, kind="documents")
         same([[item.id for item in found] for found in (first, second)], [["a"], ["a", "b"]], "changes since a cursor")
         same(second[:1], first, "the change that was told twice")
-        same([item.id for item in (await _told(two, end, kind="documents"))[0]], ["b"], "changes since a later one")
+        same([item.id for item in (await told(two, end, kind="documents"))[0]], ["b"], "changes since a later one")
 
 
 class _Hides(Wrapper):
@@ -114,15 +114,15 @@ async def a_change_that_is_seen_late_is_told(make: Make[Stores]) -> None:
     async with make() as stores:
         hides, scope = _Hides(stores.backend, "/late"), unique("feed")
         within = type(stores)(hides).within(scope)
-        _, cursor = await _told(within, None)
+        _, cursor = await told(within, None)
         for id in ("late", "one", "two"):
             await within.messages.add_message(id, say(0))
-        found, cursor = await _told(within, cursor, 1)
+        found, cursor = await told(within, cursor, 1)
         same([item.id for item in found], ["one", "two"], "changes seen in time")
         hides.end = ""
-        found, cursor = await _told(within, cursor, 1)
+        found, cursor = await told(within, cursor, 1)
         same([item.id for item in found], ["late"], "changes seen late")
-        same((await _told(within, cursor))[0], [], "changes since then")
+        same((await told(within, cursor))[0], [], "changes since then")
 
 
 async def a_feed_goes_on_after_a_clock_is_set_back(make: Make[Stores]) -> None:
@@ -132,11 +132,11 @@ async def a_feed_goes_on_after_a_clock_is_set_back(make: Make[Stores]) -> None:
         at, scope = At(stores.backend, now + 24 * _HOUR), unique("feed")
         within = type(stores)(at).within(scope)
         await within.messages.add_message("a", say(0))
-        _, cursor = await _told(within, None)
-        _, cursor = await _told(within, cursor)
+        _, cursor = await told(within, None)
+        _, cursor = await told(within, cursor)
         at.moment = now
         await within.messages.add_message("b", say(0))
-        found, _ = await _told(within, cursor)
+        found, _ = await told(within, cursor)
         holds("b" in [item.id for item in found], "a change by the clock set right is told")
 
 
@@ -148,14 +148,14 @@ async def a_quiet_feed_has_a_short_cursor(make: Make[Stores]) -> None:
         within = type(stores)(at).within(scope)
         for id in _IDS:
             await within.messages.add_message(id, say(0))
-        _, cursor = await _told(within, None)
+        _, cursor = await told(within, None)
         full = len(cursor)
         for _ in range(3):
-            found, cursor = await _told(within, cursor)
+            found, cursor = await told(within, cursor)
             same(found, [], "changes of a quiet place")
         at.moment = now + _HOUR
         for _ in range(2):
-            found, cursor = await _told(within, cursor)
+            found, cursor = await told(within, cursor)
             same(found, [], "changes of a quiet place, an hour later")
         holds(
             len(cursor) < full - 8 * len(_IDS), f"a cursor of {len(cursor)} characters, after one of {full}, is short"
@@ -168,15 +168,15 @@ async def a_feed_begun_anew_tells_all_that_exist(make: Make[Stores]) -> None:
         within = stores.within(unique("feed"))
         for id in _IDS:
             await within.messages.add_message(id, say(0))
-        _, cursor = await _told(within, None)
+        _, cursor = await told(within, None)
         await within.messages.delete("a")
         await within.messages.set_metadata("b", {"title": "b"})
-        found, _ = await _told(within, cursor)
+        found, _ = await told(within, cursor)
         same("a" in [item.id for item in found], False, "a deleted conversation is told")
-        same(*await _states(within, _IDS[1:]), "the states of all conversations")
+        same(*await states(within, _IDS[1:]), "the states of all conversations")
 
 
-async def a_feed_stays_in_its_scope_and_kind(make: Make[Stores]) -> None:
+async def a_feed_stays_in_its_scope_andany_of(make: Make[Stores]) -> None:
     """A feed tells nothing of another scope or kind, and refuses their cursors, and whatever is no cursor."""
     async with make() as stores:
         token = unique("feed")
@@ -185,19 +185,19 @@ async def a_feed_stays_in_its_scope_and_kind(make: Make[Stores]) -> None:
         for number, scope in enumerate(scopes):
             await scope.documents.put("same", 0)
             await scope.messages.add_message(f"{number}", say(0))
-            found, cursor = await _told(scope, None)
+            found, cursor = await told(scope, None)
             same([item.id for item in found], [f"{number}"], "the feed of a scope")
             first = await scope.changes("messages", limit=1)
             cursors.append((scope, "messages", cursor))
             cursors += [
                 (scope, "messages", first.cursor),
-                (scope, "documents", (await _told(scope, None, kind="documents"))[1]),
+                (scope, "documents", (await told(scope, None, kind="documents"))[1]),
             ]
         for owner, kind, cursor in cursors:
             for scope in scopes:
                 for asked in ("messages", "documents"):
                     if (scope, asked) != (owner, kind):
-                        call = scope.changes(_kind(asked), after=cursor)
+                        call = scope.changes(any_of(asked), after=cursor)
                         await raises(InvalidError, call, "a cursor of another feed")
         scope, _, cursor = cursors[0]
         strange: tuple[Any, ...] = (
@@ -250,8 +250,8 @@ async def a_reader_beside_writers_is_told_the_last_state(make: Make[Stores]) -> 
         for id in _IDS:
             await reader.messages.add_message(id, say("first"))
 
-        found, cursor = await _told(reader, None)
-        told = {item.id: item.token for item in found}
+        found, cursor = await told(reader, None)
+        last = {item.id: item.token for item in found}
 
         async def write(number: int) -> None:
             writer = (stores, other)[number % 2].within(scope)
@@ -263,11 +263,11 @@ async def a_reader_beside_writers_is_told_the_last_state(make: Make[Stores]) -> 
         while not ended:
             await asyncio.sleep(0)
             ended = writing.done()
-            found, cursor = await _told(reader, cursor, 2)
-            told |= {item.id: item.token for item in found}
+            found, cursor = await told(reader, cursor, 2)
+            last |= {item.id: item.token for item in found}
         await writing
         infos = [(id, await reader.messages.info(id)) for id in _IDS]
-        same(told, {id: info and info.token for id, info in infos}, "the states that were told last")
+        same(last, {id: info and info.token for id, info in infos}, "the states that were told last")
 
 
 async def a_damaged_stream_is_told(make: Make[Stores]) -> None:
@@ -277,43 +277,14 @@ async def a_damaged_stream_is_told(make: Make[Stores]) -> None:
         within = stores.within(scope)
         for id in _IDS:
             await within.documents.put(id, 0)
-        names = [one.name for one in (await stores.backend.streams(_everything(within, "documents"))).streams]
+        names = [one.name for one in (await stores.backend.streams(everything(within, "documents"))).streams]
         broken = type(stores)(DamagesHeads(stores.backend, {}, names[1:2])).within(scope)
-        found, cursor = await _told(broken, None, 2, kind="documents")
+        found, cursor = await told(broken, None, 2, kind="documents")
         same([(one.id, one.token is None) for one in found], [(id, id == "b") for id in _IDS], "the feed of all")
         await within.documents.put("b", 1)
         await within.documents.put("c", 1)
-        found, _ = await _told(broken, cursor, kind="documents")
+        found, _ = await told(broken, cursor, kind="documents")
         same([(one.id, one.token is None) for one in found], [("b", True), ("c", False)], "the feed of changes")
-
-
-def _kind(kind: str) -> Any:
-    return kind
-
-
-def _everything(within: Any, kind: str) -> Query:
-    return Query(f"{within.backend.prefix}{kind}/")
-
-
-async def _told(
-    stores: Stores, after: str | None, limit: int = 1_000, *, kind: str = "messages"
-) -> tuple[list[ChangedStream], str]:
-    """Read a feed to its end, and return the items with the last cursor."""
-    found: list[ChangedStream] = []
-    for _ in range(_MOST_PAGES):
-        page = await stores.changes(_kind(kind), after=after, limit=limit)
-        found += page
-        after = page.cursor
-        if not page.more:
-            return found, after
-    raise AssertionError(f"a feed has no end after {_MOST_PAGES} pages")
-
-
-async def _states(stores: Stores, ids: tuple[str, ...]) -> tuple[object, object]:
-    """Return the states of conversations that a new feed tells, and those of their infos."""
-    found, _ = await _told(stores, None)
-    infos = [(id, await stores.messages.info(id)) for id in ids]
-    return [(one.id, one.token) for one in found], [(id, info and info.token) for id, info in infos]
 
 
 CLAUSES = clauses(__name__)
