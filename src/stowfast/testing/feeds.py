@@ -176,7 +176,7 @@ async def a_feed_begun_anew_tells_all_that_exist(make: Make[Stores]) -> None:
         same(*await states(within, _IDS[1:]), "the states of all conversations")
 
 
-async def a_feed_stays_in_its_scope_andany_of(make: Make[Stores]) -> None:
+async def a_feed_stays_in_its_scope_and_kind(make: Make[Stores]) -> None:
     """A feed tells nothing of another scope or kind, and refuses their cursors, and whatever is no cursor."""
     async with make() as stores:
         token = unique("feed")
