@@ -162,9 +162,9 @@ class Stores:
         a rule of retention; and streams copied from another place, for they keep their times. A feed begun anew tells
         all that exists with its state: compare.
 
-        A change is missed if a clock was set by over two minutes, or if it is seen over two minutes after the time it
-        has: of a writer stopped inside its commit, or in a bucket that lists late. While over 8,192 streams change in
-        two minutes, some are told up to two minutes late.
+        A change is missed if a clock is wrong by over two minutes, or was set by so much; or if it is seen over two
+        minutes after the time it has: of a writer stopped inside its commit, or in a bucket that lists late. While over
+        8,192 streams change in two minutes, some are told up to two minutes late.
 
         Cost: a call reads the heads of all streams that changed since the cursor, and of those of the last two minutes;
         in a bucket it lists all streams of the kind. A reader far behind needs fewer calls with a larger `limit`.

@@ -3,8 +3,8 @@
 A feed begins with a pass over all streams by name. From then on a look reads the streams by their last change, down to
 a mark. The mark stays `LATE` behind the clock: a commit can be seen after others with a later time, as clocks differ,
 and as a time is taken before its commit is done. The cursor has the states told above the mark, so that a reader of a
-quiet place is told nothing twice. It has `REMEMBERED` of them at most: further streams wait until the mark passes them,
-and need no room then. So each change is told, and a cursor stays small, however busy the place is.
+quiet place is told nothing twice. It has `REMEMBERED` of them at most: further streams wait until the mark may pass
+them, and need no room then. So each change is told, and a cursor stays small, however busy the place is.
 """
 
 from __future__ import annotations
@@ -145,24 +145,27 @@ class Feed:
 
     def page(self, seen: Sequence[Seen], cursor: Cursor, now: int, limit: int) -> tuple[Sequence[Seen], Cursor, bool]:
         """Return the states of a look that were not told, the oldest first, and the cursor behind them."""
-        settled = (now - LATE, "")
+        floor, settled = self.floor(cursor, now), (now - LATE, "")
         told = {cursor.told[start : start + _SHORT] for start in range(0, len(cursor.told), _SHORT)}
         room = REMEMBERED - sum(one.hash in told and one.place > settled for one in seen)
-        passed = self.floor(cursor, now)
         found: list[Seen] = []
         mark, more = settled, False
         for one in seen:
-            if one.hash not in told:
-                is_late = one.place > settled
-                if len(found) == limit or (is_late and room <= 0):
-                    mark, more = min(settled, passed), len(found) == limit
-                    break
-                found.append(one)
-                room -= is_late
-            passed = one.place
+            if one.hash in told:
+                continue
+            is_late = one.place > settled
+            if len(found) == limit or (is_late and room <= 0):
+                # A quiet change in a bucket may move what was not told to a time a little earlier.
+                mark, more = max(floor, min(settled, (one.place[0] - LATE, ""))), len(found) == limit
+                break
+            found.append(one)
+            room -= is_late
         told |= {one.hash for one in found}
-        kept = b"".join(one.hash for one in seen if one.place > mark and one.hash in told)
-        return found, Cursor(mark[0], mark[1].encode("utf-8", "surrogatepass"), None, kept), more
+        kept = [one for one in seen if one.place > mark and one.hash in told]
+        if len(kept) > REMEMBERED:
+            mark = kept[-REMEMBERED - 1].place
+        hashes = b"".join(one.hash for one in kept[-REMEMBERED:])
+        return found, Cursor(mark[0], mark[1].encode("utf-8", "surrogatepass"), None, hashes), more
 
     async def _now(self) -> int:
         try:

@@ -37,6 +37,8 @@ class Late(Wrapper):
         self.at = 10_000 * SECOND
         self.hidden: dict[str, tuple[int, Listed | None]] = {}
         """Until when a stream is shown as it was before."""
+        self.moved: set[str] = set()
+        """The streams that a quiet change has moved to an earlier time, as it may in a bucket."""
 
     async def now(self) -> int:
         return self.at
@@ -47,6 +49,7 @@ class Late(Wrapper):
         before = {one.name: one for one in (await self.streams(Query("messages/", limit=99, heads=True))).streams}
         with patch.object(memory, "clock", lambda: self.at):
             await self.commit(name, Change([b"{}"], delete=delete))
+        self.moved.discard(name)
         if late:
             self.hidden[name] = (self.at + late, before.get(name))
 
@@ -57,7 +60,11 @@ class Late(Wrapper):
     async def streams(self, query: Query) -> Listing:
         with patch.object(memory, "clock", lambda: self.at):
             streams, _ = await super().streams(query._replace(after=None, limit=99))
-        found = [one for one in streams if one.name not in self.hidden]
+        found = [
+            one._replace(updated_at=one.updated_at - LATE // 2 * (one.name in self.moved))
+            for one in streams
+            if one.name not in self.hidden
+        ]
         found += [before for _, before in self.hidden.values() if before is not None]
         found.sort(key=(lambda one: one.name) if query.order == "name" else _recency)
         start = 0 if query.after is None else int(query.after)
@@ -95,30 +102,40 @@ class Reader:
         raise AssertionError("a feed has no end")
 
 
-STEPS = st.one_of(
-    st.tuples(
-        st.just("write"), st.sampled_from(NAMES), st.sampled_from((0, 0, 0, SECOND, LATE // 2, LATE)), st.booleans()
-    ),
-    st.tuples(st.just("time"), st.sampled_from((0, 1, SECOND, LATE // 3, LATE, LATE + 1, 5 * LATE))),
-    st.tuples(st.just("read"), st.integers(1, 4)),
-    st.tuples(st.just("again"), st.integers(1, 3)),
-)
+def steps_of(*late: int) -> list[st.SearchStrategy[tuple[Any, ...]]]:
+    return [
+        st.tuples(st.just("write"), st.sampled_from(NAMES), st.sampled_from((0, 0, 0, *late)), st.booleans()),
+        st.tuples(st.just("time"), st.sampled_from((0, 1, SECOND, LATE // 3, LATE, LATE + 1, 5 * LATE))),
+        st.tuples(st.just("read"), st.integers(1, 4)),
+        st.tuples(st.just("again"), st.integers(1, 3)),
+    ]
+
+
+MOVES = st.tuples(st.just("move"), st.sampled_from(NAMES))
 
 
 @settings(max_examples=400)
-@given(st.lists(STEPS, max_size=60))
+@given(st.lists(st.one_of(steps_of(SECOND, LATE // 2, LATE)), max_size=60))
 def test_every_change_is_told_in_any_history(steps: list[tuple[Any, ...]]) -> None:
-    asyncio.run(_follow(steps))
+    asyncio.run(_follow(steps, ROOM))
 
 
-async def _follow(steps: list[tuple[Any, ...]]) -> None:
+@settings(max_examples=400)
+@given(st.lists(st.one_of(*steps_of(SECOND, LATE // 2), MOVES), max_size=60))
+def test_every_change_is_told_if_quiet_changes_move_streams(steps: list[tuple[Any, ...]]) -> None:
+    asyncio.run(_follow(steps, len(NAMES)))
+
+
+async def _follow(steps: list[tuple[Any, ...]], room: int) -> None:
     backend = Late()
     reader = Reader(backend)
-    small: Any = {"REMEMBERED": ROOM, "_FIRST_PAGE": 1, "_LARGEST_PAGE": 2}
+    small: Any = {"REMEMBERED": room, "_FIRST_PAGE": 1, "_LARGEST_PAGE": 2}
     with patch.multiple(changes, **small):
         for kind, *given_ in steps:
             if kind == "write":
                 await backend.write(given_[0], given_[1], delete=given_[2])
+            elif kind == "move":
+                backend.moved.add(given_[0])
             elif kind == "time":
                 backend.pass_time(given_[0])
             elif kind == "read":
@@ -133,6 +150,8 @@ async def _follow(steps: list[tuple[Any, ...]]) -> None:
         now = {head.name: token_of(head) for head in heads if head is not None}
         assert {name: told[-1] for name, told in reader.told.items()} == now
         assert [await reader.read_on() for _ in range(3)] == [0, 0, 0], "a quiet reader is told nothing"
+        if room == len(NAMES) and all(step[0] != "again" for step in steps):
+            assert all(len(set(told)) == len(told) for told in reader.told.values()), "no state is told twice"
 
 
 async def test_a_burst_of_one_moment_is_told_whole() -> None:
@@ -149,6 +168,61 @@ async def test_a_burst_of_one_moment_is_told_whole() -> None:
         backend.pass_time(1)
         assert await reader.read_on() == len(NAMES) - ROOM
     assert {name: len(told) for name, told in reader.told.items()} == dict.fromkeys(NAMES, 1)
+
+
+async def test_a_moment_with_more_streams_than_a_cursor_holds_is_read_in_pages() -> None:
+    backend = Late()
+    reader = Reader(backend)
+    await reader.read_on()
+    for name in NAMES:
+        await backend.write(name, 0, delete=False)
+    backend.pass_time(5 * LATE)
+    with patch.multiple(changes, REMEMBERED=ROOM, _FIRST_PAGE=1, _LARGEST_PAGE=2):
+        assert await reader.read_on() == len(NAMES)
+    assert {name: len(told) for name, told in reader.told.items()} == dict.fromkeys(NAMES, 1)
+
+
+async def test_what_a_quiet_change_moves_below_a_page_is_told() -> None:
+    backend = Late()
+    reader = Reader(backend)
+    await reader.read_on()
+    for name in NAMES[:3]:
+        await backend.write(name, 0, delete=False)
+        backend.pass_time(SECOND)
+    backend.pass_time(5 * LATE)
+    assert await reader.read(1)
+    backend.moved.add("messages/b")
+    assert await reader.read_on() == 2
+
+
+async def test_what_was_told_below_the_first_stream_of_the_next_page_is_not_told_again() -> None:
+    backend = Late()
+    reader = Reader(backend)
+    await reader.read_on()
+    await backend.write("messages/x", 0, delete=False)
+    backend.pass_time(6)
+    for name in NAMES[:2]:
+        await backend.write(name, LATE, delete=False)
+    backend.pass_time(LATE - 5)
+    assert await reader.read_on() == 1
+    backend.pass_time(5)
+    assert await reader.read(1)
+    assert await reader.read_on() == 1
+    assert {name: len(told) for name, told in reader.told.items()} == dict.fromkeys(("messages/x", *NAMES[:2]), 1)
+
+
+async def test_streams_of_a_time_to_come_repeat_no_other() -> None:
+    backend = Late()
+    reader = Reader(backend)
+    await reader.read_on()
+    backend.at += 30 * LATE
+    for name in NAMES[:2]:
+        await backend.write(name, 0, delete=False)
+    backend.at -= 30 * LATE
+    await backend.write("messages/x", 0, delete=False)
+    assert await reader.read(1)
+    assert await reader.read_on() == 2
+    assert [len(told) for told in reader.told.values()] == [1, 1, 1]
 
 
 async def test_what_needs_no_room_is_told_by_a_full_cursor() -> None:
