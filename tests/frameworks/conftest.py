@@ -44,6 +44,16 @@ def durable_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return url_of(request.param, request, tmp_path)
 
 
+@pytest.fixture(params=[*DURABLE, "faulty-s3"])
+def shared_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The same for processes that race or are killed, and a bucket with faults in a tenth of its requests."""
+    if request.param != "faulty-s3":
+        yield url_of(request.param, request, tmp_path)
+        return
+    with FaultyS3() as server, server.chaos(1, 0.1, FAULTS):
+        yield LosingBucket(server, FAULTS[0]).url
+
+
 @pytest.fixture(params=FAULTS, ids=lambda fault: fault.name)
 def losing_bucket(request: pytest.FixtureRequest) -> Iterator[LosingBucket]:
     """A bucket that loses answers, in each way."""

@@ -128,13 +128,13 @@ async def first(store: StowfastVersionedTaskStore, name: str) -> None:
     await store.save(task, event=None, prev=None, prev_version=TaskVersion.MISSING, context=call_of(""))
 
 
-async def test_processes_count_each_number_once(durable_url: str, scope: str) -> None:
+async def test_processes_count_each_number_once(shared_url: str, scope: str) -> None:
     async with (
-        StowfastVersionedTaskStore(durable_url, scope=scope) as store,
-        StowfastTaskEventStream(durable_url, scope=scope) as stream,
+        StowfastVersionedTaskStore(shared_url, scope=scope) as store,
+        StowfastTaskEventStream(shared_url, scope=scope) as stream,
     ):
         await first(store, "t")
-        processes = asyncio.to_thread(race, COUNTS, *[[durable_url, scope, "t", str(SAVES)]] * PROCESSES)
+        processes = asyncio.to_thread(race, COUNTS, *[[shared_url, scope, "t", str(SAVES)]] * PROCESSES)
         async with asyncio.timeout(100):
             ended, seen = await asyncio.gather(processes, follow(stream, 1, PROCESSES * SAVES))
         numbers = [number for lines in ended for number in numbers_in(lines)]
@@ -145,14 +145,14 @@ async def test_processes_count_each_number_once(durable_url: str, scope: str) ->
 
 
 @KILLABLE
-async def test_an_acknowledged_save_outlives_a_kill(durable_url: str, scope: str) -> None:
+async def test_an_acknowledged_save_outlives_a_kill(shared_url: str, scope: str) -> None:
     async with (
-        StowfastVersionedTaskStore(durable_url, scope=scope) as store,
-        StowfastTaskEventStream(durable_url, scope=scope) as stream,
+        StowfastVersionedTaskStore(shared_url, scope=scope) as store,
+        StowfastTaskEventStream(shared_url, scope=scope) as stream,
     ):
         for kill in range(KILLS):
             await first(store, f"w{kill}")
-        arguments = [durable_url, scope]
+        arguments = [shared_url, scope]
         told = await asyncio.to_thread(kill_writers, COUNTS, KILLS, lambda name: [*arguments, name, "10000"], 12)
         found = dict[str, list[int]]()
         for name in told:
@@ -162,4 +162,4 @@ async def test_an_acknowledged_save_outlives_a_kill(durable_url: str, scope: str
             async with asyncio.timeout(60):
                 seen = await follow(stream, 1, number, name) if number else []
             found[name] = [counted(event) - 1 for event, _ in seen]
-    check_writers(durable_url, told, found)
+    check_writers(shared_url, told, found)

@@ -12,12 +12,15 @@ from a2a.types.a2a_pb2 import TaskPushNotificationConfig
 from cryptography.fernet import Fernet
 
 import stowfast
-from stowfast import DamagedError, InvalidError
+from stowfast import DamagedError, InvalidError, Stores
 from stowfast.adapters.a2a import StowfastPushNotificationConfigStore
+from stowfast.testing import LosesAnswers
 from tests.frameworks.a2a.users import call_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from tests.frameworks.losing import LosingBucket
 
 SETTERS = 10
 ADA, BOB = call_of("ada"), call_of("bob")
@@ -64,6 +67,28 @@ async def test_setters_at_once_lose_nothing(store: StowfastPushNotificationConfi
     assert sorted(one.id for one in found) == names
     await asyncio.gather(*(store.delete_info("t", call_of(name)) for name in names))
     assert await store.get_info_for_dispatch("t") == []
+
+
+async def test_a_lost_answer_is_not_seen(url: str) -> None:
+    async with stowfast.open(url) as stores:
+        loses = LosesAnswers(stores.backend, 0)
+        store = StowfastPushNotificationConfigStore(Stores(loses))
+        for name in "abc":
+            loses.lose = 2
+            await store.set_info("t", config(name), ADA)
+        loses.lose = 2
+        await store.delete_info("t", ADA, "b")
+        assert [one.id for one in await store.get_info_for_dispatch("t")] == ["a", "c"]
+
+
+async def test_a_bucket_that_loses_answers_keeps_each_configuration(losing_bucket: LosingBucket) -> None:
+    async with StowfastPushNotificationConfigStore(losing_bucket.url) as store:
+        for name in "abc":
+            losing_bucket.lose_answer()
+            await store.set_info("t", config(name), ADA)
+        losing_bucket.lose_answer()
+        await store.delete_info("t", ADA, "b")
+        assert [one.id for one in await store.get_info_for_dispatch("t")] == ["a", "c"]
 
 
 async def test_nothing_is_readable_without_the_key() -> None:

@@ -33,11 +33,34 @@ import stowfast
 from stowfast import InvalidError
 from stowfast.adapters.agent_framework import StowfastCheckpointStorage
 from stowfast.adapters.agent_framework.values import CheckpointValues
-from stowfast.backends.memory import MemoryBackend
 from stowfast.testing import LosesAnswers
+from tests.frameworks.children import KILLABLE, by_writer, check_writers, kill_writers, race
 
 if TYPE_CHECKING:
     from agent_framework import CheckpointStorage
+
+    from tests.frameworks.losing import LosingBucket
+
+ADDED, KILLS = 12, 6
+
+# Saves numbered checkpoints, and tells each number after its answer.
+SAVES = """
+import asyncio, os, sys
+from agent_framework import WorkflowCheckpoint
+from stowfast.adapters.agent_framework import StowfastCheckpointStorage
+
+url, scope, name, stop = *sys.argv[1:4], int(sys.argv[4])
+
+async def main():
+    async with StowfastCheckpointStorage(url, scope=scope) as storage:
+        os.write(1, b"opened\\n")
+        for number in range(stop):
+            id = f"{name}-{number}"
+            await storage.save(WorkflowCheckpoint(workflow_name="w", graph_signature_hash="g", checkpoint_id=id))
+            os.write(1, f"{number}\\n".encode())
+
+asyncio.run(main())
+"""
 
 
 class Color(Enum):
@@ -220,10 +243,46 @@ async def test_one_of_several_deletes_says_true(url: str) -> None:
         assert sorted(await asyncio.gather(*(storage.delete("c") for _ in range(5)))) == [False] * 4 + [True]
 
 
-async def test_a_lost_answer_stays_inside() -> None:
-    backend = LosesAnswers(MemoryBackend(), count=2)
-    storage = StowfastCheckpointStorage(stowfast.Stores(backend))
-    id = await storage.save(WorkflowCheckpoint(workflow_name="w", graph_signature_hash="g"))
-    assert (await storage.load(id)).checkpoint_id == id
-    backend.lose = 1
-    assert await storage.delete(id) is True
+def numbered(number: int) -> WorkflowCheckpoint:
+    return WorkflowCheckpoint(workflow_name="w", graph_signature_hash="g", checkpoint_id=str(number))
+
+
+async def test_a_lost_answer_stays_inside(url: str) -> None:
+    async with stowfast.open(url) as stores:
+        backend = LosesAnswers(stores.backend, 0)
+        storage = StowfastCheckpointStorage(stowfast.Stores(backend))
+        for number in range(3):
+            backend.lose = 2
+            assert await storage.save(numbered(number)) == str(number)
+        backend.lose = 1
+        assert await storage.delete("1") is True
+        assert await storage.delete("1") is False
+        with pytest.raises(WorkflowCheckpointException):
+            await storage.load("1")
+        assert await storage.list_checkpoint_ids(workflow_name="w") == ["0", "2"]
+
+
+async def test_a_bucket_that_loses_answers_keeps_each_checkpoint(losing_bucket: LosingBucket) -> None:
+    async with StowfastCheckpointStorage(losing_bucket.url) as storage:
+        for number in range(4):
+            losing_bucket.lose_answer()
+            await storage.save(numbered(number))
+        losing_bucket.lose_answer()
+        assert await storage.delete("1") is True
+        assert await storage.list_checkpoint_ids(workflow_name="w") == ["0", "2", "3"]
+
+
+async def test_two_processes_lose_and_double_nothing(shared_url: str) -> None:
+    scope, names = uuid.uuid4().hex, ("one", "two")
+    race(SAVES, *[[shared_url, scope, name, str(ADDED)] for name in names])
+    async with StowfastCheckpointStorage(shared_url, scope=scope) as storage:
+        found = by_writer(await storage.list_checkpoint_ids(workflow_name="w"))
+    assert found == {name: list(range(ADDED)) for name in names}
+
+
+@KILLABLE
+async def test_an_acknowledged_checkpoint_outlives_a_kill(shared_url: str) -> None:
+    scope = uuid.uuid4().hex
+    told = kill_writers(SAVES, KILLS, lambda name: [shared_url, scope, name, "10000"], 8)
+    async with StowfastCheckpointStorage(shared_url, scope=scope) as storage:
+        check_writers(shared_url, told, by_writer(await storage.list_checkpoint_ids(workflow_name="w")))

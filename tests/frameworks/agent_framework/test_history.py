@@ -116,10 +116,17 @@ async def test_a_bucket_that_loses_answers_stores_a_message_once(losing_bucket: 
 
 
 async def test_a_lost_answer_stays_inside_and_a_cancelled_save_is_whole_or_absent(url: str) -> None:
-    backend = LosesAnswers(MemoryBackend(), count=2)
-    history = StowfastHistoryProvider(stowfast.Stores(backend))
-    await history.save_messages("s", [Message("user", ["a"])])
-    assert texts(await history.get_messages("s")) == ["a"]
+    async with stowfast.open(url) as stores:
+        backend = LosesAnswers(stores.backend, 0)
+        history = StowfastHistoryProvider(stowfast.Stores(backend))
+        for name in ("deleted", "anew"):
+            for one in "ab":
+                backend.lose = 2
+                await history.save_messages("s", [Message("user", [f"{name} {one}"])])
+            assert texts(await history.get_messages("s")) == [f"{name} a", f"{name} b"]
+            backend.lose = 1
+            await history.delete("s")
+            assert (await history.get_messages("s"), backend.lose) == ([], 0)
     async with StowfastHistoryProvider(url, scope=uuid.uuid4().hex) as provider:
         saved, found = 0, list[str]()
         for number in range(8):
@@ -163,11 +170,11 @@ async def test_a_session_comes_back_as_an_object_of_its_own(url: str) -> None:
         assert await store.get("k") is None
 
 
-async def test_two_processes_lose_and_double_nothing(durable_url: str) -> None:
+async def test_two_processes_lose_and_double_nothing(shared_url: str) -> None:
     scope = uuid.uuid4().hex
-    ended = race(SAVES, *[[durable_url, scope, name, "0", str(ADDED)] for name in ("one", "two")])
+    ended = race(SAVES, *[[shared_url, scope, name, "0", str(ADDED)] for name in ("one", "two")])
     assert ended == [["opened", *map(str, range(ADDED))]] * 2
-    async with StowfastHistoryProvider(durable_url, scope=scope) as history:
+    async with StowfastHistoryProvider(shared_url, scope=scope) as history:
         found = texts(await history.get_messages("s"))
         assert len(found) == 2 * ADDED
         for name in ("one", "two"):
@@ -175,8 +182,8 @@ async def test_two_processes_lose_and_double_nothing(durable_url: str) -> None:
 
 
 @KILLABLE
-async def test_an_acknowledged_message_outlives_a_kill(durable_url: str) -> None:
+async def test_an_acknowledged_message_outlives_a_kill(shared_url: str) -> None:
     scope = uuid.uuid4().hex
-    told = kill_writers(SAVES, KILLS, lambda name: [durable_url, scope, name, "0", "10000"], 8)
-    async with StowfastHistoryProvider(durable_url, scope=scope) as history:
-        check_writers(durable_url, told, by_writer(texts(await history.get_messages("s"))))
+    told = kill_writers(SAVES, KILLS, lambda name: [shared_url, scope, name, "0", "10000"], 8)
+    async with StowfastHistoryProvider(shared_url, scope=scope) as history:
+        check_writers(shared_url, told, by_writer(texts(await history.get_messages("s"))))

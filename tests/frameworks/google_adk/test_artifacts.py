@@ -165,8 +165,8 @@ async def test_hostile_names_stay_apart(service: StowfastArtifactService, name: 
     assert await service.load_artifact(**A, filename=f"{name}/") is None
 
 
-async def test_a_session_goes_with_its_artifacts() -> None:
-    async with stowfast.open("memory:") as stores:
+async def test_a_session_goes_with_its_artifacts(url: str) -> None:
+    async with stowfast.open(url) as stores:
         await StowfastSessionService(stores).create_session(**A)
         service = StowfastArtifactService(stores)
         await service.save_artifact(**A, filename="f", artifact=text("s"))

@@ -119,12 +119,12 @@ async def test_of_two_deletes_one_is_true(url: str) -> None:
             assert sum(await asyncio.gather(*(store.delete("key") for _ in range(4)))) == 1
 
 
-async def test_of_two_processes_one_deletes_each_key(durable_url: str) -> None:
+async def test_of_two_processes_one_deletes_each_key(shared_url: str) -> None:
     collection = uuid.uuid4().hex
-    async with StowfastKeyValueStore(durable_url) as store:
+    async with StowfastKeyValueStore(shared_url) as store:
         keys = [str(number) for number in range(RACED)]
         await store.put_many(keys, [{"n": 1}] * RACED, collection=collection)
-        ended = await asyncio.to_thread(race, DELETES, *[[durable_url, collection, str(RACED)]] * 2)
+        ended = await asyncio.to_thread(race, DELETES, *[[shared_url, collection, str(RACED)]] * 2)
         assert sorted(int(number) for lines in ended for number in lines) == list(range(RACED))
         assert await store.keys(collection) == []
 
@@ -165,10 +165,10 @@ async def test_their_encryption_works_around_it(url: str) -> None:
 
 
 @KILLABLE
-async def test_an_acknowledged_key_outlives_a_kill(durable_url: str) -> None:
-    told = kill_writers(PUTS, KILLS, lambda name: [durable_url, name], MOST_LINES)
-    async with StowfastKeyValueStore(durable_url) as store:
-        check_writers(durable_url, told, by_writer(await store.keys()))
+async def test_an_acknowledged_key_outlives_a_kill(shared_url: str) -> None:
+    told = kill_writers(PUTS, KILLS, lambda name: [shared_url, name], MOST_LINES)
+    async with StowfastKeyValueStore(shared_url) as store:
+        check_writers(shared_url, told, by_writer(await store.keys()))
 
 
 @pytest.mark.parametrize("seed", range(20))

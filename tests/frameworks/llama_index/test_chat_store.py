@@ -16,7 +16,6 @@ from llama_index.core.storage.chat_store.sql import SQLAlchemyChatStore
 import stowfast
 from stowfast import InvalidError
 from stowfast.adapters.llama_index import StowfastChatStore
-from stowfast.backends.memory import MemoryBackend
 from stowfast.testing import LosesAnswers
 from tests.frameworks.children import KILLABLE, by_writer, check_writers, kill_writers, race
 
@@ -129,16 +128,21 @@ async def test_hostile_keys_stay_apart(url: str) -> None:
             await store.add_message("a" * 251, said("x"))
 
 
-async def test_a_lost_answer_stays_inside() -> None:
-    backend = LosesAnswers(MemoryBackend(), count=2)
-    store = StowfastChatStore(stowfast.Stores(backend))
-    await store.add_messages("k", [said(str(number)) for number in range(4)])
-    for change in (store.archive_oldest_messages, store.delete_oldest_messages):
+async def test_a_lost_answer_stays_inside(url: str) -> None:
+    async with stowfast.open(url) as stores:
+        backend = LosesAnswers(stores.backend, count=2)
+        store = StowfastChatStore(stowfast.Stores(backend))
+        await store.add_messages("k", [said(str(number)) for number in range(4)])
+        for number, change in enumerate((store.archive_oldest_messages, store.delete_oldest_messages)):
+            backend.lose = 1
+            assert texts(await change("k", 1)) == [str(number)]
+        assert texts(await store.get_messages("k", None)) == ["0", "2", "3"]
         backend.lose = 1
-        assert len(await change("k", 1)) == 1
-    backend.lose = 1
-    await store.set_messages("k", [said("a"), said("b")])
-    assert texts(await store.get_messages("k", None)) == ["a", "b"]
+        await store.set_messages("k", [said("a"), said("b")])
+        assert texts(await store.get_messages("k", None)) == ["a", "b"]
+        backend.lose = 1
+        await store.delete_messages("k")
+        assert (await store.get_messages("k", None), backend.lose) == ([], 0)
 
 
 async def test_a_bucket_that_loses_answers_stores_a_message_once(losing_bucket: LosingBucket) -> None:
@@ -185,11 +189,11 @@ async def test_two_callers_never_archive_or_delete_the_same_message(url: str) ->
         assert texts(await store.get_messages("k")) == [str(number) for number in range(16, 20)]
 
 
-async def test_two_processes_lose_and_double_nothing(durable_url: str) -> None:
+async def test_two_processes_lose_and_double_nothing(shared_url: str) -> None:
     scope = uuid.uuid4().hex
-    ended = race(ADDS, *[[durable_url, scope, name, "0", str(ADDED)] for name in ("one", "two")])
+    ended = race(ADDS, *[[shared_url, scope, name, "0", str(ADDED)] for name in ("one", "two")])
     assert ended == [["opened", *map(str, range(ADDED))]] * 2
-    async with StowfastChatStore(durable_url, scope=scope) as store:
+    async with StowfastChatStore(shared_url, scope=scope) as store:
         found = texts(await store.get_messages("chat", None))
         for name in ("one", "two"):
             assert [one for one in found if str(one).startswith(name)] == [f"{name}-{n}" for n in range(ADDED)]
@@ -197,8 +201,8 @@ async def test_two_processes_lose_and_double_nothing(durable_url: str) -> None:
 
 
 @KILLABLE
-async def test_an_acknowledged_message_outlives_a_kill(durable_url: str) -> None:
+async def test_an_acknowledged_message_outlives_a_kill(shared_url: str) -> None:
     scope = uuid.uuid4().hex
-    told = kill_writers(ADDS, KILLS, lambda name: [durable_url, scope, name, "0", "10000"], 8)
-    async with StowfastChatStore(durable_url, scope=scope) as store:
-        check_writers(durable_url, told, by_writer(texts(await store.get_messages("chat", None))))
+    told = kill_writers(ADDS, KILLS, lambda name: [shared_url, scope, name, "0", "10000"], 8)
+    async with StowfastChatStore(shared_url, scope=scope) as store:
+        check_writers(shared_url, told, by_writer(texts(await store.get_messages("chat", None))))

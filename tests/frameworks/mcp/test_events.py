@@ -142,10 +142,21 @@ async def test_a_cancelled_call_stores_an_event_wholly_or_not_at_all(url: str) -
         assert await replay(store, last) == ("one", [])
 
 
-async def test_two_processes_on_one_stream_lose_and_double_nothing(durable_url: str) -> None:
-    async with StowfastEventStore(durable_url) as store:
+async def test_a_deleted_stream_replays_nothing(url: str) -> None:
+    async with await stowfast.open(url) as stores:
+        store = StowfastEventStore(stores)
+        old = await store.store_event("one", event("old"))
+        await store.store_event("one", event("older"))
+        await stores.delete_context("mcp/one")
+        assert await replay(store, old) == (None, [])
+        new = [await store.store_event("one", event(text)) for text in ("new", "newer")]
+        assert (await replay(store, old), await replay(store, new[0])) == ((None, []), ("one", ["newer"]))
+
+
+async def test_two_processes_on_one_stream_lose_and_double_nothing(shared_url: str) -> None:
+    async with StowfastEventStore(shared_url) as store:
         begin = await store.store_event("stream", None)
-        race(STORES, *[(durable_url, name, "0", str(EVENTS)) for name in ("one", "two")])
+        race(STORES, *[(shared_url, name, "0", str(EVENTS)) for name in ("one", "two")])
         _, texts = await replay(store, begin)
     assert len(texts) == 2 * EVENTS
     for name in ("one", "two"):
@@ -153,12 +164,12 @@ async def test_two_processes_on_one_stream_lose_and_double_nothing(durable_url: 
 
 
 @KILLABLE
-async def test_an_acknowledged_event_outlives_a_kill(durable_url: str) -> None:
-    async with StowfastEventStore(durable_url) as store:
+async def test_an_acknowledged_event_outlives_a_kill(shared_url: str) -> None:
+    async with StowfastEventStore(shared_url) as store:
         begin = await store.store_event("stream", None)
-        told = kill_writers(STORES, KILLS, lambda name: [durable_url, name, "0", "100000"], MOST_LINES)
+        told = kill_writers(STORES, KILLS, lambda name: [shared_url, name, "0", "100000"], MOST_LINES)
         _, texts = await replay(store, begin)
-    check_writers(durable_url, told, by_writer(texts))
+    check_writers(shared_url, told, by_writer(texts))
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -84,10 +84,10 @@ def test_two_managers_lose_no_message(url: str) -> None:
     repository.close()
 
 
-def test_two_processes_lose_and_double_nothing(durable_url: str) -> None:
-    repository = StowfastSessionRepository(durable_url)
+def test_two_processes_lose_and_double_nothing(shared_url: str) -> None:
+    repository = StowfastSessionRepository(shared_url)
     agent_of(RepositorySessionManager("session", repository))
-    race(RACES, *[(durable_url, name, str(RACED)) for name in ("one", "two")])
+    race(RACES, *[(shared_url, name, str(RACED)) for name in ("one", "two")])
     found = repository.list_messages("session", "agent")
     assert by_writer(texts(one.message for one in found)) == {name: list(range(RACED)) for name in ("one", "two")}
     assert [one.message_id for one in found] == list(range(2 * RACED))
@@ -193,12 +193,12 @@ async def test_a_lost_answer_adds_a_message_once(url: str) -> None:
 
 
 @KILLABLE
-def test_an_acknowledged_message_outlives_a_kill(durable_url: str) -> None:
-    told = kill_writers(ADDS, KILLS, lambda name: [durable_url, name], MOST_LINES)
-    repository = StowfastSessionRepository(durable_url)
+def test_an_acknowledged_message_outlives_a_kill(shared_url: str) -> None:
+    told = kill_writers(ADDS, KILLS, lambda name: [shared_url, name], MOST_LINES)
+    repository = StowfastSessionRepository(shared_url)
     found = texts(one.message for one in repository.list_messages("session", "agent"))
     repository.close()
-    check_writers(durable_url, told, by_writer(found))
+    check_writers(shared_url, told, by_writer(found))
 
 
 async def test_storage_keeps_bytes_by_key(url: str) -> None:
