@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import timedelta
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final
@@ -19,18 +19,21 @@ from stowfast.adapters.closing import WithClose
 from stowfast.adapters.extras import extra
 from stowfast.adapters.ids import joined
 from stowfast.adapters.opener import Opener
-from stowfast.errors import InvalidError, StowfastError
+from stowfast.errors import ConflictError, InvalidError, StowfastError
 
 with extra("mcp"):
     from mcp.server.streamable_http import EventMessage, EventStore
     from mcp_types import jsonrpc_message_adapter
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from mcp.server.streamable_http import EventCallback
     from mcp_types import JSONRPCMessage
 
     from stowfast import sync
-    from stowfast.stores import Stores
+    from stowfast.records import MessageEntry
+    from stowfast.stores import Messages, Stores
 
 __all__ = ["StowfastEventStore"]
 
@@ -94,7 +97,7 @@ class StowfastEventStore(WithClose, EventStore):
     async def replay_events_after(self, last_event_id: str, send_callback: EventCallback) -> str | None:
         """Send all events behind an event of a stream, in order, and return the stream's id.
 
-        Events that are stored during the replay are sent, too.
+        Events that are stored during the replay are sent, too. A stream that expires or is deleted ends it there.
 
         Returns:
             None if the event is unknown: never stored, expired or removed. Nothing was sent.
@@ -108,7 +111,7 @@ class StowfastEventStore(WithClose, EventStore):
             return None
         position, random, stream_id = int(found[1]), found[2], unquote(found[3], errors="surrogatepass")
         messages = (await self._opener.open()).messages
-        async with aclosing(messages.entries(joined("mcp", stream_id), after=position - 1)) as entries:
+        async with aclosing(_entries(messages, joined("mcp", stream_id), position)) as entries:
             first = await anext(entries, None)
             # A stream that was begun again has the position, too, but with another random number.
             if first is None or first.position != position or first.op_id != random:
@@ -127,3 +130,11 @@ class StowfastEventStore(WithClose, EventStore):
         except StowfastError as error:
             # The event is stored. The next removal takes these events, too.
             _log.warning("old events of a stream were not removed: %s", type(error).__name__)
+
+
+async def _entries(messages: Messages, context_id: str, position: int) -> AsyncGenerator[MessageEntry, None]:
+    """Yield the entries from a position on, as long as their stream is there."""
+    async with aclosing(messages.entries(context_id, after=position - 1)) as entries:
+        with suppress(ConflictError):  # deleted between two pages: nothing is left to send
+            async for entry in entries:
+                yield entry

@@ -153,6 +153,22 @@ async def test_a_deleted_stream_replays_nothing(url: str) -> None:
         assert (await replay(store, old), await replay(store, new[0])) == ((None, []), ("one", ["newer"]))
 
 
+async def test_a_stream_that_is_deleted_during_its_replay_ends_it(url: str) -> None:
+    async with await stowfast.open(url) as stores:
+        store = StowfastEventStore(stores)
+        first = await store.store_event("one", event("first"))
+        await store.store_event("one", event("second"))
+        sent: list[EventMessage] = []
+
+        async def send(message: EventMessage) -> None:
+            sent.append(message)
+            await stores.delete_context("mcp/one")
+
+        assert await store.replay_events_after(first, send) == "one"
+        assert len(sent) == 1
+        assert await replay(store, first) == (None, [])
+
+
 async def test_two_processes_on_one_stream_lose_and_double_nothing(shared_url: str) -> None:
     async with StowfastEventStore(shared_url) as store:
         begin = await store.store_event("stream", None)
