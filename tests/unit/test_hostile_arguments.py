@@ -121,6 +121,8 @@ shortly.maxlevel = 3
 
 
 def name_of(value: object) -> str:
+    if isinstance(value, Artifact | TaskState):
+        return type(value).__name__  # its repr has no bound
     try:
         return re.sub(r"0x\w+", "", shortly.repr(value))[:40]
     except Exception:  # noqa: BLE001 - that is its way

@@ -80,7 +80,7 @@ def described(artifact: ArtifactInfo, head: Head | None) -> tuple[dict[str, Any]
     """
     if artifact.left_out:
         raise InvalidError(
-            f"artifact {artifact.artifact_id!r} is from a list, which left out {', '.join(artifact.left_out)}: "
+            f"artifact {artifact.artifact_id!r} is from a list, without the fields that `left_out` names: "
             "take it from `info` or `get`"
         )
     record = {key: getattr(artifact, key) for key in DESCRIBES}
