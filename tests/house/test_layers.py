@@ -75,7 +75,7 @@ MAY_IMPORT_OUTSIDE = {
     "abc": "msgspec",  # an entry is a struct: as a named tuple it costs a read of 10,000 a quarter more
     # compression, backports: Zstandard, Python's own from 3.14 on. All but these and msgspec where they are asked for.
     "deltas": "msgspec compression backports",
-    "adapters.langgraph": "msgspec langgraph langchain_core",
+    "adapters.langgraph": "msgspec langgraph langchain_core ormsgpack",
     "adapters.openai_agents": "agents",
     "adapters.pydantic_ai": "msgspec pydantic pydantic_ai pydantic_core pydantic_graph",
     "adapters.langchain": "langchain_core",

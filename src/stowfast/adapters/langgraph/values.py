@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from stowfast.adapters.langgraph.entries import CheckpointText, Value, encode_text
+from stowfast.adapters.langgraph.entries import CheckpointText, encode_text
+from stowfast.adapters.langgraph.messages import Serialized, serialized
 from stowfast.blocking import alone
 from stowfast.lru import LRU
 
@@ -24,12 +25,12 @@ class KnownValues(NamedTuple):
     """The values of one checkpoint, with the versions of their channels."""
 
     checkpoint: str
-    values: dict[str, tuple[Any, Value]]
+    values: dict[str, tuple[Any, Serialized]]
 
     @property
     def memory(self) -> int:
         """Bytes of the values."""
-        return sum(len(value.data) for _, value in self.values.values())
+        return sum(one.memory for _, one in self.values.values())
 
 
 class ValueCache:
@@ -61,16 +62,16 @@ class ValueCache:
             before = self._known.get(place)
         known = before.values if before is not None and before.checkpoint == parent else {}
         versions: Mapping[str, Any] = checkpoint["channel_versions"]
-        values: dict[str, tuple[Any, Value]] = {}
+        values: dict[str, tuple[Any, Serialized]] = {}
         for name, value in sorted(checkpoint["channel_values"].items()):
             version = versions.get(name)
             old = known.get(name)
             if old is not None and version is not None and old[0] == version and name not in new_versions:
                 values[name] = old
             else:
-                values[name] = version, Value(name, *serde.dumps_typed(value))
+                values[name] = version, serialized(serde, name, value, old[1] if old is not None else None)
         rest = {name: value for name, value in checkpoint.items() if name != "channel_values"}
-        text = CheckpointText([value for _, value in values.values()], *serde.dumps_typed(rest))
+        text = CheckpointText([one.value for _, one in values.values()], *serde.dumps_typed(rest))
         return encode_text(text), KnownValues(checkpoint["id"], values)
 
     def keep(self, place: tuple[str, str], known: KnownValues) -> None:
