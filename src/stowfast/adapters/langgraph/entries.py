@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 from uuid import UUID
 
@@ -101,19 +102,26 @@ def encode_entry(entry: StoredCheckpoint | StoredWrites) -> bytes:
     return data + zlib.crc32(data).to_bytes(_CRC_BYTES, "little")
 
 
-def decode_entry(data: bytes, where: str) -> StoredCheckpoint | StoredWrites:
+def decode_entry(data: bytes, where: str, position: int | None = None) -> StoredCheckpoint | StoredWrites:
     """Return the entry in these bytes.
+
+    Args:
+        data: as stored.
+        where: the entry in words, for errors; the thread, if a position is given.
+        position: of the entry.
 
     Raises:
         DamagedError: they are none, or do not match their checksum.
     """
-    view = memoryview(data)
+    # A resume has hundreds of entries: a copy is cheaper than a view, and the words are made for an error alone.
     try:
-        if data[:1] != _VERSION or zlib.crc32(view[:-_CRC_BYTES]) != int.from_bytes(view[-_CRC_BYTES:], "little"):
-            raise DamagedError(f"{where}: it is no entry of a thread, or does not match its checksum")
-        return _unpack(view[1:-_CRC_BYTES])
+        if data[:1] == _VERSION and zlib.crc32(data[:-_CRC_BYTES]) == int.from_bytes(data[-_CRC_BYTES:], "little"):
+            return _unpack(data[1:-_CRC_BYTES])
+        cause = None
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise DamagedError(f"{where}: it is no entry of a thread") from error
+        cause = error
+    place = where if position is None else f"{where}, the entry at {position}"
+    raise DamagedError(f"{place}: it is no entry of a thread, or does not match its checksum") from cause
 
 
 def encode_text(text: CheckpointText) -> bytes:
@@ -180,7 +188,7 @@ def encode_metadata(metadata: Mapping[str, Any]) -> bytes:
     Raises:
         InvalidError: a value has no JSON form.
     """
-    return json.dumps(metadata, separators=(",", ":"), default=to_json).encode()
+    return _encode_json(metadata).encode()
 
 
 def decode_metadata(data: bytes, where: str) -> dict[str, Any]:
@@ -200,16 +208,19 @@ def decode_metadata(data: bytes, where: str) -> dict[str, Any]:
 
 def as_id(text: str) -> bytes:
     """Return an id as it is stored: the 16 bytes of a UUID, or other text in more or fewer bytes."""
-    if len(text) == _UUID_CHARACTERS:
-        try:
-            number = UUID(text)
-        except ValueError:
-            pass
-        else:
-            if str(number) == text:
-                return number.bytes
+    if len(text) == _UUID_CHARACTERS and (number := _uuid(text)) is not None:
+        return number
     data = _TEXT + text.encode("utf-8", "surrogatepass")
     return data if len(data) != _UUID_BYTES else _LONGER_TEXT + data[1:] + _LONGER_TEXT
+
+
+@lru_cache(maxsize=1_024)  # a `put` asks eight times, for three ids
+def _uuid(text: str) -> bytes | None:
+    try:
+        number = UUID(text)
+    except ValueError:
+        return None
+    return number.bytes if str(number) == text else None
 
 
 def id_of(stored: bytes) -> str:
@@ -225,6 +236,7 @@ def _check_size(text: bytes, subject: str) -> None:
         raise InvalidError(f"{subject} of {len(text):,} bytes: the limit is {MAX_TEXT_BYTES:,}, store a part elsewhere")
 
 
+_encode_json: Final = json.JSONEncoder(separators=(",", ":"), default=to_json).encode
 _pack: Final = msgspec.msgpack.Encoder().encode
 _unpack: Final = msgspec.msgpack.Decoder(StoredCheckpoint | StoredWrites).decode
 _unpack_end: Final = msgspec.msgpack.Decoder(tuple[list[tuple[str, str, int, bytes]], str, bytes]).decode

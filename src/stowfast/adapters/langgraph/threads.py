@@ -252,7 +252,8 @@ class Threads:
 
     @staticmethod
     def _decoded(thread: Thread, entries: list[Entry]) -> list[StoredCheckpoint | StoredWrites]:
-        return [decode_entry(one.data, f"thread {thread.id!r}, the entry at {one.position}") for one in entries]
+        where = f"thread {thread.id!r}"
+        return [decode_entry(one.data, where, one.position) for one in entries]
 
 
 _numbers: Final = itertools.count()
