@@ -47,7 +47,7 @@ def theirs(environment: Environment, suite: Suite, place: str, url: str) -> Resu
     """Run a suite of the framework with Stowfast in the place of the framework's own store."""
     environment.make()
     source, here = environment.source_of(suite.sdist), environment.framework.folder
-    exceptions = {"not_applicable": suite.not_applicable, "not_run": suite.not_run}
+    exceptions = {"not_applicable": suite.not_applicable, "not_run": suite.not_run, "timed": suite.timed}
     changes = {
         "PYTHONPATH": os.pathsep.join([str(here), str(here.parent / "plugin")]),
         "STOWFAST_SUITE_URL": url,

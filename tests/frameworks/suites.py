@@ -20,6 +20,9 @@ The file of a framework:
     [suite.not_run]                         # cannot even be tried
     "It needs a cloud." = ["tests/memory/test_session.py::test_cloud"]
 
+    [suite.timed]                           # tried up to three times
+    "Its sleeps of 10 ms tell its order." = ["tests/memory/test_session.py::test_order"]
+
     [[on_s3]]                               # work of `s3_work.py`, beside the framework's own store on S3
     stores = { ours = "Stowfast", theirs = "`S3SessionManager`" }
     steps = { turns = "20 turns", load = "load them" }
@@ -47,6 +50,7 @@ class Suite:
     long: bool = False
     not_applicable: dict[str, list[str]] = field(default_factory=dict)
     not_run: dict[str, list[str]] = field(default_factory=dict)
+    timed: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
