@@ -16,16 +16,37 @@ from stowfast import DamagedError, InvalidError, Stores
 from stowfast.adapters.a2a import StowfastPushNotificationConfigStore
 from stowfast.testing import LosesAnswers
 from tests.frameworks.a2a.users import call_of
+from tests.frameworks.children import KILLABLE, by_writer, check_writers, kill_writers, race
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from tests.frameworks.losing import LosingBucket
 
-SETTERS = 10
+SETTERS, KILLS = 10, 6
 ADA, BOB = call_of("ada"), call_of("bob")
 KEY = Fernet.generate_key()
 SECRET = "https://example.com/hook?token=secret"
+
+# Sets numbered configurations of one task, and tells each number after its answer.
+SETS = """
+import asyncio, os, sys
+from a2a.types.a2a_pb2 import TaskPushNotificationConfig
+from stowfast.adapters.a2a import StowfastPushNotificationConfigStore
+from tests.frameworks.a2a.users import call_of
+
+url, scope, name, start, stop = *sys.argv[1:4], *map(int, sys.argv[4:])
+
+async def main():
+    async with StowfastPushNotificationConfigStore(url, scope=scope) as store:
+        os.write(1, b"opened\\n")
+        for number in range(start, stop):
+            config = TaskPushNotificationConfig(id=f"{name}-{number}", url="https://example.com/hook")
+            await store.set_info("t", config, call_of("ada"))
+            os.write(1, f"{number}\\n".encode())
+
+asyncio.run(main())
+"""
 
 
 @pytest.fixture(params=[None, KEY], ids=["plain", "encrypted"])
@@ -89,6 +110,24 @@ async def test_a_bucket_that_loses_answers_keeps_each_configuration(losing_bucke
         losing_bucket.lose_answer()
         await store.delete_info("t", ADA, "b")
         assert [one.id for one in await store.get_info_for_dispatch("t")] == ["a", "c"]
+
+
+async def test_two_processes_lose_and_double_nothing(shared_url: str) -> None:
+    scope = uuid.uuid4().hex
+    ended = race(SETS, *[[shared_url, scope, name, "0", str(SETTERS)] for name in ("one", "two")])
+    assert ended == [["opened", *map(str, range(SETTERS))]] * 2
+    async with StowfastPushNotificationConfigStore(shared_url, scope=scope) as store:
+        found = by_writer(one.id for one in await store.get_info("t", ADA))
+    assert found == {name: list(range(SETTERS)) for name in ("one", "two")}
+
+
+@KILLABLE
+async def test_an_acknowledged_configuration_outlives_a_kill(shared_url: str) -> None:
+    scope = uuid.uuid4().hex
+    told = kill_writers(SETS, KILLS, lambda name: [shared_url, scope, name, "0", "10000"], 12)
+    async with StowfastPushNotificationConfigStore(shared_url, scope=scope) as store:
+        found = by_writer(one.id for one in await store.get_info("t", ADA))
+    check_writers(shared_url, told, found)
 
 
 async def test_nothing_is_readable_without_the_key() -> None:

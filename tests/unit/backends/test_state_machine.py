@@ -124,6 +124,8 @@ class Places(RuleBasedStateMachine):
         drop, cut = min(change.drop_before or 0, life.next), change.cut_from
         plain = drop <= life.first and (cut is None or cut >= life.next)
         life.first = max(life.first, drop)
+        if cut is not None and cut <= life.first:
+            life.first = life.next  # a cut of all is a drop of all
         for position in list(life.rows):
             if position < life.first or (cut is not None and position >= cut):
                 del life.rows[position]
