@@ -73,6 +73,7 @@ async def test_no_call_of_one_scope_shows_another() -> None:
             result = await call(side, chance, cursor)
         except StowfastError as error:
             seen[type(error).__name__] += 1
+            seen["errors with the name of a scope"] += "'canary-1:" in str(error)
             continue
         text = repr(result)
         for strange in sides:
@@ -84,6 +85,7 @@ async def test_no_call_of_one_scope_shows_another() -> None:
         seen["results"] += 1
     print(dict(seen))
     assert seen["InvalidError"] > 1_000
+    assert seen["errors with the name of a scope"] == 0
     assert seen["results"] > CALLS / 2
 
 

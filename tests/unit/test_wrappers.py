@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stowfast import Stores, UnavailableError, wrappers
-from stowfast.abc import ALL, Change
+from stowfast import ConflictError, NotFoundError, Stores, UnavailableError, wrappers
+from stowfast.abc import ALL, Change, Receipt, Slice
 from stowfast.backends.memory import MemoryBackend
 from stowfast.blocking import run_in_place
+from stowfast.scopes import ScopedBackend
 from stowfast.testing import BACKEND, STORES, LosesAnswers
-from stowfast.wrappers import Patient, Shared, Wrapper
+from stowfast.wrappers import Patient, Prefixed, Shared, Wrapper
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
-    from stowfast.abc import Backend, Head, Listing, Query, Receipt, Slice, Window
+    from stowfast import StowfastError
+    from stowfast.abc import Backend, Head, Listing, Query, Window
     from stowfast.testing import Clause
 
 DIFFERS = {
@@ -61,6 +63,10 @@ class Flaky(Wrapper):
         self._fail()
         return await super().read(stream, window)
 
+    async def wait(self, stream: str, *, incarnation: str | None, next: int, timeout: float) -> bool:
+        self._fail()
+        return await super().wait(stream, incarnation=incarnation, next=next, timeout=timeout)
+
     async def heads(self, streams: Sequence[str]) -> list[Head | None]:
         self._fail()
         return await super().heads(streams)
@@ -86,10 +92,8 @@ async def test_a_patient_backend_keeps_every_promise(clause: Clause[Backend]) ->
     await clause(make)
 
 
-@pytest.mark.parametrize(
-    "clause", [one for one in STORES if "messages" in one.__module__ and one.__name__ not in DIFFERS], ids=name
-)
-async def test_messages_over_a_patient_backend_keep_every_promise(clause: Clause[Stores]) -> None:
+@pytest.mark.parametrize("clause", [one for one in STORES if one.__name__ not in DIFFERS], ids=name)
+async def test_stores_over_a_patient_backend_keep_every_promise(clause: Clause[Stores]) -> None:
     place = MemoryBackend()
 
     @asynccontextmanager
@@ -108,6 +112,90 @@ async def test_callers_without_an_op_id_never_see_a_lost_answer() -> None:
     assert sorted(positions) == list(range(300))
     assert [found[position]["n"] for position in positions] == list(range(300))
     assert flaky.failures > 50
+
+
+class Many(Wrapper):
+    """Counts the calls, and loses the answers to single changes and reads of a call now and then."""
+
+    def __init__(self, backend: Backend) -> None:
+        super().__init__(backend)
+        self.calls: list[int] = []
+        self.lose = 0
+
+    async def commit_many(self, changes: Sequence[tuple[str, Change]]) -> list[Receipt | StowfastError]:
+        self.calls.append(len(changes))
+        return self._lost(await self.backend.commit_many(changes))
+
+    async def read_many(self, reads: Sequence[tuple[str, Window]]) -> list[Slice | StowfastError]:
+        self.calls.append(len(reads))
+        return self._lost(await self.backend.read_many(reads))
+
+    def _lost(self, found: list[Any]) -> list[Any]:
+        lost, self.lose = self.lose, max(0, self.lose - 1)
+        return [UnavailableError("the answer was lost") if number < lost else one for number, one in enumerate(found)]
+
+
+NAMES = [f"s{number}" for number in range(6)]
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda backend: Prefixed(backend, "p/"),
+        Patient,
+        lambda backend: ScopedBackend(Patient(backend), "tenant"),
+        lambda backend: Patient(ScopedBackend(backend, "tenant")),
+    ],
+    ids=["prefixed", "patient", "scope over patient", "patient over scope"],
+)
+async def test_many_changes_and_reads_through_a_wrapper_are_one_call(wrapped: Callable[[Backend], Backend]) -> None:
+    many = Many(MemoryBackend())
+    backend = wrapped(many)
+    made = await backend.commit_many([(name, Change([name.encode()])) for name in NAMES])
+    assert [(one.first, one.repeated) for one in made if isinstance(one, Receipt)] == [(0, False)] * 6
+    read = await backend.read_many([(name, ALL) for name in NAMES])
+    assert [one.entries[0].data for one in read if isinstance(one, Slice)] == [name.encode() for name in NAMES]
+    assert [one.head.name for one in read if isinstance(one, Slice) and one.head is not None] == NAMES
+    assert many.calls == [6, 6]
+
+
+async def test_of_many_only_those_without_an_answer_are_repeated() -> None:
+    many = Many(MemoryBackend())
+    backend = Patient(many)
+    many.lose = 3
+    made = await backend.commit_many([(name, Change([b"x"])) for name in NAMES])
+    assert [one.first for one in made if isinstance(one, Receipt)] == [0] * 6
+    many.lose = 2
+    read = await backend.read_many([(name, ALL) for name in NAMES])
+    assert [len(one.entries) for one in read if isinstance(one, Slice)] == [1] * 6
+    assert many.calls == [6, 3, 2, 1, 6, 2, 1]
+    # Two changes of one stream are made in their order, whatever is repeated.
+    await backend.commit_many([("s", Change([b"%d" % number])) for number in range(20)])
+    assert [one.data for one in (await backend.read("s")).entries] == [b"%d" % number for number in range(20)]
+
+
+async def test_of_many_an_answer_that_never_comes_is_the_error_of_its_call_alone() -> None:
+    many = Many(MemoryBackend())
+    many.lose = 10**6
+    backend = Patient(many, within=timedelta(milliseconds=20))
+    many._lost = lambda found: [UnavailableError("lost"), *found[1:]]  # type: ignore[method-assign]
+    made = await backend.commit_many([(name, Change([b"x"])) for name in NAMES])
+    assert isinstance(made[0], UnavailableError)
+    assert all(isinstance(one, Receipt) for one in made[1:])
+
+
+async def test_an_error_below_a_prefix_does_not_show_it() -> None:
+    stores = Stores(MemoryBackend())
+    scope = stores.within("secret's").within("9")
+    await scope.messages.add_message("c", {})
+    with pytest.raises(ConflictError, match=r"^[\"']messages/c[\"'] is at 1, not at 9") as caught:
+        await scope.messages.add_messages("c", [{}], expect=9)
+    assert caught.value.current == 1
+    made = await scope.backend.commit_many([("messages/c", Change([b"x"], expect=9))])
+    assert "secret" not in str(made[0])
+    with pytest.raises(NotFoundError, match="messages/c") as missing:
+        await anext(scope.backend.read_blob("messages/c", "no blob"))
+    assert "secret" not in str(missing.value)
 
 
 async def test_a_patient_backend_gives_up_when_its_time_is_over() -> None:
