@@ -10,7 +10,7 @@ import os
 from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from stowfast import sqlite
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from stowfast.moving.results import Copied, Verified
 
 __all__ = ["add_generation", "generation_at", "generations", "opened_generation"]
+
+_FASTEST_CLOCK: Final = timedelta(days=2)
+"""The time by which one generation makes the others older, at most."""
 
 
 async def add_generation(
@@ -49,7 +52,8 @@ async def add_generation(
     Args:
         source: a URL, or stores.
         archive: a folder, which is made if it is absent; or the URL of a prefix of a bucket, with its options.
-        keep: the generations to keep, by `versions` and `age`; the newest always stays. None: all.
+        keep: the generations to keep, by `versions` and `age`; the newest always stays. None: all. The age is counted
+            from two days after the generation before at most, for a clock that is ahead.
         progress: called with the counts so far of a copy.
 
     Returns:
@@ -179,8 +183,14 @@ def _checked(keep: Retention | None) -> Retention:
 
 
 def _outside(known: list[Generation], keep: Retention) -> list[Generation]:
-    """Return the generations to remove. The first one is the newest, and stays."""
-    since = None if keep.age is None or not known else known[0].moment - keep.age
+    """Return the generations to remove. The first one is the newest, and stays.
+
+    The age is counted from no moment later than now, nor than two days after the second one: so a clock that is ahead
+    once removes nothing too early, and what it spared goes with a later call.
+    """
+    since = None
+    if keep.age is not None and len(known) > 1:
+        since = min(datetime.now(UTC), known[0].moment, known[1].moment + _FASTEST_CLOCK) - keep.age
     most = len(known) if keep.versions is None else keep.versions
     return [one for number, one in enumerate(known) if number and (number >= most or (since and one.moment < since))]
 

@@ -140,6 +140,29 @@ async def test_a_clock_that_went_back_makes_a_newer_generation(tmp_path: Path) -
     assert second.moment == ahead + MOMENT
 
 
+class Ahead(datetime):
+    """A clock that is 400 days ahead."""
+
+    @classmethod
+    def now(cls, tz: Any = None) -> Any:
+        return datetime.now(tz) + timedelta(days=400)
+
+
+async def test_a_clock_that_is_ahead_once_removes_no_generation(
+    tmp_path: Path, archive: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, month = f"sqlite:///{tmp_path}/one.db", Retention(age=timedelta(days=30))
+    made = await kept(source, archive, 3, month)
+    with monkeypatch.context() as patched:
+        patched.setattr("stowfast.moving.archiving.datetime", Ahead)
+        await kept(source, archive, 1, month)
+    await kept(source, archive, 1, month)
+    found = await moving.generations(archive)
+    assert len(found) == 5
+    assert {one.name for one in made} <= {one.name for one in found}
+    assert await moving.generation_at(archive, datetime.now(UTC)) == made[0]
+
+
 async def test_backups_at_once_add_a_generation_each(
     tmp_path: Path, archive: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

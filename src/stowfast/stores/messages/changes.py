@@ -112,8 +112,10 @@ async def replace(
     context_id: str,
     entries: list[bytes],
     start: int,
+    *,
     if_token: str | None,
     op_id: str | None,
+    ttl: timedelta | None,
 ) -> range:
     """Put entries in the place of all from a position on, in one commit, and return their positions."""
     stream = stream_name(KIND, "context_id", context_id)
@@ -121,6 +123,7 @@ async def replace(
     if start is None:
         raise InvalidError("start must be an int, not None")
     held = conditions_of(if_token)
+    lasts = None if ttl is None else from_duration(ttl, "ttl")
     race = Race(f"conversation {context_id!r}")
     while True:
         head = (await backend.heads([stream]))[0]
@@ -134,6 +137,7 @@ async def replace(
             entries=[*spilled, *entries],
             op_id=op_id,
             cut_from=start,
+            ttl=lasts if head or entries else None,  # alone it would begin a conversation
             expect=head.next if head and spilled else None,
             revision=head.revision if head else 0,
             incarnation=head.incarnation if head else None,

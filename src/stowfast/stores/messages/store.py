@@ -294,6 +294,7 @@ class Messages:
         start: int,
         if_token: str | None = None,
         op_id: str | None = None,
+        ttl: timedelta | None = None,
     ) -> range:
         """Put messages in the place of all from a position on, in one commit, and return their positions.
 
@@ -305,6 +306,7 @@ class Messages:
                 replaced.
             if_token: as in `add_messages`: replace only the messages that were read under this token.
             op_id: as in `add_message`. A repeat replaces nothing and returns the first positions.
+            ttl: as in `add_messages`.
 
         Raises:
             ConflictError: the token is outdated. Nothing was changed.
@@ -312,7 +314,9 @@ class Messages:
                 Nothing was changed.
             UnavailableError: all may be replaced, or nothing. Repeat the call with the same op_id.
         """
-        return await changes.replace(self._backend, context_id, encode_messages(messages), start, if_token, op_id)
+        entries = encode_messages(messages)
+        conditions: dict[str, Any] = {"if_token": if_token, "op_id": op_id, "ttl": ttl}
+        return await changes.replace(self._backend, context_id, entries, start, **conditions)
 
     async def fork(
         self, context_id: str, new_context_id: str, *, at: int | None = None, op_id: str | None = None

@@ -210,7 +210,7 @@ async def an_expiry_that_means_nothing_is_refused(make: Make[Stores]) -> None:
 async def a_ttl_moves_with_each_message(make: Make[Stores]) -> None:
     """`ttl` ends a conversation so long after the last message with one; a message without one moves nothing."""
     async with make() as stores:
-        context, messages = unique("context"), stores.messages
+        context, messages, half = unique("context"), stores.messages, timedelta(minutes=30)
         for number in range(3):
             hours = timedelta(hours=number + 1)
             if number == 1:
@@ -222,9 +222,14 @@ async def a_ttl_moves_with_each_message(make: Make[Stores]) -> None:
             await messages.add_message(context, say(number))
             later = await messages.info(context)
             same(later and later.expires_at, info and info.expires_at, "the expiry after a message without a ttl")
+        await messages.replace_messages(context, [say("other")], start=1, ttl=half)
+        info = await messages.info(context)
+        same(info and info.expires_at, info and info.updated_at + half, "the expiry after a replacement")
         await messages.add_message(context, say("last"), ttl=timedelta(0))
         same(await messages.get_messages(context), [], "messages after the end")
         await raises(InvalidError, messages.add_message(context, say(0), ttl=timedelta(seconds=-1)), "a negative ttl")
+        await messages.replace_messages(context, [], start=0, ttl=half)
+        same(await messages.info(context), None, "a conversation that a replacement by nothing begins")
         same(await messages.add_message(context, say("new")), 0, "the first position of the next life")
 
 
