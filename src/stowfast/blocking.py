@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, TypeVarTuple
 
 from stowfast.errors import InvalidError, StowfastError, UnavailableError
@@ -30,6 +31,7 @@ __all__ = [
     "begin",
     "finish",
     "holds",
+    "imported",
     "in_thread",
     "nested",
     "outcome",
@@ -81,6 +83,22 @@ def alone(lock: threading.RLock) -> threading.RLock:
     if holds(lock):
         raise nested()
     return lock
+
+
+def imported(module: str, name: str) -> Any:
+    """Return a name of a module of ours that is imported at its first use.
+
+    Raises:
+        InvalidError: this thread is just importing one: the call came inside that one, from a signal handler or a
+            finalizer, and would find half of a module.
+    """
+    if getattr(_here, "importing", False):
+        raise nested()
+    try:
+        _here.importing = True
+        return getattr(import_module(module), name)
+    finally:
+        _here.importing = False
 
 
 def runs_in_place() -> bool:

@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 _LAST_CHARACTER, _FIRST_SURROGATE, _AFTER_SURROGATES = 0x10FFFF, 0xD800, 0xE000
+_MAX_FILE_NAME_BYTES: Final = 255
 _WORD: Final = re.compile(r"[a-z][a-z_]{0,23}")
 
 MIN_MOMENT: Final = -62_135_596_800_000_000
@@ -88,6 +89,28 @@ def check_name(name: str, what: str = "a name", *, max_bytes: int = MAX_NAME_BYT
         raise InvalidError(f"{what} must have 1 to {max_bytes:,} bytes of UTF-8, this one has {size:,}")
     if "\0" in name:
         raise InvalidError(f"{what} must not contain NUL")
+
+
+def path_text(path: object, what: str) -> str:
+    """Return a path as text, as `os.fspath` does.
+
+    Raises:
+        InvalidError: it is no path, is empty, or has a character or a length that no system takes.
+    """
+    try:
+        text = os.fspath(path)  # type: ignore[call-overload]
+    except TypeError:
+        text = path
+    check_text(text, what)
+    try:
+        parts = os.fsencode(text).split(os.fsencode(os.sep))
+    except UnicodeEncodeError:
+        raise InvalidError(f"{what} has a lone surrogate: it is no path") from None
+    if not text or "\0" in text:
+        raise InvalidError(f"{what} is empty or contains NUL: it is no path")
+    if max(map(len, parts)) > _MAX_FILE_NAME_BYTES:
+        raise InvalidError(f"{what} has a name of over {_MAX_FILE_NAME_BYTES} bytes: it is no path")
+    return str(text)
 
 
 def is_one_of(value: object, words: Sequence[str]) -> bool:

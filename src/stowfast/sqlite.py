@@ -8,15 +8,21 @@ Each function blocks. Call it with `asyncio.to_thread` from async code. A file i
 
 from __future__ import annotations
 
-import os
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from stowfast.backends.sqlite.copies import compact_file, copy_file
 from stowfast.backends.sqlite.rights import path_of
+from stowfast.errors import InvalidError, shown
+from stowfast.names import number_of, path_text
+
+if TYPE_CHECKING:
+    import os
 
 __all__ = ["Compacted", "backup", "compact", "restore"]
 
 _File: TypeAlias = "str | os.PathLike[str]"
+
+_LONGEST_TIMEOUT: Final = 86_400
 
 
 class Compacted(NamedTuple):
@@ -47,7 +53,7 @@ def backup(source: _File, target: _File, *, replace: bool = False) -> int:
         UnavailableError: another process has the target open.
         DamagedError: the source is damaged. No copy was made.
     """
-    return copy_file(_path(source), _path(target), replace=replace)
+    return copy_file(_path(source, "source"), _path(target, "target"), replace=replace)
 
 
 def restore(source: _File, target: _File, *, replace: bool = False) -> int:
@@ -68,7 +74,7 @@ def restore(source: _File, target: _File, *, replace: bool = False) -> int:
         UnavailableError: another process has the target open.
         DamagedError: the backup is damaged. The target stays as it was.
     """
-    return copy_file(_path(source), _path(target), replace=replace)
+    return copy_file(_path(source, "source"), _path(target, "target"), replace=replace)
 
 
 def compact(path: _File, *, timeout: float = 60.0) -> Compacted:
@@ -86,9 +92,12 @@ def compact(path: _File, *, timeout: float = 60.0) -> Compacted:
         InvalidError: a right is missing, or it is not a Stowfast file.
         UnavailableError: another process was writing for `timeout` seconds, or the disk is full.
     """
-    return Compacted(*compact_file(_path(path), timeout=timeout))
+    seconds = number_of(timeout)
+    if not 0 <= seconds <= _LONGEST_TIMEOUT:
+        raise InvalidError(f"timeout={shown(timeout)}: give seconds, from 0 to {_LONGEST_TIMEOUT:,}")
+    return Compacted(*compact_file(_path(path, "path"), timeout=seconds))
 
 
-def _path(file: _File) -> str:
-    path = os.fspath(file)
+def _path(file: _File, what: str) -> str:
+    path = path_text(file, what)
     return path_of(path) if path.startswith("sqlite:") else path

@@ -262,3 +262,40 @@ def test_the_documented_ways_save_at_sigterm(url: Callable[[str], str], backend:
             assert len(kept) >= 20
             stores.messages.delete("c")
             stores.tasks.delete("run")
+
+
+# Modules of the stores are imported at the first use. A signal comes in the middle of that.
+FIRST_USE = """
+import signal, sys
+import stowfast.sync
+from stowfast import InvalidError, TaskState
+
+stores = stowfast.sync.open("memory:")
+said = []
+
+def handler(*_):
+    try:
+        stores.tasks.save(TaskState(task_id="t"))
+        said.append("done")
+    except InvalidError as error:
+        said.append("inside another call" in str(error))
+
+class Interrupts:
+    # A finder of modules: it is asked for each one before it is imported.
+    def find_spec(self, name, path, target=None):
+        if name == sys.argv[1]:
+            signal.raise_signal(signal.SIGUSR1)
+
+signal.signal(signal.SIGUSR1, handler)
+sys.meta_path.insert(0, Interrupts())
+stores.messages.add_message("c", {})
+stores.tasks.save(TaskState(task_id="t"))
+print(said, stores.messages.count("c"), stores.tasks.info("t").version)
+"""
+
+
+@pytest.mark.parametrize("module", ["stowfast.stores.json_check", "stowfast.stores.messages.store"])
+def test_a_save_inside_the_first_use_of_a_store_is_refused(module: str) -> None:
+    command = [sys.executable, "-c", FIRST_USE, module]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("[True] 1 1\n", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import inspect
 import math
@@ -17,14 +18,14 @@ import pytest
 
 import stowfast
 import stowfast.sync
-from stowfast import Artifact, InvalidError, Retention, StowfastError, TaskState
+from stowfast import Artifact, InvalidError, Retention, StowfastError, TaskState, moving, sqlite
 from stowfast.backends.objects.driver.options import SCHEMES, parse_options
 from stowfast.backends.postgres.options import PARAMETERS
 from stowfast.backends.postgres.options import parse_options as parse_postgres_options
 from tests.unit.public_calls import ARGUMENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Coroutine, Iterator
     from pathlib import Path
 
 
@@ -231,8 +232,29 @@ def opened(url: Any, **options: Any) -> None:
     stowfast.sync.open(url, **options).close()
 
 
+def moved(call: Callable[[Any], Coroutine[Any, Any, object]]) -> Callable[[Any], object]:
+    return lambda value: asyncio.run(call(value))
+
+
 OUTSIDE: dict[str, Any] = {
     "to_json": stowfast.to_json,
+    "sqlite.backup: source": lambda value: sqlite.backup(value, "no/such/folder/copy.db"),
+    "sqlite.backup: target": lambda value: sqlite.backup("no/such/file.db", value),
+    "sqlite.restore: source": lambda value: sqlite.restore(value, "no/such/folder/copy.db"),
+    "sqlite.restore: target": lambda value: sqlite.restore("no/such/file.db", value),
+    "sqlite.compact: path": sqlite.compact,
+    "sqlite.compact: timeout": lambda value: sqlite.compact("no/such/file.db", timeout=value),
+    "moving.copy: source": moved(lambda value: moving.copy(value, "memory:")),
+    "moving.copy: target": moved(lambda value: moving.copy("memory:", value)),
+    "moving.copy: into": moved(lambda value: moving.copy("memory:", "memory:", into=value)),
+    "moving.verify": moved(moving.verify),
+    "moving.find: kinds": moved(lambda value: moving.find("memory:", moving.Selection(kinds=value))),
+    "moving.find: prefix": moved(lambda value: moving.find("memory:", moving.Selection(prefix=value))),
+    "moving.find: where": moved(lambda value: moving.find("memory:", moving.Selection(where=value))),
+    "moving.find: since": moved(lambda value: moving.find("memory:", moving.Selection(since=value))),
+    "moving.erase: where": moved(lambda value: moving.erase("memory:", moving.Selection(where=value))),
+    "moving.generations": moved(moving.generations),
+    "moving.generation_at": moved(lambda value: moving.generation_at("no/such/folder", value)),
     "open": opened,
     "SQLite: timeout": lambda value: opened("sqlite:///no/such/folder/agent.db", timeout=value),
     "SQLite: sweep": lambda value: opened("sqlite:///no/such/folder/agent.db", sweep=value),

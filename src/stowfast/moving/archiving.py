@@ -20,7 +20,9 @@ from stowfast.moving.backups import backup
 from stowfast.moving.bucket import open_bucket_archive
 from stowfast.moving.folder import FolderArchive
 from stowfast.moving.verifying import verify
+from stowfast.names import path_text
 from stowfast.records import Retention
+from stowfast.stores.codec import from_time
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -104,8 +106,8 @@ async def generation_at(archive: str | os.PathLike[str], moment: datetime | None
         NotFoundError: there is none, or all are newer.
         UnavailableError: the bucket gives no answer.
     """
-    if moment is not None and moment.tzinfo is None:
-        raise InvalidError(f"at={moment}: give a time with a time zone")
+    if moment is not None:
+        from_time(moment, "at")  # refuses what is no moment
     known = await generations(archive)
     if not known:
         raise NotFoundError("there is no generation of a backup in this archive")
@@ -134,9 +136,11 @@ async def opened_generation(archive: str | os.PathLike[str], one: Generation) ->
 @asynccontextmanager
 async def _opened(archive: str | os.PathLike[str]) -> AsyncIterator[Archive]:
     there: Archive
-    if isinstance(archive, str) and archive.lower().startswith(BUCKETS):
+    if type(archive) is not str or "://" not in archive:
+        archive = path_text(archive, "archive")
+    if archive.lower().startswith(BUCKETS):
         there = await asyncio.to_thread(open_bucket_archive, archive)
-    elif isinstance(archive, str) and "://" in archive:
+    elif "://" in archive:
         raise InvalidError("generations are kept in a folder or in a bucket: name a path, or s3://bucket/prefix/")
     else:
         there = FolderArchive(Path(archive))

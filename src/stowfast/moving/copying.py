@@ -36,8 +36,8 @@ async def opened_place(place: Place, stack: AsyncExitStack, *, reading: bool = F
     """Return the backend of a place. The stack closes it if it is opened here."""
     if isinstance(place, Stores):
         return place.backend
-    options = _READING.get(place.partition(":")[0].lower(), {}) if reading else {}
     _, _, given = find(place)
+    options = _READING.get(place.partition(":")[0].lower(), {}) if reading else {}
     backend = await connect(place, **{name: value for name, value in options.items() if name not in given})
     stack.push_async_callback(backend.close)
     return backend

@@ -17,6 +17,7 @@ from stowfast.moving.blobs import blob_in, pieces_of
 from stowfast.moving.copying import Place, opened_place
 from stowfast.moving.removal import find
 from stowfast.moving.selection import Selection, kind_of
+from stowfast.names import path_text
 from stowfast.stores import Stores
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ async def export(place: Place, folder: str | os.PathLike[str], selection: Select
         InvalidError: the folder holds files.
         DamagedError: a stream is damaged.
     """
-    written = _Folder(Path(folder))
+    written = _Folder(Path(path_text(folder, "folder")))
     async with AsyncExitStack() as stack:
         stores = Stores(await opened_place(place, stack, reading=True))
         for name in await find(stores, selection, related=True):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from stowfast.abc import Query
 from stowfast.errors import InvalidError
+from stowfast.names import check_text
 from stowfast.stores.codec import from_time
 from stowfast.stores.labels import beside_own, wanted_labels
 
@@ -56,7 +57,8 @@ async def listed(backend: Backend, selection: Selection = EVERYTHING, *, heads: 
     labels = wanted_labels(selection.where)
     own = beside_own(labels)
     since = None if selection.since is None else from_time(selection.since, "since")
-    if isinstance(selection.kinds, str):
+    check_text(selection.prefix, "prefix")
+    if type(selection.kinds) not in (list, tuple) or not all(type(kind) is str for kind in selection.kinds):
         raise InvalidError("kinds is a list of words, such as ['messages']")
     after = None
     while True:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
+from stowfast.blocking import imported
 from stowfast.errors import DamagedError
 from stowfast.first_use import loader
 from stowfast.names import new_id
@@ -49,37 +50,32 @@ class Stores:
     @cached_property
     def messages(self) -> Messages:
         """The conversations."""
-        from stowfast.stores.messages.store import Messages
-
-        return Messages(self.backend)
+        found: Messages = imported(_HOMES["Messages"], "Messages")(self.backend)
+        return found
 
     @cached_property
     def artifacts(self) -> Artifacts:
         """The files, data and datasets."""
-        from stowfast.stores.artifacts import Artifacts
-
-        return Artifacts(self.backend)
+        found: Artifacts = imported(_HOMES["Artifacts"], "Artifacts")(self.backend)
+        return found
 
     @cached_property
     def tasks(self) -> Tasks:
         """The task states."""
-        from stowfast.stores.tasks import Tasks
-
-        return Tasks(self.backend, retention=self._retention)
+        found: Tasks = imported(_HOMES["Tasks"], "Tasks")(self.backend, retention=self._retention)
+        return found
 
     @cached_property
     def documents(self) -> Documents:
         """The small documents."""
-        from stowfast.stores.documents import Documents
-
-        return Documents(self.backend)
+        found: Documents = imported(_HOMES["Documents"], "Documents")(self.backend)
+        return found
 
     @cached_property
     def rules(self) -> Rules:
         """The rules of retention."""
-        from stowfast.stores.retention import Rules
-
-        return Rules(self.backend)
+        found: Rules = imported(_HOMES["Rules"], "Rules")(self.backend)
+        return found
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} over {self.backend!r}>"

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from stowfast import stores
+from stowfast.blocking import imported
 from stowfast.first_use import loader
 from stowfast.portals import portal_of
 from stowfast.registry import connect, find
@@ -66,37 +67,32 @@ class Stores(Face):
     @cached_property
     def messages(self) -> Messages:
         """The conversations."""
-        from stowfast.sync.messages import Messages
-
-        return Messages(self._store.messages, self._portal)
+        found: Messages = imported(_HOMES["Messages"], "Messages")(self._store.messages, self._portal)
+        return found
 
     @cached_property
     def artifacts(self) -> Artifacts:
         """The files, data and datasets."""
-        from stowfast.sync.artifacts import Artifacts
-
-        return Artifacts(self._store.artifacts, self._portal)
+        found: Artifacts = imported(_HOMES["Artifacts"], "Artifacts")(self._store.artifacts, self._portal)
+        return found
 
     @cached_property
     def tasks(self) -> Tasks:
         """The task states."""
-        from stowfast.sync.tasks import Tasks
-
-        return Tasks(self._store.tasks, self._portal)
+        found: Tasks = imported(_HOMES["Tasks"], "Tasks")(self._store.tasks, self._portal)
+        return found
 
     @cached_property
     def documents(self) -> Documents:
         """The small documents."""
-        from stowfast.sync.documents import Documents
-
-        return Documents(self._store.documents, self._portal)
+        found: Documents = imported(_HOMES["Documents"], "Documents")(self._store.documents, self._portal)
+        return found
 
     @cached_property
     def rules(self) -> Rules:
         """The rules of retention."""
-        from stowfast.sync.rules import Rules
-
-        return Rules(self._store.rules, self._portal)
+        found: Rules = imported(_HOMES["Rules"], "Rules")(self._store.rules, self._portal)
+        return found
 
     sweep = call(stores.Stores.sweep)
     delete_context = call(stores.Stores.delete_context)

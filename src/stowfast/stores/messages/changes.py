@@ -107,23 +107,13 @@ async def pop(backend: Backend, context_id: str, op_id: str | None) -> Any:
         is_known = receipt is not None
 
 
-async def replace(
-    backend: Backend,
-    context_id: str,
-    entries: list[bytes],
-    start: int,
-    *,
-    if_token: str | None,
-    op_id: str | None,
-    ttl: timedelta | None,
-) -> range:
-    """Put entries in the place of all from a position on, in one commit, and return their positions."""
+async def replace(backend: Backend, context_id: str, made: Change, start: int, if_token: str | None) -> range:
+    """Put the entries of a change in the place of all from a position on, in one commit, and return their positions."""
     stream = stream_name(KIND, "context_id", context_id)
     check_counts(start=start)
     if start is None:
         raise InvalidError("start must be an int, not None")
     held = conditions_of(if_token)
-    lasts = None if ttl is None else from_duration(ttl, "ttl")
     race = Race(f"conversation {context_id!r}")
     while True:
         head = (await backend.heads([stream]))[0]
@@ -133,11 +123,10 @@ async def replace(
             race.lose()
             continue
         changed, spilled = after
-        change = Change(
-            entries=[*spilled, *entries],
-            op_id=op_id,
+        change = made._replace(
+            entries=[*spilled, *made.entries],
             cut_from=start,
-            ttl=lasts if head or entries else None,  # alone it would begin a conversation
+            ttl=made.ttl if head or made.entries else None,  # alone it would begin a conversation
             expect=head.next if head and spilled else None,
             revision=head.revision if head else 0,
             incarnation=head.incarnation if head else None,
@@ -160,7 +149,7 @@ async def replace(
                 raise
             race.lose()
             continue
-        return range(receipt.next - len(entries), receipt.next)
+        return range(receipt.next - len(made.entries), receipt.next)
 
 
 async def fork(backend: Backend, context_id: str, new_context_id: str, at: int | None, op_id: str | None) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, overload
 from stowfast.abc import Change, Window
 from stowfast.errors import InvalidError
 from stowfast.records import ConversationSlice
-from stowfast.stores.codec import decode_many, stream_name
+from stowfast.stores.codec import decode_many, from_duration, stream_name
 from stowfast.stores.labels import check_metadata
 from stowfast.stores.messages import changes
 from stowfast.stores.messages.compaction import compact, newest_that_fit
@@ -314,9 +314,9 @@ class Messages:
                 Nothing was changed.
             UnavailableError: all may be replaced, or nothing. Repeat the call with the same op_id.
         """
-        entries = encode_messages(messages)
-        conditions: dict[str, Any] = {"if_token": if_token, "op_id": op_id, "ttl": ttl}
-        return await changes.replace(self._backend, context_id, entries, start, **conditions)
+        lasts = None if ttl is None else from_duration(ttl, "ttl")
+        made = Change(encode_messages(messages), op_id=op_id, ttl=lasts)
+        return await changes.replace(self._backend, context_id, made, start, if_token)
 
     async def fork(
         self, context_id: str, new_context_id: str, *, at: int | None = None, op_id: str | None = None
