@@ -13,7 +13,7 @@ from typing import Any, Final
 from stowfast.abc import MAX_ENTRY_BYTES
 from stowfast.errors import InvalidError
 
-__all__ = ["MAX_DEPTH", "check_json", "not_json", "refusal"]
+__all__ = ["MAX_DEPTH", "check_json", "not_json", "refusal", "to_object"]
 
 MAX_DEPTH: Final = 200
 """The deepest nesting of lists and objects."""
@@ -21,6 +21,10 @@ MAX_DEPTH: Final = 200
 _LARGE: Final = 2**20
 """Number of values and characters from which a value is weighed before it is looked at further."""
 _MAX_DIGITS: Final = 4_300
+_MODEL: Final = '.model_dump(mode="json")'
+_DATACLASS: Final = "dataclasses.asdict(...)"
+_OBJECTS: Final = {_MODEL, _DATACLASS, "dict(...)", "an instance, not the class"}
+"""The remedies that make a JSON object."""
 _SHOWN: Final = 40
 _SHOWN_PATH: Final = 160
 
@@ -86,8 +90,14 @@ def refusal(value: Any, what: str, cause: str = "JSON cannot carry it") -> Inval
 
 def not_json(value: object, what: str, wanted: str) -> InvalidError:
     """Return the error for a value that is no JSON object, with the remedy."""
-    remedy = _remedy(type(value))
+    remedy = to_object(type(value))
     return InvalidError(f"{what} is a {_name(type(value))}: {wanted}{remedy and f', give {remedy}'}")
+
+
+def to_object(kind: type) -> str:
+    """Return the call that makes a JSON object of a value, or an empty text."""
+    remedy = _remedy(kind)
+    return remedy if remedy in _OBJECTS else ""
 
 
 def _check_size(value: Any, what: str) -> None:
@@ -153,9 +163,9 @@ def _remedy(kind: type) -> str:
     if kind in exact:
         return exact[kind]
     if "model_dump" in named:
-        return '.model_dump(mode="json")'
+        return _MODEL
     if "__dataclass_fields__" in named:
-        return "dataclasses.asdict(...)"
+        return _DATACLASS
     if issubclass(kind, enum.Enum):
         return ".value"
     if _module(kind).partition(".")[0] == "numpy":

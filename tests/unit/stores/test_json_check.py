@@ -11,13 +11,16 @@ import time
 import tracemalloc
 import uuid
 from collections import OrderedDict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import stowfast.sync
 from stowfast import InvalidError
 from stowfast.stores.codec import decode, encode, encode_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Colour(enum.StrEnum):
@@ -32,6 +35,24 @@ class Point:
 class Model:
     def model_dump(self, mode: str) -> dict[str, Any]:
         raise AssertionError("a check calls nothing of the value")
+
+
+class Fields:
+    """A pydantic model is an iterable of the names and values of its fields."""
+
+    def model_dump(self, mode: str) -> dict[str, Any]:
+        raise AssertionError("a check calls nothing of the value")
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        yield "role", "user"
+
+
+@dataclasses.dataclass
+class Batch:
+    messages: list[dict[str, Any]]
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.messages)
 
 
 class Hostile:
@@ -137,10 +158,64 @@ def test_an_error_stays_short():
             [{}, Point()],
             f"message 1 is a {__name__}.Point: a message is a JSON object, a dict, give data",
         ),
+        (
+            Point(),
+            "messages must be a list of dicts, not Point; for one message call add_message and give dataclasses.asdict",
+        ),
+        (
+            Fields(),
+            "messages must be a list of dicts, not Fields; for one message call add_message and give .model_dump(mode=",
+        ),
+        (
+            Point,
+            "messages must be a list of dicts, not type; for one message call add_message and give an instance, not",
+        ),
+        ([[{}]], "message 0 is a list: a message is a JSON object, a dict"),
     ],
-    ids=["a dict", "a text", "a number", "a dataclass"],
+    ids=[
+        "a dict",
+        "a text",
+        "a number",
+        "a dataclass in a list",
+        "a dataclass",
+        "a model",
+        "a class",
+        "a list in a list",
+    ],
 )
 def test_what_is_no_list_of_messages_is_said_so(messages, told):
     with stowfast.sync.open("memory:") as stores, pytest.raises(InvalidError) as caught:
         stores.messages.add_messages("c", messages)
     assert str(caught.value).startswith(told)
+
+
+def test_a_dataclass_that_iterates_its_messages_is_a_list_of_them():
+    with stowfast.sync.open("memory:") as stores:
+        assert stores.messages.add_messages("c", Batch([{"n": 0}, {"n": 1}])) == range(2)
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ([{"role": "user"}], "the message is a list: a message is a JSON object, a dict; for a list call add_messages"),
+        (
+            ({"role": "user"},),
+            "the message is a tuple: a message is a JSON object, a dict; for a list call add_messages",
+        ),
+        (
+            iter([{}]),
+            "the message is a list_iterator: a message is a JSON object, a dict; for a list call add_messages",
+        ),
+        (
+            Fields(),
+            f'the message is a {__name__}.Fields: a message is a JSON object, a dict, give .model_dump(mode="json")',
+        ),
+        ("text", "the message is a str: a message is a JSON object, a dict"),
+        (7, "the message is a int: a message is a JSON object, a dict"),
+    ],
+    ids=["a list", "a tuple", "an iterator", "a model", "a text", "a number"],
+)
+def test_what_is_no_message_is_said_so(message, told):
+    with stowfast.sync.open("memory:") as stores, pytest.raises(InvalidError) as caught:
+        stores.messages.add_message("c", message)
+    assert str(caught.value) == told

@@ -12,7 +12,7 @@ from stowfast.stores.labels import check_metadata
 from stowfast.stores.messages import changes
 from stowfast.stores.messages.compaction import compact, newest_that_fit
 from stowfast.stores.messages.contexts import KIND, Contexts, info_of
-from stowfast.stores.messages.encoding import encode_message, encode_messages
+from stowfast.stores.messages.encoding import encode_messages, encode_one
 from stowfast.stores.messages.metadata import load_metadata, messages_of
 from stowfast.stores.messages.reading import PAGE_BYTES, bounds, read_window, record, stream_entries
 from stowfast.stores.messages.token import conditions_of
@@ -74,7 +74,7 @@ class Messages:
             InvalidError: the message is not a JSON object, or the id is invalid. Nothing was stored.
             UnavailableError: it may be stored. Repeat the call with the same op_id to be sure.
         """
-        entries = [encode_message(message)]
+        entries = [encode_one(message)]
         condition: dict[str, Any] = {"expect": expect, "metadata": metadata, "if_token": if_token, "ttl": ttl}
         return (await changes.add(self._backend, context_id, entries, op_id, **condition)).start
 
