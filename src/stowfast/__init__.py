@@ -1,4 +1,4 @@
-"""Stowfast: keeps what an AI agent must not lose. Its messages, its artifacts, its task states.
+"""Stowfast: keeps what an AI agent must not lose. Its messages, artifacts, task states and documents.
 
     async with stowfast.open("sqlite:///agent.db") as stores:
         await stores.messages.add_message("ctx-1", {"role": "user", "content": "hi"})
@@ -141,7 +141,7 @@ def __dir__() -> list[str]:
 
 # Not in `__all__`: `from stowfast import *` must not replace the builtin of this name.
 def open(url: str, **options: Any) -> Opening:
-    """Open the three stores on the backend that a URL names.
+    """Open the stores on the backend that a URL names.
 
         async with stowfast.open("sqlite:///agent.db") as stores: ...
 

@@ -98,7 +98,8 @@ class ContextInfo:
     metadata: dict[str, Any]
     created_at: datetime
     updated_at: datetime
-    """The time at which a message was added or removed last. Metadata, a compaction or an expiry do not change it."""
+    """The time at which a message was added or removed last. A compaction, an expiry and metadata of up to
+    48 KiB do not change it; larger metadata, stored as an entry, do."""
     expires_at: datetime | None
     incarnation: str
     """The id of this life of the conversation. After a delete, the next message begins another one."""

@@ -147,7 +147,7 @@ def over(opened: stores.Stores) -> Stores:
 
 
 def open(url: str, **options: Any) -> Stores:
-    """Open the three stores on the backend of a URL, as `stowfast.open` does, without await.
+    """Open the stores on the backend of a URL, as `stowfast.open` does, without await.
 
     Raises:
         StowfastError: as `stowfast.open`.
