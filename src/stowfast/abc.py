@@ -1,12 +1,13 @@
 """The interfaces: `Backend`, and the two methods of each store.
 
 The stores (messages, artifacts, tasks, documents) are written once, above `Backend`. The backends (memory, SQLite,
-object storage, PostgreSQL) are written below it. Implement `Backend` to add a backend. Implement `MessageStore`, `ArtifactStore` or
-`TaskStateStore` to bring a store of your own.
+object storage, PostgreSQL) are written below it. Implement `Backend` to add a backend. Implement `MessageStore`,
+`ArtifactStore` or `TaskStateStore` to bring a store of your own.
 
 A *stream* is a named sequence of immutable entries that grows at the end. Its small *head* describes it. A conversation
-is a stream of messages. A task is a stream of versions, the newest of which is its state; a document has only its newest. An artifact is a stream of
-versions, with large content in *blobs* beside it. Backends store bytes and do not interpret them.
+is a stream of messages. A task is a stream of versions, the newest of which is its state; a document has only its
+newest. An artifact is a stream of versions, with large content in *blobs* beside it. Backends store bytes and do not
+interpret them.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def test_every_page_is_there_as_markdown(site: Path) -> None:
 def test_a_reference_page_as_markdown_has_the_docstrings(site: Path) -> None:
     text = (site / "reference" / "stowfast.md").read_text(encoding="utf-8")
     assert ":::" not in text
-    assert "Open the three stores" in text
+    assert "Open the stores on the backend" in text
 
 
 class Article(HTMLParser):
