@@ -5,11 +5,11 @@ All are copies: a change of a record changes nothing that is stored. Times are t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime, timedelta
 
 __all__ = [
@@ -34,6 +34,17 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+
+def _without_defaults(record: Any) -> str:
+    """Return the repr of a record without the fields that have their defaults."""
+    shown = []
+    for one in fields(record):
+        value = getattr(record, one.name)
+        default = one.default if one.default_factory is MISSING else one.default_factory()
+        if one.repr and not (type(value) is type(default) and value == default):
+            shown.append(f"{one.name}={value!r}")
+    return f"{type(record).__name__}({', '.join(shown)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +136,11 @@ class ConversationSlice:
         return summary + [entry.message for entry in self.entries]
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, repr=False)
 class ArtifactInfo:
     """One version of an artifact, without its content."""
+
+    __repr__ = _without_defaults
 
     artifact_id: str
     context_id: str | None = None
@@ -163,16 +176,18 @@ class ArtifactInfo:
     only what `where=` selects by is here. `info` and `get` return them whole. Set by the store."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, repr=False)
 class Artifact(ArtifactInfo):
     """A file, a text or a JSON value that an agent made. `bytes`, `str` and JSON are returned with their type."""
 
     content: Any = b""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, repr=False)
 class Document:
     """A JSON value by id. `data` is any JSON value, returned exactly as given."""
+
+    __repr__ = _without_defaults
 
     document_id: str
     data: Any
@@ -263,7 +278,7 @@ class RetentionRule:
     retention: Retention
     prefix: str = ""
     """The beginning of their ids."""
-    where: dict[str, Any] | None = None
+    where: Mapping[str, Any] | None = None
     """Metadata that they have; None: any."""
     scope: str | None = None
     """The scope that they lie in; None: those in no scope."""
@@ -310,9 +325,11 @@ class Changes:
         return len(self.items)
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, repr=False)
 class TaskInfo:
     """A task without its data."""
+
+    __repr__ = _without_defaults
 
     task_id: str
     context_id: str | None = None
@@ -333,7 +350,7 @@ class TaskInfo:
     """The id of this life of the task. `expect=` of a deleted task never matches its successor."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, repr=False)
 class TaskState(TaskInfo):
     """The state of a run. `data` is any JSON value, returned exactly as given."""
 

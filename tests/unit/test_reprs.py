@@ -34,3 +34,17 @@ def test_a_star_import_keeps_the_builtin() -> None:
     exec("from stowfast import *", names)
     assert "open" not in names
     assert "Stores" in names
+
+
+def test_a_record_shows_only_its_fields_without_defaults() -> None:
+    with stowfast.sync.open("memory:") as stores:
+        stores.artifacts.put(stowfast.Artifact(artifact_id="a", content=b"", metadata={"user": "ada"}))
+        stores.documents.put("d", None)
+        info = stores.artifacts.info("a")
+        assert info is not None
+        assert repr(info).startswith("ArtifactInfo(artifact_id='a', mime_type='application/octet-stream', metadata=")
+        assert "rows" not in repr(info)
+        assert "incarnation" not in repr(info)
+        assert repr(stores.documents.get("d")).startswith("Document(document_id='d', data=None, version=1, created_at=")
+    assert repr(stowfast.TaskState(task_id="t", status="done")) == "TaskState(task_id='t', status='done')"
+    assert repr(stowfast.Artifact(artifact_id="a", content=0)) == "Artifact(artifact_id='a', content=0)"

@@ -26,12 +26,12 @@ from stowfast.stores.artifacts.records import KIND, content_of, stream_of
 from stowfast.stores.artifacts.writing import whole
 from stowfast.stores.artifacts.writing.writer import write_version
 from stowfast.stores.codec import check_counts, check_given, check_integers, from_duration, from_time, labels_of
-from stowfast.stores.labels import beside_own, wanted_labels
+from stowfast.stores.labels import beside_own, check_metadata, wanted_labels
 from stowfast.stores.listing import list_query
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
     from datetime import datetime
 
     import pandas
@@ -139,7 +139,7 @@ class Artifacts:
         name: str | None = None,
         description: str | None = None,
         mime_type: str | None = None,
-        metadata: dict[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
         expect: int | None = None,
         ttl: timedelta | None = None,
         op_id: str | None = None,
@@ -160,7 +160,7 @@ class Artifacts:
         change = whole.version_change(expect, op_id, ttl)
         described = Artifact(
             artifact_id=artifact_id, context_id=context_id, task_id=task_id, name=name, description=description,
-            mime_type=mime_type, metadata={} if metadata is None else metadata,
+            mime_type=mime_type, metadata={} if metadata is None else check_metadata(metadata),
         )  # fmt: skip
         async with write_version(self._backend, described, change) as writer:
             yield writer
@@ -175,7 +175,7 @@ class Artifacts:
         name: str | None = None,
         description: str | None = None,
         mime_type: str | None = None,
-        metadata: dict[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
         expect: int | None = None,
         ttl: timedelta | None = None,
         op_id: str | None = None,
@@ -215,7 +215,7 @@ class Artifacts:
             check_name(op_id, "an op_id")
         described = Artifact(
             artifact_id=artifact_id, context_id=context_id, task_id=task_id, name=name, description=description,
-            mime_type=mime_type, metadata={} if metadata is None else metadata,
+            mime_type=mime_type, metadata={} if metadata is None else check_metadata(metadata),
         )  # fmt: skip
         async with LiveWriter(self._backend, described, change, (flush_bytes, flush_seconds)) as writer:
             yield writer
@@ -249,7 +249,7 @@ class Artifacts:
         name: str | None = None,
         description: str | None = None,
         mime_type: str | None = None,
-        metadata: dict[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
         expect: int | None = None,
         ttl: timedelta | None = None,
         op_id: str | None = None,
@@ -279,7 +279,7 @@ class Artifacts:
         change = whole.version_change(expect, op_id, ttl)
         described = Artifact(
             artifact_id=artifact_id, context_id=context_id, task_id=task_id, name=name, description=description,
-            mime_type=mime_type, metadata={} if metadata is None else metadata,
+            mime_type=mime_type, metadata={} if metadata is None else check_metadata(metadata),
         )  # fmt: skip
         async with write_dataset(self._backend, described, columns, change, append=append) as writer:
             yield writer
@@ -422,7 +422,7 @@ class Artifacts:
         context_id: str | None = None,
         task_id: str | None = None,
         prefix: str = "",
-        where: dict[str, Any] | None = None,
+        where: Mapping[str, Any] | None = None,
         order: Literal["recent", "id"] = "recent",
         after: str | None = None,
         limit: int = 100,

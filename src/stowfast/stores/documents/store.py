@@ -18,7 +18,7 @@ from stowfast.stores.listing import list_query
 from stowfast.stores.optimistic import Race
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
     from datetime import datetime, timedelta
 
     from stowfast.abc import Backend
@@ -45,7 +45,7 @@ class Documents:
         document_id: str,
         data: Any,
         *,
-        metadata: dict[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
         expect: Document | int | None = None,
         expires_at: datetime | None = None,
         ttl: timedelta | None = None,
@@ -169,7 +169,7 @@ class Documents:
         self,
         *,
         prefix: str = "",
-        where: dict[str, Any] | None = None,
+        where: Mapping[str, Any] | None = None,
         order: Literal["recent", "id"] = "recent",
         after: str | None = None,
         limit: int = 100,

@@ -57,7 +57,7 @@ class Rules:
         retention: Retention,
         *,
         prefix: str = "",
-        where: dict[str, Any] | None = None,
+        where: Mapping[str, Any] | None = None,
         scope: str | None = None,
     ) -> None:
         """Store a rule, in the place of one with the same kind, prefix, metadata and scope.
@@ -89,7 +89,7 @@ class Rules:
         return _read(head)
 
     async def remove(
-        self, kind: str, *, prefix: str = "", where: dict[str, Any] | None = None, scope: str | None = None
+        self, kind: str, *, prefix: str = "", where: Mapping[str, Any] | None = None, scope: str | None = None
     ) -> bool:
         """Remove the rule with this kind, prefix, metadata and scope. Return False if there is none.
 

@@ -25,7 +25,7 @@ from stowfast.stores.tasks.versions import Versions
 from stowfast.stores.tasks.watch import watch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from stowfast.abc import Backend
@@ -261,7 +261,7 @@ class Tasks:
         context_id: str | None = None,
         agent_id: str | None = None,
         parent_task_id: str | None = None,
-        where: dict[str, Any] | None = None,
+        where: Mapping[str, Any] | None = None,
         idle: timedelta = timedelta(0),
     ) -> Lease | None:
         """Claim any task without an owner, or with a lease that ended; None if there is none.
@@ -289,7 +289,7 @@ class Tasks:
         context_id: str | None = None,
         agent_id: str | None = None,
         parent_task_id: str | None = None,
-        where: dict[str, Any] | None = None,
+        where: Mapping[str, Any] | None = None,
         idle: timedelta = timedelta(0),
     ) -> AsyncGenerator[ClaimedTask, None]:
         """Claim one task after the other, and yield the state and the lease of each, until no task is free.
@@ -374,7 +374,7 @@ class Tasks:
         agent_id: str | None = ...,
         parent_task_id: str | None = ...,
         status: str | None = ...,
-        where: dict[str, Any] | None = ...,
+        where: Mapping[str, Any] | None = ...,
         updated_after: datetime | None = ...,
         prefix: str = ...,
         order: Literal["recent", "id"] = ...,
@@ -391,7 +391,7 @@ class Tasks:
         agent_id: str | None = ...,
         parent_task_id: str | None = ...,
         status: str | None = ...,
-        where: dict[str, Any] | None = ...,
+        where: Mapping[str, Any] | None = ...,
         updated_after: datetime | None = ...,
         prefix: str = ...,
         order: Literal["recent", "id"] = ...,
@@ -407,7 +407,7 @@ class Tasks:
         agent_id: str | None = None,
         parent_task_id: str | None = None,
         status: str | None = None,
-        where: dict[str, Any] | None = None,
+        where: Mapping[str, Any] | None = None,
         updated_after: datetime | None = None,
         prefix: str = "",
         order: Literal["recent", "id"] = "recent",
