@@ -50,7 +50,8 @@ MAY_IMPORT = {
     # The generations of a backup are SQLite files, also in a bucket, and an erasure compacts the file.
     "moving": f"{BELOW} disk records registry sqlite stores scopes wrappers backends.objects",
     # Imported conversations are stored as our adapters store them, without the framework: ids, and entries of threads.
-    "importing": f"{BELOW} deltas moving registry scopes stores adapters.ids adapters.langgraph",
+    # Buckets of other libraries are read through the driver of our own.
+    "importing": f"{BELOW} deltas moving registry scopes stores adapters.ids adapters.langgraph backends.objects",
     "registry": BELOW,
     "memory": f"{BELOW} stores backends.memory",
     "aws": f"{BELOW} registry stores backends.objects",
@@ -83,13 +84,16 @@ MAY_IMPORT_OUTSIDE = {
     "adapters.key_value": "key_value",
     "adapters.strands": "strands",
     "stores": "msgspec jsonpatch jsonschema referencing pyarrow pandas",
-    "backends": "msgspec obstore boto3 botocore psycopg",  # boto3 only for a profile: see the test at the end
+    "backends": "msgspec",
+    # All buckets go through the driver, which knows forks, time limits and secrets; a raw client of obstore does not.
+    "backends.objects.driver": "obstore boto3 botocore",  # boto3 only for a profile: see the test at the end
+    "backends.postgres": "psycopg",
     # Each adapter is a translation for one framework, and is loaded only by those who have it.
     "adapters.llama_index": "llama_index",
     "adapters.agent_framework": "agent_framework pydantic",
     "adapters": "msgspec google a2a cryptography",
     "moving": "msgspec",
-    "importing": "msgspec obstore psycopg",  # the databases and buckets of others, where they are asked for
+    "importing": "msgspec psycopg",  # the databases of others, where they are asked for
     "testing": "msgspec jsonpatch",  # jsonpatch where a patch is applied
     "view": "jinja2 jsonpatch markdown_it markupsafe starlette uvicorn",
     "cli": "msgspec typer click rich jsonpatch",  # jsonpatch where a patch is shown, which the store has made with it

@@ -1,23 +1,33 @@
-"""A prefix of a bucket as a folder of files, by obstore. Only GET and LIST are sent."""
+"""A prefix of a bucket as a folder of files, over our own driver. Only GET and LIST are sent."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlsplit
+from typing import TYPE_CHECKING
 
 from stowfast.abc import MAX_ENTRY_BYTES
-from stowfast.errors import InvalidError, UnavailableError
+from stowfast.backends.objects.driver.failures import BehindEndError
+from stowfast.backends.objects.driver.opening import open_store
+from stowfast.backends.objects.protocol.requests import Get
+from stowfast.errors import InvalidError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import ExitStack
+    from typing import Any
+
+    from stowfast.backends.objects.driver.store import BucketClient
 
 __all__ = ["Bucket", "open_bucket"]
 
 
 class Bucket:
-    """A prefix of a bucket, with the methods of `Folder`."""
+    """A prefix of a bucket, with the methods of `Folder`.
 
-    def __init__(self, store: Any, prefix: str, name: str) -> None:
+    Raises:
+        UnavailableError: each method, if the bucket gives no answer within its `timeout`.
+    """
+
+    def __init__(self, store: BucketClient, prefix: str, name: str) -> None:
         self._store = store
         self._prefix = prefix
         self.name = name
@@ -29,11 +39,7 @@ class Bucket:
 
     def names(self, prefix: str, suffix: str = "") -> Iterator[str]:
         """Yield the parts between prefix and suffix of the names with both, in order of these parts."""
-        import obstore
-
-        found = _answered(lambda: obstore.list_with_delimiter(self._store, self._prefix))
-        paths = [*found["common_prefixes"], *(one["path"] for one in found["objects"])]
-        names = {path.rstrip("/").rpartition("/")[2] for path in paths}
+        names = {path.rpartition("/")[2] for path in self._store.reader.level(self._prefix)}
         chosen = (one for one in names if one.startswith(prefix) and one.endswith(suffix))
         yield from sorted(one[len(prefix) : len(one) - len(suffix)] for one in chosen)
 
@@ -46,48 +52,25 @@ class Bucket:
 
         Raises:
             InvalidError: there is none, or it has over 64 MiB.
-            UnavailableError: the bucket gives no answer.
         """
-        import obstore
-
         try:
-            found = _answered(lambda: obstore.get(self._store, self._prefix + name))
-        except FileNotFoundError as error:
-            raise InvalidError(f"{name} does not exist") from error
-        if found.meta["size"] > MAX_ENTRY_BYTES:
+            found = self._store.perform(Get(self._prefix + name, stop=MAX_ENTRY_BYTES + 1))
+        except BehindEndError:  # no byte is there to begin with
+            return b""
+        if found is None:
+            raise InvalidError(f"{name} does not exist")
+        if found.size > MAX_ENTRY_BYTES:
             raise InvalidError(f"{name} has over {MAX_ENTRY_BYTES:,} bytes")
-        return bytes(_answered(found.bytes))
+        body: bytes = found.body
+        return body
 
 
-def open_bucket(url: str) -> Bucket:
-    """Return the bucket of a URL such as `s3://bucket/prefix?endpoint_url=...`.
+def open_bucket(address: str, options: dict[str, Any], stack: ExitStack) -> Bucket:
+    """Return the bucket of a URL and its options. The stack closes it.
 
     Raises:
-        InvalidError: obstore is missing, or it refuses the URL.
+        InvalidError: an option is wrong, or this process was forked from one that had opened object storage.
     """
-    try:
-        from obstore.store import S3Store
-    except ImportError as error:
-        raise InvalidError("a source in a bucket needs obstore: pip install 'stowfast[s3]'") from error
-    parts = urlsplit(url)
-    options: dict[str, Any] = dict(parse_qsl(parts.query))
-    if "endpoint_url" in options:
-        options["endpoint"] = options.pop("endpoint_url")
-    plain: Any = {"allow_http": options.get("endpoint", "").startswith("http://")}
-    try:
-        store = S3Store(parts.netloc, client_options=plain, **options)
-    except Exception as error:  # its errors have no class of their own below Exception
-        raise InvalidError(f"the bucket {parts.netloc!r} cannot be opened: {type(error).__name__}") from error
-    prefix = parts.path.strip("/")
-    return Bucket(store, f"{prefix}/" if prefix else "", f"s3://{parts.netloc}/{prefix}")
-
-
-def _answered(call: Any) -> Any:
-    from obstore.exceptions import BaseError
-
-    try:
-        return call()
-    except FileNotFoundError:
-        raise
-    except (BaseError, OSError) as error:
-        raise UnavailableError(f"the bucket gives no answer: {type(error).__name__}") from error
+    store = open_store(address, **options)
+    stack.callback(store.close)
+    return Bucket(store, "", store.place.url)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from stowfast.blocking import imported
 from stowfast.errors import InvalidError
-from stowfast.importing.buckets import open_bucket
 from stowfast.importing.folders import Folder
 from stowfast.importing.tables import open_sqlite
+from stowfast.registry import find
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
     from contextlib import ExitStack
 
+    from stowfast.importing.buckets import Bucket
     from stowfast.importing.streams import Found
     from stowfast.importing.tables import Tables
 
@@ -35,6 +36,7 @@ _FOLDERS: Final = frozenset({"looopy", "strands"})
 """The kinds that are folders of files."""
 _SCHEMAS: Final[Mapping[str, str]] = {"agno": "ai"}
 """Schemas in which a library makes its tables of PostgreSQL, unless it is told another one."""
+_BUCKETS: Final = ("s3", "gs", "az")
 _SQLITE: Final = ("sqlite:///", "sqlite+aiosqlite:///", "sqlite+pysqlite:///")
 _POSTGRES: Final = ("postgresql:", "postgres:", "postgresql+")
 
@@ -48,20 +50,30 @@ def open_source(kind: str, source: str, stack: ExitStack) -> Generator[Found]:
     """
     if kind not in KINDS:
         raise InvalidError(f"kind={kind!r}: it is one of {', '.join(KINDS)}")
-    module: Any = import_module(f"stowfast.importing.{kind.replace('-', '_')}")
+    module = f"stowfast.importing.{kind.replace('-', '_')}"
     found: Generator[Found]
     if kind in _FOLDERS:
-        found = module.find_sessions(open_bucket(source) if source.startswith("s3://") else Folder(Path(source)))
+        found = imported(module, "find_sessions")(_folder(source, stack))
     else:
-        found = module.find_conversations(_tables(source, stack, _SCHEMAS.get(kind, "")))
+        found = imported(module, "find_conversations")(_tables(source, stack, _SCHEMAS.get(kind, "")))
     return found
+
+
+def _folder(source: str, stack: ExitStack) -> Folder | Bucket:
+    if "://" not in source:
+        return Folder(Path(source))
+    _, address, options = find(source)
+    if address.partition(":")[0] not in _BUCKETS:
+        raise InvalidError("the source is a folder, or a URL that begins with s3://, gs:// or az://")
+    bucket: Bucket = imported("stowfast.importing.buckets", "open_bucket")(address, options, stack)
+    return bucket
 
 
 def _tables(source: str, stack: ExitStack, schema: str) -> Tables:
     if source.startswith(_POSTGRES):
-        from stowfast.importing.postgres_tables import open_postgres
-
-        return stack.enter_context(open_postgres(source, schema))
+        open_postgres: Any = imported("stowfast.importing.postgres_tables", "open_postgres")
+        found: Tables = stack.enter_context(open_postgres(source, schema))
+        return found
     for scheme in _SQLITE:
         source = source.removeprefix(scheme)
     if "://" in source:

@@ -16,7 +16,7 @@ from stowfast.backends.objects.protocol.requests import UNCHANGED, Get, Item, It
 from stowfast.errors import InvalidError, NotFoundError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from obstore import GetOptions, ObjectMeta, PutResult
     from obstore.store import ObjectStore as Driver
@@ -133,6 +133,27 @@ class Reader:
             # Without its slash the object of a folder has the key of another object, which came first.
             found = sorted({one.key: one for one in reversed(found)}.values(), key=lambda one: one.key)
         return Items(found, complete=True)
+
+    def level(self, prefix: str) -> Sequence[str]:
+        """Return the keys and the folders directly below a prefix, without their slashes, in no order.
+
+        Nothing below these folders is looked at, so a bucket of other programs may be as large as it likes.
+        """
+        self._check_open()
+
+        def level() -> Sequence[str]:
+            self._counts.request("LIST")
+            found = obstore.list_with_delimiter(self._driver, prefix.rstrip("/") or None)
+            keys = [*found["common_prefixes"], *(one["path"] for one in found["objects"])]
+            self._counts.request("LIST", len(keys) // _PAGE)
+            return [key.rstrip("/") for key in keys]
+
+        found, checked = self._repeat(f"LIST {prefix}", level), -1
+        while len(found) % _PAGE == 0 and len(found) != checked:  # as in `list`
+            self._check_answers()
+            checked = len(found)
+            found = self._repeat(f"LIST {prefix}", level)
+        return found
 
     def stream(self, key: str, start: int, stop: int | None) -> obstore.GetResult:
         """Ask once for a range of a key, to be read piece by piece. Raises the driver's own errors."""
