@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import timedelta
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from stowfast.abc import ALL, Backend, Change, Head, Listing, Query, Receipt, Slice, Swept, Window
+from stowfast.abc import ALL, READS_TOGETHER, Backend, Change, Head, Listing, Query, Receipt, Slice, Swept, Window
 from stowfast.answers import side_by_side
+from stowfast.backends.objects.blobs import Blobs
 from stowfast.backends.objects.cache import Cache
 from stowfast.backends.objects.clock import StoreClock
 from stowfast.backends.objects.commit_queue import CommitQueues
@@ -18,25 +18,23 @@ from stowfast.backends.objects.driver.examine import examine
 from stowfast.backends.objects.driver.opening import open_store
 from stowfast.backends.objects.driver.options import SCHEMES
 from stowfast.backends.objects.driver.readiness import Readiness
-from stowfast.backends.objects.driver.transfers import Upload, download, let_go
-from stowfast.backends.objects.protocol.draft import BLOB
 from stowfast.backends.objects.protocol.index import tidy
-from stowfast.backends.objects.protocol.keys import keys_of
 from stowfast.backends.objects.protocol.listing import heads, listing
 from stowfast.backends.objects.protocol.load import read_living
-from stowfast.backends.objects.protocol.read import calls, find_blob, read
+from stowfast.backends.objects.protocol.read import calls, read
 from stowfast.backends.objects.protocol.requests import Environment
 from stowfast.backends.objects.protocol.sweep import SweepItem, survey, sweep_stream
 from stowfast.backends.unclosed import warn_unclosed
-from stowfast.blocking import begin, finish, in_thread, outcome, outcomes
+from stowfast.blocking import finish, in_thread, outcome, outcomes, submit
 from stowfast.counts import counted
 from stowfast.cursors import parse_cursor
-from stowfast.errors import DamagedError, InvalidError, NotFoundError, StowfastError, UnsupportedError
+from stowfast.errors import InvalidError, StowfastError, UnsupportedError
 from stowfast.names import check_name, clock, new_id
 from stowfast.semantics import check, refusals
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterator, Sequence
+    from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+    from datetime import timedelta
 
     from stowfast.backends.objects.driver.examine import Finding
     from stowfast.backends.objects.driver.store import BucketClient
@@ -51,8 +49,6 @@ _THREADS: Final = 64
 _MANY_LEADERS: Final = 512
 """Where a leader waits before its request: for the pace, or for companions."""
 _SWEEPERS: Final = 8
-_SHORTEST_LINK: Final = timedelta(seconds=1)
-_LONGEST_LINK: Final = timedelta(days=7)
 _FIRST_LOOK: Final = 0.05
 _LATER_LOOK: Final = 1.0
 
@@ -89,6 +85,7 @@ class ObjectBackend(Backend):
         self._lines = CommitQueues(self._run_writing, self._leaders, self._threads, self._environment, store)
         self._clock = StoreClock(self._run)
         self.ready = Readiness(store, self._environment)
+        self._blobs = Blobs(store, self._threads, self._lines, self.ready, self._check_open, self._ask)
         self._closed = False
 
     @classmethod
@@ -128,6 +125,16 @@ class ObjectBackend(Backend):
     async def read(self, stream: str, window: Window = ALL) -> Slice:
         return await self._ask(stream, read, window)
 
+    async def read_many(self, reads: Sequence[tuple[str, Window]]) -> list[Slice | StowfastError]:
+        # In threads for the sync face, too, which runs the default one read after the other.
+        found: list[Slice | StowfastError] = []
+        for start in range(0, len(reads), READS_TOGETHER):
+            self._check_open()
+            group = reads[start : start + READS_TOGETHER]
+            begun = [submit(self._threads, self._read_one, stream, window) for stream, window in group]
+            found += [await outcome(one) for one in begun]
+        return found
+
     async def remembered(self, stream: str) -> dict[str, Receipt]:
         return await self._ask(stream, calls)
 
@@ -160,76 +167,13 @@ class ObjectBackend(Backend):
                 self._lines.forget(stream, news)
 
     async def write_blob(self, stream: str, chunks: AsyncIterable[bytes]) -> str:
-        check_name(stream)
-        self._check_open()
-        known = self._lines.known(stream)
-        file, size = new_id(), 0
-        upload = Upload(self._store, keys_of(stream).blob(file))
-        under_way: Future[Any] = begin(self._threads, self.ready.to_write)
-        try:
-            # One piece is handed to the driver while the next one is made.
-            async for chunk in chunks:
-                await outcome(under_way)
-                size += len(chunk)
-                under_way = begin(self._threads, upload.write, bytes(chunk))
-            await outcome(under_way)
-            under_way = begin(self._threads, upload.close)
-            await outcome(under_way)
-        except BaseException:
-            # After what was under way when this call was cancelled.
-            try:
-                begin(self._threads, upload.abort_after, under_way)
-            except StowfastError:  # the backend was closed, or no thread can be made
-                upload.abort_after(under_way)
-            raise
-        blob = f"{file}-{size}"
-        self._lines.wrote(stream, blob, known.dropped if known is not None else 0)
-        return blob
+        return await self._blobs.write(stream, chunks)
 
-    async def read_blob(
-        self, stream: str, blob: str, *, start: int = 0, stop: int | None = None
-    ) -> AsyncIterator[bytes]:
-        told = BLOB.fullmatch(blob)
-        size = int(told[1]) if told is not None else 0
-        offset, stop = start, size if stop is None else min(stop, size)
-        self._check_open()
-        # The body is asked for beside the head that says whether it may be shown: one round trip instead of two. A
-        # blob that is not there now, and never comes back, is not there for whatever head was read meanwhile either.
-        body = begin(self._threads, self._download, keys_of(stream).blob(blob), start, stop)
-        try:
-            found = await self._ask(stream, find_blob, blob)
-            if not found or told is None:
-                raise NotFoundError(f"{stream!r} has no blob {blob!r}")
-            pieces = await outcome(body)
-        except BaseException:
-            body.cancel()
-            body.add_done_callback(let_go)
-            raise
-        if pieces is None:
-            if not await self._ask(stream, find_blob, blob):
-                raise NotFoundError(f"{stream!r} has no blob {blob!r}: it was removed meanwhile")
-            raise DamagedError(f"a blob of {stream!r} is not there, though an entry refers to it")
-        # The next piece comes in while the caller has the one before. Not more of them: memory is bounded.
-        ahead = begin(self._threads, _next, pieces)
-        try:
-            while piece := await outcome(ahead):
-                ahead = begin(self._threads, _next, pieces)
-                offset += len(piece)
-                self.counts.gave(len(piece))
-                yield piece
-        finally:
-            ahead.add_done_callback(lambda _: pieces.close())  # also of who goes on no further
-        if start < stop != offset:
-            raise DamagedError(f"a blob of {stream!r} ends after {offset:,} bytes, and should have {size:,}")
+    def read_blob(self, stream: str, blob: str, *, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
+        return self._blobs.read(stream, blob, start=start, stop=stop)
 
     async def blob_url(self, stream: str, blob: str, *, expires: timedelta) -> str:
-        if not _SHORTEST_LINK <= expires <= _LONGEST_LINK:
-            raise InvalidError(f"expires={expires!s}: a link lives from a second to seven days")
-        self._check_open()
-        url = await in_thread(self._threads, self._store.sign, keys_of(stream).blob(blob), expires)
-        if not await self._ask(stream, find_blob, blob):
-            raise NotFoundError(f"{stream!r} has no blob {blob!r}")
-        return url
+        return await self._blobs.url(stream, blob, expires)
 
     async def now(self) -> int:
         self._check_open()
@@ -289,6 +233,14 @@ class ObjectBackend(Backend):
         self._lines.learn(stream, state)
         return found
 
+    def _read_one(self, stream: str, window: Window) -> Slice | StowfastError:
+        try:
+            state, found = self._run(read(stream, self._lines.known(stream), window, self._environment))
+        except StowfastError as error:
+            return error
+        self._lines.learn(stream, state)
+        return found
+
     async def _do(self, steps: Steps[R]) -> R:
         self._check_open()
         return await in_thread(self._threads, self._run, steps)
@@ -307,16 +259,8 @@ class ObjectBackend(Backend):
         except (InvalidError, UnsupportedError):  # these credentials may only read
             return clock()
 
-    def _download(self, key: str, start: int, stop: int) -> Generator[bytes, None, None] | None:
-        self.ready.to_read()
-        return download(self._store, key, start=start, stop=stop)
-
     def _check_open(self) -> None:
         # Before a thread is asked for anything: threads do not come through a fork, and would never answer.
         self._store.check_open()
         if self._closed:
             raise InvalidError(f"{self._store.place} was closed: open it again")
-
-
-def _next(pieces: Iterator[bytes]) -> bytes:
-    return next(pieces, b"")

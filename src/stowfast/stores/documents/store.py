@@ -8,8 +8,8 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from stowfast.abc import KEEP, Change, Window
-from stowfast.errors import ConflictError, DamagedError, InvalidError, NotFoundError
+from stowfast.abc import KEEP, Change, Slice, Window
+from stowfast.errors import ConflictError, DamagedError, InvalidError, NotFoundError, StowfastError
 from stowfast.records import Document, Page
 from stowfast.stores.codec import check_integers, from_duration, from_time, stream_name
 from stowfast.stores.documents.body import KIND, in_head, read_document, stored_document, write_document
@@ -190,16 +190,15 @@ class Documents:
         found, following = await self._backend.streams(
             list_query(KIND, prefix, wanted_labels(where), order, after, limit)
         )
+        large = [one.name for one in found if one.damaged or (one.head is not None and not in_head(one.head))]
+        slices = await self._backend.read_many([(name, _NEWEST) for name in large])
+        read = dict(zip(large, slices, strict=True))
         documents, damaged = [], []
         for listed in found:
-            head, document_id = listed.head, listed.name.partition("/")[2]
             try:
-                if listed.damaged or (head is not None and not in_head(head)):
-                    document = await self.get(document_id)
-                else:
-                    document = None if head is None else read_document(head)
+                document = _document(read.get(listed.name, Slice(listed.head, [])))
             except DamagedError:
-                damaged.append(document_id)
+                damaged.append(listed.name.partition("/")[2])
                 continue
             if document is not None:  # removed since the listing
                 documents.append(document)
@@ -217,6 +216,12 @@ class Documents:
         if head is None:
             raise NotFoundError(f"there is no document {document_id!r}")
         await self._backend.commit(stream, Change(expires_at=moment, incarnation=head.incarnation))
+
+
+def _document(found: Slice | StowfastError) -> Document | None:
+    if isinstance(found, StowfastError):
+        raise found
+    return None if found.head is None else read_document(found.head, found.entries)
 
 
 def _expiry(expires_at: datetime | None, ttl: timedelta | None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pytest
 import stowfast
 from stowfast import Artifact, DamagedError, NotFoundError, UnavailableError
 from stowfast.abc import Change
-from stowfast.backends.objects import backend as module
+from stowfast.backends.objects import blobs as module
 from stowfast.backends.objects.backend import ObjectBackend
 from stowfast.backends.objects.driver import transfers
 from stowfast.blocking import run_in_place

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import stowfast
+import stowfast.sync
 from stowfast.abc import Change, Receipt
-from stowfast.backends.objects.protocol.keys import MARKER
+from stowfast.backends.objects.protocol.keys import MARKER, keys_of
 from tests.services.faulty_s3.server import Fault, FaultyS3
 
 if TYPE_CHECKING:
@@ -273,3 +275,20 @@ async def test_an_artifact_is_one_put_or_two_or_parts(
         assert found is not None
         assert found.content == artifact.content
         assert sorted(costs(made)) == read  # the last two side by side
+
+
+def test_many_reads_of_the_sync_face_are_under_way_together(server: FaultyS3) -> None:
+    ids = [f"id-{number}" for number in range(8)]
+    url = f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true"
+    with stowfast.sync.open(url) as writer, stowfast.sync.open(url) as stores, ThreadPoolExecutor(1) as thread:
+        for id in ids:
+            writer.tasks.save(stowfast.TaskState(task_id=id, data=id))
+        held = [server.fail(Fault.HOLD, operation="GET", key=keys_of(f"tasks/{id}").head) for id in ids]
+        try:
+            loaded = thread.submit(stores.tasks.load_many, [*ids, "unknown"])
+            for rule in held:
+                rule.wait()
+        finally:
+            server.heal()
+            server.release()
+        assert [None if state is None else state.data for state in loaded.result()] == [*ids, None]
