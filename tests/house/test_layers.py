@@ -50,8 +50,9 @@ MAY_IMPORT = {
     # The generations of a backup are SQLite files, also in a bucket, and an erasure compacts the file.
     "moving": f"{BELOW} disk records registry sqlite stores scopes wrappers backends.objects",
     # Imported conversations are stored as our adapters store them, without the framework: ids, and entries of threads.
-    # Buckets of other libraries are read through the driver of our own.
-    "importing": f"{BELOW} deltas moving registry scopes stores adapters.ids adapters.langgraph backends.objects",
+    # Buckets of other libraries are read through the driver of our own, and refused connections explained as our own.
+    "importing": f"{BELOW} deltas moving registry scopes stores adapters.ids adapters.langgraph backends.objects"
+    " backends.postgres.failures",
     "registry": BELOW,
     "memory": f"{BELOW} stores backends.memory",
     "aws": f"{BELOW} registry stores backends.objects",

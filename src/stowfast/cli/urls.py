@@ -88,6 +88,8 @@ def shown(url: str) -> str:
     scheme, mark, rest = address.partition("://")
     if not mark or rest.startswith("/"):
         return address if address.startswith(("sqlite:", "memory:")) else f"{scheme.partition(':')[0]}:"
+    if rest.count("[") != rest.count("]"):  # no URL: anything of it may be a password
+        return f"{scheme}:"
     user, _, host = rest.rpartition("@")
     has_user = ":" in user or "@" in rest.partition("/")[0]  # else the @ is one of a path
     return f"{scheme}://{host if has_user else rest}"
@@ -102,10 +104,13 @@ def scrub(text: str, arguments: list[str]) -> str:
     found: set[str] = set()
     for argument in filter(_SCHEME.match, arguments):
         address, _, query = argument.partition("?")
-        user, _, _ = address.partition("://")[2].rpartition("@")
+        user, _, host = address.partition("://")[2].rpartition("@")
         if ":" in user and not user.startswith("/"):
-            found |= {user, user.partition(":")[2]}
+            password = user.partition(":")[2]
+            found |= {user, password, *re.split("[/@#]", password)}  # a driver takes a part for a host or a port
         if sqlite_path(argument) is None:  # a folder may have a long name
+            ports = re.sub(r"\[[^]]*\]", "", host.partition("/")[0]).split(":")[1:]
+            found |= {port for port in ports if not re.fullmatch(r"[\d,]*", port)}
             found |= {part for part in re.split(r"[/:@]", address) if _KEY_LIKE.fullmatch(unquote(part))}
         for pair in query.split("&"):
             name, _, value = pair.partition("=")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from stowfast.errors import DamagedError, InvalidError, UnavailableError
+from stowfast.backends.postgres.failures import ours
+from stowfast.errors import DamagedError, InvalidError, UnavailableError, UnsupportedError
 from stowfast.importing.tables import Tables
 
 if TYPE_CHECKING:
@@ -23,6 +25,9 @@ _COLUMNS: Final = """
 _INDEX: Final = """
     SELECT 1 FROM pg_catalog.pg_class
     WHERE oid = pg_catalog.to_regclass(pg_catalog.quote_ident(%s)) AND relkind IN ('i', 'I')"""
+_PORTS: Final = re.compile(r"[0-9,]*", re.ASCII)
+_SHOWN: Final = frozenset({"host", "hostaddr", "port", "dbname", "user", "sslrootcert", "sslcert", "sslkey"})
+"""The parts of a URL that an error may repeat."""
 _SEARCH_PATH: Final = (
     "SELECT pg_catalog.set_config('search_path',"
     " pg_catalog.concat_ws(', ', pg_catalog.quote_ident(%s), pg_catalog.current_setting('search_path')), true)"
@@ -32,9 +37,10 @@ _SEARCH_PATH: Final = (
 class _PostgresTables(Tables):
     """Tables on the search path. JSON comes as text."""
 
-    def __init__(self, connection: Any, errors: type[Exception]) -> None:
+    def __init__(self, connection: Any, errors: type[Exception], lost: type[Exception]) -> None:
         self._connection = connection
         self._errors = errors
+        self._lost = lost
         self.name = "the PostgreSQL database"
 
     def columns(self, table: str) -> Collection[str]:
@@ -53,8 +59,17 @@ class _PostgresTables(Tables):
                 cursor.itersize = _PAGE
                 cursor.execute(query.replace("?", "%s"), values)
                 yield from cursor
+        except self._lost as error:
+            raise UnavailableError(f"{self.name} gave no answer: {error}: import again") from error
         except self._errors as error:
             raise DamagedError(f"{self.name}: it cannot be read: {error}") from error
+
+    def search(self, schema: str) -> None:
+        """Look for tables in a schema before those of the search path."""
+        try:
+            self._connection.execute(_SEARCH_PATH, [schema])
+        except self._errors as error:
+            raise UnavailableError(f"{self.name} gave no answer: {error}: import again") from error
 
     _cursors = 0
 
@@ -68,26 +83,47 @@ def open_postgres(url: str, schema: str) -> Iterator[Tables]:
         schema: the schema of the tables, before those of the search path; empty: the search path alone.
 
     Raises:
-        InvalidError: psycopg is missing.
+        UnsupportedError: psycopg is missing.
+        InvalidError: the URL is wrong, or the server refuses the role. The error never shows a possible secret.
         UnavailableError: the server gives no answer.
     """
     try:
         import psycopg
         from psycopg.types.string import TextLoader
     except ImportError as error:
-        raise InvalidError("a source in PostgreSQL needs psycopg: pip install 'stowfast[postgres]'") from error
-    address = "postgresql:" + url.partition(":")[2]
-    try:
-        connection = psycopg.connect(address, connect_timeout=_CONNECT_SECONDS)
-    except psycopg.Error as error:
-        raise UnavailableError(f"the PostgreSQL database cannot be opened: {error}") from error
+        raise UnsupportedError("a source in PostgreSQL needs psycopg: pip install 'stowfast[postgres]'") from error
+    connection = _connected(psycopg, "postgresql:" + url.partition(":")[2])
     try:
         connection.read_only = True
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         for kind in ("json", "jsonb"):
             connection.adapters.register_loader(kind, TextLoader)
+        tables = _PostgresTables(connection, psycopg.Error, psycopg.OperationalError)
         if schema:
-            connection.execute(_SEARCH_PATH, [schema])
-        yield _PostgresTables(connection, psycopg.Error)
+            tables.search(schema)
+        yield tables
     finally:
         connection.close()
+
+
+def _connected(psycopg: Any, address: str) -> Any:
+    # The driver's errors repeat parts of a URL: they are neither shown as they are, nor the context of ours.
+    try:
+        given = psycopg.conninfo.conninfo_to_dict(address)
+    except (psycopg.Error, ValueError):
+        given = None
+    # Where a password has a / or an @, a part of it becomes the port, the host or the database.
+    wrong = given is None or "@" in f"{given.get('host')}{given.get('dbname')}"
+    if given is None or wrong or not _PORTS.fullmatch(given.get("port", "")):
+        raise InvalidError(
+            "the URL of the source is postgresql://user:password@host:port/database; in a password : is %3A, / is %2F, "
+            "@ is %40 and % is %25"
+        )
+    try:
+        return psycopg.connect(address, connect_timeout=_CONNECT_SECONDS)
+    except psycopg.Error as error:
+        found = ours(error)
+    said = str(found)
+    for value in (value for name, value in given.items() if name not in _SHOWN):
+        said = said.replace(f'"{value}"', '"***"')
+    raise type(found)(f"the PostgreSQL database cannot be opened: {said}")

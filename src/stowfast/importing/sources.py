@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -38,7 +40,9 @@ _SCHEMAS: Final[Mapping[str, str]] = {"agno": "ai"}
 """Schemas in which a library makes its tables of PostgreSQL, unless it is told another one."""
 _BUCKETS: Final = ("s3", "gs", "az")
 _SQLITE: Final = ("sqlite:///", "sqlite+aiosqlite:///", "sqlite+pysqlite:///")
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")  # one letter is a drive of Windows
 _POSTGRES: Final = ("postgresql:", "postgres:", "postgresql+")
+_LONGEST: Final = max(map(len, _POSTGRES))
 
 
 def open_source(kind: str, source: str, stack: ExitStack) -> Generator[Found]:
@@ -60,8 +64,8 @@ def open_source(kind: str, source: str, stack: ExitStack) -> Generator[Found]:
 
 
 def _folder(source: str, stack: ExitStack) -> Folder | Bucket:
-    if "://" not in source:
-        return Folder(Path(source))
+    if (path := _path(source)) is not None:
+        return Folder(path)
     _, address, options = find(source)
     if address.partition(":")[0] not in _BUCKETS:
         raise InvalidError("the source is a folder, or a URL that begins with s3://, gs:// or az://")
@@ -70,12 +74,20 @@ def _folder(source: str, stack: ExitStack) -> Folder | Bucket:
 
 
 def _tables(source: str, stack: ExitStack, schema: str) -> Tables:
-    if source.startswith(_POSTGRES):
+    if source[:_LONGEST].lower().startswith(_POSTGRES):
         open_postgres: Any = imported("stowfast.importing.postgres_tables", "open_postgres")
         found: Tables = stack.enter_context(open_postgres(source, schema))
         return found
     for scheme in _SQLITE:
         source = source.removeprefix(scheme)
-    if "://" in source:
+    if (path := _path(source)) is None:
         raise InvalidError("the source is a SQLite file, or a URL that begins with postgresql://")
-    return stack.enter_context(open_sqlite(Path(source)))
+    return stack.enter_context(open_sqlite(path))
+
+
+def _path(source: str) -> Path | None:
+    """Return a source as a path; None: it is the like of a URL, and may hold a password that no error shows."""
+    path = Path(source)
+    if "://" in source or (_SCHEME.match(source) and not os.path.lexists(path)):
+        return None
+    return path
