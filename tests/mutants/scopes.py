@@ -31,7 +31,7 @@ class QuotesNothing(ScopedBackend):
         self.prefix = f"{scope}:"
 
 
-@breaks(scopes.a_scope_is_a_wall, scopes.delete_all_erases_one_scope)
+@breaks(scopes.a_scope_is_a_wall, scopes.delete_all_erases_one_scope, scopes.a_url_stays_in_its_scope)
 @scoped
 class ReadsFromTheOuterScope(ScopedBackend):
     async def read(self, stream, window=None):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
-from stowfast.errors import InvalidError, UnsupportedError
+from stowfast.errors import InvalidError, NotFoundError, UnsupportedError
 from stowfast.records import Artifact, TaskState
+from stowfast.testing.artifacts.bodies import fetch
 from stowfast.testing.backend.names import ROOM_FOR_A_PREFIX
-from stowfast.testing.clause import clauses, raises, same, unique
+from stowfast.testing.clause import clauses, either, raises, same, unique
 from stowfast.testing.protocols import LOOK_ALIKES
 
 if TYPE_CHECKING:
@@ -87,6 +88,20 @@ async def a_watch_stays_in_its_scope(make: Make[Stores]) -> None:
         same((await asyncio.wait_for(news, _SECONDS)).message, {"in": "this scope"}, "the news of a watch")
         await watch.aclose()
         await raises(UnsupportedError, one.sweep(), "a sweep of a scope")
+
+
+async def a_url_stays_in_its_scope(make: Make[Stores]) -> None:
+    """A URL returns the content of its own scope; a scope without the artifact has no URL of it."""
+    async with make() as stores:
+        token = unique("scope")
+        one, other = stores.within(f"{token}1"), stores.within(f"{token}2")
+        for scope, content in ((stores, b"outside"), (one, b"inside")):
+            await scope.artifacts.create(Artifact(artifact_id=token, content=content))
+        for scope, content in ((stores, b"outside"), (one, b"inside")):
+            url = await either(scope.artifacts.url(token), UnsupportedError)
+            if not isinstance(url, UnsupportedError):
+                same(await fetch(url), content, "what a URL gives")
+        await raises(NotFoundError, other.artifacts.url(token), "a URL of an artifact in another scope")
 
 
 async def delete_all_erases_one_scope(make: Make[Stores]) -> None:
