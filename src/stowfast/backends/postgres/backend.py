@@ -59,7 +59,7 @@ class PostgresBackend(Backend):
         channel = channel_of(database.schema)
         notify = notify and database.is_direct  # a pooler lets a session listen, and delivers nothing
         listener = HintListener(database.connect, channel, listens=notify)
-        self._poller = Poller(lambda streams: database.ask(partial(heads, streams=streams)), listener)
+        self._poller = Poller(lambda streams: database.ask(partial(heads, streams=streams), time.monotonic()), listener)
         self._hints = HintSender(partial(send_hint, database, channel)) if notify else None
         self._group: GroupCommit[tuple[str, Change], Any] = GroupCommit(self._run, inline_below=0.0)
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="stowfast-read")
@@ -86,7 +86,10 @@ class PostgresBackend(Backend):
             url: a connection URI, without a query.
             schema: the schema with the tables. It is made if it is missing.
             durability: "full", or "relaxed" for a server that does not wait for its disk.
-            timeout: seconds to wait for a connection, and for the server to come back.
+            timeout: seconds to wait for a connection of the pool, for a lock of another session (at least one second),
+                and for the server to come back; and, with two more, for an answer, or ten times as many for a slow one.
+                A new connection takes at most `connect_timeout` for each address: the timeout, within 2 and 10 s.
+                Without an answer the connection is closed.
             pool: the most connections for reads and blobs. One more commits.
             migrate: make or update the tables.
             notify: tell other processes of commits, after them, so that their waits end at once instead of at the next
@@ -173,14 +176,21 @@ class PostgresBackend(Backend):
         check_name(stream)
         self._check_open()
         name = new_id()
-        row = await in_thread(self._uploads, begin_blob, self._database, stream, name)
+        row = await in_thread(
+            self._uploads, self._write, time.monotonic(), partial(begin_blob, stream=stream, blob=name)
+        )
         await upload(chunks, partial(self._write_chunks, row))
         return name
 
     def _write_chunks(self, row: int, start: int, held: list[bytes], *, last: bool) -> Future[None]:
         self._check_open()
         self.counts.took(sum(map(len, held)))
-        return begin(self._uploads, partial(write_chunks, self._database, row, start, held, last=last))
+        piece = partial(write_chunks, blob=row, start=start, pieces=held, last=last)
+        return begin(self._uploads, self._write, time.monotonic(), piece)
+
+    def _write(self, asked: float, piece: Callable[[Database], R]) -> R:
+        self._database.check_answers(asked)
+        return piece(self._database)
 
     async def read_blob(
         self, stream: str, blob: str, *, start: int = 0, stop: int | None = None
@@ -191,7 +201,7 @@ class PostgresBackend(Backend):
         at, asked = start, start
         while at < stop:
             while asked < stop and len(ahead) < _READ_AHEAD:
-                ahead.append(begin(self._downloads, self._chunks, row, asked, stop))
+                ahead.append(begin(self._downloads, self._chunks, row, asked, stop, time.monotonic()))
                 asked = (asked // CHUNK_BYTES + _CHUNKS_TOGETHER) * CHUNK_BYTES
             read_now = await outcome(ahead.popleft()) if ahead else []
             if not read_now:
@@ -205,10 +215,11 @@ class PostgresBackend(Backend):
                 self.counts.gave(len(piece))
                 yield piece
 
-    def _chunks(self, row: int, start: int, stop: int) -> list[tuple[int, bytes]]:
+    def _chunks(self, row: int, start: int, stop: int, asked: float) -> list[tuple[int, bytes]]:
         self._check_open()
         first = start // CHUNK_BYTES * CHUNK_BYTES
-        return self._database.ask(partial(read_chunks, row=row, start=first, stop=stop, count=_CHUNKS_TOGETHER))
+        query = partial(read_chunks, row=row, start=first, stop=stop, count=_CHUNKS_TOGETHER)
+        return self._database.ask(query, asked)
 
     async def now(self) -> int:
         def look(connection: Any, statements: Any) -> int:
@@ -258,4 +269,4 @@ class PostgresBackend(Backend):
 
     async def _look(self, query: Callable[[Any, Any], R]) -> R:
         self._check_open()
-        return await in_thread(self._threads, self._database.ask, query)
+        return await in_thread(self._threads, self._database.ask, query, time.monotonic())

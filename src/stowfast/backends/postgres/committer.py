@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.abc import Change, Receipt
 from stowfast.backends.postgres.checksums import content_of_entry, seed_of
-from stowfast.backends.postgres.database import is_quiet
-from stowfast.backends.postgres.failures import is_read_only, is_retryable, is_unknown, ours
+from stowfast.backends.postgres.database import GRACE_SECONDS, is_quiet
+from stowfast.backends.postgres.failures import is_locked, is_read_only, is_retryable, is_unknown, ours
 from stowfast.backends.postgres.transaction import BatchTransaction, RaceError
 from stowfast.blocking import alone
 from stowfast.errors import StowfastError, UnavailableError
 from stowfast.operator_log import tell_repeat
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import psycopg
 
+    from stowfast.backends.postgres.connection import BoundedConnection
     from stowfast.backends.postgres.database import Database
 
 __all__ = ["Committer"]
@@ -38,9 +39,11 @@ class Committer:
     def __init__(self, database: Database, timeout: float) -> None:
         self._database = database
         self._timeout = timeout
-        self._connection: psycopg.Connection[Any] | None = None
+        self._connection: BoundedConnection | None = None
         self._lock = threading.RLock()
         self._deadline = 0.0
+        self._locked: dict[str, StowfastError] = {}
+        """Streams of this run under a lock of another session: one of their changes has waited for all."""
         self._commit_was_sent = False
         """The last transaction may be stored, whatever became of its answer."""
 
@@ -52,6 +55,7 @@ class Committer:
         self._database.check_process()
         with alone(self._lock):
             self._deadline = time.monotonic() + self._timeout
+            self._locked = {}
             try:
                 if len(works) == 1 and (outcome := self._append(*works[0])) is not None:
                     return [outcome]
@@ -92,15 +96,29 @@ class Committer:
         except (psycopg.Error, StowfastError):
             return None  # the general way waits for the server
         try:
-            row = connection.execute(self._database.statements[statement], values).fetchone()
+            row = self._execute(connection, statement, values)
         except psycopg.errors.UniqueViolation:
             return None  # a repeat came first: the general way returns its receipt
         except psycopg.Error as error:
             self._disconnect()
-            if is_retryable(error) or (is_unknown(error) and change.op_id is not None):
+            if is_retryable(error):
                 return None
-            return _failure(error, unknown=is_unknown(error))
+            failure = _failure(error, unknown=is_unknown(error))
+            if is_unknown(error) and change.op_id is not None:
+                return self._commit([(name, change)], failure)[0]
+            return failure
         return None if row is None else Receipt(*row)
+
+    def _execute(self, connection: BoundedConnection, statement: str, values: Mapping[str, Any]) -> Any:
+        """Execute the statement of an append in one turn of the wire, and return its row."""
+        statements = self._database.statements
+        if self._database.is_direct:
+            return connection.execute(statements[statement], values).fetchone()
+        # One transaction, as all that is sent together: a setting of the session would be seen by others.
+        with connection.pipeline():
+            connection.execute(statements["lock_limit"], [self._database.lock_limit, True])
+            cursor = connection.execute(statements[statement], values)
+        return cursor.fetchone()
 
     def _commit(
         self, works: Sequence[tuple[str, Change]], lost: StowfastError | None = None
@@ -115,8 +133,10 @@ class Committer:
         while True:
             self._commit_was_sent = False
             late = time.monotonic() > self._deadline
+            if late and lost is not None:
+                return [lost] * len(works)
             try:
-                outcomes = self._attempt(works)
+                outcomes = self._attempt(works, late=late)
                 if lost is not None:
                     tell_repeat(attempts, time.monotonic() - began)
                 return outcomes
@@ -135,7 +155,9 @@ class Committer:
                 failure = _failure(error, unknown=unknown or lost is not None)
                 lost = failure if unknown else lost
                 again = is_retryable(error) or is_read_only(error) or (is_unknown(error) and not unknown)
-                if len(works) > 1 and not again:
+                if is_locked(error) and len(works) == 1:
+                    self._locked[works[0][0]] = failure
+                if len(works) > 1 and (is_locked(error) or not again):
                     return [outcome for work in works for outcome in self._commit_again(work, failure, unknown=unknown)]
                 again = again or (unknown and works[0][1].op_id is not None)
             if not again or late:
@@ -152,9 +174,11 @@ class Committer:
         """Repeat one change of a batch that failed. Without an op_id it might be made twice."""
         if unknown and (work[1].op_id is None or time.monotonic() > self._deadline):
             return [failure]
+        if not unknown and work[0] in self._locked:
+            return [self._locked[work[0]]]
         return self._commit([work], failure if unknown else None)
 
-    def _attempt(self, works: Sequence[tuple[str, Change]]) -> list[Receipt | StowfastError]:
+    def _attempt(self, works: Sequence[tuple[str, Change]], *, late: bool) -> list[Receipt | StowfastError]:
         """Make changes once.
 
         Raises:
@@ -168,6 +192,10 @@ class Committer:
             # Two turns of the wire: the locks and what they show, then all writes with the COMMIT.
             with connection.pipeline():
                 connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+                if late:  # after a batch has waited for one lock, its other changes are made yet, each by itself
+                    connection.execute(self._database.statements["hurry"])
+                elif not self._database.is_direct:
+                    connection.execute(self._database.statements["lock_limit"], [self._database.lock_limit, True])
                 outcomes = BatchTransaction(connection, self._database.statements).run(works)
                 self._commit_was_sent = True
                 connection.execute("COMMIT")
@@ -183,7 +211,7 @@ class Committer:
                 return
         self._disconnect()
 
-    def _connected(self) -> psycopg.Connection[Any]:
+    def _connected(self) -> BoundedConnection:
         """Return the connection, or a new one where the server has left it.
 
         Raises:
@@ -194,6 +222,7 @@ class Committer:
         if self._connection is None:
             with self._database.errors():
                 self._connection = self._database.connect()
+        self._connection.patience = max(self._deadline - time.monotonic(), 0) + GRACE_SECONDS
         return self._connection
 
     def _disconnect(self) -> None:

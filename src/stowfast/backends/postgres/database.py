@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -22,13 +23,20 @@ if TYPE_CHECKING:
 
     import psycopg
 
-__all__ = ["Database", "is_quiet"]
+    from stowfast.backends.postgres.connection import BoundedConnection
+
+__all__ = ["GRACE_SECONDS", "Database", "is_quiet"]
 
 R = TypeVar("R")
 
 _IDLE_SECONDS: Final = 300.0
+_MAX_CONNECT_SECONDS: Final = 10
+_MIN_CONNECT_SECONDS: Final = 2
+_MIN_LOCK_SECONDS: Final = 1.0
+_MAX_LOCK_LIMIT: Final = 2**31 - 1
+GRACE_SECONDS: Final = 2.0
+"""The server has so much more than the longest wait for a lock, to report the end of the wait."""
 _PARAMETERS: Final = {
-    "connect_timeout": "10",
     "keepalives_idle": "30",
     "keepalives_interval": "10",
     "keepalives_count": "3",
@@ -53,15 +61,18 @@ class Database:
         may_migrate: bool,
     ) -> None:  # fmt: skip
         self._conninfo = conninfo
-        self._parameters = {**_PARAMETERS, **parameters}
+        connect_seconds = max(_MIN_CONNECT_SECONDS, min(_MAX_CONNECT_SECONDS, math.ceil(timeout)))
+        self._parameters = {**_PARAMETERS, "connect_timeout": str(connect_seconds), **parameters}
         self._process = os.getpid()
         self._timeout = timeout
+        self._lost_at = -math.inf
+        """The moment when a call for reading got no answer."""
         self._pool = pool
         # No semaphore: a signal handler that reads would wait for the lock inside it, which its own thread holds.
         self._free: SimpleQueue[None] = SimpleQueue()
         for _ in range(pool):
             self._free.put(None)
-        self._idle: list[tuple[float, psycopg.Connection[Any]]] = []
+        self._idle: list[tuple[float, BoundedConnection]] = []
         self._lock = threading.RLock()  # a signal handler may come while its thread holds it
         self._closed = False
         self.counts = Counts()
@@ -70,6 +81,8 @@ class Database:
         self.is_read_committed = True
         self.schema = schema
         self.statements = Statements(schema)
+        self.lock_limit = str(int(min(max(timeout, _MIN_LOCK_SECONDS) * 1_000, _MAX_LOCK_LIMIT)))
+        """Milliseconds, as text: the longest wait for a lock of another session."""
         with self.errors():
             connection = self.connect()
             try:
@@ -89,19 +102,28 @@ class Database:
         try:
             yield
         except psycopg.Error as error:
+            if is_unknown(error):
+                self._lost_at = time.monotonic()
             raise ours(error) from error
 
-    def connect(self) -> psycopg.Connection[Any]:
+    def connect(self) -> BoundedConnection:
         """Return a new connection."""
         connection = self._connected()
+        connection.patience = self._timeout + GRACE_SECONDS
         connection.prepared_max = 200
         # A read must see every acknowledged commit, and a replica may lag behind the primary.
         if "on" in map(connection.info.parameter_status, ("in_hot_standby", "default_transaction_read_only")):
             connection.close()
             raise UnavailableError(NOT_PRIMARY)
+        if self.is_direct:  # a pooler would give the setting to others
+            try:
+                connection.execute(self.statements["lock_limit"], [self.lock_limit, False], prepare=False)
+            except BaseException:
+                connection.close()
+                raise
         return connection
 
-    def _connected(self) -> psycopg.Connection[Any]:
+    def _connected(self) -> BoundedConnection:
         """Return a new connection as it comes.
 
         Raises:
@@ -110,8 +132,10 @@ class Database:
         """
         import psycopg
 
+        from stowfast.backends.postgres.connection import BoundedConnection
+
         try:
-            return psycopg.connect(
+            return BoundedConnection.connect(
                 self._conninfo,
                 autocommit=True,
                 client_encoding="UTF8",
@@ -125,14 +149,19 @@ class Database:
         # Not in the block above: the driver's error, which holds the password, would be its context.
         raise failure
 
-    def ask(self, query: Callable[[psycopg.Connection[Any], Statements], R]) -> R:
-        """Run a query for reading; once more if the server ended the connection.
+    def ask(self, query: Callable[[psycopg.Connection[Any], Statements], R], asked: float) -> R:
+        """Run a query for reading; once more if the server ended the connection and there is time.
+
+        Args:
+            query: a function of a connection.
+            asked: the moment of the call; it may have waited for a thread since then.
 
         Raises:
             StowfastError: as `ours`; UnavailableError also if no connection is free.
         """
         import psycopg
 
+        self.check_answers(asked)
         try:
             with self.lend() as connection:
                 return query(connection, self.statements)
@@ -140,16 +169,26 @@ class Database:
             cause = error.__cause__
             if not isinstance(cause, psycopg.Error) or not (is_unknown(cause) or is_retryable(cause)):
                 raise
+            if time.monotonic() > asked + self._timeout:
+                raise
         self.forget_idle()
         with self.lend() as connection:
             return query(connection, self.statements)
+
+    def check_answers(self, asked: float) -> None:
+        """Raise if a call has waited for a thread too long, and others got no answer meanwhile.
+
+        Without that, a hundred calls on four threads would wait for a silent server one after the other.
+        """
+        if asked < self._lost_at and time.monotonic() > asked + self._timeout:
+            raise UnavailableError(f"the server gave no answer to the calls before this one for {self._timeout:g} s")
 
     @contextmanager
     def lend(self, patience: float | None = None) -> Iterator[psycopg.Connection[Any]]:
         """Lend a connection of the pool. One that failed is closed.
 
         Args:
-            patience: seconds to wait for a free one. The timeout, by default.
+            patience: seconds to wait for a free one, and, with two more, for each answer. The timeout, by default.
 
         Raises:
             UnavailableError: all connections were in use all that time.
@@ -170,6 +209,7 @@ class Database:
         try:
             with self.errors():
                 connection = self._take()
+                connection.patience = patience + GRACE_SECONDS
                 try:
                     yield connection
                 except BaseException:
@@ -179,7 +219,7 @@ class Database:
         finally:
             self._free.put(None)
 
-    def _take(self) -> psycopg.Connection[Any]:
+    def _take(self) -> BoundedConnection:
         old = time.monotonic() - _IDLE_SECONDS
         while True:
             with self._lock:
@@ -191,7 +231,7 @@ class Database:
             connection.close()
         return self.connect()
 
-    def _put(self, connection: psycopg.Connection[Any]) -> None:
+    def _put(self, connection: BoundedConnection) -> None:
         with self._lock:
             if not self._closed and not connection.closed and connection.info.transaction_status == 0:
                 self._idle.append((time.monotonic(), connection))

@@ -12,10 +12,11 @@ from stowfast.errors import DamagedError, InvalidError, StowfastError, Unavailab
 if TYPE_CHECKING:
     import psycopg
 
-__all__ = ["NOT_PRIMARY", "is_read_only", "is_retryable", "is_unknown", "ours"]
+__all__ = ["NOT_PRIMARY", "is_locked", "is_read_only", "is_retryable", "is_unknown", "ours"]
 
 _ROLLED_BACK: Final = {"40001", "40P01", "57P05", "25P03"}
 """The server rolled back for another transaction, or ended a connection that was idle: repeat."""
+_LOCKED: Final = "55P03"
 _LOST: Final = {"57P01", "57P02", "57P03", "40003"}
 _RIGHTS: Final = {"42501"}
 _READ_ONLY: Final = "25006"
@@ -49,7 +50,12 @@ NOT_PRIMARY: Final = (
 
 def is_retryable(error: psycopg.Error) -> bool:
     """Return True if nothing was done, and a repeat of the transaction may succeed."""
-    return error.sqlstate in _ROLLED_BACK
+    return error.sqlstate in _ROLLED_BACK or is_locked(error)
+
+
+def is_locked(error: psycopg.Error) -> bool:
+    """Return True if nothing was done, because of a lock of another session."""
+    return error.sqlstate == _LOCKED
 
 
 def is_read_only(error: psycopg.Error) -> bool:
@@ -94,6 +100,12 @@ def ours(error: psycopg.Error) -> StowfastError:
         return InvalidError(f"the server cannot hold this value: {said}")
     if state == _READ_ONLY:
         return UnavailableError(NOT_PRIMARY)
+    if state == _LOCKED:
+        return UnavailableError(
+            f"nothing was stored: another session holds a lock: {said}: the view pg_stat_activity names it, such as "
+            "one `idle in transaction`, and pg_blocking_pids(pid) the blocker of a waiting one; pg_terminate_backend "
+            "ends it"
+        )
     if state == "57014":
         return UnavailableError(f"the server ended the call: {said}: see statement_timeout of the role")
     return UnavailableError(f"the server gave no answer, or refused: {said}")

@@ -48,6 +48,10 @@ _APPEND: Final = f"""
 
 _TEXTS: Final = {
     "now": f"SELECT {NOW}",
+    # A limit of the role stands.
+    "lock_limit": "SELECT pg_catalog.set_config('lock_timeout', %s::text, %s::boolean)"
+    " WHERE pg_catalog.current_setting('lock_timeout') = '0'",
+    "hurry": "SET LOCAL lock_timeout = 50",
     "hint": "SELECT pg_catalog.pg_notify(%s::text, %s::text)",
     "lock": f"SELECT {_HEAD} FROM {{schema}}.streams AS s WHERE s.name = ANY(%s::text[])"
     " ORDER BY s.name FOR NO KEY UPDATE",

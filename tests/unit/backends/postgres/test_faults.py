@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import select
-import socket
 import subprocess
 import sys
 import threading
 import time
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -20,59 +18,12 @@ from stowfast import ConflictError, DamagedError, UnavailableError
 from stowfast.abc import Change, Receipt
 from stowfast.backends.postgres.backend import PostgresBackend
 from stowfast.backends.postgres.sweep import sweep
+from tests.services.between import between
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
 
     from tests.services.postgres import PostgresServer
-
-
-class Between:
-    """Stands between clients and the server. It ends a connection once, at some bytes of its client or its server."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._server = (host, port)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self.lose_call = self.lose_answer = b""
-        self.cuts = 0
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def close(self) -> None:
-        self._listener.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
-        with client, socket.create_connection(self._server, timeout=10) as server, suppress(OSError):
-            while True:
-                for ready in select.select([client, server], [], [])[0]:
-                    data = ready.recv(2**16)
-                    if not data:
-                        return
-                    if ready is client and self.lose_call and self.lose_call in data:
-                        self.lose_call, self.cuts = b"", self.cuts + 1
-                        return
-                    if ready is server and self.lose_answer and self.lose_answer in data:
-                        self.lose_answer, self.cuts = b"", self.cuts + 1
-                        return
-                    (server if ready is client else client).sendall(data)
-
-
-@contextmanager
-def between(server: PostgresServer) -> Iterator[tuple[Between, str]]:
-    """Yield the one between, and the URL of the server by it."""
-    user, _, address = server.endpoint.rpartition("@")
-    host, _, port = address.partition(":")
-    one = Between(host, int(port))
-    try:
-        yield one, f"{user}@127.0.0.1:{one.port}/postgres"
-    finally:
-        one.close()
 
 
 @asynccontextmanager

@@ -1,0 +1,55 @@
+"""A connection whose calls end, also where the server stands still."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import psycopg
+
+if TYPE_CHECKING:
+    from psycopg.abc import PQGen
+
+__all__ = ["BoundedConnection"]
+
+R = TypeVar("R")
+
+_SLOWNESS: Final = 10
+
+
+class BoundedConnection(psycopg.Connection[Any]):
+    """A connection for calls of bounded time: one without an answer ends, and the connection with it.
+
+    The system notices a vanished server, but a standing one acknowledges every packet. Each call of the driver
+    waits in `wait`. Source: https://www.psycopg.org/psycopg3/docs/api/connections.html#psycopg.Connection.wait
+    """
+
+    patience: float = 30.0
+    """Seconds without a byte until a call ends. With a slow answer it ends after ten times as many."""
+
+    def wait(self, gen: PQGen[R], *args: Any, **options: Any) -> R:
+        """Run a call of the driver to its end.
+
+        Raises:
+            psycopg.OperationalError: no answer came. The connection is closed.
+        """
+        return super().wait(self._bounded(gen), *args, **options)
+
+    def _bounded(self, gen: PQGen[R]) -> PQGen[R]:
+        began = heard = time.monotonic()
+        ready: Any = None
+        while True:
+            try:
+                wanted = gen.send(ready)
+            except StopIteration as end:
+                result: R = end.value
+                return result
+            ready = yield wanted  # the driver gives a turn every tenth of a second, ready or not
+            now = time.monotonic()
+            heard = now if ready else heard
+            if now > heard + self.patience or now > began + _SLOWNESS * self.patience:
+                self.pgconn.finish()  # nobody may read a late answer as that of another call
+                raise psycopg.OperationalError(
+                    f"no answer for {now - heard:.1f} s: it stands still, or another session holds a lock: see "
+                    "pg_stat_activity"
+                )

@@ -1,0 +1,200 @@
+"""Every call ends where the server stands still, or where another session holds a lock."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+import stowfast
+from stowfast import InvalidError, UnavailableError
+from stowfast.abc import Change, Query, Receipt
+from stowfast.backends.postgres.backend import PostgresBackend
+from tests.services.between import between
+from tests.services.pgbouncer import pooled
+from tests.services.postgres import NAMED
+from tests.unit.backends.postgres.test_faults import opened, schema_of, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Iterator
+
+    from tests.services.postgres import PostgresServer
+
+TIMEOUT = 2
+BOUND = 3 * TIMEOUT + 3
+"""One call that waits its timeout, two seconds more, and a new connection; and a busy machine."""
+
+
+async def pieces() -> AsyncIterator[bytes]:
+    for _ in range(3):
+        yield b"x" * 1_000_000
+
+
+async def ended(call: Awaitable[Any]) -> Any:
+    """Return the outcome of a call, or its error."""
+    try:
+        return await call
+    except stowfast.StowfastError as error:
+        return error
+
+
+async def whole(backend: PostgresBackend, blob: str) -> bytes:
+    return b"".join([piece async for piece in backend.read_blob("c/0", blob)])
+
+
+async def test_an_opening_ends_where_the_server_says_nothing_after_the_handshake(
+    postgres_server: PostgresServer,
+) -> None:
+    with between(postgres_server) as (proxy, url):
+        proxy.silent_from = b"pg_backend_pid"
+        with pytest.raises(UnavailableError, match="no answer"):
+            await asyncio.wait_for(PostgresBackend.open(url, timeout=TIMEOUT, sslmode="disable"), BOUND)
+
+
+async def test_each_call_and_the_end_end_where_the_server_stands_still(postgres_server: PostgresServer) -> None:
+    with between(postgres_server) as (proxy, url):
+        async with asyncio.timeout(2 * BOUND), opened(postgres_server, url, timeout=TIMEOUT) as backend:
+            blob = await backend.write_blob("c/0", pieces())
+            await backend.commit("c/0", Change([b"0"], blobs=[blob]))
+            await asyncio.gather(*(backend.read("c/0") for _ in range(8)))
+            proxy.silent = True
+            began = time.monotonic()
+            works = [("c/1", Change([b"1"], op_id="op")), ("c/2", Change([b"1"]))]
+            commits = asyncio.gather(backend.commit_many(works), ended(backend.commit("c/0", Change([b"1"]))))
+            found = await asyncio.gather(
+                ended(backend.wait("c/0", incarnation=None, next=0, timeout=60)),
+                ended(backend.read("c/0")),
+                ended(backend.streams(Query("c/"))),
+                ended(backend.remembered("c/0")),
+                ended(backend.now()),
+                ended(backend.sweep()),
+                ended(backend.write_blob("c/3", pieces())),
+                ended(whole(backend, blob)),
+                *(ended(backend.heads(["c/0"])) for _ in range(100)),
+            )
+            assert time.monotonic() - began < BOUND
+            assert {type(one) for one in found} == {UnavailableError}
+            many, one = await commits
+            assert {type(one) for one in (*many, one)} == {UnavailableError}
+            assert time.monotonic() - began < BOUND
+            proxy.silent = False
+            assert [one.data for one in (await backend.read("c/0")).entries] == [b"0"]
+            assert (await backend.commit("c/0", Change([b"1"]))).first == 1
+
+
+async def test_the_end_of_a_store_ends_where_the_server_stands_still(postgres_server: PostgresServer) -> None:
+    with between(postgres_server) as (proxy, url):
+        async with opened(postgres_server, url, timeout=TIMEOUT) as backend:
+            await backend.commit("c/0", Change([b"0"]))
+            assert len((await backend.read("c/0")).entries) == 1
+            proxy.silent = True
+            began = time.monotonic()
+            calls = [
+                asyncio.create_task(ended(call))
+                for call in (
+                    backend.commit("c/0", Change([b"1"], op_id="op")),
+                    backend.wait("c/0", incarnation=None, next=1, timeout=60),
+                    backend.write_blob("c/0", pieces()),
+                    *(backend.read("c/0") for _ in range(8)),
+                )
+            ]
+            await asyncio.sleep(0)  # each has begun
+        assert time.monotonic() - began < BOUND
+        assert {type(one) for one in await asyncio.gather(*calls)} <= {UnavailableError, InvalidError, bool}
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """Let a process of the server stand still."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def committing(backend: PostgresBackend) -> int:
+    connection = backend._committer._connection
+    assert connection is not None
+    return connection.info.backend_pid
+
+
+@pytest.mark.skipif(bool(os.environ.get(NAMED)), reason="a process of the server is stopped")
+@pytest.mark.parametrize("op_id", [None, "op"])
+async def test_a_commit_that_a_stopped_process_holds_is_unknown_and_made_once(
+    postgres_server: PostgresServer, op_id: str | None
+) -> None:
+    async with opened(postgres_server, timeout=TIMEOUT) as backend:
+        await backend.commit("c/0", Change([b"0"], op_id=op_id and "first"))  # it prepares the statement of the append
+        pid = committing(backend)
+        with stopped(pid):
+            began = time.monotonic()
+            with pytest.raises(UnavailableError, match="may be stored"):
+                await backend.commit("c/0", Change([b"1"], op_id=op_id))
+            assert time.monotonic() - began < BOUND
+            assert backend._committer._connection is None
+        with psycopg.connect(f"{postgres_server.endpoint}/postgres", autocommit=True) as other:
+            await wait_for(other, "SELECT 1 WHERE NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = %s)", pid)
+        if op_id is not None:
+            assert (await backend.commit("c/0", Change([b"1"], op_id=op_id))).repeated
+        assert [one.data for one in (await backend.read("c/0")).entries] == [b"0", b"1"]
+
+
+@pytest.fixture(params=["direct", "pooled"])
+def server(request: pytest.FixtureRequest, postgres_server: PostgresServer) -> Iterator[PostgresServer]:
+    if request.param == "direct":
+        yield postgres_server
+        return
+    with pooled(postgres_server, size=3) as pooler:
+        yield pooler
+
+
+@pytest.mark.parametrize(
+    "lock", ["SELECT FROM {}.streams WHERE name = 'c/0' FOR UPDATE", "LOCK {}.streams IN EXCLUSIVE MODE"]
+)
+async def test_a_lock_of_another_session_ends_a_commit_and_nothing_is_stored(
+    server: PostgresServer, postgres_server: PostgresServer, lock: str
+) -> None:
+    async with opened(server, timeout=TIMEOUT) as backend:
+        await backend.commit("c/0", Change([b"0"]))
+        await backend.commit("c/1", Change([b"0"]))
+        schema = schema_of(backend)
+        with psycopg.connect(f"{postgres_server.endpoint}/postgres") as other:
+            other.execute(lock.format(schema).encode())
+            for works in (
+                [("c/0", Change([b"1"]))],
+                [("c/0", Change([b"1"], op_id="op"))],
+                [("c/0", Change([b"1"])), ("c/0", Change([b"1"])), ("c/1", Change([b"1"])), ("c/0", Change([b"1"]))],
+            ):
+                began = time.monotonic()
+                outcomes = await backend.commit_many(works)
+                assert time.monotonic() - began < BOUND
+                for (name, _), outcome in zip(works, outcomes, strict=True):
+                    if name == "c/1" and lock.startswith("SELECT"):
+                        assert isinstance(outcome, Receipt)  # it waited for the other, and is made
+                        continue
+                    assert isinstance(outcome, UnavailableError)
+                    assert "nothing was stored: another session holds a lock" in str(outcome)
+                    assert "pg_blocking_pids" in str(outcome)
+            # No session of ours waits any more, so the end of the lock lets nothing late in.
+            waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation IN (SELECT oid FROM pg_class"
+            found = postgres_server.run(f"{waiting} WHERE relnamespace = '{schema}'::regnamespace)")
+            assert found == [(0,)]
+        assert [one.data for one in (await backend.read("c/0")).entries] == [b"0"]
+        assert not (await backend.commit("c/0", Change([b"1"], op_id="op"))).repeated
+
+
+async def test_a_read_of_a_locked_table_ends(postgres_server: PostgresServer) -> None:
+    async with opened(postgres_server, timeout=TIMEOUT) as backend:
+        await backend.commit("c/0", Change([b"0"]))
+        with psycopg.connect(f"{postgres_server.endpoint}/postgres") as other:
+            other.execute(f"LOCK {schema_of(backend)}.streams IN ACCESS EXCLUSIVE MODE".encode())
+            with pytest.raises(UnavailableError, match="another session holds a lock"):
+                await asyncio.wait_for(backend.read("c/0"), BOUND)
+        assert len((await backend.read("c/0")).entries) == 1
