@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.backends.postgres.failures import ours
-from stowfast.errors import DamagedError, InvalidError, UnavailableError, UnsupportedError
+from stowfast.backends.postgres.options import parse_address
+from stowfast.errors import DamagedError, UnavailableError, UnsupportedError
 from stowfast.importing.tables import Tables
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ _COLUMNS: Final = """
 _INDEX: Final = """
     SELECT 1 FROM pg_catalog.pg_class
     WHERE oid = pg_catalog.to_regclass(pg_catalog.quote_ident(%s)) AND relkind IN ('i', 'I')"""
-_PORTS: Final = re.compile(r"[0-9,]*", re.ASCII)
 _SHOWN: Final = frozenset({"host", "hostaddr", "port", "dbname", "user", "sslrootcert", "sslcert", "sslkey"})
 """The parts of a URL that an error may repeat."""
 _SEARCH_PATH: Final = (
@@ -108,17 +107,7 @@ def open_postgres(url: str, schema: str) -> Iterator[Tables]:
 
 def _connected(psycopg: Any, address: str) -> Any:
     # The driver's errors repeat parts of a URL: they are neither shown as they are, nor the context of ours.
-    try:
-        given = psycopg.conninfo.conninfo_to_dict(address)
-    except (psycopg.Error, ValueError):
-        given = None
-    # Where a password has a / or an @, a part of it becomes the port, the host or the database.
-    wrong = given is None or "@" in f"{given.get('host')}{given.get('dbname')}"
-    if given is None or wrong or not _PORTS.fullmatch(given.get("port", "")):
-        raise InvalidError(
-            "the URL of the source is postgresql://user:password@host:port/database; in a password : is %3A, / is %2F, "
-            "@ is %40 and % is %25"
-        )
+    given = parse_address(address)
     try:
         return psycopg.connect(address, connect_timeout=_CONNECT_SECONDS)
     except psycopg.Error as error:

@@ -44,6 +44,14 @@ def places(secret: str) -> Iterator[str]:
     yield f"postgresql://ada:{value}@{nobody}/agents?timeout=1"
     yield f"postgresql://ada@{nobody}/{value}?timeout=1"
     yield f"postgresql://{value}@{nobody}/agents?timeout=1"
+    for rest in (
+        f"[{value}", f"u:{value}@[::1", f"u:{value}%zz@{nobody}/x", f"u:{value}%00@{nobody}/x",
+        f"u:{value}\ud800@{nobody}/x", f"u:p@{value}@{nobody}/x", f"u:p/{value}@{nobody}/x", f"u:1/{value}@{nobody}/x",
+        f"u:{value}/p@{nobody}/x", f"u:p#{value}@{nobody}/x", f"u:p@127.0.0.1:{value}/x", f"u:p@{nobody}:{value}/x",
+        f"u:p@127.0.0.1:1:1,h:{value}/x", f"u:p@{nobody},h:{value}/x",
+    ):  # fmt: skip
+        yield f"postgresql://{rest}?timeout=0"
+        yield f"postgresql:{rest}?timeout=0"
     yield f"memory:{value}"
     yield f"{value}:x"
     yield value
@@ -56,7 +64,8 @@ def told(error: BaseException | None) -> str:
     while error is not None and id(error) not in seen:
         seen.add(id(error))
         text += f"{error} {error!r} {error.args} {error.__dict__} {''.join(traceback.format_exception(error))}"
-        error = error.__cause__ or error.__context__
+        text += told(error.__context__)  # `from None` hides it, and keeps it
+        error = error.__cause__
     return text
 
 

@@ -14,7 +14,7 @@ from stowfast.backends.postgres.committer import Committer
 from stowfast.backends.postgres.database import Database
 from stowfast.backends.postgres.hints import HintListener, HintSender, channel_of, send_hint
 from stowfast.backends.postgres.news import FIRST_POLL_SECONDS, MAX_POLL_SECONDS, LocalNews, Poller, is_news
-from stowfast.backends.postgres.options import PARAMETERS, parse_options
+from stowfast.backends.postgres.options import PARAMETERS, parse_address, parse_options
 from stowfast.backends.postgres.read import calls, find_blob, heads, listing, read, read_chunks
 from stowfast.backends.postgres.sweep import sweep, would_sweep
 from stowfast.backends.unclosed import warn_unclosed
@@ -102,20 +102,14 @@ class PostgresBackend(Backend):
             UnavailableError: the server gives no answer, or is not the primary.
         """
         try:
-            import psycopg
+            import psycopg  # noqa: F401
         except ImportError as error:
             raise UnsupportedError("postgresql: needs psycopg: pip install 'stowfast[postgres]'") from error
         options = parse_options(
             schema, durability=durability, timeout=timeout, pool=pool, migrate=migrate, notify=notify,
             parameters=parameters,
         )  # fmt: skip
-        valid = True
-        try:
-            psycopg.conninfo.conninfo_to_dict(url)
-        except psycopg.ProgrammingError:
-            valid = False  # raised below, as the driver's error may show a secret, and would be the context
-        if not valid:
-            raise InvalidError("postgresql: the URL is postgresql://user:password@host:port/database")
+        parse_address(url)
         make = partial(
             Database, url, options.parameters, options.schema, pool=options.pool, timeout=options.timeout,
             durable=options.durable, may_migrate=options.migrate,

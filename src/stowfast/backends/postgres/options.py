@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final, NamedTuple
+import re
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from stowfast.errors import InvalidError
 from stowfast.names import is_one_of, number_of, truth_of
@@ -11,7 +12,7 @@ from stowfast.names import is_one_of, number_of, truth_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["PARAMETERS", "PostgresOptions", "check_schema", "parse_options", "without_values"]
+__all__ = ["PARAMETERS", "PostgresOptions", "check_schema", "parse_address", "parse_options", "without_values"]
 
 PARAMETERS: Final = (
     "application_name", "channel_binding", "connect_timeout", "gssencmode", "hostaddr", "keepalives",
@@ -35,6 +36,8 @@ _SHOWN_BY_THE_DRIVER: Final = {
 _SHORTEST_SECRET: Final = 6
 """Characters. A shorter text would be found inside of other words."""
 
+_PORTS: Final = re.compile(r"[0-9,]*", re.ASCII)
+
 _MAX_SCHEMA_BYTES: Final = 63
 """PostgreSQL cuts longer names without a word: two tenants would meet in one schema."""
 
@@ -49,6 +52,27 @@ class PostgresOptions(NamedTuple):
     migrate: bool
     notify: bool
     parameters: dict[str, str]
+
+
+def parse_address(url: str) -> dict[str, Any]:
+    """Return the parts of a connection URI.
+
+    Raises:
+        InvalidError: it cannot be read. The error shows nothing of it, and has no context.
+    """
+    import psycopg
+
+    try:
+        given: dict[str, Any] = psycopg.conninfo.conninfo_to_dict(url)
+    except (psycopg.Error, ValueError):
+        given = {"port": "unknown"}  # raised below: the driver's error repeats parts of the URL
+    # With a bare / or @ in a password, a part of it is taken for the port, the host or the database.
+    if "@" in f"{given.get('host')}{given.get('dbname')}" or not _PORTS.fullmatch(given.get("port", "")):
+        raise InvalidError(
+            "the URL is postgresql://user:password@host:port/database; in a password : is %3A, / is %2F, @ is %40 and "
+            "% is %25"
+        )
+    return given
 
 
 def parse_options(
