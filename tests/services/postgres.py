@@ -183,6 +183,12 @@ class Postgres:
         subprocess.run([*as_user(), *command], check=True, capture_output=True, timeout=60)
         wait_until(lambda: not self._daemon.running(), 30)
 
+    def processes(self) -> list[int]:
+        """Return the ids of its first process and of the children. Reads `/proc`: Linux."""
+        first = (self.folder / "data" / "postmaster.pid").read_text(encoding="utf-8").split()[0]
+        children = Path(f"/proc/{first}/task/{first}/children").read_text(encoding="utf-8")
+        return [int(first), *map(int, children.split())]
+
     def remove(self) -> None:
         with suppress(Exception):
             self.stop_at_once()

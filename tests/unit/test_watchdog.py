@@ -4,30 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
+import signal
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
 import stowfast
 import stowfast.sync
 from stowfast import Artifact, InvalidError, StowfastError, TaskState, UnavailableError
+from tests.services.between import between
 from tests.services.faulty_s3.server import FaultyS3
+from tests.services.postgres import PostgresServer
 from tests.unit.public_calls import ARGUMENTS, NOT_CALLED, calls, impatient_url, public
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from tests.services.postgres import Postgres
+
 SECONDS = 30
+LEFT_ALONE_SECONDS = 15
+"""All calls at once, with two seconds each: some wait behind others."""
 
 
-@pytest.fixture(params=["memory", "sqlite", "s3"])
+@pytest.fixture(params=["memory", "sqlite", "s3", pytest.param("postgres", marks=pytest.mark.service)])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.param == "postgres":
+        postgres: PostgresServer = request.getfixturevalue("postgres_server")
+        yield postgres.url() + "&timeout=3"
+        return
     with FaultyS3() as server:
         yield impatient_url(request.param, tmp_path, server)
 
@@ -150,6 +164,60 @@ def test_a_lock_of_another_process_ends_each_call_in_time(tmp_path: Path) -> Non
         other.close()
         assert refused >= 10
         assert stores.messages.add_message("c", {}) >= 1
+
+
+@contextmanager
+def silent(server: Postgres) -> Iterator[tuple[str, Callable[[], None]]]:
+    """The network takes all bytes and passes on none."""
+    with between(PostgresServer(server.endpoint)) as (proxy, url):
+        yield f"{url}?sslmode=disable&timeout=2", lambda: setattr(proxy, "silent", True)
+
+
+@contextmanager
+def stopped(server: Postgres) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Each process of the server stands still."""
+    pids: list[int] = []
+
+    def stop() -> None:
+        pids.extend(server.processes())
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+
+    try:
+        yield f"{server.endpoint}/postgres?timeout=2", stop
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def locked(server: Postgres) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Another session holds the tables, and is idle in its transaction."""
+    address = f"{server.endpoint}/postgres"
+    with psycopg.connect(address) as other:
+
+        def lock() -> None:
+            other.execute("LOCK stowfast.streams IN ACCESS EXCLUSIVE MODE")
+
+        yield f"{address}?timeout=2", lock
+
+
+@pytest.mark.parametrize("situation", [silent, stopped, locked])
+async def test_a_server_without_an_answer_ends_each_call_and_the_store(
+    situation: Callable[[Postgres], Any], postgres_alone: Postgres
+) -> None:
+    with situation(postgres_alone) as (url, begin):
+        stores = await stowfast.open(url)
+        await prepare(stores)
+        begin()
+        began = time.monotonic()
+        made = list(calls(stores))
+        errors = await asyncio.gather(*(ended(call) for _, call in made))
+        await asyncio.wait_for(stores.close(), SECONDS)
+        assert time.monotonic() - began < LEFT_ALONE_SECONDS
+        for (name, _), error in zip(made, errors, strict=True):
+            assert error is None or isinstance(error, UnavailableError), (name, error)
+        assert sum(error is not None for error in errors) > 40
 
 
 AT_EXIT = """

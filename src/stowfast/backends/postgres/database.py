@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from stowfast.backends.postgres.failures import NOT_PRIMARY, is_retryable, is_unknown, ours
+from stowfast.backends.postgres.failures import NOT_PRIMARY, is_locked, is_retryable, is_unknown, ours
 from stowfast.backends.postgres.hints import until_readable
 from stowfast.backends.postgres.migration import migrate
 from stowfast.backends.postgres.options import without_values
@@ -102,7 +102,7 @@ class Database:
         try:
             yield
         except psycopg.Error as error:
-            if is_unknown(error):
+            if is_unknown(error) or is_locked(error):
                 self._lost_at = time.monotonic()
             raise ours(error) from error
 
@@ -181,7 +181,7 @@ class Database:
         Without that, a hundred calls on four threads would wait for a silent server one after the other.
         """
         if asked < self._lost_at and time.monotonic() > asked + self._timeout:
-            raise UnavailableError(f"the server gave no answer to the calls before this one for {self._timeout:g} s")
+            raise UnavailableError(f"the calls before this one got no answer for {self._timeout:g} s: try again")
 
     @contextmanager
     def lend(self, patience: float | None = None) -> Iterator[psycopg.Connection[Any]]:
