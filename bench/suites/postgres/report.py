@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 import stowfast
-from bench.harness.bars import Bar, Spread
+from bench.harness.bars import Bar, Spread, ratios, spread_of
 from bench.harness.postgres import server
+from bench.harness.rounds import errors
 from bench.harness.table import as_spread, machine, print_bars, print_table
+from bench.suites.postgres.peers import CONTENDERS, OURS, PEERS, measure
 from bench.suites.postgres.work import TABLES, appends, async_appends, crowd, reads, server_work
+from bench.suites.sqlite.workloads import FULL, QUICK
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from bench.harness.rounds import Say
+    from bench.harness.rounds import Results, Say
     from bench.suites.postgres.work import Figures
 
 __all__ = ["run"]
@@ -39,8 +42,9 @@ def run(options: Namespace, say: Say) -> tuple[list[Bar], dict[str, Any]]:
                 found["read"] = reads(url, stores, 10_000, 20 * scale)
             found |= asyncio.run(_concurrent(url, scale))
             rounds.append(found)
+        peers = measure(here, options.rounds, QUICK if options.quick else FULL, say)
         name = here.name
-    judged = bars(rounds)
+    judged = bars(rounds) + peer_bars(peers)
     print(f"\n{machine(name)}, {len(rounds)} rounds, load {os.getloadavg()[0]:.1f}\n")
     rows = [
         [f"{workload}: {one}", figure, as_spread(Spread.of(found[workload][one][figure] * unit for found in rounds))]
@@ -50,8 +54,16 @@ def run(options: Namespace, say: Say) -> tuple[list[Bar], dict[str, Any]]:
         for unit in (1e6 if figure in {"median", "cpu"} else 1,)
     ]
     print_table("Microseconds, bytes, or appends a second", ("", "figure", "median (low to high)"), rows)
+    rows = [
+        [CONTENDERS[one].label, workload, as_spread(spread_of(peers, workload, figure, one))]
+        for workload, figure in (("appenders", "per_second"), ("load", "median"), ("last", "median"))
+        for one in CONTENDERS
+    ]
+    print_table("With the peers: appends a second of 64 at once, microseconds", ("", "", "median (low to high)"), rows)
     print_bars("Bars", judged)
-    return judged, {"machine": machine(name), "rounds": rounds}
+    for failed, error in errors(peers):
+        print(f"{failed}: {error}")
+    return judged, {"machine": machine(name), "rounds": rounds, "peers": peers}
 
 
 async def _concurrent(url: str, scale: int) -> dict[str, dict[str, Figures]]:
@@ -76,3 +88,17 @@ def bars(rounds: list[dict[str, dict[str, Figures]]]) -> list[Bar]:
         Bar.at_least("64 to one / 64 to 64", 0.7, " x", ratio("crowd", "per_second", "64 to 1", "64 to 64")),
         Bar.at_most("last 20 of 10,000 / bare query", 2, " x", ratio("read", "median", "last", "raw last")),
     ]
+
+
+def peer_bars(results: Results) -> list[Bar]:
+    """Judge the rounds with the peers. The best peer is the one with the most appends a second, over all rounds."""
+    speeds = {peer: spread_of(results, "appenders", "per_second", peer) for peer in PEERS}
+    best = max(PEERS, key=lambda peer: found.median if (found := speeds[peer]) else 0.0)
+    session = ratios(results, "load", "median", OURS, "openai_agents")
+    return [
+        Bar.at_least(
+            "64 appenders / the best peer", 8, " x", ratios(results, "appenders", "per_second", OURS, best),
+            CONTENDERS[best].label,
+        ),
+        Bar.at_most("load of 10,000 / SQLAlchemySession", 0.5, " x", session),
+    ]  # fmt: skip

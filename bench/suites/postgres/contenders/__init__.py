@@ -1,0 +1,1 @@
+"""One file for each library: its plainest use with a pool, as its documentation teaches it."""
