@@ -8,7 +8,7 @@ from threading import Event, Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from stowfast.cli.terminal import Screen, complain, size, span
+from stowfast.cli.terminal import Screen, complain, many, size, span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,23 +57,40 @@ def paced(doing: str) -> Iterator[Callable[[Amount], None]]:
 
 
 @contextmanager
-def waited(doing: str) -> Iterator[None]:
-    """Show that work without a count goes on: on a terminal by a sign, else by its time in a line every 5 seconds."""
+def waited(doing: str) -> Iterator[Callable[[int], None]]:
+    """Show that work without a known end goes on: on a terminal by a sign, else by a line every 5 seconds.
+
+    Yields a function that takes the number of streams so far, to be shown beside the time. Without it only the time is.
+    """
     screen = Screen(stderr=True)
+    began, shown_at, count = monotonic(), monotonic(), 0
+
+    def note(streams: int) -> None:
+        nonlocal count
+        count = streams
+
     if screen.is_terminal and not screen.console.is_dumb_terminal:
-        with screen.console.status(doing):
-            yield
+        with screen.console.status(doing) as status:
+
+            def show(streams: int) -> None:
+                nonlocal shown_at
+                if monotonic() - shown_at >= _TERMINAL_SECONDS:
+                    shown_at = monotonic()
+                    status.update(f"{doing}: {many(streams, 'stream')}")
+
+            yield show
         return
-    began, over = monotonic(), Event()
+    over = Event()
 
     def tell() -> None:
         while not over.wait(_REPORT_SECONDS):
-            complain(f"{doing}: {span(timedelta(seconds=monotonic() - began))} so far")
+            so_far = f"{many(count, 'stream')}, " if count else ""
+            complain(f"{doing}: {so_far}{span(timedelta(seconds=monotonic() - began))} so far")
 
     thread = Thread(target=tell, daemon=True)
     thread.start()
     try:
-        yield
+        yield note
     finally:
         over.set()
         thread.join()

@@ -50,7 +50,11 @@ class Erased:
 
 
 async def erase(
-    place: Place, selection: Selection, *, search: Callable[[Collection[bytes]], set[bytes]] | None = None
+    place: Place,
+    selection: Selection,
+    *,
+    search: Callable[[Collection[bytes]], set[bytes]] | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> Erased:
     """Delete the selected streams with the artifacts and tasks of their conversations, sweep, and search again.
 
@@ -65,6 +69,7 @@ async def erase(
         selection: the streams, by `where`.
         search: returns the pieces that are in the stored bytes, such as a search of the file. Called after the place is
             closed, so give a URL with it.
+        progress: called with the number of streams deleted so far.
 
     Raises:
         InvalidError: the selection has no `where`.
@@ -76,7 +81,7 @@ async def erase(
         stores = Stores(await opened_place(place, stack))
         names = await find(stores, selection, related=True)
         pieces = await _pieces(stores.backend, names) if search is not None else set[bytes]()
-        count = await remove(stores, selection, related=True)
+        count = await remove(stores, selection, related=True, progress=progress)
         await stores.sweep()
         left = await find(stores, selection, related=True)
         damaged = [one.name async for one in listed(stores.backend) if one.damaged]

@@ -57,8 +57,15 @@ class Usage:
     """Of the content of artifacts; equal content of one artifact once."""
 
 
-async def statistics(place: Place, *, selection: Selection = EVERYTHING) -> Statistics:
+async def statistics(
+    place: Place, *, selection: Selection = EVERYTHING, progress: Callable[[int], None] | None = None
+) -> Statistics:
     """Count the streams and entries of a place, without reading an entry.
+
+    Args:
+        place: a URL, or stores.
+        selection: the streams to count.
+        progress: called with the number of streams looked at so far.
 
     Raises:
         UnavailableError: the place gives no answer.
@@ -67,7 +74,7 @@ async def statistics(place: Place, *, selection: Selection = EVERYTHING) -> Stat
         backend = await opened_place(place, stack, reading=True)
         streams, entries, longest = Counter[str](), Counter[str](), list[tuple[str, int]]()
         found, now = Statistics(), await backend.now()
-        async for one in listed(backend, selection):
+        async for one in listed(backend, selection, progress=progress):
             kind = kind_of(one.name)
             streams[kind] += 1
             found.last_change = max(found.last_change or one.updated_at, one.updated_at)
@@ -85,13 +92,20 @@ async def statistics(place: Place, *, selection: Selection = EVERYTHING) -> Stat
         return found
 
 
-async def measure(place: Place, group: Callable[[Head], str], *, selection: Selection = EVERYTHING) -> dict[str, Usage]:
+async def measure(
+    place: Place,
+    group: Callable[[Head], str],
+    *,
+    selection: Selection = EVERYTHING,
+    progress: Callable[[int], None] | None = None,
+) -> dict[str, Usage]:
     """Read all entries, and return the size of each group of streams. A damaged stream counts without its entries.
 
     Args:
         place: a URL, or stores.
         group: returns the name of a stream's group.
         selection: the streams to measure.
+        progress: called with the number of streams looked at so far.
 
     Raises:
         UnavailableError: the place gives no answer.
@@ -99,7 +113,7 @@ async def measure(place: Place, group: Callable[[Head], str], *, selection: Sele
     async with AsyncExitStack() as stack:
         backend = await opened_place(place, stack, reading=True)
         found: dict[str, Usage] = {}
-        async for one in listed(backend, selection):
+        async for one in listed(backend, selection, progress=progress):
             if one.head is not None:
                 await _add(backend, one.head, found.setdefault(group(one.head), Usage()))
         return found

@@ -11,6 +11,8 @@ from stowfast.moving.copying import Place, opened_place
 from stowfast.moving.selection import LINKS, Selection, kind_of, listed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from stowfast.abc import Backend
 
 __all__ = ["find", "remove"]
@@ -20,19 +22,25 @@ _LIVE: Final = "live"
 _CONTEXT: Final = "context_id"
 
 
-async def find(place: Place, selection: Selection, *, related: bool = False) -> list[str]:
+async def find(
+    place: Place, selection: Selection, *, related: bool = False, progress: Callable[[int], None] | None = None
+) -> list[str]:
     """Return the names of the selected streams.
 
     Args:
         place: a URL, or stores.
         selection: the streams.
         related: also the artifacts and tasks of the selected conversations: those with their `context_id`.
+        progress: called with the number of streams looked at so far.
     """
     async with AsyncExitStack() as stack:
-        return await _find(await opened_place(place, stack, reading=True), selection, related=related)
+        backend = await opened_place(place, stack, reading=True)
+        return await _find(backend, selection, related=related, progress=progress)
 
 
-async def remove(place: Place, selection: Selection, *, related: bool = False) -> int:
+async def remove(
+    place: Place, selection: Selection, *, related: bool = False, progress: Callable[[int], None] | None = None
+) -> int:
     """Delete the selected streams, and return their number.
 
     Not atomic. A listing at the end finds what came meanwhile and deletes it, too, until nothing is left. After an
@@ -42,6 +50,7 @@ async def remove(place: Place, selection: Selection, *, related: bool = False) -
         place: a URL, or stores.
         selection: the streams.
         related: also the artifacts and tasks of the selected conversations.
+        progress: called with the number of streams deleted so far.
 
     Raises:
         UnavailableError: some of them may be deleted. Call it again.
@@ -56,12 +65,17 @@ async def remove(place: Place, selection: Selection, *, related: bool = False) -
                 if kind_of(name) == BLOBS_OF:
                     await _delete_beside(backend, name)
                 count += 1
+                if progress is not None:
+                    progress(count)
         return count
 
 
-async def _find(backend: Backend, selection: Selection, *, related: bool) -> list[str]:
+async def _find(
+    backend: Backend, selection: Selection, *, related: bool, progress: Callable[[int], None] | None = None
+) -> list[str]:
     # A damaged stream does not tell its metadata: it may be anybody's.
-    names = [one.name async for one in listed(backend, selection) if one.head is not None or not selection.where]
+    seen = listed(backend, selection, progress=progress)
+    names = [one.name async for one in seen if one.head is not None or not selection.where]
     conversations = {name for name in names if kind_of(name) == _CONVERSATIONS}
     if not related or not conversations:
         return names

@@ -11,7 +11,7 @@ from stowfast.stores.codec import from_time
 from stowfast.stores.labels import beside_own, wanted_labels
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from datetime import datetime
 
     from stowfast.abc import Backend, Listed
@@ -48,8 +48,20 @@ def kind_of(name: str) -> str:
     return name.partition("/")[0].rpartition(":")[2]
 
 
-async def listed(backend: Backend, selection: Selection = EVERYTHING, *, heads: bool = True) -> AsyncIterator[Listed]:
+async def listed(
+    backend: Backend,
+    selection: Selection = EVERYTHING,
+    *,
+    heads: bool = True,
+    progress: Callable[[int], None] | None = None,
+) -> AsyncIterator[Listed]:
     """Yield the selected streams by name. A damaged one is yielded unless its name or time excludes it.
+
+    Args:
+        backend: the place.
+        selection: the streams to yield.
+        heads: with their heads. Without, a `where` still reads them.
+        progress: called with the number of streams looked at so far, selected or not.
 
     Raises:
         InvalidError: the selection cannot match: a kind or a value of another type.
@@ -60,10 +72,13 @@ async def listed(backend: Backend, selection: Selection = EVERYTHING, *, heads: 
     check_text(selection.prefix, "prefix")
     if type(selection.kinds) not in (list, tuple) or not all(type(kind) is str for kind in selection.kinds):
         raise InvalidError("kinds is a list of words, such as ['messages']")
-    after = None
+    after, seen = None, 0
     while True:
         page = await backend.streams(Query("", after=after, limit=_PAGE, heads=heads or bool(labels)))
         for one in page.streams:
+            seen += 1
+            if progress is not None:
+                progress(seen)
             kind, id = kind_of(one.name), one.name.partition("/")[2]
             if kind in _LEFT_OUT or (selection.kinds and kind not in selection.kinds):
                 continue

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import stowfast.sync
+from stowfast import moving
 from stowfast.cli import pace
 from stowfast.cli.main import run
 
@@ -102,7 +103,28 @@ def test_work_without_a_count_says_that_it_goes_on(
         while told.count("so far") < 2:
             told += capsys.readouterr().err
     assert re.match(r"counting: \d+ ms so far\n", told)
+    with pace.waited("counting") as tell:
+        tell(1)
+        tell(12_345)
+        while "streams" not in told:
+            told += capsys.readouterr().err
+    assert re.search(r"counting: 12,345 streams, \d+ ms so far\n", told)
     threads = threading.active_count()
     with pytest.raises(KeyboardInterrupt), pace.waited("counting"):
         raise KeyboardInterrupt
     assert threading.active_count() == threads
+
+
+async def test_work_over_all_streams_says_how_far_it_is(place: str) -> None:
+    seen: dict[str, list[int]] = {name: [] for name in ("statistics", "measure", "find", "remove", "erase")}
+    await moving.statistics(place, progress=seen["statistics"].append)
+    await moving.measure(place, lambda head: head.name, progress=seen["measure"].append)
+    selection = moving.Selection(where={"user": "bob"})
+    found = await moving.find(place, selection, progress=seen["find"].append)
+    await moving.remove(place, moving.Selection(where={"user": "ada"}), progress=seen["remove"].append)
+    await moving.erase(place, selection, progress=seen["erase"].append)
+    looked_at = [*range(1, len(seen["statistics"]) + 1)]
+    assert looked_at
+    assert seen["statistics"] == seen["measure"] == seen["find"] == looked_at
+    assert seen["remove"] == [1, 2]
+    assert seen["erase"] == [*range(1, len(found) + 1)]

@@ -59,9 +59,12 @@ def rm(
     if selection == moving.EVERYTHING:
         raise typer.BadParameter("name what to delete: --kind, --prefix or --where")
     check_existing(url)
-    with waited("deleting" if yes else "looking"):
-        names = asyncio.run(moving.find(url, selection, related=related))
-        deleted = asyncio.run(moving.remove(url, selection, related=related)) if yes and names else 0
+    with waited("looking") as tell:
+        names = asyncio.run(moving.find(url, selection, related=related, progress=tell))
+    deleted = 0
+    if yes and names:
+        with waited("deleting") as tell:
+            deleted = asyncio.run(moving.remove(url, selection, related=related, progress=tell))
     if as_json:
         emit({"streams": names, "deleted": deleted})
         return
@@ -112,8 +115,9 @@ def du(
 ) -> None:
     """Read all entries, and print their bytes by kind, scope, id or metadata. The content of artifacts counts once."""
     check_existing(url)
-    with waited("reading"):
-        found = asyncio.run(moving.measure(url, lambda head: _group(head, by), selection=selected(kind, prefix, None)))
+    wanted = selected(kind, prefix, None)
+    with waited("reading") as tell:
+        found = asyncio.run(moving.measure(url, lambda head: _group(head, by), selection=wanted, progress=tell))
     largest = sorted(found.items(), key=lambda one: -(one[1].bytes + one[1].blob_bytes))
     if as_json:
         emit({group: asdict(usage) for group, usage in largest})
@@ -139,8 +143,8 @@ def _group(head: Head, by: str) -> str:
 def stats(url: URL, as_json: Json = False) -> None:
     """Print counts by kind, the changes of the last day and the longest streams. Reads heads alone."""
     check_existing(url)
-    with waited("counting"):
-        found = asyncio.run(moving.statistics(url))
+    with waited("counting") as tell:
+        found = asyncio.run(moving.statistics(url, progress=tell))
     last = None if found.last_change is None else datetime.fromtimestamp(found.last_change / 1_000_000, UTC)
     if as_json:
         longest = [{"stream": name, "entries": count} for name, count in found.longest]

@@ -47,8 +47,8 @@ def erase(
     if not selection.where:
         raise typer.BadParameter("name the person: --where user=ada")
     check_existing(url)
-    with waited("looking"):
-        names = asyncio.run(moving.find(url, selection, related=True))
+    with waited("looking") as tell:
+        names = asyncio.run(moving.find(url, selection, related=True, progress=tell))
     if not as_json:
         for name in names:
             Screen().print(name)
@@ -56,8 +56,8 @@ def erase(
         typer.confirm(f"Delete {many(len(names), 'stream')} for good?", abort=True, err=True)
     path = sqlite_path(url)
     search = None if path is None else lambda pieces: _search(path, pieces)
-    with waited("deleting"):
-        done = asyncio.run(moving.erase(url, selection, search=search))
+    with waited("deleting") as tell:
+        done = asyncio.run(moving.erase(url, selection, search=search, progress=tell))
     if as_json:
         emit({"streams": names, "deleted": done.streams, "proved": done.proved, **_proof(done)})
         return 0 if done.proved else 1
