@@ -19,6 +19,7 @@ __all__ = [
     "MAX_MOMENT",
     "MIN_MOMENT",
     "beyond",
+    "check_call",
     "check_name",
     "check_text",
     "clock",
@@ -73,6 +74,16 @@ def check_text(text: object, what: str) -> None:
         raise InvalidError(f"{what} must be a str, not {type(text).__name__}{remedy}")
 
 
+def check_call(value: object, what: str) -> None:
+    """Check that an argument is a function.
+
+    Raises:
+        InvalidError: it is none.
+    """
+    if not callable(value):
+        raise InvalidError(f"{what} must be a function, not {type(value).__name__}")
+
+
 def check_name(name: str, what: str = "a name", *, max_bytes: int = MAX_NAME_BYTES) -> None:
     """Check a name or an id.
 
@@ -105,7 +116,9 @@ def path_text(path: object, what: str) -> str:
     try:
         parts = os.fsencode(text).split(os.fsencode(os.sep))
     except UnicodeEncodeError:
-        raise InvalidError(f"{what} has a lone surrogate: it is no path") from None
+        parts = []  # raised below: Python's error holds the text, which may be a URL with a password
+    if not parts:
+        raise InvalidError(f"{what} has a lone surrogate: it is no path")
     if not text or "\0" in text:
         raise InvalidError(f"{what} is empty or contains NUL: it is no path")
     if max(map(len, parts)) > _MAX_FILE_NAME_BYTES:

@@ -22,7 +22,7 @@ from stowfast import Artifact, InvalidError, Retention, StowfastError, TaskState
 from stowfast.backends.objects.driver.options import SCHEMES, parse_options
 from stowfast.backends.postgres.options import PARAMETERS
 from stowfast.backends.postgres.options import parse_options as parse_postgres_options
-from tests.unit.public_calls import ARGUMENTS
+from tests.unit.public_calls import ARGUMENTS, of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -166,7 +166,7 @@ def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[stowfast.
 
 @pytest.mark.parametrize(("store", "name"), [(store, name) for store, methods in ARGUMENTS.items() for name in methods])
 def test_every_argument_is_taken_or_refused(stores: stowfast.sync.Stores, store: str, name: str) -> None:
-    method = getattr(getattr(stores, store), name)
+    method = getattr(of(stores, store), name)
     good = ARGUMENTS[store][name]
     raw: dict[str, str] = {}
     for argument in inspect.signature(method).parameters:

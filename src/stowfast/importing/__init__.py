@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 from stowfast.importing.sources import KINDS, open_source
 from stowfast.importing.writing import StreamWriter
 from stowfast.moving import Copied
+from stowfast.moving.results import reporter
+from stowfast.names import check_text
 from stowfast.registry import connect
 from stowfast.stores import Stores
 
@@ -54,7 +56,8 @@ async def import_from(
         DamagedError: the source is damaged. Everything before the damage is imported.
         UnavailableError: source or target give no answer. Call again.
     """
-    done = Copied()
+    check_text(source, "source")
+    done, report = Copied(), reporter(progress)
     with ExitStack() as opened:
         streams = opened.enter_context(closing(open_source(kind, source, opened)))
         async with AsyncExitStack() as stack:
@@ -65,5 +68,5 @@ async def import_from(
                 stack.push_async_callback(backend.close)
             if into is not None:
                 backend = Stores(backend).within(into).backend
-            await StreamWriter(backend, done, progress or (lambda _: None)).write(streams)
+            await StreamWriter(backend, done, report).write(streams)
     return done

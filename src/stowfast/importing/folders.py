@@ -38,7 +38,11 @@ class Folder:
 
     def names(self, prefix: str, suffix: str = "") -> Iterator[str]:
         """Yield the parts between prefix and suffix of the names with both, in order of these parts."""
-        found = (one for one in os.listdir(self._path) if one.startswith(prefix) and one.endswith(suffix))
+        try:
+            there = os.listdir(self._path)
+        except OSError as error:
+            raise InvalidError(f"{self.name} cannot be read: {error.strerror}") from error
+        found = (one for one in there if one.startswith(prefix) and one.endswith(suffix))
         yield from sorted(one[len(prefix) : len(one) - len(suffix)] for one in found)
 
     def has(self, name: str) -> bool:

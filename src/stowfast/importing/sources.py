@@ -11,6 +11,7 @@ from stowfast.blocking import imported
 from stowfast.errors import InvalidError
 from stowfast.importing.folders import Folder
 from stowfast.importing.tables import open_sqlite
+from stowfast.names import is_one_of, path_text
 from stowfast.registry import find
 
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ def open_source(kind: str, source: str, stack: ExitStack) -> Generator[Found]:
         InvalidError: the kind is unknown, or the source is not of this kind.
         UnavailableError: the source cannot be opened.
     """
-    if kind not in KINDS:
-        raise InvalidError(f"kind={kind!r}: it is one of {', '.join(KINDS)}")
+    if not is_one_of(kind, tuple(KINDS)):
+        raise InvalidError(f"kind: it is one of {', '.join(KINDS)}")
     module = f"stowfast.importing.{kind.replace('-', '_')}"
     found: Generator[Found]
     if kind in _FOLDERS:
@@ -87,7 +88,7 @@ def _tables(source: str, stack: ExitStack, schema: str) -> Tables:
 
 def _path(source: str) -> Path | None:
     """Return a source as a path; None: it is the like of a URL, and may hold a password that no error shows."""
-    path = Path(source)
-    if "://" in source or (_SCHEME.match(source) and not os.path.lexists(path)):
+    if "://" in source:
         return None
-    return path
+    path = Path(path_text(source, "source"))
+    return None if _SCHEME.match(source) and not os.path.lexists(path) else path

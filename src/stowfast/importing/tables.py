@@ -117,14 +117,15 @@ def open_sqlite(path: Path) -> Iterator[SQLiteTables]:
         InvalidError: it is no SQLite file, or is shorter than its header says.
         UnavailableError: it cannot be opened, or was changed meanwhile.
     """
-    log = Path(f"{path}-wal")
-    header = _header_of(path)
-    has_log = log.exists() and log.stat().st_size > 0
-    if not has_log:
-        _check_size(path, header)
+    try:
+        header, has_log = _header_of(path), _has_log(path)
+        if not has_log:
+            _check_size(path, header)
+        before = path.stat()
+    except OSError as error:
+        raise InvalidError(f"{path}: it cannot be read: {error.strerror}") from error
     # In this mode a file without a log has no writer.
     unshared = header[18] == _WAL and not has_log
-    before = path.stat()
     options = "mode=ro&immutable=1" if unshared else "mode=ro"
     try:
         connection = sqlite3.connect(f"{path.resolve().as_uri()}?{options}", uri=True, check_same_thread=False)
@@ -149,6 +150,11 @@ def open_sqlite(path: Path) -> Iterator[SQLiteTables]:
     after = path.stat()
     if unshared and (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
         raise UnavailableError(f"{path}: it was changed while it was read: import again")
+
+
+def _has_log(path: Path) -> bool:
+    log = Path(f"{path}-wal")
+    return log.exists() and log.stat().st_size > 0
 
 
 def _header_of(path: Path) -> bytes:

@@ -10,7 +10,7 @@ import os
 from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from stowfast import sqlite
@@ -19,10 +19,11 @@ from stowfast.moving.archive import BUCKETS, MOMENT, Archive, Generation
 from stowfast.moving.backups import backup
 from stowfast.moving.bucket import open_bucket_archive
 from stowfast.moving.folder import FolderArchive
+from stowfast.moving.results import reporter
 from stowfast.moving.verifying import verify
 from stowfast.names import path_text
 from stowfast.records import Retention
-from stowfast.stores.codec import from_time
+from stowfast.stores.codec import check_integers, from_duration, from_time
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -69,11 +70,11 @@ async def add_generation(
         UnavailableError: a place gives no answer, or the disk is full. In a bucket the generation may have been added.
             Old ones may remain: the next call removes them.
     """
-    kept = _checked(keep)
+    kept, report = _checked(keep), reporter(progress)
     async with _opened(archive) as there:
         with ExitStack() as stack:
             part = await asyncio.to_thread(stack.enter_context, there.part())
-            await _make(source, there, part, progress)
+            await _make(source, there, part, report)
             found = await verify(f"{_url(part)}?sweep=false")
             known = await asyncio.to_thread(there.known)
             # Newer than all others, whatever the clock says.
@@ -128,6 +129,8 @@ async def opened_generation(archive: str | os.PathLike[str], one: Generation) ->
         DamagedError: its content is not what was written: take another one.
         UnavailableError: the bucket gives no answer, or the disk is full.
     """
+    if not isinstance(one, Generation):
+        raise InvalidError(f"one is a Generation, as generations() returns them, not {type(one).__name__}")
     async with _opened(archive) as there:
         with ExitStack() as stack:
             yield _url(await asyncio.to_thread(stack.enter_context, there.read(one)))
@@ -150,13 +153,13 @@ async def _opened(archive: str | os.PathLike[str]) -> AsyncIterator[Archive]:
         there.close()
 
 
-async def _make(source: Place, there: Archive, part: Path, progress: Callable[[Copied], None] | None) -> None:
+async def _make(source: Place, there: Archive, part: Path, report: Callable[[Copied], None]) -> None:
     if isinstance(source, str) and source.partition(":")[0].lower() == "sqlite":
         await asyncio.to_thread(sqlite.backup, source.partition("?")[0], part)
         return
     work = part.with_name(f"{part.name}-work")
     await asyncio.to_thread(_begin, there, work)
-    done = await backup(source, f"{_url(work)}?sweep=false", progress=progress)
+    done = await backup(source, f"{_url(work)}?sweep=false", progress=report)
     if not done.complete:
         raise InvalidError(f"{len(done.differences)} streams were not copied, such as {done.differences[0]}")
     await asyncio.to_thread(sqlite.backup, work, part)  # one file without a log, synced
@@ -180,9 +183,14 @@ def _checked(keep: Retention | None) -> Retention:
         InvalidError: these are none.
     """
     kept = keep if keep is not None else Retention()
-    wrong: Any = kept.count is not None or kept.bytes is not None
-    if wrong or (kept.versions is not None and kept.versions < 1) or (kept.age or timedelta()) < timedelta():
-        raise InvalidError(f"{kept}: generations are kept by versions=, 1 or more, and age=")
+    if not isinstance(kept, Retention):
+        raise InvalidError(f"keep must be a stowfast.Retention, not {type(kept).__name__}")
+    check_integers(versions=kept.versions)
+    if kept.age is not None:
+        from_duration(kept.age, "age")
+    others = kept.count is not None or kept.bytes is not None
+    if others or (kept.versions is not None and kept.versions < 1) or (kept.age or timedelta()) < timedelta():
+        raise InvalidError("generations are kept by versions=, 1 or more, and age=, 0 or more")
     return kept
 
 

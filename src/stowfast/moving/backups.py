@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from stowfast.abc import Change, Query
 from stowfast.errors import InvalidError
 from stowfast.moving.copying import Place, mirror, opened_place
+from stowfast.moving.results import reporter
 from stowfast.moving.selection import BOOKKEEPING, listed
 
 if TYPE_CHECKING:
@@ -40,12 +41,13 @@ async def backup(
         InvalidError: the target holds data and is no backup; or the source is empty and the backup is not.
         UnavailableError: a place gives no answer. Repeat the call.
     """
+    report = reporter(progress)
     async with AsyncExitStack() as stack:
         ours, theirs = await opened_place(source, stack, reading=True), await opened_place(target, stack)
         await _claim(theirs, _BACKUP, "is no backup and holds data: name an empty place")
         if not await _holds_data(ours) and await _holds_data(theirs):
             raise InvalidError("the source is empty, and the backup is not: is it the right place?")
-        return await mirror(ours, theirs, check=check, progress=progress)
+        return await mirror(ours, theirs, check=check, report=report)
 
 
 async def restore(
@@ -63,10 +65,11 @@ async def restore(
         InvalidError: the target is not empty.
         UnavailableError: a place gives no answer. Repeat the call.
     """
+    report = reporter(progress)
     async with AsyncExitStack() as stack:
         ours, theirs = await opened_place(source, stack, reading=True), await opened_place(target, stack)
         await _claim(theirs, _RESTORE, "is not empty: restore into an empty place")
-        done = await mirror(ours, theirs, check=check, progress=progress)
+        done = await mirror(ours, theirs, check=check, report=report)
         if done.complete:
             await theirs.commit(_RESTORE, Change(delete=True))
         return done

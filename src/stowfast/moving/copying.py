@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from stowfast.abc import Backend, Change, Head, Origin, Slice, Window
 from stowfast.errors import ConflictError, DamagedError, InvalidError, StowfastError, UnavailableError
 from stowfast.moving.blobs import bare_head, blob_in
-from stowfast.moving.results import Copied, Difference
-from stowfast.moving.selection import EVERYTHING, Selection, kind_of, listed
+from stowfast.moving.results import Copied, Difference, reporter
+from stowfast.moving.selection import EVERYTHING, Selection, check_selection, kind_of, listed
 from stowfast.moving.streams import DifferentError, StreamCopy
 from stowfast.registry import connect, find
 from stowfast.stores import Stores
@@ -78,13 +78,15 @@ async def copy(
         InvalidError: source and target are one place, or an argument is wrong.
         UnavailableError: a place gives no answer. Repeat the call: it goes on where this one ended.
     """
+    check_selection(selection)
+    report = reporter(progress)
     async with AsyncExitStack() as stack:
         ours, theirs = await opened_place(source, stack, reading=True), await opened_place(target, stack)
         if into is not None:
             theirs = Stores(theirs).within(into).backend
         elif ours is theirs:
             raise InvalidError("source and target are one place: name a scope to copy into")
-        mover = _Mover(ours, theirs, check=check, replace=replace, report=progress or (lambda _: None))
+        mover = _Mover(ours, theirs, check=check, replace=replace, report=report)
         if dry_run:
             await mover.count(selection)
         else:
@@ -92,9 +94,9 @@ async def copy(
         return mover.done
 
 
-async def mirror(source: Backend, target: Backend, *, check: bool, progress: Callable[[Copied], None] | None) -> Copied:
+async def mirror(source: Backend, target: Backend, *, check: bool, report: Callable[[Copied], None]) -> Copied:
     """Copy everything, and delete at the target what the source does not have."""
-    mover = _Mover(source, target, check=check, replace=True, report=progress or (lambda _: None))
+    mover = _Mover(source, target, check=check, replace=True, report=report)
     await mover.run(EVERYTHING)
     await mover.delete_others()
     return mover.done

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 from stowfast.errors import ConflictError, DamagedError, UnavailableError
 from stowfast.moving.copying import Place, opened_place
 from stowfast.moving.marks import Marked, cut_over, is_marked, unmark, was_moved
-from stowfast.moving.results import Copied, Difference
-from stowfast.moving.selection import EVERYTHING, Selection, listed
+from stowfast.moving.results import Copied, Difference, reporter
+from stowfast.moving.selection import EVERYTHING, Selection, check_selection, listed
 from stowfast.moving.streams import DifferentError, StreamCopy
 from stowfast.stores.optimistic import delete_if_still
 
@@ -47,7 +47,8 @@ async def move(
     Raises:
         UnavailableError: a place gives no answer. Repeat the call.
     """
-    done = Copied()
+    check_selection(selection)
+    done, report = Copied(), reporter(progress)
     async with AsyncExitStack() as stack:
         old, new = await opened_place(source, stack), await opened_place(target, stack)
         async for one in listed(old, selection, heads=bool(selection.where)):
@@ -56,8 +57,7 @@ async def move(
                 await _move_stream(old, new, one.name, done, check=check)
             except (DifferentError, DamagedError) as error:
                 done.differences.append(Difference(one.name, str(error)))
-            if progress is not None:
-                progress(done)
+            report(done)
         async for one in listed(new):  # a mover that was killed between its last two steps left these
             if one.head is not None and is_marked(one.head):
                 await _finish(old, new, one.name)

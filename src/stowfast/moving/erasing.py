@@ -11,7 +11,9 @@ from stowfast.abc import Window
 from stowfast.errors import InvalidError
 from stowfast.moving.copying import Place, opened_place
 from stowfast.moving.removal import find, remove
-from stowfast.moving.selection import EVERYTHING, listed
+from stowfast.moving.results import reporter
+from stowfast.moving.selection import EVERYTHING, check_selection, listed
+from stowfast.names import check_call
 from stowfast.sqlite import compact
 from stowfast.stores import Stores
 
@@ -75,6 +77,10 @@ async def erase(
         InvalidError: the selection has no `where`.
         UnavailableError: some of it may be deleted. Call it again.
     """
+    check_selection(selection)
+    reporter(progress)  # before anything is deleted
+    if search is not None:
+        check_call(search, "search")
     if not selection.where:
         raise InvalidError("an erasure needs where=, such as {'user': 'ada'}")
     async with AsyncExitStack() as stack:

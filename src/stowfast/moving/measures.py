@@ -12,6 +12,7 @@ from stowfast.errors import StowfastError
 from stowfast.moving.blobs import blob_in
 from stowfast.moving.copying import Place, opened_place
 from stowfast.moving.selection import EVERYTHING, Selection, kind_of, listed
+from stowfast.names import check_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,6 +111,7 @@ async def measure(
     Raises:
         UnavailableError: the place gives no answer.
     """
+    check_call(group, "group")
     async with AsyncExitStack() as stack:
         backend = await opened_place(place, stack, reading=True)
         found: dict[str, Usage] = {}

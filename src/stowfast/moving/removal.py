@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from stowfast.abc import Change
 from stowfast.moving.blobs import BLOBS_OF
 from stowfast.moving.copying import Place, opened_place
+from stowfast.moving.results import reporter
 from stowfast.moving.selection import LINKS, Selection, kind_of, listed
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ async def remove(
         UnavailableError: some of them may be deleted. Call it again.
         DamagedError: a stream is too damaged to be deleted.
     """
+    report = reporter(progress)
     async with AsyncExitStack() as stack:
         backend, count = await opened_place(place, stack), 0
         while names := await _find(backend, selection, related=related):
@@ -65,8 +67,7 @@ async def remove(
                 if kind_of(name) == BLOBS_OF:
                     await _delete_beside(backend, name)
                 count += 1
-                if progress is not None:
-                    progress(count)
+                report(count)
         return count
 
 

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-__all__ = ["Copied", "Difference", "Verified"]
+from stowfast.names import check_call
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Copied", "Difference", "Verified", "reporter"]
+
+D = TypeVar("D")
 
 
 class Difference(NamedTuple):
@@ -67,3 +74,15 @@ class Verified:
     def sound(self) -> bool:
         """Whether no damage was found."""
         return not self.damaged
+
+
+def reporter(progress: Callable[[D], None] | None) -> Callable[[D], None]:
+    """Return the function that is told of progress.
+
+    Raises:
+        InvalidError: it is no function.
+    """
+    if progress is None:
+        return lambda _: None
+    check_call(progress, "progress")
+    return progress

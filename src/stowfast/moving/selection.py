@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from stowfast.abc import Query
 from stowfast.errors import InvalidError
+from stowfast.moving.results import reporter
 from stowfast.names import check_text
 from stowfast.stores.codec import from_time
 from stowfast.stores.labels import beside_own, wanted_labels
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from stowfast.abc import Backend, Listed
 
-__all__ = ["BOOKKEEPING", "EVERYTHING", "LINKS", "Selection", "kind_of", "listed"]
+__all__ = ["BOOKKEEPING", "EVERYTHING", "LINKS", "Selection", "check_selection", "kind_of", "listed"]
 
 _PAGE: Final = 1_000
 LINKS: Final = "links"
@@ -48,6 +49,16 @@ def kind_of(name: str) -> str:
     return name.partition("/")[0].rpartition(":")[2]
 
 
+def check_selection(selection: Selection) -> None:
+    """Check that a selection is one.
+
+    Raises:
+        InvalidError: it is something else.
+    """
+    if not isinstance(selection, Selection):
+        raise InvalidError(f"selection is a Selection, such as Selection(prefix='a'), not {type(selection).__name__}")
+
+
 async def listed(
     backend: Backend,
     selection: Selection = EVERYTHING,
@@ -66,6 +77,8 @@ async def listed(
     Raises:
         InvalidError: the selection cannot match: a kind or a value of another type.
     """
+    check_selection(selection)
+    report = reporter(progress)
     labels = wanted_labels(selection.where)
     own = beside_own(labels)
     since = None if selection.since is None else from_time(selection.since, "since")
@@ -77,8 +90,7 @@ async def listed(
         page = await backend.streams(Query("", after=after, limit=_PAGE, heads=heads or bool(labels)))
         for one in page.streams:
             seen += 1
-            if progress is not None:
-                progress(seen)
+            report(seen)
             kind, id = kind_of(one.name), one.name.partition("/")[2]
             if kind in _LEFT_OUT or (selection.kinds and kind not in selection.kinds):
                 continue

@@ -12,7 +12,7 @@ from stowfast.abc import Window
 from stowfast.errors import DamagedError, NotFoundError, StowfastError
 from stowfast.moving.blobs import bare_head, blob_in, content_matches, with_blob
 from stowfast.moving.copying import Place, opened_place
-from stowfast.moving.results import Difference, Verified
+from stowfast.moving.results import Difference, Verified, reporter
 from stowfast.moving.selection import EVERYTHING, Selection, kind_of, listed
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ async def verify(
         InvalidError: an argument is wrong.
         UnavailableError: the place gives no answer.
     """
+    report = reporter(progress)
     async with AsyncExitStack() as stack:
         backend = await opened_place(place, stack, reading=True)
         done, digests = Verified(), list[bytes]()
@@ -65,8 +66,7 @@ async def verify(
                     if digest is not None:
                         digests.append(digest)
             waiting.clear()
-            if progress is not None:
-                progress(done)
+            report(done)
 
         async for one in listed(backend, selection, heads=False):
             waiting.append(one.name)

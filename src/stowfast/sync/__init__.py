@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from stowfast import stores
 from stowfast.blocking import imported
+from stowfast.errors import InvalidError
 from stowfast.first_use import loader
 from stowfast.portals import portal_of
 from stowfast.registry import connect, find
@@ -142,7 +143,13 @@ class Scope(Stores):
 
 
 def over(opened: stores.Stores) -> Stores:
-    """Return open stores without await. They share the backend and all caches: close one of the two."""
+    """Return open stores without await. They share the backend and all caches: close one of the two.
+
+    Raises:
+        InvalidError: these are no stores.
+    """
+    if not isinstance(opened, stores.Stores):
+        raise InvalidError(f"over() takes the stores of stowfast.open, not {type(opened).__name__}")
     return Stores(opened, portal_of(opened.backend))
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from stowfast.abc import KEEP, Change, Slice, Window
 from stowfast.errors import ConflictError, DamagedError, InvalidError, NotFoundError, StowfastError
+from stowfast.names import check_call
 from stowfast.records import Document, Page
 from stowfast.stores.codec import check_integers, from_duration, from_time, stream_name
 from stowfast.stores.documents.body import KIND, in_head, read_document, stored_document, write_document
@@ -116,8 +117,7 @@ class Documents:
             UnavailableError: it may be stored. Repeat the call with the same op_id.
         """
         stream = stream_name(KIND, "document_id", document_id)
-        if not callable(change):
-            raise InvalidError(f"change must be a function, not {type(change).__name__}")
+        check_call(change, "change")
         race = Race(f"document {document_id!r}")
         while True:
             head, entries = await self._backend.read(stream, _NEWEST)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, overload
 from stowfast.abc import Change, Window
 from stowfast.errors import InvalidError
 from stowfast.records import ConversationSlice
-from stowfast.stores.codec import decode_many, from_duration, stream_name
+from stowfast.stores.codec import check_given, decode_many, from_duration, stream_name
 from stowfast.stores.labels import check_metadata
 from stowfast.stores.messages import changes
 from stowfast.stores.messages.compaction import compact, newest_that_fit
@@ -240,6 +240,7 @@ class Messages:
             head = (await self._backend.heads([stream]))[0]
             start, incarnation = (head.next, head.incarnation) if head else (0, None)
         else:
+            check_given(after=after)
             start, incarnation = max(after + 1, 0), None
         while True:
             head, entries = await self._backend.read(stream, Window(start=start, max_bytes=PAGE_BYTES))

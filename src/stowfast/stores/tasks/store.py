@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from stowfast.abc import Change
 from stowfast.errors import ConflictError, DamagedError, InvalidError, NotFoundError, StowfastError, shown
+from stowfast.names import check_call
 from stowfast.records import ClaimedTask, Page, Retention, TaskInfo, TaskState
 from stowfast.stores.codec import from_duration, from_time, stream_name
 from stowfast.stores.listing import list_query
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from stowfast.abc import Backend
-    from stowfast.records import Lease
+from stowfast.records import Lease
 
 __all__ = ["Tasks"]
 
@@ -166,8 +167,7 @@ class Tasks:
             InvalidError: JSON cannot store the new data. Nothing was stored.
             UnavailableError: it may be saved. Repeat the call with the same op_id.
         """
-        if not callable(change):
-            raise InvalidError(f"change must be a function, not {type(change).__name__}")
+        check_call(change, "change")
         race = Race(f"task {shown(task_id)}")
         while True:
             state = await self.load(task_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import io
+import operator
 from typing import TYPE_CHECKING, Any
 
 from stowfast.answers import run_on
@@ -48,9 +49,15 @@ class ArtifactFile(io.RawIOBase):
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         """Move to an offset, without a request."""
         try:
-            return self._reader.seek(offset, whence)
+            return self._reader.seek(_plain(offset), _plain(whence))
         except InvalidError as error:
             raise OSError(errno.EINVAL, str(error)) from error  # what those who read files expect of a file
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return the next `size` bytes, fewer only at the end; without a size all remaining bytes."""
+        # Not through `readinto`, which would have memory for all of `size`.
+        data: bytes = self._run(self._reader.read(-1 if size is None else _plain(size)))
+        return data
 
     def readinto(self, buffer: Any, /) -> int:
         """Fill a buffer, wholly but at the end."""
@@ -69,6 +76,11 @@ class ArtifactFile(io.RawIOBase):
         if not self.closed:
             self._run(self._reader.close())
         super().close()
+
+
+def _plain(number: Any) -> Any:
+    """Return an integer of another library, such as NumPy, as an int; anything else as it is."""
+    return operator.index(number) if hasattr(type(number), "__index__") else number
 
 
 def runner(backend: Backend) -> Callable[[Coroutine[Any, Any, Any]], Any]:

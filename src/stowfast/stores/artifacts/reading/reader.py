@@ -80,8 +80,9 @@ class ArtifactReader:
         """Move to an offset: from `start`, from here (whence=1) or from the end (whence=2). No request.
 
         Raises:
-            InvalidError: it would lie before the start.
+            InvalidError: it would lie before the start, or is no offset.
         """
+        check_given(offset=offset, whence=whence)
         base = {io.SEEK_SET: self._start, io.SEEK_CUR: self._position, io.SEEK_END: self._stop}.get(whence)
         if base is None or base + offset < self._start:
             raise InvalidError(f"seek({offset}, {whence}): this is before the start")
@@ -90,6 +91,7 @@ class ArtifactReader:
 
     async def read(self, size: int = -1) -> bytes:
         """Return the next `size` bytes, fewer only at the end; without a size all remaining bytes."""
+        check_given(size=size)
         stop = self._stop if size < 0 else min(self._position + size, self._stop)
         if self._position >= stop:
             return b""
