@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from stowfast.abc import ALL, Backend, Change, Head, Listing, Query, Receipt, Slice, Swept, Window
@@ -16,13 +18,13 @@ from stowfast.backends.postgres.hints import HintListener, HintSender, channel_o
 from stowfast.backends.postgres.news import FIRST_POLL_SECONDS, MAX_POLL_SECONDS, LocalNews, Poller, is_news
 from stowfast.backends.postgres.options import PARAMETERS, parse_address, parse_options
 from stowfast.backends.postgres.read import calls, find_blob, heads, listing, read, read_chunks
-from stowfast.backends.postgres.sweep import sweep, would_sweep
+from stowfast.backends.postgres.sweep import remove_garbage, sweep, would_sweep
 from stowfast.backends.unclosed import warn_unclosed
 from stowfast.backends.uploads import upload
-from stowfast.blocking import begin, finish, in_thread, outcome, runs_in_place
+from stowfast.blocking import begin, finish, in_thread, outcome, runs_in_place, submit
 from stowfast.counts import counted
 from stowfast.cursors import parse_cursor
-from stowfast.errors import DamagedError, InvalidError, UnsupportedError
+from stowfast.errors import DamagedError, InvalidError, StowfastError, UnsupportedError
 from stowfast.group_commit import GroupCommit
 from stowfast.names import check_name, new_id
 from stowfast.semantics import check, refusals
@@ -31,14 +33,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
     from concurrent.futures import Future
 
-    from stowfast.errors import StowfastError
-
 __all__ = ["PostgresBackend"]
 
 R = TypeVar("R")
 
 _CHUNKS_TOGETHER: Final = 2
 _READ_AHEAD: Final = 2
+_SWEEP_AT_END: Final = 10.0
+"""Seconds of a closing for the rest of large deletions; what is left then is for the next sweep."""
 
 
 @counted
@@ -65,6 +67,8 @@ class PostgresBackend(Backend):
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="stowfast-read")
         self._uploads = ThreadPoolExecutor(1, thread_name_prefix="stowfast-upload")
         self._downloads = ThreadPoolExecutor(1, thread_name_prefix="stowfast-download")
+        self._sweeper = ThreadPoolExecutor(1, thread_name_prefix="stowfast-sweep")
+        self._swept_until = inf
         self._closed = False
 
     @classmethod
@@ -236,10 +240,12 @@ class PostgresBackend(Backend):
             return
         self._group.check_thread()
         self._closed = True
+        self._swept_until = time.monotonic() + _SWEEP_AT_END
         await finish(self._threads, self._poller.close)
         await finish(self._threads, self._uploads.shutdown)
         await finish(self._threads, self._group.close)
         await finish(self._threads, self._committer.close)
+        await finish(self._threads, self._sweeper.shutdown)
         if self._hints is not None:
             await finish(self._threads, self._hints.close)
         await finish(self._threads, self._database.close)
@@ -255,11 +261,18 @@ class PostgresBackend(Backend):
         if not wait:  # a network may stall: never on an event loop
             return None
         outcomes = self._committer.run(works)
+        if self._committer.left_garbage:
+            self._committer.left_garbage = False
+            with suppress(StowfastError):  # without a thread it is left to the next sweep
+                submit(self._sweeper, remove_garbage, self._database, self._may_sweep)
         streams = {stream for stream, _ in works}
         self._news.announce(streams)
         if self._hints is not None:
             self._hints.announce(streams)
         return outcomes
+
+    def _may_sweep(self) -> bool:
+        return time.monotonic() < self._swept_until
 
     async def _look(self, query: Callable[[Any, Any], R]) -> R:
         self._check_open()

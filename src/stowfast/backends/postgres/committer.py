@@ -44,6 +44,8 @@ class Committer:
         self._deadline = 0.0
         self._locked: dict[str, StowfastError] = {}
         """Streams of this run under a lock of another session: one of their changes has waited for all."""
+        self.left_garbage = False
+        """A change left something for a sweep, since somebody set this to False."""
         self._commit_was_sent = False
         """The last transaction may be stored, whatever became of its answer."""
 
@@ -196,12 +198,14 @@ class Committer:
                     connection.execute(self._database.statements["hurry"])
                 elif not self._database.is_direct:
                     connection.execute(self._database.statements["lock_limit"], [self._database.lock_limit, True])
-                outcomes = BatchTransaction(connection, self._database.statements).run(works)
+                transaction = BatchTransaction(connection, self._database.statements)
+                outcomes = transaction.run(works)
                 self._commit_was_sent = True
                 connection.execute("COMMIT")
         except BaseException:
             self._roll_back(connection)
             raise
+        self.left_garbage = self.left_garbage or transaction.removal.left_garbage
         return outcomes
 
     def _roll_back(self, connection: psycopg.Connection[Any]) -> None:

@@ -81,11 +81,11 @@ class StoredRow(NamedTuple):
         )
 
 
-def columns_of(name: str, head: Head | None, at: int) -> dict[str, Any]:
-    """Return the columns of a head; of a tombstone of a moment if it is None."""
+def columns_of(name: str, head: Head | None, at: int, *, expires_at: int | None = None) -> dict[str, Any]:
+    """Return the columns of a head; of a tombstone of a moment if it is None. One that expires is garbage."""
     if head is None:
         numbers = dict.fromkeys(("first", "next", "length", "base", "revision"), 0)
-        moments = {"created_at": at, "updated_at": at, "expires_at": None}
+        moments = {"created_at": at, "updated_at": at, "expires_at": expires_at}
         columns: dict[str, Any] = {"incarnation": None, **numbers, "labels": b"", "note": b"", **moments}
     else:
         columns = {**head._asdict(), "labels": labels_to_bytes(head.labels)}

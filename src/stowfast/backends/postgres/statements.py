@@ -105,6 +105,26 @@ _TEXTS: Final = {
     " AND position >= %s::bigint AND position < %s::bigint RETURNING 1) SELECT pg_catalog.count(*) FROM gone",
     "remove_links": "DELETE FROM {schema}.links WHERE stream = %s::bigint AND position >= %s::bigint"
     " AND position < %s::bigint",
+    "extent": "SELECT pg_catalog.count(*), COALESCE(pg_catalog.sum(pg_catalog.length(e.data)), 0)::bigint, (SELECT"
+    " pg_catalog.count(*) FROM (SELECT 1 FROM {schema}.operations AS o WHERE o.stream = %(id)s::bigint"
+    " LIMIT %(most)s::bigint) AS o) FROM (SELECT e.data FROM {schema}.entries AS e WHERE e.stream = %(id)s::bigint"
+    " LIMIT %(most)s::bigint) AS e",
+    "rename": "UPDATE {schema}.streams SET name = %s::text WHERE id = %s::bigint",
+    "move_uploads": "UPDATE {schema}.blobs SET stream = %s::bigint WHERE stream = %s::bigint AND written_at > 0",
+    "move_operations": "UPDATE {schema}.operations SET stream = %(new)s::bigint WHERE stream = %(id)s::bigint"
+    " AND op_id IN (SELECT op_id FROM {schema}.operations WHERE stream = %(id)s::bigint"
+    " ORDER BY committed_at DESC, next DESC LIMIT %(kept)s::bigint)",
+    "drain": "WITH page AS (SELECT e.position, pg_catalog.sum(pg_catalog.length(e.data)) OVER (ORDER BY e.position)"
+    " - pg_catalog.length(e.data) AS before FROM (SELECT position, data FROM {schema}.entries"
+    " WHERE stream = %(id)s::bigint ORDER BY position LIMIT %(rows)s::bigint) AS e),"
+    " gone AS (DELETE FROM {schema}.entries WHERE stream = %(id)s::bigint AND position <="
+    " (SELECT pg_catalog.max(page.position) FROM page WHERE page.before < %(bytes)s::bigint)"
+    " RETURNING pg_catalog.length(data) AS size)"
+    " SELECT pg_catalog.count(*), COALESCE(pg_catalog.sum(gone.size), 0)::bigint FROM gone",
+    "drain_links": "DELETE FROM {schema}.links WHERE stream = %(id)s::bigint AND (position, blob) IN (SELECT"
+    " position, blob FROM {schema}.links WHERE stream = %(id)s::bigint ORDER BY position LIMIT %(rows)s::bigint)",
+    "drain_operations": "DELETE FROM {schema}.operations WHERE stream = %(id)s::bigint AND op_id IN (SELECT op_id"
+    " FROM {schema}.operations WHERE stream = %(id)s::bigint LIMIT %(rows)s::bigint)",
     "end_blobs": "UPDATE {schema}.blobs SET whole = -1 WHERE stream = %s::bigint AND written_at = 0",
     "forget": "DELETE FROM {schema}.operations AS o WHERE o.stream = %(id)s::bigint AND NOT EXISTS (SELECT 1 FROM"
     " {schema}.streams AS s JOIN {schema}.entries AS e ON e.stream = s.id WHERE s.id = o.stream"
@@ -149,7 +169,9 @@ _TEXTS: Final = {
     " WHERE l.stream = s.id AND l.pair = ANY(%(pairs)b::bytea[])) = %(count)s::bigint)",
     "expired": f"SELECT {_HEAD} FROM {{schema}}.streams AS s WHERE s.expires_at <= {NOW}"
     " ORDER BY s.name LIMIT 100 FOR NO KEY UPDATE SKIP LOCKED",
-    "would_expire": "SELECT pg_catalog.count(*), COALESCE(pg_catalog.sum((SELECT pg_catalog.sum("
+    "garbage": f"SELECT {_HEAD} FROM {{schema}}.streams AS s WHERE s.expires_at <= {NOW} AND s.incarnation IS NULL"
+    " ORDER BY s.name LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED",
+    "would_expire": "SELECT pg_catalog.count(s.incarnation), COALESCE(pg_catalog.sum((SELECT pg_catalog.sum("
     "pg_catalog.length(e.data)) FROM {schema}.entries AS e WHERE e.stream = s.id)), 0)::bigint"
     f" FROM {{schema}}.streams AS s WHERE s.expires_at <= {NOW}",
     "orphans": f"SELECT b.id FROM {{schema}}.blobs AS b WHERE b.written_at < {NOW} - %s::bigint AND NOT EXISTS"
@@ -166,7 +188,7 @@ _TEXTS: Final = {
     # One statement: a policy of row-level security shows an operation only as long as its stream is there.
     "old_tombstones": "WITH gone AS (DELETE FROM {schema}.streams WHERE id IN (SELECT s.id FROM {schema}.streams AS s"
     f" WHERE s.incarnation IS NULL AND s.updated_at < {NOW} - %s::bigint AND NOT EXISTS (SELECT 1 FROM"
-    " {schema}.blobs AS b WHERE b.stream = s.id) ORDER BY s.name LIMIT 1000 FOR UPDATE SKIP LOCKED) RETURNING id),"
+    " {schema}.blobs AS b WHERE b.stream = s.id) ORDER BY s.name LIMIT 100 FOR UPDATE SKIP LOCKED) RETURNING id),"
     " forgotten AS (DELETE FROM {schema}.operations WHERE stream IN (SELECT id FROM gone))"
     " SELECT pg_catalog.count(*) FROM gone",
 }

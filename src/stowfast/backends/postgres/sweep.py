@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.abc import Swept
 from stowfast.backends.postgres.rows import StoredRow
 from stowfast.backends.postgres.transaction import BatchTransaction
+from stowfast.errors import StowfastError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import psycopg
 
     from stowfast.backends.postgres.database import Database
 
-__all__ = ["sweep", "would_sweep"]
+__all__ = ["remove_garbage", "sweep", "would_sweep"]
 
 _DAY: Final = 86_400 * 1_000_000
 _TOMBSTONES_LIVE: Final = 7 * _DAY
+_LOCKED_SECONDS: Final = 0.02
+"""A transaction begins no further stream after it."""
 
 
 def would_sweep(database: Database) -> Swept:
@@ -31,8 +38,8 @@ def sweep(database: Database) -> Swept:
     """Remove all garbage, and return the amounts."""
     would = would_sweep(database)
     streams = 0
-    while expired := _expire(database):
-        streams += expired
+    while found := _expire(database, "expired"):
+        streams += sum(row.incarnation is not None for row in found)
     blobs = 0
     while collected := _collect(database):
         blobs += collected
@@ -41,14 +48,27 @@ def sweep(database: Database) -> Swept:
     return Swept(streams, blobs, would.bytes)
 
 
-def _expire(database: Database) -> int:
+def remove_garbage(database: Database, goes_on: Callable[[], bool]) -> None:
+    """Remove the rows left by large deletions. After an error, the rest is left to the next sweep."""
+    with suppress(StowfastError):
+        while goes_on() and _expire(database, "garbage"):
+            pass
+
+
+def _expire(database: Database, query: str) -> list[StoredRow]:
+    """Remove expired streams and garbage in one transaction, a small part of them, and return their rows."""
     with database.lend() as connection, connection.transaction():
-        rows = [StoredRow._make(row) for row in connection.execute(database.statements["expired"], binary=True)]
+        found = connection.execute(database.statements[query], binary=True).fetchall()
+        began, done = time.monotonic(), list[StoredRow]()
         transaction = BatchTransaction(connection, database.statements)
-        sound = [row for row in rows if row.is_sound()]  # of another, its time of expiry may be what was changed
-        for row in sound:
-            transaction.expire(row)
-        return len(sound)
+        for row in map(StoredRow._make, found):
+            if not row.is_sound():  # its time of expiry may be what was changed
+                continue
+            (transaction.drain if row.incarnation is None else transaction.expire)(row)
+            done.append(row)
+            if transaction.removal.is_enough() or time.monotonic() > began + _LOCKED_SECONDS:
+                break
+        return done
 
 
 def _collect(database: Database) -> int:

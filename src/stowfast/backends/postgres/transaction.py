@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from stowfast.abc import OPERATIONS_REMEMBERED, Change, Head, Receipt
 from stowfast.backends.postgres.checksums import checksum_of_entry, seed_of
+from stowfast.backends.postgres.removal import Removal
 from stowfast.backends.postgres.rows import StoredRow, columns_of, pairs_of
 from stowfast.errors import ConflictError, DamagedError, InvalidError, StowfastError
 from stowfast.names import new_id
@@ -55,6 +56,7 @@ class BatchTransaction:
         self._begun: dict[str, int] = {}
         """The ids of rows that this transaction inserted and has not used yet."""
         self._now = 0
+        self.removal = Removal(self._execute)
 
     def run(self, works: Sequence[tuple[str, Change]]) -> list[Receipt | StowfastError]:
         """Make changes, and return the receipt or the refusal of each. A refused change stores nothing.
@@ -76,8 +78,12 @@ class BatchTransaction:
 
     def expire(self, row: StoredRow) -> None:
         """Delete an expired stream whose row this transaction has locked."""
-        self._empty(row.id)
-        self._bury(row.id, row.name, self._clock())
+        at = self._clock()
+        self._bury(self._empty(row.id, row.name), row.name, at)
+
+    def drain(self, row: StoredRow) -> None:
+        """Remove some content of garbage whose row this transaction has locked."""
+        self.removal.drain(row, self._clock())
 
     def _clock(self) -> int:
         self._now = _number(self._execute("now"))
@@ -124,7 +130,7 @@ class BatchTransaction:
             if id is None:
                 id = self._insert([name])[name]
         elif effect.fresh:
-            self._empty(id)
+            id = self._empty(id, name)
         for start, stop in effect.remove:
             assert head is not None
             self._execute("remove_links", [id, start, stop])
@@ -192,13 +198,8 @@ class BatchTransaction:
         checksums = [columns_of(name, None, self._now)["checksum"] for name in names]
         return [self._now, self._now, list(names), checksums]
 
-    def _empty(self, id: int) -> None:
-        """Remove everything of a stream but its newest op_ids. Its blobs are left to the sweep."""
-        self._execute("end_blobs", [id])
-        self._execute("remove_links", [id, -1, 2**62])
-        self._execute("remove_entries", [id, -1, 2**62])
-        self._execute("remove_labels", [id])
-        self._execute("forget", {"id": id, "kept": OPERATIONS_REMEMBERED})
+    def _empty(self, id: int, name: str) -> int:
+        return self.removal.empty(id, name, self._now, lambda name: self._insert([name])[name])
 
     def _bury(self, id: int, name: str, at: int) -> None:
         self._execute("store_head", {**columns_of(name, None, at), "id": id})
