@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from stowfast.backends.postgres.failures import swallowed
 from stowfast.backends.postgres.transaction import BatchTransaction
 from stowfast.errors import UnavailableError
 
@@ -38,4 +39,5 @@ def write_chunks(database: Database, blob: int, start: int, pieces: Sequence[byt
             return  # an upload of more than a day, swept meanwhile: the commit that names it is told
         for offset in range(0, len(whole), CHUNK_BYTES):
             chunk = bytes(whole[offset : offset + CHUNK_BYTES])
-            connection.execute(statements["add_chunk"], [blob, start + offset, chunk])
+            if connection.execute(statements["add_chunk"], [blob, start + offset, chunk]).rowcount != 1:
+                raise swallowed()

@@ -109,7 +109,7 @@ class Committer:
             if is_unknown(error) and change.op_id is not None:
                 return self._commit([(name, change)], failure)[0]
             return failure
-        return None if row is None else Receipt(*row)
+        return None if row is None else Receipt(*row[:4])
 
     def _execute(self, connection: BoundedConnection, statement: str, values: Mapping[str, Any]) -> Any:
         """Execute the statement of an append in one turn of the wire, and return its row."""

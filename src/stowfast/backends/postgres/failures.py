@@ -12,7 +12,7 @@ from stowfast.errors import DamagedError, InvalidError, StowfastError, Unavailab
 if TYPE_CHECKING:
     import psycopg
 
-__all__ = ["NOT_PRIMARY", "is_locked", "is_read_only", "is_retryable", "is_unknown", "ours"]
+__all__ = ["NOT_PRIMARY", "is_locked", "is_read_only", "is_retryable", "is_unknown", "ours", "swallowed"]
 
 _ROLLED_BACK: Final = {"40001", "40P01", "57P05", "25P03"}
 """The server rolled back for another transaction, or ended a connection that was idle: repeat."""
@@ -22,6 +22,8 @@ _RIGHTS: Final = {"42501"}
 _READ_ONLY: Final = "25006"
 _DAMAGES: Final = ("XX001", "XX002", "23505")
 """The last one: there is a row with a number not given yet."""
+_SWALLOWED: Final = "22012"
+"""A statement of ours counts the rows, and divides by zero if some are missing."""
 _LIMITS: Final = ("22", "54")
 _MISSING: Final = {"3F000", "42P01", "42703"}
 _ACCESS: Final = {"28000", "28P01", "3D000"}
@@ -73,6 +75,14 @@ def is_unknown(error: psycopg.Error) -> bool:
     return state.startswith("08") or state in _LOST
 
 
+def swallowed() -> DamagedError:
+    """Return the error of a call with fewer rows written than sent."""
+    return DamagedError(
+        "nothing was stored: the server took fewer rows than it was sent: a table of ours has a trigger that is not "
+        "ours: find it in pg_trigger, and drop it"
+    )
+
+
 def ours(error: psycopg.Error) -> StowfastError:
     """Return the error for one of the driver. Its text holds no password: the driver never shows one."""
     state, told = error.sqlstate, str(error).strip()
@@ -92,6 +102,8 @@ def ours(error: psycopg.Error) -> StowfastError:
         return InvalidError(
             f"the server refused the connection: {said}: {remedy or 'see the role and the database in the URL'}"
         )
+    if state == _SWALLOWED:
+        return swallowed()
     if state in _MISSING:
         return DamagedError(f"a table of ours is missing: {said}: restore the schema from a backup")
     if state in _DAMAGES:

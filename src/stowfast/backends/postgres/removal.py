@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from stowfast.backends.postgres.rows import StoredRow
 
-__all__ = ["BATCH_BYTES", "BATCH_ROWS", "Removal"]
+__all__ = ["BATCH_BYTES", "BATCH_ROWS", "StreamRemoval"]
 
 BATCH_ROWS: Final = 1_000
 """The most entries removed in one transaction."""
@@ -28,7 +28,7 @@ BATCH_BYTES: Final = 4 * 2**20
 """The most bytes removed in one transaction, or one entry of any size."""
 
 
-class Removal:
+class StreamRemoval:
     """The removals of one transaction. It calls `execute` with the names of statements."""
 
     def __init__(self, execute: Callable[[str, Any], psycopg.Cursor[Any]]) -> None:
@@ -74,11 +74,11 @@ class Removal:
 
     def drain(self, row: StoredRow, at: int) -> None:
         """Remove some rows of garbage, at last the mark of its own row."""
-        cursor = self._execute("drain", {"id": row.id, "rows": BATCH_ROWS, "bytes": BATCH_BYTES}).fetchone()
-        assert cursor is not None
-        self._rows, self._bytes = self._rows + cursor[0], self._bytes + cursor[1]
+        found = self._execute("drain", {"id": row.id, "rows": BATCH_ROWS, "bytes": BATCH_BYTES}).fetchone()
+        assert found is not None
+        entries, size = found
         most = {"id": row.id, "rows": BATCH_ROWS}
         others = sum(self._execute(name, most).rowcount for name in ("drain_links", "drain_operations"))
-        self._rows += others
-        if not cursor[0] and not others:
+        self._rows, self._bytes = self._rows + entries + others, self._bytes + size
+        if not entries and not others:
             self._execute("store_head", {**columns_of(row.name, None, at), "id": row.id})

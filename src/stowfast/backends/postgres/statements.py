@@ -22,6 +22,8 @@ _HEAD: Final = (
     " s.created_at, s.updated_at, s.expires_at, s.checksum"
 )
 _ALIVE: Final = f"s.incarnation IS NOT NULL AND (s.expires_at IS NULL OR s.expires_at > {NOW})"
+_ALL: Final = "1 / (CASE WHEN {found} = {sent} THEN 1 ELSE 0 END)"
+"""Ends the transaction where a trigger of others has swallowed rows: an error of division, which nothing else makes."""
 _ARRAY: Final = (
     "ROWS FROM (pg_catalog.unnest(%(entries)b::bytea[]), pg_catalog.unnest(%(contents)s::bigint[])) WITH ORDINALITY"
 )
@@ -41,10 +43,20 @@ _APPEND: Final = f"""
         INSERT INTO {{schema}}.entries (stream, position, created_at, checksum, op_id, data)
         SELECT head.id, head.next - %(count)s::bigint + e.number - 1, head.updated_at, e.content # ({_PLACED}),
             %(op_id)s::text, e.data
-        FROM head, {_ARRAY} AS e (data, content, number)
+        FROM head, {_ARRAY} AS e (data, content, number) RETURNING 1
     ) {{operation}}
-    SELECT incarnation, next - %(count)s::bigint, next, updated_at FROM head
+    SELECT incarnation, next - %(count)s::bigint, next, updated_at, {{all}} FROM head
 """
+_ADDED: Final = "(SELECT pg_catalog.count(*) FROM added)"
+_REMEMBERED: Final = "(SELECT pg_catalog.count(*) FROM remembered)"
+
+
+def _whole(statement: str, sent: str = "1") -> str:
+    """Return a statement for writing that fails unless it writes all rows."""
+    return (
+        f"WITH made AS ({statement} RETURNING 1) SELECT {_ALL.format(found='pg_catalog.count(*)', sent=sent)} FROM made"
+    )
+
 
 _TEXTS: Final = {
     "now": f"SELECT {NOW}",
@@ -59,40 +71,59 @@ _TEXTS: Final = {
     " FROM {schema}.operations AS o JOIN {schema}.streams AS s ON s.id = o.stream"
     " WHERE (s.name, o.op_id) IN (SELECT * FROM ROWS FROM"
     " (pg_catalog.unnest(%s::text[]), pg_catalog.unnest(%s::text[])) AS calls (name, op_id))",
-    "append": _APPEND.format(schema="{schema}", condition="", operation=""),
+    "append": _APPEND.format(
+        schema="{schema}", condition="", operation="", all=_ALL.format(found=_ADDED, sent="%(count)s::bigint")
+    ),
     "append_once": _APPEND.format(
         schema="{schema}",
         condition="AND NOT EXISTS (SELECT 1 FROM {schema}.operations AS o"
         " WHERE o.stream = s.id AND o.op_id = %(op_id)s::text)",
         operation=", remembered AS (INSERT INTO {schema}.operations"
         " (stream, op_id, incarnation, first, next, committed_at) SELECT head.id, %(op_id)s::text,"
-        " head.incarnation, head.next - %(count)s::bigint, head.next, head.updated_at FROM head)",
+        " head.incarnation, head.next - %(count)s::bigint, head.next, head.updated_at FROM head RETURNING 1)",
+        all=_ALL.format(found=f"{_ADDED} + {_REMEMBERED}", sent="%(count)s::bigint + 1"),
     ),
     "insert_streams": "INSERT INTO {schema}.streams (name, incarnation, first, next, length, base, revision,"
     " created_at, updated_at, recent, labels, note, checksum)"
     " SELECT n.name, NULL, 0, 0, 0, 0, 0, %s::bigint, %s::bigint, 0, ''::bytea, ''::bytea, n.checksum FROM ROWS FROM"
     " (pg_catalog.unnest(%s::text[]), pg_catalog.unnest(%s::bigint[])) WITH ORDINALITY AS n (name, checksum, number)"
     " ORDER BY n.number ON CONFLICT (name) DO NOTHING RETURNING name, id",
-    "store_head": "UPDATE {schema}.streams SET incarnation = %(incarnation)s::text, first = %(first)s::bigint,"
-    " next = %(next)s::bigint, length = %(length)s::bigint, base = %(base)s::bigint, revision = %(revision)s::bigint,"
-    " labels = %(labels)b::bytea, note = %(note)b::bytea, created_at = %(created_at)s::bigint,"
-    " updated_at = %(updated_at)s::bigint, recent = %(updated_at)s::bigint >> 26, expires_at = %(expires_at)s::bigint,"
-    " checksum = %(checksum)s::bigint WHERE id = %(id)s::bigint",
-    "add_entries": "INSERT INTO {schema}.entries (stream, position, created_at, checksum, op_id, data)"
-    " SELECT %s::bigint, %s::bigint + e.number - 1, %s::bigint, e.checksum, %s::text, e.data FROM ROWS FROM"
-    " (pg_catalog.unnest(%s::bigint[]), pg_catalog.unnest(%b::bytea[])) WITH ORDINALITY AS e (checksum, data, number)",
-    "remember": "INSERT INTO {schema}.operations (stream, op_id, incarnation, first, next, committed_at)"
-    " VALUES (%s::bigint, %s::text, %s::text, %s::bigint, %s::bigint, %s::bigint)",
-    "place_entries": "INSERT INTO {schema}.entries (stream, position, created_at, checksum, op_id, data)"
-    " SELECT %s::bigint, e.* FROM ROWS FROM (pg_catalog.unnest(%s::bigint[]), pg_catalog.unnest(%s::bigint[]),"
-    " pg_catalog.unnest(%s::bigint[]), pg_catalog.unnest(%s::text[]), pg_catalog.unnest(%b::bytea[]))"
-    " AS e (position, created_at, checksum, op_id, data)",
-    "remember_calls": "INSERT INTO {schema}.operations (stream, op_id, incarnation, first, next, committed_at)"
-    " SELECT %s::bigint, o.* FROM ROWS FROM (pg_catalog.unnest(%s::text[]), pg_catalog.unnest(%s::text[]),"
-    " pg_catalog.unnest(%s::bigint[]), pg_catalog.unnest(%s::bigint[]), pg_catalog.unnest(%s::bigint[]))"
-    " AS o (op_id, incarnation, first, next, committed_at) ON CONFLICT (stream, op_id) DO UPDATE SET"
-    " incarnation = EXCLUDED.incarnation, first = EXCLUDED.first, next = EXCLUDED.next,"
-    " committed_at = EXCLUDED.committed_at",
+    "store_head": _whole(
+        "UPDATE {schema}.streams SET incarnation = %(incarnation)s::text, first = %(first)s::bigint,"
+        " next = %(next)s::bigint, length = %(length)s::bigint, base = %(base)s::bigint,"
+        " revision = %(revision)s::bigint,"
+        " labels = %(labels)b::bytea, note = %(note)b::bytea, created_at = %(created_at)s::bigint,"
+        " updated_at = %(updated_at)s::bigint, recent = %(updated_at)s::bigint >> 26,"
+        " expires_at = %(expires_at)s::bigint,"
+        " checksum = %(checksum)s::bigint WHERE id = %(id)s::bigint"
+    ),
+    "add_entries": _whole(
+        "INSERT INTO {schema}.entries (stream, position, created_at, checksum, op_id, data)"
+        " SELECT %s::bigint, %s::bigint + e.number - 1, %s::bigint, e.checksum, %s::text, e.data FROM ROWS FROM"
+        " (pg_catalog.unnest(%s::bigint[]), pg_catalog.unnest(%b::bytea[])) WITH ORDINALITY"
+        " AS e (checksum, data, number)",
+        "%s::bigint",
+    ),
+    "remember": _whole(
+        "INSERT INTO {schema}.operations (stream, op_id, incarnation, first, next, committed_at)"
+        " VALUES (%s::bigint, %s::text, %s::text, %s::bigint, %s::bigint, %s::bigint)"
+    ),
+    "place_entries": _whole(
+        "INSERT INTO {schema}.entries (stream, position, created_at, checksum, op_id, data)"
+        " SELECT %s::bigint, e.* FROM ROWS FROM (pg_catalog.unnest(%s::bigint[]), pg_catalog.unnest(%s::bigint[]),"
+        " pg_catalog.unnest(%s::bigint[]), pg_catalog.unnest(%s::text[]), pg_catalog.unnest(%b::bytea[]))"
+        " AS e (position, created_at, checksum, op_id, data)",
+        "%s::bigint",
+    ),
+    "remember_calls": _whole(
+        "INSERT INTO {schema}.operations (stream, op_id, incarnation, first, next, committed_at)"
+        " SELECT %s::bigint, o.* FROM ROWS FROM (pg_catalog.unnest(%s::text[]), pg_catalog.unnest(%s::text[]),"
+        " pg_catalog.unnest(%s::bigint[]), pg_catalog.unnest(%s::bigint[]), pg_catalog.unnest(%s::bigint[]))"
+        " AS o (op_id, incarnation, first, next, committed_at) ON CONFLICT (stream, op_id) DO UPDATE SET"
+        " incarnation = EXCLUDED.incarnation, first = EXCLUDED.first, next = EXCLUDED.next,"
+        " committed_at = EXCLUDED.committed_at",
+        "%s::bigint",
+    ),
     "calls": "SELECT o.op_id, o.incarnation, o.first, o.next, o.committed_at FROM {schema}.operations AS o"
     " JOIN {schema}.streams AS s ON s.id = o.stream WHERE s.name = %s::text"
     " AND (s.incarnation IS DISTINCT FROM o.incarnation OR o.next = o.first OR o.next - o.first > (SELECT"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from stowfast.abc import OPERATIONS_REMEMBERED, Change, Head, Receipt
 from stowfast.backends.postgres.checksums import checksum_of_entry, seed_of
-from stowfast.backends.postgres.removal import Removal
+from stowfast.backends.postgres.removal import StreamRemoval
 from stowfast.backends.postgres.rows import StoredRow, columns_of, pairs_of
 from stowfast.errors import ConflictError, DamagedError, InvalidError, StowfastError
 from stowfast.names import new_id
@@ -56,7 +56,7 @@ class BatchTransaction:
         self._begun: dict[str, int] = {}
         """The ids of rows that this transaction inserted and has not used yet."""
         self._now = 0
-        self.removal = Removal(self._execute)
+        self.removal = StreamRemoval(self._execute)
 
     def run(self, works: Sequence[tuple[str, Change]]) -> list[Receipt | StowfastError]:
         """Make changes, and return the receipt or the refusal of each. A refused change stores nothing.
@@ -138,7 +138,7 @@ class BatchTransaction:
         if head is not None and change.entries:
             entries, at, seed = list(change.entries), receipt.committed_at, seed_of(name, change.op_id)
             sums = [checksum_of_entry(seed, data, place, at) for place, data in enumerate(entries, receipt.first)]
-            self._execute("add_entries", [id, receipt.first, at, change.op_id, sums, entries])
+            self._execute("add_entries", [id, receipt.first, at, change.op_id, sums, entries, len(entries)])
             if blobs:
                 self._execute("mark_linked", [blobs])
                 self._execute("link_blobs", [id, receipt.first, receipt.next, blobs])
@@ -166,10 +166,10 @@ class BatchTransaction:
         entries, calls = origin.entries, told_calls(origin)
         columns = zip(*(_row_of(name, one) for one in entries), strict=True)
         if entries:
-            self._execute("place_entries", [id, *map(list, columns)])
+            self._execute("place_entries", [id, *map(list, columns), len(entries)])
         if calls:
             told = zip(*((op_id, *receipt[:4]) for op_id, receipt in calls.items()), strict=True)
-            self._execute("remember_calls", [id, *map(list, told)])
+            self._execute("remember_calls", [id, *map(list, told), len(calls)])
         if blobs:
             self._execute("mark_linked", [blobs])
             for entry in entries:

@@ -234,6 +234,57 @@ async def test_a_sweep_that_saw_a_blob_before_its_entry_leaves_it(postgres_serve
             await backend.commit("c/0", Change([b"entry"], blobs=[other]))
 
 
+SWALLOWED = [
+    # a table, and a change that writes to it
+    ("entries", Change([b"1"])),
+    ("entries", Change([b"1"], op_id="op")),
+    ("entries", Change([b"1", b"2"])),
+    ("entries", Change([b"1"], labels={"k": "v"})),
+    ("operations", Change([b"1"], op_id="op")),
+    ("operations", Change(op_id="op", labels={"k": "v"})),
+    ("streams", Change([b"1"], labels={"k": "v"})),
+    ("streams", Change([b"1"])),
+    ("streams", Change(delete=True)),
+]
+
+
+@pytest.mark.parametrize(("table", "change"), SWALLOWED)
+async def test_a_trigger_of_others_that_swallows_rows_is_said_and_nothing_is_stored(
+    postgres_server: PostgresServer, table: str, change: Change
+) -> None:
+    async with opened(postgres_server, timeout=0.3) as backend:
+        schema = schema_of(backend)
+        await backend.commit("c/0", Change([b"0"]))
+        await backend.commit("c/1", Change([b"0"]))
+        postgres_server.run(
+            f"CREATE FUNCTION {schema}.never() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+            f"CREATE TRIGGER never BEFORE INSERT OR UPDATE ON {schema}.{table} FOR EACH ROW"
+            f" EXECUTE FUNCTION {schema}.never()",
+        )
+        with pytest.raises(DamagedError, match=r"nothing was stored: .* a trigger that is not ours"):
+            await backend.commit("c/0", change)
+        together = await backend.commit_many([("c/0", change), ("c/1", change)])
+        assert [type(one) for one in together] == [DamagedError] * 2
+        postgres_server.run(f"DROP FUNCTION {schema}.never() CASCADE")
+        assert [one.data for one in (await backend.read("c/0")).entries] == [b"0"]
+        assert await backend.remembered("c/0") == {}
+        assert (await backend.commit("c/0", change)).repeated is False
+
+
+async def test_a_trigger_that_swallows_pieces_of_a_blob_is_said(postgres_server: PostgresServer) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"body"
+
+    async with opened(postgres_server) as backend:
+        schema = schema_of(backend)
+        postgres_server.run(
+            f"CREATE FUNCTION {schema}.never() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+            f"CREATE TRIGGER never BEFORE INSERT ON {schema}.chunks FOR EACH ROW EXECUTE FUNCTION {schema}.never()",
+        )
+        with pytest.raises(DamagedError, match="a trigger that is not ours"):
+            await backend.write_blob("c/0", pieces())
+
+
 MEMORY = """
 import asyncio, sys
 from stowfast.backends.postgres.backend import PostgresBackend
