@@ -21,6 +21,7 @@ REPORTS: Final = {
     "adk": "artifacts.adk",
     "tasks": "tasks.report",
     "postgres": "postgres.report",
+    "growth": "growth",
 }
 """The module of each report, loaded when it is asked for: the servers and drivers of a bucket come with the tests."""
 

@@ -25,6 +25,7 @@ __all__ = [
     "check",
     "check_entries",
     "ends_damaged",
+    "is_news",
     "living",
     "placed",
     "refusals",
@@ -54,6 +55,11 @@ def living(head: Head | None, now: int) -> Head | None:
     if head is None or (head.expires_at is not None and head.expires_at <= now):
         return None
     return head
+
+
+def is_news(head: Head | None, incarnation: str | None, next: int) -> bool:
+    """Return True if a stream is not as a caller of `Backend.wait` knows it."""
+    return (head.incarnation if head else None, head.next if head else 0) != (incarnation, next)
 
 
 def check(change: Change) -> None:

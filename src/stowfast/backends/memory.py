@@ -29,7 +29,7 @@ from stowfast.counts import counted
 from stowfast.cursors import after_cursor, parse_cursor
 from stowfast.errors import ConflictError, InvalidError, NotFoundError
 from stowfast.names import check_name, clock, new_id
-from stowfast.semantics import apply, check, living, placed, repeat, told_calls
+from stowfast.semantics import apply, check, is_news, living, placed, repeat, told_calls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Sequence
@@ -203,7 +203,7 @@ class MemoryBackend(Backend):
             news: Answer[bool] = Answer()
             with alone(self._lock):
                 head = self._head(stream)
-                if (head.incarnation if head else None, head.next if head else 0) != (incarnation, next):
+                if is_news(head, incarnation, next):
                     return True
                 left = deadline - time.monotonic()
                 if left <= 0:

@@ -11,6 +11,7 @@ from stowfast.cursors import after_cursor, parse_cursor
 from stowfast.errors import ConflictError, InvalidError, UnavailableError
 from stowfast.moving.marks import is_marked, unmark, was_moved
 from stowfast.registry import connect
+from stowfast.semantics import is_news
 from stowfast.stores.optimistic import delete_if_still
 from stowfast.wrappers import Wrapper
 
@@ -141,7 +142,7 @@ class MovingBackend(Wrapper):
         deadline = time.monotonic() + timeout
         while True:
             place, head = await self._where(stream)
-            if (head.incarnation if head else None, head.next if head else 0) != (incarnation, next):
+            if is_news(head, incarnation, next):
                 return True
             left = deadline - time.monotonic()
             if left <= 0:

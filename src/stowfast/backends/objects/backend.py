@@ -30,7 +30,7 @@ from stowfast.counts import counted
 from stowfast.cursors import parse_cursor
 from stowfast.errors import InvalidError, StowfastError, UnsupportedError
 from stowfast.names import check_name, clock, new_id
-from stowfast.semantics import check, refusals
+from stowfast.semantics import check, is_news, refusals
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
@@ -154,8 +154,7 @@ class ObjectBackend(Backend):
             self._check_open()
             news = self._lines.subscribe(stream)
             try:
-                head = await self._ask(stream, read_living)
-                if (head.incarnation if head else None, head.next if head else 0) != (incarnation, next):
+                if is_news(await self._ask(stream, read_living), incarnation, next):
                     return True
                 left = deadline - time.monotonic()
                 if left <= 0:

@@ -15,7 +15,7 @@ from stowfast.backends.postgres.blobs import CHUNK_BYTES, begin_blob, write_chun
 from stowfast.backends.postgres.committer import Committer
 from stowfast.backends.postgres.database import Database
 from stowfast.backends.postgres.hints import HintListener, HintSender, channel_of, send_hint
-from stowfast.backends.postgres.news import FIRST_POLL_SECONDS, MAX_POLL_SECONDS, LocalNews, Poller, is_news
+from stowfast.backends.postgres.news import FIRST_POLL_SECONDS, MAX_POLL_SECONDS, LocalNews, Poller
 from stowfast.backends.postgres.options import PARAMETERS, parse_address, parse_options
 from stowfast.backends.postgres.read import calls, find_blob, heads, listing, read, read_chunks
 from stowfast.backends.postgres.sweep import remove_garbage, sweep, would_sweep
@@ -27,7 +27,7 @@ from stowfast.cursors import parse_cursor
 from stowfast.errors import DamagedError, InvalidError, StowfastError, UnsupportedError
 from stowfast.group_commit import GroupCommit
 from stowfast.names import check_name, new_id
-from stowfast.semantics import check, refusals
+from stowfast.semantics import check, is_news, refusals
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from stowfast.answers import Answer, wake
 from stowfast.backends.postgres.hints import Bell, mark_of, until_readable
 from stowfast.errors import StowfastError
+from stowfast.semantics import is_news
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from stowfast.abc import Head
     from stowfast.backends.postgres.hints import HintListener
 
-__all__ = ["FIRST_POLL_SECONDS", "MAX_POLL_SECONDS", "LocalNews", "Poller", "is_news"]
+__all__ = ["FIRST_POLL_SECONDS", "MAX_POLL_SECONDS", "LocalNews", "Poller"]
 
 FIRST_POLL_SECONDS: Final = 0.05
 MAX_POLL_SECONDS: Final = 1.0
@@ -26,11 +27,6 @@ _TOGETHER_SECONDS: Final = 0.025
 """A stream with its turn in this time is part of the query of now."""
 _LINGER_SECONDS: Final = 10.0
 """The thread stays that long without a waiter: most come back for the next change."""
-
-
-def is_news(head: Head | None, incarnation: str | None, next: int) -> bool:
-    """Return True if a stream is not any more as its waiter knows it."""
-    return (head.incarnation if head else None, head.next if head else 0) != (incarnation, next)
 
 
 class LocalNews:

@@ -27,7 +27,7 @@ from stowfast.cursors import parse_cursor
 from stowfast.errors import InvalidError
 from stowfast.group_commit import GroupCommit
 from stowfast.names import check_name, clock, is_one_of, new_id, number_of, truth_of
-from stowfast.semantics import check, refusals
+from stowfast.semantics import check, is_news, refusals
 
 if TYPE_CHECKING:
     import sqlite3
@@ -166,17 +166,16 @@ class SQLiteBackend(Backend):
         deadline = time.monotonic() + timeout
         while True:
             self._check_open()
-            news = self._news.subscribe()
+            news = self._news.subscribe(stream, incarnation, next)
             try:
-                head = (await self.heads([stream]))[0]
-                if (head.incarnation if head else None, head.next if head else 0) != (incarnation, next):
+                if is_news((await self.heads([stream]))[0], incarnation, next):
                     return True
                 left = deadline - time.monotonic()
                 if left <= 0:
                     return False
                 await news.settle(left)
             finally:
-                news.cancel()  # so that the watch forgets it, and rests where nobody waits
+                self._news.forget(stream, news)
 
     async def write_blob(self, stream: str, chunks: AsyncIterable[bytes]) -> str:
         check_name(stream)

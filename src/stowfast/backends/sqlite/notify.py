@@ -1,18 +1,23 @@
-"""Notification of waiters after a commit of any process to the SQLite file."""
+"""Wakes waiters: after the commits of this process at once, after those of others by one look at all their streams."""
 
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stowfast.answers import Answer, wake
+from stowfast.backends.sqlite.read import heads
 from stowfast.blocking import alone
 from stowfast.errors import StowfastError, UnavailableError
+from stowfast.names import clock
+from stowfast.semantics import is_news
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Collection
 
     from stowfast.backends.sqlite.file import SQLiteFile
 
@@ -20,6 +25,14 @@ __all__ = ["News"]
 
 _POLL_SECONDS: Final = 0.01
 _POLLS_IDLE: Final = 100
+_REST: Final = 4
+"""After a look the thread rests so many times as long as the look took: many waiters take a fifth of a core at most."""
+
+
+class _Watcher(NamedTuple):
+    news: Answer[bool]
+    incarnation: str | None
+    next: int
 
 
 class News:
@@ -31,14 +44,16 @@ class News:
     def __init__(self, file: SQLiteFile) -> None:
         self._file = file
         self._lock = threading.RLock()
-        self._bell: SimpleQueue[None] = SimpleQueue()  # its `put` may come at any time, also in a finalizer
-        self._waiting: list[Answer[bool]] = []
+        self._end: SimpleQueue[None] = SimpleQueue()
+        self._waiting: dict[str, list[_Watcher]] = {}
         self._connection: sqlite3.Connection | None = None
         self._thread: threading.Thread | None = None
         self._seen = 0
 
-    def subscribe(self) -> Answer[bool]:
-        """Return an answer that comes after the next commit. Read the file after this call: no commit is missed.
+    def subscribe(self, stream: str, incarnation: str | None, next: int) -> Answer[bool]:
+        """Return an answer that comes once a stream is not as given, or may not be.
+
+        Read the stream after this call: no commit is missed.
 
         Raises:
             UnavailableError: no thread can be made.
@@ -48,24 +63,35 @@ class News:
             if self._thread is None:
                 self._seen = self._version()
                 self._start()
-            self._waiting.append(news)
+            self._waiting.setdefault(stream, []).append(_Watcher(news, incarnation, next))
         return news
 
-    def announce(self) -> None:
-        """Wake the waiters of this process at once after its own commit."""
+    def forget(self, stream: str, news: Answer[bool]) -> None:
+        """Wake a waiter no more."""
+        with self._lock:
+            left = [waiter for waiter in self._waiting.pop(stream, ()) if waiter.news is not news]
+            if left:
+                self._waiting[stream] = left
+
+    def announce(self, streams: Collection[str]) -> None:
+        """Wake the waiters for streams, after a commit of this process."""
         if self._waiting:
-            self._bell.put(None)
+            self._wake(streams)
 
     def close(self) -> None:
         """Wake the waiters and end the thread."""
         with alone(self._lock):
             thread, self._thread = self._thread, None
-            waiting, self._waiting = self._waiting, []
-        wake(waiting)
-        self._bell.put(None)
+        self._wake(list(self._waiting))
+        self._end.put(None)
         if thread is not None and thread is not threading.current_thread():
             thread.join()
         self._disconnect()
+
+    def _wake(self, streams: Collection[str]) -> None:
+        with self._lock:
+            woken = [waiter.news for stream in streams for waiter in self._waiting.pop(stream, ())]
+        wake(woken)
 
     def _disconnect(self) -> None:
         # Also where the file is lost: its last connection folds the log.
@@ -90,25 +116,38 @@ class News:
             return version
 
     def _poll(self) -> None:
-        idle = 0
+        idle, pause = 0, _POLL_SECONDS
         while True:
             with suppress(Empty):
-                self._bell.get(timeout=_POLL_SECONDS)
-                while True:
-                    self._bell.get_nowait()
+                self._end.get(timeout=pause)
             with self._lock:
-                self._waiting = [news for news in self._waiting if not news.cancelled]
                 idle = 0 if self._waiting else idle + 1
                 if self._thread is not threading.current_thread() or idle > _POLLS_IDLE:
                     self._thread = None if self._thread is threading.current_thread() else self._thread
                     return
-                try:
-                    version = self._version()
-                except StowfastError:  # whoever waits looks at the file next, and gets the error there
-                    version = self._seen - 1
-                    self._disconnect()
-                if version == self._seen:
-                    continue
-                self._seen = version
-                waiting, self._waiting = self._waiting, []
-            wake(waiting)
+            began = time.perf_counter()
+            self._wake(self._changed())
+            pause = max(_POLL_SECONDS, _REST * (time.perf_counter() - began))
+
+    def _changed(self) -> list[str]:
+        """Return the awaited streams with news, or all of them: whoever waits looks at the file, and gets the error."""
+        with self._lock:
+            known = {stream: tuple(waiters) for stream, waiters in self._waiting.items()}
+        try:
+            version = self._version()
+            if version == self._seen:
+                return []
+            self._seen = version
+            assert self._connection is not None
+            with self._file.errors():
+                found = heads(self._connection, clock(), streams=list(known))
+        except StowfastError:
+            self._seen -= 1
+            self._disconnect()
+            return list(known)
+        pairs = zip(known.items(), found, strict=True)
+        return [
+            stream
+            for (stream, waiters), head in pairs
+            if any(is_news(head, one.incarnation, one.next) for one in waiters)
+        ]

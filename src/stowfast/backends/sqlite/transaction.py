@@ -52,6 +52,8 @@ class Transaction:
         """The moment of this transaction, microseconds since 1970."""
         self.pages = 0
         """About how many pages of the log were written since somebody set this to 0."""
+        self.changed: set[str] = set()
+        """The streams with a change since somebody cleared this."""
         self.operations = Operations(connection)
         self.removal = Removal(connection, self.operations)
         self._recency = Recency(connection)
@@ -63,6 +65,7 @@ class Transaction:
 
     def commit(self, name: str, change: Change) -> Receipt:
         """Make one change. A ConflictError or InvalidError comes before anything is written."""
+        self.changed.add(name)
         if len(change.entries) == 1 and change.is_plain and (receipt := self._append(name, change)) is not None:
             return receipt
         found = self.execute(HEAD, (name,)).fetchone()

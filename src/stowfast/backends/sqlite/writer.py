@@ -63,7 +63,9 @@ class Writer:
             outcomes = self._attempt_each(works)
         # After the commit: only then it is known that the log had a name when it took these changes.
         self._file.check_place()
-        self._news.announce()
+        changed = self._transaction.changed
+        self._news.announce(changed)
+        changed.clear()
         return outcomes
 
     def _attempt(self, works: Sequence[Work], *, wait: bool) -> list[Any] | None:
