@@ -52,7 +52,7 @@ MAY_IMPORT = {
     # Imported conversations are stored as our adapters store them, without the framework: ids, and entries of threads.
     # Buckets of other libraries are read through the driver of our own, and refused connections explained as our own.
     "importing": f"{BELOW} deltas moving registry scopes stores adapters.ids adapters.langgraph backends.objects"
-    " backends.postgres.failures backends.postgres.options",
+    " backends.postgres.connection backends.postgres.failures backends.postgres.options",
     "registry": BELOW,
     "memory": f"{BELOW} stores backends.memory",
     "aws": f"{BELOW} registry stores backends.objects",

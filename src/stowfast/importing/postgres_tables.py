@@ -108,8 +108,10 @@ def open_postgres(url: str, schema: str) -> Iterator[Tables]:
 def _connected(psycopg: Any, address: str) -> Any:
     # The driver's errors repeat parts of a URL: they are neither shown as they are, nor the context of ours.
     given = parse_address(address)
+    from stowfast.backends.postgres.connection import BoundedConnection
+
     try:
-        return psycopg.connect(address, connect_timeout=_CONNECT_SECONDS)
+        return BoundedConnection.connect(address, connect_timeout=_CONNECT_SECONDS)
     except psycopg.Error as error:
         found = ours(error)
     said = str(found)
