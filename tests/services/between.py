@@ -29,7 +29,8 @@ class Between:
         self.silent_from = b""
         """Bytes of a client that make it silent."""
         self.silent = False
-        self.cuts = 0
+        self.cuts = self.turns = 0
+        """Connections that it ended; and answers of the server, each to all that was sent before it."""
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
@@ -43,12 +44,14 @@ class Between:
 
     def _serve(self, client: socket.socket) -> None:
         with client, socket.create_connection(self._server, timeout=10) as server, suppress(OSError):
-            lost = False
+            lost = asked = False
             while True:
                 for ready in select.select([client, server], [], [])[0]:
                     data = ready.recv(2**16)
                     if not data:
                         return
+                    self.turns += asked and ready is server
+                    asked = ready is client
                     if ready is client and self.lose_call and self.lose_call in data:
                         self.lose_call, self.cuts = b"", self.cuts + 1
                         return

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import stowfast
+from stowfast.abc import Change
 from stowfast.testing.data.messages import say
+from tests.services.between import between
 from tests.services.pgbouncer import pooled
+from tests.unit.backends.postgres.test_faults import opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +58,24 @@ async def test_writers_share_the_connections_of_a_pooler(pooler: PostgresServer)
         positions = [entry.position async for entry in stores.messages.entries("shared")]
         assert positions == list(range(WRITERS * TURNS))
         assert len(await stores.documents.list(order="id")) == WRITERS
+
+
+@pytest.mark.parametrize("place", ["direct", "pooled"])
+async def test_an_append_is_one_turn_of_the_wire(
+    postgres_server: PostgresServer, pooler: PostgresServer, place: str
+) -> None:
+    with between(pooler if place == "pooled" else postgres_server) as (proxy, url):
+        async with opened(postgres_server, url) as backend:
+            for op_id in (None, "0"):  # each prepares its statement
+                await backend.commit("c/0", Change([b"0"], op_id=op_id))
+            await backend.commit("c/0", Change([b"0"], op_id="1"))
+            for change in (Change([b"1"]), Change([b"1"], op_id="2")):
+                before = proxy.turns
+                await backend.commit("c/0", change)
+                assert proxy.turns == before + 1
+            before = proxy.turns
+            await backend.commit("c/0", Change([b"1"], labels={"k": "v"}))
+            assert proxy.turns == before + 2
 
 
 async def test_waits_poll_behind_a_pooler(postgres_server: PostgresServer, pooler: PostgresServer) -> None:

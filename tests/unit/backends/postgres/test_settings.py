@@ -195,20 +195,26 @@ async def test_a_server_that_does_not_wait_for_its_disk_is_said_so(postgres_serv
         await use(f"{url}&durability=relaxed")
 
 
-async def test_a_long_call_of_a_role_with_a_timeout_names_the_setting(postgres_server: PostgresServer) -> None:
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [("statement_timeout", "statement_timeout"), ("lock_timeout", "nothing was stored: another session")],
+)
+async def test_a_timeout_of_a_role_stands_and_is_named(
+    postgres_server: PostgresServer, setting: str, said: str
+) -> None:
     url = postgres_server.url()
     async with stowfast.open(url) as stores:
         await stores.messages.add_message("c", say(0))
     schema = url.partition("schema=")[2]
-    with role(postgres_server, "SET statement_timeout = '300ms'") as user:
+    with role(postgres_server, f"SET {setting} = '300ms'") as user:
         postgres_server.run(
             f"GRANT USAGE ON SCHEMA {schema} TO {user}",
             f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {user}",
         )
-        async with stowfast.open(url_of(postgres_server, user, schema)) as stores:
+        async with stowfast.open(url_of(postgres_server, user, schema) + "&timeout=2") as stores:
             with psycopg.connect(f"{postgres_server.endpoint}/postgres") as blocker:
                 blocker.execute(f"SELECT * FROM {schema}.streams FOR UPDATE")
-                with pytest.raises(UnavailableError, match="statement_timeout"):
+                with pytest.raises(UnavailableError, match=said):
                     await stores.messages.add_message("c", say(1))
             assert await stores.messages.add_message("c", say(1)) == 1
 
