@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 import msgspec
 
@@ -16,15 +16,23 @@ from stowfast.moving.results import Difference, Verified, reporter
 from stowfast.moving.selection import EVERYTHING, Selection, kind_of, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
     from stowfast.abc import Backend, Entry, Head, Slice
 
-__all__ = ["verify"]
+__all__ = ["Audited", "verify"]
 
 _TOGETHER: Final = 64
 _PART_BYTES: Final = 2**20
 _encode: Final = msgspec.msgpack.Encoder(order="sorted").encode
+
+
+class Audited(Protocol):
+    """An optional method of a backend: the damage that no read of a stream finds."""
+
+    def audit(self) -> AsyncIterator[tuple[str, str]]:
+        """Yield a stream, or a part of the backend, with the reason. Nothing is written."""
+        ...
 
 
 async def verify(
@@ -35,7 +43,8 @@ async def verify(
 ) -> Verified:
     """Read every head, entry and blob, and return the damage with a digest of the whole. Nothing is written.
 
-    Each backend checks its checksums while it reads; the content of each artifact is compared with its SHA-256. Two
+    Each backend checks its checksums while it reads; the content of each artifact is compared with its SHA-256. Of a
+    whole SQLite file also deleted and expired streams, receipts and the agreement of the tables are checked. Two
     places with equal content have one digest: it covers names, heads, positions, times, op_ids and content, and
     neither the ids of blobs nor remembered calls without entries. Writers may go on; the digest is that of a place at
     rest.
@@ -73,6 +82,12 @@ async def verify(
             if len(waiting) >= _TOGETHER:
                 await read_waiting()
         await read_waiting()
+        if not any(selection) and hasattr(backend, "audit"):
+            named = {one.stream for one in done.damaged}
+            async for name, reason in cast("Audited", backend).audit():
+                if name not in named:
+                    done.damaged.append(Difference(name, reason))
+                report(done)
         done.digest = hashlib.sha256(b"".join(sorted(digests))).hexdigest()
         return done
 

@@ -69,6 +69,73 @@ async def test_every_damage_of_a_file_is_found(tmp_path: Path) -> None:
     assert missed == []
 
 
+PLANTED = (
+    "UPDATE streams SET expires_at = 1 WHERE name = 'messages/c0'",
+    "UPDATE streams SET incarnation = NULL WHERE name = 'messages/c0'",
+    "UPDATE streams SET updated_at = updated_at + 1 WHERE name = 'messages/deleted'",
+    "UPDATE streams SET name = 'messages/deletee' WHERE name = 'messages/deleted'",
+    "UPDATE streams SET note = x'00' WHERE name = 'other/expired'",
+    "DELETE FROM streams WHERE name = 'messages/c0'",
+    "DELETE FROM streams WHERE name = 'artifacts/a0'",
+    "DELETE FROM streams WHERE name = 'messages/deleted'",
+    "UPDATE labels SET value = 'eve'",
+    "DELETE FROM labels WHERE key = 'user'",
+    "INSERT INTO labels SELECT id, 'user', 'eve' FROM streams WHERE incarnation IS NULL",
+    "INSERT INTO labels VALUES (999, 'user', 'eve')",
+    "DELETE FROM operations",
+    "UPDATE operations SET next = next + 5",
+    "UPDATE operations SET key = key - 1",
+    "UPDATE blobs SET whole = 0",
+    "DELETE FROM blobs",
+    "DELETE FROM links",
+    "UPDATE links SET position = position + 100",
+    "DELETE FROM active",
+    "UPDATE streams SET listed_at = listed_at + 1000000 WHERE name = 'messages/c0'",
+    "UPDATE streams SET listed_at = listed_at - 1000000 WHERE name = 'documents/d0'",
+    "UPDATE streams SET listed_at = NULL WHERE name = 'documents/d0'",
+    "INSERT INTO garbage SELECT id, next FROM streams WHERE name = 'messages/c0'",
+    "INSERT INTO garbage VALUES (999, 7)",
+)
+
+
+@pytest.mark.parametrize("statement", PLANTED)
+async def test_a_damage_that_no_reader_meets_is_found(statement: str, tmp_path: Path) -> None:
+    path = tmp_path / "place.db"
+    async with stowfast.open(f"sqlite:///{path}?sweep=false") as stores:
+        await fill(stores)
+        await stores.messages.add_message("deleted", {"n": 1}, op_id="remembered")
+        await stores.messages.delete("deleted")
+        await stores.backend.commit("other/expired", Change([b"x"], expires_at=1))
+    assert (await moving.verify(f"sqlite:///{path}")).damaged == []
+    with closing(sqlite3.connect(path)) as connection, connection:
+        assert connection.execute(statement).rowcount
+    assert await found(f"sqlite:///{path}")
+
+
+async def test_a_file_of_long_work_has_no_damage(tmp_path: Path) -> None:
+    """Garbage of large deletions, moved rows, dropped fronts and receipts of former lives are sound, before a sweep."""
+    url = f"sqlite:///{tmp_path}/place.db?sweep=false"
+    async with stowfast.open(url) as stores:
+        await fill(stores)
+        for name in ("many", "dropped"):
+            for start in range(3):
+                batch = [{"n": n} for n in range(1_000)]
+                await stores.messages.add_messages(name, batch, op_id=f"{name}-{start}")
+        await stores.messages.compact("dropped", keep_last=3, summary={"role": "system", "content": "x"}, drop=True)
+        await stores.messages.delete("many")
+        await stores.messages.add_message("many", {"n": 1}, op_id="many-2-again")
+        await stores.artifacts.delete("a1")
+        for n in range(30):
+            await stores.messages.add_message(f"plain-{n % 3}", {"n": n})
+        found_before = await moving.verify(stores)
+        assert found_before.damaged == []
+        await moving.copy(stores, f"sqlite:///{tmp_path}/copy.db")
+        await stores.sweep()
+        assert (await moving.verify(stores)).damaged == []
+    again = await moving.verify(f"sqlite:///{tmp_path}/copy.db")
+    assert (again.damaged, again.digest) == ([], found_before.digest)
+
+
 async def test_every_damage_of_a_bucket_is_found() -> None:
     with FaultyS3() as server:
         url = f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true"

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 from stowfast.abc import ALL, Backend, Change, Head, Listing, Query, Receipt, Slice, Swept, Window
+from stowfast.backends.sqlite.audit import LOOKS
 from stowfast.backends.sqlite.blobs import begin_blob, write_chunks
 from stowfast.backends.sqlite.file import Durability, SQLiteFile
 from stowfast.backends.sqlite.listing import listing
@@ -216,6 +217,18 @@ class SQLiteBackend(Backend):
         swept = await in_thread(self._threads, self._sweeper.run, all_garbage)
         await in_thread(self._threads, self._empty_log)
         return swept
+
+    async def audit(self) -> AsyncIterator[tuple[str, str]]:
+        """Yield the damage that no read of a stream finds: a stream or table, and the reason. Nothing is written."""
+        for look in LOOKS:
+            after = None
+            while True:
+                self._check_open()
+                damage, after = await in_thread(self._threads, self._look, partial(look, after=after))
+                for one in damage:
+                    yield one
+                if after is None:
+                    break
 
     def __repr__(self) -> str:
         return f"SQLiteBackend({self._file.path!r})"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from stowfast.abc import Head, Receipt
 
-__all__ = ["Operations", "remembered_calls"]
+__all__ = ["Operations", "key_of", "remembered_calls"]
 
 _FIND: Final = (
     "SELECT coalesce(incarnation, ?), first, next, committed_at, checksum FROM operations WHERE stream = ? AND key = ?"
@@ -60,20 +60,20 @@ class Operations:
         Raises:
             DamagedError: it is not as it was written.
         """
-        row = self._execute(_FIND, (incarnation, stream, _key(op_id))).fetchone()
+        row = self._execute(_FIND, (incarnation, stream, key_of(op_id))).fetchone()
         return None if row is None else receipt_of(name, op_id, row)
 
     def add(self, name: str, stream: int, op_id: str, receipt: Receipt, *, told: bool) -> None:
         """Remember a receipt. `told`: an entry of the stream has the op_id, and the stream has the incarnation."""
         known = (receipt.incarnation, receipt.first, receipt.next, receipt.committed_at)
         text = (None, None) if told else (op_id, receipt.incarnation)
-        self._execute(_ADD, (stream, _key(op_id), *text, *known[1:], checksum_of(name, op_id, *known)))
+        self._execute(_ADD, (stream, key_of(op_id), *text, *known[1:], checksum_of(name, op_id, *known)))
 
     def tell(self, stream: int, incarnation: str, start: int, stop: int) -> None:
         """Take over the op_ids of entries that are about to be removed."""
         for op_id in {row[0] for row in self._execute(_IN_ENTRIES, places_of(stream, start, stop))}:
             if type(op_id) is str:
-                self._execute(_TELL, (op_id, incarnation, stream, _key(op_id)))
+                self._execute(_TELL, (op_id, incarnation, stream, key_of(op_id)))
 
     def keep_newest(self, stream: int, incarnation: str | None) -> None:
         """Forget all but the newest receipts of a stream, whose entries are about to be removed."""
@@ -109,6 +109,7 @@ def remembered_calls(
     return found
 
 
-def _key(op_id: str) -> int:
+def key_of(op_id: str) -> int:
+    """Return the key of an op_id in the table `operations`."""
     digest = blake2b(op_id.encode("utf-8", "surrogateescape"), digest_size=8).digest()
     return int.from_bytes(digest, signed=True)
