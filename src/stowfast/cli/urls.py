@@ -14,10 +14,12 @@ from stowfast.errors import InvalidError, NotFoundError
 if TYPE_CHECKING:
     from stowfast import Opening
 
-__all__ = ["check_existing", "existing", "opened", "scrub", "shown", "sqlite_path", "sqlite_url"]
+__all__ = ["BUCKETS", "check_existing", "existing", "looking", "opened", "scrub", "shown", "sqlite_path", "sqlite_url"]
 
 _TELLING: Final = ("key", "secret", "token", "password", "passwd", "pwd", "sig", "credential")
 _SHORT: Final = 4
+BUCKETS: Final = ("s3", "gs", "az")
+"""The schemes of object storage."""
 _HARMLESS: Final = re.compile(r"[\w.-]{1,19}|https?://[\w.-]+(:\d+)?/?|\.{0,2}(/[\w.-]{1,31})+")
 """The value of an option, fit to be repeated by an error: a word or two, an address, a path. A key is longer."""
 _KEY_LIKE: Final = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*\d)[\w+=.~-]{32,}", re.ASCII)
@@ -37,6 +39,16 @@ def existing(url: str, **options: Any) -> Opening:
     """
     check_existing(url)
     return opened(url, **options)
+
+
+def looking(url: str) -> Opening:
+    """Open an existing backend for a command that only looks: nothing is written to a bucket, nor tested.
+
+    Raises:
+        As `existing`.
+    """
+    is_bucket = url.partition(":")[0].lower() in BUCKETS and "read_only=" not in url.partition("?")[2]
+    return existing(url, **({"read_only": True} if is_bucket else {}))
 
 
 def check_existing(url: str) -> None:

@@ -17,7 +17,7 @@ from stowfast.stores import Stores
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["Place", "copy", "mirror", "opened_place"]
+__all__ = ["READING", "Place", "copy", "mirror", "opened_place"]
 
 Place: TypeAlias = "str | Stores"
 """A URL, or open stores: those of a whole place or of one scope."""
@@ -28,7 +28,10 @@ _SMALL_BYTES: Final = 2**20
 _WHOLE: Final = Window(start=0, max_bytes=_SMALL_BYTES)
 
 
-_READING: Final[Mapping[str, Mapping[str, bool]]] = {"sqlite": {"read_only": True}, "postgresql": {"migrate": False}}
+READING: Final[Mapping[str, Mapping[str, bool]]] = {
+    **{scheme: {"read_only": True} for scheme in ("sqlite", "s3", "gs", "az")},
+    "postgresql": {"migrate": False},
+}
 """The options of a scheme for a place that is only read."""
 
 
@@ -37,7 +40,7 @@ async def opened_place(place: Place, stack: AsyncExitStack, *, reading: bool = F
     if isinstance(place, Stores):
         return place.backend
     _, _, given = find(place)
-    options = _READING.get(place.partition(":")[0].lower(), {}) if reading else {}
+    options = READING.get(place.partition(":")[0].lower(), {}) if reading else {}
     backend = await connect(place, **{name: value for name, value in options.items() if name not in given})
     stack.push_async_callback(backend.close)
     return backend

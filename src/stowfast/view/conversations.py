@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, StreamingResponse
 from starlette.routing import Route
 
-from stowfast.errors import DamagedError
+from stowfast.errors import DamagedError, InvalidError
 from stowfast.view.blocks import MessagePart, Spoken, spoken
 from stowfast.view.pages import Site, number, text_of
 
@@ -177,8 +177,10 @@ class _Conversations:
 def _where(text: str) -> dict[str, Any] | None:
     """Return the filter `key=value` of a list. A value is JSON if it can be, else text."""
     key, mark, value = text.partition("=")
-    if not mark or not key.strip():
+    if not text.strip():
         return None
+    if not mark or not key.strip():
+        raise InvalidError("the filter is a key of the metadata with its value, such as user=ada")
     try:
         return {key.strip(): json.loads(value)}
     except ValueError:

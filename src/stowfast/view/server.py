@@ -64,5 +64,6 @@ async def serve(
             app, log_level="warning", access_log=False, server_header=False, lifespan="off",
             timeout_graceful_shutdown=_LAST_SECONDS,
         )  # fmt: skip
-        started(f"http://{names[0] if names else '127.0.0.1'}:{port}/?token={token}")
+        own = "[::1]" if host == "::1" else "127.0.0.1"
+        started(f"http://{names[0] if names else own}:{port}/?token={token}")
         await uvicorn.Server(options).serve([listener])

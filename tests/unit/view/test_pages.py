@@ -115,6 +115,8 @@ async def test_a_list_has_titles_counts_and_pages(stores: stowfast.Stores, reade
     second = await reader.get(after)
     assert second.text.count("/conversation?id=") == 10
     assert (await text_of(reader, "/", where="user=ada")).count("/conversation?id=") == 1
+    refused = await reader.get("/", params={"where": "ada"})
+    assert (refused.status_code, "such as user=ada" in refused.text) == (400, True)
     assert (await text_of(reader, "/", prefix="c5")).count("/conversation?id=") == 11
 
 

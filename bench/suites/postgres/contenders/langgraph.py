@@ -21,7 +21,7 @@ from bench.suites.postgres.peers import POOL
 if TYPE_CHECKING:
     from bench.harness.contender import Job
 
-# As the page of the library says: https://pypi.org/project/langgraph-checkpoint-postgres/
+# As the documentation of the library says.
 _CONNECTION: dict[str, Any] = {"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row}
 
 

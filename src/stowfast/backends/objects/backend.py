@@ -176,7 +176,7 @@ class ObjectBackend(Backend):
 
     async def now(self) -> int:
         self._check_open()
-        return await in_thread(self._threads, self._clock.now)
+        return await in_thread(self._threads, self._store_now)
 
     async def sweep(self, *, dry_run: bool = False) -> Swept:
         litter, folders = await self._do(survey())

@@ -16,7 +16,7 @@ from stowfast.cli import artifact_files, files
 from stowfast.cli.arguments import URL, Json, readable
 from stowfast.cli.pace import waited
 from stowfast.cli.terminal import Screen, emit, many, progress, size
-from stowfast.cli.urls import existing, opened, shown, sqlite_path
+from stowfast.cli.urls import existing, looking, opened, shown, sqlite_path
 
 if TYPE_CHECKING:
     from stowfast import ArtifactInfo
@@ -68,7 +68,7 @@ def get(
 
 
 async def _get(url: str, artifact_id: str, version: int | None, path: Path | None) -> tuple[ArtifactInfo, int]:
-    async with existing(url) as stores, stores.artifacts.open_reader(artifact_id, version=version) as reader:
+    async with looking(url) as stores, stores.artifacts.open_reader(artifact_id, version=version) as reader:
         with progress(artifact_id, reader.info.size, of_bytes=True) as advance:
             return reader.info, await artifact_files.save(reader, path, url, advance)
 

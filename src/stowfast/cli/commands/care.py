@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from time import perf_counter
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -16,8 +16,9 @@ from stowfast.cli.arguments import URL, Json
 from stowfast.cli.commands.moving import Ids, Kinds, Where, entries, selected
 from stowfast.cli.pace import waited
 from stowfast.cli.terminal import Screen, complain, emit, many, size, span
-from stowfast.cli.urls import check_existing, existing, scrub, sqlite_path
+from stowfast.cli.urls import BUCKETS, check_existing, existing, scrub, sqlite_path
 from stowfast.errors import StowfastError
+from stowfast.moving.copying import READING
 
 if TYPE_CHECKING:
     from stowfast.abc import Head
@@ -161,11 +162,20 @@ def stats(url: URL, as_json: Json = False) -> None:
         screen.print(f"longest: {name}, {entries(count)}", "dim")
 
 
-def health(url: URL, as_json: Json = False) -> int:
-    """Open a backend, and read the time of its last change. Exit code 0 if it answers, else 1: for a probe."""
+def health(
+    url: URL,
+    timeout: Annotated[
+        float, typer.Option(min=2.0, metavar="SECONDS", help="About how long to wait for an answer.")
+    ] = 5.0,
+    as_json: Json = False,
+) -> int:
+    """Open a backend and read from it. Exit code 0 if it answers, else 1: for a probe. It writes nothing.
+
+    A file and a database also tell the time of their last change.
+    """
     began, error, last, now = perf_counter(), "", None, 0
     try:
-        last, now = asyncio.run(_look(url))
+        last, now = asyncio.run(_look(url, timeout))
     except StowfastError as failure:
         error = str(failure)
     seconds = perf_counter() - began
@@ -182,14 +192,18 @@ def health(url: URL, as_json: Json = False) -> int:
     elif error:
         complain(f"stowfast: {scrub(error, [url])}")
     else:
-        ago = "nothing is stored" if age is None else f"last change {span(timedelta(seconds=age))} ago"
-        Screen().print(f"answers in {span(timedelta(seconds=seconds))}, {ago}")
+        ago = "" if age is None else f", last change {span(timedelta(seconds=age))} ago"
+        Screen().print(f"answers in {span(timedelta(seconds=seconds))}{ago}")
     return 1 if error else 0
 
 
-async def _look(url: str) -> tuple[int | None, int]:
-    reading = {"read_only": True} if sqlite_path(url) is not None and "read_only=" not in url else {}
-    async with existing(url, **reading) as stores:
-        page = await stores.backend.streams(Query("", order="recent", limit=1))
-        last = page.streams[0].updated_at if page.streams else None
+async def _look(url: str, seconds: float) -> tuple[int | None, int]:
+    scheme = url.partition(":")[0].lower()
+    options = {**READING[scheme], "timeout": seconds} if scheme in READING else {}
+    given = url.partition("?")[2]
+    async with existing(url, **{name: value for name, value in options.items() if f"{name}=" not in given}) as stores:
+        # A bucket tells the newest of its streams only to who lists them all: a probe asks for any.
+        order: Literal["recent", "name"] = "name" if scheme in BUCKETS else "recent"
+        page = await stores.backend.streams(Query("", order=order, limit=1, heads=False))
+        last = page.streams[0].updated_at if page.streams and order == "recent" else None
         return last, int(datetime.now(UTC).timestamp() * 1_000_000)

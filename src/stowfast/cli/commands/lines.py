@@ -18,7 +18,7 @@ from stowfast.cli.arguments import URL, Json, Prefix, readable
 from stowfast.cli.commands.moving import Where, selected
 from stowfast.cli.lines import MAX_LINE_MIB, LineSource
 from stowfast.cli.terminal import Screen, complain, emit, many, progress, size, write
-from stowfast.cli.urls import check_existing, existing, opened
+from stowfast.cli.urls import check_existing, looking, opened
 
 __all__ = ["register"]
 
@@ -133,7 +133,7 @@ async def _export(url: str, prefix: str, put: Any) -> dict[str, int]:
     counts = {"conversations": 0, "messages": 0, "summaries_left_out": 0}
     longest = 0
     with progress("exporting", None) as advance:
-        async with existing(url) as stores:
+        async with looking(url) as stores:
             async for one, summed_up in transfer.read_conversations(stores, prefix):
                 if one.messages or one.metadata:  # else there is nothing in it that import could bring back
                     line = one.line()

@@ -12,7 +12,7 @@ import typer
 from stowfast.cli.arguments import URL, Json, Prefix
 from stowfast.cli.show import listing
 from stowfast.cli.terminal import Screen, emit
-from stowfast.cli.urls import existing
+from stowfast.cli.urls import looking
 
 __all__ = ["register"]
 
@@ -60,7 +60,7 @@ def ls(
 
 async def _ls(url: str, kind: str, *, prefix: str, limit: int, order: Order, after: str | None, as_json: bool) -> None:
     counted, screen = {}, Screen()
-    async with existing(url) as stores:
+    async with looking(url) as stores:
         if kind == "tasks":
             page: Any = await stores.tasks.list(after=after, limit=limit)
             rows = listing.tasks_rows(page, screen.width)
@@ -103,5 +103,5 @@ def show(
 async def _read(url: str, context: str, *, last: int | None, originals: bool) -> tuple[Any, Any, Any]:
     from stowfast.cli.show.conversations import read_conversation
 
-    async with existing(url) as stores:
+    async with looking(url) as stores:
         return await read_conversation(stores, context, last=last, originals=originals)

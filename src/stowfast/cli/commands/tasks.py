@@ -15,7 +15,7 @@ from stowfast.cli.show import listing
 from stowfast.cli.show.changes import in_words, print_patch
 from stowfast.cli.show.tasks import changed, pairs, print_head, print_history, print_task, who_holds
 from stowfast.cli.terminal import Screen, emit, many, span, time
-from stowfast.cli.urls import existing
+from stowfast.cli.urls import existing, looking
 from stowfast.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def ls(
 
 
 async def _ls(url: str, **wanted: Any) -> Page[TaskInfo]:
-    async with existing(url) as stores:
+    async with looking(url) as stores:
         page: Page[TaskInfo] = await stores.tasks.list(**wanted)
         return page
 
@@ -110,7 +110,7 @@ def show(
 
 
 async def _show(url: str, task_id: str, version: int | None) -> tuple[TaskState, int]:
-    async with existing(url) as stores:
+    async with looking(url) as stores:
         state = await _version(stores, task_id, version)
         info = await stores.tasks.info(task_id) if version is not None else None
     return state, info.version if info is not None else state.version
@@ -147,7 +147,7 @@ def history(
 
 
 async def _history(url: str, task_id: str, *, limit: int, before: int | None) -> list[TaskState]:
-    async with existing(url) as stores:
+    async with looking(url) as stores:
         states = await stores.tasks.history(task_id, before=before, limit=limit + 1)
         if not states:
             await _version(stores, task_id, None)
@@ -187,7 +187,7 @@ def diff(
 
 
 async def _diff(url: str, task_id: str, a: int, b: int) -> tuple[TaskState, TaskState, list[dict[str, Any]]]:
-    async with existing(url) as stores:
+    async with looking(url) as stores:
         before, after = await _version(stores, task_id, a), await _version(stores, task_id, b)
         return before, after, await stores.tasks.diff(task_id, a, b)
 

@@ -12,6 +12,7 @@ from stowfast.cli.arguments import URL, Json
 from stowfast.cli.terminal import Screen, emit
 from stowfast.cli.urls import existing, shown
 from stowfast.errors import InvalidError, UnsupportedError
+from stowfast.moving.copying import READING
 
 __all__ = ["register"]
 
@@ -64,5 +65,5 @@ async def _view(url: str, port: int, host: str, names: list[str], *, browser: bo
 
 
 def _reading(url: str) -> dict[str, bool]:
-    wanted = {"sqlite": {"read_only": True}, "postgresql": {"migrate": False}}.get(url.partition(":")[0].lower(), {})
+    wanted = READING.get(url.partition(":")[0].lower(), {})
     return {name: value for name, value in wanted.items() if f"{name}=" not in url.partition("?")[2]}

@@ -94,7 +94,8 @@ class Amazon:
         self.remedy = (
             "check the keys (access_key_id= and secret_access_key=, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
             "profile=, or the machine's role), that they allow s3:GetObject, s3:PutObject, s3:DeleteObject and "
-            "s3:ListBucket here, and whether the bucket demands server_side_encryption= or request_payer=true"
+            "s3:ListBucket here (with read_only=true the first and the last), and whether the bucket demands "
+            "server_side_encryption= or request_payer=true"
         )
         if options.anonymous:
             return region, None

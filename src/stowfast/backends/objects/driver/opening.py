@@ -79,7 +79,7 @@ def _client(scheme: str, bucket: str, prefix: str, given: Options) -> BucketClie
     try:
         return BucketClient(
             place, cloud.connect, timeout=given.timeout, storage_class=given.storage_class, pace=pace,
-            linger=given.linger, anonymous=given.anonymous,
+            linger=given.linger, anonymous=given.anonymous, read_only=given.read_only,
             around=lambda: (_client(scheme, bucket, above, given) for above in outer),
         )  # fmt: skip
     except FAILURES as error:

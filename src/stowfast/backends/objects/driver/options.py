@@ -23,6 +23,7 @@ _COMMON: Final = (
     "connect_timeout",
     "pace",
     "linger",
+    "read_only",
 )
 
 SCHEMES: Final = {
@@ -77,6 +78,7 @@ class Options:
         connect_timeout: seconds for making a connection.
         pace: seconds between two commits to one object. 1.05 on Google and R2, which allow one a second; else 0.
         linger: seconds for which a commit waits for others of this process to its stream, to share their PUT: 0 to 1.
+        read_only: write nothing, not even the self-test of the first call. Expiry is judged by this machine's clock.
 
     s3:
         region: or AWS_REGION, AWS_DEFAULT_REGION, the profile's; else us-east-1.
@@ -123,6 +125,7 @@ class Options:
     connect_timeout: float = 5.0
     pace: float | None = None
     linger: float = 0.0
+    read_only: bool = False
 
 
 def parse_options(scheme: str, given: dict[str, Any]) -> Options:

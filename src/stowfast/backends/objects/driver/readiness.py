@@ -29,20 +29,25 @@ class Readiness:
     def __init__(self, store: BucketClient, environment: Environment) -> None:
         self._store = store
         self._environment = environment
-        self._tested = self._marked = False
+        self._readable = self._marked = False
         self._lock = threading.RLock()
 
     def to_read(self) -> None:
-        """Find out whether the store keeps its conditions, and lies inside no other."""
-        if not self._tested:
+        """Find out whether the store keeps its conditions, and lies inside no other.
+
+        An opening for reading only skips the test of conditional writes: no read relies on it.
+        """
+        if not self._readable:
             with alone(self._lock):
-                if not self._tested:
-                    self_test(self._store)
+                if not self._readable:
+                    if not self._store.read_only:
+                        self_test(self._store)
                     self._marked = check_alone(self._store)
-                    self._tested = True
+                    self._readable = True
 
     def to_write(self) -> None:
         """Write the marker too, if there is none."""
+        self._store.check_writable()
         self.to_read()
         if not self._marked:
             with alone(self._lock):

@@ -81,6 +81,7 @@ class BucketClient:
         pace: minimum seconds between two changes of one key.
         linger: seconds for which a change of a key waits for others of this process.
         anonymous: there are no credentials.
+        read_only: refuse to write and to delete.
         around: returns clients for the prefixes around this one, the bucket itself first. The caller closes them.
     """
 
@@ -94,11 +95,13 @@ class BucketClient:
         pace: float = 0.0,
         linger: float = 0.0,
         anonymous: bool = False,
+        read_only: bool = False,
         around: Callable[[], Iterator[BucketClient]] = lambda: iter(()),
     ) -> None:
         self.place = place
         self.pace = pace
         self.linger = linger
+        self.read_only = read_only
         self.around = around
         self.bare_etags = False
         """This store compares ETags without their quotes (Ceph 16 does). The self-test finds out."""
@@ -134,7 +137,8 @@ class BucketClient:
 
         Raises:
             UnavailableError: no answer, after repeats for `timeout` seconds.
-            InvalidError: access is denied, there is no such bucket, or this was closed. Never for a failed condition.
+            InvalidError: access is denied, there is no such bucket, or this was closed, or opened for reading only.
+                Never for a failed condition.
             UnsupportedError: the store cannot do that.
         """
         self.check_open()
@@ -142,8 +146,10 @@ class BucketClient:
             case Get():
                 return self.reader.get(request)
             case Put(condition=condition):
+                self.check_writable()
                 return self._put(request) if condition is ANY else self._put_once(request)
             case Delete():
+                self.check_writable()
                 return self._remove(list(request.keys))
             case List():
                 return self.repeat(f"LIST {request.prefix}", lambda: self.reader.list(request))
@@ -171,6 +177,11 @@ class BucketClient:
             )
         if self._closed.is_set():
             raise InvalidError(f"{self.place} was closed: open it again")
+
+    def check_writable(self) -> None:
+        """Raise if this was opened for reading only."""
+        if self.read_only:
+            raise InvalidError(f"{self.place} was opened for reading only: open it without read_only=true to write")
 
     def repeat(self, operation: str, function: Callable[[], R]) -> R:
         """Repeat an idempotent call of the driver until there is an answer or the time is up."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stowfast.abc import Head, Listed, Listing, Query
@@ -21,7 +22,7 @@ from stowfast.backends.objects.protocol.state import (
     header_of,
 )
 from stowfast.cursors import after_cursor
-from stowfast.errors import DamagedError, UnsupportedError
+from stowfast.errors import DamagedError, InvalidError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -35,6 +36,7 @@ _START: Final = 2**14
 """Bytes to request from a head for its header alone: nearly always enough."""
 
 _TOGETHER: Final = 64
+_FEWEST: Final = 8
 
 _STEPS: Final = (1_000_000, 1_000, 1)
 """Microseconds in which a store does not tell two changes apart: S3 counts seconds, others finer."""
@@ -136,7 +138,8 @@ def listing(query: Query, last: Listed | None, environment: Environment) -> Step
         else:
             page = yield from _by_recency(search, found, query.limit + 1)
         if index is not None:
-            yield from index.keep(items, environment)
+            with suppress(InvalidError):  # these credentials may only read, and an index is a cache
+                yield from index.keep(items, environment)
     more = len(page) > query.limit
     page = page[: query.limit]
     return Listing(page, after_cursor(query.order, page[-1]) if page and more else None)
@@ -201,7 +204,9 @@ def _shown(
     query, page = search.query, list[Listed]()
     rest = list(found)
     while rest and len(page) < enough:
-        group, rest = rest[:_TOGETHER], rest[_TOGETHER:]
+        # Without labels to fit nearly each one is shown: no more are read than the page has room for.
+        size = _TOGETHER if query.where else min(_TOGETHER, max(enough - len(page), _FEWEST))
+        group, rest = rest[:size], rest[size:]
         kinds = {one.name: one.item.size % 4 for one in group}
         asked = [
             one
