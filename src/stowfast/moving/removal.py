@@ -12,15 +12,18 @@ from stowfast.moving.results import reporter
 from stowfast.moving.selection import LINKS, Selection, kind_of, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from stowfast.abc import Backend
+    from stowfast.abc import Backend, Listed
 
 __all__ = ["find", "remove"]
 
 _CONVERSATIONS: Final = "messages"
 _LIVE: Final = "live"
 _CONTEXT: Final = "context_id"
+_TASKS: Final = "tasks"
+_OWNERS: Final = {_CONTEXT: _CONVERSATIONS, "task_id": _TASKS, "parent_task_id": _TASKS}
+"""By label: the kind of the stream that something belongs to."""
 
 
 async def find(
@@ -31,7 +34,8 @@ async def find(
     Args:
         place: a URL, or stores.
         selection: the streams.
-        related: also the artifacts and tasks of the selected conversations: those with their `context_id`.
+        related: also the artifacts and tasks of the selected conversations and tasks: those with their `context_id`,
+            `task_id` or `parent_task_id`.
         progress: called with the number of streams looked at so far.
     """
     async with AsyncExitStack() as stack:
@@ -50,7 +54,7 @@ async def remove(
     Args:
         place: a URL, or stores.
         selection: the streams.
-        related: also the artifacts and tasks of the selected conversations.
+        related: also the artifacts and tasks of the selected conversations and tasks.
         progress: called with the number of streams deleted so far.
 
     Raises:
@@ -61,8 +65,8 @@ async def remove(
     async with AsyncExitStack() as stack:
         backend, count = await opened_place(place, stack), 0
         while names := await _find(backend, selection, related=related):
-            # Conversations last: after an interruption they still tell what belongs to them.
-            for name in sorted(names, key=lambda name: kind_of(name) == _CONVERSATIONS):
+            # Owners last: after an interruption they still tell what belongs to them.
+            for name in reversed(names):
                 await backend.commit(name, Change(delete=True))
                 if kind_of(name) == BLOBS_OF:
                     await _delete_beside(backend, name)
@@ -77,18 +81,25 @@ async def _find(
     # A damaged stream does not tell its metadata: it may be anybody's.
     seen = listed(backend, selection, progress=progress)
     names = [one.name async for one in seen if one.head is not None or not selection.where]
-    conversations = {name for name in names if kind_of(name) == _CONVERSATIONS}
-    if not related or not conversations:
-        return names
     found = dict.fromkeys(names)
-    async for one in listed(backend, Selection()):
-        context = None if one.head is None else one.head.labels.get(_CONTEXT)
-        if context is None:
-            continue
-        scope = one.name.partition("/")[0].rpartition(":")
-        if f"{scope[0]}{scope[1]}{_CONVERSATIONS}/{context}" in conversations:
-            found[one.name] = None
+    grown = related and any(kind_of(name) in (_CONVERSATIONS, _TASKS) for name in names)
+    while grown:  # a part of a task may be listed before the task
+        grown = False
+        async for one in listed(backend, Selection()):
+            if one.name not in found and any(owner in found for owner in _owners(one)):
+                found[one.name] = None
+                grown = grown or kind_of(one.name) == _TASKS
     return list(found)
+
+
+def _owners(one: Listed) -> Iterator[str]:
+    """Yield the streams that a stream belongs to, by its labels."""
+    scope, mark, kind = one.name.partition("/")[0].rpartition(":")
+    labels = {} if one.head is None else one.head.labels
+    for label, of in _OWNERS.items():
+        # Metadata of any other kind may have a pair of such a name.
+        if label in labels and (label == _CONTEXT or kind in (BLOBS_OF, _TASKS)):
+            yield f"{scope}{mark}{of}/{labels[label]}"
 
 
 async def _delete_beside(backend: Backend, name: str) -> None:

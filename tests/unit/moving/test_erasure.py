@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -81,6 +83,70 @@ async def test_no_byte_is_left_in_a_bucket() -> None:
         assert server.holding(CANARY.encode())
         assert (await moving.erase(url, ADA)).proved
         assert server.holding(CANARY.encode()) == []
+
+
+@pytest.mark.parametrize("of", ["note", "metadata", "content", "short entry", "nothing"])
+async def test_a_byte_that_stays_is_no_proof(of: str, tmp_path: Path) -> None:
+    """A table of others beside ours keeps what was erased: the search by default finds it, whatever it was."""
+    path = tmp_path / "place.db"
+    url = f"sqlite:///{path}"
+    content = hashlib.sha512(b"seed").hexdigest().encode() * 2_000
+    note = f'{{"metadata":{{"user":"ada","title":"{CANARY}"'.encode()
+    kept = {
+        "note": note,
+        "metadata": f'"{CANARY}"'.encode(),
+        "content": content[:4_000],
+        "short entry": b'{"a":12}',
+        "nothing": b"",
+    }
+    async with stowfast.open(url) as stores:
+        await stores.messages.add_message("c", {"a": 12})
+        await stores.messages.set_metadata("c", {"user": "ada", "title": CANARY})
+        artifact = stowfast.Artifact(artifact_id="a", content=content, context_id="c")
+        await stores.artifacts.put(artifact)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE TABLE theirs (data BLOB)")
+        connection.execute("INSERT INTO theirs VALUES (?)", (kept[of],))
+    done = await moving.erase(url, ADA)
+    assert (done.streams, done.left, done.searched) == (2, [], True)
+    assert (done.found > 0, done.proved) == (of != "nothing", of == "nothing")
+
+
+async def test_what_another_person_has_too_does_not_count(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/place.db"
+    async with stowfast.open(url) as stores:
+        for user in ("ada", "bob"):
+            await stores.messages.set_metadata(user, {"user": user, "title": CANARY})
+            artifact = stowfast.Artifact(artifact_id=user, content=CANARY.encode() * 10_000, context_id=user)
+            await stores.artifacts.put(artifact)
+    done = await moving.erase(url, ADA)
+    assert (done.streams, done.searched, done.found, done.proved) == (2, True, 0, True)
+
+
+async def test_a_file_that_is_open_here_is_not_searched(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/place.db"
+    async with stowfast.open(url) as stores:
+        await fill(stores)
+        done = await moving.erase(url, ADA)
+        assert (done.streams, done.searched) == (50, False)
+        assert len(await content(stores.backend)) == 50
+
+
+async def test_what_belongs_to_a_task_goes_with_it() -> None:
+    def task(id: str, parent: str | None = None) -> stowfast.TaskState:
+        return stowfast.TaskState(task_id=id, data={}, parent_task_id=parent)
+
+    async with stowfast.open("memory:") as stores:
+        await stores.messages.set_metadata("c", {"user": "ada"})
+        await stores.tasks.save(stowfast.TaskState(task_id="m", data={}, context_id="c"))
+        for id, parent in (("k", "m"), ("a", "k"), ("z", "a"), ("other", "another")):
+            await stores.tasks.save(task(id, parent))
+        for id, of in (("1", "m"), ("2", "z"), ("3", "other")):
+            await stores.artifacts.put(stowfast.Artifact(artifact_id=id, content=b"x", task_id=of))
+        await stores.documents.put("d", {}, metadata={"task_id": "m"})
+        done = await moving.erase(stores, ADA)
+        assert (done.streams, done.searched) == (7, False)
+        assert sorted(await content(stores.backend)) == ["artifacts/3", "documents/d", "tasks/other"]
 
 
 async def test_an_erasure_needs_a_person_and_names_damage() -> None:
