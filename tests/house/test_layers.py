@@ -48,8 +48,9 @@ MAY_IMPORT = {
     "adapters": f"{BELOW} deltas first_use plain_json portals registry stores scopes wrappers sync",
     # Above the stores, since it knows the record that names a blob; above the backends, by URL alone.
     # The generations of a backup are SQLite files, also in a bucket, and an erasure compacts the file
-    # and searches its bytes.
-    "moving": f"{BELOW} disk records registry sqlite stores scopes wrappers backends.objects backends.sqlite.search",
+    # and searches its bytes. A backup of a file is marked before it has its name.
+    "moving": f"{BELOW} disk records registry sqlite stores scopes wrappers backends.objects backends.sqlite.search"
+    " backends.sqlite.copies backends.sqlite.rights",
     # Imported conversations are stored as our adapters store them, without the framework: ids, and entries of threads.
     # Buckets of other libraries are read through the driver of our own, and refused connections explained as our own.
     "importing": f"{BELOW} deltas moving registry scopes stores adapters.ids adapters.langgraph backends.objects"

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from stowfast.abc import Backend
     from stowfast.moving.results import Copied
 
-__all__ = ["backup", "restore"]
+__all__ = ["BACKUP", "RESTORE", "backup", "restore"]
 
-_BACKUP: Final = f"{BOOKKEEPING}/backup"
-_RESTORE: Final = f"{BOOKKEEPING}/restore"
+BACKUP: Final = f"{BOOKKEEPING}/backup"
+RESTORE: Final = f"{BOOKKEEPING}/restore"
+"""The marks of a backup, and of a restore that is not at its end."""
 
 
 async def backup(
@@ -44,7 +45,7 @@ async def backup(
     report = reporter(progress)
     async with AsyncExitStack() as stack:
         ours, theirs = await opened_place(source, stack, reading=True), await opened_place(target, stack)
-        await _claim(theirs, _BACKUP, "is no backup and holds data: name an empty place")
+        await _claim(theirs, BACKUP, "is no backup and holds data: name an empty place")
         if not await _holds_data(ours) and await _holds_data(theirs):
             raise InvalidError("the source is empty, and the backup is not: is it the right place?")
         return await mirror(ours, theirs, check=check, report=report)
@@ -68,10 +69,10 @@ async def restore(
     report = reporter(progress)
     async with AsyncExitStack() as stack:
         ours, theirs = await opened_place(source, stack, reading=True), await opened_place(target, stack)
-        await _claim(theirs, _RESTORE, "is not empty: restore into an empty place")
+        await _claim(theirs, RESTORE, "is not empty: restore into an empty place")
         done = await mirror(ours, theirs, check=check, report=report)
         if done.complete:
-            await theirs.commit(_RESTORE, Change(delete=True))
+            await theirs.commit(RESTORE, Change(delete=True))
         return done
 
 

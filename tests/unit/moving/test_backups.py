@@ -9,7 +9,7 @@ import pytest
 import stowfast
 from stowfast import InvalidError, Stores, UnavailableError, moving
 from stowfast.moving import Selection
-from stowfast.moving.backups import _BACKUP, _RESTORE
+from stowfast.moving.backups import BACKUP, RESTORE
 from stowfast.wrappers import Shared, Wrapper
 from tests.unit.moving.places import content, fill
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.services.postgres import PostgresServer
     from tests.services.s3 import S3Server
 
-MARKS = {_BACKUP, _RESTORE}
+MARKS = {BACKUP, RESTORE}
 
 
 async def told(stores: Stores) -> dict[str, object]:

@@ -18,22 +18,26 @@ from stowfast.disk import sync_folder
 from stowfast.errors import DamagedError, InvalidError, NotFoundError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 __all__ = ["compact_file", "copy_file"]
 
 _BESIDE: Final = ("-shm", "-wal", "-journal")
 """The files that belong to a database, the log after its index: with the log there, no other process opens the file."""
 
+_ONE_FILE: Final = "PRAGMA journal_mode=DELETE"
+"""A file without a log is read without any other."""
 
-def copy_file(source: str, target: str, *, replace: bool) -> int:
+
+def copy_file(source: str, target: str, *, replace: bool, finish: Callable[[str], None] | None = None) -> int:
     """Copy a file as it is at one moment, in use or not, and return the size of the copy in bytes.
 
-    With `replace=True` it takes the place of a file and of its log, while nobody has the file open.
+    With `replace=True` it takes the place of a file and of its log, while nobody has the file open. `finish` is called
+    with the path of the copy before it has its name, and may write to it; if it raises, there is no copy.
     """
     source, target = absolute(source), absolute(target)
     _check_target(source, target, replace=replace)
-    with _copied(source, target) as part, OPENING:
+    with _copied(source, target, finish) as part, OPENING:
         if is_claimed(target):
             raise InvalidError(f"{target} is open in this process: close it before it is replaced")
         size = os.stat(part).st_size
@@ -75,12 +79,16 @@ def _check_target(source: str, target: str, *, replace: bool) -> None:
 
 
 @contextmanager
-def _copied(source: str, target: str) -> Iterator[str]:
+def _copied(source: str, target: str, finish: Callable[[str], None] | None) -> Iterator[str]:
     """Lend a checked copy of a file in the folder of the target. What is left of it at the end is removed."""
     folder, name = os.path.split(target)
     part = os.path.join(folder, f".{name[:100]}.{secrets.token_hex(8)}.part")
     try:
         _copy(source, part)
+        if finish is not None:
+            finish(part)
+            with closing(_connect(part)) as copy:
+                copy.execute(_ONE_FILE)
         _sync(part)
         yield part
     except OSError as error:
@@ -98,7 +106,7 @@ def _copy(source: str, part: str) -> None:
             connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()  # the moment of the copy
             try:
                 connection.backup(copy)
-                copy.execute("PRAGMA journal_mode=DELETE")  # one file, which is read without any other
+                copy.execute(_ONE_FILE)
             except sqlite3.OperationalError as error:
                 if is_full(error):
                     raise UnavailableError(f"{part}: the disk has no room for a copy of {source}") from error

@@ -17,15 +17,15 @@ from stowfast.cli.commands.retention import duration
 from stowfast.cli.pace import Amount, paced
 from stowfast.cli.terminal import Screen, complain, emit, many, size
 from stowfast.cli.urls import check_existing, opened, sqlite_path
-from stowfast.errors import InvalidError
 from stowfast.moving.archive import BUCKETS
+from stowfast.moving.files import backup_file, restore_file
 from stowfast.records import Retention
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from stowfast.moving import Copied
+    from stowfast.moving import Copied, Verified
 
 __all__ = ["register"]
 
@@ -74,7 +74,7 @@ def backup(
     if keep is not None or keep_age is not None:
         raise typer.BadParameter("--keep and --keep-age are for an archive: end TO with a slash")
     if sqlite_path(url) is not None and sqlite_path(target) is not None:
-        return asyncio.run(_by_file(url, target, replace=True, as_json=as_json))
+        return asyncio.run(_by_file(backup_file, url, target, as_json=as_json))
     with paced("backing up") as tell:
         done = asyncio.run(_moved(moving.backup, url, target, tell))
     return _tell(done, as_json=as_json)
@@ -113,22 +113,16 @@ def restore(
 
 async def _restore(source: str, target: str, *, as_json: bool) -> int:
     if sqlite_path(source) is not None and sqlite_path(target) is not None:
-        return await _by_file(source, target, replace=False, as_json=as_json)
+        return await _by_file(restore_file, source, target, as_json=as_json)
     with paced("restoring") as tell:
         done = await _moved(moving.restore, source, target, tell)
     return _tell(done, as_json=as_json)
 
 
-async def _by_file(source: str, target: str, *, replace: bool, as_json: bool) -> int:
-    from stowfast import sqlite
-
-    path = sqlite_path(target)
-    if not replace and path is not None and path.exists():
-        raise InvalidError(f"{path} exists: restore into an absent file, and put it in the place of the old one then")
-    sqlite.backup(source.partition("?")[0], target.partition("?")[0], replace=replace)
+async def _by_file(work: Callable[..., Any], source: str, target: str, *, as_json: bool) -> int:
     with paced("verifying") as tell:
-        done = await moving.verify(
-            target, progress=lambda done: tell(Amount(done.streams, None, done.entries, done.bytes))
+        done: Verified = await work(
+            source, target, progress=lambda done: tell(Amount(done.streams, None, done.entries, done.bytes))
         )
     tell_differences(done.damaged)
     if as_json:
