@@ -5,9 +5,10 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from stowfast.abc import Backend, Change, Head, Origin, Slice, Window
-from stowfast.errors import ConflictError, DamagedError, InvalidError, StowfastError, UnavailableError
+from stowfast.abc import Backend, Change, Origin, Slice, Window
+from stowfast.errors import ConflictError, DamagedError, StowfastError, UnavailableError
 from stowfast.moving.blobs import bare_head, blob_in
+from stowfast.moving.one_place import below
 from stowfast.moving.results import Copied, Difference, reporter
 from stowfast.moving.selection import EVERYTHING, Selection, check_selection, kind_of, listed
 from stowfast.moving.streams import DifferentError, StreamCopy
@@ -68,10 +69,10 @@ async def copy(
         source: a URL, or stores.
         target: a URL, or stores.
         selection: the streams to copy. All, by default.
-        into: the scope at the target to copy into.
+        into: the scope at the target to copy into. In one and the same place its own streams are left out.
         check: read each stream back from the target and compare it, blobs too.
         replace: a stream begun again at the source replaces the earlier one at the target.
-        dry_run: only count. Nothing is written.
+        dry_run: only count, by the heads of both places and the entries to copy. Nothing is written.
         progress: called with the counts so far, after each step.
 
     Returns:
@@ -87,13 +88,9 @@ async def copy(
         ours, theirs = await opened_place(source, stack, reading=True), await opened_place(target, stack)
         if into is not None:
             theirs = Stores(theirs).within(into).backend
-        elif ours is theirs:
-            raise InvalidError("source and target are one place: name a scope to copy into")
-        mover = _Mover(ours, theirs, check=check, replace=replace, report=report)
-        if dry_run:
-            await mover.count(selection)
-        else:
-            await mover.run(selection)
+        apart = below(source, ours, target, theirs)
+        mover = _Mover(ours, theirs, check=check, replace=replace, report=report, dry_run=dry_run, apart=apart)
+        await mover.run(selection)
         return mover.done
 
 
@@ -107,26 +104,30 @@ async def mirror(source: Backend, target: Backend, *, check: bool, report: Calla
 
 class _Mover:
     def __init__(
-        self, source: Backend, target: Backend, *, check: bool, replace: bool, report: Callable[[Copied], None]
+        self,
+        source: Backend,
+        target: Backend,
+        *,
+        check: bool,
+        replace: bool,
+        report: Callable[[Copied], None],
+        dry_run: bool = False,
+        apart: str = "",
     ) -> None:
         self._source = source
         self._target = target
         self._check = check
         self._replace = replace
         self._report = report
+        self._dry_run = dry_run
+        self._apart = apart
         self.done = Copied()
 
-    async def count(self, selection: Selection) -> None:
-        """Count the work of a copy."""
-        for _, length, there in await self._selected(selection):
-            self.done.streams += 1
-            self.done.entries += max(length - (0 if there is None else there.length), 0)
-
     async def run(self, selection: Selection) -> None:
-        """Copy the selected streams."""
+        """Copy the selected streams, or count the work."""
         waiting: list[str] = []
-        for name, _, there in await self._selected(selection):
-            if there is not None:
+        for name, is_there in await self._selected(selection):
+            if is_there:
                 await self._copy_alone(name)
                 continue
             waiting.append(name)
@@ -144,43 +145,55 @@ class _Mover:
                 await self._target.commit(one.name, Change(delete=True))
                 self.done.deleted += 1
 
-    async def _selected(self, selection: Selection) -> list[tuple[str, int, Head | None]]:
-        """List the streams to copy: names, lengths, and the head at the target if there is one."""
-        there = {one.name: one.head async for one in listed(self._target, Selection(selection.kinds, selection.prefix))}
-        found: list[tuple[str, int, Head | None]] = []
+    async def _selected(self, selection: Selection) -> list[tuple[str, bool]]:
+        """List the streams to copy: names, and whether the target has one of that name."""
+        found: list[tuple[str, bool]] = []
+        there = {
+            one.name: one.head
+            async for one in listed(self._target, Selection(prefix=selection.prefix))
+            if not selection.kinds or kind_of(one.name) in selection.kinds
+        }
         async for one in listed(self._source, selection):
+            if self._apart and one.name.startswith(self._apart):
+                continue
             self.done.selected += 1
             if one.damaged or one.head is None:
                 self._differs(one.name, "it is damaged at the source")
             elif one.name in there and bare_head(there[one.name]) == bare_head(one.head):
                 self.done.already_there += 1
             else:
-                found.append((one.name, one.head.length, there.get(one.name)))
+                found.append((one.name, one.name in there))
         self._report(self.done)
         return found
 
     async def _copy_together(self, names: Sequence[str]) -> None:
         """Copy streams that are new to the target. Large ones are copied alone."""
         small, alone = await self._read_small(names)
-        changes = [(name, await self._change(name, found)) for name, found in small.items()]
-        written: list[str] = []
-        for (name, _), outcome in zip(changes, await self._target.commit_many(changes), strict=True):
-            if isinstance(outcome, ConflictError | UnavailableError):
-                alone.append(name)
-                continue
-            if isinstance(outcome, StowfastError):
-                raise outcome
-            written.append(name)
+        written = list(small) if self._dry_run else await self._write(small, alone)
+        for name in written:
             self.done.streams += 1
             self.done.entries += len(small[name].entries)
             self.done.bytes += sum(len(entry.data) for entry in small[name].entries)
-        if self._check and written:
+        if self._check and written and not self._dry_run:
             reads = [(name, _WHOLE) for name in written]
             for name, there in zip(written, await self._target.read_many(reads), strict=True):
                 self._compare(name, small[name], there)
         self._report(self.done)
         for name in alone:
             await self._copy_alone(name)
+
+    async def _write(self, small: Mapping[str, Slice], alone: list[str]) -> list[str]:
+        """Write small streams, and return the written ones. The others come to those to copy alone."""
+        changes = [(name, await self._change(name, found)) for name, found in small.items()]
+        written: list[str] = []
+        for name, outcome in zip(small, await self._target.commit_many(changes), strict=True):
+            if isinstance(outcome, ConflictError | UnavailableError):
+                alone.append(name)
+            elif isinstance(outcome, StowfastError):
+                raise outcome
+            else:
+                written.append(name)
+        return written
 
     async def _read_small(self, names: Sequence[str]) -> tuple[dict[str, Slice], list[str]]:
         """Read the streams small enough for one commit, and name the others."""
@@ -220,13 +233,16 @@ class _Mover:
     async def _copy_alone(self, name: str) -> None:
         one = StreamCopy(self._source, self._target, name, self.done, replace=self._replace)
         try:
+            if self._dry_run:
+                self.done.streams += await one.foresee()
+                self._report(self.done)
+                return
             head = await one.run()
             if head is None:
                 self.done.selected -= 1
                 return
             if self._check:
-                await one.check(head)
-                self.done.checked += 1
+                self.done.checked += await one.check(head)
             self.done.streams += 1
         except (DifferentError, DamagedError) as error:
             self._differs(name, str(error))

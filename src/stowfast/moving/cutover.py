@@ -75,8 +75,7 @@ async def _move_stream(old: Backend, new: Backend, name: str, done: Copied, *, c
         if head is None:
             break  # deleted meanwhile, or moved by another mover
         try:
-            if check:
-                await one.check(head)
+            checked = check and await one.check(head)
             await cut_over(old, head)
         except ConflictError:
             continue  # something came: copy the rest
@@ -85,7 +84,7 @@ async def _move_stream(old: Backend, new: Backend, name: str, done: Copied, *, c
                 raise
             continue
         done.streams += 1
-        done.checked += check
+        done.checked += checked
         break
     else:
         raise UnavailableError(f"{name!r} changed {_MAX_ATTEMPTS} times while it was moved: repeat the move")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from stowfast.abc import Query
-from stowfast.errors import InvalidError
+from stowfast.errors import InvalidError, shown
 from stowfast.moving.results import reporter
 from stowfast.names import check_text
 from stowfast.stores.codec import from_time
@@ -24,6 +24,8 @@ LINKS: Final = "links"
 """The kind of the copies behind links to content. A URL leads to the old place, so these are never moved."""
 BOOKKEEPING: Final = "stowfast"
 """The kind of the marks of backups."""
+_KINDS: Final = frozenset({"messages", "artifacts", "tasks", "documents", "langgraph"})
+"""The kinds of the stores and adapters. A place may have others."""
 _LEFT_OUT: Final = frozenset({LINKS, BOOKKEEPING})
 
 
@@ -75,7 +77,8 @@ async def listed(
         progress: called with the number of streams looked at so far, selected or not.
 
     Raises:
-        InvalidError: the selection cannot match: a kind or a value of another type.
+        InvalidError: the selection cannot match: a kind or a value of another type; or, at the end, a kind that
+            neither Stowfast nor this place has.
     """
     check_selection(selection)
     report = reporter(progress)
@@ -85,13 +88,14 @@ async def listed(
     check_text(selection.prefix, "prefix")
     if type(selection.kinds) not in (list, tuple) or not all(type(kind) is str for kind in selection.kinds):
         raise InvalidError("kinds is a list of words, such as ['messages']")
-    after, seen = None, 0
+    after, seen, kinds = None, 0, set[str]()
     while True:
         page = await backend.streams(Query("", after=after, limit=_PAGE, heads=heads or bool(labels)))
         for one in page.streams:
             seen += 1
             report(seen)
             kind, id = kind_of(one.name), one.name.partition("/")[2]
+            kinds.add(kind)
             if kind in _LEFT_OUT or (selection.kinds and kind not in selection.kinds):
                 continue
             if not id.startswith(selection.prefix) or (since is not None and one.updated_at < since):
@@ -103,4 +107,11 @@ async def listed(
             yield one
         after = page.after
         if after is None:
-            return
+            break
+    _check_kinds(selection.kinds, (kinds | _KINDS) - _LEFT_OUT)
+
+
+def _check_kinds(wanted: Sequence[str], known: set[str]) -> None:
+    unknown = [kind for kind in wanted if kind not in known]
+    if unknown:
+        raise InvalidError(f"there is no kind {shown(unknown[0])}: the kinds here are {', '.join(sorted(known))}")

@@ -65,12 +65,7 @@ class StreamCopy:
 
     async def _bring(self, head: Head, there: Head | None) -> bool:
         """Copy the rest. False: the source changed meanwhile in another way than by appends."""
-        if there is not None and there.incarnation != head.incarnation and not self._replace:
-            raise DifferentError("another stream of this name lives there")
-        delete = there is not None and there.incarnation != head.incarnation
-        start, cut = 0, None
-        if there is not None and not delete:
-            start, cut = await self._common(head, there)
+        delete, start, cut = await self._begin(head, there)
         calls = await self._source.remembered(self._name)
         token = Change(
             expect=0 if there is None else there.next,
@@ -98,6 +93,43 @@ class StreamCopy:
                 start = receipt.next
             if last:
                 return True
+
+    async def foresee(self) -> bool:
+        """Count the work of `run`, and write nothing. False: there is none.
+
+        Raises:
+            DifferentError: as `run` does.
+            DamagedError: the stream is damaged at the source.
+        """
+        (head,), (there,) = await self._source.heads([self._name]), await self._target.heads([self._name])
+        if head is None or (there is not None and bare_head(head) == bare_head(there)):
+            return False
+        _, start, _ = await self._begin(head, there)
+        while entries := (await self._source.read(self._name, Window(start=start, max_bytes=_PART_BYTES))).entries:
+            self._done.entries += len(entries)
+            for entry in entries:
+                self._done.bytes += len(entry.data)
+                record = blob_in(self._name, entry.data)
+                if record is not None and record.blob not in self._blobs:
+                    self._blobs[record.blob] = record.blob
+                    self._done.blobs += 1
+                    self._done.bytes += record.size
+            start = entries[-1].position + 1
+        return True
+
+    async def _begin(self, head: Head, there: Head | None) -> tuple[bool, int, int | None]:
+        """Return whether to delete the stream at the target, the position to copy from, and that to cut from.
+
+        Raises:
+            DifferentError: another stream of this name lives at the target, or it has an entry of its own.
+        """
+        if there is None:
+            return False, 0, None
+        if there.incarnation != head.incarnation:
+            if not self._replace:
+                raise DifferentError("another stream of this name lives there")
+            return True, 0, None
+        return False, *await self._common(head, there)
 
     async def _read_calls(self, start: int) -> tuple[Head | None, list[Entry]]:
         """Read the next entries, up to the end of a call."""
@@ -171,15 +203,18 @@ class StreamCopy:
             other.position, other.created_at, other.op_id, data,
         )  # fmt: skip
 
-    async def check(self, head: Head) -> None:
+    async def check(self, head: Head) -> bool:
         """Read the stream back from the target, and compare it with the source as it was under this head.
+
+        Returns:
+            False: the source changed meanwhile, and nothing was compared.
 
         Raises:
             DifferentError: something came back different.
         """
         (now,), (there,) = await self._source.heads([self._name]), await self._target.heads([self._name])
         if now is None or (now.incarnation, now.revision) != (head.incarnation, head.revision):
-            return  # it changed meanwhile: what was copied was right then
+            return False
         if bare_head(there) != bare_head(head):
             raise DifferentError("the head came back different")
         at = head.first
@@ -194,7 +229,7 @@ class StreamCopy:
                 if record is not None and not await content_matches(self._target, self._name, record):
                     raise DifferentError(f"the content of the entry at {one.position} came back different")
             if not ours:
-                return
+                return True
             at = ours[-1].position + 1
 
 

@@ -75,3 +75,35 @@ def test_a_move_leaves_nothing_behind(place: str, tmp_path: Path, capfd: pytest.
 )
 def test_a_wrong_selection_is_refused(place: str, wrong: list[str]) -> None:
     assert run(["verify", place, *wrong]) == 2
+
+
+@pytest.mark.parametrize("command", [["copy"], ["copy", "--move"], ["backup"], ["restore"]], ids=" ".join)
+def test_memory_that_ends_with_the_command_is_no_target(
+    place: str, command: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*command, place, "memory:"]) == 1
+    out, err = capfd.readouterr()
+    assert (out, "ends with the command" in err) == ("", True)
+    assert emitted(capfd, "verify", place)["streams"] == 5
+
+
+def test_a_dry_run_foresees_the_difference_and_the_bytes(
+    place: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    target = f"sqlite:///{tmp_path}/two.db"
+    would = emitted(capfd, "copy", place, target, "--dry-run")
+    done = emitted(capfd, "copy", place, target)
+    assert 0 < would["bytes"] == done["bytes"]
+    with stowfast.sync.open(target) as stores:
+        stores.messages.add_message("c0", {"n": "by itself"})
+    assert run(["copy", place, target, "--dry-run"]) == 1
+    out, err = capfd.readouterr()
+    assert "1 would NOT be copied" in out
+    assert "messages/c0: the stream went on there by itself" in err
+    assert run(["copy", place, target]) == 1
+    assert "messages/c0: the stream went on there by itself" in capfd.readouterr().err
+
+
+def test_a_kind_that_nobody_has_is_refused(place: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["copy", place, f"sqlite:///{tmp_path}/two.db", "--kind", "messagez"]) == 1
+    assert "no kind 'messagez': the kinds here are artifacts, documents" in capfd.readouterr().err

@@ -101,7 +101,7 @@ def test_no_line_of_the_command_repeats_it(kind: str, capfd: pytest.CaptureFixtu
 
 @pytest.mark.parametrize("command", ["ls", "copy", "verify", "backup", "export", "du", "stats", "gc", "check", "view"])
 def test_nor_does_any_other_command(command: str, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    more = {"copy": ["memory:"], "backup": [str(tmp_path / "kept.db")]}.get(command, [])
+    more = {"copy": [f"sqlite:///{tmp_path}/copy.db"], "backup": [str(tmp_path / "kept.db")]}.get(command, [])
     sources = [f"postgresql://{rest}" for rest in POSTGRES if "\ud800" not in rest]
     for source in sources + [f"s3://{rest}" for rest in BUCKETS]:
         assert run([command, source, *more]) in {1, 2}

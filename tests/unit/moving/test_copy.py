@@ -17,12 +17,14 @@ from stowfast.abc import Change
 from stowfast.backends.memory import MemoryBackend
 from stowfast.moving import Selection
 from stowfast.testing.faults import LosesAnswers
+from stowfast.wrappers import Shared, Wrapper
 from tests.services.faulty_s3.server import FaultyS3
 from tests.unit.moving.places import content, fill
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from stowfast.abc import Backend, Receipt
     from tests.services.postgres import PostgresServer
     from tests.services.s3 import S3Server
 
@@ -148,6 +150,89 @@ async def test_a_dry_run_counts_and_writes_nothing() -> None:
         assert await content(target.backend) == {}
         done = await copied(source, target)
         assert (would.selected, would.streams, would.entries) == (done.selected, done.streams, done.entries)
+        assert (would.blobs, would.bytes) == (done.blobs, done.bytes)
+        await source.messages.pop_message("c1")
+        await source.messages.add_message("c1", {"n": "instead"})
+        await source.artifacts.put(stowfast.Artifact(artifact_id="a1", content=b"z" * 200_000))
+        await target.messages.add_message("c0", {"n": "by itself"})
+        before = await content(target.backend)
+        would = await moving.copy(source, target, dry_run=True)
+        assert await content(target.backend) == before
+        done = await moving.copy(source, target)
+        assert [one.stream for one in done.differences] == ["messages/c0"]
+        for told in ("selected", "streams", "entries", "blobs", "bytes", "differences"):
+            assert getattr(would, told) == getattr(done, told), told
+
+
+class Pops(Wrapper):
+    """Removes the newest message of a stream of the source, once its copy was written."""
+
+    def __init__(self, backend: Backend, source: Stores, name: str) -> None:
+        super().__init__(backend)
+        self.source, self.name = source, name
+
+    async def commit(self, stream: str, change: Change) -> Receipt:
+        receipt = await super().commit(stream, change)
+        if stream == f"messages/{self.name}":
+            await self.source.messages.pop_message(self.name)
+        return receipt
+
+
+async def test_what_was_not_compared_is_not_counted() -> None:
+    async with stowfast.open("memory:") as source, stowfast.open("memory:") as target:
+        for name in ("still", "changes"):
+            await source.messages.add_message(name, {"n": 0})
+        await copied(source, target)
+        for name in ("still", "changes"):
+            await source.messages.add_message(name, {"n": 1})
+        done = await copied(source, Stores(Pops(Shared(target.backend), source, "changes")))
+        assert (done.streams, done.checked) == (2, 1)
+
+
+async def test_a_repeated_copy_into_a_scope_of_the_same_place_leaves_its_copies_out(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/one.db"
+    async with stowfast.open(url) as stores:
+        await stores.messages.add_message("c", {"n": 0})
+        await stores.within("other").messages.add_message("c", {"n": 1})
+    for _ in range(3):
+        await moving.copy(url, url, into="t")
+    async with stowfast.open(url) as stores:
+        names = {"messages/c", "other:messages/c", "t:messages/c", "t:other:messages/c"}
+        assert set(await content(stores.backend)) == names
+        await moving.copy(stores.within("other"), stores, into="other/2")
+        await moving.copy(stores.within("t"), stores, into="t2")
+        assert "t2:other:messages/c" in await content(stores.backend)
+
+
+async def test_one_place_is_known_by_any_of_its_names(
+    tmp_path: Path, s3_server: S3Server, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    bucket = s3_server.url()
+    postgres = postgres_server.url()
+    pairs = [("sqlite:///b.db", "sqlite:///./b.db"), ("sqlite:///b.db", "sqlite:///linked.db"),
+             (bucket, bucket.replace("?", "/?", 1)), (postgres, postgres)]  # fmt: skip
+    (tmp_path / "linked.db").symlink_to(tmp_path / "b.db")
+    for source, target in pairs:
+        async with stowfast.open(source) as stores:
+            await stores.messages.add_message("c", {"n": 0})
+        with pytest.raises(InvalidError, match="one place"):
+            await moving.copy(source, target)
+    assert (await moving.copy(bucket, s3_server.url())).streams == 1
+    assert (await moving.copy(postgres, postgres_server.url())).streams == 1
+
+
+async def test_a_kind_that_nobody_has_is_refused() -> None:
+    async with stowfast.open("memory:") as source, stowfast.open("memory:") as target:
+        await fill(source)
+        for call in (moving.copy(source, target, selection=Selection(["messages", "messagez"])),
+                     moving.verify(source, selection=Selection(["messagez"]))):  # fmt: skip
+            with pytest.raises(
+                InvalidError, match=r"messagez.*artifacts, documents, langgraph, messages, other, tasks"
+            ):
+                await call
+        assert await content(target.backend) == {}
+        assert (await copied(source, target, selection=Selection(["other", "langgraph"]))).streams == 1
 
 
 async def test_a_lost_answer_costs_a_look() -> None:

@@ -297,6 +297,12 @@ def test_the_commands_keep_and_take_generations(
     moment = plan["generations"][1]["moment"]
     assert run(["restore", archive, back, "--at", moment, "--dry-run"]) == 0
     assert capfd.readouterr().out.splitlines()[1].endswith("to restore")
+    assert run(["restore", archive, back, "--at", "2001-01-01", "--dry-run"]) == 0
+    out, err = capfd.readouterr()
+    assert (len(out.splitlines()), "to restore" in out) == (2, False)
+    assert "the oldest generation is of" in err
+    assert run(["restore", archive, back, "--at", "2001-01-01", "--dry-run", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out) == {**plan, "generation": None}
     assert not (tmp_path / "back.db").exists()
     assert run(["restore", archive, back, "--at", moment]) == 0
     assert f"generation of {moment[:19]}" in capfd.readouterr().err

@@ -12,11 +12,12 @@ import typer
 
 from stowfast import moving
 from stowfast.cli.arguments import URL, Json
-from stowfast.cli.commands.moving import copied_line, entries, moment_of, tell_differences
+from stowfast.cli.commands.moving import check_lasting, copied_line, entries, moment_of, tell_differences
 from stowfast.cli.commands.retention import duration
 from stowfast.cli.pace import Amount, paced
 from stowfast.cli.terminal import Screen, complain, emit, many, size
 from stowfast.cli.urls import check_existing, opened, sqlite_path
+from stowfast.errors import NotFoundError
 from stowfast.moving.archive import BUCKETS
 from stowfast.moving.files import backup_file, restore_file
 from stowfast.records import Retention
@@ -67,6 +68,7 @@ def backup(
     With an archive for TO, a folder/ or s3://bucket/prefix/ that ends with a slash, each call adds a generation: a
     SQLite file that is never changed. restore --at takes one of them.
     """
+    check_lasting(target)
     check_existing(url)
     if _is_archive(target):
         bounds = Retention(versions=keep, age=None if keep_age is None else duration(keep_age))
@@ -100,6 +102,7 @@ def restore(
     this time, and named on stderr. A state between two generations was not kept. --dry-run lists the generations,
     the newest first, and writes nothing.
     """
+    check_lasting(target)
     if _is_archive(source):
         moment = moment_of(at, "--at")
         if dry_run:
@@ -168,10 +171,15 @@ async def _restore_generation(archive: str, moment: datetime | None, target: str
 
 
 async def _tell_plan(archive: str, moment: datetime | None, *, as_json: bool) -> int:
-    taken, known = await moving.generation_at(archive, moment), await moving.generations(archive)
+    known = await moving.generations(archive)
+    taken = None
+    try:
+        taken = await moving.generation_at(archive, moment)
+    except NotFoundError as error:
+        complain(str(error))
     if as_json:
         told = [{"name": one.name, "moment": one.moment.isoformat(), "bytes": one.size} for one in known]
-        emit({"generation": taken.name, "generations": told})
+        emit({"generation": taken and taken.name, "generations": told})
         return 0
     for one in known:
         mark = "  to restore" if one == taken else ""

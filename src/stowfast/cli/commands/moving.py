@@ -14,13 +14,25 @@ from stowfast.cli.arguments import URL, Json
 from stowfast.cli.pace import Amount, paced
 from stowfast.cli.terminal import Screen, complain, emit, many, size
 from stowfast.cli.urls import check_existing, existing, opened, sqlite_path
+from stowfast.errors import InvalidError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stowfast.moving import Copied, Difference, Verified
 
-__all__ = ["Ids", "Kinds", "Where", "copied_line", "entries", "moment_of", "register", "selected", "tell_differences"]
+__all__ = [
+    "Ids",
+    "Kinds",
+    "Where",
+    "check_lasting",
+    "copied_line",
+    "entries",
+    "moment_of",
+    "register",
+    "selected",
+    "tell_differences",
+]
 
 Kinds: TypeAlias = Annotated[
     list[str] | None,
@@ -73,6 +85,7 @@ def copy(
     With --move programs open moving:?from=FROM&to=TO first, and go on writing while each stream changes its place.
     """
     selection = selected(kind, prefix, where, since)
+    check_lasting(target)
     if move and (into or replace or dry_run):
         raise typer.BadParameter("--move goes with neither --into, --replace nor --dry-run")
     options: dict[str, Any] = {"into": into, "replace": replace, "dry_run": dry_run}
@@ -89,6 +102,16 @@ def copy(
     else:
         Screen().print(copied_line(done, dry_run=dry_run))
     return 0 if done.complete else 1
+
+
+def check_lasting(target: str) -> None:
+    """Check that a target outlives the command.
+
+    Raises:
+        InvalidError: it is memory.
+    """
+    if target.lower().startswith("memory:"):
+        raise InvalidError("memory: ends with the command: name a file, a bucket or a database for TO")
 
 
 async def _copy(source: str, target: str, tell: Any, *, dry_run: bool, **options: Any) -> Copied:
@@ -127,7 +150,7 @@ def copied_line(done: Copied, *, dry_run: bool = False) -> str:
     if done.deleted:
         text += f", {done.deleted:,} deleted"
     if done.differences:
-        text += f", {len(done.differences):,} NOT copied"
+        text += f", {len(done.differences):,} {'would NOT be' if dry_run else 'NOT'} copied"
     return text
 
 
