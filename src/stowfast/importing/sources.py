@@ -35,8 +35,8 @@ KINDS: Final[Mapping[str, str]] = {
     "strands": "sessions of Strands Agents, of FileSessionManager or S3SessionManager",
 }
 """The kinds of sources, and the content of each."""
-_FOLDERS: Final = frozenset({"looopy", "strands"})
-"""The kinds that are folders of files."""
+_FOLDERS: Final[Mapping[str, str]] = {"looopy": "agent=", "strands": "session_"}
+"""The kinds that are folders of files, and the beginnings of the names in them."""
 _SCHEMAS: Final[Mapping[str, str]] = {"agno": "ai"}
 """Schemas in which a library makes its tables of PostgreSQL, unless it is told another one."""
 _BUCKETS: Final = ("s3", "gs", "az")
@@ -58,7 +58,9 @@ def open_source(kind: str, source: str, stack: ExitStack) -> Generator[Found]:
     module = f"stowfast.importing.{kind.replace('-', '_')}"
     found: Generator[Found]
     if kind in _FOLDERS:
-        found = imported(module, "find_sessions")(_folder(source, stack))
+        folder = _folder(source, stack)
+        _check_names(folder, _FOLDERS[kind], kind)
+        found = imported(module, "find_sessions")(folder)
     else:
         found = imported(module, "find_conversations")(_tables(source, stack, _SCHEMAS.get(kind, "")))
     return found
@@ -72,6 +74,17 @@ def _folder(source: str, stack: ExitStack) -> Folder | Bucket:
         raise InvalidError("the source is a folder, or a URL that begins with s3://, gs:// or az://")
     bucket: Bucket = imported("stowfast.importing.buckets", "open_bucket")(address, options, stack)
     return bucket
+
+
+def _check_names(folder: Folder | Bucket, prefix: str, kind: str) -> None:
+    """Check that a folder is empty, or one of this kind.
+
+    Raises:
+        InvalidError: it has other names alone.
+    """
+    names = [*folder.names("")]
+    if names and not any(name.startswith(prefix) for name in names):
+        raise InvalidError(f"{folder.name} is no folder of {kind}: no name in it begins with {prefix!r}")
 
 
 def _tables(source: str, stack: ExitStack, schema: str) -> Tables:

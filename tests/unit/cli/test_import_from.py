@@ -37,3 +37,13 @@ def test_an_import_its_repeat_and_a_difference(tmp_path: Path, capfd: pytest.Cap
 def test_a_wrong_call(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["import-from", *arguments]) in {1, 2}
     assert "pickle" in (seen := capfd.readouterr().err) or "no such file" in seen
+
+
+@pytest.mark.parametrize(("kind", "prefix"), [("looopy", "agent="), ("strands", "session_")])
+def test_a_folder_of_other_files_is_refused(
+    kind: str, prefix: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "passwd").write_text("root")
+    assert run(["import-from", kind, str(tmp_path), f"sqlite:///{tmp_path}/t.db"]) == 1
+    out, err = capfd.readouterr()
+    assert (out, f"is no folder of {kind}: no name in it begins with {prefix!r}" in err) == ("", True)
