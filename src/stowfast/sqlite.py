@@ -8,15 +8,21 @@ Each function blocks. Call it with `asyncio.to_thread` from async code. A file i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+import asyncio
+import os
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import Final, NamedTuple, TypeAlias
+from urllib.parse import quote
 
+from stowfast.abc import Change, Query
+from stowfast.backends.sqlite.backend import SQLiteBackend
 from stowfast.backends.sqlite.copies import compact_file, copy_file
+from stowfast.backends.sqlite.opening import uri
 from stowfast.backends.sqlite.rights import path_of
 from stowfast.errors import InvalidError, shown
 from stowfast.names import number_of, path_text
-
-if TYPE_CHECKING:
-    import os
 
 __all__ = ["Compacted", "backup", "compact", "restore"]
 
@@ -59,6 +65,8 @@ def backup(source: _File, target: _File, *, replace: bool = False) -> int:
 def restore(source: _File, target: _File, *, replace: bool = False) -> int:
     """Put a copy of a backup in the place of a file, and return its size in bytes. The backup stays.
 
+    The mark by which `stowfast backup` knows a backup of its own is left out: it replaces no restored file.
+
     Nobody may have the target open. The target's own log is removed with it: played over a backup it would damage it.
     A call that is killed leaves the old file, or the new one, or the new one beside the old log, which an opening
     refuses: repeat the call then.
@@ -74,7 +82,7 @@ def restore(source: _File, target: _File, *, replace: bool = False) -> int:
         UnavailableError: another process has the target open.
         DamagedError: the backup is damaged. The target stays as it was.
     """
-    return copy_file(_path(source, "source"), _path(target, "target"), replace=replace)
+    return copy_file(_path(source, "source"), _path(target, "target"), replace=replace, finish=_unmark)
 
 
 def compact(path: _File, *, timeout: float = 60.0) -> Compacted:
@@ -101,3 +109,21 @@ def compact(path: _File, *, timeout: float = 60.0) -> Compacted:
 def _path(file: _File, what: str) -> str:
     path = path_text(file, what)
     return path_of(path) if path.startswith("sqlite:") else path
+
+
+def _unmark(part: str) -> None:
+    """Delete the marks of backups."""
+    with closing(sqlite3.connect(uri(part, "mode=ro"), uri=True)) as file:
+        marked = file.execute("SELECT 1 FROM streams WHERE name >= 'stowfast/' AND name < 'stowfast0'").fetchall()
+    if marked:
+        with ThreadPoolExecutor(1) as thread:  # the caller may run an event loop
+            thread.submit(asyncio.run, _delete_marks(part)).result()
+
+
+async def _delete_marks(part: str) -> None:
+    backend = await SQLiteBackend.open(f"sqlite:///{quote(os.fsencode(part))}", sweep=False)
+    try:
+        for mark in (await backend.streams(Query("stowfast/"))).streams:
+            await backend.commit(mark.name, Change(delete=True))
+    finally:
+        await backend.close()

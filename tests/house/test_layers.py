@@ -58,7 +58,7 @@ MAY_IMPORT = {
     "registry": BELOW,
     "memory": f"{BELOW} stores backends.memory",
     "aws": f"{BELOW} registry stores backends.objects",
-    "sqlite": "errors names backends.sqlite",  # the care of a file: no store and no URL of another backend
+    "sqlite": "errors abc names backends.sqlite",  # the care of a file: no store and no URL of another backend
     # aws, sync and testing at their first use only; type checkers see them from the start
     "__init__": "first_use errors records abc blocking plain_json registry stores memory aws sync testing",
     "words": "",

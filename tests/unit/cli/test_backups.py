@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import stowfast.sqlite
 import stowfast.sync
 from stowfast import moving
 from stowfast.cli.main import run
@@ -74,6 +75,16 @@ def test_a_restored_file_is_no_backup(live: str, tmp_path: Path) -> None:
     other = filled(tmp_path, "other", 1)
     assert run(["backup", other, back]) == 1
     assert ids(back) == ids(live)
+
+
+async def test_a_file_restored_by_python_is_no_backup_either(live: str, tmp_path: Path) -> None:
+    kept, back = f"sqlite:///{tmp_path}/kept.db", f"sqlite:///{tmp_path}/back.db"
+    assert await asyncio.to_thread(run, ["backup", live, kept]) == 0
+    stowfast.sqlite.restore(kept, back)  # within an event loop, too
+    other = await asyncio.to_thread(filled, tmp_path, "other", 1)
+    assert await asyncio.to_thread(run, ["backup", other, back]) == 1
+    assert (await moving.verify(back)).digest == (await moving.verify(live)).digest
+    assert not (tmp_path / "back.db-wal").exists()
 
 
 def test_a_killed_restore_is_repeated(live: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
