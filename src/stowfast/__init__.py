@@ -9,10 +9,10 @@ crashes, and answers lost on the way.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from stowfast.first_use import loader
+from stowfast.errors import InvalidError
+from stowfast.first_use import imported, imported_module, loader
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from stowfast.errors import (
         ConflictError,
         DamagedError,
-        InvalidError,
         NotFoundError,
         StowfastError,
         UnavailableError,
@@ -132,7 +131,7 @@ if not TYPE_CHECKING:  # a type checker that sees a module's __getattr__ accepts
     _load: Final = loader(__name__, {name: home for home, names in _HOMES.items() for name in names})
 
     def __getattr__(name: str) -> Any:
-        return import_module(f"stowfast.{name}") if name in _MODULES else _load(name)
+        return imported_module(f"stowfast.{name}") if name in _MODULES else _load(name)
 
 
 def __dir__() -> list[str]:
@@ -191,8 +190,6 @@ class Opening:
         await self._entered.pop().close()
 
     def __enter__(self) -> NoReturn:
-        from stowfast.errors import InvalidError
-
         raise InvalidError("use `async with stowfast.open(...)`; without asyncio, `with stowfast.sync.open(...)`")
 
     def __exit__(self, *_: object) -> None: ...
@@ -212,13 +209,10 @@ class Opening:
                 "within",
                 "changes",
             ):
-                from stowfast.errors import InvalidError
-
                 raise InvalidError("an await is missing: `stores = await stowfast.open(...)`, or `async with`")
             raise AttributeError(name)
 
     async def _open(self) -> Stores:
-        from stowfast.registry import connect
-        from stowfast.stores import Stores
-
-        return Stores(await connect(self._url, **self._options))
+        backend = await imported("stowfast.registry", "connect")(self._url, **self._options)
+        opened: Stores = imported("stowfast.stores", "Stores")(backend)
+        return opened

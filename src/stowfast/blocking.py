@@ -15,10 +15,9 @@ import sys
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, TypeVarTuple
 
-from stowfast.errors import InvalidError, StowfastError, UnavailableError
+from stowfast.errors import InvalidError, StowfastError, UnavailableError, nested
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
@@ -31,9 +30,7 @@ __all__ = [
     "begin",
     "finish",
     "holds",
-    "imported",
     "in_thread",
-    "nested",
     "outcome",
     "outcomes",
     "pause",
@@ -60,14 +57,6 @@ _LOCKED_BY_PYTHON: Final[frozenset[CodeType]] = frozenset(
 """The functions of Python that hold a lock of all thread pools, or of one, that no caller can see."""
 
 
-def nested(subject: str = "this call") -> InvalidError:
-    """Return the error of a call that came inside another call of its thread, and would wait for it for ever."""
-    return InvalidError(
-        f"{subject} came inside another call of the same thread, from a signal handler or a finalizer, and nothing was "
-        "stored: set a flag there, and save after the other call has returned"
-    )
-
-
 def holds(lock: threading.RLock) -> bool:
     """Return True if this thread holds the lock."""
     return bool(lock._is_owned())  # type: ignore[attr-defined]  # noqa: SLF001 - threading.Condition calls it, too
@@ -83,22 +72,6 @@ def alone(lock: threading.RLock) -> threading.RLock:
     if holds(lock):
         raise nested()
     return lock
-
-
-def imported(module: str, name: str) -> Any:
-    """Return a name of a module of ours that is imported at its first use.
-
-    Raises:
-        InvalidError: this thread is just importing one: the call came inside that one, from a signal handler or a
-            finalizer, and would find half of a module.
-    """
-    if getattr(_here, "importing", False):
-        raise nested()
-    try:
-        _here.importing = True
-        return getattr(import_module(module), name)
-    finally:
-        _here.importing = False
 
 
 def runs_in_place() -> bool:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from stowfast.errors import ConflictError, DamagedError, StowfastError, UnavailableError
+from stowfast.first_use import imported
 from stowfast.operator_log import tell, tell_swept
 
 if TYPE_CHECKING:
@@ -141,15 +142,14 @@ class Counts:
 
     def stats(self) -> Stats:
         """Return all counts. Inside another call of this method, as in a signal handler, some may be a moment old."""
-        from stowfast.records import Stats
-
+        made: type[Stats] = imported("stowfast.records", "Stats")
         self._add_up(_PATIENCE_SECONDS)
         totals = dict(self._totals)
         requests = {
             name.removeprefix(_REQUESTS): int(count) for name, count in totals.items() if name.startswith(_REQUESTS)
         }
-        numbers = {name: int(totals.get(name, 0)) for name in Stats._fields if name not in {"wait_seconds", "requests"}}
-        return Stats(**numbers, wait_seconds=totals.get("wait_seconds", 0.0), requests=requests)
+        numbers = {name: int(totals.get(name, 0)) for name in made._fields if name not in {"wait_seconds", "requests"}}
+        return made(**numbers, wait_seconds=totals.get("wait_seconds", 0.0), requests=requests)
 
     def tell_end(self) -> None:
         """Log the end of the opening, once."""

@@ -81,3 +81,11 @@ def shown(value: object) -> str:
     if value is None or type(value) in (bool, float) or (type(value) is int and value.bit_length() <= _SHOWN_BITS):
         return repr(value)
     return f"a number of {value.bit_length():,} bits" if type(value) is int else f"a {type(value).__name__}"
+
+
+def nested(subject: str = "this call") -> InvalidError:
+    """Return the error of a call that came inside another call of its thread, and would wait for it for ever."""
+    return InvalidError(
+        f"{subject} came inside another call of the same thread, from a signal handler or a finalizer, and nothing was "
+        "stored: set a flag there, and save after the other call has returned"
+    )

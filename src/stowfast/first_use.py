@@ -3,13 +3,58 @@
 from __future__ import annotations
 
 import sys
+import threading
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+from stowfast.errors import nested
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from types import ModuleType
 
-__all__ = ["loader"]
+__all__ = ["imported", "imported_module", "loader"]
+
+_here = threading.local()
+_ABSENT: Final = object()
+_HALF: Final = "partially initialized module"
+"""Words of Python's errors for a name of a module whose import is under way."""
+_whole: Final = set[str]()
+"""The modules that were imported here, and to their end."""
+
+
+def imported_module(name: str) -> ModuleType:
+    """Return a module of ours that is imported at its first use.
+
+    Raises:
+        InvalidError: this thread is just importing one: the call came inside that one, from a signal handler or a
+            finalizer, and would find half of a module.
+    """
+    if name not in _whole and getattr(_here, "importing", False):
+        raise nested()
+    return _module(name)
+
+
+def imported(module: str, name: str) -> Any:
+    """Return a name of such a module. Raises as `imported_module` does."""
+    return getattr(imported_module(module), name)
+
+
+def _module(name: str) -> ModuleType:
+    if name in _whole:
+        return sys.modules[name]
+    outer, _here.importing = getattr(_here, "importing", False), True
+    try:
+        found = import_module(name)
+    except ImportError as error:
+        if _HALF not in str(error):
+            raise
+    else:
+        _whole.add(name)
+        return found
+    finally:
+        _here.importing = outer
+    raise nested()
 
 
 def loader(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
@@ -23,7 +68,15 @@ def loader(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
     def load(name: str) -> Any:
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(import_module(homes[name]), name)
+        # A module that is imported may ask for a name of another one: that is no call inside a call.
+        try:
+            value = getattr(_module(homes[name]), name)
+        except AttributeError as error:
+            if _HALF not in str(error):
+                raise
+            value = _ABSENT
+        if value is _ABSENT:
+            raise nested()
         setattr(sys.modules[package], name, value)
         return value
 

@@ -10,8 +10,8 @@ from collections import deque
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from stowfast.blocking import alone, holds, nested, runs_in_place
-from stowfast.errors import InvalidError, StowfastError, UnavailableError
+from stowfast.blocking import alone, holds, runs_in_place
+from stowfast.errors import InvalidError, StowfastError, UnavailableError, nested
 from stowfast.jobs import Job, LoopJob, ThreadJob, deliver, unwrap
 
 if TYPE_CHECKING:

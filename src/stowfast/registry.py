@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import re
 import time
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 from stowfast.errors import InvalidError, UnsupportedError
+from stowfast.first_use import imported
 from stowfast.names import listed
 from stowfast.operator_log import tell
 
@@ -105,7 +105,7 @@ def _load(scheme: str) -> type[Backend]:
     try:
         if target is not None:
             module, _, name = target.partition(":")
-            found: type[Backend] = getattr(import_module(module), name)
+            found: type[Backend] = imported(module, name)
             return found
         for point in _entry_points():
             if point.name == scheme:

@@ -299,3 +299,69 @@ def test_a_save_inside_the_first_use_of_a_store_is_refused(module: str) -> None:
     command = [sys.executable, "-c", FIRST_USE, module]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.stdout, done.stderr) == ("[True] 1 1\n", "")
+
+
+# The same of other modules that a call imports. The handler makes the same call, or another one.
+FIRST_CALL = """
+import asyncio, signal, sys
+import stowfast, stowfast.sync
+
+module, call, inside = sys.argv[1:]
+if "importing" in call:
+    from stowfast import importing
+said = []
+
+def handler(*_):
+    try:
+        eval(inside)
+        said.append(True)
+    except stowfast.StowfastError as error:
+        said.append("inside another call" in str(error))
+
+class Interrupts:
+    def find_spec(self, name, path, target=None):
+        if name == module:
+            sys.meta_path.remove(self)
+            signal.raise_signal(signal.SIGUSR1)
+
+stores = stowfast.sync.open("memory:") if "stores" in call else None
+signal.signal(signal.SIGUSR1, handler)
+sys.meta_path.insert(0, Interrupts())
+try:
+    eval(call)
+except stowfast.StowfastError as error:
+    assert "inside another call" not in str(error), error
+print(said)
+"""
+OPEN = "stowfast.sync.open({!r}).close()"
+FIRST_CALLS = [
+    ("stowfast.stores.changes", "stores.changes('messages')"),
+    ("stowfast.stores.tasks.leases", "stores.tasks"),
+    ("stowfast.sync.tasks", "stores.tasks"),
+    ("stowfast.sync.rules", "stores.rules"),
+    ("stowfast.backends.sqlite.backend", OPEN.format("sqlite:///no/such/folder/agent.db")),
+    ("stowfast.backends.sqlite.opening", OPEN.format("sqlite:///no/such/folder/agent.db")),
+    ("stowfast.backends.objects.driver.opening", OPEN.format("s3://bucket/x?anonymous=true")),
+    ("stowfast.backends.postgres.backend", OPEN.format("postgresql://127.0.0.1:1/x?timeout=1")),
+    ("stowfast.plain_json", "stowfast.to_json(1)"),
+    ("stowfast.aws", "stowfast.aws.S3MessageStore"),
+    ("stowfast.testing", "stowfast.testing"),
+    ("stowfast.importing.agno", "asyncio.run(importing.import_from('agno', 'no/such.db', 'memory:'))"),
+    ("stowfast.importing.buckets", "asyncio.run(importing.import_from('looopy', 's3://b/x?timeout=0.2', 'memory:'))"),
+]
+
+
+@pytest.mark.parametrize("cached", [True, False])
+@pytest.mark.parametrize(("module", "call"), FIRST_CALLS)
+def test_a_call_inside_the_import_of_another_is_made_or_refused(
+    module: str, call: str, tmp_path: Path, *, cached: bool
+) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment |= {"PYTHONPYCACHEPREFIX": str(tmp_path)} if cached else {"PYTHONDONTWRITEBYTECODE": "1"}
+    inside = OPEN.format("sqlite:///no/such/folder/agent.db") if "asyncio" in call else call
+    for _ in range(2 if cached else 1):
+        done = subprocess.run(
+            [sys.executable, "-c", FIRST_CALL, module, call, inside],
+            capture_output=True, text=True, timeout=60, check=False, env=environment,
+        )  # fmt: skip
+        assert (done.stdout, done.stderr) == ("[True]\n", "")

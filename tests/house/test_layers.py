@@ -22,11 +22,11 @@ BELOW = "errors records abc names cursors semantics blocking answers jobs group_
 
 MAY_IMPORT = {
     # layer: what of ours it may import, its own folder aside. `__init__` is the face, `import stowfast`.
-    "first_use": "",
+    "first_use": "errors",
     "errors": "",
     "records": "errors",
     "operator_log": "abc",  # for types alone
-    "counts": "errors abc lru operator_log records",  # the record they return, when it is asked for
+    "counts": "errors abc first_use lru operator_log records",  # the record they return, when it is asked for
     "abc": "errors records blocking counts",
     "names": "errors abc",
     "cursors": "errors abc",
@@ -49,13 +49,13 @@ MAY_IMPORT = {
     # Above the stores, since it knows the record that names a blob; above the backends, by URL alone.
     # The generations of a backup are SQLite files, also in a bucket, and an erasure compacts the file
     # and searches its bytes. A backup of a file is marked before it has its name.
-    "moving": f"{BELOW} disk records registry sqlite stores scopes wrappers backends.objects backends.sqlite.search"
-    " backends.sqlite.copies backends.sqlite.rights",
+    "moving": f"{BELOW} disk first_use records registry sqlite stores scopes wrappers backends.objects"
+    " backends.sqlite.search backends.sqlite.copies backends.sqlite.rights",
     # Imported conversations are stored as our adapters store them, without the framework: ids, and entries of threads.
     # Buckets of other libraries are read through the driver of our own, and refused connections explained as our own.
-    "importing": f"{BELOW} deltas moving registry scopes stores adapters.ids adapters.langgraph backends.objects"
-    " backends.postgres.connection backends.postgres.failures backends.postgres.options",
-    "registry": BELOW,
+    "importing": f"{BELOW} deltas first_use moving registry scopes stores adapters.ids adapters.langgraph"
+    " backends.objects backends.postgres.connection backends.postgres.failures backends.postgres.options",
+    "registry": f"{BELOW} first_use",
     "memory": f"{BELOW} stores backends.memory",
     "aws": f"{BELOW} registry stores backends.objects",
     "sqlite": "errors abc names backends.sqlite",  # the care of a file: no store and no URL of another backend
@@ -195,6 +195,36 @@ def test_nobody_imports_in_a_circle() -> None:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         pytest.fail("an import circle: " + " -> ".join(error.args[1]))
+
+
+IMPORTS_INSIDE = {
+    # by path: the reason why its functions import modules by themselves.
+    "first_use.py": "it does so for all others, and refuses a call inside an import of its own thread",
+    "cli/": "a command runs alone in its process, and no handler of it calls Stowfast",
+    "adapters/agent_framework/values.py": "a module that the user has allowed, none of ours",
+    "backends/postgres/database.py": "a subclass of psycopg's, made where psycopg is known to be there",
+    "testing/artifacts/datasets.py": "a library that is not ours",
+}
+
+
+def test_modules_of_ours_are_imported_at_the_head_or_by_first_use() -> None:
+    """A signal handler that calls Stowfast inside any other import would find half of a module."""
+    found = set[str]()
+    for path in MODULES:
+        name = path.relative_to(SOURCE).as_posix()
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            for node in ast.walk(function):
+                if isinstance(node, ast.Import | ast.ImportFrom):
+                    inside = ast.unparse(node).split()[1].partition(".")[0] == "stowfast"
+                else:
+                    inside = isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module")
+                if inside:
+                    found.add(f"{name}: {ast.unparse(node)}")
+    allowed = tuple(IMPORTS_INSIDE)
+    assert sorted(one for one in found if not one.startswith(allowed)) == []
+    assert {path for path in allowed if not any(one.startswith(path) for one in found)} == set()
 
 
 def code_lines(node: ast.AST, source: str) -> int:

@@ -21,7 +21,7 @@ import stowfast
 import stowfast.sync
 from stowfast import Artifact, InvalidError, StowfastError, TaskState, UnavailableError
 from tests.services.between import between
-from tests.services.faulty_s3.server import FaultyS3
+from tests.services.faulty_s3.server import Fault, FaultyS3
 from tests.services.postgres import PostgresServer
 from tests.unit.public_calls import ARGUMENTS, NOT_CALLED, calls, impatient_url, of, public
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from tests.services.postgres import Postgres
 
 SECONDS = 30
+IMPATIENT_SECONDS = 10
+"""The bound of a call whose `timeout` is about a second, on a busy machine."""
 LEFT_ALONE_SECONDS = 15
 """All calls at once, with two seconds each: some wait behind others."""
 
@@ -91,6 +93,27 @@ async def test_a_closed_store_says_so(url: str) -> None:
         error = await ended(call)
         assert isinstance(error, InvalidError), (name, error)
     await stores.close()
+
+
+@pytest.mark.slow
+async def test_each_call_on_a_bucket_ends_where_bodies_drip() -> None:
+    """The headers of an answer come at once, its body a byte every fifth of a second."""
+    with FaultyS3() as server:
+        url = f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true&timeout=0.9"
+        async with stowfast.open(url) as stores:
+            await prepare(stores)
+        async with stowfast.open(url) as stores:
+            await stores.messages.count("c")  # the bucket is tested, the caches are empty
+            server.fail(Fault.DRIP, times=None)
+            refused = set[str]()
+            for name, call in calls(stores):
+                began = time.monotonic()
+                if isinstance(await ended(call), UnavailableError):
+                    refused.add(name)
+                assert time.monotonic() - began < IMPATIENT_SECONDS, name
+            server.heal()
+            assert await stores.messages.add_message("again", {}) == 0
+        assert {"artifacts.get", "tasks.load", "stores.changes", "stores.sweep"} <= refused
 
 
 @pytest.fixture

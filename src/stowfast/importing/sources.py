@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from stowfast.blocking import imported
 from stowfast.errors import InvalidError
+from stowfast.first_use import imported
 from stowfast.importing.folders import Folder
 from stowfast.importing.tables import open_sqlite
 from stowfast.names import is_one_of, path_text

@@ -15,14 +15,15 @@ from urllib.parse import quote
 
 from stowfast import sqlite
 from stowfast.errors import DamagedError, InvalidError, NotFoundError
+from stowfast.first_use import imported
 from stowfast.moving.archive import BUCKETS, MOMENT, Archive, Generation
 from stowfast.moving.backups import backup
-from stowfast.moving.bucket import open_bucket_archive
 from stowfast.moving.folder import FolderArchive
 from stowfast.moving.results import reporter
 from stowfast.moving.verifying import verify
 from stowfast.names import path_text
 from stowfast.records import Retention
+from stowfast.registry import find
 from stowfast.stores.codec import check_integers, from_duration, from_time
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ async def _opened(archive: str | os.PathLike[str]) -> AsyncIterator[Archive]:
     if type(archive) is not str or "://" not in archive:
         archive = path_text(archive, "archive")
     if archive.lower().startswith(BUCKETS):
-        there = await asyncio.to_thread(open_bucket_archive, archive)
+        there = await asyncio.to_thread(_bucket_archive, archive)
     elif "://" in archive:
         raise InvalidError("generations are kept in a folder or in a bucket: name a path, or s3://bucket/prefix/")
     else:
@@ -174,6 +175,12 @@ def _begin(there: Archive, work: Path) -> None:
         except (DamagedError, NotFoundError):
             continue
         return
+
+
+def _bucket_archive(url: str) -> Archive:
+    _, address, options = find(url)  # it names the extra where the driver is missing
+    there: Archive = imported("stowfast.moving.bucket", "open_bucket_archive")(address, options)
+    return there
 
 
 def _checked(keep: Retention | None) -> Retention:

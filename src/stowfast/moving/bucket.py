@@ -22,14 +22,18 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from stowfast.backends.objects.driver.opening import open_store
+from stowfast.backends.objects.driver.probe import self_test
+from stowfast.backends.objects.driver.transfers import Upload, download
+from stowfast.backends.objects.protocol.marker import read_marker
+from stowfast.backends.objects.protocol.requests import ABSENT, Delete, Get, List, Pause, Put
 from stowfast.errors import DamagedError, InvalidError, NotFoundError, UnavailableError, UnsupportedError
 from stowfast.moving.archive import REST_SECONDS, SUFFIX, Generation, parsed, stamp
-from stowfast.registry import find
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
-    from typing import IO
+    from typing import IO, Any
 
     from stowfast.backends.objects.driver.store import BucketClient
     from stowfast.backends.objects.protocol.requests import Item
@@ -81,9 +85,6 @@ class BucketArchive:
 
     def write(self, part: Path, moment: datetime) -> Generation:
         """Upload a file, read it back, and write its manifest."""
-        from stowfast.backends.objects.driver.probe import self_test
-        from stowfast.backends.objects.driver.transfers import Upload
-
         self_test(self._store)
         began, digest, size = time.monotonic(), hashlib.sha256(), 0
         key = f"{_FOLDER}{stamp(moment)}-{secrets.token_hex(8)}{SUFFIX}"
@@ -115,8 +116,6 @@ class BucketArchive:
 
     def delete(self, old: Sequence[Generation]) -> None:
         """Remove generations, and content of killed calls a week later."""
-        from stowfast.backends.objects.protocol.requests import Delete
-
         keys = [f"{_FOLDER}{one.name}" for one in old]
         items = self._items()
         there = {one.key for one in items}
@@ -138,8 +137,6 @@ class BucketArchive:
         self._store.close()
 
     def _items(self) -> list[Item]:
-        from stowfast.backends.objects.protocol.requests import List
-
         found = []
         for one in self._store.perform(List(_FOLDER)).items:
             told = _KEY.fullmatch(one.key)
@@ -150,8 +147,6 @@ class BucketArchive:
         return found
 
     def _publish(self, key: str, body: bytes) -> None:
-        from stowfast.backends.objects.protocol.requests import ABSENT, Get, Pause, Put
-
         for _ in range(_TRIES):
             if self._store.perform(Put(key, body, ABSENT)) is not None:
                 return
@@ -163,8 +158,6 @@ class BucketArchive:
         raise UnavailableError(f"{self._store.place}: no answer to the manifest: the generation may have been added")
 
     def _manifest(self, key: str) -> _Manifest:
-        from stowfast.backends.objects.protocol.requests import Get
-
         found = self._store.perform(Get(_manifest_of(key)))
         if found is None:
             raise NotFoundError(f"the generation {key} was removed")
@@ -178,8 +171,6 @@ class BucketArchive:
 
     def _download(self, key: str, manifest: _Manifest, file: IO[bytes] | None) -> None:
         """Read the content of a generation, and compare it with its manifest."""
-        from stowfast.backends.objects.driver.transfers import download
-
         pieces = download(self._store, key)
         if pieces is None:
             raise DamagedError(f"the generation {key} has no content: take another one")
@@ -193,17 +184,12 @@ class BucketArchive:
             raise DamagedError(f"the generation {key} has another SHA-256 than its manifest: take another one")
 
 
-def open_bucket_archive(url: str) -> BucketArchive:
-    """Open the archive of a URL such as `s3://bucket/backups/?endpoint_url=...`.
+def open_bucket_archive(address: str, options: dict[str, Any]) -> BucketArchive:
+    """Open the archive of a URL such as `s3://bucket/backups/`, and its options.
 
     Raises:
         InvalidError: an option is wrong, or there is a store at this prefix.
-        UnsupportedError: the driver is not installed.
     """
-    from stowfast.backends.objects.driver.opening import open_store
-    from stowfast.backends.objects.protocol.marker import read_marker
-
-    _, address, options = find(url)
     store = open_store(address, **options)
     try:
         if store.run(read_marker()):

@@ -5,9 +5,8 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
-from stowfast.blocking import imported
 from stowfast.errors import DamagedError
-from stowfast.first_use import loader
+from stowfast.first_use import imported, loader
 from stowfast.names import new_id
 from stowfast.scopes import ScopedBackend
 
@@ -175,9 +174,9 @@ class Stores:
             InvalidError: an argument is out of bounds, or `after` is no cursor of this feed.
             UnavailableError: no answer. Call again with the same cursor.
         """
-        from stowfast.stores.changes import Feed
-
-        return await Feed(self.backend, kind).changes(after, limit, wait)
+        feed = imported("stowfast.stores.changes", "Feed")(self.backend, kind)
+        found: Changes = await feed.changes(after, limit, wait)
+        return found
 
     def stats(self) -> Stats:
         """Return the counts of this opening since it was opened: commits, conflicts, waits, requests, bytes.

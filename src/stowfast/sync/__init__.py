@@ -13,9 +13,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from stowfast import stores
-from stowfast.blocking import imported
 from stowfast.errors import InvalidError
-from stowfast.first_use import loader
+from stowfast.first_use import imported, loader
 from stowfast.portals import portal_of
 from stowfast.registry import connect, find
 from stowfast.sync.faces import Face, call

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from stowfast.answers import Answer, wake
 from stowfast.backends.objects.maintenance import BACKGROUND, Maintenance, Work
 from stowfast.backends.objects.protocol.commit import Committed, commit
-from stowfast.blocking import alone, nested, submit
-from stowfast.errors import InvalidError, StowfastError
+from stowfast.blocking import alone, submit
+from stowfast.errors import InvalidError, StowfastError, nested
 from stowfast.group_commit import interrupted
 from stowfast.lru import LRU
 

@@ -23,8 +23,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final, Self
 
 from stowfast.backends.sqlite.opening import is_busy
-from stowfast.blocking import nested
-from stowfast.errors import UnavailableError
+from stowfast.errors import UnavailableError, nested
 
 try:
     import fcntl
