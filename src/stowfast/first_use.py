@@ -23,38 +23,39 @@ _whole: Final = set[str]()
 """The modules that were imported here, and to their end."""
 
 
-def imported_module(name: str) -> ModuleType:
-    """Return a module of ours that is imported at its first use.
+def imported(module: str, name: str) -> Any:
+    """Return a name of a module of ours that is imported at its first use.
 
     Raises:
         InvalidError: this thread is just importing one: the call came inside that one, from a signal handler or a
             finalizer, and would find half of a module.
     """
-    if name not in _whole and getattr(_here, "importing", False):
+    if module not in _whole and getattr(_here, "importing", False):
         raise nested()
-    return _module(name)
-
-
-def imported(module: str, name: str) -> Any:
-    """Return a name of such a module. Raises as `imported_module` does."""
     return getattr(imported_module(module), name)
 
 
-def _module(name: str) -> ModuleType:
+def imported_module(name: str) -> ModuleType:
+    """Return a module of ours, also for another one that is just imported and needs it.
+
+    Raises:
+        InvalidError: only half of it is there: the call came inside its import.
+    """
     if name in _whole:
         return sys.modules[name]
     outer, _here.importing = getattr(_here, "importing", False), True
+    found: ModuleType | None = None
     try:
         found = import_module(name)
     except ImportError as error:
         if _HALF not in str(error):
             raise
-    else:
-        _whole.add(name)
-        return found
     finally:
         _here.importing = outer
-    raise nested()
+    if found is None or getattr(found.__spec__, "_initializing", False):
+        raise nested()
+    _whole.add(name)
+    return found
 
 
 def loader(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
@@ -70,7 +71,7 @@ def loader(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         # A module that is imported may ask for a name of another one: that is no call inside a call.
         try:
-            value = getattr(_module(homes[name]), name)
+            value = getattr(imported_module(homes[name]), name)
         except AttributeError as error:
             if _HALF not in str(error):
                 raise
