@@ -271,7 +271,7 @@ async def test_bytes_that_come_back_different_are_no_generation(
     tmp_path: Path, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     archive = bucket_archive(s3_server)
-    monkeypatch.setattr("stowfast.backends.objects.driver.transfers.download", lambda *_: iter([b"other"]))
+    monkeypatch.setattr("stowfast.moving.bucket.download", lambda *_: iter([b"other"]))
     with pytest.raises(UnavailableError, match="nothing was added"):
         await kept(f"sqlite:///{tmp_path}/one.db", archive, 1)
     assert await moving.generations(archive) == []
