@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from stowfast.backends.postgres.failures import ours
 from stowfast.backends.postgres.options import parse_address
 from stowfast.errors import DamagedError, UnavailableError, UnsupportedError
+from stowfast.first_use import imported
 from stowfast.importing.tables import Tables
 
 if TYPE_CHECKING:
@@ -108,10 +109,9 @@ def open_postgres(url: str, schema: str) -> Iterator[Tables]:
 def _connected(psycopg: Any, address: str) -> Any:
     # The driver's errors repeat parts of a URL: they are neither shown as they are, nor the context of ours.
     given = parse_address(address)
-    from stowfast.backends.postgres.connection import BoundedConnection
-
+    bounded = imported("stowfast.backends.postgres.connection", "BoundedConnection")
     try:
-        return BoundedConnection.connect(address, connect_timeout=_CONNECT_SECONDS)
+        return bounded.connect(address, connect_timeout=_CONNECT_SECONDS)
     except psycopg.Error as error:
         found = ours(error)
     said = str(found)
