@@ -178,7 +178,7 @@ async def test_what_has_no_links_says_so_and_writes_nothing(content: bytes, tmp_
 
 async def test_a_token_that_cannot_sign_is_named_and_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     backend = ObjectBackend.at("az://container", account_name="account", sas_token=f"sv=1&sig={SECRET}")
-    monkeypatch.setattr(backend.ready, "_tested", True)
+    monkeypatch.setattr(backend.ready, "_readable", True)
     with pytest.raises(UnsupportedError, match="these credentials cannot sign a link") as told:
         await backend.blob_url("s", f"{'0' * 32}-1", expires=timedelta(hours=1))
     chain: BaseException | None = told.value
