@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_LINE_MIB", "Conversation", "Line", "LineSource", "parse"]
 
+_OF_AN_EXPORT: Final = frozenset({"stream", "summary", "entries"})
+"""Keys of a line of `moving.export` that an import leaves out."""
 MAX_LINE_MIB: Final = 64
 """The greatest length of a line without `--max-line`. Reading a line takes about four times its length in memory; up to
 ten times where it mixes ASCII with characters beyond U+FFFF."""
@@ -206,6 +208,8 @@ def conversation(record: Any, name: str | None = None) -> Conversation:
     if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
         raise InvalidError("it has no messages, or they are not a list of objects")
     metadata = record.pop("metadata") if isinstance(record.get("metadata"), dict) else {}
+    if record.keys() >= _OF_AN_EXPORT:
+        record = {key: value for key, value in record.items() if key not in _OF_AN_EXPORT}
     if twice := sorted(metadata.keys() & record.keys()):
         raise InvalidError(f"{_key(twice[0])} is in the metadata and beside it")
     if not (messages or metadata or record):

@@ -37,7 +37,8 @@ _PAGE: Final = 100
 async def export(place: Place, folder: str | os.PathLike[str], selection: Selection) -> dict[str, Any]:
     """Write the selected streams into a new folder, with the artifacts and tasks of selected conversations.
 
-    Conversations, tasks and documents are JSON lines, one each; of a task the newest state. Each kept version of an
+    Conversations, tasks and documents are JSON lines, one each; of a task the newest state. A conversation has its
+    summary, if it was compacted, and in `entries` the position and time of each message. Each kept version of an
     artifact is a file of its own. Ids in names of files are quoted, so that none leads out of the folder.
 
     Args:
@@ -67,9 +68,7 @@ async def export(place: Place, folder: str | os.PathLike[str], selection: Select
 async def _record(stores: Stores, kind: str, id: str) -> dict[str, Any] | None:
     """Return a conversation, a task or a document as JSON; None: it is gone, or of another kind."""
     if kind == "messages":
-        info = await stores.messages.info(id)
-        messages = await stores.messages.get_messages(id, originals=True)
-        return None if info is None else {"context_id": id, "metadata": info.metadata, "messages": messages}
+        return await _conversation(stores, id)
     if kind == "tasks":
         state = await stores.tasks.load(id)
         return None if state is None else asdict(state)
@@ -77,6 +76,24 @@ async def _record(stores: Stores, kind: str, id: str) -> dict[str, Any] | None:
         document = await stores.documents.get(id)
         return None if document is None else asdict(document)
     return None
+
+
+async def _conversation(stores: Stores, id: str) -> dict[str, Any] | None:
+    """Return a conversation with its summary, and the messages it stands for as far as they were kept."""
+    while True:
+        seen = await stores.messages.read(id)
+        kept = await stores.messages.read(id, originals=True) if seen.info and seen.info.compacted else seen
+        if seen.info is None or kept.info is None:
+            return None
+        if (seen.info.incarnation, seen.info.compacted) == (kept.info.incarnation, kept.info.compacted):
+            break  # else it was compacted meanwhile: the summary is an older one
+    return {
+        "context_id": id,
+        "metadata": kept.info.metadata,
+        "summary": seen.summary,
+        "messages": [entry.message for entry in kept.entries],
+        "entries": [{"position": entry.position, "created_at": entry.created_at} for entry in kept.entries],
+    }
 
 
 async def _artifact(backend: Backend, name: str, written: _Folder) -> None:

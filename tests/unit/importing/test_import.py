@@ -53,6 +53,28 @@ async def test_a_repeat_adds_nothing_and_growth_is_added(tmp_path: Path) -> None
         assert await stores.messages.get_messages("a") == messages(7)
 
 
+async def test_an_import_leaves_a_sweep_nothing(tmp_path: Path) -> None:
+    """A stream that begins has no calls to forget: a sweep would take two commits for each of them."""
+    source = sessions(tmp_path / "s.db", {f"{n}": messages(3) for n in range(50)})
+    target = tmp_path / "target.db"
+
+    def left() -> int:
+        with closing(sqlite3.connect(target)) as connection:
+            (count,) = connection.execute("SELECT count(*) FROM garbage").fetchone()
+        return int(count)
+
+    async with stowfast.open(f"sqlite:///{target}?sweep=false") as stores:
+        stores.backend._sweep_if_due = lambda: None  # type: ignore[attr-defined]  # else it is swept meanwhile
+        assert (await importing.import_from(OPENAI, str(source), stores)).streams == 50
+        assert left() == 0
+        sessions(source, {f"{n}": messages(2, 3) for n in range(50)})
+        assert (await importing.import_from(OPENAI, str(source), stores)).entries == 100
+        assert left() == 0
+        for n in range(1_024):
+            await stores.documents.put("d", {"n": n})
+        assert left() == 1
+
+
 async def test_changes_at_the_target_stay(tmp_path: Path) -> None:
     source = sessions(tmp_path / "s.db", {"a": messages(3), "b": messages(3), "c": messages(3), "d": messages(3)})
     async with stowfast.open("memory:") as stores:

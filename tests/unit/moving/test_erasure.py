@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import json
@@ -174,3 +175,35 @@ async def test_an_export_has_everything_and_stays_in_its_folder(tmp_path: Path) 
         assert b"of-bob" not in data
     lines = (tmp_path / "ada" / "messages.jsonl").read_text().splitlines()
     assert [len(json.loads(line)["messages"]) for line in lines] == [30] * 10
+
+
+async def test_an_export_has_summaries_positions_and_times_and_is_imported(tmp_path: Path) -> None:
+    async with stowfast.open("memory:") as stores:
+        said = [{"role": "user", "content": f"{n}"} for n in range(6)]
+        for name in ("dropped", "kept", "plain"):
+            await stores.messages.add_messages(name, said)
+            await stores.messages.pop_message(name)
+            await stores.messages.add_message(name, said[5])
+            await stores.messages.set_metadata(name, {"user": "ada", "summary": "of the user"})
+        summary = {"role": "system", "content": "the talk so far"}
+        for name in ("dropped", "kept"):
+            await stores.messages.compact(name, keep_last=2, summary=summary, drop=name == "dropped")
+        await moving.export(stores, tmp_path / "ada", ADA)
+        text = (tmp_path / "ada" / "messages.jsonl").read_text()
+        lines = {one["context_id"]: one for one in map(json.loads, text.splitlines())}
+        for name, one in lines.items():
+            assert one["summary"] == (None if name == "plain" else summary)
+            kept = [entry async for entry in stores.messages.entries(name)]
+            assert one["messages"] == [entry.message for entry in kept]
+            assert one["entries"] == [
+                {"position": entry.position, "created_at": entry.created_at.isoformat()} for entry in kept
+            ]
+        assert [one["position"] for one in lines["kept"]["entries"]] == [0, 1, 2, 3, 4, 6]
+        assert [one["position"] for one in lines["dropped"]["entries"]] == [4, 6]
+    url = f"sqlite:///{tmp_path}/again.db"
+    assert await asyncio.to_thread(run, ["import", url, str(tmp_path / "ada" / "messages.jsonl")]) == 0
+    async with stowfast.open(url) as again:
+        assert await again.messages.get_messages("kept") == said
+        info = await again.messages.info("kept")
+        assert info is not None
+        assert info.metadata == {"user": "ada", "summary": "of the user"}

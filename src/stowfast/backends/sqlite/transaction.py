@@ -94,6 +94,8 @@ class Transaction:
             link_blobs(self._connection, stream, [entry.position for entry in placed(change, receipt)], blobs)
         whole = effect.fresh or change.origin is not None
         self._store(name, stream, stored, head, at=receipt.committed_at, whole=whole)
+        if stored is not None and head is not None and not effect.fresh and head.revision != stored.revision:
+            self._leave_calls(stream, head, change)
         if change.origin is not None:
             self._remember_calls(name, stream, change.origin)
         if change.op_id is not None:
@@ -243,5 +245,10 @@ class Transaction:
                 "INSERT INTO labels (stream, key, value) VALUES (?, ?, ?)",
                 [(stream, *pair) for pair in head.labels.items()],
             )
+
+    def _leave_calls(self, stream: int, head: Head, change: Change) -> None:
+        """Leave op_ids without entries to the sweep, such as those of undone ones. A stream that begins has none."""
+        if change.origin is not None and not change.origin.calls:
+            return  # an import, whose revisions are all multiples
         if head.revision and head.revision % CHANGES_BETWEEN_CLEANINGS == 0:
-            self.removal.leave(stream, head.first)  # op_ids without entries, such as those of undone ones
+            self.removal.leave(stream, head.first)
