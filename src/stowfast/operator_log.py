@@ -10,6 +10,7 @@ Each line is an event, and has its facts as attributes of the record (`extra=`),
 | `repeated` | WARNING | `attempts`, `seconds`: a call without an answer was repeated, and has one now |
 | `answer_lost` | WARNING | a PUT of a bucket had no answer; the head is read to see if it was stored |
 | `swept` | INFO | `streams`, `blobs`, `bytes`, `entries`: a sweep removed them |
+| `tombstones` | INFO | `removed`, `left`, `reason`: the end of those older than a week, in a bucket |
 | `damaged` | ERROR | `kind` (such as `messages`): a stream does not decode. Once a stream and opening |
 | `slow_commit` | WARNING | `seconds`, `slow_commits`: at most one line in ten seconds |
 | `postponed` | INFO | `error`: maintenance of a bucket is left to the next commit or to a sweep |

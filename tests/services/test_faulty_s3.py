@@ -85,6 +85,9 @@ def test_conditions_are_amazons(server: FaultyS3, store: S3Store, boto: Any) -> 
     assert code_of(boto.put_object, **place, IfMatch=first) == "PreconditionFailed"
     assert code_of(boto.put_object, **place, IfNoneMatch="*") == "PreconditionFailed"
     assert code_of(boto.put_object, **{**place, "Key": "z"}, IfMatch=first) == "NoSuchKey"
+    assert code_of(boto.delete_object, Bucket="bucket", Key="k", IfMatch=first) == "PreconditionFailed"
+    assert code_of(boto.delete_object, Bucket="bucket", Key="z", IfMatch=first) == "NoSuchKey"
+    server.quirks.condition_of_delete = "refused"
     assert code_of(boto.delete_object, Bucket="bucket", Key="k", IfMatch=first) == "NotImplemented"
     assert server.objects == {"k": b"2"}
     with pytest.raises(NotModifiedError):
@@ -93,6 +96,13 @@ def test_conditions_are_amazons(server: FaultyS3, store: S3Store, boto: Any) -> 
         obstore.get(store, "k", options={"if_match": first})
     assert bytes(obstore.get(store, "k", options={"if_none_match": first, "if_match": second}).bytes()) == b"2"
     assert [record.status for record in server.requests][-3:] == [304, 412, 200]
+    server.quirks.condition_of_delete = "kept"
+    boto.delete_object(Bucket="bucket", Key="k", IfMatch=second)
+    assert server.objects == {}
+    server.put("k", b"3")
+    server.quirks.condition_of_delete = "ignored"
+    boto.delete_object(Bucket="bucket", Key="k", IfMatch=first)
+    assert server.objects == {}
 
 
 def test_of_many_racing_writers_one_wins(server: FaultyS3) -> None:

@@ -18,6 +18,7 @@ from stowfast.backends.objects.protocol.requests import (
     Object,
     Pause,
     Put,
+    Remove,
     Token,
 )
 
@@ -45,15 +46,22 @@ class Watcher(Protocol):
 
     def deleted(self, key: str) -> None: ...
 
+    def removed(self, key: str, stored: Stored) -> None: ...
+
 
 class Bucket:
     """A bucket with the marker of a store in it."""
+
+    removes = True
+    """It is asked to remove keys under a condition."""
+    keeps_removals = True
+    """And it keeps the condition."""
 
     def __init__(self) -> None:
         self.objects = {MARKER: Stored(b'{"format":1,"id":"0"}', Token("marker", None), 0)}
         self.watcher: Watcher | None = None
 
-    def apply(self, request: Get | Put | Delete | List | Pause, now: int) -> Any:
+    def apply(self, request: Get | Put | Delete | Remove | List | Pause, now: int) -> Any:
         if isinstance(request, Get):
             return self._get(request)
         if isinstance(request, Put):
@@ -63,6 +71,8 @@ class Bucket:
                 if self.objects.pop(key, None) is not None and self.watcher is not None:
                     self.watcher.deleted(key)
             return None
+        if isinstance(request, Remove):
+            return self._remove(request)
         if isinstance(request, List):
             return self._list(request)
         return None
@@ -85,6 +95,19 @@ class Bucket:
         if self.watcher is not None:
             self.watcher.put(request.key, stored)
         return stored.token
+
+    def _remove(self, request: Remove) -> bool | None:
+        found = self.objects.get(request.key)
+        if found is None or not self.allows_removal(request, found):
+            return None
+        del self.objects[request.key]
+        if self.watcher is not None:
+            self.watcher.removed(request.key, found)
+        return True
+
+    def allows_removal(self, request: Remove, found: Stored) -> bool:
+        """Say whether the condition of a removal holds."""
+        return found.token == request.token
 
     def allows(self, request: Put, found: Stored | None) -> bool:
         """Say whether the condition of a PUT holds."""

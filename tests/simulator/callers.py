@@ -40,12 +40,12 @@ class Caller:
         self._ways: list[Callable[[str], Generator[Any, Any, None]]] = []
         for way, weight, focus in (
             (self._append, 40, "stalls"), (self._guarded, 8, "calls"), (self._label, 7, "calls"),
-            (self._drop, 6, "blobs"), (self._cut, 6, ""), (self._delete, 5, ""), (self._expire, 3, ""),
+            (self._drop, 6, "blobs"), (self._cut, 6, ""), (self._delete, 5, "ends"), (self._expire, 3, ""),
             (self._blob, 8, "blobs"), (self._link, 4, "blobs"), (self._fork, 3, ""), (self._repeat, 5, "calls"),
             (self._read, 13, ""), (self._heads, 3, ""), (self._list, 3, ""), (self._read_blob, 3, "blobs"),
-            (self._sweep, 7, "blobs"),
+            (self._sweep, 7, "blobs ends"),
         ):  # fmt: skip
-            self._ways += [way] * (weight * _IN_FOCUS if focus and focus == run.focus else weight)
+            self._ways += [way] * (weight * _IN_FOCUS if run.focus in focus.split() else weight)
 
     def work(self, process: Process) -> Generator[Any, Any, None]:
         """Do what is left to do."""
@@ -98,6 +98,8 @@ class Caller:
         incarnation = head.incarnation if head and self._random.random() < 0.3 else None
         entries = self._some_entries()
         yield from self._commit(name, Change(entries, self._op_id(), incarnation=incarnation, delete=True))
+        # Before others begin it anew: so that a tombstone grows old.
+        self._run.scheduler.week_is_due |= not entries and self._random.random() < 0.3
 
     def _expire(self, name: str) -> Generator[Any, Any, None]:
         at = self.process.now() + self._random.choice((1_000_000, 3_600_000_000, 86_400_000_000))

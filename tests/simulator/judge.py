@@ -14,6 +14,7 @@ from stowfast.errors import ConflictError, StowfastError
 from tests.simulator.bucket import Bucket, KnownLimit, Stored, Violation
 from tests.simulator.drafts import WatchedDraft, remembered
 from tests.simulator.model import Kept, Snapshot, ended, made
+from tests.simulator.scheduler import CALM, DAY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +34,10 @@ class Judge:
         self._names = {keys_of(name).head: name for name in names}
         self.snapshots = {name: [Snapshot(0, 0, None, {}, {}, frozenset())] for name in names}
         self.states = {name: State(name) for name in names}
+        self._absent: dict[str, list[int]] = {name: [0] for name in names}
+        """The snapshots of no head, the newest last: a stream whose tombstone was removed begins from there."""
+        self._origins: dict[str, dict[str, int]] = {name: {} for name in names}
+        """From which of them a stream began, by the id of its first commit."""
         self._referred: dict[str, frozenset[str]] = dict.fromkeys(names, frozenset())
         self._frames: dict[str, list[Frame]] = {}
         self._gone: set[str] = set()
@@ -60,20 +65,15 @@ class Judge:
         name = self._names.get(key)
         if name is None:
             raise Violation(f"{key} is written, and is the head of no stream")
-        assert stored.token.e_tag is not None
-        self._e_tags[key].add(stored.token.e_tag)
         state = decode_state(name, stored.body, stored.token)
         draft = WatchedDraft.known_by_id[state.id]
         history = self.snapshots[name]
-        if draft.won is not None:
-            raise Violation(f"a commit of {name!r} was written twice")
-        if draft.base.token != self.states[name].token:
-            raise Violation(f"a commit of {name!r} won against a head that it was not made from")
+        self._check_turn(name, state, draft)
         draft.won = self._scheduler.step
         now = self._replayed(history[-1], draft, state.commit)
         place = keys_of(name)
         doomed = (*state.grave, *state.condemned)
-        now = now._replace(number=state.commit, at=self._scheduler.step, doomed=now.doomed.union(doomed))
+        now = now._replace(number=len(history), at=self._scheduler.step, doomed=now.doomed.union(doomed))
         referred = self._compare(name, state, now)
         lost = [key for key in referred if key not in self._bucket.objects]
         if lost:
@@ -93,6 +93,20 @@ class Judge:
         self.states[name] = state
         self._referred[name] = referred
 
+    def _check_turn(self, name: str, state: State, draft: WatchedDraft) -> None:
+        key, e_tag = keys_of(name).head, state.token.e_tag if state.token is not None else None
+        if e_tag is None or e_tag in self._e_tags[key]:
+            raise Violation(f"an ETag of {name!r} came twice")
+        self._e_tags[key].add(e_tag)
+        if draft.won is not None:
+            raise Violation(f"a commit of {name!r} was written twice")
+        if draft.base.token != self.states[name].token:
+            raise Violation(f"a commit of {name!r} won against a head that it was not made from")
+        if draft.base.token is None:
+            self._origins[name][state.origin] = self._absent[name][-1]
+        if self._number(name, state) != len(self.snapshots[name]):
+            raise Violation(f"{name!r} has commit {state.commit} of {len(self.snapshots[name])}")
+
     def deleted(self, key: str) -> None:
         self._gone.add(key)
         if key in self.strangers:
@@ -101,6 +115,33 @@ class Judge:
             raise Violation(f"{key} is a head, and was deleted")
         if any(key in referred for referred in self._referred.values()):
             raise Violation(f"{key} was deleted while a head refers to it")
+
+    def removed(self, key: str, stored: Stored) -> None:
+        """Judge a removal under a condition: of a head, it must be a tombstone without a use."""
+        if key in self.strangers:
+            raise Violation(f"{key} is not ours, and was removed")
+        name = self._names.get(key)
+        if name is None:
+            return
+        if self.states[name].head is not None:
+            raise Violation(f"{key} is the head of a living stream, and was removed")
+        if self._scheduler.clock - stored.modified < 7 * DAY:
+            raise Violation(f"{key} is a tombstone of less than a week, and was removed")
+        folder = keys_of(name).folder
+        older = [key for key, there in self._bucket.objects.items() if there.modified <= stored.modified]
+        if left := [key for key in older if key.startswith(folder) and key not in self.strangers]:
+            raise Violation(f"{key} was removed, and {left} were left")
+        self._scheduler.counts["tombstones removed"] += self._scheduler.weather is not CALM
+        history = self.snapshots[name]
+        self._absent[name].append(len(history))
+        history.append(Snapshot(len(history), self._scheduler.step, None, {}, {}, history[-1].doomed))
+        self.states[name] = State(name)
+
+    def _number(self, name: str, state: State) -> int:
+        """Return which snapshot a state is of."""
+        if state.token is None:
+            return self._absent[name][-1]
+        return self._origins[name][state.origin] + state.commit
 
     def gone(self) -> set[tuple[str, str]]:
         """Return the heads that the streams had which are deleted now."""
@@ -129,7 +170,7 @@ class Judge:
 
     def seen(self, name: str, state: State, since: int) -> Snapshot:
         """Return what a state is of, which must have been current since the call began."""
-        snapshot = self.snapshots[name][state.commit]
+        snapshot = self.snapshots[name][self._number(name, state)]
         if not self.current(name, snapshot, since):
             raise Violation(f"{name!r} was shown as of commit {state.commit}, which was replaced before the call")
         return snapshot
@@ -147,7 +188,7 @@ class Judge:
             if draft.won <= since:
                 raise Violation(f"{outcome} was answered from a commit before the call")
             return
-        before = self.snapshots[name][draft.base.commit]
+        before = self.snapshots[name][self._number(name, draft.base)]
         # A repeat is told what the first call got, which is true for ever.
         repeats = isinstance(outcome, Receipt) and outcome.repeated
         if not repeats and not self.current(name, before, since):

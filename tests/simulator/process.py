@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stowfast.backends.objects.protocol.commit import Committed, commit
 from stowfast.backends.objects.protocol.index import tidy
-from stowfast.backends.objects.protocol.keys import keys_of, segment_file
+from stowfast.backends.objects.protocol.keys import HEADS, keys_of, segment_file
 from stowfast.backends.objects.protocol.read import find_blob
-from stowfast.backends.objects.protocol.requests import Environment, Get, Limits, Pause, Put
+from stowfast.backends.objects.protocol.requests import Environment, Get, Limits, Moment, Pause, Put
 from stowfast.backends.objects.protocol.seal import limits_of, merge, merge_candidates, needs_seal, seal
 from stowfast.backends.objects.protocol.sweep import delete_garbage, survey, sweep_stream
+from stowfast.backends.objects.protocol.tombstones import is_old, prove_removal, remove_tombstone
 from stowfast.errors import UnavailableError
 from tests.simulator.bucket import Violation
 from tests.simulator.scheduler import SPEEDS, Answer
@@ -43,6 +44,7 @@ class CommitQueue:
         self.name = name
         self.state: State | None = None
         self.stale: State | None = None
+        self.seen = self.stale_since = Moment(0, 0)
         self.jobs: deque[_Job] = deque()
         self.led = False
         self.sealing = False
@@ -63,9 +65,12 @@ class Process:
         self.stubborn = random.random() < 0.15
         self._scheduler = scheduler
         self._gone, self.swept = judge.gone, judge.swept
+        self._removes = scheduler.bucket.removes
+        self._trusts = scheduler.bucket.keeps_removals and random.random() < 0.5
+        """It takes the proof for given: with faults of the store it seldom comes to its end."""
         self.environment = Environment(self.now, ids, random.random, limits, steady=self.now)
         self._lines: dict[str, CommitQueue] = {}
-        self._written: dict[tuple[str, str], int] = {}
+        self._written: dict[tuple[str, str], tuple[int, Moment]] = {}
 
     def __str__(self) -> str:
         return f"p{self.number}"
@@ -74,16 +79,22 @@ class Process:
         return self._scheduler.clock + self.skew
 
     def known(self, name: str) -> State | None:
-        """Return the head as it was seen: last, or, by a stubborn one, first."""
+        """Return the head as it was seen: last, or, by a stubborn one, first; None if that was a day ago."""
         line = self._line(name)
+        if self.environment.outlived(line.stale_since):
+            line.stale = None
+        if self.environment.outlived(line.seen):
+            line.state = None
         return line.stale if self.stubborn and line.stale is not None else line.state
 
     def learn(self, name: str, state: State) -> None:
         line = self._line(name)
         known = line.state
-        line.stale = line.stale or state
-        if known is None or state.token is None or known.token is None or state.commit >= known.commit:
-            line.state = state
+        if line.stale is None:
+            line.stale, line.stale_since = state, self.environment.moment()
+        anew = known is None or None in (state.token, known.token) or state.origin != known.origin
+        if anew or known is None or state.commit >= known.commit:
+            line.state, line.seen = state, self.environment.moment()
 
     def submit(self, name: str, change: Change) -> Answer:
         """Queue a change. The answer is a pair: the outcome, and what it came with."""
@@ -97,7 +108,7 @@ class Process:
     def write_blob(self, name: str, blob: str, body: bytes) -> Steps[None]:
         known = self.known(name)
         yield Put(keys_of(name).blob(blob), body)
-        self._written[name, blob] = known.dropped if known is not None else 0
+        self._written[name, blob] = known.dropped if known is not None else 0, self.environment.moment()
 
     def read_blob(self, name: str, blob: str) -> Steps[tuple[State, bytes | None]]:
         state, found = yield from find_blob(name, self.known(name), blob, self.environment)
@@ -113,14 +124,35 @@ class Process:
         return state, None
 
     def sweep(self) -> Steps[None]:
-        litter, folders = yield from survey()
+        litter, folders, tombstones = yield from survey()
         self._scheduler.random.shuffle(litter)
+        failed = None
         for one in litter:
-            yield from sweep_stream(one, self.environment)
+            try:
+                yield from sweep_stream(one, self.environment)
+            except UnavailableError as error:  # no reason to leave the others
+                failed = error
+        tidied = set()
         for folder in folders:
             gone = self._gone()
             if (yield from tidy(folder, self.environment)):
                 self.swept.update(gone)
+                tidied.add(folder)
+        now = self._scheduler.clock  # the store's
+        old = [one for one in tombstones if f"{HEADS}{one.place.kind}/" in tidied and is_old(one, now)]
+        if self._removes and old and (self._trusts or (yield from prove_removal(self.environment))):
+            for tombstone in old:
+                with suppress(UnavailableError):
+                    yield from remove_tombstone(tombstone)
+        if failed is not None:
+            raise failed
+
+    def rest(self) -> None:
+        """Forget what was under way; keep what was seen and made."""
+        for line in self._lines.values():
+            line.jobs.clear()
+            line.burying.clear()
+            line.led = line.sealing = line.merging = False
 
     def _line(self, name: str) -> CommitQueue:
         return self._lines.get(name) or self._lines.setdefault(name, CommitQueue(name))
@@ -136,11 +168,16 @@ class Process:
                 return
             asked = {(line.name, blob) for job in jobs for blob in job.change.blobs} & self._written.keys()
             # Who commits a segment has just seen the head that it is of.
-            known = self.known(line.name) if jobs else line.state
+            known = self.known(line.name)
+            known = known if jobs else line.state
             try:
                 done = yield from commit(
                     line.name, known, [job.change for job in jobs], self.environment,
-                    written={blob: self._written[name, blob] for name, blob in asked}, buried=frozenset(line.buried),
+                    written={
+                        blob: dropped for name, blob in asked for dropped, since in [self._written[name, blob]]
+                        if not self.environment.outlived(since)
+                    },
+                    buried=frozenset(line.buried),
                     sealed=sealed, stale=not self.stubborn and self._scheduler.random.random() < 0.2,
                 )  # fmt: skip
             except UnavailableError as error:

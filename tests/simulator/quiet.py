@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.simulator.bucket import Bucket
     from tests.simulator.judge import Judge
 
-__all__ = ["check_quiet"]
+__all__ = ["check_ended", "check_quiet"]
 
 _VALUE: Final = re.compile(rb"<<[0-9a-f]+>>")
 
@@ -32,7 +32,7 @@ def check_quiet(bucket: Bucket, names: Sequence[str], judge: Judge) -> None:
     if lost:
         raise Violation(f"objects of others are gone: {lost}")
     for key, stored in bucket.objects.items():
-        if key == MARKER or key in judge.strangers:
+        if key == MARKER or key in judge.strangers or key.startswith("probe/"):  # of a process that was killed
             continue
         if key in heads:
             body = stored.body
@@ -42,7 +42,8 @@ def check_quiet(bucket: Bucket, names: Sequence[str], judge: Judge) -> None:
             continue
         elif key.startswith(INDEXES):
             body = b"".join(line.header for line in entries_of(stored.body))
-            stale = [line.key for line in entries_of(stored.body) if bucket.objects[line.key].token.e_tag != line.e_tag]
+            e_tags = {key: there.token.e_tag for key, there in bucket.objects.items()}
+            stale = [line.key for line in entries_of(stored.body) if e_tags.get(line.key) != line.e_tag]
             if stale:
                 raise Violation(f"{key} has what the heads {stale} do not say any more")
         else:
@@ -50,6 +51,13 @@ def check_quiet(bucket: Bucket, names: Sequence[str], judge: Judge) -> None:
         removed = set(_VALUE.findall(body)) - living
         if removed:
             raise Violation(f"{key} has bytes of what was removed: {removed}")
+
+
+def check_ended(bucket: Bucket, names: Sequence[str], judge: Judge) -> None:
+    """Raise a Violation where a tombstone is left, more than a week later."""
+    left = [name for name in names if keys_of(name).head in bucket.objects and judge.states[name].head is None]
+    if left:
+        raise Violation(f"the tombstones {left} are left")
 
 
 def _is_nameless(key: str, bucket: Bucket) -> bool:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import count
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.abc import Window
 from stowfast.backends.objects.protocol.read import read
-from stowfast.backends.objects.protocol.requests import Limits, Token
-from stowfast.errors import StowfastError
+from stowfast.backends.objects.protocol.requests import Limits, Pause, Token
+from stowfast.errors import StowfastError, UnavailableError
 from stowfast.semantics import living
 from tests.simulator.bucket import Bucket, KnownLimit, Stored, Violation
 from tests.simulator.callers import Caller, alive
@@ -17,14 +18,15 @@ from tests.simulator.drafts import tune, watched
 from tests.simulator.history import History
 from tests.simulator.judge import Judge
 from tests.simulator.process import Process
-from tests.simulator.quiet import check_quiet
-from tests.simulator.scheduler import CALM, DAY, Scheduler, Weather
+from tests.simulator.quiet import check_ended, check_quiet
+from tests.simulator.scheduler import CALM, DAY, MOST_LEAPS, Scheduler, Weather
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Sequence
 
     from stowfast.abc import Change, Head, Receipt, Slice
+    from stowfast.backends.objects.protocol.requests import Steps
     from stowfast.backends.objects.protocol.state import State
     from tests.simulator.drafts import WatchedDraft
 
@@ -58,6 +60,7 @@ class Run:
             self.bucket.objects[key] = Stored(b"x" * others.choice((0, 1, 17, 21)), Token(key, None), 0)
         self.scheduler = Scheduler(random, Weather.of(random), self.bucket)
         self.scheduler.crash = self._crash
+        self.scheduler.week = self._pass_a_week
         self.history = History()
         self._numbers = count(1)
         self._processes = count(1)
@@ -68,6 +71,8 @@ class Run:
 
     def _furnish(self, random: Random) -> None:
         self.names = random.choice(_NAMES)
+        self.scheduler.leaps = MOST_LEAPS
+        self.scheduler.weather = self.scheduler.weather._replace(weeks=random.choice((0, 0.005, 0.02)))
         self.limits = Limits(
             tail=random.choice((120, 300)), kept=40, newest=random.choice((125, 200)), head=random.choice((250, 400)),
             block=100, growing=random.choice((200, 300)), segment=random.choice((350, 700, 2000)),
@@ -80,12 +85,14 @@ class Run:
 
     def _populate(self, random: Random, focus: str | None) -> None:
         size = random.choice((8, 16, 24, 36))
-        self.focus = random.choice(("", "", "blobs", "calls", "stalls"))
+        self.focus = random.choice(("", "", "blobs", "calls", "stalls", "ends"))
         self.focus = self.focus if focus is None else focus
         if self.focus == "stalls":
             self.limits = self.limits._replace(commits=1)
             self.scheduler.weather = self.scheduler.weather._replace(faults=0.1, crashes=0)
             self.scheduler.stalls = 0.8
+        if self.focus == "ends":
+            self.scheduler.weather = self.scheduler.weather._replace(weeks=0.02, faults=random.choice((0, 0.02, 0.1)))
         processes = random.choice((1, 2, 3, 3))
         for _ in range(processes):
             callers = [Caller(self, size // processes // 2 + 1) for _ in range(random.choice((1, 2, 3)))]
@@ -104,6 +111,12 @@ class Run:
             self._sweep()
             self._sweep()
             check_quiet(self.bucket, self.names, self.judge)
+            if self.bucket.removes:
+                for _ in range(2):  # the first may end what has expired
+                    self.scheduler.clock += 8 * DAY
+                    self._sweep()
+                check_quiet(self.bucket, self.names, self.judge)
+                check_ended(self.bucket, self.names, self.judge)
         self._read_all()
         self.history.check()
 
@@ -120,6 +133,29 @@ class Run:
         process = self.scheduler.random.choice(list(self._callers))
         self.scheduler.kill(process)
         self._begin(self._callers.pop(process))
+
+    def _pass_a_week(self) -> None:
+        random = self.scheduler.random
+        sweeper = random.choice([None, *self._callers, *self._callers])
+        away = random.choice((0, 20, 40, 60, 80))
+        for process, callers in self._callers.items():
+            process.rest()
+            if process is sweeper:
+                self.scheduler.spawn(process, self._sweep_quietly(process))
+            for caller in callers:
+                # Others come back while the sweep goes on: else a stream would always have begun anew before its end.
+                self.scheduler.spawn(process, self._come_back(caller, process, away + random.choice((0, 3, 10))))
+
+    @staticmethod
+    def _come_back(caller: Any, process: Process, steps: int) -> Steps[None]:
+        for _ in range(steps):
+            yield Pause(0)
+        yield from caller.work(process)
+
+    @staticmethod
+    def _sweep_quietly(process: Process) -> Steps[None]:
+        with suppress(UnavailableError):
+            yield from process.sweep()
 
     def _new_id(self) -> str:
         return f"{next(self._numbers):032x}"

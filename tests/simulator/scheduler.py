@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from stowfast.backends.objects.protocol.requests import ANY, All, Delete, Pause, Put
+from stowfast.backends.objects.protocol.requests import ANY, All, Delete, Pause, Put, Remove
 from stowfast.errors import UnavailableError
 from tests.simulator.bucket import Bucket, Violation
 
@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
     Steps = Generator[Any, Any, Any] | Coroutine[Any, Any, Any]
 
-__all__ = ["CALM", "DAY", "SPEEDS", "Answer", "Owner", "Scheduler", "Weather"]
+__all__ = ["CALM", "DAY", "MOST_LEAPS", "SPEEDS", "Answer", "Owner", "Scheduler", "Weather"]
 
 DAY: Final = 86_400_000_000
+MOST_LEAPS: Final = 5 * DAY
+"""Where weeks pass: so that none passes in the middle of a call."""
 _STUCK: Final = 20_000
 _TRIED: Final = 6
 _STALLED: Final = 0.02
@@ -48,6 +50,8 @@ class Weather(NamedTuple):
     """That a process dies now."""
     jumps: float
     """That the clock leaps, by up to three days."""
+    weeks: float
+    """That a week passes now: no call lasts so long, and no request is under way so long; a memory is."""
     calm: int
     """Steps after which nothing goes wrong any more, so that every history ends."""
 
@@ -58,11 +62,12 @@ class Weather(NamedTuple):
             random.choice((0.02, 0.1, 0.4)),
             random.choice((0.0, 0.004, 0.015)),
             random.choice((0.0, 0.005, 0.02)),
+            0.0,
             random.choice((100, 250, 500)),
         )
 
 
-CALM: Final = Weather(0, 0, 0, 0, 0)
+CALM: Final = Weather(0, 0, 0, 0, 0, 0)
 
 
 class Answer:
@@ -106,8 +111,12 @@ class Scheduler:
         self.counts: Counter[str] = Counter()
         self.trace: Callable[[str], None] | None = None
         self.crash: Callable[[], None] = lambda: None
+        self.week: Callable[[], None] = lambda: None
+        self.week_is_due = False
+        self.leaps: float = float("inf")
+        """How far the clock may leap yet, until a week passes."""
         self._pending: list[_Op] = []
-        self._late: list[Put | Delete] = []
+        self._late: list[Put | Delete | Remove] = []
 
     def spawn(self, owner: Owner, steps: Steps) -> None:
         """Begin a task."""
@@ -130,7 +139,12 @@ class Scheduler:
             self.clock += 1_000 + int(draw() * 100_000)
             if self.step <= weather.calm:
                 if weather.jumps and draw() < weather.jumps:
-                    self.clock += int(draw() * 3 * DAY)
+                    leap = min(int(draw() * 3 * DAY), self.leaps)
+                    self.leaps -= leap
+                    self.clock += int(leap)
+                if weather.weeks and (self.week_is_due or draw() < weather.weeks):
+                    self._pass_a_week()
+                    continue
                 if draw() < _CHANGES:
                     self._pending[int(draw() * len(self._pending))].task.owner.speed = random.choice(SPEEDS)
                 if weather.crashes and draw() < weather.crashes:
@@ -145,14 +159,29 @@ class Scheduler:
         while self._late:
             self._apply_late(self.random.randrange(len(self._late)))
 
+    def _pass_a_week(self) -> None:
+        """Let all that is under way end, and a week pass; then only what its own token would stop may arrive."""
+        for owner in {op.task.owner for op in self._pending}:
+            self._end(owner)
+        self._late = [late for late in self._late if not isinstance(late, Put) or isinstance(late.condition, tuple)]
+        self.clock += 8 * DAY
+        self.week_is_due = False
+        self.leaps = MOST_LEAPS
+        self.counts["weeks"] += 1
+        self._tell("a week passes")
+        self.week()
+
     def kill(self, owner: Owner) -> None:
         """End a process. What it has under way may take effect yet."""
+        self._end(owner)
+        self.counts["crashes"] += 1
+        self._tell("crash", owner)
+
+    def _end(self, owner: Owner) -> None:
         dead = [op for op in self._pending if op.task.owner is owner]
         self._pending = [op for op in self._pending if op.task.owner is not owner]
         for op in dead:
             self._abandon(op)
-        self.counts["crashes"] += 1
-        self._tell("crash", owner)
 
     def _pick(self) -> _Op:
         pending, draw = self._pending, self.random.random
@@ -181,14 +210,14 @@ class Scheduler:
             if self.trace is not None:
                 self._tell(op.task.owner, request, "->", "nothing" if result is None else "")
             self._done(op, result)
-        elif type(request) is Put and request.condition is not ANY:
+        elif type(request) is Remove or (type(request) is Put and request.condition is not ANY):
             self._go_wrong_in_silence(op, request)
         else:
             self._go_wrong(op, request)
 
-    def _go_wrong_in_silence(self, op: _Op, request: Put) -> None:
+    def _go_wrong_in_silence(self, op: _Op, request: Put | Remove) -> None:
         kind = self.random.choice(("refused", "lost", "late", "doubled"))
-        self.counts[f"{kind} commits"] += 1
+        self.counts[f"{kind} {'commits' if type(request) is Put else 'removals'}"] += 1
         self._tell(op.task.owner, request, kind)
         result = None
         if kind == "lost":
@@ -223,7 +252,7 @@ class Scheduler:
         self._resume(op.task, None, UnavailableError("no answer"))
 
     def _abandon(self, op: _Op) -> None:
-        if type(op.request) in {Put, Delete} and self.random.random() < 0.5:
+        if type(op.request) in {Put, Delete, Remove} and self.random.random() < 0.5:
             self._late.append(op.request)
 
     def _apply_late(self, index: int) -> None:

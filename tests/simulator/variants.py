@@ -6,14 +6,16 @@ from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest.mock import patch
 
-from stowfast.backends.objects.protocol import commit, draft, listing, sweep
-from stowfast.backends.objects.protocol.keys import StreamKeys, keys_of
-from stowfast.backends.objects.protocol.requests import ABSENT, Delete, Pause, Put
+from stowfast.backends.objects.protocol import commit, draft, listing, load, read, sweep, tombstones
+from stowfast.backends.objects.protocol.keys import HEADS, StreamKeys, keys_at, keys_of
+from stowfast.backends.objects.protocol.requests import ABSENT, Delete, Environment, List, Pause, Put, Remove
+from stowfast.backends.objects.protocol.state import GONE
 from stowfast.errors import DamagedError, UnavailableError
 from tests.simulator import process
 from tests.simulator.bucket import Bucket, Stored
 from tests.simulator.drafts import Outcomes
 from tests.simulator.run import simulate
+from tests.simulator.scheduler import DAY
 from tests.simulator.slots import play_slots
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from stowfast.backends.objects.protocol.requests import Steps
     from stowfast.backends.objects.protocol.state import State
 
-__all__ = ["VARIANTS", "Variant", "refused"]
+__all__ = ["VARIANTS", "IgnoresRemovals", "Variant", "refused"]
 
 
 class Variant(NamedTuple):
@@ -249,13 +251,100 @@ def _head_deleted() -> AbstractContextManager[Any]:
     """A tombstone is deleted, as nothing is left in it."""
     replace = commit.replace
 
-    def replace_and_tidy(state: State, written: State, environment: Any) -> Steps[tuple[bool | None, State]]:
-        done, seen = yield from replace(state, written, environment)
+    def replace_and_tidy(state: State, written: State, *args: Any) -> Steps[tuple[bool | None, State]]:
+        done, seen = yield from replace(state, written, *args)
         if done and written.head is None:
             yield Delete((keys_of(state.name).head,))
         return done, seen
 
     return patch.object(commit, "replace", replace_and_tidy)
+
+
+# The end of tombstones
+
+
+class IgnoresRemovals(Bucket):
+    """It removes a key, whatever its content. The proof finds that out, where it is asked for."""
+
+    keeps_removals = False
+
+    def allows_removal(self, request: Remove, found: Stored) -> bool:
+        return True
+
+
+def _nothing_is_proved() -> AbstractContextManager[Any]:
+    """A sweep removes without a proof."""
+
+    def proved(environment: Any) -> Steps[bool]:
+        yield Pause(0)
+        return True
+
+    return patch.object(process, "prove_removal", proved)
+
+
+@contextmanager
+def _removed_without_condition() -> Iterator[None]:
+    """A tombstone that was read is removed by a DELETE without a condition."""
+    remove = tombstones.remove_tombstone
+
+    def remove_blindly(found: Any) -> Steps[bool]:
+        steps = remove(found)
+        answer = yield next(steps)
+        with suppress(StopIteration):
+            request = steps.send(answer)
+            yield Pause(0)
+            yield Delete((request.key,))  # type: ignore[union-attr]
+        return True
+
+    with patch.object(process, "remove_tombstone", remove_blindly):
+        yield
+
+
+def _age_is_not_asked() -> AbstractContextManager[Any]:
+    """A tombstone is removed by the next sweep."""
+    return patch.object(process, "is_old", lambda found, _: found.item.size % 4 == GONE)
+
+
+@contextmanager
+def _age_of_a_day() -> Iterator[None]:
+    """A tombstone is removed after a day."""
+    with patch.object(tombstones, "TOMBSTONES_LIVE", DAY):
+        yield
+
+
+@contextmanager
+def _litter_is_left() -> Iterator[None]:
+    """A tombstone is removed, whatever lies in the folder of its stream."""
+    look = sweep.survey
+
+    def look_away() -> Steps[sweep.Survey]:
+        found = yield from look()
+        heads = (yield List(HEADS)).items
+        every = [tombstones.Tombstone(place, one) for one in heads if (place := keys_at(one.key)) is not None]
+        return found._replace(tombstones=[one for one in every if one.item.size % 4 == GONE])
+
+    with patch.object(process, "survey", look_away):
+        yield
+
+
+def _memory_has_no_bound() -> AbstractContextManager[Any]:
+    """A process decides by a head, or by an upload, that it saw weeks ago."""
+    return patch.object(Environment, "outlived", lambda *_: False)
+
+
+@contextmanager
+def _origins_are_not_told_apart() -> Iterator[None]:
+    """A process that knows the tombstone takes a stream begun anew for one that went back."""
+    read_head = load.read_head
+
+    def read_strictly(name: str, known: State | None = None) -> Steps[State]:
+        state = yield from read_head(name, known)
+        if known is not None and state.token is not None and state.commit < known.commit:
+            raise DamagedError(f"{name!r} went back")
+        return state
+
+    with patch.object(commit, "read_head", read_strictly), patch.object(read, "read_head", read_strictly):
+        yield
 
 
 def refused(seed: int) -> Counter[str]:
@@ -278,6 +367,13 @@ VARIANTS = {
     "unknown is taken for not swapped": Variant(5_000, _unknown_is_not_swapped, focus="stalls"),
     "no memory of op_ids": Variant(500, _no_op_ids),
     "a tombstone is deleted": Variant(500, _head_deleted),
+    "a removal ignores its condition": Variant(2_000, _nothing_is_proved, bucket=IgnoresRemovals, focus="ends"),
+    "a tombstone is removed without a condition": Variant(500, _removed_without_condition, focus="ends"),
+    "a tombstone is removed by the next sweep": Variant(500, _age_is_not_asked, focus="ends"),
+    "a tombstone is removed after a day": Variant(2_000, _age_of_a_day, focus="ends"),
+    "a tombstone is removed from its litter": Variant(5_000, _litter_is_left, focus="ends"),
+    "memory has no bound": Variant(2_000, _memory_has_no_bound, focus="ends"),
+    "origins are not told apart": Variant(5_000, _origins_are_not_told_apart, focus="ends"),
     "If-Match is ignored": Variant(500, bucket=_IgnoresIfMatch),
     "If-None-Match is ignored": Variant(500, bucket=_IgnoresIfNoneMatch),
     "numbered slots": Variant(500, play=play_slots),

@@ -37,6 +37,7 @@ DOCUMENTED = {
     "repeated": {"attempts", "seconds"},
     "answer_lost": set(),
     "swept": {"streams", "blobs", "bytes", "entries"},
+    "tombstones": {"removed", "left", "reason"},
     "damaged": {"kind"},
     "slow_commit": {"seconds", "slow_commits"},
     "postponed": {"error"},

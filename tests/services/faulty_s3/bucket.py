@@ -26,6 +26,8 @@ class Quirks:
     """A PUT with If-Match creates a missing key, as MinIO's did: issue 21526 there."""
     etag_form: EtagForm = "either"
     """The accepted form of a PUT's If-Match. Ceph's RADOS gateway 16 takes it unquoted only."""
+    condition_of_delete: Literal["kept", "ignored", "refused"] = "kept"
+    """A DELETE keeps its If-Match, as Amazon's does since 2025; or ignores it, as MinIO and Ceph 16; or is a 501."""
     whole_seconds: bool = False
     """A listing's times have no fraction, as Amazon's have none."""
     versioned: bool = False

@@ -157,8 +157,8 @@ def _versions(quirks: Quirks, stored: Stored) -> Mapping[str, str]:
 
 
 def _delete(bucket: Bucket, request: Request) -> Answer:
-    if request.conditions:
-        return error(501, "NotImplemented")  # rather than to delete what the client wanted spared
+    if request.conditions and (refusal := _kept(bucket, request)) is not None:
+        return refusal
     if request.key:
         bucket.delete(request.key, request.query.get("versionId"))
         return Answer(204, wrote=True)
@@ -169,6 +169,18 @@ def _delete(bucket: Bucket, request: Request) -> Answer:
     quiet = found_in(request.body, "Quiet") == ["true"]
     done = "" if quiet else "".join(f"<Deleted><Key>{text(key)}</Key></Deleted>" for key in request.keys)
     return xml("DeleteResult", done, wrote=True)
+
+
+def _kept(bucket: Bucket, request: Request) -> Answer | None:
+    """Why a DELETE with a condition may not be done."""
+    quirk, stored = bucket.quirks.condition_of_delete, bucket.current.get(request.key)
+    if quirk == "ignored":
+        return None
+    if quirk == "refused" or set(request.conditions) != {"if-match"} or "versionId" in request.query:
+        return error(501, "NotImplemented")  # rather than to delete what the client wanted spared
+    if stored is None:
+        return error(404, "NoSuchKey")
+    return None if _names(request.conditions["if-match"], stored, "either") else error(412, "PreconditionFailed")
 
 
 def _list(bucket: Bucket, request: Request) -> Answer:

@@ -41,6 +41,7 @@ class TaskRun(Run):
     judge: TaskJudge
 
     def _furnish(self, random: Random) -> None:
+        self.bucket.removes = False  # no week passes here but in leaps, in the middle of calls
         self.names = random.choice(_NAMES)
         self.limits = Limits(
             tail=random.choice((900, 4_000)), kept=400, head=random.choice((2_000, 8_000)), block=500,

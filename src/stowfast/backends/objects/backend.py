@@ -9,7 +9,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from stowfast.abc import ALL, READS_TOGETHER, Backend, Change, Head, Listing, Query, Receipt, Slice, Swept, Window
-from stowfast.answers import side_by_side
 from stowfast.backends.objects.blobs import Blobs
 from stowfast.backends.objects.cache import Cache
 from stowfast.backends.objects.clock import StoreClock
@@ -18,12 +17,11 @@ from stowfast.backends.objects.driver.examine import examine
 from stowfast.backends.objects.driver.opening import open_store
 from stowfast.backends.objects.driver.options import SCHEMES
 from stowfast.backends.objects.driver.readiness import Readiness
-from stowfast.backends.objects.protocol.index import tidy
 from stowfast.backends.objects.protocol.listing import heads, listing
 from stowfast.backends.objects.protocol.load import read_living
 from stowfast.backends.objects.protocol.read import calls, read
 from stowfast.backends.objects.protocol.requests import Environment
-from stowfast.backends.objects.protocol.sweep import SweepItem, survey, sweep_stream
+from stowfast.backends.objects.sweeper import BucketSweeper
 from stowfast.backends.unclosed import warn_unclosed
 from stowfast.blocking import finish, in_thread, outcome, outcomes, submit
 from stowfast.counts import counted
@@ -48,7 +46,6 @@ R = TypeVar("R")
 _THREADS: Final = 64
 _MANY_LEADERS: Final = 512
 """Where a leader waits before its request: for the pace, or for companions."""
-_SWEEPERS: Final = 8
 _FIRST_LOOK: Final = 0.05
 _LATER_LOOK: Final = 1.0
 
@@ -86,6 +83,7 @@ class ObjectBackend(Backend):
         self._clock = StoreClock(self._run)
         self.ready = Readiness(store, self._environment)
         self._blobs = Blobs(store, self._threads, self._lines, self.ready, self._check_open, self._ask)
+        self._sweeper = BucketSweeper(self._run, store, self._lines.note_change, self._environment)
         self._closed = False
 
     @classmethod
@@ -179,31 +177,8 @@ class ObjectBackend(Backend):
         return await in_thread(self._threads, self._store_now)
 
     async def sweep(self, *, dry_run: bool = False) -> Swept:
-        litter, folders = await self._do(survey())
-
-        def sweep_one(one: SweepItem) -> Swept | StowfastError:
-            try:
-                return self._run(sweep_stream(one, self._environment, dry_run=dry_run))
-            except StowfastError as error:
-                return error
-            finally:
-                if self._store.pace and one.place.name is not None:
-                    self._lines.note_change(one.place.name)
-
-        def sweep_all() -> Swept:
-            with ThreadPoolExecutor(_SWEEPERS, thread_name_prefix="stowfast-sweep") as threads:
-                done = side_by_side(threads, sweep_one, litter)
-            if not dry_run:
-                for folder in folders:
-                    self._run(tidy(folder, self._environment))
-            # One stream that is damaged is no reason to leave the others unswept.
-            for failed in done:
-                if isinstance(failed, StowfastError):
-                    raise failed
-            swept = [one for one in done if isinstance(one, Swept)]
-            return Swept(*map(sum, zip(Swept(0, 0), *swept, strict=True)))
-
-        return await in_thread(self._threads, sweep_all)
+        self._check_open()
+        return await in_thread(self._threads, partial(self._sweeper.sweep, dry_run=dry_run))
 
     async def examine(self, *, race: bool) -> AsyncIterator[Finding]:
         """Yield the findings for `stowfast doctor`: a subject, its result, and a detail."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from stowfast.answers import Answer, wake
 from stowfast.backends.objects.maintenance import BACKGROUND, Maintenance, Work
 from stowfast.backends.objects.protocol.commit import Committed, commit
+from stowfast.backends.objects.protocol.requests import Moment
 from stowfast.blocking import alone, submit
 from stowfast.errors import InvalidError, StowfastError, nested
 from stowfast.group_commit import interrupted
@@ -60,6 +61,7 @@ class CommitQueue:
         self.led = self.leading = False
         self.maintenance = Maintenance(name, work, lambda: put_to_use(self))
         self.committed_at = self.seen_at = float("-inf")
+        self.seen = Moment(0, 0)
 
     @property
     def idle(self) -> bool:
@@ -92,14 +94,14 @@ class CommitQueues:
         self._lines: OrderedDict[str, CommitQueue] = OrderedDict()
         self._lock = threading.RLock()
         self._came = threading.Condition(self._lock)
-        self._written: LRU[tuple[str, str], int] = LRU(_KNOWN)
+        self._written: LRU[tuple[str, str], tuple[int, Moment]] = LRU(_KNOWN)
         self._closed = False
 
     def known(self, name: str) -> State | None:
-        """Return the head of a stream as it was last seen."""
+        """Return the head of a stream as it was last seen; None if that was more than a day ago."""
         with alone(self._lock):
             line = self._lines.get(name)
-            return line.state if line is not None else None
+            return self._known(line) if line is not None else None
 
     def learn(self, name: str, state: State) -> None:
         """Cache a head for the next caller."""
@@ -170,7 +172,7 @@ class CommitQueues:
     def wrote(self, name: str, blob: str, dropped: int) -> None:
         """Remember a written blob, and `State.dropped` at that time, so that its commit needs no lookup."""
         with alone(self._lock):
-            self._written.put((name, blob), dropped)
+            self._written.put((name, blob), (dropped, self._environment.moment()))
 
     def close(self) -> None:
         """Refuse new changes. Queued changes are still made."""
@@ -197,12 +199,18 @@ class CommitQueues:
         self._lines.move_to_end(name)
         return line
 
-    @staticmethod
-    def _learn(line: CommitQueue, state: State) -> None:
+    def _known(self, line: CommitQueue) -> State | None:
+        if line.state is not None and self._environment.outlived(line.seen):
+            line.state = None
+        return line.state
+
+    def _learn(self, line: CommitQueue, state: State) -> None:
         known = line.state
-        if known is None or state.token is None or known.token is None or state.commit >= known.commit:
+        anew = known is None or None in (state.token, known.token) or state.origin != known.origin
+        if anew or known is None or state.commit >= known.commit:
             line.state = state
             line.seen_at = time.monotonic()
+            line.seen = self._environment.moment()
 
     def _lead(self, line: CommitQueue) -> None:
         with self._lock:
@@ -226,9 +234,10 @@ class CommitQueues:
                     line.led = line.leading = False
                     return
                 sealed, buried = line.maintenance.take()
-                known = line.state
+                known = self._known(line)
                 asked = {blob: self._written.get((line.name, blob)) for job in jobs for blob in job.change.blobs}
-                written = {blob: dropped for blob, dropped in asked.items() if dropped is not None}
+                outlived = self._environment.outlived
+                written = {blob: it[0] for blob, it in asked.items() if it is not None and not outlived(it[1])}
                 stale = time.monotonic() - line.seen_at > _WARM
             steps = commit(
                 line.name, known, [job.change for job in jobs], self._environment,

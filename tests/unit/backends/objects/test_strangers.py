@@ -234,4 +234,4 @@ def test_a_store_that_begins_beside_a_sweep_has_its_marker() -> None:
     assert again == Get(MARKER)
     with pytest.raises(StopIteration) as end:
         steps.send(Object(b'{"format":1,"id":"x"}', token, 21))
-    assert end.value.value == ([], ["h/messages/"])
+    assert end.value.value == ([], ["h/messages/"], [])

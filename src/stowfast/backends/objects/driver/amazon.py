@@ -40,6 +40,7 @@ class Amazon:
     def __init__(self, bucket: str, prefix: str, options: Options) -> None:
         found = options.endpoint_url or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
         self.endpoint = check_endpoint(found)
+        self.bundle = options.ca_bundle or os.environ.get("AWS_CA_BUNDLE")
         self._bucket = bucket
         self._prefix = prefix
         self._options = options
@@ -66,11 +67,10 @@ class Amazon:
     def connect(self, repeat: timedelta, patience: timedelta, *, single: bool = False) -> Driver:
         """Make a driver, as `Connect` says."""
         config = self._config | ({"disable_bulk_delete": True} if single else {})
-        bundle = self._options.ca_bundle or os.environ.get("AWS_CA_BUNDLE")
         return S3Store(
             self._bucket,
             prefix=self._prefix or None,
-            client_options=client_options(self._options, patience, self.endpoint, bundle),
+            client_options=client_options(self._options, patience, self.endpoint, self.bundle),
             retry_config=retry_config(repeat),
             credential_provider=self._credentials,
             **config,

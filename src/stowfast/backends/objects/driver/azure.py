@@ -52,6 +52,7 @@ class Azure:
         account = options.account_name or environ.get("AZURE_STORAGE_ACCOUNT_NAME")
         if not account and not options.use_emulator:
             raise InvalidError("az: give account_name=, or set AZURE_STORAGE_ACCOUNT_NAME")
+        self.bundle = options.ca_bundle
         self._bucket = bucket
         self._prefix = prefix
         self._options = options
@@ -73,7 +74,7 @@ class Azure:
         return AzureStore(
             self._bucket,
             prefix=self._prefix or None,
-            client_options=client_options(self._options, patience, self.endpoint, self._options.ca_bundle),
+            client_options=client_options(self._options, patience, self.endpoint, self.bundle),
             retry_config=retry_config(repeat),
             **self._config,
         )

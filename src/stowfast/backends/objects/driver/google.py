@@ -39,6 +39,7 @@ class Google:
         )
         if options.service_account and options.application_credentials:
             raise InvalidError("service_account= and application_credentials= exclude each other: give one of them")
+        self.bundle = options.ca_bundle
         self._bucket = bucket
         self._prefix = prefix
         self._options = options
@@ -59,7 +60,7 @@ class Google:
         return GCSStore(
             self._bucket,
             prefix=self._prefix or None,
-            client_options=client_options(self._options, patience, self.endpoint, self._options.ca_bundle),
+            client_options=client_options(self._options, patience, self.endpoint, self.bundle),
             retry_config=retry_config(repeat),
             **self._config,
         )

@@ -80,11 +80,20 @@ def _client(scheme: str, bucket: str, prefix: str, given: Options) -> BucketClie
         return BucketClient(
             place, cloud.connect, timeout=given.timeout, storage_class=given.storage_class, pace=pace,
             linger=given.linger, anonymous=given.anonymous, read_only=given.read_only,
+            removes=_removes(scheme, given), bundle=cloud.bundle,
             around=lambda: (_client(scheme, bucket, above, given) for above in outer),
         )  # fmt: skip
     except FAILURES as error:
         ours = place.explain(error, "opening")
     raise InvalidError(str(ours)) from ours.__cause__
+
+
+def _removes(scheme: str, given: Options) -> bool:
+    """Say whether a signed URL may be enough for a DELETE under a condition.
+
+    Google's condition, and the consent of a paying sender, are headers of which the signature would have to know.
+    """
+    return scheme in {"s3", "az"} and not (given.anonymous or given.request_payer or given.read_only)
 
 
 def _parse(url: str) -> tuple[str, str, str]:

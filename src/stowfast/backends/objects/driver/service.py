@@ -45,6 +45,8 @@ class Cloud(Protocol):
     """Texts that must never be shown."""
     remedy: str
     """The advice for missing or refused credentials."""
+    bundle: str | None
+    """Path of certificates to trust beside the system's."""
     pace: float
     """Minimum seconds between two changes of one key on this cloud."""
 

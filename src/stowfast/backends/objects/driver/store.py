@@ -10,11 +10,12 @@ import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
 
 import obstore
 
 from stowfast.answers import side_by_side
+from stowfast.backends.objects.driver.conditional import ConditionalRemover
 from stowfast.backends.objects.driver.failures import FAILURES, Address, unconditional
 from stowfast.backends.objects.driver.reading import Reader, token_of
 from stowfast.backends.objects.driver.removal import Remover
@@ -27,6 +28,7 @@ from stowfast.backends.objects.protocol.requests import (
     List,
     Pause,
     Put,
+    Remove,
     Request,
     Steps,
     Token,
@@ -82,6 +84,8 @@ class BucketClient:
         linger: seconds for which a change of a key waits for others of this process.
         anonymous: there are no credentials.
         read_only: refuse to write and to delete.
+        removes: a signed URL is enough for a DELETE under a condition.
+        bundle: path of certificates to trust beside the system's.
         around: returns clients for the prefixes around this one, the bucket itself first. The caller closes them.
     """
 
@@ -96,6 +100,8 @@ class BucketClient:
         linger: float = 0.0,
         anonymous: bool = False,
         read_only: bool = False,
+        removes: bool = False,
+        bundle: str | None = None,
         around: Callable[[], Iterator[BucketClient]] = lambda: iter(()),
     ) -> None:
         self.place = place
@@ -121,6 +127,13 @@ class BucketClient:
         self._remove = Remover(
             self._patient, lambda: connect(patience, patience, single=True), self.repeat, self.counts
         )
+        self.remover: ConditionalRemover | None = None
+        """None: this place has no DELETE under a condition."""
+        if removes:
+            self.remover = ConditionalRemover(
+                lambda key, expires: self.sign(key, expires, "DELETE"), self._form,
+                timeout=min(timeout / 3, _LONGEST_CONDITIONAL), bundle=bundle,
+            )  # fmt: skip
         self._threads = ThreadPoolExecutor(_SIDE_BY_SIDE, thread_name_prefix="stowfast-object")
         self._process = os.getpid()
         self._closed = Flag()
@@ -151,6 +164,10 @@ class BucketClient:
             case Delete():
                 self.check_writable()
                 return self._remove(list(request.keys))
+            case Remove(key=key, token=token):
+                self.check_writable()
+                self.counts.request("DELETE")
+                return self.remover(key, token.e_tag) if self.remover is not None else None
             case List():
                 return self.repeat(f"LIST {request.prefix}", lambda: self.reader.list(request))
             case Pause():
@@ -212,8 +229,8 @@ class BucketClient:
             self._patient, key, attributes=self._attributes, buffer_size=PART, max_concurrency=_PARTS_AT_ONCE
         )
 
-    def sign(self, key: str, expires: timedelta) -> str:
-        """Return a URL from which anyone can GET a key until it expires. Sends no request.
+    def sign(self, key: str, expires: timedelta, method: Literal["GET", "DELETE"] = "GET") -> str:
+        """Return a URL with which anyone can GET or DELETE a key until it expires. Sends no request.
 
         Raises:
             UnsupportedError: there are no credentials, or none that can sign.
@@ -221,7 +238,7 @@ class BucketClient:
         if self._anonymous:
             raise UnsupportedError(f"{self.place}: anonymous=true has nothing to sign a link with: give credentials")
         try:
-            return obstore.sign(cast("S3Store", self._patient), "GET", key, expires)
+            return obstore.sign(cast("S3Store", self._patient), method, key, expires)
         except FAILURES as error:
             ours, unable = self.place.explain(error, f"signing {key}"), "not supported" in str(error)
         if unable:

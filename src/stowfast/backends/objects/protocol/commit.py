@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from stowfast.abc import Change, Receipt
-    from stowfast.backends.objects.protocol.requests import Environment, Steps
+    from stowfast.backends.objects.protocol.requests import Environment, Moment, Steps
     from stowfast.backends.objects.protocol.seal import Sealed
 
 __all__ = ["Committed", "commit", "replace"]
@@ -84,6 +84,7 @@ def commit(
         known if known is not None and not asked else (yield from _head_to_change(name, known, changes, environment))
     )
     began, lost, incomplete = environment.steady(), 0, ""
+    since = environment.moment()
     while True:
         draft = Draft(state, environment, written, buried, incomplete=incomplete == state.id)
         try:
@@ -102,7 +103,7 @@ def commit(
         if not draft.changed:
             yield from _discard(draft)
             return Committed(state, outcomes, state, refused)
-        done, seen = yield from replace(state, draft.state, environment)
+        done, seen = yield from replace(state, draft.state, environment, since)
         if done:
             return Committed(seen, outcomes, state, refused)
         if done is None:
@@ -111,7 +112,7 @@ def commit(
         lost += 1
         if environment.steady() - began > PATIENCE:
             raise UnavailableError(f"{name!r}: lost {lost} races against other writers and was not made: repeat it")
-        state, asked = seen, True
+        state, asked, since = seen, True, environment.moment()
         yield Pause(max(environment.pace, environment.random() * min(_MAX_RACE_PAUSE, 0.02 * 2**lost)))
 
 
@@ -138,8 +139,13 @@ def _head_to_change(
     return seen
 
 
-def replace(state: State, written: State, environment: Environment) -> Steps[tuple[bool | None, State]]:
+def replace(
+    state: State, written: State, environment: Environment, since: Moment | None = None
+) -> Steps[tuple[bool | None, State]]:
     """Replace one head by another, and return the outcome and the head as it is now.
+
+    `since`: the objects of the new head were written for it since then. A stream begun, deleted and removed in between
+    may have taken them along. Without a head before, no token tells of that: there a day is the bound.
 
     True: done; later commits may have followed. False: not done, now or later, because another head was written first.
     None: unknown, because more commits followed than a head remembers; the objects of the new head may be in use.
@@ -148,7 +154,9 @@ def replace(state: State, written: State, environment: Environment) -> Steps[tup
         UnavailableError: it may have been done, or may still be done later.
     """
     put = Put(keys_of(state.name).head, encode_state(written), ABSENT if state.token is None else state.token)
-    began, tries = environment.steady(), 0
+    began, tries = environment.moment(), 0
+    if state.token is None and since is not None and environment.outlived(since):
+        return False, (yield from read_head(state.name, state))
     while True:
         try:
             token = yield put
@@ -156,6 +164,9 @@ def replace(state: State, written: State, environment: Environment) -> Steps[tup
                 return True, written._replace(token=token)
             tries += 1
             seen = yield from read_head(state.name, state)
+            if environment.outlived(began) and written.id not in seen.recent:
+                # It may have been made, deleted, and removed with its tombstone.
+                raise UnavailableError("asked too late")
             if seen.id != state.id:
                 return (yield from _was_made(state, written, seen))
         except StowfastError as error:
@@ -167,7 +178,7 @@ def replace(state: State, written: State, environment: Environment) -> Steps[tup
                 "repeat it with the same op_id"
             ) from error
         # Not done, or not yet. The same bytes with the same token can be sent again: at most one of the PUTs wins.
-        if environment.steady() - began > PATIENCE:
+        if environment.steady() - began.steady > PATIENCE:
             raise UnavailableError(f"{state.name!r}: the store took none of {tries} tries of a commit: repeat it")
         yield Pause(max(environment.pace, environment.random() * min(_MAX_TROUBLE_PAUSE, 0.05 * 2**tries)))
 

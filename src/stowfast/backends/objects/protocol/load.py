@@ -57,6 +57,9 @@ class VanishedError(Exception):
 def read_head(name: str, known: State | None = None) -> Steps[State]:
     """Read the head of a stream. An unchanged cached head costs a 304.
 
+    A cached tombstone may be gone, or replaced by the head of a stream with another origin: a sweep has removed it.
+    A cached living head cannot be so within a week, and none is cached for more than a day.
+
     Raises:
         DamagedError: its bytes are wrong, or it is older than the cached head: the store has lost a write.
     """
@@ -66,14 +69,14 @@ def read_head(name: str, known: State | None = None) -> Steps[State]:
         assert known is not None
         return known
     if found is None:
-        if token is not None:
+        if known is not None and known.head is not None:
             raise DamagedError(
-                f"the head of {name!r} is gone, and heads are never deleted: the store has lost it, or was emptied "
-                "behind our back; if it was meant to be, open it again"
+                f"the head of {name!r} is gone, and no living head is ever deleted: the store has lost it, or was "
+                "emptied behind our back; if it was meant to be, open it again"
             )
         return State(name)
     state = decode_state(name, found.body, found.token)
-    if known is not None and state.commit < known.commit:
+    if known is not None and state.commit < known.commit and (known.head is not None or state.origin == known.origin):
         raise DamagedError(
             f"the head of {name!r} went back from commit {known.commit} to {state.commit}: "
             "the store has lost what it acknowledged, or was restored from a copy"

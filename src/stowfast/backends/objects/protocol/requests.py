@@ -26,9 +26,11 @@ __all__ = [
     "Items",
     "Limits",
     "List",
+    "Moment",
     "Object",
     "Pause",
     "Put",
+    "Remove",
     "Request",
     "Steps",
     "Token",
@@ -122,6 +124,16 @@ class Delete(NamedTuple):
     keys: tuple[str, ...]
 
 
+class Remove(NamedTuple):
+    """Remove a key while it has the content of a token. Sent once. Result: True, if the store says so.
+
+    None: refused, or perhaps done, or done later: no proof. Only after `tombstones.prove_removal`.
+    """
+
+    key: str
+    token: Token
+
+
 class List(NamedTuple):
     """List the keys with the prefix `prefix`, which ends with a slash, after the key `after`. Result: `Items`.
 
@@ -143,10 +155,10 @@ class Pause(NamedTuple):
 class All(NamedTuple):
     """Do these side by side. Result: the list of their results."""
 
-    requests: Sequence[Get | Put | Delete | List]
+    requests: Sequence[Get | Put | Delete | Remove | List]
 
 
-Request: TypeAlias = Get | Put | Delete | List | Pause | All
+Request: TypeAlias = Get | Put | Delete | Remove | List | Pause | All
 
 Steps: TypeAlias = Generator[Request, Any, R]
 """A protocol run: yields requests, is sent their results, returns an R."""
@@ -179,6 +191,16 @@ class Limits(NamedTuple):
     """Newest commits whose ids a head keeps, for lost answers."""
 
 
+_A_DAY: Final = 86_400 * 1_000_000
+
+
+class Moment(NamedTuple):
+    """A moment by two clocks: one may be set, the other may stand still while a machine sleeps."""
+
+    now: int
+    steady: int
+
+
 class Environment(NamedTuple):
     """Clock, ids, chance and limits of the protocol. A simulator sets these, too."""
 
@@ -195,6 +217,17 @@ class Environment(NamedTuple):
     """The time of the store, if it can be asked: a second opinion before a stream counts as expired."""
     steady: Callable[[], int] = steady_clock
     """Microseconds of a steady clock, for waits: a clock set back must not make them longer."""
+
+    def moment(self) -> Moment:
+        """Return this moment, for `outlived`."""
+        return Moment(self.now(), self.steady())
+
+    def outlived(self, since: Moment) -> bool:
+        """Say whether a head seen at a moment is too old to decide by: more than a day, by one of the clocks.
+
+        A stream deleted since then may have lost its tombstone, a week later, and have begun anew from the first life.
+        """
+        return abs(self.now() - since.now) > _A_DAY or self.steady() - since.steady > _A_DAY
 
 
 def drive(steps: Steps[R], perform: Callable[[Request], Any]) -> R:

@@ -16,7 +16,8 @@ from stowfast.backends.objects.protocol.keys import DATA, HEADS, MARKER, is_blob
 from stowfast.backends.objects.protocol.load import VanishedError, linked, read_head, reread_head
 from stowfast.backends.objects.protocol.marker import read_marker
 from stowfast.backends.objects.protocol.requests import Delete, Get, List, Pause
-from stowfast.backends.objects.protocol.state import EXPIRING, QUIET, SMALLEST, decode_header
+from stowfast.backends.objects.protocol.state import EXPIRING, GONE, QUIET, SMALLEST, decode_header
+from stowfast.backends.objects.protocol.tombstones import Tombstone
 from stowfast.errors import DamagedError
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from stowfast.backends.objects.protocol.requests import Environment, Item, Steps
     from stowfast.backends.objects.protocol.state import State
 
-__all__ = ["SweepItem", "delete_garbage", "survey", "sweep_stream"]
+__all__ = ["Survey", "SweepItem", "delete_garbage", "survey", "sweep_stream"]
 
 _SPARED: Final = 86_400 * 1_000_000
 _DELETED_TOGETHER: Final = 1_000
@@ -40,8 +41,19 @@ class SweepItem(NamedTuple):
     items: tuple[Item, ...]
 
 
-def survey() -> Steps[tuple[list[SweepItem], list[str]]]:
-    """List the bucket. Return the streams that expire or have keys in their folder, and the folders of heads.
+class Survey(NamedTuple):
+    """The findings of a sweep in a listing of the bucket."""
+
+    litter: list[SweepItem]
+    """The streams that expire or have keys in their folder."""
+    folders: list[str]
+    """The folders of heads."""
+    tombstones: list[Tombstone]
+    """Those without a key in the folder of their stream."""
+
+
+def survey() -> Steps[Survey]:
+    """List the bucket.
 
     Only what has the form of a key of ours is looked at: the bucket may have other users.
 
@@ -57,7 +69,10 @@ def survey() -> Steps[tuple[list[SweepItem], list[str]]]:
     if not marked and (heads or folders) and not (yield from read_marker()):
         raise DamagedError(f"nothing was swept: the marker {MARKER} is gone. Open the store again, and write to it")
     kinds = sorted({f"{HEADS}{place.kind}/" for place, _ in heads})
-    return [SweepItem(place, tuple(items)) for place, items in folders.items()], kinds
+    litter = [SweepItem(place, tuple(items)) for place, items in folders.items()]
+    # The heads were listed before the folders: what was in the folder of a tombstone as old as a week was seen there.
+    gone = [Tombstone(place, item) for place, item in heads if item.size % 4 == GONE and place not in folders]
+    return Survey(litter, kinds, gone)
 
 
 def _ours(items: Sequence[Item]) -> Iterator[tuple[StreamKeys, Item]]:

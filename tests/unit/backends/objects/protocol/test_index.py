@@ -141,7 +141,7 @@ def run(bucket: Bucket, steps: Any) -> Any:
 
 
 def sweep(bucket: Bucket, environment: Environment) -> None:
-    litter, folders = run(bucket, survey())
+    litter, folders, _ = run(bucket, survey())
     for one in litter:
         run(bucket, sweep_stream(one, environment))
     for folder in folders:

@@ -111,7 +111,7 @@ def test_a_sweep_moves_no_stream() -> None:
     place.now += 2 * 86_400 * SECOND
     place.perform(Put(keys_of("s/a").blob(f"{0:032x}-1"), b"an orphan"))
     place.now += 2 * 86_400 * SECOND
-    litter, _ = place.run(survey())
+    litter, *_ = place.run(survey())
     for one in litter:
         place.run(sweep_stream(one, place.environment))
     assert place.bucket.objects[keys_of("s/a").head].modified == place.now, "the sweep wrote the head"
