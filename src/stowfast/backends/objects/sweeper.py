@@ -90,7 +90,11 @@ class BucketSweeper:
         """Remove old tombstones, and log how many stay. An error fails no sweep: the next one looks again."""
         if not found:
             return
-        remover, now = self._store.remover, (self._environment.store_now or self._environment.now)()
+        remover = self._store.remover
+        try:
+            now = (self._environment.store_now or self._environment.now)()
+        except StowfastError:
+            return
         old = [one for one in found if is_old(one, now)]
         if not old:
             return

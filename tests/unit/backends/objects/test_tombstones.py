@@ -175,6 +175,15 @@ async def test_a_removal_without_an_answer_is_left_to_the_next_sweep(
     assert HEAD not in left(server)
 
 
+async def test_a_store_that_tells_no_time_fails_no_sweep(server: FaultyS3, clock: Clock, lines: Any) -> None:
+    await bury(server, clock)
+    silent = server.fail(Fault.INTERNAL, operation="PUT", key="clock/", times=None)
+    await sweep(server, f"{KEYS}&timeout=0.6")
+    assert silent.struck
+    assert HEAD in left(server)
+    assert lines() == []
+
+
 async def test_a_late_removal_takes_nothing_that_was_written_since(server: FaultyS3, clock: Clock) -> None:
     await bury(server, clock)
     late = server.fail(Fault.LATE, operation="DELETE", key=HEAD)
