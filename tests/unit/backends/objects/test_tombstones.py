@@ -36,7 +36,7 @@ KEYS = "access_key_id=the-key&secret_access_key=the-secret"
 
 
 class Clock:
-    """The clock of a server: behind, so that what is signed by this machine's has not ended for it."""
+    """The clock of a server: behind, so that no signature of this machine has ended for it."""
 
     def __init__(self) -> None:
         self.ahead = -30.0 * DAY
