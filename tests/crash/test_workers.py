@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 KILLS, KILLS_S3 = part(100, 40), 20
+CREWS = 5
+"""The most crews that are tried until each of the situations below has come: their moments are random."""
+SITUATIONS = ("taken over from a sleeper", "stopped: the lease of", "effects found, not done again")
 WORKERS, STEPS, AT_ONCE = 3, 50, 4
 STOPPED = ("the lease of", "a later owner has written", "UnavailableError")
 SAVES = [[f"letter-{number}" for number in range(count)] for count in range(0, STEPS + 1, 5)]
@@ -207,14 +210,20 @@ class Crew:
 @pytest.mark.soak
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
 def test_every_effect_once_though_workers_are_killed_a_hundred_times(tmp_path: Path) -> None:
-    crew = Crew(f"sqlite:///{tmp_path}/tasks.db", tmp_path, ttl=0.4, kills=KILLS, seed=0)
-    crew.run()
-    crew.check()
-    with closing(sqlite3.connect(tmp_path / "tasks.db")) as connection:
-        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    assert crew.counts["kills"] >= KILLS
-    for what in ("taken over from a sleeper", "stopped: the lease of", "effects found, not done again"):
-        assert crew.counts[what] > 0
+    seen: Counter[str] = Counter()
+    for seed in range(CREWS):
+        folder = tmp_path / f"{seed}"
+        folder.mkdir()
+        crew = Crew(f"sqlite:///{folder}/tasks.db", folder, ttl=0.4, kills=KILLS, seed=seed)
+        crew.run()
+        crew.check()
+        with closing(sqlite3.connect(folder / "tasks.db")) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert crew.counts["kills"] >= KILLS
+        seen += crew.counts
+        if all(seen[what] for what in SITUATIONS):
+            return
+    pytest.fail(f"in {CREWS} crews these never came: {[what for what in SITUATIONS if not seen[what]]}")
 
 
 def test_every_effect_once_on_object_storage(s3_server: S3Server, tmp_path: Path) -> None:
