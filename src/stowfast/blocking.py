@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, TypeVarTuple
 from stowfast.errors import InvalidError, StowfastError, UnavailableError, nested
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
     from concurrent.futures import Executor
     from types import CodeType
 
@@ -33,6 +33,7 @@ __all__ = [
     "in_thread",
     "outcome",
     "outcomes",
+    "outcomes_in_threads",
     "pause",
     "run_in_place",
     "runs_in_place",
@@ -40,6 +41,7 @@ __all__ = [
 ]
 
 W = TypeVar("W")
+A = TypeVar("A")
 R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
 
@@ -223,6 +225,31 @@ async def outcomes(calls: Iterable[Coroutine[Any, Any, R]]) -> list[R | Stowfast
 async def _outcome_of(call: Coroutine[Any, Any, R]) -> R | StowfastError:
     try:
         return await call
+    except StowfastError as error:
+        return error
+
+
+async def outcomes_in_threads(
+    executor: Executor, function: Callable[[A], R], arguments: Sequence[A], together: int
+) -> list[R | StowfastError]:
+    """Return the result or the StowfastError of a blocking function for each argument, in the given order.
+
+    In threads under `run_in_place`, too, `together` at a time: there `outcomes` runs one call after the other.
+
+    Raises:
+        UnavailableError, InvalidError: as `submit`. Calls before may be made.
+    """
+    found: list[R | StowfastError] = []
+    for start in range(0, len(arguments), together):
+        group = arguments[start : start + together]
+        begun = [submit(executor, _outcome_for, function, argument) for argument in group]
+        found += [await outcome(one) for one in begun]
+    return found
+
+
+def _outcome_for(function: Callable[[A], R], argument: A) -> R | StowfastError:
+    try:
+        return function(argument)
     except StowfastError as error:
         return error
 

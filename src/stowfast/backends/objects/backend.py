@@ -23,7 +23,7 @@ from stowfast.backends.objects.protocol.read import calls, read
 from stowfast.backends.objects.protocol.requests import Environment
 from stowfast.backends.objects.sweeper import BucketSweeper
 from stowfast.backends.unclosed import warn_unclosed
-from stowfast.blocking import finish, in_thread, outcome, outcomes, submit
+from stowfast.blocking import finish, in_thread, outcomes, outcomes_in_threads
 from stowfast.counts import counted
 from stowfast.cursors import parse_cursor
 from stowfast.errors import InvalidError, StowfastError, UnsupportedError
@@ -124,14 +124,8 @@ class ObjectBackend(Backend):
         return await self._ask(stream, read, window)
 
     async def read_many(self, reads: Sequence[tuple[str, Window]]) -> list[Slice | StowfastError]:
-        # In threads for the sync face, too, which runs the default one read after the other.
-        found: list[Slice | StowfastError] = []
-        for start in range(0, len(reads), READS_TOGETHER):
-            self._check_open()
-            group = reads[start : start + READS_TOGETHER]
-            begun = [submit(self._threads, self._read_one, stream, window) for stream, window in group]
-            found += [await outcome(one) for one in begun]
-        return found
+        self._check_open()
+        return await outcomes_in_threads(self._threads, self._read_one, reads, READS_TOGETHER)
 
     async def remembered(self, stream: str) -> dict[str, Receipt]:
         return await self._ask(stream, calls)
@@ -207,11 +201,9 @@ class ObjectBackend(Backend):
         self._lines.learn(stream, state)
         return found
 
-    def _read_one(self, stream: str, window: Window) -> Slice | StowfastError:
-        try:
-            state, found = self._run(read(stream, self._lines.known(stream), window, self._environment))
-        except StowfastError as error:
-            return error
+    def _read_one(self, one: tuple[str, Window]) -> Slice:
+        stream, window = one
+        state, found = self._run(read(stream, self._lines.known(stream), window, self._environment))
         self._lines.learn(stream, state)
         return found
 

@@ -10,7 +10,7 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from stowfast.abc import ALL, Backend, Change, Head, Listing, Query, Receipt, Slice, Swept, Window
+from stowfast.abc import ALL, READS_TOGETHER, Backend, Change, Head, Listing, Query, Receipt, Slice, Swept, Window
 from stowfast.backends.postgres.blobs import CHUNK_BYTES, begin_blob, write_chunks
 from stowfast.backends.postgres.committer import Committer
 from stowfast.backends.postgres.database import Database
@@ -21,7 +21,7 @@ from stowfast.backends.postgres.read import calls, find_blob, heads, listing, re
 from stowfast.backends.postgres.sweep import remove_garbage, sweep, would_sweep
 from stowfast.backends.unclosed import warn_unclosed
 from stowfast.backends.uploads import upload
-from stowfast.blocking import begin, finish, in_thread, outcome, runs_in_place, submit
+from stowfast.blocking import begin, finish, in_thread, outcome, outcomes_in_threads, runs_in_place, submit
 from stowfast.counts import counted
 from stowfast.cursors import parse_cursor
 from stowfast.errors import DamagedError, InvalidError, StowfastError, UnsupportedError
@@ -141,6 +141,15 @@ class PostgresBackend(Backend):
 
     async def read(self, stream: str, window: Window = ALL) -> Slice:
         return await self._look(partial(read, stream=stream, window=window))
+
+    async def read_many(self, reads: Sequence[tuple[str, Window]]) -> list[Slice | StowfastError]:
+        self._check_open()
+        asked = time.monotonic()
+
+        def read_one(one: tuple[str, Window]) -> Slice:
+            return self._database.ask(partial(read, stream=one[0], window=one[1]), asked)
+
+        return await outcomes_in_threads(self._threads, read_one, reads, READS_TOGETHER)
 
     async def remembered(self, stream: str) -> dict[str, Receipt]:
         return await self._look(partial(calls, stream=stream))
