@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from stowfast import Stores, testing
 from stowfast.abc import Change, Query
 from stowfast.cli.terminal import many
-from stowfast.cli.urls import opened, sqlite_path, sqlite_url
+from stowfast.cli.urls import BUCKETS, opened, sqlite_path, sqlite_url
 from stowfast.errors import InvalidError
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ _MARK: Final = re.compile(r"check-[0-9a-f]{16}", re.ASCII)
 """The name of the mark of a check. All its streams begin with it and a slash, as no stream of a store does."""
 _ABANDONED: Final = 3_600 * 1_000_000
 """Microseconds. Each clause renews the mark, so the check of an older mark runs no more."""
-_BUCKETS: Final = ("s3", "gs", "az")
 
 
 class Report(NamedTuple):
@@ -133,7 +132,7 @@ def _traces(url: str, removed: int, earlier: int) -> str:
             "`stowfast gc --yes` removes them. The tables keep their size until the next vacuum. To be rid of all, "
             "give check a schema of its own, and drop it afterwards"
         )
-    if scheme in _BUCKETS:
+    if scheme in BUCKETS:
         told += (
             ". Contents without a link, about 40 MB, stay for a day: then `stowfast gc --yes` removes them. Of each "
             "stream an object of some hundred bytes stays for good, so that no late writer brings it back. To be rid "
