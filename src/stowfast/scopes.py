@@ -8,6 +8,7 @@ prefix of one scope is never the beginning of another's.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
 
 from stowfast.abc import MAX_NAME_BYTES, Change, Query
 from stowfast.errors import DamagedError, InvalidError, UnsupportedError
@@ -17,7 +18,7 @@ from stowfast.wrappers import Prefixed, Wrapper
 if TYPE_CHECKING:
     from stowfast.abc import Backend, Swept
 
-__all__ = ["ScopedBackend", "outer_prefix"]
+__all__ = ["ScopedBackend", "outer_prefix", "some_scopes", "split_name"]
 
 _ROOM_BYTES: Final = 1_040
 """Bytes of a name that stay free below all scopes: the longest id with its kind."""
@@ -100,6 +101,19 @@ def outer_prefix(backend: Backend) -> str:
         prefix = (backend.prefix if isinstance(backend, Prefixed) else "") + prefix
         backend = backend.backend
     return prefix
+
+
+def split_name(name: str) -> tuple[tuple[str, ...], str, str]:
+    """Return the scopes around a stream, the outermost first, its kind and its id."""
+    place, _, id = name.partition("/")
+    *scopes, kind = place.split(":")
+    return tuple(map(unquote, scopes)), kind, id
+
+
+async def some_scopes(backend: Backend) -> list[str]:
+    """Return names of scopes in a backend: of the first thousand streams, by one request. No list of all."""
+    page = await backend.streams(Query("", limit=_PAGE))
+    return sorted({scopes[0] for one in page.streams if (scopes := split_name(one.name)[0])})
 
 
 def _quoted(scope: str) -> str:

@@ -63,15 +63,15 @@ MAY_IMPORT = {
     "__init__": "first_use errors records abc blocking plain_json registry stores memory aws sync testing",
     "words": "",
     # The viewer reads: of the stores it knows the public methods, and the names of calls in messages; of moving counts.
-    "view": "errors abc findings moving records words stores",
+    "view": "errors abc findings moving records scopes words stores",
     "portals": "errors abc blocking answers",
     "sync": "first_use errors records abc blocking portals registry stores memory",
     "testing": f"{BELOW} wrappers stores sync",
     # The whole public surface is the face to a tool; backends it reaches by URL alone.
     "__main__": "cli",
     # But one command prints the statements of a migration, for a server that nobody opens.
-    "cli": "__init__ disk wrappers errors records abc findings words view sync sqlite testing registry moving importing"
-    " backends.postgres",
+    "cli": "__init__ disk wrappers errors records abc findings words view scopes sync sqlite testing registry moving"
+    " importing backends.postgres",
 }
 
 MAY_IMPORT_OUTSIDE = {

@@ -7,11 +7,15 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-__all__ = ["URL", "Json", "Prefix", "readable"]
+__all__ = ["URL", "Json", "Prefix", "Scopes", "readable"]
 
 URL: TypeAlias = Annotated[str, typer.Argument(metavar="URL", help="The backend: sqlite:///agent.db, s3://bucket, ...")]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
 Prefix: TypeAlias = Annotated[str, typer.Option(help="Only conversations whose id begins with this.")]
+Scopes: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--scope", metavar="NAME", help="Inside this scope. Again for one in it: --scope a --scope b."),
+]
 
 
 def readable(path: Path | None) -> Path | None:

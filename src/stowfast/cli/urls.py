@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote, unquote_to_bytes
@@ -12,9 +13,23 @@ import stowfast
 from stowfast.errors import InvalidError, NotFoundError
 
 if TYPE_CHECKING:
-    from stowfast import Opening
+    from collections.abc import AsyncIterator, Sequence
+    from contextlib import AbstractAsyncContextManager
 
-__all__ = ["BUCKETS", "check_existing", "existing", "looking", "opened", "scrub", "shown", "sqlite_path", "sqlite_url"]
+    from stowfast import Opening, Stores
+
+__all__ = [
+    "BUCKETS",
+    "check_existing",
+    "existing",
+    "looking",
+    "opened",
+    "scrub",
+    "shown",
+    "sqlite_path",
+    "sqlite_url",
+    "within",
+]
 
 _TELLING: Final = ("key", "secret", "token", "password", "passwd", "pwd", "sig", "credential")
 _SHORT: Final = 4
@@ -41,14 +56,28 @@ def existing(url: str, **options: Any) -> Opening:
     return opened(url, **options)
 
 
-def looking(url: str) -> Opening:
+def looking(url: str, scopes: Sequence[str] | None = None) -> AbstractAsyncContextManager[Stores]:
     """Open an existing backend for a command that only looks: nothing is written to a bucket, nor tested.
 
     Raises:
-        As `existing`.
+        As `existing` and `within`.
     """
     is_bucket = url.partition(":")[0].lower() in BUCKETS and "read_only=" not in url.partition("?")[2]
-    return existing(url, **({"read_only": True} if is_bucket else {}))
+    return within(existing(url, **({"read_only": True} if is_bucket else {})), scopes)
+
+
+@asynccontextmanager
+async def within(opening: Opening, scopes: Sequence[str] | None) -> AsyncIterator[Stores]:
+    """Enter an opening, and yield its stores: of the last scope, each inside the one before; without any, of none.
+
+    Raises:
+        InvalidError: the name of a scope is outside its bounds.
+    """
+    async with opening as outer:
+        stores = outer
+        for scope in scopes or ():
+            stores = stores.within(scope)
+        yield stores
 
 
 def check_existing(url: str) -> None:

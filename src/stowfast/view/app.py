@@ -16,7 +16,7 @@ from stowfast.view.guard import Guard
 from stowfast.view.pages import Site
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from starlette.requests import Request
     from starlette.types import ASGIApp
@@ -28,17 +28,20 @@ __all__ = ["make_app"]
 _STATIC: Final = {"app.css": "text/css", "app.js": "text/javascript", "icon.svg": "image/svg+xml"}
 
 
-def make_app(stores: Stores, address: str, *, token: str, hosts: Collection[str], cookie: str) -> ASGIApp:
+def make_app(
+    stores: Stores, address: str, *, scopes: Sequence[str] = (), token: str, hosts: Collection[str], cookie: str
+) -> ASGIApp:
     """Return the viewer of open stores as an ASGI application.
 
     Args:
         stores: the stores to show. The application never writes.
         address: their URL without its secrets, for the head of each page.
+        scopes: the scopes around the stores, the outermost first.
         token: the secret of the first address, `/?token=...`.
         hosts: the valid `Host` headers, with their port.
         cookie: the name of the cookie.
     """
-    site = Site(stores, address)
+    site = Site(stores, address, scopes)
 
     async def static(request: Request) -> Response:
         name = request.path_params["name"]

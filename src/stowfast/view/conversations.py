@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse, StreamingResponse
 from starlette.routing import Route
 
 from stowfast.errors import DamagedError, InvalidError
+from stowfast.scopes import some_scopes
 from stowfast.view.blocks import MessagePart, Spoken, spoken
 from stowfast.view.pages import Site, number, text_of
 
@@ -84,7 +85,11 @@ class _Conversations:
         )
         gate = asyncio.Semaphore(_SIDE_BY_SIDE)
         titles = await asyncio.gather(*(self._title(one, gate) for one in page))
-        return self._site.page("conversations.html", page=page, rows=list(zip(page, titles, strict=True)), told=told)
+        is_empty = not page.items and not page.damaged and not told
+        return self._site.page(
+            "conversations.html", page=page, rows=list(zip(page, titles, strict=True)), told=told,
+            inner=await some_scopes(self._site.stores.backend) if is_empty else [],
+        )  # fmt: skip
 
     async def _title(self, info: ContextInfo, gate: asyncio.Semaphore) -> str:
         title = info.metadata.get("title")

@@ -17,6 +17,8 @@ from starlette.responses import HTMLResponse
 from stowfast.words import many, plain, size, span, time
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from starlette.requests import Request
 
     from stowfast.stores import Stores
@@ -33,18 +35,18 @@ class Site:
     Args:
         stores: open stores.
         address: their URL without its secrets.
+        scopes: the scopes around the stores, the outermost first.
     """
 
-    def __init__(self, stores: Stores, address: str) -> None:
+    def __init__(self, stores: Stores, address: str, scopes: Sequence[str] = ()) -> None:
         self.stores = stores
-        self.address = address
         self._templates = Environment(
             loader=PackageLoader("stowfast.view"), autoescape=True, undefined=StrictUndefined, finalize=_shown
         )
         # `exact` is for a value that nobody sees and that comes back with a form.
         self._templates.filters.update(many=many, size=size, time=time, span=span, age=_age)
         self._templates.filters.update(pretty=pretty, cut=_cut, indented=indented, exact=escape)
-        self._templates.globals.update(link=link, address=address, picture_is_safe=picture_is_safe)
+        self._templates.globals.update(link=link, address=address, scopes=scopes, picture_is_safe=picture_is_safe)
 
     def page(self, template: str, /, **values: Any) -> HTMLResponse:
         """Return a page."""

@@ -29,6 +29,7 @@ async def serve(
     stores: Stores,
     address: str,
     *,
+    scopes: Sequence[str] = (),
     host: str = "127.0.0.1",
     port: int = 0,
     names: Sequence[str] = (),
@@ -39,6 +40,7 @@ async def serve(
     Args:
         stores: open stores.
         address: their URL without its secrets.
+        scopes: the scopes around the stores, the outermost first.
         host: the address to listen on.
         port: its port; 0 takes a free one.
         names: names of this machine in a browser, beside those of loopback.
@@ -59,7 +61,7 @@ async def serve(
         port = listener.getsockname()[1]
         token = secrets.token_urlsafe(24)
         hosts = [f"{name}:{port}" for name in (*LOOPBACK, *names)]
-        app = make_app(stores, address, token=token, hosts=hosts, cookie=f"stowfast-{port}")
+        app = make_app(stores, address, scopes=scopes, token=token, hosts=hosts, cookie=f"stowfast-{port}")
         options = uvicorn.Config(
             app, log_level="warning", access_log=False, server_header=False, lifespan="off",
             timeout_graceful_shutdown=_LAST_SECONDS,

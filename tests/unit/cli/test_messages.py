@@ -138,7 +138,7 @@ def test_without_a_command_it_says_what_there_is(call: Call) -> None:
         (["ls"], 2, "Missing argument 'URL' (see stowfast ls --help)"),
         (["ls", "memory:", "--order", "size"], 2, "'size' is not one of"),
         (["ls", "memory:", "--limit", "0"], 2, "--limit"),
-        (["ls", "memory:", "--tasks", "--artifacts"], 2, "give --tasks or --artifacts, not both"),
+        (["ls", "memory:", "--tasks", "--artifacts"], 2, "give one of --tasks, --artifacts and --scopes"),
         (["ls", "memory:", "--tasks", "--prefix", "x"], 2, "--prefix and --order are for conversations"),
         (["import", "memory:", "no-such-file"], 2, "no-such-file"),
         (["ls", "agent.db"], 1, "'agent.db' is a path, no URL: did you mean sqlite:///agent.db ?"),

@@ -60,6 +60,14 @@ async def test_an_empty_place_says_what_to_do(reader: httpx.AsyncClient) -> None
     assert "Nothing is stored yet" in await text_of(reader, "/place")
 
 
+async def test_a_place_with_nothing_but_scopes_says_so(stores: stowfast.Stores, reader: httpx.AsyncClient) -> None:
+    await stores.within(HOSTILE).messages.add_message("c", say(0))
+    assert "But there are scopes, as <bdi>" in await text_of(reader, "/")
+    assert "But there are scopes" not in await text_of(reader, "/", prefix="x")
+    await stores.messages.add_message("c", say(0))
+    assert "But there are scopes" not in await text_of(reader, "/")
+
+
 async def test_the_backend_has_counts_findings_and_garbage(stores: stowfast.Stores, reader: httpx.AsyncClient) -> None:
     for n in range(3):
         await stores.messages.add_messages(f"c{n}", [say(n), say(n)])

@@ -13,10 +13,10 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, TypeAlias
 import typer
 
 from stowfast.cli import artifact_files, files
-from stowfast.cli.arguments import URL, Json, readable
+from stowfast.cli.arguments import URL, Json, Scopes, readable
 from stowfast.cli.pace import waited
 from stowfast.cli.terminal import Screen, emit, many, progress, size
-from stowfast.cli.urls import existing, looking, opened, shown, sqlite_path
+from stowfast.cli.urls import existing, looking, opened, shown, sqlite_path, within
 
 if TYPE_CHECKING:
     from stowfast import ArtifactInfo
@@ -47,6 +47,7 @@ def get(
         typer.Argument(metavar="FILE", help="Replaced once all is there; - is stdout. Else: a new file called so."),
     ] = None,
     version: Annotated[int | None, typer.Option(min=1, help="Not the newest version, but this one.")] = None,
+    scope: Scopes = None,
     as_json: Json = False,
 ) -> None:
     """Write an artifact into a file, checked by its SHA-256.
@@ -60,15 +61,17 @@ def get(
     if to_stdout:
         files.refuse_itself(sys.stdout.buffer, url)
     path = None if to_stdout else artifact_files.target(artifact, file, url)
-    info, resumed = asyncio.run(_get(url, artifact, version, path))
+    info, resumed = asyncio.run(_get(url, scope, artifact, version, path))
     if as_json:
         emit({**asdict(info), "file": str(path), "resumed_from": resumed})
     elif path is not None:
         _say(info, f"in {path.name}" + (f", of which {size(resumed)} were there" if resumed else ""))
 
 
-async def _get(url: str, artifact_id: str, version: int | None, path: Path | None) -> tuple[ArtifactInfo, int]:
-    async with looking(url) as stores, stores.artifacts.open_reader(artifact_id, version=version) as reader:
+async def _get(
+    url: str, scopes: list[str] | None, artifact_id: str, version: int | None, path: Path | None
+) -> tuple[ArtifactInfo, int]:
+    async with looking(url, scopes) as stores, stores.artifacts.open_reader(artifact_id, version=version) as reader:
         with progress(artifact_id, reader.info.size, of_bytes=True) as advance:
             return reader.info, await artifact_files.save(reader, path, url, advance)
 
@@ -84,6 +87,7 @@ def put(
     mime_type: Annotated[str | None, typer.Option(help="What it is. Else: guessed from its name.")] = None,
     context: Annotated[str | None, typer.Option(metavar="ID", help="The conversation that it belongs to.")] = None,
     metadata: Annotated[str | None, typer.Option(metavar="JSON", help="Kept beside it: a JSON object.")] = None,
+    scope: Scopes = None,
     as_json: Json = False,
 ) -> None:
     """Store a file as the next version of an artifact, its first where there is none.
@@ -101,7 +105,7 @@ def put(
     }
     total = file.stat().st_size if file.is_file() else None
     with files.reading(file, url) as content, progress(artifact, total, of_bytes=True) as advance:
-        info = asyncio.run(_put(url, artifact, content, described, advance))
+        info = asyncio.run(_put(url, scope, artifact, content, described, advance))
     if as_json:
         emit(asdict(info))
     else:
@@ -109,9 +113,14 @@ def put(
 
 
 async def _put(
-    url: str, artifact_id: str, file: IO[bytes], described: dict[str, Any], advance: Callable[[int], None]
+    url: str,
+    scopes: list[str] | None,
+    artifact_id: str,
+    file: IO[bytes],
+    described: dict[str, Any],
+    advance: Callable[[int], None],
 ) -> ArtifactInfo:
-    async with opened(url) as stores:
+    async with within(opened(url), scopes) as stores:
         return await artifact_files.load(stores, artifact_id, file, described, advance)
 
 

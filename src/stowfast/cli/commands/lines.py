@@ -14,11 +14,11 @@ import typer
 
 from stowfast import moving
 from stowfast.cli import files, transfer
-from stowfast.cli.arguments import URL, Json, Prefix, readable
+from stowfast.cli.arguments import URL, Json, Prefix, Scopes, readable
 from stowfast.cli.commands.moving import Where, selected
 from stowfast.cli.lines import MAX_LINE_MIB, LineSource
 from stowfast.cli.terminal import Screen, complain, emit, many, progress, size, write
-from stowfast.cli.urls import check_existing, looking, opened
+from stowfast.cli.urls import check_existing, looking, opened, within
 
 __all__ = ["register"]
 
@@ -48,6 +48,7 @@ def import_(
     max_line: Annotated[
         int, typer.Option(metavar="MIB", min=1, max=2**14, help="Refuse longer lines. Memory: 4 to 10 times as much.")
     ] = MAX_LINE_MIB,
+    scope: Scopes = None,
     as_json: Json = False,
 ) -> int:
     """Bring conversations in, one a line: {"context_id": ..., "messages": [...]}.
@@ -65,7 +66,7 @@ def import_(
         source = LineSource(opened_file, name=name, stem=stem, most=max_line * 2**20)
         with progress("importing", None if source.zipped else total, of_bytes=True) as advance:
             try:
-                asyncio.run(_import(url, source, done, advance))
+                asyncio.run(_import(url, scope, source, done, advance))
             except BaseException:
                 complain(f"stopped behind line {done.lines:,}: {done.sentence()}. Give the command again to go on")
                 raise
@@ -76,8 +77,14 @@ def import_(
     return 0 if done.complete else 1
 
 
-async def _import(url: str, source: LineSource, done: transfer.Imported, advance: Callable[[int], None]) -> None:
-    async with opened(url) as stores:
+async def _import(
+    url: str,
+    scopes: list[str] | None,
+    source: LineSource,
+    done: transfer.Imported,
+    advance: Callable[[int], None],
+) -> None:
+    async with within(opened(url), scopes) as stores:
         await transfer.store_lines(stores, source, done, complain=complain, advance=advance)
 
 
@@ -88,6 +95,7 @@ def export(
     ] = Path("-"),
     prefix: Prefix = "",
     where: Where = None,
+    scope: Scopes = None,
     as_json: Json = False,
 ) -> None:
     """Write conversations out, one a line, as import reads them.
@@ -100,16 +108,16 @@ def export(
     summary.
     """
     if where:
-        _export_all(url, file, selected(None, prefix, where), as_json=as_json)
+        _export_all(url, scope, file, selected(None, prefix, where), as_json=as_json)
         return
     if str(file) == "-":
         files.refuse_itself(sys.stdout.buffer, url)
-        asyncio.run(_export(url, prefix, write))
+        asyncio.run(_export(url, scope, prefix, write))
         return
     with files.written_whole(file, url) as out:
         zipped = gzip.GzipFile(fileobj=out, mode="wb") if file.suffix == ".gz" else nullcontext(out)
         with zipped as lines:
-            counts = asyncio.run(_export(url, prefix, lambda line: lines.write(line.encode())))
+            counts = asyncio.run(_export(url, scope, prefix, lambda line: lines.write(line.encode())))
     if as_json:
         emit({"file": str(file), **counts})
         return
@@ -117,11 +125,12 @@ def export(
     Screen().print(told)
 
 
-def _export_all(url: str, folder: Path, selection: moving.Selection, *, as_json: bool) -> None:
+def _export_all(
+    url: str, scopes: list[str] | None, folder: Path, selection: moving.Selection, *, as_json: bool
+) -> None:
     if str(folder) == "-":
         raise typer.BadParameter("--where needs a new folder as FILE")
-    check_existing(url)
-    manifest = asyncio.run(moving.export(url, folder, selection))
+    manifest = asyncio.run(_export_selected(url, scopes, folder, selection))
     if as_json:
         emit(manifest)
         return
@@ -129,11 +138,21 @@ def _export_all(url: str, folder: Path, selection: moving.Selection, *, as_json:
     Screen().print(f"{many(len(manifest['files']), 'file')} and manifest.json in {folder}, {size(written)}")
 
 
-async def _export(url: str, prefix: str, put: Any) -> dict[str, int]:
+async def _export_selected(
+    url: str, scopes: list[str] | None, folder: Path, selection: moving.Selection
+) -> dict[str, Any]:
+    check_existing(url)
+    if not scopes:
+        return await moving.export(url, folder, selection)
+    async with looking(url, scopes) as stores:
+        return await moving.export(stores, folder, selection)
+
+
+async def _export(url: str, scopes: list[str] | None, prefix: str, put: Any) -> dict[str, int]:
     counts = {"conversations": 0, "messages": 0, "summaries_left_out": 0}
     longest = 0
     with progress("exporting", None) as advance:
-        async with looking(url) as stores:
+        async with looking(url, scopes) as stores:
             async for one, summed_up in transfer.read_conversations(stores, prefix):
                 if one.messages or one.metadata:  # else there is nothing in it that import could bring back
                     line = one.line()

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 import typer
 
-from stowfast.cli.arguments import URL, Json
+from stowfast.cli.arguments import URL, Json, Scopes
 from stowfast.cli.show import listing
 from stowfast.cli.show.changes import in_words, print_patch
 from stowfast.cli.show.tasks import changed, pairs, print_head, print_history, print_task, who_holds
 from stowfast.cli.terminal import Screen, emit, many, span, time
-from stowfast.cli.urls import existing, looking
+from stowfast.cli.urls import existing, looking, within
 from stowfast.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ def ls(
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 20,
     after: Annotated[str | None, typer.Option(metavar="CURSOR", help="What comes after a page: its `next`.")] = None,
+    scope: Scopes = None,
     as_json: Json = False,
 ) -> None:
     """List tasks, the last changed first: version, last change, status, end of the lease and its owner.
@@ -79,7 +80,9 @@ def ls(
     `over` is a lease past its end: others may claim the task.
     """
     wanted: dict[str, Any] = {"context_id": context, "agent_id": agent, "parent_task_id": parent, "status": status}
-    page = asyncio.run(_ls(url, **wanted, updated_after=_moment(since), after=listing.unpacked(after), limit=limit))
+    page = asyncio.run(
+        _ls(url, scope, **wanted, updated_after=_moment(since), after=listing.unpacked(after), limit=limit)
+    )
     if as_json:
         emit({"tasks": [asdict(one) for one in page], "next": listing.packed(page.next)})
     else:
@@ -88,8 +91,8 @@ def ls(
     listing.print_damaged("task", page)
 
 
-async def _ls(url: str, **wanted: Any) -> Page[TaskInfo]:
-    async with looking(url) as stores:
+async def _ls(url: str, scopes: list[str] | None, **wanted: Any) -> Page[TaskInfo]:
+    async with looking(url, scopes) as stores:
         page: Page[TaskInfo] = await stores.tasks.list(**wanted)
         return page
 
@@ -99,18 +102,19 @@ def show(
     task: Id,
     version: Annotated[int | None, typer.Option(min=1, help="Not the newest version, but this one.")] = None,
     full: Full = False,
+    scope: Scopes = None,
     as_json: Json = False,
 ) -> None:
     """Print a task: status, version, owner, the steps recorded since, and its data."""
-    state, newest = asyncio.run(_show(url, task, version))
+    state, newest = asyncio.run(_show(url, scope, task, version))
     if as_json:
         emit(asdict(state))
     else:
         print_task(Screen(), state, newest, full=full)
 
 
-async def _show(url: str, task_id: str, version: int | None) -> tuple[TaskState, int]:
-    async with looking(url) as stores:
+async def _show(url: str, scopes: list[str] | None, task_id: str, version: int | None) -> tuple[TaskState, int]:
+    async with looking(url, scopes) as stores:
         state = await _version(stores, task_id, version)
         info = await stores.tasks.info(task_id) if version is not None else None
     return state, info.version if info is not None else state.version
@@ -121,10 +125,11 @@ def history(
     task: Id,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many versions.")] = 20,
     before: Annotated[int | None, typer.Option(min=1, metavar="VERSION", help="Only versions below this one.")] = None,
+    scope: Scopes = None,
     as_json: Json = False,
 ) -> None:
     """Print the versions of a task, the newest first: time, time since the version before, changes."""
-    states = asyncio.run(_history(url, task, limit=limit, before=before))
+    states = asyncio.run(_history(url, scope, task, limit=limit, before=before))
     following = states[limit - 1].version if len(states) > limit else None
     if as_json:
         versions = []
@@ -146,8 +151,10 @@ def history(
         screen.print(f"more: the same with --before {following}", "dim")
 
 
-async def _history(url: str, task_id: str, *, limit: int, before: int | None) -> list[TaskState]:
-    async with looking(url) as stores:
+async def _history(
+    url: str, scopes: list[str] | None, task_id: str, *, limit: int, before: int | None
+) -> list[TaskState]:
+    async with looking(url, scopes) as stores:
         states = await stores.tasks.history(task_id, before=before, limit=limit + 1)
         if not states:
             await _version(stores, task_id, None)
@@ -160,14 +167,16 @@ def diff(
     task: Id,
     a: Annotated[int, typer.Argument(metavar="A", min=1, help="The version to begin with.")],
     b: Annotated[int, typer.Argument(metavar="B", min=1, help="The version to end with. It may be the earlier one.")],
+    *,
     full: Full = False,
+    scope: Scopes = None,
     as_json: Json = False,
 ) -> None:
     """Print the difference between two versions of the data: the operations of a JSON Patch (RFC 6902).
 
     With --json it is the patch itself, for any tool that applies one.
     """
-    before, after, patch = asyncio.run(_diff(url, task, a, b))
+    before, after, patch = asyncio.run(_diff(url, scope, task, a, b))
     if as_json:
         emit(patch)
         return
@@ -186,8 +195,10 @@ def diff(
         screen.print("the data is the same")
 
 
-async def _diff(url: str, task_id: str, a: int, b: int) -> tuple[TaskState, TaskState, list[dict[str, Any]]]:
-    async with looking(url) as stores:
+async def _diff(
+    url: str, scopes: list[str] | None, task_id: str, a: int, b: int
+) -> tuple[TaskState, TaskState, list[dict[str, Any]]]:
+    async with looking(url, scopes) as stores:
         before, after = await _version(stores, task_id, a), await _version(stores, task_id, b)
         return before, after, await stores.tasks.diff(task_id, a, b)
 
@@ -197,13 +208,14 @@ def rewind(
     task: Id,
     version: Annotated[int, typer.Argument(metavar="VERSION", min=1, help="The version to go back to.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do it. Else: only say what it would change.")] = False,
+    scope: Scopes = None,
     as_json: Json = False,
 ) -> None:
     """Make an earlier version of a task the newest again, as a new one, with --yes. Nothing is lost by it.
 
     The owner keeps the task, and goes on from there with its next load.
     """
-    newest, goal, rewound = asyncio.run(_rewind(url, task, version, yes=yes))
+    newest, goal, rewound = asyncio.run(_rewind(url, scope, task, version, yes=yes))
     if as_json:
         now = newest.version if rewound is None else rewound.version
         emit({"task_id": task, "rewound": rewound is not None, "to": version, "version": now})
@@ -224,8 +236,10 @@ def rewind(
     screen.print("nothing was changed: give --yes")
 
 
-async def _rewind(url: str, task_id: str, version: int, *, yes: bool) -> tuple[TaskState, TaskState, TaskState | None]:
-    async with existing(url) as stores:
+async def _rewind(
+    url: str, scopes: list[str] | None, task_id: str, version: int, *, yes: bool
+) -> tuple[TaskState, TaskState, TaskState | None]:
+    async with within(existing(url), scopes) as stores:
         newest = await _version(stores, task_id, None)
         goal = await _version(stores, task_id, version)
         wanted = yes and goal.version != newest.version

@@ -54,6 +54,8 @@ def _converted(value: Any, param: Any) -> Any:
     descriptor, info = param.type_descriptor, param.type_descriptor.parameter_info
     wanted = descriptor.annotation
     has_own = any(getattr(info, name, None) is not None for name in ("parser", "click_type"))
+    if param.multiple and descriptor.annotation == list[str] and not has_own:
+        return value or ()
     if has_own or param.multiple or param.nargs != 1:
         return _NOTHING
     if value is None:

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from stowfast.cli.arguments import URL, Json
+from stowfast.cli.arguments import URL, Json, Scopes
 from stowfast.cli.terminal import Screen, emit
-from stowfast.cli.urls import existing, shown
+from stowfast.cli.urls import existing, shown, within
 from stowfast.errors import InvalidError, UnsupportedError
 from stowfast.moving.copying import READING
 
@@ -24,12 +24,14 @@ def register(app: typer.Typer) -> None:
 
 def view(
     url: URL,
+    *,
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 0,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     allow_host: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="A name of this machine in a browser; may be repeated.")
     ] = None,
     browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
+    scope: Scopes = None,
     as_json: Json = False,
 ) -> None:
     """Show conversations, artifacts and tasks in a browser, live, until it is stopped with Ctrl-C.
@@ -40,10 +42,12 @@ def view(
     """
     if host not in {"127.0.0.1", "::1", "localhost"} and not allow_host:
         raise InvalidError(f"--host {host} needs --allow-host with the name that a browser will use")
-    asyncio.run(_view(url, port, host, allow_host or [], browser=browser and not as_json, as_json=as_json))
+    asyncio.run(_view(url, scope, port, host, allow_host or [], browser=browser and not as_json, as_json=as_json))
 
 
-async def _view(url: str, port: int, host: str, names: list[str], *, browser: bool, as_json: bool) -> None:
+async def _view(
+    url: str, scopes: list[str] | None, port: int, host: str, names: list[str], *, browser: bool, as_json: bool
+) -> None:
     try:
         from stowfast.view.server import serve
     except ImportError as error:
@@ -60,8 +64,8 @@ async def _view(url: str, port: int, host: str, names: list[str], *, browser: bo
             webbrowser.open(address)
 
     # A reader changes nothing: no sweep, no migration, no marker.
-    async with existing(url, **_reading(url)) as stores:
-        await serve(stores, shown(url), host=host, port=port, names=names, started=started)
+    async with within(existing(url, **_reading(url)), scopes) as stores:
+        await serve(stores, shown(url), scopes=scopes or (), host=host, port=port, names=names, started=started)
 
 
 def _reading(url: str) -> dict[str, bool]:
