@@ -7,12 +7,9 @@ Functions are qualified and parameters are cast: a function or a type of the sam
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from stowfast.backends.postgres.checksums import MOVED, PLACED
-
-if TYPE_CHECKING:
-    from psycopg import sql
 
 __all__ = ["Statements"]
 
@@ -102,6 +99,27 @@ _TEXTS: Final = {
         " SELECT %s::bigint, %s::bigint + e.number - 1, %s::bigint, e.checksum, %s::text, e.data FROM ROWS FROM"
         " (pg_catalog.unnest(%s::bigint[]), pg_catalog.unnest(%b::bytea[])) WITH ORDINALITY"
         " AS e (checksum, data, number)",
+        "%s::bigint",
+    ),
+    "move_heads": _whole(
+        "UPDATE {schema}.streams AS s SET next = m.next, length = m.length, updated_at = m.updated_at,"
+        " recent = m.updated_at >> 26, checksum = m.checksum FROM ROWS FROM (pg_catalog.unnest(%s::bigint[]),"
+        " pg_catalog.unnest(%s::bigint[]), pg_catalog.unnest(%s::bigint[]), pg_catalog.unnest(%s::bigint[]),"
+        " pg_catalog.unnest(%s::bigint[])) AS m (id, next, length, updated_at, checksum) WHERE s.id = m.id",
+        "%s::bigint",
+    ),
+    "append_entries": _whole(
+        "INSERT INTO {schema}.entries (stream, position, created_at, checksum, op_id, data)"
+        " SELECT e.* FROM ROWS FROM (pg_catalog.unnest(%s::bigint[]), pg_catalog.unnest(%s::bigint[]),"
+        " pg_catalog.unnest(%s::bigint[]), pg_catalog.unnest(%s::bigint[]), pg_catalog.unnest(%s::text[]),"
+        " pg_catalog.unnest(%b::bytea[])) AS e (stream, position, created_at, checksum, op_id, data)",
+        "%s::bigint",
+    ),
+    "remember_appends": _whole(
+        "INSERT INTO {schema}.operations (stream, op_id, incarnation, first, next, committed_at)"
+        " SELECT o.* FROM ROWS FROM (pg_catalog.unnest(%s::bigint[]), pg_catalog.unnest(%s::text[]),"
+        " pg_catalog.unnest(%s::text[]), pg_catalog.unnest(%s::bigint[]), pg_catalog.unnest(%s::bigint[]),"
+        " pg_catalog.unnest(%s::bigint[])) AS o (stream, op_id, incarnation, first, next, committed_at)",
         "%s::bigint",
     ),
     "remember": _whole(
@@ -252,7 +270,8 @@ class Statements:
         texts["listing_by_name"] = texts["listing"] + BY_NAME
         texts["listing_by_recency"] = texts["listing"] + BY_RECENCY
         texts["listing_by_recency_of_kind"] = texts["listing"] + BY_RECENCY_OF_KIND
-        self._composed = {name: sql.SQL(text).format(schema=self.schema) for name, text in texts.items()}
+        # As bytes: the driver would put them together again in each call.
+        self._composed = {name: sql.SQL(text).format(schema=self.schema).as_bytes() for name, text in texts.items()}
 
-    def __getitem__(self, name: str) -> sql.Composed:
+    def __getitem__(self, name: str) -> bytes:
         return self._composed[name]

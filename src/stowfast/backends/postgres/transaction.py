@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from stowfast.abc import OPERATIONS_REMEMBERED, Change, Head, Receipt
+from stowfast.backends.postgres.appends import Appends, is_append, moved_checksum
 from stowfast.backends.postgres.checksums import checksum_of_entry, seed_of
 from stowfast.backends.postgres.removal import StreamRemoval
 from stowfast.backends.postgres.rows import StoredRow, columns_of, pairs_of
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from stowfast.abc import Entry, Origin
     from stowfast.backends.postgres.statements import Statements
+    from stowfast.semantics import Effect
 
 __all__ = ["BatchTransaction", "RaceError"]
 
@@ -41,6 +43,11 @@ class _LockedStream(NamedTuple):
     head: Head | None
     """As stored, expired or not; None: a tombstone, or no row."""
     updated_at: int
+    checksum: int
+    """Of the row."""
+
+
+_NO_ROW: Final = _LockedStream(None, None, 0, 0)
 
 
 class BatchTransaction:
@@ -56,6 +63,7 @@ class BatchTransaction:
         self._begun: dict[str, int] = {}
         """The ids of rows that this transaction inserted and has not used yet."""
         self._now = 0
+        self._appends = Appends(self._execute)
         self.removal = StreamRemoval(self._execute)
 
     def run(self, works: Sequence[tuple[str, Change]]) -> list[Receipt | StowfastError]:
@@ -74,6 +82,7 @@ class BatchTransaction:
                 outcomes[number] = self._make(*works[number])
             except (ConflictError, InvalidError, DamagedError) as error:
                 outcomes[number] = error
+        self._appends.write()
         return [outcomes[number] for number in range(len(works))]
 
     def expire(self, row: StoredRow) -> None:
@@ -102,7 +111,7 @@ class BatchTransaction:
         rows = [StoredRow._make(row) for row in locked]
         for row in rows:
             try:
-                self._streams[row.name] = _LockedStream(row.id, row.head(), row.updated_at)
+                self._streams[row.name] = _LockedStream(row.id, row.head(), row.updated_at, row.checksum)
             except DamagedError as error:  # the other streams of the batch are sound
                 self._damaged[row.name] = row.id, error
         self._now = _number(now)
@@ -114,18 +123,34 @@ class BatchTransaction:
             self._end_damaged(name, change)
         if change.op_id is not None and (known := self._receipts.get((name, change.op_id))) is not None:
             return repeat(known, change)
-        stream = self._streams.get(name, _LockedStream(None, None, 0))
+        stream = self._streams.get(name, _NO_ROW)
         now = self._now
         if stream.id is not None and living(stream.head, now) is None:
             # A new life begins after the old one ended, whatever the clock does: op_ids are remembered by time.
             now = max(now, stream.updated_at + 1)
         effect = apply(name, stream.head, change, now=now, incarnation=new_id)
+        if stream.id is not None and stream.head is not None and is_append(stream.head, change, effect):
+            self._streams[name] = self._append(stream.id, stream.head, stream.checksum, change, effect)
+        else:
+            self._appends.write()  # this change may remove their entries
+            self._write(name, stream, change, effect)
+        if change.op_id is not None:
+            self._receipts[name, change.op_id] = effect.receipt
+        return effect.receipt
+
+    def _append(self, id: int, before: Head, checksum: int, change: Change, effect: Effect) -> _LockedStream:
+        after = before if effect.head is None else effect.head
+        checksum = moved_checksum(checksum, before, after)
+        self._appends.add(id, after, checksum, change, effect.receipt)
+        return _LockedStream(id, after, after.updated_at, checksum)
+
+    def _write(self, name: str, stream: _LockedStream, change: Change, effect: Effect) -> None:
         head, receipt = effect.head, effect.receipt
         blobs = self._find_blobs(name, change, fresh=effect.fresh) if change.blobs else []
         id = stream.id
         if id is None:
             if head is None and change.op_id is None:
-                return receipt
+                return
             id = self._begun.pop(name, None)
             if id is None:
                 id = self._insert([name])[name]
@@ -144,21 +169,19 @@ class BatchTransaction:
                 self._execute("link_blobs", [id, receipt.first, receipt.next, blobs])
         if head is not None and change.origin is not None:
             self._place(id, name, change.origin, blobs)
-        self._store(id, name, stream.head, head, fresh=effect.fresh, at=receipt.committed_at)
+        checksum = self._store(id, name, stream.head, head, fresh=effect.fresh, at=receipt.committed_at)
         if change.op_id is not None:
-            self._receipts[name, change.op_id] = receipt
             self._execute(
                 "remember", [id, change.op_id, receipt.incarnation, receipt.first, receipt.next, receipt.committed_at]
             )
-        self._streams[name] = _LockedStream(id, head, head.updated_at if head else receipt.committed_at)
-        return receipt
+        self._streams[name] = _LockedStream(id, head, head.updated_at if head else receipt.committed_at, checksum)
 
     def _end_damaged(self, name: str, change: Change) -> None:
         """Take a damaged stream for a deleted one if the change ends it, or raise its error."""
         id, error = self._damaged[name]
         if not ends_damaged(change):
             raise error
-        self._streams[name] = _LockedStream(id, None, 0)
+        self._streams[name] = _LockedStream(id, None, 0, 0)
         del self._damaged[name]
 
     def _place(self, id: int, name: str, origin: Origin, blobs: Sequence[int]) -> None:
@@ -204,17 +227,20 @@ class BatchTransaction:
     def _bury(self, id: int, name: str, at: int) -> None:
         self._execute("store_head", {**columns_of(name, None, at), "id": id})
 
-    def _store(self, id: int, name: str, before: Head | None, head: Head | None, *, fresh: bool, at: int) -> None:
+    def _store(self, id: int, name: str, before: Head | None, head: Head | None, *, fresh: bool, at: int) -> int:
+        """Store a head or a tombstone, and return the checksum of the row."""
+        columns = columns_of(name, head, at)
+        self._execute("store_head", {**columns, "id": id})
+        checksum: int = columns["checksum"]
         if head is None:
-            self._bury(id, name, at)
-            return
-        self._execute("store_head", {**columns_of(name, head, at), "id": id})
+            return checksum
         if fresh or before is None or head.labels != before.labels:
             self._execute("remove_labels", [id])
             if head.labels:
                 self._execute("add_labels", [id, pairs_of(head.labels)])
         if head.revision and head.revision % _CHANGES_BETWEEN_CLEANINGS == 0:
             self._execute("forget", {"id": id, "kept": OPERATIONS_REMEMBERED})
+        return checksum
 
 
 def _needs_row(name: str, change: Change) -> bool:

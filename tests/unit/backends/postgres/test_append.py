@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -123,14 +123,11 @@ async def test_the_statement_means_the_same_as_apply(backend: PostgresBackend) -
 
 @pytest.mark.parametrize("name", MUTANTS)
 async def test_a_wrong_expression_is_found(backend: PostgresBackend, name: str) -> None:
-    from psycopg import sql
-
-    old, new = MUTANTS[name]
-    composed: dict[str, Any] = backend._database.statements._composed
+    old, new = (text.encode() for text in MUTANTS[name])
+    composed = backend._database.statements._composed
     for statement in ("append", "append_once", "append_alone", "append_once_alone"):
-        text = composed[statement].as_string()
-        assert old in text or "once" not in statement, "this edits nothing"
-        composed[statement] = sql.SQL(text.replace("{", "{{").replace("}", "}}").replace(old, new)).format()
+        assert old in composed[statement] or "once" not in statement, "this edits nothing"
+        composed[statement] = composed[statement].replace(old, new)
     with pytest.raises((AssertionError, stowfast.StowfastError)):
         await test_the_statement_means_the_same_as_apply(backend)
 

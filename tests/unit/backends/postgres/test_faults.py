@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from psycopg import sql
 
 from stowfast import ConflictError, DamagedError, UnavailableError
 from stowfast.abc import Change, Receipt
@@ -207,13 +206,12 @@ async def test_a_sweep_that_saw_a_blob_before_its_entry_leaves_it(postgres_serve
         postgres_server.run(f"UPDATE {schema}.blobs SET written_at = 1")
         key = hash(schema) & 0xFFFF
         whole = statements["orphans"]
-        text = whole.as_string()
-        paused = text.replace(
+        paused = whole.decode().replace(
             "SELECT b.id FROM", f"WITH p AS MATERIALIZED (SELECT pg_advisory_lock({key})) SELECT b.id FROM p,"
         )
         paused = paused.replace("FOR NO KEY UPDATE", "FOR NO KEY UPDATE OF b")
         assert paused.count("MATERIALIZED") == 1
-        statements._composed["orphans"] = sql.SQL(paused.replace("{", "{{").replace("}", "}}")).format()
+        statements._composed["orphans"] = paused.encode()
         with psycopg.connect(f"{postgres_server.endpoint}/postgres", autocommit=True) as gate:
             gate.execute(f"SELECT pg_advisory_lock({key})")
             thread = threading.Thread(target=sweep, args=(backend._database,))

@@ -62,7 +62,7 @@ async def test_the_newest_conversations_come_from_an_index(postgres_server: Post
                 "at": last.updated_at, "limit": 21, "kind": "messages",
             }  # fmt: skip
             with backend._database.lend() as connection:
-                query = statements["listing_by_recency_of_kind"].as_bytes()
+                query = statements["listing_by_recency_of_kind"]
                 explained = connection.execute(b"EXPLAIN (ANALYZE, FORMAT JSON) " + query, values)
                 row = explained.fetchone()
                 assert row is not None
