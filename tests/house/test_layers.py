@@ -96,7 +96,7 @@ MAY_IMPORT_OUTSIDE = {
     "adapters.agent_framework": "agent_framework pydantic",
     "adapters": "msgspec google a2a cryptography",
     "moving": "msgspec",
-    "importing": "msgspec psycopg",  # the databases of others, where they are asked for
+    "importing": "msgspec psycopg cryptography",  # the databases of others and their ciphers, where they are asked for
     "testing": "msgspec jsonpatch",  # jsonpatch where a patch is applied
     "view": "jinja2 jsonpatch markdown_it markupsafe starlette uvicorn",
     "cli": "msgspec typer click rich jsonpatch",  # jsonpatch where a patch is shown, which the store has made with it

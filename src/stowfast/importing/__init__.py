@@ -12,6 +12,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack, ExitStack, closing
 from typing import TYPE_CHECKING
 
+from stowfast.importing.options import SourceOptions
 from stowfast.importing.sources import KINDS, open_source
 from stowfast.importing.writing import StreamWriter
 from stowfast.moving import Copied
@@ -32,6 +33,9 @@ async def import_from(
     target: str | Stores,
     *,
     into: str | None = None,
+    tables: dict[str, str] | None = None,
+    key: str | None = None,
+    keep_encrypted: bool = False,
     progress: Callable[[Copied], None] | None = None,
 ) -> Copied:
     """Import all conversations of a source, with their times, under the ids that our adapter gives them.
@@ -46,20 +50,27 @@ async def import_from(
         source: a file, a folder or a URL, by the kind.
         target: a URL, or stores.
         into: the scope at the target to import into.
+        tables: the names of renamed tables, by those that the library gives them, such as
+            `{"agent_messages": "chat_messages"}`.
+        key: the `encryption_key` of `EncryptedSession`: its items are decrypted, of any age. Without it, a conversation
+            with encrypted items is named in `Copied.differences`. The key is in no error and no log.
+        keep_encrypted: such items stay encrypted: `EncryptedSession` over our session reads them.
         progress: called with the counts so far, after each step.
 
     Returns:
         The counts. `complete` tells whether the target has everything.
 
     Raises:
-        InvalidError: the kind is unknown, or the source is not of this kind.
+        InvalidError: the kind is unknown or has no such option, or the source is not of this kind.
+        UnsupportedError: a library that the source needs is missing. The error names the extra.
         DamagedError: the source is damaged. Everything before the damage is imported.
         UnavailableError: source or target give no answer. Call again.
     """
     check_text(source, "source")
+    options = SourceOptions({} if tables is None else tables, key, keep_encrypted)
     done, report = Copied(), reporter(progress)
     with ExitStack() as opened:
-        streams = opened.enter_context(closing(open_source(kind, source, opened)))
+        streams = opened.enter_context(closing(open_source(kind, source, options, opened)))
         async with AsyncExitStack() as stack:
             if isinstance(target, Stores):
                 backend = target.backend

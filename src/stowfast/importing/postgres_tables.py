@@ -45,7 +45,7 @@ class _PostgresTables(Tables):
 
     def columns(self, table: str) -> Collection[str]:
         """Return the columns of a table that is no view and no foreign table."""
-        return {name for (name,) in self.rows(_COLUMNS, table)}
+        return {name for (name,) in self.rows(_COLUMNS, self.name_of(table))}
 
     def has_index(self, name: str) -> bool:
         """Tell whether there is an index of this name."""
@@ -57,7 +57,7 @@ class _PostgresTables(Tables):
         try:
             with self._connection.cursor(name=f"stowfast_{self._cursors}") as cursor:
                 cursor.itersize = _PAGE
-                cursor.execute(query.replace("?", "%s"), values)
+                cursor.execute(self.named(query), values)
                 yield from cursor
         except self._lost as error:
             raise UnavailableError(f"{self.name} gave no answer: {error}: import again") from error
@@ -70,6 +70,13 @@ class _PostgresTables(Tables):
             self._connection.execute(_SEARCH_PATH, [schema])
         except self._errors as error:
             raise UnavailableError(f"{self.name} gave no answer: {error}: import again") from error
+
+    def named(self, query: str) -> str:
+        """Return a query with the names of the tables, in the form that psycopg takes."""
+        return super().named(query.replace("?", "%s"))
+
+    def _quoted(self, name: str) -> str:
+        return super()._quoted(name).replace("%", "%%")
 
     _cursors = 0
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.errors import InvalidError
 from stowfast.first_use import imported
+from stowfast.importing.envelopes import Envelopes
 from stowfast.importing.folders import Folder
 from stowfast.importing.tables import open_sqlite
 from stowfast.names import is_one_of, path_text
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
 
     from stowfast.importing.buckets import Bucket
+    from stowfast.importing.options import SourceOptions
     from stowfast.importing.streams import Found
     from stowfast.importing.tables import Tables
 
@@ -46,15 +48,16 @@ _POSTGRES: Final = ("postgresql:", "postgres:", "postgresql+")
 _LONGEST: Final = max(map(len, _POSTGRES))
 
 
-def open_source(kind: str, source: str, stack: ExitStack) -> Generator[Found]:
+def open_source(kind: str, source: str, options: SourceOptions, stack: ExitStack) -> Generator[Found]:
     """Return the streams of a source. The stack closes it.
 
     Raises:
-        InvalidError: the kind is unknown, or the source is not of this kind.
+        InvalidError: the kind is unknown or has no such option, or the source is not of this kind.
         UnavailableError: the source cannot be opened.
     """
     if not is_one_of(kind, tuple(KINDS)):
         raise InvalidError(f"kind: it is one of {', '.join(KINDS)}")
+    options.check(kind)
     module = f"stowfast.importing.{kind.replace('-', '_')}"
     found: Generator[Found]
     if kind in _FOLDERS:
@@ -62,7 +65,11 @@ def open_source(kind: str, source: str, stack: ExitStack) -> Generator[Found]:
         _check_names(folder, _FOLDERS[kind], kind)
         found = imported(module, "find_sessions")(folder)
     else:
-        found = imported(module, "find_conversations")(_tables(source, stack, _SCHEMAS.get(kind, "")))
+        find_all = imported(module, "find_conversations")
+        more = (Envelopes(options.key, keep=options.keep_encrypted),) if kind == "openai-agents" else ()
+        tables = _tables(source, stack, _SCHEMAS.get(kind, ""))
+        tables.names = options.tables
+        found = find_all(tables, *more)
     return found
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Found",
+    "Reader",
     "SourceEntry",
     "SourceStream",
     "conversation",
@@ -43,6 +44,8 @@ SourceEntry: TypeAlias = tuple[int | None, bytes]
 """The time of an entry, in microseconds since 1970, and its bytes. None: the source has no time."""
 Found: TypeAlias = "SourceStream | Difference"
 """A stream; or a name, and the reason against an import."""
+Reader: TypeAlias = "Callable[[dict[str, Any], str], dict[str, Any]]"
+"""Makes the message of a JSON object of the source. The text names the message, for errors."""
 
 _MICROSECONDS: Final = 1_000_000
 _ID_BYTES: Final = 16
@@ -75,6 +78,8 @@ def conversation(
     context_id: str,
     messages: Iterable[tuple[object, object]],
     metadata: dict[str, Any] | None = None,
+    *,
+    read: Reader | None = None,
 ) -> SourceStream:
     """Return a conversation.
 
@@ -82,6 +87,7 @@ def conversation(
         context_id: its id.
         messages: a time, as for `moment_of`, and JSON text or a JSON object, each.
         metadata: its metadata.
+        read: makes the message of a JSON object of the source, and takes its name for errors.
 
     Raises:
         InvalidError: JSON cannot store the metadata.
@@ -93,6 +99,8 @@ def conversation(
         for number, (moment, message) in enumerate(messages):
             what = f"message {number:,}"
             found = message if isinstance(message, dict) else json_of(message, what)
+            if read is not None and isinstance(found, dict):
+                found = read(found, what)
             yield moment_of(moment), encode_message(found, what)
 
     return SourceStream(stream_name(MESSAGES, "context_id", context_id), entries(), change)

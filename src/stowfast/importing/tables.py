@@ -5,23 +5,27 @@ Nothing of the database runs: a view, a virtual table and a generated column are
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from abc import ABC, abstractmethod
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.abc import MAX_ENTRY_BYTES
 from stowfast.errors import DamagedError, InvalidError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
 __all__ = ["SQLiteTables", "Tables", "open_sqlite"]
 
 _HEADER: Final = b"SQLite format 3\0"
 _HEADER_BYTES: Final = 100
 _WAL: Final = 2
+_TABLE: Final = re.compile(r"(?<=\bFROM )\w+|(?<=\bJOIN )\w+")
+"""A table in one of our queries, which are constants."""
 _SETTINGS: Final = ("trusted_schema = OFF", "query_only = ON", "cell_size_check = ON", "mmap_size = 0")
 
 
@@ -30,6 +34,24 @@ class Tables(ABC):
 
     name: str
     """The source, for errors."""
+    names: Mapping[str, str] = MappingProxyType({})
+    """The names of tables that have another one than the library gives them. Methods take that of the library."""
+
+    def name_of(self, table: str) -> str:
+        """Return the name of a table."""
+        return self.names.get(table, table)
+
+    def named(self, query: str) -> str:
+        """Return a query with the names of the tables. A name is quoted: nothing in it is SQL."""
+
+        def quoted(found: re.Match[str]) -> str:
+            name = self.names.get(found[0])
+            return found[0] if name is None else self._quoted(name)
+
+        return _TABLE.sub(quoted, query) if self.names else query
+
+    def _quoted(self, name: str) -> str:
+        return '"' + name.replace('"', '""') + '"'
 
     @abstractmethod
     def columns(self, table: str) -> Collection[str]:
@@ -38,6 +60,10 @@ class Tables(ABC):
     @abstractmethod
     def has_index(self, name: str) -> bool:
         """Tell whether there is an index of this name."""
+
+    def reference(self, table: str, column: str) -> str | None:
+        """Return the table to which a foreign key of a column refers; None: there is none, or it is not known."""
+        return None
 
     @abstractmethod
     def rows(self, query: str, *values: object) -> Iterator[tuple[Any, ...]]:
@@ -70,7 +96,8 @@ class Tables(ABC):
         """
         found = self.columns(table)
         if not found:
-            raise InvalidError(f"{self.name}: there is no table {table!r}; a view is not read")
+            remedy = "" if table in self.names else "; a renamed table is named by an option"
+            raise InvalidError(f"{self.name}: there is no table {self.name_of(table)!r}; a view is not read{remedy}")
         missing = sorted(set(columns) - set(found))
         if missing:
             raise InvalidError(f"{self.name}: the table {table!r} has no column {', '.join(missing)}: a wrong version?")
@@ -87,20 +114,27 @@ class SQLiteTables(Tables):
         """Return the columns of a table that is no view and no virtual table."""
         # A view and a virtual table have no root page.
         ordinary = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ? AND rootpage > 0"
-        if not list(self.rows(ordinary, table)):
+        name = self.name_of(table)
+        if not list(self.rows(ordinary, name)):
             return ()
-        found = self.rows("SELECT name FROM pragma_table_xinfo(?) WHERE hidden = 0", table)
+        found = self.rows("SELECT name FROM pragma_table_xinfo(?) WHERE hidden = 0", name)
         return {name.decode(errors="replace") for (name,) in found}
 
     def has_index(self, name: str) -> bool:
         """Tell whether there is an index of this name."""
         return bool(list(self.rows("SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = ?", name)))
 
+    def reference(self, table: str, column: str) -> str | None:
+        """Return the table to which a foreign key of a column refers; None: there is none."""
+        query = 'SELECT "table" FROM pragma_foreign_key_list(?) WHERE "from" = ?'
+        found = [*self.rows(query, self.name_of(table), column)]
+        return found[0][0].decode(errors="replace") if found else None
+
     def rows(self, query: str, *values: object) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a query."""
         try:
             # `yield from` would close the cursor once more, after its connection.
-            for row in self._connection.execute(query, values):  # noqa: UP028
+            for row in self._connection.execute(self.named(query), values):  # noqa: UP028
                 yield row
         except sqlite3.Error as error:
             raise DamagedError(f"{self.name}: it cannot be read: {error}") from error

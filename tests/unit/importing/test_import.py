@@ -216,11 +216,13 @@ async def test_branches_of_openai_agents(tmp_path: Path) -> None:
         connection.execute("CREATE TABLE message_structure (id, session_id, message_id, branch_id, sequence_number)")
     insert(source, "message_structure", *((None, "a", number, "main", number) for number in (1, 2, 3)))
     insert(source, "message_structure", (None, "a", 2, "other", 2), (None, "a", 1, "other", 1))
+    insert(source, "message_structure", (None, "a", 1, "third", 4), (None, "a", 3, "third", 5))
     async with stowfast.open("memory:") as stores:
-        assert (await importing.import_from(OPENAI, str(source), stores)).streams == 3
+        assert (await importing.import_from(OPENAI, str(source), stores)).streams == 4
         assert await stores.messages.get_messages("a") == messages(3)
         assert await stores.messages.get_messages("plain") == messages(1)
         assert await stores.messages.get_messages("a/branches/other") == messages(2)
-        info = await stores.messages.info("a/branches/other")
-        assert info is not None
-        assert info.metadata == {"forked_from": "a", "branch": "other"}
+        for branch, at in (("other", 2), ("third", 1)):
+            info = await stores.messages.info(f"a/branches/{branch}")
+            assert info is not None
+            assert info.metadata == {"forked_from": "a", "branch": branch, "at": at}

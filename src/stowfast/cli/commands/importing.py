@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from stowfast import importing
-from stowfast.cli.arguments import Json
+from stowfast.cli.arguments import Json, readable
 from stowfast.cli.commands.moving import entries, tell_differences
 from stowfast.cli.pace import Amount, paced
 from stowfast.cli.terminal import Screen, emit, many, size
@@ -22,6 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 _KINDS = ", ".join(importing.KINDS)
+_KEY: Final = "STOWFAST_IMPORT_KEY"
+"""The variable with the key of encrypted items."""
+_MAX_KEY_BYTES: Final = 65_536
 
 
 def register(app: typer.Typer) -> None:
@@ -39,6 +46,17 @@ def import_from(
     url: Annotated[str, typer.Argument(metavar="URL", help="The backend to import into.")],
     *,
     into: Annotated[str | None, typer.Option(metavar="SCOPE", help="The scope at URL to import into.")] = None,
+    table: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TABLE=NAME", help="A table has this name, as in agent_messages=chats. Repeat for more."),
+    ] = None,
+    key_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", callback=readable, help=f"The key of EncryptedSession. Else: {_KEY}."),
+    ] = None,
+    keep_encrypted: Annotated[
+        bool, typer.Option("--keep-encrypted", help="Items of EncryptedSession stay encrypted.")
+    ] = False,
     as_json: Json = False,
 ) -> int:
     """Import conversations of another library, so that Stowfast's adapter for it goes on with them.
@@ -49,8 +67,12 @@ def import_from(
     """
     if kind not in importing.KINDS:
         raise typer.BadParameter(f"{kind!r} is not one of {_KINDS}", param_hint="KIND")
+    options = {"into": into, "tables": _tables(table or []), "keep_encrypted": keep_encrypted}
+    # The variable may be set for every command: only this kind has a use for it.
+    uses_key = kind == "openai-agents" and not keep_encrypted
+    key = _key(key_file) if key_file is not None else (os.environ.get(_KEY) or None) if uses_key else None
     with paced("importing") as tell:
-        done = asyncio.run(_import(kind, source, url, into, tell))
+        done = asyncio.run(_import(kind, source, url, tell, {**options, "key": key}))
     tell_differences(done.differences)
     if as_json:
         emit({"complete": done.complete, **_counts(done)})
@@ -59,13 +81,33 @@ def import_from(
     return 0 if done.complete else 1
 
 
-async def _import(kind: str, source: str, url: str, into: str | None, tell: Any) -> Copied:
+def _tables(given: list[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in given:
+        table, mark, name = text.partition("=")
+        if not (table and mark and name):
+            raise typer.BadParameter(f"--table {text!r}: write TABLE=NAME")
+        found[table] = name
+    return found
+
+
+def _key(path: Path) -> str:
+    """Return the key in a file, or on stdin for a dash. No error shows it."""
+    with suppress(UnicodeDecodeError):  # not as the cause: that error holds the bytes
+        if str(path) == "-":
+            return sys.stdin.buffer.read(_MAX_KEY_BYTES).decode().rstrip("\r\n")
+        with path.open("rb") as file:
+            return file.read(_MAX_KEY_BYTES).decode().rstrip("\r\n")
+    raise typer.BadParameter(f"--key-file {str(path)!r}: its content is no text of UTF-8")
+
+
+async def _import(kind: str, source: str, url: str, tell: Any, options: dict[str, Any]) -> Copied:
     async with opened(url) as stores:
         return await importing.import_from(
             kind,
             source,
             stores,
-            into=into,
+            **options,
             progress=lambda done: tell(Amount(done.settled, None, done.entries, done.bytes)),
         )
 
