@@ -13,7 +13,7 @@ from zlib import crc32
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["MOVED", "PLACED", "checksum_of_entry", "checksum_of_head", "content_of_entry", "seed_of"]
+__all__ = ["MOVED", "PLACED", "checksum_of_entry", "checksum_of_head", "content_of_entry", "moved", "placed", "seed_of"]
 
 _LONG: Final = 2**31 - 1
 _SHORT: Final = 2**31 - 19

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.abc import Change, Receipt
 from stowfast.backends.postgres.checksums import content_of_entry, seed_of
-from stowfast.backends.postgres.database import GRACE_SECONDS, is_quiet
+from stowfast.backends.postgres.database import GRACE_SECONDS
 from stowfast.backends.postgres.failures import is_locked, is_read_only, is_retryable, is_unknown, ours
 from stowfast.backends.postgres.transaction import BatchTransaction, RaceError
 from stowfast.blocking import alone
@@ -54,7 +54,6 @@ class Committer:
 
         It waits for an absent server at most the timeout, for all changes together.
         """
-        self._database.check_process()
         with alone(self._lock):
             self._deadline = time.monotonic() + self._timeout
             self._locked = {}
@@ -221,7 +220,7 @@ class Committer:
         Raises:
             StowfastError: none can be made.
         """
-        if self._connection is not None and not is_quiet(self._connection):
+        if self._connection is not None and not self._connection.is_quiet():
             self._disconnect()
         if self._connection is None:
             with self._database.errors():

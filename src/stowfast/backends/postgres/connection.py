@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import selectors
 import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import psycopg
+
+from stowfast.backends.postgres.hints import SELECTOR
 
 if TYPE_CHECKING:
     from psycopg.abc import PQGen
@@ -26,6 +29,19 @@ class BoundedConnection(psycopg.Connection[Any]):
 
     patience: float = 30.0
     """Seconds without a byte until a call ends. With a slow answer it ends after ten times as many."""
+    _watched: selectors.BaseSelector | None = None
+
+    def is_quiet(self) -> bool:
+        """Return True if this idle connection still stands: the server has said nothing, so no goodbye either.
+
+        It costs no turn of the wire. Other bytes, such as of a changed setting, cost a new connection.
+        """
+        if self.closed:
+            return False
+        if self._watched is None:
+            self._watched = SELECTOR()
+            self._watched.register(self, selectors.EVENT_READ)
+        return not self._watched.select(0)
 
     def wait(self, gen: PQGen[R], *args: Any, **options: Any) -> R:
         """Run a call of the driver to its end.

@@ -11,7 +11,6 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from stowfast.backends.postgres.failures import NOT_PRIMARY, is_locked, is_retryable, is_unknown, ours
-from stowfast.backends.postgres.hints import until_readable
 from stowfast.backends.postgres.migration import migrate
 from stowfast.backends.postgres.options import without_values
 from stowfast.backends.postgres.statements import Statements
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
     from stowfast.backends.postgres.connection import BoundedConnection
 
-__all__ = ["GRACE_SECONDS", "Database", "is_quiet"]
+__all__ = ["GRACE_SECONDS", "Database"]
 
 R = TypeVar("R")
 
@@ -226,7 +225,7 @@ class Database:
                 if not self._idle:
                     break
                 used, connection = self._idle.pop()
-            if used > old and is_quiet(connection):
+            if used > old and connection.is_quiet():
                 return connection
             connection.close()
         return self.connect()
@@ -283,11 +282,3 @@ class Database:
                 f"the server has synchronous_commit={synchronous} and fsync={fsync}, so an acknowledged commit may be "
                 "lost: change that, or open with durability=relaxed"
             )
-
-
-def is_quiet(connection: psycopg.Connection[Any]) -> bool:
-    """Return True if an idle connection still stands: the server has said nothing, so no goodbye either.
-
-    It costs no turn of the wire. Other bytes, such as of a changed setting, cost a new connection.
-    """
-    return not connection.closed and not until_readable([connection], 0)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from stowfast.backends.postgres.database import Database
 
-__all__ = ["Bell", "HintListener", "HintSender", "channel_of", "mark_of", "send_hint", "until_readable"]
+__all__ = ["SELECTOR", "Bell", "HintListener", "HintSender", "channel_of", "mark_of", "send_hint", "until_readable"]
 
 _APART_SECONDS: Final = 0.02
 """The least time between two hints of a process: those of the commits between go together."""
@@ -35,7 +35,7 @@ _LINGER_SECONDS: Final = 10.0
 _CLOSE_SECONDS: Final = 1.0
 _RETRY_SECONDS: Final = 1.0
 
-_Selector: Final[type[selectors.BaseSelector]] = getattr(selectors, "PollSelector", selectors.SelectSelector)
+SELECTOR: Final[type[selectors.BaseSelector]] = getattr(selectors, "PollSelector", selectors.SelectSelector)
 """One call of the system, for descriptors of any number; Windows has only the other one."""
 
 
@@ -51,7 +51,7 @@ def mark_of(stream: str) -> str:
 
 def until_readable(descriptors: Sequence[Any], timeout: float) -> list[Any]:
     """Wait until some of the descriptors can be read, and return those; none of them after the timeout."""
-    with _Selector() as selector:
+    with SELECTOR() as selector:
         for one in descriptors:
             selector.register(one, selectors.EVENT_READ)
         return [key.fileobj for key, _ in selector.select(timeout)]

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.abc import Listed, Listing, Receipt, Slice
-from stowfast.backends.postgres.rows import StoredRow, can_be_stored, entry_of, pairs_of
+from stowfast.backends.postgres.rows import StoredRow, can_be_stored, entries_of, pairs_of
 from stowfast.cursors import after_cursor
 from stowfast.errors import DamagedError, NotFoundError
 from stowfast.names import beyond
@@ -67,9 +67,9 @@ def read(connection: psycopg.Connection[Any], statements: Statements, stream: st
         while len(entries) < limit:
             values = _values(stream, window, min(page, limit - len(entries)), len(entries))
             rows = connection.execute(statements[_entries_name(window)], values, binary=True).fetchall()
-            for row in rows:
-                entries.append(entry_of(stream, row))
-                size += len(row[1])
+            for entry in entries_of(stream, rows):
+                entries.append(entry)
+                size += len(entry.data)
                 if size >= window.max_bytes:
                     return _slice(head, entries, window)
             if len(rows) < page:
@@ -86,7 +86,7 @@ def _read_few(connection: psycopg.Connection[Any], statements: Statements, strea
     head = _head_of(rows[0][:_HEAD_COLUMNS]) if rows else None
     if head is None:
         return Slice(None, [])
-    entries = [entry_of(stream, row[_HEAD_COLUMNS:]) for row in rows if row[_HEAD_COLUMNS] is not None]
+    entries = list(entries_of(stream, (row[_HEAD_COLUMNS:] for row in rows if row[_HEAD_COLUMNS] is not None)))
     entries.sort(key=lambda entry: entry.position, reverse=window.newest)  # a join promises no order
     return _slice(head, entries, window)
 
@@ -101,7 +101,7 @@ def _read_at_once(connection: psycopg.Connection[Any], statements: Statements, s
     head = _head_of(head_rows.fetchone())
     if head is None:
         return Slice(None, [])
-    return _slice(head, [entry_of(stream, row) for row in entry_rows.fetchall()], window)
+    return _slice(head, list(entries_of(stream, entry_rows.fetchall())), window)
 
 
 def _slice(head: Head, entries: list[Entry], window: Window) -> Slice:

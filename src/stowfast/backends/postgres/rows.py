@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from stowfast.abc import Entry, Head
-from stowfast.backends.postgres.checksums import checksum_of_entry, checksum_of_head, seed_of
+from stowfast.backends.postgres.checksums import checksum_of_head, content_of_entry, placed, seed_of
 from stowfast.errors import DamagedError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-__all__ = ["StoredRow", "can_be_stored", "columns_of", "entry_of", "pairs_of"]
+__all__ = ["StoredRow", "can_be_stored", "columns_of", "entries_of", "pairs_of"]
 
 _FIXED: Final = ("incarnation", "first", "base", "revision", "created_at", "expires_at")
 """The columns of a head that no append changes, in the order of its checksum."""
@@ -94,19 +94,22 @@ def columns_of(name: str, head: Head | None, at: int, *, expires_at: int | None 
     return columns | {"checksum": checksum_of_head(fixed, columns["labels"], columns["note"], *last)}
 
 
-def entry_of(stream: str, row: Sequence[Any]) -> Entry:
-    """Return the entry of a row: position, data, created_at, op_id and checksum.
+def entries_of(stream: str, rows: Iterable[Sequence[Any]]) -> Iterator[Entry]:
+    """Yield entries from rows of position, data, created_at, op_id and checksum.
 
     Raises:
-        DamagedError: the row is not as it was written.
+        DamagedError: one of them is not as it was written.
     """
-    position, data, created_at, op_id, checksum = row
-    if checksum_of_entry(seed_of(stream, op_id), data, position, created_at) != checksum:
-        raise DamagedError(
-            f"{stream!r}: its entry at position {position} was changed beside Stowfast: restore the schema from a "
-            "backup"
-        )
-    return Entry(position, data, created_at, op_id)
+    seed, seed_is_for = seed_of(stream, None), None
+    for position, data, created_at, op_id, checksum in rows:
+        if op_id != seed_is_for:
+            seed, seed_is_for = seed_of(stream, op_id), op_id
+        if content_of_entry(seed, data) ^ placed(position, created_at) != checksum:
+            raise DamagedError(
+                f"{stream!r}: its entry at position {position} was changed beside Stowfast: restore the schema from a "
+                "backup"
+            )
+        yield Entry(position, data, created_at, op_id)
 
 
 def labels_to_bytes(labels: Mapping[str, str]) -> bytes:
