@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 import msgspec
 
 from stowfast.abc import Window
-from stowfast.errors import DamagedError, NotFoundError, StowfastError
+from stowfast.errors import DamagedError, NotFoundError, StowfastError, UnsupportedError
 from stowfast.moving.blobs import bare_head, blob_in, content_matches, with_blob
 from stowfast.moving.copying import Place, opened_place
 from stowfast.moving.results import Difference, Verified, reporter
@@ -44,10 +44,10 @@ async def verify(
     """Read every head, entry and blob, and return the damage with a digest of the whole. Nothing is written.
 
     Each backend checks its checksums while it reads; the content of each artifact is compared with its SHA-256. Of a
-    whole SQLite file also deleted and expired streams, receipts and the agreement of the tables are checked. Two
-    places with equal content have one digest: it covers names, heads, positions, times, op_ids and content, and
-    neither the ids of blobs nor remembered calls without entries. Writers may go on; the digest is that of a place at
-    rest.
+    whole place also deleted and expired streams are checked; in SQLite and PostgreSQL receipts and the agreement of the
+    tables, in a bucket the marker and the indexes. Two places with equal content have one digest: it covers names,
+    heads, positions, times, op_ids and content, and neither the ids of blobs nor remembered calls without entries.
+    Writers may go on; the digest is that of a place at rest.
 
     Args:
         place: a URL, or stores.
@@ -69,7 +69,7 @@ async def verify(
             for name, found in zip(waiting, await backend.read_many([(name, window) for name in waiting]), strict=True):
                 try:
                     digest = await _digest(backend, name, found, done)
-                except (DamagedError, NotFoundError) as error:
+                except (DamagedError, NotFoundError, UnsupportedError) as error:
                     done.damaged.append(Difference(name, str(error)))
                 else:
                     if digest is not None:
@@ -98,6 +98,7 @@ async def _digest(backend: Backend, name: str, found: Slice | StowfastError, don
     Raises:
         DamagedError: a part of it is not as it was written.
         NotFoundError: a blob is not there.
+        UnsupportedError: a newer version wrote it.
     """
     if isinstance(found, StowfastError):
         raise found

@@ -17,6 +17,7 @@ from stowfast.backends.objects.driver.examine import examine
 from stowfast.backends.objects.driver.opening import open_store
 from stowfast.backends.objects.driver.options import SCHEMES
 from stowfast.backends.objects.driver.readiness import Readiness
+from stowfast.backends.objects.protocol.audit import LOOKS
 from stowfast.backends.objects.protocol.listing import heads, listing
 from stowfast.backends.objects.protocol.load import read_living
 from stowfast.backends.objects.protocol.read import calls, read
@@ -27,6 +28,7 @@ from stowfast.blocking import finish, in_thread, outcomes, outcomes_in_threads
 from stowfast.counts import counted
 from stowfast.cursors import parse_cursor
 from stowfast.errors import InvalidError, StowfastError, UnsupportedError
+from stowfast.looks import look_through
 from stowfast.names import check_name, clock, new_id
 from stowfast.semantics import check, is_news, refusals
 
@@ -173,6 +175,11 @@ class ObjectBackend(Backend):
     async def sweep(self, *, dry_run: bool = False) -> Swept:
         self._check_open()
         return await in_thread(self._threads, partial(self._sweeper.sweep, dry_run=dry_run))
+
+    async def audit(self) -> AsyncIterator[tuple[str, str]]:
+        """Yield the damage that no read of a stream finds: a stream or key, and the reason. Nothing is written."""
+        async for one in look_through(LOOKS, lambda look: self._do(look(self._environment))):
+            yield one
 
     async def examine(self, *, race: bool) -> AsyncIterator[Finding]:
         """Yield the findings for `stowfast doctor`: a subject, its result, and a detail."""

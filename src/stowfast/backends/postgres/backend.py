@@ -11,6 +11,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from stowfast.abc import ALL, READS_TOGETHER, Backend, Change, Head, Listing, Query, Receipt, Slice, Swept, Window
+from stowfast.backends.postgres.audit import LOOKS
 from stowfast.backends.postgres.blobs import CHUNK_BYTES, begin_blob, write_chunks
 from stowfast.backends.postgres.committer import Committer
 from stowfast.backends.postgres.database import Database
@@ -26,6 +27,7 @@ from stowfast.counts import counted
 from stowfast.cursors import parse_cursor
 from stowfast.errors import DamagedError, InvalidError, StowfastError, UnsupportedError
 from stowfast.group_commit import GroupCommit
+from stowfast.looks import look_through
 from stowfast.names import check_name, new_id
 from stowfast.semantics import check, is_news, refusals
 
@@ -237,6 +239,11 @@ class PostgresBackend(Backend):
     async def sweep(self, *, dry_run: bool = False) -> Swept:
         self._check_open()
         return await in_thread(self._threads, would_sweep if dry_run else sweep, self._database)
+
+    async def audit(self) -> AsyncIterator[tuple[str, str]]:
+        """Yield the damage that no read of a stream finds: a stream or table, and the reason. Nothing is written."""
+        async for one in look_through(LOOKS, self._look):
+            yield one
 
     def __repr__(self) -> str:
         return f"PostgresBackend({self._database!r})"

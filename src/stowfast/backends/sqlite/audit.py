@@ -5,11 +5,12 @@ Each look is one snapshot, in constant memory. A row that was removed with every
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.backends.sqlite.operations import key_of
 from stowfast.backends.sqlite.rows import HEAD_COLUMNS, LAST_ENTRY, StreamRow, receipt_of
 from stowfast.errors import DamagedError
+from stowfast.looks import Looked
 
 if TYPE_CHECKING:
     import sqlite3
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from stowfast.abc import Head
 
-__all__ = ["LOOKS", "Looked"]
+__all__ = ["LOOKS"]
 
 _PAGE: Final = 5_000
 _BEFORE_ALL: Final = -(2**63)
@@ -74,15 +75,6 @@ _TABLES: Final = (
     ("garbage", _GARBAGE_ALONE, "rows name a part of no stream"),
 )
 """Tables, each with a query that counts wrong rows and the sentence about them."""
-
-
-class Looked(NamedTuple):
-    """The result of one look."""
-
-    damage: list[tuple[str, str]]
-    """Names of streams or tables, each with its reason."""
-    after: Any
-    """Where the next look goes on; None: this was the last."""
 
 
 def _look_at_streams(connection: sqlite3.Connection, _: int, *, after: int | None) -> Looked:

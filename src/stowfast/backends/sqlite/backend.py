@@ -27,16 +27,18 @@ from stowfast.counts import counted
 from stowfast.cursors import parse_cursor
 from stowfast.errors import InvalidError
 from stowfast.group_commit import GroupCommit
+from stowfast.looks import look_through
 from stowfast.names import check_name, clock, is_one_of, new_id, number_of, truth_of
 from stowfast.semantics import check, is_news, refusals
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
     from concurrent.futures import Future
 
     from stowfast.backends.sqlite.transaction import Transaction
     from stowfast.errors import StowfastError
+    from stowfast.looks import Looked
 
 __all__ = ["SQLiteBackend"]
 
@@ -220,15 +222,13 @@ class SQLiteBackend(Backend):
 
     async def audit(self) -> AsyncIterator[tuple[str, str]]:
         """Yield the damage that no read of a stream finds: a stream or table, and the reason. Nothing is written."""
-        for look in LOOKS:
-            after = None
-            while True:
-                self._check_open()
-                damage, after = await in_thread(self._threads, self._look, partial(look, after=after))
-                for one in damage:
-                    yield one
-                if after is None:
-                    break
+
+        def perform(look: Callable[[sqlite3.Connection, int], Looked]) -> Awaitable[Looked]:
+            self._check_open()
+            return in_thread(self._threads, self._look, look)
+
+        async for one in look_through(LOOKS, perform):
+            yield one
 
     def __repr__(self) -> str:
         return f"SQLiteBackend({self._file.path!r})"

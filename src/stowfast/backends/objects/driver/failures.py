@@ -21,6 +21,7 @@ from obstore.exceptions import (
 )
 
 from stowfast.backends.objects.driver.transport import transport_error
+from stowfast.backends.objects.protocol.requests import BehindEndError
 from stowfast.errors import (
     ConflictError,
     InvalidError,
@@ -66,10 +67,6 @@ _PASSING: Final = {
 _PASSING_STATUS: Final = {408, 409, 425, 429}
 _SHORTEST: Final = 6  # whatever is shorter is no secret, but a part of many words
 _METADATA_SERVICE: Final = ("169.254.169.254", "169.254.170.2", "metadata.google.internal", "token request")
-
-
-class BehindEndError(InvalidError):
-    """A range begins where the object has ended."""
 
 
 def unconditional(error: StowfastError) -> StowfastError:

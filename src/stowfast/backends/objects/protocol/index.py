@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from stowfast.backends.objects.protocol.frames import MALFORMED
-from stowfast.backends.objects.protocol.keys import HEADS
+from stowfast.backends.objects.protocol.keys import HEADS, keys_at
 from stowfast.backends.objects.protocol.requests import ABSENT, Get, List, Object, Put, Token
 from stowfast.backends.objects.protocol.state import decode_header
 from stowfast.errors import DamagedError, UnsupportedError
@@ -30,10 +30,21 @@ if TYPE_CHECKING:
     from stowfast.backends.objects.protocol.requests import Environment, Item, Steps
     from stowfast.backends.objects.protocol.state import State
 
-__all__ = ["INDEXES", "Index", "IndexEntry", "entries_of", "index_key_of", "open_index", "tidy"]
+__all__ = [
+    "INDEXES",
+    "Index",
+    "IndexEntry",
+    "check_index",
+    "entries_of",
+    "index_key_of",
+    "is_index",
+    "open_index",
+    "tidy",
+]
 
 INDEXES: Final = "i/"
 
+_END: Final = ".sfi"
 _MAGIC: Final = b"SFI\x01"
 _START: Final = 8
 _WORTH: Final = 16
@@ -113,7 +124,7 @@ class Index:
 
 def index_key_of(folder: str) -> str:
     """Return the key of the index of a folder of heads."""
-    return f"{INDEXES}{folder.removeprefix(HEADS).rstrip('/')}.sfi"
+    return f"{INDEXES}{folder.removeprefix(HEADS).rstrip('/')}{_END}"
 
 
 def open_index(folder: str) -> Steps[Index]:
@@ -137,11 +148,39 @@ def tidy(folder: str, environment: Environment) -> Steps[bool]:
 
 def entries_of(body: bytes) -> list[IndexEntry]:
     """Return the entries of an index; none if it is damaged or has another version."""
-    packed = body[_START:]
-    if body[:4] != _MAGIC or int.from_bytes(body[4:_START], "little") != zlib.crc32(packed):
+    try:
+        return _decoded(body)
+    except (DamagedError, UnsupportedError):
         return []
+
+
+def is_index(key: str) -> bool:
+    """Return True for the key of an index, False for one that Stowfast would not write."""
+    kind = key.removeprefix(INDEXES).removesuffix(_END)
+    place = keys_at(f"{HEADS}{kind}/a!.sfh")
+    return place is not None and index_key_of(f"{HEADS}{kind}/") == key
+
+
+def check_index(body: bytes) -> None:
+    """Check the bytes of an index.
+
+    Raises:
+        DamagedError: they are not as they were written. Readers take such an index for an empty one.
+        UnsupportedError: it has another version.
+    """
+    _decoded(body)
+
+
+def _decoded(body: bytes) -> list[IndexEntry]:
+    packed = body[_START:]
+    if body[:3] != _MAGIC[:3] or len(body) < _START:
+        raise DamagedError("is not one of ours")
+    if body[3] != _MAGIC[3]:
+        raise UnsupportedError(f"is of version {body[3]}, this Stowfast reads {_MAGIC[3]}")
+    if int.from_bytes(body[4:_START], "little") != zlib.crc32(packed):
+        raise DamagedError("does not match its checksum")
     try:
         inflate = zlib.decompressobj()
         return _decoder.decode(inflate.decompress(packed, _LARGEST)).lines
     except (*MALFORMED, zlib.error):
-        return []
+        raise DamagedError("does not decode") from None

@@ -6,7 +6,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from stowfast.backends.objects.protocol.keys import keys_of
-from stowfast.backends.objects.protocol.requests import UNCHANGED, All, Get
+from stowfast.backends.objects.protocol.requests import UNCHANGED, All, BehindEndError, Get
 from stowfast.backends.objects.protocol.segment import check, parse_footer, parse_segment, unpack
 from stowfast.backends.objects.protocol.state import State, decode_state
 from stowfast.errors import DamagedError, UnsupportedError
@@ -179,19 +179,22 @@ def _whole(state: State, ref: SegmentRef) -> Get:
 
 
 def _read(wanted: Sequence[tuple[Get, Callable[[str, SegmentRef, bytes], R], SegmentRef]], name: str) -> Steps[list[R]]:
-    found = (yield All([request for request, _, _ in wanted])) if wanted else []
     results = []
-    for (request, parse, ref), one in zip(wanted, found, strict=True):
-        if one is None:
-            raise VanishedError(request.key)
-        try:
-            results.append(parse(name, ref, one.body))
-        except (DamagedError, UnsupportedError):
-            # It may be whole in the store, and have been damaged on the way, or since it was cached.
-            again = yield request._replace(fresh=True)
-            if again is None:
-                raise VanishedError(request.key) from None
-            results.append(parse(name, ref, again.body))
+    try:
+        found = (yield All([request for request, _, _ in wanted])) if wanted else []
+        for (request, parse, ref), one in zip(wanted, found, strict=True):
+            if one is None:
+                raise VanishedError(request.key)
+            try:
+                results.append(parse(name, ref, one.body))
+            except (DamagedError, UnsupportedError):
+                # It may be whole in the store, and have been damaged on the way, or since it was cached.
+                again = yield request._replace(fresh=True)
+                if again is None:
+                    raise VanishedError(request.key) from None
+                results.append(parse(name, ref, again.body))
+    except BehindEndError as error:
+        raise DamagedError(f"a segment of {name!r} ends before its head says") from error
     return results
 
 

@@ -57,7 +57,8 @@ def read_marker() -> Steps[bool]:
         ) from None
     if marker.format != _FORMAT:
         raise UnsupportedError(
-            f"the store has format {marker.format}, and this Stowfast reads format {_FORMAT}: install a newer one"
+            f"the store has format {marker.format}, and this Stowfast reads format {_FORMAT}: install a newer one, "
+            f"unless the object {MARKER}, which says so, is damaged"
         )
     return True
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Sequence
 from enum import Enum
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
-from stowfast.errors import StowfastError
+from stowfast.errors import InvalidError, StowfastError
 from stowfast.names import steady_clock
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "ANY",
     "UNCHANGED",
     "All",
+    "BehindEndError",
     "Condition",
     "Delete",
     "Environment",
@@ -38,6 +39,10 @@ __all__ = [
 ]
 
 R = TypeVar("R")
+
+
+class BehindEndError(InvalidError):
+    """A range begins where the object has ended."""
 
 
 class Token(NamedTuple):
@@ -95,7 +100,8 @@ class Items(NamedTuple):
 class Get(NamedTuple):
     """Read a key, or a range of it. Result: `Object`; None where there is no such key; `UNCHANGED`.
 
-    `stop` may lie beyond the end, `start` may not. No answer is UnavailableError. With `fresh` no cache may answer.
+    `stop` may lie beyond the end; `start` beyond it is a BehindEndError. No answer is UnavailableError. With `fresh` no
+    cache may answer.
     """
 
     key: str

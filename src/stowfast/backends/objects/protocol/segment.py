@@ -23,12 +23,23 @@ from stowfast.errors import DamagedError, UnsupportedError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["Block", "Footer", "build", "check", "grouped", "parse_footer", "parse_segment", "unpack"]
+__all__ = [
+    "START",
+    "Block",
+    "Footer",
+    "build",
+    "check",
+    "check_start",
+    "grouped",
+    "parse_footer",
+    "parse_segment",
+    "unpack",
+]
 
 _MAGIC: Final = b"SFS"
 _VERSION: Final = 1
 _LENGTH: Final = 4
-_START: Final = 4
+START: Final = 4
 _DENSEST: Final = 1_032
 """Maximum bytes that one byte of a zlib stream can expand to."""
 
@@ -144,6 +155,19 @@ def parse_footer(name: str, ref: SegmentRef, end: bytes | memoryview) -> Footer:
     return footer
 
 
+def check_start(name: str, body: bytes) -> None:
+    """Check the first bytes of a segment.
+
+    Raises:
+        DamagedError: they are not those of a segment.
+        UnsupportedError: it has a newer version.
+    """
+    if len(body) < START or body[:3] != _MAGIC:
+        raise DamagedError(f"a segment of {name!r} is not one of ours")
+    if body[3] != _VERSION:
+        raise UnsupportedError(f"a segment of {name!r} is of version {body[3]}, this Stowfast reads {_VERSION}")
+
+
 def parse_segment(name: str, ref: SegmentRef, body: bytes) -> Footer:
     """Decode the footer of a whole segment.
 
@@ -151,10 +175,9 @@ def parse_segment(name: str, ref: SegmentRef, body: bytes) -> Footer:
         DamagedError: the head refers to another footer.
         UnsupportedError: it has a newer version.
     """
-    if len(body) != ref.size or len(body) < _START or body[:3] != _MAGIC:
+    if len(body) != ref.size:
         raise DamagedError(f"a segment of {name!r} has {len(body):,} bytes, and should have {ref.size:,}")
-    if body[3] != _VERSION:
-        raise UnsupportedError(f"a segment of {name!r} is of version {body[3]}, this Stowfast reads {_VERSION}")
+    check_start(name, body)
     return parse_footer(name, ref, memoryview(body)[len(body) - ref.footer :])
 
 
@@ -209,7 +232,7 @@ def grouped(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:
 
 def _sound(footer: Footer, ref: SegmentRef) -> bool:
     """Return True if the blocks are consecutive and match the record of the segment in the head."""
-    offset, behind = _START, ref.first
+    offset, behind = START, ref.first
     for block in footer.blocks:
         if block.offset != offset or block.first < behind:
             return False
