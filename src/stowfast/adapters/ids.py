@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from stowfast.errors import InvalidError
 
-__all__ = ["joined"]
+__all__ = ["joined", "storage_id"]
 
 _SAFE: Final = "!$&'()*+,:;=@"
 _MAX_PART_BYTES: Final = 250
@@ -25,6 +25,11 @@ def joined(*parts: str) -> str:
         InvalidError: a part is not text.
     """
     return "/".join(_quoted(part) for part in parts)
+
+
+def storage_id(key: str) -> str:
+    """Return the id of the artifact of a key of Strands' storage. A slash stays: a prefix of keys is one of ids."""
+    return "strands_storage/" + quote(key, safe="/" + _SAFE, errors="surrogatepass")
 
 
 def _quoted(part: str) -> str:

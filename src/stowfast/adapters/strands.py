@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Self
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from stowfast.adapters.extras import extra
-from stowfast.adapters.ids import joined
+from stowfast.adapters.ids import joined, storage_id
 from stowfast.adapters.opener import Opener
 from stowfast.errors import ConflictError, StowfastError
 from stowfast.plain_json import to_json
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["SessionConflictError", "StowfastSessionManager", "StowfastSessionRepository", "StowfastStorage"]
 
 _ROOT: Final = "strands"
-_STORED: Final = "strands_storage/"
-_SAFE: Final = "/!$&'()*+,:;=@"
 _PAGE: Final = 1_000
 
 
@@ -362,9 +360,9 @@ class StowfastStorage(Storage):
         with _translated(StorageError):
             artifacts = (await self._opener.open()).artifacts
             while True:
-                prefix = _STORED + quote(query, safe=_SAFE, errors="surrogatepass")
+                prefix = storage_id(query)
                 page = await artifacts.list(prefix=prefix, order="id", limit=_PAGE, after=after)
-                keys += [unquote(one.artifact_id.removeprefix(_STORED), errors="surrogatepass") for one in page]
+                keys += [unquote(one.artifact_id.removeprefix(storage_id("")), errors="surrogatepass") for one in page]
                 if (after := page.next) is None:
                     return sorted(keys)
 
@@ -376,7 +374,7 @@ class StowfastStorage(Storage):
 def _artifact_id(key: str) -> str:
     if not key:
         raise StorageError("Storage key must not be empty")
-    return _STORED + quote(key, safe=_SAFE, errors="surrogatepass")
+    return storage_id(key)
 
 
 def _begins_with(found: ConversationSlice, entry: MessageEntry) -> bool:

@@ -1,4 +1,4 @@
-"""Rows in the order of their ids, as one stream for each id."""
+"""Groups of streams: rows in the order of their ids, as one stream for each id; and streams up to a fault."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from stowfast.importing.streams import Found, SourceStream
 
-__all__ = ["grouped"]
+__all__ = ["grouped", "named"]
 
 
 def grouped(rows: Iterator[tuple[Any, ...]], count: int, make: Callable[..., SourceStream]) -> Generator[Found]:
@@ -32,3 +32,11 @@ def grouped(rows: Iterator[tuple[Any, ...]], count: int, make: Callable[..., Sou
             yield make(*names, (row[count:] for row in group))
         except InvalidError as error:
             yield Difference(repr(ids[0] if count == 1 else ids), str(error))
+
+
+def named(name: str, streams: Iterator[Found]) -> Iterator[Found]:
+    """Yield streams up to the first that cannot be made, and a difference of this name with the reason."""
+    try:
+        yield from streams
+    except InvalidError as error:
+        yield Difference(name, str(error))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from stowfast.adapters.ids import joined
 from stowfast.errors import InvalidError
 from stowfast.importing.artifacts import artifact
+from stowfast.importing.grouping import named
 from stowfast.importing.streams import (
     conversation,
     document,
@@ -26,7 +27,6 @@ from stowfast.importing.streams import (
     text_of,
 )
 from stowfast.importing.tasks import task
-from stowfast.moving import Difference
 from stowfast.records import ArtifactInfo, TaskState
 from stowfast.stores.artifacts.datasets.columns import Columns
 from stowfast.stores.codec import encode, encode_lines, to_time
@@ -53,21 +53,13 @@ _WORDS: Final = ("name", "description", "mimeType")
 def find_sessions(folder: Folder | Bucket) -> Generator[Found]:
     """Yield each context: its conversation, the state of its agent, its tasks and its artifacts."""
     for agent in folder.names("agent="):
-        yield from _named(f"agent={agent}", _contexts(folder, agent))
+        yield from named(f"agent={agent}", _contexts(folder, agent))
 
 
 def _contexts(folder: Folder | Bucket, agent: str) -> Iterator[Found]:
     home = folder.below(f"agent={agent}")
     for context in home.names("context="):
-        yield from _named(f"agent={agent}/context={context}", _Context(home, agent, context).streams())
-
-
-def _named(name: str, streams: Iterator[Found]) -> Iterator[Found]:
-    """Yield streams up to the first that cannot be made, and its reason."""
-    try:
-        yield from streams
-    except InvalidError as error:
-        yield Difference(name, str(error))
+        yield from named(f"agent={agent}/context={context}", _Context(home, agent, context).streams())
 
 
 class _Context:
@@ -94,7 +86,7 @@ class _Context:
             if here.has(kind):
                 folder = here.below(kind)
                 for name in folder.names("", suffix):
-                    yield from _named(f"{folder.name}/{name}", make(folder, name))
+                    yield from named(f"{folder.name}/{name}", make(folder, name))
 
     def _task(self, folder: Folder | Bucket, name: str) -> Iterator[SourceStream]:
         data = object_of(folder.read(f"{name}.json"), f"{name}.json")

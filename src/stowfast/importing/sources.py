@@ -34,11 +34,13 @@ KINDS: Final[Mapping[str, str]] = {
     "looopy": "the files of looopy",
     "openai-agents": "sessions of the OpenAI Agents SDK",
     "pydantic-ai-harness": "conversations and steps of the Pydantic AI harness, of its SQLite stores",
-    "strands": "sessions of Strands Agents, of FileSessionManager or S3SessionManager",
+    "strands": "sessions of Strands Agents, of FileSessionManager, S3SessionManager or SnapshotSessionManager",
 }
 """The kinds of sources, and the content of each."""
 _FOLDERS: Final[Mapping[str, str]] = {"looopy": "agent=", "strands": "session_"}
 """The kinds that are folders of files, and the beginnings of the names in them."""
+_SNAPSHOTS: Final[Mapping[str, str]] = {"strands": "session"}
+"""The name of another folder that may stand there alone."""
 _SCHEMAS: Final[Mapping[str, str]] = {"agno": "ai"}
 """Schemas in which a library makes its tables of PostgreSQL, unless it is told another one."""
 _BUCKETS: Final = ("s3", "gs", "az")
@@ -90,7 +92,7 @@ def _check_names(folder: Folder | Bucket, prefix: str, kind: str) -> None:
         InvalidError: it has other names alone.
     """
     names = [*folder.names("")]
-    if names and not any(name.startswith(prefix) for name in names):
+    if names and not any(name.startswith(prefix) or name == _SNAPSHOTS.get(kind) for name in names):
         raise InvalidError(f"{folder.name} is no folder of {kind}: no name in it begins with {prefix!r}")
 
 

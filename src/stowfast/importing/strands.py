@@ -1,13 +1,15 @@
-"""Strands Agents: the files of `FileSessionManager` and the objects of `S3SessionManager`, release 1.62.0."""
+"""Strands Agents, release 1.62.0: the sessions and snapshots of its session managers, in files or a bucket."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from stowfast.adapters.ids import joined
+from stowfast.adapters.ids import joined, storage_id
 from stowfast.errors import InvalidError
-from stowfast.importing.streams import conversation, document, json_of
-from stowfast.moving import Difference
+from stowfast.importing.artifacts import artifact
+from stowfast.importing.grouping import named
+from stowfast.importing.streams import conversation, document, object_of
+from stowfast.records import ArtifactInfo
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -19,20 +21,48 @@ if TYPE_CHECKING:
 __all__ = ["find_sessions"]
 
 _ROOT: Final = "strands"
+_SNAPSHOTS: Final = "session"
+"""The folder of `SnapshotSessionManager` in a storage of files."""
 
 
 def find_sessions(folder: Folder | Bucket) -> Generator[Found]:
-    """Yield each session, its agents, and the states of graphs and swarms as documents; messages as conversations."""
+    """Yield each session, its agents, and the states of graphs and swarms as documents; messages as conversations.
+
+    Snapshots are artifacts, as `StowfastStorage` has them.
+    """
     for session in folder.names("session_"):
-        found = _all_of(folder, session)
-        while True:
-            try:
-                yield next(found)
-            except StopIteration:
-                break
-            except InvalidError as error:
-                yield Difference(f"session_{session}", str(error))
-                break
+        yield from named(f"session_{session}", _all_of(folder, session))
+    snapshots = folder.below(_SNAPSHOTS) if folder.has(_SNAPSHOTS) else None
+    for session in snapshots.names("") if snapshots else ():
+        yield from named(f"{_SNAPSHOTS}/{session}", _snapshots_of(folder, session))
+
+
+def _snapshots_of(folder: Folder | Bucket, session: str) -> Iterator[Found]:
+    for scope in ("agent", "multiAgent"):
+        above, path = folder.below(_SNAPSHOTS, session), f"{_SNAPSHOTS}/{session}/scopes/{scope}"
+        if not above.has("scopes") or not above.below("scopes").has(scope):
+            continue
+        agents = above.below("scopes", scope)
+        for agent in agents.names(""):
+            for part in (("snapshots", "immutable_history"), ("snapshots",)):
+                here = "/".join((path, agent, *part))
+                yield from named(here, _snapshots(agents, here, (agent, *part)))
+
+
+def _snapshots(folder: Folder | Bucket, path: str, below: tuple[str, ...]) -> Iterator[Found]:
+    for name in below:
+        if not folder.has(name):
+            return
+        folder = folder.below(name)
+    for number in folder.names("snapshot_", ".json"):
+        yield from named(f"{path}/snapshot_{number}.json", _snapshot(folder, path, number))
+
+
+def _snapshot(folder: Folder | Bucket, path: str, number: str) -> Iterator[SourceStream]:
+    name = f"snapshot_{number}.json"
+    body = folder.read(name)
+    moment = object_of(body, name).get("created_at")
+    yield artifact(ArtifactInfo(artifact_id=storage_id(f"{path}/{name}")), "bytes", body, moment)
 
 
 def _all_of(folder: Folder | Bucket, session: str) -> Iterator[SourceStream]:
@@ -66,10 +96,7 @@ def _message(folder: Folder | Bucket, number: int) -> tuple[object, dict[str, An
 
 
 def _object(folder: Folder | Bucket, name: str) -> dict[str, Any]:
-    data = json_of(folder.read(name), name)
-    if not isinstance(data, dict):
-        raise InvalidError(f"{name} is no JSON object")
-    return data
+    return object_of(folder.read(name), name)
 
 
 def _number(text: str) -> int:

@@ -11,10 +11,13 @@ from strands import Agent
 from strands.agent.conversation_manager import SlidingWindowConversationManager
 from strands.session.file_session_manager import FileSessionManager
 from strands.session.s3_session_manager import S3SessionManager
+from strands.session.snapshot_session_manager import SnapshotSessionManager
+from strands.storage.local_file_storage import LocalFileStorage
 from strands.types.session import SessionAgent, SessionMessage
 
 from stowfast import importing
-from stowfast.adapters.strands import StowfastSessionManager, StowfastSessionRepository
+from stowfast.adapters.strands import StowfastSessionManager, StowfastSessionRepository, StowfastStorage
+from tests.frameworks.strands.s3_work import SAID, Scripted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,6 +72,52 @@ def test_sessions_of_files(tmp_path: Path, durable_url: str) -> None:
         agent = Agent(agent_id="agent", session_manager=again, callback_handler=None)
         assert agent.state.get("n") == 0
         assert agent.messages == [*(messages(0) * 4), messages(9)[0]]
+
+
+def ask(session: str, storage: Any, count: int) -> list[Any]:
+    """Ask an agent with snapshots some questions, and return its messages."""
+    manager = SnapshotSessionManager(session, storage=storage, snapshot_trigger=lambda **_: True)
+    agent = Agent(model=Scripted(), agent_id="agent", session_manager=manager, callback_handler=None)
+    for question, _ in SAID[:count]:
+        agent(question)
+    return list(agent.messages)
+
+
+def test_snapshots(tmp_path: Path, durable_url: str) -> None:
+    folder = str(tmp_path / "theirs")
+    theirs = LocalFileStorage(folder)
+    sessions = ["one", "ü 😀", *(f"s{number}" for number in range(5))]
+    asked = {session: ask(session, theirs, 2) for session in sessions}
+    for repeat in range(2):
+        done = asyncio.run(importing.import_from("strands", folder, durable_url))
+        assert done.differences == []
+        assert (done.streams, done.already_there) == ((21, 0), (0, 21))[repeat]
+    asyncio.run(same_keys(theirs, durable_url, 21))
+    more = ask("one", theirs, 1)
+    assert more[: len(asked["one"])] == asked["one"]
+    done = asyncio.run(importing.import_from("strands", folder, durable_url))
+    assert (done.streams, done.differences) == (2, [])
+    asyncio.run(same_keys(theirs, durable_url, 22))
+    for session in sessions[1:]:
+        ours = StowfastStorage(durable_url)
+        again = ask(session, ours, 1), ask(session, theirs, 1)
+        asyncio.run(ours.close())
+        assert [len(messages) for messages in again] == [len(asked[session]) + 2] * 2
+        assert [text_of(messages) for messages in again] == [text_of(again[0])] * 2
+
+
+def text_of(messages: list[Any]) -> list[str]:
+    return [one["content"][0]["text"] for one in messages]
+
+
+async def same_keys(theirs: Any, url: str, count: int) -> None:
+    ours = StowfastStorage(url)
+    keys = await ours.list("session/")
+    assert keys == await theirs.list("session/")
+    assert len(keys) == count
+    for key in keys:
+        assert await ours.read(key) == await theirs.read(key)
+    await ours.close()
 
 
 @pytest.mark.service

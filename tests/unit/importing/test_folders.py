@@ -9,7 +9,7 @@ import pytest
 
 import stowfast
 from stowfast import InvalidError, importing
-from tests.unit.importing.sources import put_no_file
+from tests.unit.importing.sources import artifact_of, put_no_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +46,7 @@ async def test_messages_are_in_the_order_of_their_numbers(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "kind", ["link", "pipe", "large", "folder", "no json", "no object", "bytes", "number", "missing"]
+    "kind", ["link", "pipe", "large", "folder", "no json", "no object", "bytes", "number", "deep", "missing"]
 )
 @pytest.mark.parametrize(
     "place", ["session.json", "agents/agent_a/agent.json", "agents/agent_a/messages/message_3.json"]
@@ -67,6 +67,8 @@ async def test_a_bad_file_refuses_what_it_belongs_to(tmp_path: Path, place: str,
             path.write_bytes(b"\xff\xfe{}")
         case "number":
             path.write_text('{"message_id": NaN}')
+        case "deep":
+            path.write_text('{"a":' * 100_000)
     done, found, numbers = await imported(folder)
     assert numbers == [*range(12)]
     if kind == "missing" and "message_" in place:
@@ -103,3 +105,61 @@ async def test_a_path_that_is_no_folder(tmp_path: Path) -> None:
     for path in (tmp_path / "none", tmp_path / "file"):
         with pytest.raises(InvalidError, match="no folder"):
             await imported(path)
+
+
+def snapshots(folder: Path, name: str) -> Path:
+    """Make two snapshots of an agent and the newest state of a graph, and return their session's folder."""
+    home = folder / "session" / name
+    history = home / "scopes" / "agent" / "a" / "snapshots" / "immutable_history"
+    history.mkdir(parents=True)
+    for number in range(2):
+        (history / f"snapshot_{number}.json").write_text(
+            json.dumps({"created_at": "2026-01-02T03:04:05Z", "n": number})
+        )
+    graph = home / "scopes" / "multiAgent" / "g" / "snapshots"
+    graph.mkdir(parents=True)
+    for newest in (history.parent, graph):
+        (newest / "snapshot_latest.json").write_text(json.dumps({"created_at": "2026-01-02T03:04:06Z"}))
+        (newest / ".__strands_tmp_1").write_text("{")
+    return home
+
+
+async def test_snapshots_are_the_keys_of_a_storage(tmp_path: Path) -> None:
+    snapshots(tmp_path, "s ü")
+    (tmp_path / "session" / "empty").mkdir()
+    async with stowfast.open("memory:") as stores:
+        for streams in (4, 0):
+            done = await importing.import_from("strands", str(tmp_path), stores)
+            assert (done.streams, done.differences) == (streams, [])
+        found = await artifact_of(
+            stores, "strands_storage/session/s%20%C3%BC/scopes/agent/a/snapshots/snapshot_latest.json"
+        )
+        assert found.content == b'{"created_at": "2026-01-02T03:04:06Z"}'
+        assert found.created_at is not None
+        assert found.created_at.isoformat() == "2026-01-02T03:04:06+00:00"
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "large", "folder", "no json", "[]", "deep", "NaN", "bytes"])
+async def test_a_bad_snapshot_is_refused_alone(tmp_path: Path, kind: str) -> None:
+    folder, outside = tmp_path / "theirs", tmp_path / "secret.json"
+    path = snapshots(folder, "s") / "scopes/agent/a/snapshots/immutable_history/snapshot_1.json"
+    path.rename(outside)
+    if kind in {"link", "pipe", "large", "folder"}:
+        put_no_file(path, kind, outside)
+    else:
+        deep = {"deep": '{"a":' * 100_000, "NaN": '{"a": NaN}', "no json": "{"}
+        path.write_bytes(b'{"a": "\xff"}' if kind == "bytes" else deep.get(kind, kind).encode())
+    async with stowfast.open("memory:") as stores:
+        done = await importing.import_from("strands", str(folder), stores)
+        name = "session/s/scopes/agent/a/snapshots/immutable_history/snapshot_1.json"
+        assert [one.stream for one in done.differences] == [name]
+        assert done.streams == 3
+
+
+async def test_linked_folders_of_snapshots_are_not_followed(tmp_path: Path) -> None:
+    folder, secret = tmp_path / "theirs", snapshots(tmp_path / "outside", "secret")
+    good = snapshots(folder, "good")
+    (folder / "session" / "linked").symlink_to(secret)
+    (good / "scopes" / "agent" / "b").symlink_to(secret / "scopes" / "agent" / "a")
+    done, _, _ = await imported(folder)
+    assert (len(done.differences), done.streams) == (3, 4)  # each of the two folders of the linked agent
