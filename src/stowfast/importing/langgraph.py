@@ -1,5 +1,7 @@
 """LangGraph: checkpoints of `SqliteSaver` 3.1.2 and of `PostgresSaver` 3.2.0, as threads of our saver.
 
+The messages of the newest checkpoint of a thread are a conversation, too.
+
 Values stay the MessagePack bytes of LangGraph's serializer, also those of its extension types: they are split at the
 channels, and never made into objects.
 """
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
+from stowfast.adapters.ids import joined
 from stowfast.adapters.langgraph.entries import (
     CheckpointText,
     StoredCheckpoint,
@@ -29,7 +32,9 @@ from stowfast.adapters.langgraph.texts import TextCache, ThreadTexts
 from stowfast.adapters.langgraph.threads import stream_of
 from stowfast.errors import InvalidError
 from stowfast.importing.grouping import grouped
-from stowfast.importing.streams import SourceStream, json_of, moment_of, text_of
+from stowfast.importing.langgraph_messages import dumps_of
+from stowfast.importing.streams import SourceStream, conversation, json_of, moment_of, text_of
+from stowfast.moving import Difference
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -43,6 +48,12 @@ _NAMED: Final = ("thread_id", "checkpoint_ns", "checkpoint_id")
 _CHECKPOINTS: Final = (
     "SELECT thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint, metadata"
     " FROM checkpoints ORDER BY thread_id, checkpoint_id, checkpoint_ns"
+)
+_NEWEST: Final = (
+    "SELECT c.thread_id, c.checkpoint_ns, c.checkpoint_id, c.parent_checkpoint_id, c.type, c.checkpoint, c.metadata"
+    " FROM checkpoints c WHERE c.checkpoint_ns = '' AND c.checkpoint_id ="
+    " (SELECT max(m.checkpoint_id) FROM checkpoints m WHERE m.thread_id = c.thread_id AND m.checkpoint_ns = '')"
+    " ORDER BY c.thread_id"
 )
 _SQLITE_WRITES: Final = (
     "SELECT task_id, task_path, idx, channel, type, value FROM writes"
@@ -62,6 +73,10 @@ _BLOBS: Final = (
 _TYPES: Final = frozenset({"null", "bytes", "bytearray", "json", "msgpack"})
 _CACHE_BYTES: Final = 2**26
 _VALUES: Final = "channel_values"
+_CHANNEL: Final = "messages"
+_DELTAS: Final = "counters_since_delta_snapshot"
+"""The metadata with the channels of which a checkpoint may have only the difference to an earlier one."""
+_ROOT: Final = "langgraph"
 _NOTHING: Final = b"\x80"
 _decode: Final = msgspec.msgpack.Decoder(dict[str, msgspec.Raw]).decode
 _decode_any: Final = msgspec.msgpack.Decoder().decode
@@ -74,8 +89,8 @@ class _Checkpoint(NamedTuple):
     id: str
     parent: str | None
     moment: int | None
-    metadata: bytes
-    text: bytes
+    metadata: dict[str, Any]
+    text: CheckpointText
 
 
 class _Plain:
@@ -92,7 +107,7 @@ class _Plain:
 
 
 def find_conversations(tables: Tables) -> Generator[Found]:
-    """Yield each thread.
+    """Yield each thread, then the conversation of each thread that has messages.
 
     Raises:
         InvalidError: these are no tables of LangGraph.
@@ -106,6 +121,27 @@ def find_conversations(tables: Tables) -> Generator[Found]:
     else:
         tables.check("writes", (*_NAMED, *task, "value"))
         yield from grouped(tables.rows(_CHECKPOINTS), 1, partial(_thread, tables, _SQLITE_WRITES))
+    for row in tables.rows(_NEWEST):
+        yield from _conversation(tables, row)
+
+
+def _conversation(tables: Tables, row: tuple[Any, ...]) -> Iterator[Found]:
+    """Yield the conversation of a newest checkpoint, if it has messages. A bad checkpoint was named with its thread."""
+    try:
+        thread = text_of(row[0], "an id")
+        one = _checkpoint(tables, thread, row[1:])
+    except InvalidError:
+        return
+    context_id = joined(_ROOT, thread)
+    data = next((value.data for value in one.text.values if value.name == _CHANNEL), None)
+    try:
+        if data is None and _CHANNEL in (one.metadata.get(_DELTAS) or ()):
+            raise InvalidError("its messages are stored as differences, by a DeltaChannel: only the thread is imported")
+        dumps = None if data is None else dumps_of(data, "its messages")
+        if dumps:
+            yield conversation(context_id, ((one.moment, dump) for dump in dumps), {"thread_id": thread})
+    except InvalidError as error:
+        yield Difference(f"messages/{context_id}", str(error))
 
 
 def _thread(tables: Tables, writes: str, thread: str, rows: Iterator[tuple[Any, ...]]) -> SourceStream:
@@ -119,10 +155,12 @@ def _entries(tables: Tables, query: str, thread: str, rows: Iterator[tuple[Any, 
     for row in rows:
         one = _checkpoint(tables, thread, row)
         parent = None if one.parent is None else as_id(one.parent)
+        metadata = json.dumps(one.metadata, separators=(",", ":")).encode()
         # All of them count, and the order of the ids is that of the source. So nothing before it is needed to tell.
-        stored = StoredCheckpoint(one.ns, as_id(one.id), parent, one.metadata, log.next, True, (), "", b"")
-        entry = texts.checkpoint_entry(stored, one.text)
-        texts.keep(log.next, one.text)
+        stored = StoredCheckpoint(one.ns, as_id(one.id), parent, metadata, log.next, True, (), "", b"")
+        text = encode_text(one.text)
+        entry = texts.checkpoint_entry(stored, text)
+        texts.keep(log.next, text)
         log.append([entry])
         yield one.moment, encode_entry(entry)
         for (task, path), group in groupby(tables.rows(query, thread, one.ns, one.id), lambda found: found[:2]):
@@ -154,12 +192,12 @@ def _checkpoint(tables: Tables, thread: str, row: tuple[Any, ...]) -> _Checkpoin
         id,
         text_of(parent, "the id of a parent") if parent else None,
         moment,
-        json.dumps(facts, separators=(",", ":")).encode(),
+        facts,
         text,
     )
 
 
-def _split(checkpoint: object, what: str) -> tuple[bytes, int | None]:
+def _split(checkpoint: object, what: str) -> tuple[CheckpointText, int | None]:
     """Return the text of a checkpoint in MessagePack, and its time."""
     try:
         if not isinstance(checkpoint, bytes):
@@ -170,10 +208,10 @@ def _split(checkpoint: object, what: str) -> tuple[bytes, int | None]:
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise InvalidError(f"{what} is no MessagePack: {error}") from error
     values = [Value(name, "msgpack", bytes(data)) for name, data in sorted(found.items())]
-    return encode_text(CheckpointText(values, "msgpack", msgspec.msgpack.encode(whole))), moment
+    return CheckpointText(values, "msgpack", msgspec.msgpack.encode(whole)), moment
 
 
-def _joined(checkpoint: object, blobs: Iterator[tuple[Any, ...]], what: str) -> tuple[bytes, int | None]:
+def _joined(checkpoint: object, blobs: Iterator[tuple[Any, ...]], what: str) -> tuple[CheckpointText, int | None]:
     """Return the text of a checkpoint in JSON, with its values from their table."""
     inline = checkpoint.pop(_VALUES, {}) if isinstance(checkpoint, dict) else None
     if not isinstance(checkpoint, dict) or not isinstance(inline, dict):
@@ -184,7 +222,7 @@ def _joined(checkpoint: object, blobs: Iterator[tuple[Any, ...]], what: str) -> 
         found[name] = Value(name, *_typed(kind, blob))
     values = [found[name] for name in sorted(found)]
     rest = msgspec.msgpack.encode(checkpoint)
-    return encode_text(CheckpointText(values, "msgpack", rest)), moment_of(checkpoint.get("ts"))
+    return CheckpointText(values, "msgpack", rest), moment_of(checkpoint.get("ts"))
 
 
 def _write(number: object, channel: object, kind: object, value: object) -> tuple[int, str, str, bytes]:

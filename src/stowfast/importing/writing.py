@@ -172,6 +172,8 @@ class StreamWriter:
         for entry in found.entries if found else ():
             if not one.stream.equal(one.part[entry.position - one.position][1], entry.data):
                 raise _DifferentError(f"the entry at {entry.position} is another one here: it is left as it is")
+        if one.ended and one.stop < head.next and head.revision == head.next * _REVISIONS:
+            raise _DifferentError("it has fewer entries in the source now: it is left as it is")
         if one.stop <= head.next:
             return None
         _check_unchanged(one, head)

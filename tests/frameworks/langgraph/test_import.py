@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 import uuid
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict, cast
 
 import pytest
+from langchain_core.messages import (
+    AIMessage,
+    HumanMessage,
+    RemoveMessage,
+    ToolMessage,
+    messages_from_dict,
+    messages_to_dict,
+)
+from langgraph.channels.delta import DeltaChannel
 from langgraph.checkpoint.postgres import PostgresSaver
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite import SqliteSaver
-from langgraph.graph import START, StateGraph
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.graph.message import _messages_delta_reducer
 
+import stowfast.sync
 from stowfast import importing
+from stowfast.adapters.ids import joined
 from stowfast.adapters.langgraph import StowfastSaver
 from tests.frameworks.langgraph.graphs import Log, checkpoint, config, rich, text, travelled
 
@@ -87,6 +101,103 @@ def assert_the_same(theirs: Any, source: str, url: str) -> None:
         grown.invoke({"log": ["again"]}, config("grown"))
         asyncio.run(importing.import_from("langgraph", source, url))
         assert shown(ours, "grown") == shown(theirs, "grown")
+
+
+CALL = {"name": "pay", "args": {"bill": [1.5, None, "ü😀"]}, "id": "call-1", "type": "tool_call"}
+PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "iVBORw0KGgo" * 50}}
+
+
+def talk(saver: Any) -> Any:
+    """Return a graph that answers with a call and its result."""
+    graph = StateGraph(MessagesState)
+    graph.add_node("call", lambda _: {"messages": [AIMessage("", tool_calls=[CALL], response_metadata={"model": "m"})]})
+    graph.add_node("tool", lambda _: {"messages": [ToolMessage("paid", tool_call_id="call-1", artifact={"n": 1})]})
+    graph.add_edge(START, "call")
+    graph.add_edge("call", "tool")
+    return graph.compile(checkpointer=saver)
+
+
+def say(saver: Any, thread: str) -> list[dict[str, Any]]:
+    """Say something in a thread, and return its messages as dumps."""
+    said = HumanMessage(
+        [{"type": "text", "text": f"hi {thread}"}, PICTURE], additional_kwargs={"at": datetime.now(UTC)}
+    )
+    found = talk(saver).invoke({"messages": [said]}, config(thread))
+    return cast("list[dict[str, Any]]", json.loads(json.dumps(messages_to_dict(found["messages"]), default=isoformat)))
+
+
+def isoformat(value: Any) -> str:
+    return str(value.isoformat())
+
+
+def assert_conversations(theirs: Any, source: str, url: str) -> None:
+    """The messages of the newest checkpoint are a conversation, which grows, and is left where its past changed."""
+
+    def imported() -> Any:
+        return asyncio.run(importing.import_from("langgraph", source, url))
+
+    threads = [thread for thread in THREADS if thread != " "]
+    said = {thread: say(theirs, thread) for thread in threads}
+    line(theirs).invoke({"log": ["no messages"]}, config("log"))
+    done = imported()
+    assert (done.streams, done.differences) == (2 * len(threads) + 1, [])
+    assert (imported().streams, imported().entries) == (0, 0)
+    with stowfast.sync.open(url) as stores:
+        for thread, messages in said.items():
+            assert stores.messages.get_messages(joined("langgraph", thread)) == messages
+        assert len(messages_from_dict(stores.messages.get_messages("langgraph/one"))) == 3
+        found = stores.messages.contexts(where={"thread_id": "one"})
+        assert [one.context_id for one in found] == ["langgraph/one"]
+        said["one"] = say(theirs, "one")
+        assert (imported().streams, imported().already_there) == (2, 2 * len(threads) + 1)
+        assert stores.messages.get_messages("langgraph/one") == said["one"]
+
+        state = talk(theirs).get_state(config("one")).values["messages"]
+        talk(theirs).update_state(config("one"), {"messages": [RemoveMessage(state[-1].id)]}, "tool")
+        changed = HumanMessage("other", id=talk(theirs).get_state(config("a/b")).values["messages"][0].id)
+        talk(theirs).update_state(config("a/b"), {"messages": [changed]}, "tool")
+        done = imported()
+        reasons = {one.stream: one.reason for one in done.differences}
+        assert sorted(reasons) == ["messages/langgraph/a%2Fb", "messages/langgraph/one"]
+        assert "fewer entries in the source" in reasons["messages/langgraph/one"]
+        assert "entry at 0 is another one" in reasons["messages/langgraph/a%2Fb"]
+        assert done.streams == 2  # the threads
+        assert stores.messages.get_messages("langgraph/one") == said["one"]
+        stores.messages.delete("langgraph/a%2Fb")
+        imported()
+        assert stores.messages.get_messages("langgraph/a%2Fb")[0]["data"]["content"] == "other"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_conversations_of_sqlite(tmp_path: Path, durable_url: str) -> None:
+    source = str(tmp_path / "theirs.db")
+    with SqliteSaver.from_conn_string(source) as theirs:
+        assert_conversations(theirs, source, durable_url)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.service
+def test_conversations_of_postgres(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    url = str(request.getfixturevalue("postgres_server").url()).partition("?")[0]
+    with PostgresSaver.from_conn_string(url) as theirs:
+        theirs.setup()
+        for thread in [one.config["configurable"]["thread_id"] for one in theirs.list(None)]:
+            theirs.delete_thread(thread)  # of another test
+        assert_conversations(theirs, url, f"sqlite:///{tmp_path}/ours.db")
+
+
+@pytest.mark.filterwarnings("ignore")
+async def test_messages_as_differences_are_named(tmp_path: Path) -> None:
+    state: Any = TypedDict("state", {"messages": Annotated[list[Any], DeltaChannel(_messages_delta_reducer)]})
+    graph = StateGraph(state)
+    graph.add_node("answer", lambda _: {"messages": [AIMessage("yes")]})
+    graph.add_edge(START, "answer")
+    source, url = str(tmp_path / "theirs.db"), f"sqlite:///{tmp_path}/ours.db"
+    with SqliteSaver.from_conn_string(source) as theirs:
+        graph.compile(checkpointer=theirs).invoke({"messages": [HumanMessage("no?")]}, config("t"))
+    done = await importing.import_from("langgraph", source, url)
+    assert [(one.stream, "DeltaChannel" in one.reason) for one in done.differences] == [("messages/langgraph/t", True)]
+    assert done.streams == 1
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -8,6 +8,7 @@ import sqlite3
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 import stowfast
@@ -255,3 +256,63 @@ async def test_a_bad_checkpoint_refuses_its_thread(tmp_path: Path, bad: Any) -> 
         done = await importing.import_from("langgraph", str(path), stores)
         assert [one.stream for one in done.differences] == [f"langgraph/{thread}" for thread in "bcd"]
         assert done.streams == 1
+
+
+def ext(code: int, *parts: object) -> msgspec.msgpack.Ext:
+    return msgspec.msgpack.Ext(code, msgspec.msgpack.encode(parts))
+
+
+def nested(depth: int) -> msgspec.msgpack.Ext:
+    """Return an object in an object, and so on."""
+    data = msgspec.msgpack.encode("x")
+    for _ in range(depth):
+        inner = b"\x93\xa1m\xa1n" + data
+        data = b"\xc9" + len(inner).to_bytes(4, "big") + b"\0" + inner
+    return msgspec.msgpack.Ext(0, b"\x93\xa1m\xa1n" + data)
+
+
+def message(**fields: object) -> msgspec.msgpack.Ext:
+    return ext(5, "os", "_exit", {"type": "human", "content": "hi", **fields}, "system")
+
+
+HI = {"type": "human", "data": {"type": "human", "content": "hi"}}
+SAID: list[tuple[Any, Any]] = [
+    ([message()], [HI]),
+    ([message(), {"role": "user"}], [HI, {"role": "user"}]),
+    (msgspec.msgpack.Ext(7, msgspec.msgpack.encode([message()])), [HI]),
+    ([message(at=ext(3, "os", "x", "2026-01-02", "system"))], [{**HI, "data": {**HI["data"], "at": "2026-01-02"}}]),  # type: ignore[dict-item]
+    ([message(inner=message())], [{**HI, "data": {**HI["data"], "inner": HI["data"]}}]),  # type: ignore[dict-item]
+    ([], None),
+    ("text", None),
+    ({"a": 1}, None),
+    (["text"], None),
+    ([ext(5, "m", "n", {"no": "message"}, "")], None),
+    ([ext(5, "m", "n", ["no fields"], "")], None),
+    ([ext(2, "m", "n", {"type": "human", "content": ""})], [{"type": "human", "content": ""}]),
+    ([message(a=float("nan"))], "JSON"),
+    ([message(a=b"bytes")], "JSON"),
+    ([{1: "a key"}], "JSON"),
+    ([message(a=ext(6, "array"))], "numpy"),
+    ([message(a=ext(99, "x"))], "not known"),
+    ([message(a=ext(5))], "damaged"),
+    ([message(a=msgspec.msgpack.Ext(5, b"\xc1"))], "no MessagePack"),
+    ([message(a=msgspec.msgpack.Ext(0, b"\x91" * 100_000))], "no MessagePack"),
+    ([message(a=nested(50_000))], "no MessagePack"),
+]
+
+
+@pytest.mark.parametrize(("messages", "expected"), SAID, ids=lambda one: repr(one)[:30])
+async def test_messages_of_a_checkpoint_are_read_as_data(tmp_path: Path, messages: Any, expected: Any) -> None:
+    path = database(tmp_path / "s.db", *LANGGRAPH)
+    for number, values in enumerate(({"messages": [message(content="old")]}, {"messages": messages})):
+        checkpoint = msgspec.msgpack.encode({"id": f"c{number}", "channel_values": values})
+        insert(path, "checkpoints", ("t", "", f"c{number}", None, "msgpack", checkpoint, "{}"))
+    insert(path, "checkpoints", ("t", "inner", "c9", None, "msgpack", GOOD, "{}"))
+    done, found = await imported(path, "langgraph")
+    assert done.streams == 1 + isinstance(expected, list)  # the thread with its bytes, whatever is in them
+    assert found == ({"langgraph/t": expected} if isinstance(expected, list) else {})
+    if isinstance(expected, str):
+        assert [one.stream for one in done.differences] == ["messages/langgraph/t"]
+        assert expected in done.differences[0].reason
+    else:
+        assert done.complete
