@@ -22,6 +22,7 @@ REPORTS: Final = {
     "tasks": "tasks.report",
     "postgres": "postgres.report",
     "growth": "growth",
+    "viewer": "viewer",
 }
 """The module of each report, loaded when it is asked for: the servers and drivers of a bucket come with the tests."""
 

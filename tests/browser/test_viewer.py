@@ -9,6 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 import stowfast
+from stowfast import Artifact
 from tests.browser.filled import HOSTILE, fill_hostile, fill_plain
 from tests.unit.view.viewer import served
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Frame, Page
 
 
 class Reader:
@@ -171,6 +172,24 @@ def test_json_is_a_tree_that_the_keyboard_opens(plain: Reader) -> None:
         tree.nth(n).locator("summary").first.focus()
         plain.page.keyboard.press("Enter")
     assert plain.page.get_by_text("free").first.is_visible()
+
+
+def test_a_pdf_is_shown_in_a_sandbox(plain: Reader, url: str) -> None:
+    objects = ["<</Type/Catalog/Pages 2 0 R>>", "<</Type/Pages/Kids[3 0 R]/Count 1>>"]
+    objects.append("<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 200]>>")
+    body = "".join(f"{n} 0 obj{one}endobj\n" for n, one in enumerate(objects, 1))
+    content = f"%PDF-1.4\n{body}trailer<</Size 4/Root 1 0 R>>\n%%EOF".encode()
+    with stowfast.sync.open(url) as stores:
+        stores.artifacts.put(Artifact(artifact_id="paper", content=content, mime_type="application/pdf"))
+
+    def is_shown(frame: Frame) -> bool:  # by the browser's own viewer; a refused one is chrome-error://
+        return frame.url.startswith("chrome-extension://")
+
+    with plain.page.expect_event("framenavigated", is_shown):
+        plain.visit("/artifact?id=paper")
+    policy = plain.page.evaluate("""() => fetch(document.querySelector("iframe").src)
+        .then(answer => answer.headers.get("content-security-policy"))""")
+    assert policy.startswith("sandbox")
 
 
 def test_a_narrow_screen_has_no_sideways_scroll(plain: Reader, airline: list[dict[str, Any]]) -> None:

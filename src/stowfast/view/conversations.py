@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, StreamingResponse
 from starlette.routing import Route
 
-from stowfast.errors import DamagedError, InvalidError
 from stowfast.scopes import some_scopes
-from stowfast.view.blocks import MessagePart, Spoken, spoken
+from stowfast.view.blocks import spoken
+from stowfast.view.finding import find, wanted
+from stowfast.view.folding import rows_of
 from stowfast.view.pages import Site, number, text_of
+from stowfast.view.titles import Titles
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -22,42 +23,13 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from stowfast.records import ContextInfo, MessageEntry
+    from stowfast.records import MessageEntry
 
 __all__ = ["routes"]
 
-_LISTED: Final = 50
 _MESSAGES: Final = 50
-_TITLE_CHARACTERS: Final = 120
-_SIDE_BY_SIDE: Final = 8
 _SILENCE_SECONDS: Final = 15.0
 """The time between two signs of life in a feed without news, so that a connection that broke is noticed."""
-
-
-@dataclass
-class Row:
-    """A message of a page. `results` has the results of its calls, each with its position."""
-
-    entry: MessageEntry
-    spoken: Spoken
-    results: dict[str, tuple[int, MessagePart]] = field(default_factory=dict)
-
-
-def rows_of(entries: list[MessageEntry]) -> list[Row]:
-    """Return messages as rows. A result stands under its call if both are among them."""
-    rows: list[Row] = []
-    calls: dict[str, Row] = {}
-    for entry in entries:
-        row = Row(entry, spoken(entry.message))
-        results = [block for block in row.spoken.blocks if block.kind == "result" and block.call_id in calls]
-        for block in results:
-            calls[block.call_id].results.setdefault(block.call_id, (entry.position, block))
-        if not results or len(results) < len(row.spoken.blocks):
-            rows.append(row)
-        for block in row.spoken.blocks:
-            if block.kind == "call" and block.call_id:
-                calls[block.call_id] = row
-    return rows
 
 
 def routes(site: Site) -> list[Route]:
@@ -76,41 +48,30 @@ class _Conversations:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._messages = site.stores.messages
+        self._titles = Titles(self._messages)
 
     async def index(self, request: Request) -> Response:
         told = request.query_params
-        where = _where(told.get("where", ""))
-        page = await self._messages.contexts(
-            prefix=told.get("prefix", ""), where=where, after=told.get("after") or None, limit=_LISTED, info=True
-        )
-        gate = asyncio.Semaphore(_SIDE_BY_SIDE)
-        titles = await asyncio.gather(*(self._title(one, gate) for one in page))
+        sought = wanted(told.get("q", ""), told.get("prefix", ""), told.get("where", ""))
+        page, looked_at = await find(self._messages, sought, told.get("after") or None, self._titles.known)
         is_empty = not page.items and not page.damaged and not told
         return self._site.page(
-            "conversations.html", page=page, rows=list(zip(page, titles, strict=True)), told=told,
+            "conversations.html", page=page, told=told, sought=sought, looked_at=looked_at,
+            rows=list(zip(page, await self._titles.of(page.items), strict=True)),
             inner=await some_scopes(self._site.stores.backend) if is_empty else [],
         )  # fmt: skip
-
-    async def _title(self, info: ContextInfo, gate: asyncio.Semaphore) -> str:
-        title = info.metadata.get("title")
-        if isinstance(title, str) and title:
-            return title[:_TITLE_CHARACTERS]
-        async with gate:
-            try:
-                first = await self._messages.read(info.context_id, limit=3, originals=True)
-            except DamagedError:  # its own page tells; the list shows the others
-                return ""
-        said = [spoken(entry.message) for entry in first.entries]
-        texts = [block.text for one in said if one.role == "user" for block in one.blocks if block.kind == "text"]
-        return " ".join(texts[0].split())[:_TITLE_CHARACTERS] if texts else ""
 
     async def show(self, request: Request) -> Response:
         name = text_of(request, "id")
         info = await self._messages.info(name)
         if info is None:
             raise HTTPException(404, "There is no such conversation: it was deleted, or it expired.")
-        originals = request.query_params.get("originals") == "1"
-        entries = await self._newest(name, number(request, "before"))
+        at = number(request, "at")
+        originals = request.query_params.get("originals") == "1" or (at is not None and at < info.compacted)
+        before = number(request, "before") if at is None else at + _MESSAGES // 2
+        if before is not None and before >= info.next_position:
+            before = None
+        entries = await self._newest(name, before)
         base = 0 if originals else info.compacted
         summary = None
         if base and (not entries or entries[0].position <= base):
@@ -120,9 +81,9 @@ class _Conversations:
         older = bool(entries) and entries[0].position > base
         return self._site.page(
             "conversation.html",
-            info=info, rows=rows_of(entries), summary=summary, originals=originals, older=older,
-            first=entries[0].position if entries else 0,
-            after=info.next_position - 1, is_newest=number(request, "before") is None,
+            info=info, rows=rows_of(entries, whole=not older), summary=summary, originals=originals, older=older,
+            first=entries[0].position if entries else 0, last=entries[-1].position if entries else 0,
+            after=info.next_position - 1, is_newest=before is None, step=_MESSAGES,
         )  # fmt: skip
 
     async def older(self, request: Request) -> Response:
@@ -133,7 +94,7 @@ class _Conversations:
         entries = [entry for entry in entries if entry.position >= base]
         more = bool(entries) and entries[0].position > base
         first = str(entries[0].position) if more else ""
-        rows = self._site.part("rows.html", rows=rows_of(entries), info={"context_id": name})
+        rows = self._site.part("rows.html", rows=rows_of(entries, whole=not more), info={"context_id": name})
         return HTMLResponse(rows, headers={"x-older": first})
 
     async def _newest(self, name: str, before: int | None) -> list[MessageEntry]:
@@ -177,16 +138,3 @@ class _Conversations:
             waiting.cancel()
             await asyncio.gather(waiting, return_exceptions=True)
             await watch.aclose()
-
-
-def _where(text: str) -> dict[str, Any] | None:
-    """Return the filter `key=value` of a list. A value is JSON if it can be, else text."""
-    key, mark, value = text.partition("=")
-    if not text.strip():
-        return None
-    if not mark or not key.strip():
-        raise InvalidError("the filter is a key of the metadata with its value, such as user=ada")
-    try:
-        return {key.strip(): json.loads(value)}
-    except ValueError:
-        return {key.strip(): value.strip()}

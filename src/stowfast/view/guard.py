@@ -26,7 +26,6 @@ _POLICY: Final = (
     "frame-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
 )
 _HEADERS: Final = {
-    "content-security-policy": _POLICY,
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cross-origin-resource-policy": "same-origin",
@@ -71,6 +70,7 @@ class Guard:
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers[name] = value
+                headers.append("content-security-policy", _POLICY)  # beside a stricter one: a browser obeys both
             await send(message)
 
         await (refusal or self._app)(scope, receive, send_on)

@@ -46,7 +46,9 @@ class Site:
         # `exact` is for a value that nobody sees and that comes back with a form.
         self._templates.filters.update(many=many, size=size, time=time, span=span, age=_age)
         self._templates.filters.update(pretty=pretty, cut=_cut, indented=indented, exact=escape)
-        self._templates.globals.update(link=link, address=address, scopes=scopes, picture_is_safe=picture_is_safe)
+        self._templates.globals.update(
+            link=link, quoted=json.dumps, address=address, scopes=scopes, picture_is_safe=picture_is_safe
+        )
 
     def page(self, template: str, /, **values: Any) -> HTMLResponse:
         """Return a page."""

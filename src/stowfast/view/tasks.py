@@ -37,8 +37,8 @@ class _Tasks:
     async def index(self, request: Request) -> Response:
         told = request.query_params
         page = await self._tasks.list(
-            status=told.get("status") or None, prefix=told.get("prefix", ""), after=told.get("after") or None,
-            limit=_LISTED,
+            status=told.get("status") or None, context_id=told.get("context") or None, prefix=told.get("prefix", ""),
+            after=told.get("after") or None, limit=_LISTED,
         )  # fmt: skip
         return self._site.page("tasks.html", page=page, told=told, now=datetime.now(UTC))
 

@@ -170,6 +170,72 @@ async def test_a_result_stands_under_its_call(stores: stowfast.Stores, reader: h
     assert page.index("book") < page.index("Result, message 2") < page.index("booked")
 
 
+async def test_a_second_result_of_a_call_stays_in_sight(stores: stowfast.Stores, reader: httpx.AsyncClient) -> None:
+    call = {"id": "x", "type": "function", "function": {"name": "book", "arguments": "{}"}}
+    answers = [{"role": "tool", "tool_call_id": "x", "content": f"answer {n}"} for n in range(2)]
+    await stores.messages.add_messages("c", [{"role": "assistant", "tool_calls": [call]}, *answers])
+    page = await text_of(reader, "/conversation", id="c")
+    assert page.count('<li class="message') == 2
+    assert page.index("Result, message 1") < page.index("answer 0") < page.index('id="m2"') < page.index("answer 1")
+
+
+async def test_a_page_around_a_position(stores: stowfast.Stores, reader: httpx.AsyncClient) -> None:
+    await stores.messages.add_messages("c", [say(n) for n in range(300)])
+    page = await text_of(reader, "/conversation", id="c", at=100)
+    assert [f'id="m{n}"' in page for n in (74, 75, 100, 124, 125)] == [False, True, True, True, False]
+    assert "data-live" not in page
+    newer = html.unescape(page.partition('rel="next" href="')[2].partition('"')[0])
+    assert [f'id="m{n}"' in (await reader.get(newer)).text for n in (124, 125, 174, 175)] == [False, True, True, False]
+    for at in (299, 280, 5_000):
+        page = await text_of(reader, "/conversation", id="c", at=at)
+        assert "data-live" in page
+        assert 'id="m299"' in page
+    await stores.messages.compact("c", keep_last=10, summary={"role": "system", "content": "in short"})
+    assert "message 100<" in await text_of(reader, "/conversation", id="c", at=100)
+
+
+async def test_one_box_finds_conversations(stores: stowfast.Stores, reader: httpx.AsyncClient) -> None:
+    for n, (name, user) in enumerate([("support/1", "ada"), ("support/2", "ada b"), ("sales/1", "ada")]):
+        metadata: dict[str, Any] = {"user": user, "number": n, "note": f"Über {name}"}
+        await stores.messages.add_message(name, {"role": "user", "content": f"Where is parcel {n}?"}, metadata=metadata)
+
+    async def found(typed: str) -> set[str]:
+        page = await text_of(reader, "/", q=typed)
+        return {html.unescape(id) for id in re.findall(r'<bdi class="id">([^<]*)<', page)}
+
+    assert await found("") == {"support/1", "support/2", "sales/1"}  # their titles are known from now on
+    assert await found("support/") == {"support/1", "support/2"}
+    assert await found("user=ada") == {"support/1", "sales/1"}
+    assert await found("sup user=ada") == {"support/1"}
+    assert await found('user="ada b"') == {"support/2"}
+    assert await found("number=2") == {"sales/1"}
+    assert await found("über sales") == {"sales/1"}
+    assert await found("parcel 1") == {"support/2"}
+    assert await found("/1 user=ada") == {"support/1", "sales/1"}
+    assert await found("nowhere") == set()
+    assert "Of the 3 conversations that changed last" in await text_of(reader, "/", q="nowhere")
+
+
+async def test_forks_and_tasks_of_a_conversation(stores: stowfast.Stores, reader: httpx.AsyncClient) -> None:
+    await stores.messages.add_messages(HOSTILE, [say(n) for n in range(5)])
+    await stores.messages.fork(HOSTILE, "fork", at=3)
+    await stores.messages.set_metadata("fork", {"forked_from": HOSTILE, "forked_at": 3})
+    await stores.tasks.save(TaskState(task_id="t", context_id=HOSTILE, data={}))
+    await stores.tasks.save(TaskState(task_id="u", data={}))
+
+    async def follow(page: str, text: str) -> str:
+        address = re.findall(r'href="([^"]*)"[^>]*>(?:<bdi>)?' + text, page)[0]
+        return (await reader.get(html.unescape(address))).text
+
+    page = await text_of(reader, "/conversation", id=HOSTILE)
+    assert (await follow(page, "its forks")).count("<li data-next") == 1
+    assert ">t<" in await follow(page, "its tasks")
+    assert ">u<" not in await follow(page, "its tasks")
+    fork = await text_of(reader, "/conversation", id="fork")
+    assert 'id="m4"' in await follow(fork, "&#34;&gt;&lt;script")
+    assert "Forked from" not in page
+
+
 async def test_a_summary_and_its_originals(stores: stowfast.Stores, reader: httpx.AsyncClient) -> None:
     await stores.messages.add_messages("c", [say(n) for n in range(10)])
     await stores.messages.compact("c", keep_last=2, summary={"role": "system", "content": "in short"})
@@ -262,6 +328,7 @@ async def test_a_preview_of_each_kind(
     inline = mime in {"image/png", "application/pdf"}
     assert answer.headers["content-disposition"].startswith("inline" if inline else "attachment")
     assert answer.headers["content-type"] == (mime if inline else "application/octet-stream")
+    assert answer.headers.get_list("content-security-policy")[0] == "sandbox"
     assert answer.content == (content.encode() if isinstance(content, str) else content)
 
 
@@ -284,6 +351,7 @@ async def test_a_task_with_its_steps_lease_parts_and_versions(
     await stores.tasks.claim("t", "worker", timedelta(minutes=1))
     await stores.tasks.save(TaskState(task_id="part", parent_task_id="t", status="completed", data={}))
     page = await text_of(reader, "/task", id="t")
+    assert re.search(r"Recorded since version 2, in the last \d+ ms", page)
     for words in ("mail", "worker", "part", "replace /step", "Version 1", "Version 2"):
         assert words in page, words
     assert "replace" in await text_of(reader, "/changes", id="t", **{"from": 1, "to": 2})

@@ -31,15 +31,22 @@ async def client(stores: stowfast.Stores, *, signed_in: bool = True) -> AsyncIte
 
 
 @contextmanager
-def served(url: str, *options: str) -> Iterator[str]:
-    """Run `stowfast view`, and yield the address that it prints."""
+def serving(url: str, *options: str) -> Iterator[tuple[str, int]]:
+    """Run `stowfast view`, and yield the address that it prints and the id of its process."""
     command = [sys.executable, "-m", "stowfast", "view", url, "--no-browser", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
             address = process.stdout.readline().strip()
             assert address.startswith("http://"), process.communicate(timeout=10)
-            yield address
+            yield address, process.pid
         finally:
             process.terminate()
             process.communicate(timeout=20)
+
+
+@contextmanager
+def served(url: str, *options: str) -> Iterator[str]:
+    """Run `stowfast view`, and yield the address that it prints."""
+    with serving(url, *options) as (address, _):
+        yield address
