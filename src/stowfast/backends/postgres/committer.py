@@ -117,7 +117,7 @@ class Committer:
             return connection.execute(statements[statement], values).fetchone()
         # One transaction, as all that is sent together: a setting of the session would be seen by others.
         with connection.pipeline():
-            connection.execute(statements["lock_limit"], [self._database.lock_limit, True])
+            connection.execute(statements["limits"], [True, *self._database.limits])
             cursor = connection.execute(statements[statement], values)
         return cursor.fetchone()
 
@@ -191,13 +191,13 @@ class Committer:
         self._database.counts.request("write")
         try:
             # Two turns of the wire: the locks and what they show, then all writes with the COMMIT.
-            with connection.pipeline():
+            with connection.pipeline() as pipeline:
                 connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
                 if late:  # after a batch has waited for one lock, its other changes are made yet, each by itself
                     connection.execute(self._database.statements["hurry"])
                 elif not self._database.is_direct:
-                    connection.execute(self._database.statements["lock_limit"], [self._database.lock_limit, True])
-                transaction = BatchTransaction(connection, self._database.statements)
+                    connection.execute(self._database.statements["limits"], [True, *self._database.limits])
+                transaction = BatchTransaction(connection, self._database.statements, pipeline)
                 outcomes = transaction.run(works)
                 self._commit_was_sent = True
                 connection.execute("COMMIT")

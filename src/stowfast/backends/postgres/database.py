@@ -33,6 +33,8 @@ _MAX_CONNECT_SECONDS: Final = 10
 _MIN_CONNECT_SECONDS: Final = 2
 _MIN_LOCK_SECONDS: Final = 1.0
 _MAX_LOCK_LIMIT: Final = 2**31 - 1
+_MAX_PAUSE_MILLISECONDS: Final = 10_000
+"""A process that stands still within a transaction holds locks for which all others wait: then the server ends it."""
 GRACE_SECONDS: Final = 2.0
 """The server has so much more than the longest wait for a lock, to report the end of the wait."""
 _PARAMETERS: Final = {
@@ -80,8 +82,9 @@ class Database:
         self.is_read_committed = True
         self.schema = schema
         self.statements = Statements(schema)
-        self.lock_limit = str(int(min(max(timeout, _MIN_LOCK_SECONDS) * 1_000, _MAX_LOCK_LIMIT)))
-        """Milliseconds, as text: the longest wait for a lock of another session."""
+        lock_limit = int(min(max(timeout, _MIN_LOCK_SECONDS) * 1_000, _MAX_LOCK_LIMIT))
+        self.limits = [str(lock_limit), str(_MAX_PAUSE_MILLISECONDS)]
+        """Milliseconds, as text: the longest wait for a lock of another session, the longest pause of a transaction."""
         with self.errors():
             connection = self.connect()
             try:
@@ -116,7 +119,7 @@ class Database:
             raise UnavailableError(NOT_PRIMARY)
         if self.is_direct:  # a pooler would give the setting to others
             try:
-                connection.execute(self.statements["lock_limit"], [self.lock_limit, False], prepare=False)
+                connection.execute(self.statements["limits"], [False, *self.limits], prepare=False)
             except BaseException:
                 connection.close()
                 raise

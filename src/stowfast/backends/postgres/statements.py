@@ -58,8 +58,9 @@ def _whole(statement: str, sent: str = "1") -> str:
 _TEXTS: Final = {
     "now": f"SELECT {NOW}",
     # A limit of the role stands.
-    "lock_limit": "SELECT pg_catalog.set_config('lock_timeout', %s::text, %s::boolean)"
-    " WHERE pg_catalog.current_setting('lock_timeout') = '0'",
+    "limits": "SELECT pg_catalog.set_config(l.name, l.value, %s::boolean) FROM (VALUES ('lock_timeout', %s::text),"
+    " ('idle_in_transaction_session_timeout', %s::text)) AS l (name, value)"
+    " WHERE pg_catalog.current_setting(l.name) = '0'",
     "hurry": "SET LOCAL lock_timeout = 50",
     "hint": "SELECT pg_catalog.pg_notify(%s::text, %s::text)",
     "lock": f"SELECT {_HEAD} FROM {{schema}}.streams AS s WHERE s.name = ANY(%s::text[])"

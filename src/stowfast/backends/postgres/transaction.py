@@ -53,8 +53,11 @@ _NO_ROW: Final = _LockedStream(None, None, 0, 0)
 class BatchTransaction:
     """The work between `BEGIN` and `COMMIT`. The caller begins and commits."""
 
-    def __init__(self, connection: psycopg.Connection[Any], statements: Statements) -> None:
+    def __init__(
+        self, connection: psycopg.Connection[Any], statements: Statements, pipeline: psycopg.Pipeline | None = None
+    ) -> None:
         self._connection = connection
+        self._pipeline = pipeline
         self._statements = statements
         self._streams: dict[str, _LockedStream] = {}
         self._damaged: dict[str, tuple[int, DamagedError]] = {}
@@ -101,6 +104,11 @@ class BatchTransaction:
     def _execute(self, name: str, values: Any = None) -> psycopg.Cursor[Any]:
         return self._connection.execute(self._statements[name], values, binary=name in _BINARY)
 
+    def _turn(self) -> None:
+        # Without it the server takes a process that stands still for one that goes on sending, and has no bound for it.
+        if self._pipeline is not None:
+            self._pipeline.sync()
+
     def _lock(self, works: Sequence[tuple[str, Change]]) -> None:
         names = sorted({name for name, _ in works})
         calls = [(name, change.op_id) for name, change in works if change.op_id is not None]
@@ -108,6 +116,7 @@ class BatchTransaction:
         locked, now, known = self._execute("lock", [names]), self._execute("now"), None
         if calls:
             known = self._execute("operations", [[name for name, _ in calls], [op_id for _, op_id in calls]])
+        self._turn()
         rows = [StoredRow._make(row) for row in locked]
         for row in rows:
             try:
@@ -207,7 +216,9 @@ class BatchTransaction:
 
     def _insert(self, names: Sequence[str]) -> dict[str, int]:
         """Insert rows of streams, in the order of their names, as tombstones, and return their ids."""
-        found = dict(self._execute("insert_streams", self._graves(names)).fetchall())
+        rows = self._execute("insert_streams", self._graves(names))
+        self._turn()
+        found = dict(rows.fetchall())
         if len(found) < len(names):
             raise RaceError
         return found

@@ -109,6 +109,35 @@ async def test_the_end_of_a_store_ends_where_the_server_stands_still(postgres_se
         assert {type(one) for one in await asyncio.gather(*calls)} <= {UnavailableError, InvalidError, bool}
 
 
+async def test_a_process_that_stands_still_in_a_transaction_keeps_others_waiting_for_a_while_alone(
+    postgres_server: PostgresServer,
+) -> None:
+    with between(postgres_server) as (proxy, url):
+        async with opened(postgres_server) as other:
+            schema = schema_of(other).strip('"')
+            backend = await PostgresBackend.open(url, schema=schema, sslmode="disable", notify=False)
+            assert backend._database.limits[1] == "10000"
+            backend._database.limits[1] = "1500"
+            await other.commit_many([("c/0", Change([b"0"])), ("c/1", Change([b"0"]))])
+            proxy.silent_from = b"AS m (id"  # of the first write
+            batch = [("c/0", Change([b"1"])), ("c/1", Change([b"1"]))]
+            stands = asyncio.create_task(backend.commit_many(batch))
+            for _ in range(1_000):
+                if proxy.silent:
+                    break
+                await asyncio.sleep(0.01)
+            assert proxy.silent
+            began = time.monotonic()
+            assert (await other.commit("c/0", Change([b"2"]))).first == 1
+            print(f"an append waited {time.monotonic() - began:.1f} s for a process that stood still for 1.5 s")
+            assert time.monotonic() - began < BOUND
+            assert {type(one) for one in await stands} == {UnavailableError}
+            proxy.silent, proxy.silent_from = False, b""
+            assert [one.data for one in (await other.read("c/0")).entries] == [b"0", b"2"]
+            assert (await backend.commit("c/0", Change([b"3"]))).first == 2
+            await backend.close()
+
+
 @contextmanager
 def stopped(pid: int) -> Iterator[None]:
     """Let a process of the server stand still."""
