@@ -12,6 +12,7 @@ from agno.db.postgres import PostgresDb
 from agno.db.sqlite import SqliteDb
 from agno.media import Image
 from agno.models.base import Model
+from agno.models.message import Message
 from agno.models.response import ModelResponse
 from agno.run.agent import RunOutput
 from agno.run.base import RunStatus
@@ -20,6 +21,8 @@ from agno.session.summary import SessionSummary
 
 import stowfast
 from stowfast import importing
+from tests.frameworks.large import LENGTHS
+from tests.frameworks.large import import_twice as import_twice_and_tell
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -93,8 +96,6 @@ def stored_runs(db: Any, session: str) -> tuple[list[Any], list[Any]]:
 
 
 async def check(db: Any, stores: stowfast.Stores) -> None:
-    from agno.models.message import Message
-
     for session in SESSIONS:
         messages, runs = stored_runs(db, session)
         ours = await stores.messages.get_messages(session)
@@ -161,4 +162,30 @@ async def test_sessions_of_postgres(postgres_server: Any, tmp_path: Path) -> Non
     db = PostgresDb(db_url="postgresql+psycopg" + source[source.index(":") :])
     fill(db)
     await import_twice(source, f"sqlite:///{tmp_path}/ours.db", db)
+    db.close()
+
+
+async def test_two_hundred_sessions(tmp_path: Path) -> None:
+    """Each run of a session has ten messages; the first is the history of the run before."""
+    source, url = tmp_path / "theirs.db", f"sqlite:///{tmp_path}/ours.db"
+    db = SqliteDb(db_file=str(source))
+    for name, length in LENGTHS.items():
+        db.upsert_session(AgentSession(session_id=name, agent_id="helper", user_id="ada", created_at=1_767_322_800))
+        for start in range(0, length, 10):
+            said = [Message(role="user", content=f"{number} 😀") for number in range(start, min(start + 10, length))]
+            before = [Message(role="user", content="before", from_history=True)] if start else []
+            run = RunOutput(run_id=f"{name} {start}", agent_id="helper", session_id=name, messages=[*before, *said])
+            run.status, run.created_at = RunStatus.completed, 1_767_322_800 + start
+            db.upsert_run(run, name)
+    done = await import_twice_and_tell("agno", str(source), url)
+    assert done.entries == sum(LENGTHS.values()) + sum(-(-length // 10) for length in LENGTHS.values())
+    async with stowfast.open(url) as stores:
+        for name in LENGTHS:
+            messages, runs = stored_runs(db, name)
+            ours = await stores.messages.get_messages(name)
+            assert [Message.from_dict(one).to_dict() for one in ours] == messages
+            for run in runs:
+                task = await stores.tasks.load(run.run_id)
+                assert task is not None
+                assert RunOutput.from_dict(task.data).to_dict() == run.to_dict()
     db.close()

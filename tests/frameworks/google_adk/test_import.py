@@ -11,6 +11,7 @@ from google.genai import types
 
 from stowfast import importing
 from stowfast.adapters.google_adk import StowfastSessionService
+from tests.frameworks.large import LENGTHS, import_twice
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,3 +73,18 @@ async def test_sessions_of_sqlite(tmp_path: Path, durable_url: str) -> None:
         assert (len(again.events), again.state["s"]) == (12, "78 😀")
         await importing.import_from("google-adk", source, durable_url)
         assert shown(await ours.get_session(app_name=app, user_id=user, session_id=id)) == shown(again)
+
+
+async def test_two_hundred_sessions(tmp_path: Path) -> None:
+    source, url = str(tmp_path / "theirs.db"), f"sqlite:///{tmp_path}/ours.db"
+    theirs = SqliteSessionService(source)
+    names: dict[str, dict[str, Any]] = {}
+    for number, (name, length) in enumerate(LENGTHS.items()):
+        names[name] = {"app_name": "app", "user_id": f"u{number % 9}", "session_id": name}
+        session = await theirs.create_session(**names[name])
+        for one in events(number)[: length // 5] * (20 if length > 100 else 1):
+            await theirs.append_event(session, one.model_copy(update={"id": Event.new_id()}))
+    await import_twice("google-adk", source, url)
+    async with StowfastSessionService(url) as ours:
+        for keys in names.values():
+            assert shown(await ours.get_session(**keys)) == shown(await theirs.get_session(**keys))

@@ -32,6 +32,7 @@ from stowfast import importing
 from stowfast.adapters.ids import joined
 from stowfast.adapters.langgraph import StowfastSaver
 from tests.frameworks.langgraph.graphs import Log, checkpoint, config, rich, text, travelled
+from tests.frameworks.large import LENGTHS, import_twice
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -217,3 +218,22 @@ async def test_encrypted_and_pickled_checkpoints_are_refused(tmp_path: Path) -> 
     assert [one.stream for one in done.differences] == ["langgraph/pickled", "langgraph/sealed"]
     assert "pickle" in done.differences[0].reason
     assert "aes" in done.differences[1].reason
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_two_hundred_threads(tmp_path: Path) -> None:
+    """Each thread has up to four checkpoints, with all its messages up to there, and writes."""
+    source, url = str(tmp_path / "theirs.db"), f"sqlite:///{tmp_path}/ours.db"
+    with SqliteSaver.from_conn_string(source) as theirs:
+        for thread, length in LENGTHS.items():
+            at, messages = config(thread), [AIMessage(f"{number} 😀", tool_calls=[CALL]) for number in range(length)]
+            for step, end in enumerate(sorted({1, length // 3, length // 2, length} - {0})):
+                at = theirs.put(at, checkpoint(step, messages=messages[:end]), {"step": step}, {})
+                theirs.put_writes(at, [("messages", messages[-1])], f"task {step}")
+        asyncio.run(import_twice("langgraph", source, url))
+        with StowfastSaver(url) as ours, stowfast.sync.open(url) as stores:
+            for thread in LENGTHS:
+                found = shown(theirs, thread)
+                assert shown(ours, thread) == found
+                dumps = json.loads(json.dumps(messages_to_dict(found[0][1]["channel_values"]["messages"])))
+                assert stores.messages.get_messages(joined("langgraph", thread)) == dumps

@@ -13,7 +13,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 import stowfast
 from stowfast import importing
+from stowfast.adapters.ids import joined
 from stowfast.adapters.openai_agents import StowfastSession
+from tests.frameworks.large import LENGTHS, import_twice
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -193,3 +195,33 @@ async def test_sessions_of_sqlalchemy(tmp_path: Path, durable_url: str) -> None:
         async with StowfastSession(name, durable_url) as ours:
             assert await ours.get_items() == await session.get_items()
     await engine.dispose()
+
+
+KINDS = ["SQLiteSession", "SQLAlchemySession", "AdvancedSQLiteSession", "EncryptedSession"]
+
+
+def large(kind: str, path: Path, engine: Any, name: str) -> Any:
+    if kind == "SQLAlchemySession":
+        return SQLAlchemySession(name, engine=engine, create_tables=True)
+    if kind == "AdvancedSQLiteSession":
+        return AdvancedSQLiteSession(session_id=name, db_path=path, create_tables=True)
+    plain = SQLiteSession(name, path)
+    return plain if kind == "SQLiteSession" else sealed_session(name, str(path), "key")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_two_hundred_sessions(tmp_path: Path, kind: str) -> None:
+    source, url = tmp_path / "theirs.db", f"sqlite:///{tmp_path}/ours.db"
+    engine, expected = create_async_engine(f"sqlite+aiosqlite:///{source}"), {}
+    for number, (name, length) in enumerate(LENGTHS.items()):
+        theirs = large(kind, source, engine, name)
+        await theirs.add_items((turn(number) * length)[:length])
+        expected[name] = await theirs.get_items()
+        if kind != "SQLAlchemySession":
+            getattr(theirs, "underlying_session", theirs).close()
+    await engine.dispose()
+    key = {"key": "key"} if kind == "EncryptedSession" else {}
+    assert (await import_twice("openai-agents", str(source), url, **key)).entries == sum(LENGTHS.values())
+    async with stowfast.open(url) as stores:
+        for name, items in expected.items():
+            assert await stores.messages.get_messages(joined(name)) == items

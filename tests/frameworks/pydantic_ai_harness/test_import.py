@@ -24,6 +24,8 @@ from pydantic_ai_harness.step_persistence.conversations import ConversationSumma
 
 import stowfast
 from stowfast import importing
+from tests.frameworks.large import LENGTHS
+from tests.frameworks.large import import_twice as import_twice_and_tell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -143,3 +145,17 @@ async def test_runs_their_snapshots_and_their_effects(tmp_path: Path, durable_ur
                 query = "SELECT count(*) FROM tool_effects WHERE run_id = ?"
                 assert connection.execute(query, [record.run_id]).fetchone() == (len(task.steps),)
         assert [info.sha256 for info in await stores.artifacts.list(limit=10)]
+
+
+async def test_two_hundred_conversations(tmp_path: Path) -> None:
+    path, url = tmp_path / "theirs.db", f"sqlite:///{tmp_path}/ours.db"
+    theirs = SqliteConversationStore(database=path)
+    for number, (name, length) in enumerate(LENGTHS.items()):
+        summary = ConversationSummary(id=name, workspace="/w", title=f"T{number}", tags=())
+        said: list[ModelMessage] = [ModelRequest([UserPromptPart(f"{one} ü😀")]) for one in range(length)]
+        await theirs.save(summary=summary, messages=said)
+    assert (await import_twice_and_tell("pydantic-ai-harness", str(path), url)).entries == sum(LENGTHS.values())
+    async with stowfast.open(url) as stores:
+        for name in LENGTHS:
+            stored = await theirs.get(conversation_id=name)
+            assert await restored(stores, await stores.messages.get_messages(name)) == stored.messages

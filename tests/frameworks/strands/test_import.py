@@ -17,6 +17,7 @@ from strands.types.session import SessionAgent, SessionMessage
 
 from stowfast import importing
 from stowfast.adapters.strands import StowfastSessionManager, StowfastSessionRepository, StowfastStorage
+from tests.frameworks.large import LENGTHS, import_twice
 from tests.frameworks.strands.s3_work import SAID, Scripted
 
 if TYPE_CHECKING:
@@ -145,3 +146,19 @@ def test_sessions_of_a_bucket(s3_server: Any, tmp_path: Path) -> None:
         for session, manager in managers.items():
             assert shown(ours, session) == shown(manager, session)
         ours.close()
+
+
+def test_two_hundred_sessions(tmp_path: Path) -> None:
+    folder, url, managers = str(tmp_path / "theirs"), f"sqlite:///{tmp_path}/ours.db", {}
+    for number, (name, length) in enumerate(LENGTHS.items()):
+        managers[name] = FileSessionManager(name, storage_dir=folder)
+        for agent in AGENTS:
+            managers[name].create_agent(name, SessionAgent(agent, {"n": number}, CONVERSATION))
+        for index, message in enumerate((messages(number) * length)[:length]):
+            managers[name].create_message(name, AGENTS[0], SessionMessage.from_message(message, index))
+    done = asyncio.run(import_twice("strands", folder, url))
+    assert done.entries == sum(LENGTHS.values()) + 3 * len(LENGTHS)
+    ours = StowfastSessionRepository(url)
+    for name, manager in managers.items():
+        assert shown(ours, name) == shown(manager, name)
+    ours.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from datetime import datetime
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from tests.unit.importing.looopy_files import (
     made,
     write,
 )
-from tests.unit.importing.sources import artifact_of, put_no_file
+from tests.unit.importing.sources import artifact_of, messages, put_no_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +36,23 @@ STREAMS = 8
 
 async def imported(folder: Path, stores: stowfast.Stores) -> Copied:
     return await importing.import_from("looopy", str(folder), stores)
+
+
+@pytest.mark.slow
+async def test_two_hundred_contexts(tmp_path: Path) -> None:
+    named = {f"c{number}": messages(600 if number % 50 == 7 else 1 + number % 20) for number in range(200)}
+    for name, items in named.items():
+        for index, message in enumerate(items):
+            add_message(tmp_path / "agent=a" / f"context={name}", index, message, number=index)
+    async with stowfast.open(f"sqlite:///{tmp_path}/t.db") as stores:
+        began = time.perf_counter()
+        done = await imported(tmp_path, stores)
+        print(f"looopy: {done.entries / (time.perf_counter() - began):,.0f} entries a second")
+        assert (done.streams, done.entries, done.differences) == (200, sum(map(len, named.values())), [])
+        again = await imported(tmp_path, stores)
+        assert (again.streams, again.entries, again.already_there) == (0, 0, 200)
+        for name, items in named.items():
+            assert await stores.messages.get_messages(f"a/{name}") == items
 
 
 async def refused(folder: Path) -> tuple[list[str], int]:
