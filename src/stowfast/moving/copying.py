@@ -9,14 +9,17 @@ from stowfast.abc import Backend, Change, Origin, Slice, Window
 from stowfast.errors import ConflictError, DamagedError, StowfastError, UnavailableError
 from stowfast.moving.blobs import bare_head, blob_in
 from stowfast.moving.one_place import below
+from stowfast.moving.pairs import paired
 from stowfast.moving.results import Copied, Difference, reporter
-from stowfast.moving.selection import EVERYTHING, Selection, check_selection, kind_of, listed
+from stowfast.moving.selection import EVERYTHING, Selection, check_selection, count_total, kind_of, listed
 from stowfast.moving.streams import DifferentError, StreamCopy
 from stowfast.registry import connect, find
 from stowfast.stores import Stores
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+    from stowfast.abc import Listed
 
 __all__ = ["READING", "Place", "copy", "mirror", "opened_place"]
 
@@ -24,6 +27,8 @@ Place: TypeAlias = "str | Stores"
 """A URL, or open stores: those of a whole place or of one scope."""
 
 _TOGETHER: Final = 64
+_BETWEEN_REPORTS: Final = 1_000
+"""Streams without work between two calls of `progress`."""
 _SMALL_BYTES: Final = 2**20
 """Bytes of a stream up to which it is copied together with others."""
 _WHOLE: Final = Window(start=0, max_bytes=_SMALL_BYTES)
@@ -125,46 +130,49 @@ class _Mover:
 
     async def run(self, selection: Selection) -> None:
         """Copy the selected streams, or count the work."""
+        # A `where` is asked of the heads, which are read once: without it the names alone are counted.
+        names = self._ours(selection._replace(where=None), heads=False)
+        await count_total(names, self.done, self._report, told=not selection.where)
         waiting: list[str] = []
-        for name, is_there in await self._selected(selection):
-            if is_there:
-                await self._copy_alone(name)
-                continue
-            waiting.append(name)
-            if len(waiting) >= _TOGETHER:
-                await self._copy_together(waiting)
-                waiting = []
-        if waiting:
-            await self._copy_together(waiting)
-
-    async def delete_others(self) -> None:
-        """Delete the streams of the target without a counterpart at the source."""
-        names = {one.name async for one in listed(self._source, heads=False)}
-        async for one in listed(self._target, heads=False):
-            if one.name not in names:
-                await self._target.commit(one.name, Change(delete=True))
-                self.done.deleted += 1
-
-    async def _selected(self, selection: Selection) -> list[tuple[str, bool]]:
-        """List the streams to copy: names, and whether the target has one of that name."""
-        found: list[tuple[str, bool]] = []
-        there = {
-            one.name: one.head
-            async for one in listed(self._target, Selection(prefix=selection.prefix))
-            if not selection.kinds or kind_of(one.name) in selection.kinds
-        }
-        async for one in listed(self._source, selection):
-            if self._apart and one.name.startswith(self._apart):
+        async for one, there in paired(self._ours(selection), self._theirs(selection)):
+            if one is None:
                 continue
             self.done.selected += 1
             if one.damaged or one.head is None:
                 self._differs(one.name, "it is damaged at the source")
-            elif one.name in there and bare_head(there[one.name]) == bare_head(one.head):
+            elif there is None:
+                waiting.append(one.name)
+            elif bare_head(there.head) == bare_head(one.head):
                 self.done.already_there += 1
             else:
-                found.append((one.name, one.name in there))
+                await self._copy_alone(one.name)
+            if len(waiting) >= _TOGETHER:
+                await self._copy_together(waiting)
+                waiting = []
+            elif self.done.selected % _BETWEEN_REPORTS == 0:
+                self._report(self.done)
+        if waiting:
+            await self._copy_together(waiting)
         self._report(self.done)
-        return found
+
+    async def delete_others(self) -> None:
+        """Delete the streams of the target without a counterpart at the source."""
+        sides = listed(self._source, heads=False), listed(self._target, heads=False)
+        async for one, there in paired(*sides):
+            if one is None and there is not None:
+                await self._target.commit(there.name, Change(delete=True))
+                self.done.deleted += 1
+                self._report(self.done)
+
+    async def _ours(self, selection: Selection, *, heads: bool = True) -> AsyncIterator[Listed]:
+        async for one in listed(self._source, selection, heads=heads):
+            if not self._apart or not one.name.startswith(self._apart):
+                yield one
+
+    async def _theirs(self, selection: Selection) -> AsyncIterator[Listed]:
+        async for one in listed(self._target, Selection(prefix=selection.prefix)):
+            if not selection.kinds or kind_of(one.name) in selection.kinds:
+                yield one
 
     async def _copy_together(self, names: Sequence[str]) -> None:
         """Copy streams that are new to the target. Large ones are copied alone."""

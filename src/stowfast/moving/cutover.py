@@ -9,7 +9,7 @@ from stowfast.errors import ConflictError, DamagedError, UnavailableError
 from stowfast.moving.copying import Place, opened_place
 from stowfast.moving.marks import Marked, cut_over, is_marked, unmark, was_moved
 from stowfast.moving.results import Copied, Difference, reporter
-from stowfast.moving.selection import EVERYTHING, Selection, check_selection, listed
+from stowfast.moving.selection import EVERYTHING, Selection, check_selection, count_total, listed
 from stowfast.moving.streams import DifferentError, StreamCopy
 from stowfast.stores.optimistic import delete_if_still
 
@@ -51,6 +51,8 @@ async def move(
     done, report = Copied(), reporter(progress)
     async with AsyncExitStack() as stack:
         old, new = await opened_place(source, stack), await opened_place(target, stack)
+        names = listed(old, selection._replace(where=None), heads=False)
+        await count_total(names, done, report, told=not selection.where)
         async for one in listed(old, selection, heads=bool(selection.where)):
             done.selected += 1
             try:

@@ -39,6 +39,8 @@ class Copied:
     """Streams already at the target."""
     checked: int = 0
     """Streams read back from the target and found equal."""
+    total: int | None = None
+    """Streams to look at, as counted before the first one; None: not counted, as with `where`."""
     deleted: int = 0
     """Streams deleted at a backup, since they are gone at the source."""
     differences: list[Difference] = field(default_factory=list)
@@ -64,6 +66,8 @@ class Verified:
     blobs: int = 0
     bytes: int = 0
     """Bytes of entries and blobs read."""
+    total: int | None = None
+    """Streams to read, as counted before the first one; None: not counted, as with `where`."""
     kinds: dict[str, int] = field(default_factory=dict)
     """Streams of each kind."""
     damaged: list[Difference] = field(default_factory=list)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from stowfast.abc import Query
 from stowfast.errors import InvalidError, shown
-from stowfast.moving.results import reporter
+from stowfast.moving.results import Copied, Verified, reporter
 from stowfast.names import check_text
 from stowfast.stores.codec import from_time
 from stowfast.stores.labels import beside_own, wanted_labels
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
     from stowfast.abc import Backend, Listed
 
-__all__ = ["BOOKKEEPING", "EVERYTHING", "LINKS", "Selection", "check_selection", "kind_of", "listed"]
+__all__ = ["BOOKKEEPING", "EVERYTHING", "LINKS", "Selection", "check_selection", "count_total", "kind_of", "listed"]
+
+D = TypeVar("D", Copied, Verified)
 
 _PAGE: Final = 1_000
 LINKS: Final = "links"
@@ -109,6 +111,26 @@ async def listed(
         if after is None:
             break
     _check_kinds(selection.kinds, (kinds | _KINDS) - _LEFT_OUT)
+
+
+async def count_total(streams: AsyncIterator[Listed], done: D, report: Callable[[D], None], *, told: bool) -> None:
+    """Count the streams of a listing, and put their number into a result.
+
+    Args:
+        streams: a listing without heads.
+        done: the result.
+        report: called with the result after each thousand.
+        told: False: only list them, so that a kind that nobody has is refused before the work begins.
+    """
+    count = 0
+    async for _ in streams:
+        count += 1
+        if told and count % _PAGE == 0:
+            done.total = count
+            report(done)
+    if told:
+        done.total = count
+        report(done)
 
 
 def _check_kinds(wanted: Sequence[str], known: set[str]) -> None:

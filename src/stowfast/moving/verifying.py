@@ -13,7 +13,7 @@ from stowfast.errors import DamagedError, NotFoundError, StowfastError, Unsuppor
 from stowfast.moving.blobs import bare_head, blob_in, content_matches, with_blob
 from stowfast.moving.copying import Place, opened_place
 from stowfast.moving.results import Difference, Verified, reporter
-from stowfast.moving.selection import EVERYTHING, Selection, kind_of, listed
+from stowfast.moving.selection import EVERYTHING, Selection, check_selection, count_total, kind_of, listed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -58,6 +58,7 @@ async def verify(
         InvalidError: an argument is wrong.
         UnavailableError: the place gives no answer.
     """
+    check_selection(selection)
     report = reporter(progress)
     async with AsyncExitStack() as stack:
         backend = await opened_place(place, stack, reading=True)
@@ -77,6 +78,8 @@ async def verify(
             waiting.clear()
             report(done)
 
+        names = listed(backend, selection._replace(where=None), heads=False)
+        await count_total(names, done, report, told=not selection.where)
         async for one in listed(backend, selection, heads=False):
             waiting.append(one.name)
             if len(waiting) >= _TOGETHER:

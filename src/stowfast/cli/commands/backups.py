@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +11,7 @@ import typer
 
 from stowfast import moving
 from stowfast.cli.arguments import URL, Json
-from stowfast.cli.commands.moving import check_lasting, copied_line, entries, moment_of, tell_differences
+from stowfast.cli.commands.moving import check_lasting, copied_line, entries, fields_of, moment_of, tell_differences
 from stowfast.cli.commands.retention import duration
 from stowfast.cli.pace import Amount, paced
 from stowfast.cli.terminal import Screen, complain, emit, many, size
@@ -125,7 +124,7 @@ async def _restore(source: str, target: str, *, as_json: bool) -> int:
 async def _by_file(work: Callable[..., Any], source: str, target: str, *, as_json: bool) -> int:
     with paced("verifying") as tell:
         done: Verified = await work(
-            source, target, progress=lambda done: tell(Amount(done.streams, None, done.entries, done.bytes))
+            source, target, progress=lambda done: tell(Amount(done.streams, done.total, done.entries, done.bytes))
         )
     tell_differences(done.damaged)
     if as_json:
@@ -150,7 +149,7 @@ async def _add_generation(url: str, archive: str, bounds: Retention, *, as_json:
             url,
             archive,
             keep=bounds,
-            progress=lambda done: tell(Amount(done.settled, done.selected, done.entries, done.bytes)),
+            progress=lambda done: tell(Amount(done.settled, done.total, done.entries, done.bytes)),
         )
     tell_differences(done.damaged)
     known = [one.name for one in await moving.generations(archive)]
@@ -189,7 +188,7 @@ async def _tell_plan(archive: str, moment: datetime | None, *, as_json: bool) ->
 
 async def _moved(move: Callable[..., Any], source: str, target: str, tell: Any) -> Copied:
     def report(done: Copied) -> None:
-        tell(Amount(done.settled, done.selected, done.entries, done.bytes))
+        tell(Amount(done.settled, done.total, done.entries, done.bytes))
 
     async with opened(target) as theirs:
         found: Copied = await move(source, theirs, progress=report)
@@ -199,7 +198,7 @@ async def _moved(move: Callable[..., Any], source: str, target: str, tell: Any) 
 def _tell(done: Copied, *, as_json: bool) -> int:
     tell_differences(done.differences)
     if as_json:
-        emit({"complete": done.complete, **asdict(done)})
+        emit({"complete": done.complete, **fields_of(done)})
     else:
         Screen().print(copied_line(done))
     return 0 if done.complete else 1

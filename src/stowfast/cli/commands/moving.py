@@ -28,6 +28,7 @@ __all__ = [
     "check_lasting",
     "copied_line",
     "entries",
+    "fields_of",
     "moment_of",
     "register",
     "selected",
@@ -98,7 +99,7 @@ def copy(
         done = asyncio.run(work)
     tell_differences(done.differences)
     if as_json:
-        emit({"complete": done.complete, "dry_run": dry_run, **_fields(done)})
+        emit({"complete": done.complete, "dry_run": dry_run, **fields_of(done)})
     else:
         Screen().print(copied_line(done, dry_run=dry_run))
     return 0 if done.complete else 1
@@ -116,7 +117,7 @@ def check_lasting(target: str) -> None:
 
 async def _copy(source: str, target: str, tell: Any, *, dry_run: bool, **options: Any) -> Copied:
     def report(done: Copied) -> None:
-        tell(Amount(done.settled, done.selected, done.entries, done.bytes))
+        tell(Amount(done.settled, done.total, done.entries, done.bytes))
 
     file = sqlite_path(target)
     if dry_run and file is not None and not file.exists():
@@ -132,7 +133,7 @@ async def _move(source: str, target: str, tell: Any, **options: Any) -> Copied:
         return await moving.move(
             source,
             theirs,
-            progress=lambda done: tell(Amount(done.settled, None, done.entries, done.bytes)),
+            progress=lambda done: tell(Amount(done.settled, done.total, done.entries, done.bytes)),
             **options,
         )
 
@@ -166,7 +167,7 @@ def verify(
         done = asyncio.run(_verify(url, selected(kind, prefix, where, since), tell))
     tell_differences(done.damaged)
     if as_json:
-        emit({"sound": done.sound, **_fields(done)})
+        emit({"sound": done.sound, **fields_of(done)})
         return 0 if done.sound else 1
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(done.kinds.items())) or "nothing"
     screen = Screen()
@@ -181,7 +182,7 @@ async def _verify(url: str, selection: moving.Selection, tell: Any) -> Verified:
     return await moving.verify(
         url,
         selection=selection,
-        progress=lambda done: tell(Amount(done.streams, None, done.entries, done.bytes)),
+        progress=lambda done: tell(Amount(done.streams, done.total, done.entries, done.bytes)),
     )
 
 
@@ -240,8 +241,10 @@ def entries(count: int) -> str:
     return f"{count:,} entr{'y' if count == 1 else 'ies'}"
 
 
-def _fields(done: Copied | Verified) -> dict[str, Any]:
+def fields_of(done: Copied | Verified) -> dict[str, Any]:
+    """Return a result for `--json`, without the total, which is for the progress."""
     return {
         key: [one._asdict() for one in value] if key in {"differences", "damaged"} else value
         for key, value in vars(done).items()
+        if key != "total"
     }
