@@ -15,7 +15,7 @@ from stowfast.moving.selection import kind_of
 from stowfast.stores.codec import decode, encode
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 
     from stowfast.abc import Backend, Head
 
@@ -92,8 +92,16 @@ def bare_head(head: Head | None) -> Head | None:
     return head and head._replace(name="", note=bare_note(head))
 
 
-async def copy_blob(source: Backend, target: Backend, streams: tuple[str, str], record: BlobRecord) -> str:
+async def copy_blob(
+    source: Backend,
+    target: Backend,
+    streams: tuple[str, str],
+    record: BlobRecord,
+    count: Callable[[int], None] = lambda _: None,
+) -> str:
     """Copy a blob from one stream to the other, and return its id there. Its content is checked on the way.
+
+    `count` is called with the size of each piece.
 
     Raises:
         DamagedError: the content at the source is not as its record says.
@@ -104,6 +112,7 @@ async def copy_blob(source: Backend, target: Backend, streams: tuple[str, str], 
         async with aclosing(pieces_of(source, streams[0], record.blob)) as read:
             async for piece in read:
                 found.update(piece)
+                count(len(piece))
                 yield piece
 
     blob = await target.write_blob(streams[1], pieces())
@@ -112,13 +121,16 @@ async def copy_blob(source: Backend, target: Backend, streams: tuple[str, str], 
     return blob
 
 
-async def content_matches(backend: Backend, stream: str, record: BlobRecord) -> bool:
-    """Read a blob, and return True if its content is as its record says."""
+async def content_matches(
+    backend: Backend, stream: str, record: BlobRecord, count: Callable[[int], None] = lambda _: None
+) -> bool:
+    """Read a blob, and return True if its content is as its record says. `count` gets the size of each piece."""
     found, size = hashlib.sha256(), 0
     async with aclosing(pieces_of(backend, stream, record.blob)) as read:
         async for piece in read:
             found.update(piece)
             size += len(piece)
+            count(len(piece))
     return (size, found.hexdigest()) == (record.size, record.sha256)
 
 

@@ -239,7 +239,7 @@ class _Mover:
             self.done.checked += 1
 
     async def _copy_alone(self, name: str) -> None:
-        one = StreamCopy(self._source, self._target, name, self.done, replace=self._replace)
+        one = StreamCopy(self._source, self._target, name, self.done, replace=self._replace, report=self._report)
         try:
             if self._dry_run:
                 self.done.streams += await one.foresee()

@@ -56,7 +56,7 @@ async def move(
         async for one in listed(old, selection, heads=bool(selection.where)):
             done.selected += 1
             try:
-                await _move_stream(old, new, one.name, done, check=check)
+                await _move_stream(old, new, one.name, done, check=check, report=report)
             except (DifferentError, DamagedError) as error:
                 done.differences.append(Difference(one.name, str(error)))
             report(done)
@@ -66,13 +66,15 @@ async def move(
     return done
 
 
-async def _move_stream(old: Backend, new: Backend, name: str, done: Copied, *, check: bool) -> None:
+async def _move_stream(
+    old: Backend, new: Backend, name: str, done: Copied, *, check: bool, report: Callable[[Copied], None]
+) -> None:
     target = Marked(new)
     for _ in range(_MAX_ATTEMPTS):
         (there,) = await new.heads([name])
         if there is not None and not is_marked(there) and (await old.heads([name]))[0] is not None:
             raise DifferentError("it lives in both places: a writer without moving: began it again")
-        one = StreamCopy(old, target, name, done, replace=True)
+        one = StreamCopy(old, target, name, done, replace=True, report=report)
         head = await one.run()
         if head is None:
             break  # deleted meanwhile, or moved by another mover

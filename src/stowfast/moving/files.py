@@ -17,7 +17,7 @@ from stowfast.moving.verifying import verify
 from stowfast.registry import connect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from stowfast.moving.results import Verified
 
@@ -29,7 +29,13 @@ _MARKS: Final = (BACKUP, RESTORE, _UNREAD)
 _FULL: Final = "exists and holds data: restore into an absent file, and put it in the place of the old one then"
 
 
-async def backup_file(source: str, target: str, *, progress: Callable[[Verified], None] | None = None) -> Verified:
+async def backup_file(
+    source: str,
+    target: str,
+    *,
+    progress: Callable[[Verified], None] | None = None,
+    copying: Callable[[int, int], None] | None = None,
+) -> Verified:
     """Make a file a backup of another one as it is at one moment, and read it.
 
     The new file takes the place of the earlier backup at the end, with its mark: a killed call leaves the earlier one.
@@ -38,6 +44,7 @@ async def backup_file(source: str, target: str, *, progress: Callable[[Verified]
         source: the URL of a SQLite file.
         target: the URL of an earlier backup, of an empty file or of an absent one.
         progress: called with the counts of the reading.
+        copying: called before that with the bytes copied so far and with those of the file, in a thread.
 
     Raises:
         InvalidError: the target holds data and is no backup; or the source is empty and the backup is not.
@@ -59,17 +66,24 @@ async def backup_file(source: str, target: str, *, progress: Callable[[Verified]
         await _mark(part, BACKUP)
 
     await check()
-    await asyncio.to_thread(copy_file, origin, path, replace=True, finish=lambda part: asyncio.run(finish(part)))
+    await _copied(origin, path, finish, copying)
     return await verify(_url(path), progress=progress)
 
 
-async def restore_file(source: str, target: str, *, progress: Callable[[Verified], None] | None = None) -> Verified:
+async def restore_file(
+    source: str,
+    target: str,
+    *,
+    progress: Callable[[Verified], None] | None = None,
+    copying: Callable[[int, int], None] | None = None,
+) -> Verified:
     """Make a file as a backup is, and read it. A call that was killed is repeated: it reads the file that is there.
 
     Args:
         source: the URL of the backup.
         target: the URL of an absent or an empty file. Writers begin after the return.
         progress: called with the counts of the reading.
+        copying: called before that with the bytes copied so far and with those of the file, in a thread.
 
     Raises:
         InvalidError: the target holds data.
@@ -85,13 +99,25 @@ async def restore_file(source: str, target: str, *, progress: Callable[[Verified
 
     marks, full = await _look(path)
     if not full:
-        await asyncio.to_thread(copy_file, origin, path, replace=True, finish=lambda part: asyncio.run(finish(part)))
+        await _copied(origin, path, finish, copying)
     elif _UNREAD not in marks or (await verify(_url(path))).digest != (await verify(_url(origin))).digest:
         raise InvalidError(f"{path} {_FULL}")
     found = await verify(_url(path), progress=progress)
     if found.sound:
         await _mark(path, None)
     return found
+
+
+async def _copied(
+    source: str,
+    target: str,
+    finish: Callable[[str], Coroutine[None, None, None]],
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    def run(part: str) -> None:
+        asyncio.run(finish(part))
+
+    await asyncio.to_thread(copy_file, source, target, replace=True, finish=run, progress=progress)
 
 
 async def _look(path: str) -> tuple[set[str], bool]:

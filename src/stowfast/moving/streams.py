@@ -10,7 +10,7 @@ from stowfast.moving.blobs import BLOBS_OF, bare_head, blob_in, content_matches,
 from stowfast.moving.selection import kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from stowfast.abc import Backend
     from stowfast.moving.results import Copied
@@ -32,14 +32,25 @@ class StreamCopy:
     Args:
         replace: a stream of another incarnation at the target is replaced.
         done: counts the writes.
+        report: called with `done` after each piece of a blob.
     """
 
-    def __init__(self, source: Backend, target: Backend, name: str, done: Copied, *, replace: bool = False) -> None:
+    def __init__(
+        self,
+        source: Backend,
+        target: Backend,
+        name: str,
+        done: Copied,
+        *,
+        replace: bool = False,
+        report: Callable[[Copied], None] = lambda _: None,
+    ) -> None:
         self._source = source
         self._target = target
         self._name = name
         self._done = done
         self._replace = replace
+        self._report = report
         self._blobs: dict[str, str] = {}
         """The ids of blobs at the target, by those at the source."""
 
@@ -151,12 +162,15 @@ class StreamCopy:
             return part, []
         if record.blob not in self._blobs:
             names = (self._name, self._name)
-            self._blobs[record.blob] = await copy_blob(self._source, self._target, names, record)
+            self._blobs[record.blob] = await copy_blob(self._source, self._target, names, record, self._count)
             self._done.blobs += 1
-            self._done.bytes += record.size
         blob = self._blobs[record.blob]
         (entry,) = part
         return [Entry(entry.position, with_blob(entry.data, blob), entry.created_at, entry.op_id)], [blob]
+
+    def _count(self, size: int) -> None:
+        self._done.bytes += size
+        self._report(self._done)
 
     async def _common(self, head: Head, there: Head) -> tuple[int, int | None]:
         """Return the position behind the common entries, and the position from which to cut the target.

@@ -69,7 +69,7 @@ async def verify(
             window = Window(start=0, max_bytes=_PART_BYTES)
             for name, found in zip(waiting, await backend.read_many([(name, window) for name in waiting]), strict=True):
                 try:
-                    digest = await _digest(backend, name, found, done)
+                    digest = await _digest(backend, name, found, done, report)
                 except (DamagedError, NotFoundError, UnsupportedError) as error:
                     done.damaged.append(Difference(name, str(error)))
                 else:
@@ -95,7 +95,9 @@ async def verify(
         return done
 
 
-async def _digest(backend: Backend, name: str, found: Slice | StowfastError, done: Verified) -> bytes | None:
+async def _digest(
+    backend: Backend, name: str, found: Slice | StowfastError, done: Verified, report: Callable[[Verified], None]
+) -> bytes | None:
     """Return the digest of one stream, and count it; None: it was deleted meanwhile.
 
     Raises:
@@ -114,7 +116,7 @@ async def _digest(backend: Backend, name: str, found: Slice | StowfastError, don
         for entry in entries:
             if not head.first <= entry.position < head.next:
                 raise DamagedError(f"{name!r}: an entry has the position {entry.position}, where none can be")
-            digest.update(_encode(await _told_entry(backend, name, entry, done)))
+            digest.update(_encode(await _told_entry(backend, name, entry, done, report)))
             count += 1
             done.bytes += len(entry.data)
         if count >= head.length or not entries:
@@ -138,12 +140,17 @@ def _told(head: Head) -> list[Any]:
     return [*bare]
 
 
-async def _told_entry(backend: Backend, name: str, entry: Entry, done: Verified) -> list[Any]:
+async def _told_entry(
+    backend: Backend, name: str, entry: Entry, done: Verified, report: Callable[[Verified], None]
+) -> list[Any]:
+    def count(size: int) -> None:
+        done.bytes += size
+        report(done)
+
     data, record = entry.data, blob_in(name, entry.data)
     if record is not None:
-        if not await content_matches(backend, name, record):
+        if not await content_matches(backend, name, record, count):
             raise DamagedError(f"{name!r}: the content of the entry at {entry.position} is not as it was written")
         done.blobs += 1
-        done.bytes += record.size
         data = with_blob(data, "")
     return [entry.position, entry.created_at, entry.op_id, data]

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["compact_file", "copy_file"]
 
+_STEP_PAGES: Final = 4_096
+"""Pages that are copied between two calls of a progress function."""
 _BESIDE: Final = ("-shm", "-wal", "-journal")
 """The files that belong to a database, the log after its index: with the log there, no other process opens the file."""
 
@@ -29,15 +31,23 @@ _ONE_FILE: Final = "PRAGMA journal_mode=DELETE"
 """A file without a log is read without any other."""
 
 
-def copy_file(source: str, target: str, *, replace: bool, finish: Callable[[str], None] | None = None) -> int:
+def copy_file(
+    source: str,
+    target: str,
+    *,
+    replace: bool,
+    finish: Callable[[str], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> int:
     """Copy a file as it is at one moment, in use or not, and return the size of the copy in bytes.
 
     With `replace=True` it takes the place of a file and of its log, while nobody has the file open. `finish` is called
-    with the path of the copy before it has its name, and may write to it; if it raises, there is no copy.
+    with the path of the copy before it has its name, and may write to it; if it raises, there is no copy. `progress` is
+    called with the bytes copied so far and with those of the file.
     """
     source, target = absolute(source), absolute(target)
     _check_target(source, target, replace=replace)
-    with _copied(source, target, finish) as part, OPENING:
+    with _copied(source, target, finish, progress) as part, OPENING:
         if is_claimed(target):
             raise InvalidError(f"{target} is open in this process: close it before it is replaced")
         size = os.stat(part).st_size
@@ -79,12 +89,14 @@ def _check_target(source: str, target: str, *, replace: bool) -> None:
 
 
 @contextmanager
-def _copied(source: str, target: str, finish: Callable[[str], None] | None) -> Iterator[str]:
+def _copied(
+    source: str, target: str, finish: Callable[[str], None] | None, progress: Callable[[int, int], None] | None
+) -> Iterator[str]:
     """Lend a checked copy of a file in the folder of the target. What is left of it at the end is removed."""
     folder, name = os.path.split(target)
     part = os.path.join(folder, f".{name[:100]}.{secrets.token_hex(8)}.part")
     try:
-        _copy(source, part)
+        _copy(source, part, progress)
         if finish is not None:
             finish(part)
             with closing(_connect(part)) as copy:
@@ -98,14 +110,21 @@ def _copied(source: str, target: str, finish: Callable[[str], None] | None) -> I
             _remove(part + suffix)
 
 
-def _copy(source: str, part: str) -> None:
+def _copy(source: str, part: str, progress: Callable[[int, int], None] | None) -> None:
     make_private(part)
     file = SQLiteFile(source, read_only=True)
     try:
         with file.errors(), file.snapshot() as connection, closing(_connect(part)) as copy:
             connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()  # the moment of the copy
             try:
-                connection.backup(copy)
+                page = connection.execute("PRAGMA page_size").fetchone()[0]
+
+                def tell(_: int, left: int, pages: int) -> None:
+                    if progress is not None:
+                        progress((pages - left) * page, pages * page)
+
+                # In steps: the open snapshot keeps them at one moment, so no writer makes the copy begin again.
+                connection.backup(copy, pages=_STEP_PAGES, progress=tell)
                 copy.execute(_ONE_FILE)
             except sqlite3.OperationalError as error:
                 if is_full(error):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -76,7 +77,7 @@ def backup(
         raise typer.BadParameter("--keep and --keep-age are for an archive: end TO with a slash")
     if sqlite_path(url) is not None and sqlite_path(target) is not None:
         return asyncio.run(_by_file(backup_file, url, target, as_json=as_json))
-    with paced("backing up") as tell:
+    with paced("backing up", as_json=as_json) as tell:
         done = asyncio.run(_moved(moving.backup, url, target, tell))
     return _tell(done, as_json=as_json)
 
@@ -116,15 +117,28 @@ def restore(
 async def _restore(source: str, target: str, *, as_json: bool) -> int:
     if sqlite_path(source) is not None and sqlite_path(target) is not None:
         return await _by_file(restore_file, source, target, as_json=as_json)
-    with paced("restoring") as tell:
+    with paced("restoring", as_json=as_json) as tell:
         done = await _moved(moving.restore, source, target, tell)
     return _tell(done, as_json=as_json)
 
 
 async def _by_file(work: Callable[..., Any], source: str, target: str, *, as_json: bool) -> int:
-    with paced("verifying") as tell:
+    with ExitStack() as stack:
+        copying = stack.enter_context(paced("copying", as_json=as_json))
+        reading: Callable[[Amount], None] | None = None
+
+        def verifying(done: Verified) -> None:
+            nonlocal reading
+            if reading is None:
+                stack.close()
+                reading = stack.enter_context(paced("verifying", as_json=as_json))
+            reading(Amount(done.streams, done.total, done.entries, done.bytes))
+
         done: Verified = await work(
-            source, target, progress=lambda done: tell(Amount(done.streams, done.total, done.entries, done.bytes))
+            source,
+            target,
+            progress=verifying,
+            copying=lambda copied, total: copying(Amount(0, None, 0, copied, total)),
         )
     tell_differences(done.damaged)
     if as_json:
@@ -144,7 +158,7 @@ def _is_archive(text: str) -> bool:
 
 
 async def _add_generation(url: str, archive: str, bounds: Retention, *, as_json: bool) -> int:
-    with paced("backing up") as tell:
+    with paced("backing up", as_json=as_json) as tell:
         made, done = await moving.add_generation(
             url,
             archive,

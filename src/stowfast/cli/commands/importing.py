@@ -71,7 +71,7 @@ def import_from(
     # The variable may be set for every command: only this kind has a use for it.
     uses_key = kind == "openai-agents" and not keep_encrypted
     key = _key(key_file) if key_file is not None else (os.environ.get(_KEY) or None) if uses_key else None
-    with paced("importing") as tell:
+    with paced("importing", as_json=as_json) as tell:
         done = asyncio.run(_import(kind, source, url, tell, {**options, "key": key}))
     tell_differences(done.differences)
     if as_json:

@@ -90,7 +90,7 @@ def copy(
     if move and (into or replace or dry_run):
         raise typer.BadParameter("--move goes with neither --into, --replace nor --dry-run")
     options: dict[str, Any] = {"into": into, "replace": replace, "dry_run": dry_run}
-    with paced("moving" if move else "copying") as tell:
+    with paced("moving" if move else "copying", as_json=as_json) as tell:
         work = (
             _move(source, target, tell, selection=selection, check=check)
             if move
@@ -163,7 +163,7 @@ def verify(
     The last line has a digest: two backends with equal content have the same one. The exit code is 1 if anything is
     damaged.
     """
-    with paced("verifying") as tell:
+    with paced("verifying", as_json=as_json) as tell:
         done = asyncio.run(_verify(url, selected(kind, prefix, where, since), tell))
     tell_differences(done.damaged)
     if as_json:
