@@ -118,7 +118,10 @@ def _load(scheme: str) -> type[Backend]:
         fix = f"pip install 'stowfast[{extra}]'" if extra else f"install {error.name}"
         raise UnsupportedError(f"{scheme}: needs {error.name}: {fix}") from error
     named = f"{scheme}: " if scheme.isalpha() and len(scheme) <= _LONGEST_SHOWN else ""  # else it may be a secret
-    raise InvalidError(f"{named}no backend has this scheme: there are {', '.join(f'{known}:' for known in _known())}")
+    hint = ", as in postgresql://host/db" if scheme == "postgres" else ""
+    raise InvalidError(
+        f"{named}no backend has this scheme: there are {', '.join(f'{known}:' for known in _known())}{hint}"
+    )
 
 
 def _known() -> list[str]:

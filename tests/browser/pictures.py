@@ -16,6 +16,16 @@ ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "docs" / "images"
 DATA = Path(os.environ.get("STOWFAST_DATA", ROOT.parent / "shared" / "data")) / "airline-conversations.jsonl"
 
+SCENE = """() => {
+    const before = call => call.closest(".message").previousElementSibling?.previousElementSibling;
+    const high = call => call.getBoundingClientRect().top - before(call)?.getBoundingClientRect().top;
+    const calls = [...document.querySelectorAll("details.call:has(.answer)")].filter(call => high(call) < 400);
+    const one = calls.find(call => call.lastElementChild.textContent !== "(empty)" && call.textContent.length < 400);
+    one.open = true;
+    before(one).scrollIntoView();
+}"""
+"""Open a call with a short result, below the two short messages before it."""
+
 
 def main() -> None:
     airline = [json.loads(line) for line in DATA.read_text(encoding="utf-8").splitlines()]
@@ -36,10 +46,8 @@ def main() -> None:
                 ("task", "/task?id=booking"),
             ):
                 page.goto(base + path)
-                calls = page.locator("details.call")
                 if name == "conversation":
-                    calls.first.locator("summary").click()
-                    calls.first.scroll_into_view_if_needed()
+                    page.evaluate(SCENE)
                 page.screenshot(path=PICTURES / f"view-{name}.png")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import sys
 import traceback
@@ -29,6 +30,7 @@ READER_LEFT: Final = 141
 _HINTS: Final = {
     "No such command 'version'": "did you mean stowfast --version?",
     "No such command 'help'": "did you mean stowfast --help?",
+    r"No such command '[a-z0-9]+:": "a URL stands behind a command, as in stowfast ls URL, or stowfast tasks ls URL",
     "No such option": "an id or a file that begins with a dash stands after --",
 }
 
@@ -102,7 +104,8 @@ def run(arguments: list[str]) -> int:
 def _usage(error: Any) -> str:
     text = " ".join(error.format_message().split()).removesuffix(".")
     context = getattr(error, "ctx", None)
-    hint = next((f": {hint}" for begin, hint in _HINTS.items() if text.startswith(begin)), "")
+    hints = [] if "Did you mean" in text or "Possible options" in text else _HINTS.items()
+    hint = next((f": {hint}" for begin, hint in hints if re.match(begin, text)), "")
     return f"{text}{hint} (see {context.command_path if context else 'stowfast'} --help)"
 
 

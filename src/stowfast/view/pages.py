@@ -45,7 +45,7 @@ class Site:
         )
         # `exact` is for a value that nobody sees and that comes back with a form.
         self._templates.filters.update(many=many, size=size, time=time, span=span, age=_age)
-        self._templates.filters.update(pretty=pretty, cut=_cut, indented=indented, exact=escape)
+        self._templates.filters.update(pretty=pretty, cut=_cut, indented=indented, exact=escape, speech=_speech_of)
         self._templates.globals.update(
             link=link, quoted=json.dumps, address=address, scopes=scopes, picture_is_safe=picture_is_safe
         )
@@ -124,14 +124,28 @@ def _inner(value: Any) -> list[Any]:
     return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
 
 
-_markdown: Final = MarkdownIt("js-default", {"html": False, "linkify": False}).disable("image")
-"""Without pictures: one from outside would report the reader."""
+_OPTIONS: Final = {"html": False, "linkify": False}
+# Without pictures: one from outside would report the reader.
+_documents: Final = MarkdownIt("js-default", _OPTIONS).disable("image")
+_speech: Final = MarkdownIt("js-default", {**_OPTIONS, "breaks": True}).disable(["image", "reference"])
+"""In a message each line stays a line, as its author may not have thought of Markdown."""
+_MAX_SPEECH: Final = 10_000
+"""Characters of a message shown as Markdown: fifty of them are a page."""
+_MAX_MARKS: Final = 500
+"""Marks of such a message. The time for some of them grows with the square of their number."""
 
 
 def markdown(text: str) -> Markup:
     """Return Markdown as HTML. HTML in the text stays text, and links of unsafe schemes are no links."""
     # Its renderer escapes all text of the source.
-    return Markup(_markdown.render(plain(text[:_MAX_SHOWN])))  # noqa: S704
+    return Markup(_documents.render(plain(text[:_MAX_SHOWN])))  # noqa: S704
+
+
+def _speech_of(text: str) -> Markup | str:
+    """Return a text of an assistant as HTML; "" if that would take too long."""
+    if len(text) > _MAX_SPEECH or sum(map(text.count, "*_[`")) > _MAX_MARKS:
+        return ""
+    return Markup(_speech.render(plain(text)))  # noqa: S704
 
 
 def text_of(request: Request, name: str) -> str:

@@ -177,7 +177,11 @@ def test_who_watches_sees_how_far_it_is(call: Call, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "line"),
     [
-        (["get", URL, "none", "out"], 1, "there is no artifact 'none'"),
+        (
+            ["get", URL, "none", "out"],
+            1,
+            "there is no artifact 'none': `stowfast ls --artifacts` shows which there are",
+        ),
         (["get", URL, "a", "out", "--version", "9"], 1, "artifact 'a' has no version 9"),
         (["get", "sqlite:///none.db", "a", "out"], 1, "there is no file none.db"),
         (["get", URL, "a", "no/out"], 1, "no does not exist: create it first"),

@@ -135,6 +135,12 @@ def test_without_a_command_it_says_what_there_is(call: Call) -> None:
     ("arguments", "code", "line"),
     [
         (["nope"], 2, "No such command 'nope' (see stowfast --help)"),
+        (["shwo"], 2, "No such command 'shwo'. Did you mean 'show'? (see stowfast --help)"),
+        (["tasks", "sqlite:///x.db"], 2, "a URL stands behind a command, as in stowfast ls URL, or stowfast tasks ls"),
+        (["sqlite:///x.db"], 2, "a URL stands behind a command"),
+        (["ls", "memory:", "--limt", "3"], 2, "No such option: --limt (Possible options: --limit) (see stowfast ls"),
+        (["ls", "memory:", "--zzz"], 2, "an id or a file that begins with a dash stands after --"),
+        (["ls", "postgres://host/db"], 1, "as in postgresql://host/db"),
         (["ls"], 2, "Missing argument 'URL' (see stowfast ls --help)"),
         (["ls", "memory:", "--order", "size"], 2, "'size' is not one of"),
         (["ls", "memory:", "--limit", "0"], 2, "--limit"),

@@ -179,6 +179,30 @@ async def test_a_second_result_of_a_call_stays_in_sight(stores: stowfast.Stores,
     assert page.index("Result, message 1") < page.index("answer 0") < page.index('id="m2"') < page.index("answer 1")
 
 
+async def test_an_assistant_speaks_markdown_and_a_user_plain_text(
+    stores: stowfast.Stores, reader: httpx.AsyncClient
+) -> None:
+    text = "**bold**\nnext <b>x</b> [l](javascript:alert(1)) ![p](http://evil/p.png)"
+    long = "**long** " * 200
+    said = [{"role": role, "content": one} for role in ("assistant", "user") for one in (text, long)]
+    await stores.messages.add_messages("c", said)
+    page = await text_of(reader, "/conversation", id="c")
+    assert page.count("<strong>bold</strong><br>") == 1
+    assert "<strong>long" not in page
+    assert page.count("&lt;b&gt;x&lt;/b&gt;") == 2
+    assert "<img" not in page
+    assert 'href="javascript' not in page
+
+
+async def test_a_page_says_where_the_reader_is(stores: stowfast.Stores, reader: httpx.AsyncClient) -> None:
+    await stores.messages.add_message("c", say(0), metadata={"title": "The title"})
+    for path, noun in ("/", "Conversations"), ("/artifacts", "Artifacts"), ("/tasks", "Tasks"), ("/place", "Backend"):
+        assert re.findall(r'aria-current="page">(\w+)<', await text_of(reader, path)) == [noun]
+    page = await text_of(reader, "/conversation", id="c")
+    assert "<h1><bdi>The title</bdi></h1>" in page
+    assert '<p class="facts"><bdi>c</bdi> ·' in page
+
+
 async def test_a_page_around_a_position(stores: stowfast.Stores, reader: httpx.AsyncClient) -> None:
     await stores.messages.add_messages("c", [say(n) for n in range(300)])
     page = await text_of(reader, "/conversation", id="c", at=100)

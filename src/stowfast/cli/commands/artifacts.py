@@ -17,6 +17,7 @@ from stowfast.cli.arguments import URL, Json, Scopes, readable
 from stowfast.cli.pace import waited
 from stowfast.cli.terminal import Screen, emit, many, progress, size
 from stowfast.cli.urls import existing, looking, opened, shown, sqlite_path, within
+from stowfast.errors import NotFoundError
 
 if TYPE_CHECKING:
     from stowfast import ArtifactInfo
@@ -71,9 +72,13 @@ def get(
 async def _get(
     url: str, scopes: list[str] | None, artifact_id: str, version: int | None, path: Path | None
 ) -> tuple[ArtifactInfo, int]:
-    async with looking(url, scopes) as stores, stores.artifacts.open_reader(artifact_id, version=version) as reader:
-        with progress(artifact_id, reader.info.size, of_bytes=True) as advance:
-            return reader.info, await artifact_files.save(reader, path, url, advance)
+    async with looking(url, scopes) as stores:
+        try:
+            async with stores.artifacts.open_reader(artifact_id, version=version) as reader:
+                with progress(artifact_id, reader.info.size, of_bytes=True) as advance:
+                    return reader.info, await artifact_files.save(reader, path, url, advance)
+        except NotFoundError as error:
+            raise NotFoundError(f"{error}: `stowfast ls --artifacts` shows which there are") from error
 
 
 def put(

@@ -55,6 +55,13 @@ class Commands(TyperGroup):
         """Return the names of all commands, in the order of the help."""
         return list(_COMMANDS)
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the named command. For an unknown name all are imported, so that the error names a similar one."""
+        if args and args[0] not in _COMMANDS:
+            for name in _COMMANDS:
+                self.get_command(ctx, name)
+        return super().resolve_command(ctx, args)
+
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return a command, None for an unknown name."""
         if cmd_name not in self.commands and cmd_name in _COMMANDS:
