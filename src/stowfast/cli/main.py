@@ -31,7 +31,7 @@ _HINTS: Final = {
     "No such command 'version'": "did you mean stowfast --version?",
     "No such command 'help'": "did you mean stowfast --help?",
     r"No such command '[a-z0-9]+:": "a URL stands behind a command, as in stowfast ls URL, or stowfast tasks ls URL",
-    "No such option": "an id or a file that begins with a dash stands after --",
+    "No such option: [^(]*$": "an id or a file that begins with a dash stands after --",
 }
 
 
@@ -104,8 +104,9 @@ def run(arguments: list[str]) -> int:
 def _usage(error: Any) -> str:
     text = " ".join(error.format_message().split()).removesuffix(".")
     context = getattr(error, "ctx", None)
-    hints = [] if "Did you mean" in text or "Possible options" in text else _HINTS.items()
-    hint = next((f": {hint}" for begin, hint in hints if re.match(begin, text)), "")
+    hint = next((f": {hint}" for begin, hint in _HINTS.items() if re.match(begin, text)), "")
+    if hint:  # it knows more than the similarity of words does
+        text = text.partition(". Did you mean")[0]
     return f"{text}{hint} (see {context.command_path if context else 'stowfast'} --help)"
 
 

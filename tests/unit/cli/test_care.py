@@ -68,6 +68,9 @@ def test_a_log_left_by_an_earlier_file_does_no_harm(
 
 def test_removal_asks_first(place: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["rm", place]) == 2
+    capfd.readouterr()
+    assert run(["rm", place, "--prefix", "no-such"]) == 0
+    assert capfd.readouterr().out == "there is no such stream\n"
     found = emitted(capfd, "rm", place, "--where", "user=ada", "--related")
     assert (sorted(found["streams"]), found["deleted"]) == (["artifacts/a", "messages/c0", "messages/c1"], 0)
     assert emitted(capfd, "rm", place, "--where", "user=ada", "--related", "--yes")["deleted"] == 3

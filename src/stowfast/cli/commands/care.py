@@ -72,9 +72,12 @@ def rm(
     screen = Screen()
     for name in names:
         screen.print(name)
-    screen.print(
-        f"deleted {many(deleted, 'stream')}" if yes else f"would delete {many(len(names), 'stream')}: give --yes"
-    )
+    if not names:
+        screen.print("there is no such stream")
+    elif yes:
+        screen.print(f"deleted {many(deleted, 'stream')}")
+    else:
+        screen.print(f"would delete {many(len(names), 'stream')}: give --yes")
 
 
 def compact(url: URL, as_json: Json = False) -> None:
