@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Examined", "Finding", "examined", "since", "surveyed"]
 
-_PAGE: Final = 100
+_PAGE: Final = 1_000
+"""A bucket tells the order of all its streams anew for each page."""
 _STREAMS: Final = 1_000
 _ENTRIES: Final = 100
 _BYTES: Final = 2**20
@@ -78,7 +79,7 @@ async def examined(backend: Backend, *, race: bool) -> AsyncIterator[Finding]:
     yield since(began, "forgets what was deleted", await backend.heads([stream]) == [None])
 
 
-async def surveyed(backend: Backend, *, seconds: float) -> list[Finding]:
+async def surveyed(backend: Backend, *, seconds: float, streams: int | None = None) -> list[Finding]:
     """Return the findings of reads alone, within a time. Nothing is written.
 
     It reads the newest hundred entries, up to 1 MiB, of each of the thousand streams that changed last, with their
@@ -87,8 +88,9 @@ async def surveyed(backend: Backend, *, seconds: float) -> list[Finding]:
     Args:
         backend: an open backend.
         seconds: the longest time. A read under way is left then.
+        streams: the most streams to read, if not a thousand.
     """
-    survey = _Survey(backend)
+    survey = _Survey(backend, _STREAMS if streams is None else streams)
     end = monotonic() + seconds
     try:
         async with asyncio.timeout(seconds):
@@ -101,8 +103,9 @@ async def surveyed(backend: Backend, *, seconds: float) -> list[Finding]:
 
 
 class _Survey:
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, most: int) -> None:
         self._backend = backend
+        self._most = most
         self.findings = [_served(backend)]
         self._streams = self._entries = self._damaged = 0
         self._more = True
@@ -113,8 +116,8 @@ class _Survey:
         remark = f"it and the clock of this machine differ by {apart:,.0f} s" if apart > _CLOCK_SECONDS else ""
         self.findings.append(Finding("tells the time", None if remark else True, remark, perf_counter() - began))
         after, began = None, perf_counter()
-        while self._streams < _STREAMS:
-            page = await self._backend.streams(Query("", after=after, order="recent", limit=_PAGE))
+        while self._streams < self._most:
+            page = await self._backend.streams(Query("", after=after, order="recent", limit=min(_PAGE, self._most)))
             if after is None:
                 self.findings.append(since(began, "lists what changed last"))
             for one in page.streams:

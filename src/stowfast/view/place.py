@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["routes"]
 
 _SURVEY_SECONDS: Final = 3.0
+_SURVEY_STREAMS: Final = 100
 _PATIENCE_SECONDS: Final = 5.0
 _LONGEST: Final = 5
 _WORDS: Final = {
@@ -78,7 +79,7 @@ class _Place:
         stores = site.stores
         self._site = site
         self._counts = _Slow(lambda: statistics(stores))
-        self._findings = _Slow(lambda: surveyed(stores.backend, seconds=_SURVEY_SECONDS))
+        self._findings = _Slow(lambda: surveyed(stores.backend, seconds=_SURVEY_SECONDS, streams=_SURVEY_STREAMS))
         self._swept = _Slow(lambda: stores.sweep(dry_run=True))
 
     async def show(self, _: Request) -> Response:

@@ -36,6 +36,7 @@ __all__ = [
     "IndexEntry",
     "check_index",
     "entries_of",
+    "folder_of",
     "index_key_of",
     "is_index",
     "open_index",
@@ -120,6 +121,11 @@ class Index:
         written = _MAGIC + zlib.crc32(body).to_bytes(4, "little") + body
         token = yield Put(self._key, written, ABSENT if self._token is None else self._token)
         return token is not None
+
+
+def folder_of(key: str) -> str:
+    """Return the folder of the key of a head."""
+    return key[: key.index("/", len(HEADS)) + 1]
 
 
 def index_key_of(folder: str) -> str:

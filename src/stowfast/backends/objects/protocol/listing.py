@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stowfast.abc import Head, Listed, Listing, Query
-from stowfast.backends.objects.protocol.index import Index, open_index
+from stowfast.backends.objects.protocol.index import Index, folder_of, open_index
 from stowfast.backends.objects.protocol.keys import HEADS, keys_at, keys_of, prefix_of
 from stowfast.backends.objects.protocol.load import unexpired
 from stowfast.backends.objects.protocol.requests import UNCHANGED, All, Get, List
@@ -37,6 +37,8 @@ _START: Final = 2**14
 
 _TOGETHER: Final = 64
 _FEWEST: Final = 8
+_WORTH: Final = 8
+"""Heads of one folder for which its index is read."""
 
 _STEPS: Final = (1_000_000, 1_000, 1)
 """Microseconds in which a store does not tell two changes apart: S3 counts seconds, others finer."""
@@ -104,12 +106,12 @@ class _Candidate(NamedTuple):
 
 
 class _Search(NamedTuple):
-    """A query, its parsed cursor, and the index for it, if any."""
+    """A query, its parsed cursor, and the indexes that were read for it, by folder."""
 
     query: Query
     last: Listed | None
     environment: Environment
-    heads_index: Index | None  # `index` is a method of every tuple
+    indexes: dict[str, Index]
 
 
 def listing(query: Query, last: Listed | None, environment: Environment) -> Steps[Listing]:
@@ -124,7 +126,7 @@ def listing(query: Query, last: Listed | None, environment: Environment) -> Step
     index = None
     if (query.where or query.heads) and folder.folder != HEADS:
         index = yield from open_index(folder.folder)
-    search = _Search(query, last, environment, index)
+    search = _Search(query, last, environment, {} if index is None else {folder.folder: index})
     page = None
     if query.order == "name" and folder.whole_kind:
         page = yield from _in_order(search, folder)
@@ -269,9 +271,13 @@ def _recency(listed: Listed) -> tuple[int, str]:
 
 def _states(search: _Search, asked: Sequence[_Candidate]) -> Steps[tuple[dict[str, State], set[str]]]:
     """Return the states of streams, and the names of those whose head cannot be read."""
-    index = search.heads_index
-    known = {one.name: index.find(one.name, one.item) for one in asked} if index is not None else {}
-    states = {name: state for name, state in known.items() if state is not None}
+    yield from _open_indexes(search, asked)
+    states: dict[str, State] = {}
+    for one in asked:
+        index = search.indexes.get(folder_of(one.item.key))
+        state = index.find(one.name, one.item) if index is not None else None
+        if state is not None:
+            states[one.name] = state
     unknown = [one for one in asked if one.name not in states]
     starts = (yield All([Get(one.item.key, stop=_START) for one in unknown])) if unknown else []
     damaged = set()
@@ -283,6 +289,14 @@ def _states(search: _Search, asked: Sequence[_Candidate]) -> Steps[tuple[dict[st
             continue
         if state is not None:
             states[one.name] = state
+            index = search.indexes.get(folder_of(one.item.key))
             if index is not None:
                 index.learn(one.item, header_of(start.body))
     return states, damaged
+
+
+def _open_indexes(search: _Search, asked: Sequence[_Candidate]) -> Steps[None]:
+    """Read the indexes of folders of which many heads are asked. Read after the LIST, they are only looked at."""
+    for folder, count in Counter(folder_of(one.item.key) for one in asked).items():
+        if count >= _WORTH and folder not in search.indexes:
+            search.indexes[folder] = yield from open_index(folder)
