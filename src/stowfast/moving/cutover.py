@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from stowfast.errors import ConflictError, DamagedError, UnavailableError
 from stowfast.moving.copying import Place, opened_place
 from stowfast.moving.marks import Marked, cut_over, is_marked, unmark, was_moved
+from stowfast.moving.one_place import below
 from stowfast.moving.results import Copied, Difference, reporter
 from stowfast.moving.selection import EVERYTHING, Selection, check_selection, count_total, listed
 from stowfast.moving.streams import DifferentError, StreamCopy
@@ -45,12 +46,14 @@ async def move(
         progress: called with the counts so far, after each stream.
 
     Raises:
+        InvalidError: source and target are one place.
         UnavailableError: a place gives no answer. Repeat the call.
     """
     check_selection(selection)
     done, report = Copied(), reporter(progress)
     async with AsyncExitStack() as stack:
         old, new = await opened_place(source, stack), await opened_place(target, stack)
+        await below(source, old, target, new)
         names = listed(old, selection._replace(where=None), heads=False)
         await count_total(names, done, report, told=not selection.where)
         async for one in listed(old, selection, heads=bool(selection.where)):

@@ -240,6 +240,14 @@ class PostgresBackend(Backend):
         self._check_open()
         return await in_thread(self._threads, would_sweep if dry_run else sweep, self._database)
 
+    async def place_id(self) -> str:
+        """Return the same text for each opening of this schema, whatever the spelling of the URL."""
+
+        def look(connection: Any, statements: Any) -> str:
+            return "/".join(connection.execute(statements["place"], [self._database.schema]).fetchone())
+
+        return await self._look(look)
+
     async def audit(self) -> AsyncIterator[tuple[str, str]]:
         """Yield the damage that no read of a stream finds: a stream or table, and the reason. Nothing is written."""
         async for one in look_through(LOOKS, self._look):

@@ -56,6 +56,11 @@ def _whole(statement: str, sent: str = "1") -> str:
 
 
 _TEXTS: Final = {
+    # Any role may ask this, and not for the identifier of the system. No two servers start in one microsecond.
+    "place": "SELECT pg_catalog.extract('epoch', pg_catalog.pg_postmaster_start_time())::text, d.oid::text, c.oid::text"
+    " FROM pg_catalog.pg_database AS d, pg_catalog.pg_class AS c"
+    " JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace"
+    " WHERE d.datname = pg_catalog.current_database() AND n.nspname = %s::text AND c.relname = 'streams'",
     "now": f"SELECT {NOW}",
     # A limit of the role stands.
     "limits": "SELECT pg_catalog.set_config(l.name, l.value, %s::boolean) FROM (VALUES ('lock_timeout', %s::text),"
