@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
-__all__ = ["PICTURES", "many", "plain", "size", "span", "time"]
+__all__ = ["PICTURES", "many", "of_kind", "plain", "size", "span", "time"]
 
 # A message may hold an escape sequence that repaints the screen, or a mark that turns the line around. They are shown
 # as pictures of themselves: stored text must be visible, and must not act.
@@ -19,6 +19,10 @@ PICTURES: Final = {
 }
 
 
+_NOUNS: Final = {"messages": "conversation", "artifacts": "artifact", "tasks": "task", "documents": "document"}
+"""One stream of each kind of ours."""
+
+
 def plain(text: str) -> str:
     """Return a text that shows its control characters instead of obeying them."""
     return text.translate(PICTURES)
@@ -27,6 +31,11 @@ def plain(text: str) -> str:
 def many(count: int, noun: str) -> str:
     """Return `1 message`, `2,658 messages`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def of_kind(count: int, kind: str) -> str:
+    """Return `1 conversation`, `2,658 tasks`: streams of a kind."""
+    return many(count, _NOUNS[kind]) if kind in _NOUNS else f"{count:,} {kind}"
 
 
 def size(count: int) -> str:

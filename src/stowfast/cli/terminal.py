@@ -15,7 +15,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-from stowfast.words import PICTURES, many, plain, size, span, time
+from stowfast.words import PICTURES, many, of_kind, plain, size, span, time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,6 +28,7 @@ __all__ = [
     "emit",
     "is_terminal",
     "many",
+    "of_kind",
     "plain",
     "prepare",
     "progress",

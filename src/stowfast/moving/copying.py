@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from stowfast.abc import Backend, Change, Origin, Slice, Window
+from stowfast.backends.sqlite.rights import path_of
 from stowfast.errors import ConflictError, DamagedError, StowfastError, UnavailableError
 from stowfast.moving.blobs import bare_head, blob_in
 from stowfast.moving.one_place import below
@@ -90,13 +92,22 @@ async def copy(
     check_selection(selection)
     report = reporter(progress)
     async with AsyncExitStack() as stack:
-        ours, theirs = await opened_place(source, stack, reading=True), await opened_place(target, stack)
+        ours = await opened_place(source, stack, reading=True)
+        theirs = await opened_place("memory:" if dry_run and _is_absent(target) else target, stack)
         if into is not None:
             theirs = Stores(theirs).within(into).backend
-        apart = below(source, ours, target, theirs)
+        apart = await below(source, ours, target, theirs)
         mover = _Mover(ours, theirs, check=check, replace=replace, report=report, dry_run=dry_run, apart=apart)
         await mover.run(selection)
         return mover.done
+
+
+def _is_absent(place: Place) -> bool:
+    """Say whether a place is a file that would be made by an opening: as empty as memory."""
+    if not isinstance(place, str) or place.partition(":")[0].lower() != "sqlite":
+        return False
+    path = path_of(f"sqlite:{place.partition('?')[0].partition(':')[2]}")
+    return not os.path.exists(path) or os.path.getsize(path) == 0
 
 
 async def mirror(source: Backend, target: Backend, *, check: bool, report: Callable[[Copied], None]) -> Copied:

@@ -107,3 +107,16 @@ def test_a_dry_run_foresees_the_difference_and_the_bytes(
 def test_a_kind_that_nobody_has_is_refused(place: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["copy", place, f"sqlite:///{tmp_path}/two.db", "--kind", "messagez"]) == 1
     assert "no kind 'messagez': the kinds here are artifacts, documents" in capfd.readouterr().err
+
+
+def test_streams_are_told_by_their_nouns(place: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with stowfast.sync.open(place) as stores:
+        stores.tasks.save(stowfast.TaskState(task_id="t", data={}))
+    for command, told in (
+        ("verify", "5 conversations, 1 task: 51 entries"),
+        ("stats", "5 conversations with 50 entries\n1 task with 1 entry"),
+        ("du", "messages: 5 conversations, 50 entries"),
+    ):
+        capfd.readouterr()
+        assert run([command, place]) == 0
+        assert told in capfd.readouterr().out

@@ -10,7 +10,7 @@ import pytest
 import typer
 
 import stowfast.sync
-from stowfast.cli.commands.retention import duration
+from stowfast.cli.commands.retention import duration, said
 from stowfast.cli.main import run
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def test_rules_are_set_told_carried_out_and_removed(tmp_path: Path, capfd: pytes
     assert emitted(capfd, "retention", url) == {"rules": [], "due": []}
     emitted(capfd, "retention", url, "messages", "--count", "4", "--age", "30d", *target)
     told = emitted(capfd, "retention", url)
-    bounds = {"age": "30 days, 0:00:00", "count": 4}
+    bounds = {"age": "30 days", "count": 4}
     rule = {"kind": "messages", "prefix": "trial/", "where": {"user": "ada"}, "scope": None, "retention": bounds}
     assert told["rules"] == [rule]
     assert told["due"] == [{"kind": "messages", "id": "trial/1", "entries": 6, "whole": False}]
@@ -65,3 +65,17 @@ def test_times_have_units() -> None:
     for wrong in ("", "d", "-1d", "1y", "999999999w"):
         with pytest.raises(typer.BadParameter):
             duration(wrong)
+
+
+@pytest.mark.parametrize(
+    ("length", "text"),
+    [
+        (timedelta(days=30), "30 days"),
+        (timedelta(days=1, hours=12), "1 day 12 hours"),
+        (timedelta(minutes=90, seconds=1), "1 hour 30 minutes 1 second"),
+        (timedelta(microseconds=1), "1 microsecond"),
+        (timedelta(), "0 days"),
+    ],
+)
+def test_a_length_of_time_is_said_exactly(length: timedelta, text: str) -> None:
+    assert said(length) == text

@@ -299,3 +299,16 @@ async def test_forty_thousand_messages_from_file_to_file(tmp_path: Path) -> None
     print(f"\n{rate:,.0f} messages a second from SQLite to SQLite, read back and compared")
     assert done.complete
     assert done.entries == 40_000
+
+
+async def test_a_dry_run_makes_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "absent.db"
+    async with stowfast.open("memory:") as stores:
+        await stores.messages.add_message("c", {"n": 1})
+        for url in (f"sqlite:///{path}", f"SQLite:///{path}?sweep=false"):
+            found = await moving.copy(stores, url, dry_run=True)
+            assert (found.streams, found.complete) == (1, True)
+            assert not path.exists()
+        path.touch()
+        assert (await moving.copy(stores, f"sqlite:///{path}", dry_run=True)).streams == 1
+        assert path.stat().st_size == 0

@@ -15,7 +15,7 @@ from stowfast.abc import Query
 from stowfast.cli.arguments import URL, Json
 from stowfast.cli.commands.moving import Ids, Kinds, Where, entries, selected
 from stowfast.cli.pace import waited
-from stowfast.cli.terminal import Screen, complain, emit, many, size, span
+from stowfast.cli.terminal import Screen, complain, emit, many, of_kind, size, span
 from stowfast.cli.urls import BUCKETS, check_existing, existing, scrub, sqlite_path
 from stowfast.errors import StowfastError
 from stowfast.moving.copying import READING
@@ -126,10 +126,14 @@ def du(
     if as_json:
         emit({group: asdict(usage) for group, usage in largest})
         return
-    screen = Screen()
+    screen, counted = Screen(), of_kind if by == "kind" else _streams
     for group, usage in largest:
         amount = size(usage.bytes + usage.blob_bytes)
-        screen.print(f"{amount:>12}  {group or '-'}: {many(usage.streams, 'stream')}, {entries(usage.entries)}")
+        screen.print(f"{amount:>12}  {group or '-'}: {counted(usage.streams, group)}, {entries(usage.entries)}")
+
+
+def _streams(count: int, _: str) -> str:
+    return many(count, "stream")
 
 
 def _group(head: Head, by: str) -> str:
@@ -156,7 +160,7 @@ def stats(url: URL, as_json: Json = False) -> None:
         return
     screen = Screen()
     for kind, count in sorted(found.streams.items()):
-        screen.print(f"{kind}: {count:,} with {entries(found.entries.get(kind, 0))}")
+        screen.print(f"{of_kind(count, kind)} with {entries(found.entries.get(kind, 0))}")
     screen.print(f"changed in the last day: {found.changed_today:,}, begun: {found.begun_today:,}")
     screen.print(f"expiring: {found.expiring:,}, damaged: {found.damaged:,}")
     if last is not None:

@@ -12,7 +12,7 @@ import typer
 from stowfast import moving
 from stowfast.cli.arguments import URL, Json
 from stowfast.cli.pace import Amount, paced
-from stowfast.cli.terminal import Screen, complain, emit, many, size
+from stowfast.cli.terminal import Screen, complain, emit, many, of_kind, size
 from stowfast.cli.urls import check_existing, existing, opened, sqlite_path
 from stowfast.errors import InvalidError
 
@@ -169,7 +169,7 @@ def verify(
     if as_json:
         emit({"sound": done.sound, **fields_of(done)})
         return 0 if done.sound else 1
-    kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(done.kinds.items())) or "nothing"
+    kinds = ", ".join(of_kind(count, kind) for kind, count in sorted(done.kinds.items())) or "nothing"
     screen = Screen()
     screen.print(f"{kinds}: {entries(done.entries)} and {many(done.blobs, 'blob')}, {size(done.bytes)}")
     screen.print(f"{len(done.damaged):,} damaged" if done.damaged else "no damage found", "" if done.sound else "red")

@@ -19,7 +19,7 @@ from stowfast.records import Retention, RetentionRule
 if TYPE_CHECKING:
     from stowfast import DueRemoval
 
-__all__ = ["duration", "register"]
+__all__ = ["duration", "register", "said"]
 
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _LISTED: Final = 100
@@ -121,7 +121,17 @@ async def _list(url: str, *, as_json: bool) -> int:
 
 def _bounds(rule: RetentionRule) -> dict[str, Any]:
     bounds = {key: value for key, value in asdict(rule.retention).items() if value is not None}
-    return bounds | ({"age": str(rule.retention.age)} if rule.retention.age is not None else {})
+    return bounds | ({"age": said(rule.retention.age)} if rule.retention.age is not None else {})
+
+
+def said(length: timedelta) -> str:
+    """Return a length of time exactly: `30 days`, `1 day 12 hours`."""
+    minutes, seconds = divmod(length.seconds, 60)
+    parts = {"day": length.days, "hour": minutes // 60, "minute": minutes % 60, "second": seconds}
+    told = [many(count, noun) for noun, count in parts.items() if count]
+    if length.microseconds:
+        told.append(many(length.microseconds, "microsecond"))
+    return " ".join(told) or "0 days"
 
 
 def _target(rule: RetentionRule) -> str:
