@@ -10,6 +10,7 @@ import pytest
 
 from stowfast import Artifact, TaskState, sync
 from stowfast.cli import main as cli
+from tests.services.faulty_s3.server import FaultyS3
 from tests.unit.cli.test_messages import COMMANDS
 from tests.unit.view.viewer import served
 
@@ -161,6 +162,23 @@ def test_scopes_are_listed_with_their_amounts(url: str, call: Call) -> None:
     assert call("ls", url, "--scopes", "--scope", HOSTILE)[1] == "no scopes\n"
     for wrong in (["--tasks"], ["--prefix", "a"], ["--after", "x"], ["--order", "id"]):
         assert call("ls", url, "--scopes", *wrong)[0] == 2, wrong
+
+
+def test_scopes_of_a_bucket_take_one_listing(call: Call) -> None:
+    long = "x" * 150  # its name does not fit into a key
+    with FaultyS3() as server:
+        url = f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true"
+        with sync.open(url) as stores:
+            for scope in (HOSTILE, long):
+                stores.within(scope).messages.add_message("chat", {"role": "user", "content": "inside"})
+        begun = len(server.requests)
+        found = json.loads(call("ls", url, "--scopes", "--json")[1])["scopes"]
+        made = [record.operation for record in server.requests[begun:]]
+        assert [one["scope"] for one in found] == [[HOSTILE], [long]]
+        assert made.count("LIST") == 1
+        assert len(made) <= 2  # the other one tells that this is a store
+        for scope in (HOSTILE, long):
+            assert "inside" in call("show", url, "chat", "--scope", scope)[1]
 
 
 def test_an_empty_list_tells_of_scopes(tmp_path: Path, call: Call) -> None:
