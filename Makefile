@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
 PLACES ?= sqlite,postgres
-WORKERS ?= 3
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min((os.cpu_count() or 2) + 1, 8))')
 PART ?= 1
 MAKEFLAGS += --no-print-directory
 
@@ -19,8 +19,8 @@ demo: .venv/run ## see what Stowfast does, in a minute
 check: .venv/test lint ## lint, types and the quick tests, without a server: before each commit
 	$(BIN)/pytest -n 2 -m "not slow and not service"
 
-# The docs site is part of the proof: it costs one second, and eight more to install once. Three workers suit two cores,
-# as many tests wait for a server: WORKERS=2 on a machine that is busy.
+# The docs site is part of the proof: it costs one second, and eight more to install once. A worker for each core and one
+# more, as many tests wait for a server: WORKERS=2 on a machine that is busy.
 test: .venv/test docs lint ## prove it: the docs site, lint, types and all tests but the soak
 	$(BIN)/python -m tests.services.s3 install
 	$(BIN)/python -m tests.services.postgres

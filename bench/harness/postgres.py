@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from bench.harness.peers import HOME
+from bench.harness.peers import HOME, make_home
 from tests.services.process import HOST, ServiceError, free_port, tail, wait_until
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def server() -> Iterator[Postgres]:
         ServiceError: no server could be started; the message says why.
     """
     programs = _programs()
-    HOME.mkdir(exist_ok=True)
+    make_home()
     folder = Path(tempfile.mkdtemp(dir=HOME, prefix="postgres-"))
     try:
         if other := _other():

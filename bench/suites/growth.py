@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import tempfile
 import time
 from contextlib import suppress
 from datetime import timedelta
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import stowfast
 import stowfast.sync
 from bench.harness.bars import Bar, Spread
-from bench.harness.peers import HOME
+from bench.harness.peers import new_folder
 from bench.harness.table import as_time, machine, print_table
 from bench.suites.conversations import conversation
 from stowfast.abc import Change
@@ -110,7 +109,7 @@ SUBJECTS: Final = (
 def run(options: Namespace, say: Say) -> tuple[list[Bar], dict[str, Any]]:
     """Fill a file by powers of ten, and measure at each."""
     figures: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory(dir=HOME) as folder:
+    with new_folder() as folder:
         for number, subject in enumerate(SUBJECTS):
             url = f"sqlite:///{folder}/{number}.db?sweep=false"
             most = subject.most // 100 if options.quick else subject.most

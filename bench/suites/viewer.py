@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import stowfast.sync
 from bench.harness.bars import Bar, Spread
-from bench.harness.peers import HOME
+from bench.harness.peers import new_folder
 from bench.harness.table import machine, print_bars
 from bench.suites.conversations import conversation
 from tests.services import chromium
@@ -33,8 +32,7 @@ PAINT: Final = "() => performance.getEntriesByName('first-contentful-paint')[0]"
 def run(options: Namespace, say: Say) -> tuple[list[Bar], dict[str, Any]]:
     """Fill a file with one conversation, and open its page as often as there are rounds."""
     most = MESSAGES // 10 if options.quick else MESSAGES
-    HOME.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=HOME) as folder:
+    with new_folder() as folder:
         url = f"sqlite:///{folder}/agent.db"
         with stowfast.sync.open(url) as stores:
             messages = conversation(TOGETHER)

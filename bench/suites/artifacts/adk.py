@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from bench.harness import proxy
 from bench.harness.contender import once
-from bench.harness.peers import HOME
+from bench.harness.peers import new_folder
 from bench.harness.server import server
 from bench.harness.table import as_requests, machine, print_table
 from bench.suites.artifacts.workloads import WHOLE, Job
@@ -49,8 +48,7 @@ def measure(rounds: int, endpoint: str | None, say: Say) -> dict[str, Any]:
         say(f"{workload} of {size}, {'files' if storage == 'file' else 'the bucket'}")
         return done
 
-    HOME.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=HOME) as folder:
+    with new_folder() as folder:
         found["file"]["whole"] = [turns("file", folder, "whole", LARGE_MIB) for _ in range(rounds)]
         for size in CROWDS:
             found["file"][f"crowd of {size}"] = turns("file", folder, "crowd", size)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
@@ -10,7 +9,7 @@ from uuid import uuid4
 from bench.harness import proxy
 from bench.harness.bars import Bar, Spread
 from bench.harness.contender import once
-from bench.harness.peers import HOME
+from bench.harness.peers import new_folder
 from bench.harness.server import server
 from bench.harness.table import as_requests, machine, print_bars, print_table
 from bench.suites.artifacts.workloads import STREAMED, Job
@@ -39,9 +38,8 @@ def run(options: Namespace, say: Say) -> tuple[list[Bar], dict[str, Any]]:
 def measure(rounds: int, mib: int, endpoint: str | None, say: Say) -> dict[str, Any]:
     """Run all rounds, and return the figures of each contender in each; for the bucket, its requests too."""
     found: dict[str, Any] = {"mib": mib, "sqlite": [], "s3": [], "requests": {}}
-    HOME.mkdir(exist_ok=True)
     for number in range(rounds):
-        with tempfile.TemporaryDirectory(dir=HOME) as folder:
+        with new_folder() as folder:
             found["sqlite"].append(
                 {name: _stream(name, f"{folder}/{name}.db", mib) for name in _names("sqlite", number)}
             )

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import asdict
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
 from bench.harness.bars import Bar, Spread, ratios, spread_of
 from bench.harness.contender import started
-from bench.harness.peers import HOME
+from bench.harness.peers import new_folder
 from bench.harness.rounds import errors, new_results, take_turns
 from bench.harness.table import as_spread, as_time, machine, print_bars, print_table
 from bench.suites.sqlite.imports import measure_import
@@ -19,6 +17,7 @@ from bench.suites.sqlite.workloads import CONTENDERS, FULL, PEERS, QUICK, RAW, J
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable
+    from pathlib import Path
 
     from bench.harness.contender import Contender, Figures
     from bench.harness.rounds import Results, Say
@@ -40,11 +39,10 @@ def run(options: Namespace, say: Say) -> tuple[list[Bar], dict[str, Any]]:
     sizes = QUICK if options.quick else FULL
     imported = measure_import(sizes.imports)
     results = new_results()
-    # Not in the system's temporary folder, which may be memory: there fsync costs nothing.
-    with started("sqlite", CONTENDERS) as contenders, tempfile.TemporaryDirectory(dir=HOME) as folder:
+    with started("sqlite", CONTENDERS) as contenders, new_folder() as folder:
         for number in range(options.rounds):
             say(f"round {number + 1} of {options.rounds}")
-            _round(number, contenders, Path(folder), sizes, results)
+            _round(number, contenders, folder, sizes, results)
     judged = bars(results, imported)
     print(f"\n{machine()}, {options.rounds} rounds\n")
     show(judged, results)

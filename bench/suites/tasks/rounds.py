@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import uuid
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,7 +11,7 @@ import boto3
 
 from bench.harness import postgres, proxy
 from bench.harness.contender import started
-from bench.harness.peers import HOME
+from bench.harness.peers import new_folder
 from bench.harness.rounds import new_results, take_turns
 from bench.harness.server import server
 from bench.harness.stopwatch import bytes_on_disk
@@ -46,11 +45,10 @@ class Found(NamedTuple):
 
 def measure(rounds: int, endpoint: str | None, say: Say) -> Found:
     """Run everything, on servers of our own if no endpoint is given."""
-    HOME.mkdir(exist_ok=True)
     with ExitStack() as stack:
         say("tasks: starting servers")
         there = stack.enter_context(server(endpoint))
-        locations = Locations(there, Path(stack.enter_context(tempfile.TemporaryDirectory(dir=HOME))))
+        locations = Locations(there, stack.enter_context(new_folder()))
         locations.proxy = stack.enter_context(proxy.running(there.endpoint))
         complaints, entries = [], dict(CONTENDERS)
         try:
