@@ -63,7 +63,7 @@ async def import_from(
     Raises:
         InvalidError: the kind is unknown or has no such option, or the source is not of this kind.
         UnsupportedError: a library that the source needs is missing. The error names the extra.
-        DamagedError: the source is damaged. Everything before the damage is imported.
+        DamagedError: the source is damaged. All that was read before the damage is imported.
         UnavailableError: source or target give no answer. Call again.
     """
     check_text(source, "source")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.backends.postgres.failures import ours
 from stowfast.backends.postgres.options import parse_address
-from stowfast.errors import DamagedError, UnavailableError, UnsupportedError
+from stowfast.errors import DamagedError, InvalidError, UnavailableError, UnsupportedError
 from stowfast.first_use import imported
 from stowfast.importing.tables import Tables
 
@@ -23,6 +23,9 @@ _COLUMNS: Final = """
     SELECT a.attname FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
     WHERE c.oid = pg_catalog.to_regclass(pg_catalog.quote_ident(%s)) AND c.relkind IN ('r', 'p')
     AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''"""
+_KIND: Final = """
+    SELECT relkind::text FROM pg_catalog.pg_class
+    WHERE oid = pg_catalog.to_regclass(pg_catalog.quote_ident(%s)) AND relkind IN ('r', 'p', 'v', 'm', 'f')"""
 _INDEX: Final = """
     SELECT 1 FROM pg_catalog.pg_class
     WHERE oid = pg_catalog.to_regclass(pg_catalog.quote_ident(%s)) AND relkind IN ('i', 'I')"""
@@ -45,7 +48,10 @@ class _PostgresTables(Tables):
 
     def columns(self, table: str) -> Collection[str]:
         """Return the columns of a table that is no view and no foreign table."""
-        return {name for (name,) in self.rows(_COLUMNS, self.name_of(table))}
+        name = self.name_of(table)
+        if [kind for (kind,) in self.rows(_KIND, name) if kind not in {"r", "p", b"r", b"p"}]:
+            raise InvalidError(f"{self.name}: {name!r} is a view or a foreign table: only an ordinary table is read")
+        return {column for (column,) in self.rows(_COLUMNS, name)}
 
     def has_index(self, name: str) -> bool:
         """Tell whether there is an index of this name."""

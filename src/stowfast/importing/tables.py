@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
 
 from stowfast.abc import MAX_ENTRY_BYTES
 from stowfast.errors import DamagedError, InvalidError, UnavailableError
@@ -55,7 +56,11 @@ class Tables(ABC):
 
     @abstractmethod
     def columns(self, table: str) -> Collection[str]:
-        """Return the columns of an ordinary table, without generated ones; none: there is no such table."""
+        """Return the columns of an ordinary table, without generated ones; none: there is no such table.
+
+        Raises:
+            InvalidError: it is a view or the like.
+        """
 
     @abstractmethod
     def has_index(self, name: str) -> bool:
@@ -109,16 +114,24 @@ class SQLiteTables(Tables):
     def __init__(self, connection: sqlite3.Connection, name: str) -> None:
         self._connection = connection
         self.name = name
+        self._cursors: WeakSet[sqlite3.Cursor] = WeakSet()
+
+    def close(self) -> None:
+        """End all queries: until then SQLite holds the file, also after its connection was closed."""
+        for cursor in [*self._cursors]:
+            cursor.close()
 
     def columns(self, table: str) -> Collection[str]:
         """Return the columns of a table that is no view and no virtual table."""
-        # A view and a virtual table have no root page.
-        ordinary = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ? AND rootpage > 0"
+        # A view and a virtual table have no root page. SQLite itself reads a name with any capitals.
+        query = "SELECT rootpage FROM sqlite_master WHERE type IN ('table', 'view') AND name = ? COLLATE NOCASE"
         name = self.name_of(table)
-        if not list(self.rows(ordinary, name)):
+        if not (found := list(self.rows(query, name))):
             return ()
-        found = self.rows("SELECT name FROM pragma_table_xinfo(?) WHERE hidden = 0", name)
-        return {name.decode(errors="replace") for (name,) in found}
+        if any(not isinstance(page, int) or page <= 0 for (page,) in found):
+            raise InvalidError(f"{self.name}: {name!r} is a view or a virtual table: only an ordinary table is read")
+        columns = self.rows("SELECT name FROM pragma_table_xinfo(?) WHERE hidden = 0", name)
+        return {name.decode(errors="replace") for (name,) in columns}
 
     def has_index(self, name: str) -> bool:
         """Tell whether there is an index of this name."""
@@ -133,8 +146,10 @@ class SQLiteTables(Tables):
     def rows(self, query: str, *values: object) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a query."""
         try:
+            cursor = self._connection.execute(self.named(query), values)
+            self._cursors.add(cursor)
             # `yield from` would close the cursor once more, after its connection.
-            for row in self._connection.execute(self.named(query), values):  # noqa: UP028
+            for row in cursor:  # noqa: UP028
                 yield row
         except sqlite3.Error as error:
             raise DamagedError(f"{self.name}: it cannot be read: {error}") from error
@@ -152,6 +167,7 @@ def open_sqlite(path: Path) -> Iterator[SQLiteTables]:
         UnavailableError: it cannot be opened, or was changed meanwhile.
     """
     try:
+        _check_beside(path)
         header, has_log = _header_of(path), _has_log(path)
         if not has_log:
             _check_size(path, header)
@@ -180,10 +196,19 @@ def open_sqlite(path: Path) -> Iterator[SQLiteTables]:
             ) from error
         except sqlite3.Error as error:
             raise DamagedError(f"{path}: it cannot be read: {error}") from error
-        yield SQLiteTables(connection, str(path))
+        with closing(SQLiteTables(connection, str(path))) as tables:
+            yield tables
     after = path.stat()
     if unshared and (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
         raise UnavailableError(f"{path}: it was changed while it was read: import again")
+
+
+def _check_beside(path: Path) -> None:
+    """Check that a file beside it that SQLite opens is a regular one: it would wait for a pipe."""
+    for suffix in ("-journal", "-wal", "-shm"):
+        beside = Path(f"{path}{suffix}")
+        if beside.exists() and not beside.is_file():
+            raise InvalidError(f"{beside}: it is no regular file")
 
 
 def _has_log(path: Path) -> bool:

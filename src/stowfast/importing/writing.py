@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from stowfast.abc import KEEP, Change, Entry, Head, Origin, Window
-from stowfast.errors import ConflictError, InvalidError, StowfastError, UnavailableError
+from stowfast.errors import ConflictError, DamagedError, InvalidError, StowfastError, UnavailableError
 from stowfast.moving import Difference
 from stowfast.moving.blobs import with_blob
 from stowfast.names import MIN_MOMENT
@@ -76,17 +76,34 @@ class StreamWriter:
         self._done = done
         self._report = report
         self._now = 0
+        self._end: StowfastError | None = None
 
     async def write(self, streams: Iterator[Found]) -> None:
-        """Write all streams. Each one is complete, or named in `Copied.differences`."""
+        """Write all streams. Each one is complete, or named in `Copied.differences`.
+
+        Raises:
+            DamagedError: the source cannot be read further. All streams before are written.
+            UnavailableError: the same.
+        """
         self._now = await self._backend.now()
         while batch := await asyncio.to_thread(self._batch, streams):
             await self._write_batch([one for one in batch if isinstance(one, _Begun)])
             self._report(self._done)
+            if self._end is not None:
+                break
+        if self._end is not None:
+            raise self._end
 
     def _batch(self, streams: Iterator[Found]) -> list[_Begun | Difference]:
         """Read the next streams. Only the last one may have more entries than are read."""
         batch: list[_Begun | Difference] = []
+        try:
+            self._fill(batch, streams)
+        except (DamagedError, UnavailableError) as error:
+            self._end = error  # what was read before it is written first
+        return batch
+
+    def _fill(self, batch: list[_Begun | Difference], streams: Iterator[Found]) -> None:
         size = 0
         for found in islice(streams, _TOGETHER):
             self._done.selected += 1
@@ -104,7 +121,6 @@ class StreamWriter:
             size += begun.size
             if not begun.ended or size > _PART_BYTES:
                 break
-        return batch
 
     async def _write_batch(self, batch: list[_Begun]) -> None:
         """Write streams that are new here together, the others one by one."""

@@ -13,13 +13,16 @@ import pytest
 
 import stowfast
 from stowfast import DamagedError, InvalidError, StowfastError, UnavailableError, importing
+from stowfast.backends.memory import MemoryBackend
+from stowfast.importing.streams import SourceStream
+from stowfast.importing.writing import StreamWriter
+from stowfast.moving import Copied
 from tests.unit.importing.sources import OPENAI as TABLE
 from tests.unit.importing.sources import START, database, insert, messages, sessions
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
-
-    from stowfast.moving import Copied
 
 OPENAI = "openai-agents"
 
@@ -139,8 +142,36 @@ async def test_a_row_over_the_limit_is_refused(tmp_path: Path) -> None:
     path = database(tmp_path / "s.db", TABLE)
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("INSERT INTO agent_messages VALUES (1, 'a', zeroblob(70000000), NULL)")
-    with pytest.raises(DamagedError, match="too big"):
+    with pytest.raises(DamagedError, match="too big") as raised:
         await imported(path)
+    assert raised.value.__traceback__ is not None  # it holds the frames, and none of them the file
+    with closing(sqlite3.connect(path, timeout=0)) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+
+
+async def test_a_log_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
+    path = sessions(tmp_path / "s.db", {"a": messages(1)})
+    for suffix in ("-journal", "-wal"):
+        beside = tmp_path / f"s.db{suffix}"
+        os.mkfifo(beside)
+        with pytest.raises(InvalidError, match="no regular file"):
+            await imported(path)
+        beside.unlink()
+
+
+async def test_what_was_read_before_damage_is_imported() -> None:
+    """The streams of one commit are read first: an error behind them must not take them along."""
+
+    def found() -> Iterator[SourceStream]:
+        yield SourceStream("messages/a", iter([(1, b"{}")]))
+        yield SourceStream("messages/b", iter([(1, b"{}")]))
+        raise DamagedError("from here on")
+
+    backend, done = MemoryBackend(), Copied()
+    with pytest.raises(DamagedError, match="from here on"):
+        await StreamWriter(backend, done, lambda _: None).write(found())
+    assert (done.streams, done.entries) == (2, 2)
+    assert [head and head.next for head in await backend.heads(["messages/a", "messages/b"])] == [1, 1]
 
 
 async def test_the_source_stays_as_it_is(tmp_path: Path) -> None:
