@@ -21,7 +21,8 @@ __all__ = ["BOOKKEEPING", "EVERYTHING", "LINKS", "Selection", "check_selection",
 
 D = TypeVar("D", Copied, Verified)
 
-_PAGE: Final = 1_000
+_PAGE: Final = 999
+"""A LIST of a bucket tells 1,000 keys: those of a page, and one more."""
 LINKS: Final = "links"
 """The kind of the copies behind links to content. A URL leads to the old place, so these are never moved."""
 BOOKKEEPING: Final = "stowfast"

@@ -1,7 +1,8 @@
 """Pages of names and heads, by name or by the last change.
 
-A list of one kind (`messages/`) by its last change reads the index of recency and the active streams. Any other list
-reads the names that begin with its prefix; by recency it looks up the last change of each.
+A list of one kind (`messages/`) by its last change reads the index of recency and the active streams; with a label that
+many streams have, the newest of these first. Any other list reads the names that begin with its prefix; by recency it
+looks up the last change of each.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from stowfast.names import MAX_MOMENT, beyond
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Mapping
 
 __all__ = ["listing"]
 
@@ -66,18 +68,14 @@ _ACTIVE: Final = " ".join(
         "WHERE updated < :at OR (updated = :at AND page_name > CAST(:after AS TEXT))",
     )
 )
-_RECENT: Final = " ".join(
-    (
-        _ROWS_OF,
-        "SELECT * FROM (",
-        _INDEXED,
-        ") UNION ALL",
-        _ACTIVE,
-        "ORDER BY 3 DESC, 2 LIMIT :limit",
-        _AS_PAGE,
-        _BY_RECENCY,
-    )
-)
+_OF_RECENT: Final = " ".join(("SELECT * FROM (", _INDEXED, ") UNION ALL", _ACTIVE, "ORDER BY 3 DESC, 2 LIMIT :limit"))
+_RECENT: Final = " ".join((_ROWS_OF, _OF_RECENT, _AS_PAGE, _BY_RECENCY))
+_NEWEST: Final = " ".join((_ROWS_OF, "SELECT * FROM (", _OF_RECENT.replace(":limit", ":newest"), ") WHERE"))
+_HAS_LABEL: Final = "EXISTS (SELECT 1 FROM labels WHERE key = :key{0} AND value = :value{0} AND stream = id)"
+_WITH_LABELS: Final = " ".join((_BY_RECENCY, "LIMIT :limit", _AS_PAGE, _BY_RECENCY))
+_COUNT: Final = "SELECT count(*) FROM (SELECT 1 FROM labels WHERE key = ? AND value = ? LIMIT ?)"
+_MANY: Final = 1_000
+"""Streams with a label from which on it is cheaper to look for it among as many of the last changed streams first."""
 _REST: Final = " ".join(
     (
         _ROWS_OF,
@@ -99,8 +97,8 @@ def listing(connection: sqlite3.Connection, now: int, *, query: Query, last: Lis
     The SQL is joined from constants; every value of the caller is a parameter.
     """
     limit = min(query.limit, _END - 1) + 1
-    if query.order == "recent" and query.prefix.find("/") == len(query.prefix) - 1 >= 0 and not query.where:
-        rows = _recent(connection, now, query.prefix, last, limit)
+    if query.order == "recent" and query.prefix.find("/") == len(query.prefix) - 1 >= 0:
+        rows = _recent(connection, now, query, last, limit)
     else:
         rows = _named(connection, now, query, last, limit)
     page = rows[: query.limit]
@@ -113,15 +111,32 @@ def listing(connection: sqlite3.Connection, now: int, *, query: Query, last: Lis
 
 
 def _recent(
-    connection: sqlite3.Connection, now: int, prefix: str, last: Listed | None, limit: int
+    connection: sqlite3.Connection, now: int, query: Query, last: Listed | None, limit: int
 ) -> list[tuple[Any, ...]]:
     """Read the streams of one kind by their last change. At the end come those that the index does not have."""
     at, after = (_END, b"") if last is None else (last.updated_at, _bytes_of(last.name))
-    values = {"prefix": prefix, "end": beyond(prefix), "now": now, "at": at, "after": after, "limit": limit}
+    values = {"prefix": query.prefix, "end": beyond(query.prefix), "now": now, "at": at, "after": after, "limit": limit}
+    if query.where:
+        rows = _newest(connection, values, query.where) if at > 0 else []
+        return rows if len(rows) == limit else _named(connection, now, query, last, limit)
     rows = connection.execute(_RECENT, values).fetchall() if at > 0 else []
     if len(rows) < limit:
         rows += connection.execute(_REST, {**values, "limit": limit - len(rows)}).fetchall()
     return rows
+
+
+def _newest(
+    connection: sqlite3.Connection, values: Mapping[str, object], where: Mapping[str, str]
+) -> list[tuple[Any, ...]]:
+    """Read those of the last changed streams that have the labels; none where too few have them."""
+    for pair in where.items():
+        if connection.execute(_COUNT, (*pair, _MANY)).fetchone()[0] < _MANY:
+            return []
+    sql = [_NEWEST, " AND ".join(map(_HAS_LABEL.format, range(len(where)))), _WITH_LABELS]
+    labels = {f"key{n}": key for n, key in enumerate(where)} | {
+        f"value{n}": value for n, value in enumerate(where.values())
+    }
+    return connection.execute(" ".join(sql), {**values, **labels, "newest": _MANY}).fetchall()
 
 
 def _named(

@@ -19,7 +19,8 @@ __all__ = ["Counts", "counted_scopes", "elsewhere", "print_scopes"]
 Counts: TypeAlias = dict[tuple[str, ...], Counter[str]]
 """The streams of each scope, by kind. A scope inside another has the names of both."""
 
-_PAGE: Final = 1_000
+_PAGE: Final = 999
+"""A LIST of a bucket tells 1,000 keys: those of a page, and one more."""
 _NOUNS: Final = {"artifacts": "artifact", "tasks": "task", "documents": "document"}
 
 

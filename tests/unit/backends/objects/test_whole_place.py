@@ -71,3 +71,27 @@ async def test_a_place_without_an_index_costs_one_read_of_each_head(server: Faul
         began = len(server.requests)
         await moving.statistics(stores)
         assert requests(server, began)[0] <= STREAMS + 4
+
+
+async def test_pages_of_all_streams_go_on_where_the_page_before_ended(server: FaultyS3) -> None:
+    """A bucket of a million streams has a thousand pages: none may list what others have listed."""
+    names = [f"{kind}/{n}" for kind in ("a", "a-b", "a.b", "aB", "messages", "tasks") for n in range(500)]
+    async with stowfast.open(url_of(server)) as stores:
+        await stores.backend.commit_many([(name, Change([b"{}"])) for name in names])
+
+        async def listed() -> tuple[list[str], int]:
+            """Return the names of all streams, in pages, and the number of LISTs."""
+            found, after, began = list[str](), None, len(server.requests)
+            while True:
+                page = await stores.backend.streams(Query("", after=after, limit=499))
+                found += [one.name for one in page.streams]
+                if (after := page.after) is None:
+                    return found, requests(server, began)[1]
+
+        found, lists = await listed()
+        assert found == sorted(names)
+        assert lists <= 2 * 7 + 1, f"7 pages: {lists} LISTs, of them one each for streams without a kind"
+        for odd in ("zzz", "0", f"messages/{'x' * 300}"):  # lies apart from its name
+            await stores.backend.commit(odd, Change([b"{}"]))
+            names.append(odd)
+            assert (await listed())[0] == sorted(names)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stowfast.abc import Change, Query
+from stowfast.backends.sqlite import listing as listings
 from stowfast.backends.sqlite import recency
 from stowfast.backends.sqlite.backend import SQLiteBackend
 from stowfast.backends.sqlite.listing import listing
@@ -194,3 +195,53 @@ async def test_a_list_does_not_read_the_streams_that_it_leaves_out(tmp_path: Pat
         steps.append(len(seen))
         await backend.close()
     assert steps[1] < steps[0] * 1.5
+
+
+async def test_a_list_by_a_label_that_many_have_does_not_read_them_all(tmp_path: Path) -> None:
+    """SQLite's machine takes as many steps for the newest 5 of 2,000 as of 8,000 with a label."""
+    steps = []
+    for count in (2_000, 8_000):
+        backend = await SQLiteBackend.open(f"sqlite:///{tmp_path / str(count)}", durability="relaxed")
+        await backend.commit_many([(f"messages/{n}", Change([b"one"], labels={"user": "ada"})) for n in range(count)])
+        seen: list[None] = []
+        with backend._file.snapshot() as connection:
+            connection.set_progress_handler(lambda seen=seen: seen.append(None), 10)  # type: ignore[misc]
+            query = Query("messages/", {"user": "ada"}, order="recent", limit=5, heads=True)
+            found = listing(connection, 1, query=query, last=None)
+            connection.set_progress_handler(None, 0)
+        assert len(found.streams) == 5
+        steps.append(len(seen))
+        await backend.close()
+    assert steps[1] < steps[0] * 1.5
+
+
+@pytest.mark.parametrize(
+    ("where", "count"),
+    [({"all": "1"}, 59), ({"all": "1", "half": "0"}, 30), ({"half": "1"}, 29), ({"old": "1"}, 19), ({"none": "1"}, 0)],
+)
+async def test_a_list_by_labels_is_the_same_whether_many_or_few_have_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: dict[str, str], count: int
+) -> None:
+    backend = await SQLiteBackend.open(f"sqlite:///{tmp_path / 'agent.db'}", durability="relaxed")
+    for n in range(60):
+        labels = {"all": "1", "half": str(n % 2)} | ({"old": "1"} if n < 20 else {})
+        await backend.commit(f"messages/{n}", Change([b"one"], labels=labels))
+    for n in (3, 4, 5, 3, 4, 5, 40):
+        await backend.commit(f"messages/{n}", Change([b"two"]))
+    await backend.commit("messages/7", Change(delete=True))
+    query = Query("messages/", where, order="recent", limit=7, heads=True)
+    found = []
+    for many in (1, 10, 10**6):
+        monkeypatch.setattr(listings, "_MANY", many)
+        pages, after = [], None
+        while True:
+            page, after = await backend.streams(query._replace(after=after))
+            pages += page
+            if after is None:
+                break
+        found.append(pages)
+    assert found[0] == found[1] == found[2]
+    heads = [one.head for one in found[0]]
+    assert all(head is not None and where.items() <= head.labels.items() for head in heads)
+    assert len(heads) == count
+    await backend.close()

@@ -18,6 +18,7 @@ __all__ = [
     "DATA",
     "HEADS",
     "MARKER",
+    "NO_KIND",
     "Prefix",
     "StreamKeys",
     "blob_file",
@@ -36,7 +37,7 @@ DATA: Final = "d/"
 MARKER: Final = "stowfast.sfm"
 """The key of the object that says: a store begins here."""
 
-_NO_KIND: Final = "+"
+NO_KIND: Final = "+"
 _EMPTY: Final = "!"
 _LONGEST_KIND: Final = 60
 _LONGEST: Final = 200
@@ -156,7 +157,7 @@ class StreamKeys(NamedTuple):
         if _OF_A_LONG_NAME in self.rest:
             return None
         rest = "" if self.rest == _EMPTY else decode(self.rest)
-        name = rest if self.kind == _NO_KIND else f"{decode(self.kind)}/{rest}"
+        name = rest if self.kind == NO_KIND else f"{decode(self.kind)}/{rest}"
         if keys_of(name) != self:
             raise DamagedError(f"the key {self.head!r} is not one of ours")
         return name
@@ -192,7 +193,7 @@ def keys_at(key: str) -> StreamKeys | None:
 
 
 def _is_long(place: StreamKeys) -> bool:
-    known = place.kind == _NO_KIND or decode(place.kind) != ""
+    known = place.kind == NO_KIND or decode(place.kind) != ""
     return known and len(place.kind) <= _LONGEST_KIND and _LONG_REST.fullmatch(place.rest) is not None
 
 
@@ -232,4 +233,4 @@ def prefix_of(text: str) -> Prefix:
 def _split(name: str) -> tuple[str, str]:
     before, slash, rest = name.partition("/")
     kind = encode(before)
-    return (kind, rest) if slash and 0 < len(kind) <= _LONGEST_KIND else (_NO_KIND, name)
+    return (kind, rest) if slash and 0 < len(kind) <= _LONGEST_KIND else (NO_KIND, name)

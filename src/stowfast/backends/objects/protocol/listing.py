@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stowfast.abc import Head, Listed, Listing, Query
 from stowfast.backends.objects.protocol.index import Index, folder_of, open_index
-from stowfast.backends.objects.protocol.keys import HEADS, keys_at, keys_of, prefix_of
+from stowfast.backends.objects.protocol.keys import HEADS, NO_KIND, keys_at, keys_of, prefix_of
 from stowfast.backends.objects.protocol.load import unexpired
 from stowfast.backends.objects.protocol.requests import UNCHANGED, All, Get, List
 from stowfast.backends.objects.protocol.state import (
@@ -128,7 +128,8 @@ def listing(query: Query, last: Listed | None, environment: Environment) -> Step
         index = yield from open_index(folder.folder)
     search = _Search(query, last, environment, {} if index is None else {folder.folder: index})
     page = None
-    if query.order == "name" and folder.whole_kind:
+    # Kinds are in the order of names, too, but for streams without one, which lie together.
+    if query.order == "name" and (folder.whole_kind or (not query.prefix and (yield from _all_have_kinds()))):
         page = yield from _in_order(search, folder)
     if page is None:
         items = (yield List(folder.folder)).items
@@ -145,6 +146,12 @@ def listing(query: Query, last: Listed | None, environment: Environment) -> Step
     more = len(page) > query.limit
     page = page[: query.limit]
     return Listing(page, after_cursor(query.order, page[-1]) if page and more else None)
+
+
+def _all_have_kinds() -> Steps[bool]:
+    # Not of their folder alone: a listing of none costs two more requests.
+    behind = f"{HEADS}{NO_KIND}"
+    return not any(item.key.startswith(f"{behind}/") for item in (yield List(HEADS, behind, 1)).items)
 
 
 def _in_order(search: _Search, folder: Prefix) -> Steps[list[Listed] | None]:
