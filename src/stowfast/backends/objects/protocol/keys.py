@@ -213,6 +213,10 @@ class Prefix(NamedTuple):
         sooner = _ALPHABET.index(self.head[-1]) - 1
         return f"{self.head[:-1]}{_ALPHABET[sooner]}{_LAST}" if sooner >= 0 else self.head[:-1]
 
+    def is_orderly(self, place: StreamKeys) -> bool:
+        """Say whether this key lies among the others of the folder as its name does."""
+        return place.is_orderly and (self.whole_kind or place.kind != NO_KIND)
+
     def may_hold(self, place: StreamKeys) -> bool:
         """Return True if a stream with these keys may have the prefix. Only its name proves it."""
         told, long, _ = place.head.partition(_OF_A_LONG_NAME)

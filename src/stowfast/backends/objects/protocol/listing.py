@@ -128,8 +128,7 @@ def listing(query: Query, last: Listed | None, environment: Environment) -> Step
         index = yield from open_index(folder.folder)
     search = _Search(query, last, environment, {} if index is None else {folder.folder: index})
     page = None
-    # Kinds are in the order of names, too, but for streams without one, which lie together.
-    if query.order == "name" and (folder.whole_kind or (not query.prefix and (yield from _all_have_kinds()))):
+    if query.order == "name" and (folder.whole_kind or not query.prefix):
         page = yield from _in_order(search, folder)
     if page is None:
         items = (yield List(folder.folder)).items
@@ -159,14 +158,22 @@ def _in_order(search: _Search, folder: Prefix) -> Steps[list[Listed] | None]:
     after = folder.before
     if search.last is not None:
         place = keys_of(search.last.name)
-        if not place.is_orderly:
+        if not folder.is_orderly(place):
             return None
         after = max(after or "", place.head)
+        # Kinds are in the order of names, too, but for streams without one. The first page meets these, no other does.
+        if not folder.whole_kind and not (yield from _all_have_kinds()):
+            return None
     page: list[Listed] = []
     while True:
         items, complete = yield List(folder.folder, after, search.query.limit + 1)
+        if complete and after is None:  # this is all of it
+            found = yield from _candidates(search.query, folder, items)
+            return (yield from _shown(search, sorted(found, key=lambda one: one.name), search.query.limit + 1))
         places = [keys_at(item.key) for item in items]
-        if not all(place is None or place.is_orderly for place in places):
+        if not all(place is None or folder.is_orderly(place) for place in places):
+            return None
+        if search.last is None and not (folder.whole_kind or complete) and items[-1].key < f"{HEADS}{NO_KIND}":
             return None
         found = yield from _candidates(search.query, folder, items)
         page += yield from _shown(search, found, search.query.limit + 1 - len(page))
