@@ -220,6 +220,15 @@ def test_names_at_the_bounds_have_the_keys_they_always_had() -> None:
     assert [prefix_of("k/" + "x" * length).whole_kind for length in (120, 121)] == [True, False]
 
 
+def test_a_listing_of_all_kinds_is_in_order_but_for_streams_without_a_kind() -> None:
+    long = "k/" + "x" * 200
+    told = {
+        prefix: [prefix_of(prefix).is_orderly(keys_of(name)) for name in ("k/a", "a", long)]
+        for prefix in ("", "k/", f"{'a' * 61}/")
+    }
+    assert told == {"": [True, False, False], "k/": [True, True, False], f"{'a' * 61}/": [True, True, False]}
+
+
 def test_a_listing_begins_right_before_its_prefix() -> None:
     assert [prefix_of(prefix).before for prefix in ("", "k/", "k/b", "k/-")] == [None, None, "h/k/a~~", "h/k/!~~"]
     assert not prefix_of("k/z").may_hold(keys_of(LONG))
