@@ -129,13 +129,12 @@ def _newest(
     connection: sqlite3.Connection, values: Mapping[str, object], where: Mapping[str, str]
 ) -> list[tuple[Any, ...]]:
     """Read those of the last changed streams that have the labels; none where too few have them."""
-    for pair in where.items():
+    labels: dict[str, str] = {}
+    for number, pair in enumerate(where.items()):
         if connection.execute(_COUNT, (*pair, _MANY)).fetchone()[0] < _MANY:
             return []
+        labels[f"key{number}"], labels[f"value{number}"] = pair
     sql = [_NEWEST, " AND ".join(map(_HAS_LABEL.format, range(len(where)))), _WITH_LABELS]
-    labels = {f"key{n}": key for n, key in enumerate(where)} | {
-        f"value{n}": value for n, value in enumerate(where.values())
-    }
     return connection.execute(" ".join(sql), {**values, **labels, "newest": _MANY}).fetchall()
 
 
