@@ -17,13 +17,14 @@ import pytest
 import stowfast
 from stowfast import ConflictError
 from stowfast.abc import Change, Receipt
-from stowfast.backends.postgres.backend import PostgresBackend
 from stowfast.backends.postgres.committer import Committer
 from stowfast.semantics import apply
+from tests.unit.backends.postgres.test_faults import opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
+    from stowfast.backends.postgres.backend import PostgresBackend
     from tests.services.postgres import PostgresServer
 
 SECOND = 10**6
@@ -60,10 +61,8 @@ MUTANTS = {
 
 @pytest.fixture
 async def backend(postgres_server: PostgresServer) -> AsyncIterator[PostgresBackend]:
-    address, _, query = postgres_server.url().partition("?")
-    opened = await PostgresBackend.open(address, schema=query.partition("=")[2])
-    yield opened
-    await opened.close()
+    async with opened(postgres_server) as backend:
+        yield backend
 
 
 async def means_the_same(backend: PostgresBackend, seed: int) -> None:

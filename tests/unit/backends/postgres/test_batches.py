@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stowfast.abc import Change, Entry, Head, Receipt
-from stowfast.backends.postgres.backend import PostgresBackend
 from stowfast.errors import StowfastError
 from stowfast.semantics import apply, placed, repeat
+from tests.unit.backends.postgres.test_faults import opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from stowfast.backends.postgres.backend import PostgresBackend
     from stowfast.semantics import Effect
     from tests.services.postgres import PostgresServer
 
@@ -39,10 +40,8 @@ MUTANTS = {
 
 @pytest.fixture
 async def backend(postgres_server: PostgresServer) -> AsyncIterator[PostgresBackend]:
-    address, _, query = postgres_server.url().partition("?")
-    opened = await PostgresBackend.open(address, schema=query.partition("=")[2])
-    yield opened
-    await opened.close()
+    async with opened(postgres_server) as backend:
+        yield backend
 
 
 class Model:
