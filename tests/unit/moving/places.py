@@ -44,6 +44,19 @@ async def fill(stores: Stores, count: int = 3) -> None:
     await stores.within("tenant/1").messages.add_message("c0", {"inside": True})
 
 
+async def fill_by_long_work(stores: Stores) -> None:
+    """Fill, and leave the rest of large deletions, of a dropped front and of calls in a former life to a sweep."""
+    await fill(stores)
+    for name in ("many", "dropped"):
+        for start in range(3):
+            batch = [{"n": n} for n in range(1_000)]
+            await stores.messages.add_messages(name, batch, op_id=f"{name}-{start}")
+    await stores.messages.compact("dropped", keep_last=3, summary={"role": "system", "content": "x"}, drop=True)
+    await stores.messages.delete("many")
+    await stores.messages.add_message("many", {"n": 1}, op_id="many-2-again")
+    await stores.artifacts.delete("a1")
+
+
 async def content(backend: Backend) -> dict[str, object]:
     """Return everything that a copy keeps, by the name of the stream."""
     found: dict[str, object] = {}

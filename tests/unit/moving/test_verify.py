@@ -14,7 +14,7 @@ import stowfast
 from stowfast import DamagedError, moving
 from stowfast.abc import Change
 from tests.services.faulty_s3.server import FaultyS3
-from tests.unit.moving.places import fill
+from tests.unit.moving.places import fill, fill_by_long_work
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,15 +116,7 @@ async def test_a_file_of_long_work_has_no_damage(tmp_path: Path) -> None:
     """Garbage of large deletions, moved rows, dropped fronts and receipts of former lives are sound, before a sweep."""
     url = f"sqlite:///{tmp_path}/place.db?sweep=false"
     async with stowfast.open(url) as stores:
-        await fill(stores)
-        for name in ("many", "dropped"):
-            for start in range(3):
-                batch = [{"n": n} for n in range(1_000)]
-                await stores.messages.add_messages(name, batch, op_id=f"{name}-{start}")
-        await stores.messages.compact("dropped", keep_last=3, summary={"role": "system", "content": "x"}, drop=True)
-        await stores.messages.delete("many")
-        await stores.messages.add_message("many", {"n": 1}, op_id="many-2-again")
-        await stores.artifacts.delete("a1")
+        await fill_by_long_work(stores)
         for n in range(30):
             await stores.messages.add_message(f"plain-{n % 3}", {"n": n})
         found_before = await moving.verify(stores)

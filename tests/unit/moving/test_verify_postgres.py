@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import stowfast
 from stowfast import moving
 from stowfast.abc import Change
-from tests.unit.moving.places import fill
+from tests.unit.moving.places import fill, fill_by_long_work
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,15 +80,7 @@ async def test_a_damage_that_no_reader_meets_is_found(postgres_server: PostgresS
 async def test_a_schema_of_long_work_has_no_damage(postgres_server: PostgresServer, tmp_path: Path) -> None:
     """Garbage of large deletions, uploads, dropped fronts and receipts of former lives are sound, before a sweep."""
     async with stowfast.open(postgres_server.url()) as stores:
-        await fill(stores)
-        for name in ("many", "dropped"):
-            for start in range(3):
-                batch = [{"n": n} for n in range(1_000)]
-                await stores.messages.add_messages(name, batch, op_id=f"{name}-{start}")
-        await stores.messages.compact("dropped", keep_last=3, summary={"role": "system", "content": "x"}, drop=True)
-        await stores.messages.delete("many")
-        await stores.messages.add_message("many", {"n": 1}, op_id="many-2-again")
-        await stores.artifacts.delete("a1")
+        await fill_by_long_work(stores)
         found_before = await moving.verify(stores)
         assert found_before.damaged == []
         await moving.copy(stores, f"sqlite:///{tmp_path}/copy.db")
