@@ -241,7 +241,10 @@ class Change(NamedTuple):
     @property
     def is_plain(self) -> bool:
         """The change only appends entries: no condition, no op_id, no removal, no other addition."""
-        return self.op_id is None and self == Change(self.entries)
+        return self.op_id is None and self == (self.entries, *_NOTHING_ELSE)
+
+
+_, *_NOTHING_ELSE = Change()
 
 
 class Backend(ABC):

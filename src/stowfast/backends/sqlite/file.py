@@ -141,7 +141,7 @@ class SQLiteFile:
     def snapshot(self) -> Iterator[sqlite3.Connection]:
         """Lend a connection whose reads all see the same moment."""
         with self.errors():
-            self.check_claim()
+            self._check_lost()
             try:
                 connection = self._idle.pop()
             except IndexError:
@@ -163,7 +163,9 @@ class SQLiteFile:
                     self._close_idle()
 
     def begin(self, *, wait: bool) -> bool:
-        """Begin a write transaction on `writer`. With `wait=False`: False where another process is writing.
+        """Begin a write transaction on `writer`; call it inside `errors`.
+
+        With `wait=False` it returns False where another process is writing.
 
         Raises:
             InvalidError: this thread is in a write transaction of the file, and this call came inside of it.
@@ -171,8 +173,7 @@ class SQLiteFile:
         """
         if self.writer.in_transaction:  # an interrupt came between a transaction and its end
             self.writer.execute("ROLLBACK")
-        with self.errors():
-            begun = self._queue.begin(self.writer, self._identity, wait=wait)
+        begun = self._queue.begin(self.writer, self._identity, wait=wait)
         if begun and self._claim is not None:
             self.log.begin(self._claim.log_bytes)
         if begun:

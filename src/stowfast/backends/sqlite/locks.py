@@ -15,6 +15,7 @@ from collections import defaultdict
 from contextlib import suppress
 from typing import Final, TypeAlias
 
+from stowfast.backends.sqlite.inodes import file_size
 from stowfast.errors import InvalidError, UnavailableError
 
 try:
@@ -54,6 +55,7 @@ class Claim:
         self.identity = _identity(path)
         self._process = os.getpid()
         self._paths = (path, *(path + suffix for suffix in COMPANIONS))
+        _, self._log, self._index = map(os.fsencode, self._paths)
         self._files = self._look()
         self._inodes = tuple(file and file[1] for file in self._files)
         self.log_bytes = 0
@@ -73,12 +75,12 @@ class Claim:
         """
         if not self._unchanging:
             try:  # the usual case, fast: it is a part of every commit
-                main, log, index = map(os.stat, self._paths)
+                main, log, index = os.stat(self._path), file_size(self._log), os.stat(self._index)
             except OSError:
                 pass
             else:
-                self.log_bytes, self.changed_ns = log.st_size, main.st_mtime_ns
-                if (main.st_ino, log.st_ino, index.st_ino) == self._inodes:
+                self.log_bytes, self.changed_ns = log.bytes, main.st_mtime_ns
+                if (main.st_ino, log.inode, index.st_ino) == self._inodes:
                     return
         for path, before, now in zip(self._paths, self._files, self._look(), strict=True):
             if before != now and (before is not None or self._unchanging):

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from stowfast.backends.sqlite.inodes import file_size
 from stowfast.backends.sqlite.schema import APPLICATION_ID
 
 if TYPE_CHECKING:
@@ -113,6 +114,6 @@ def full_disk(path: str) -> str:
 
 def _size(path: str) -> int:
     try:
-        return os.stat(path).st_size
+        return file_size(os.fsencode(path)).bytes
     except FileNotFoundError:
         return 0

@@ -42,9 +42,9 @@ async def add(
     if held and expect is not None:
         raise InvalidError("give expect or if_token: a token says the position, too")
     lasts = None if ttl is None else from_duration(ttl, "ttl")
-    change = Change(entries=entries, op_id=op_id, expect=expect, ttl=lasts)
     if metadata is None:
-        receipt = await backend.commit(stream, change._replace(**held))
+        conditions = held or {"expect": expect}
+        receipt = await backend.commit(stream, Change(entries=entries, op_id=op_id, ttl=lasts, **conditions))
         return range(receipt.first, receipt.next)
     made = check_metadata(metadata)
     race = Race(f"conversation {context_id!r}")

@@ -28,7 +28,7 @@ def encode_one(message: object) -> bytes:
     Raises:
         InvalidError: as `encode_message`; or this is a list of messages.
     """
-    if issubclass(type(message), list | tuple | Iterator):
+    if type(message) is not dict and issubclass(type(message), list | tuple | Iterator):
         raise not_json(message, "the message", "a message is a JSON object, a dict; for a list call add_messages")
     return encode_message(message)
 

@@ -36,7 +36,7 @@ def is_message(entry: Entry) -> bool:
 
 def messages_of(entries: Iterable[Entry]) -> list[Entry]:
     """Return the entries that are messages."""
-    return [entry for entry in entries if is_message(entry)]
+    return [entry for entry in entries if not entry.data.startswith(_MARK)]
 
 
 def change_of(
