@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import uuid
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.frameworks.counted import CountedBucket
 from tests.frameworks.losing import FAULTS, LosingBucket
 from tests.services.faulty_s3.server import FaultyS3
 
@@ -44,14 +46,28 @@ def durable_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return url_of(request.param, request, tmp_path)
 
 
-@pytest.fixture(params=[*DURABLE, "faulty-s3"])
-def shared_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The same for processes that race or are killed, and a bucket with faults in a tenth of its requests."""
-    if request.param != "faulty-s3":
-        yield url_of(request.param, request, tmp_path)
+@contextmanager
+def place_of(place: str, request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
+    """Yield a new place, or a bucket with faults in a tenth of its requests."""
+    if place != "faulty-s3":
+        yield url_of(place, request, folder)
         return
     with FaultyS3() as server, server.chaos(1, 0.1, FAULTS):
         yield LosingBucket(server, FAULTS[0]).url
+
+
+@pytest.fixture(params=[*DURABLE, "faulty-s3"])
+def shared_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The same for processes that race or are killed, and a faulty bucket."""
+    with place_of(request.param, request, tmp_path) as url:
+        yield url
+
+
+@pytest.fixture(params=[*PLACES, "faulty-s3"])
+def every_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A new place in each backend, and a faulty bucket."""
+    with place_of(request.param, request, tmp_path) as url:
+        yield url
 
 
 @pytest.fixture(params=FAULTS, ids=lambda fault: fault.name)
@@ -59,3 +75,10 @@ def losing_bucket(request: pytest.FixtureRequest) -> Iterator[LosingBucket]:
     """A bucket that loses answers, in each way."""
     with FaultyS3() as server:
         yield LosingBucket(server, request.param)
+
+
+@pytest.fixture
+def counted_bucket() -> Iterator[CountedBucket]:
+    """A bucket that counts its requests."""
+    with FaultyS3() as server:
+        yield CountedBucket(server)

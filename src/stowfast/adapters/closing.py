@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from stowfast.adapters.opener import Opener
 
-__all__ = ["WithAclose", "WithBothCloses", "WithClose"]
+__all__ = ["WithAclose", "WithBothCloses", "WithClose", "WithSyncClose"]
 
 
 class WithClose:
@@ -48,11 +48,16 @@ class WithAclose:
         await self.aclose()
 
 
-class WithBothCloses(WithAclose):
-    """For both faces: also `adapter.close()` and `with adapter`."""
+class WithSyncClose:
+    """For an interface without await: `adapter.close()` or `with adapter`."""
+
+    _opener: Opener
 
     def close(self) -> None:
-        """As `aclose`, without await."""
+        """Let go of the stores. The last user of a URL closes its backend, and stores given open stay open.
+
+        A later call opens the stores again.
+        """
         self._opener.close_sync()
 
     def __enter__(self) -> Self:
@@ -60,3 +65,7 @@ class WithBothCloses(WithAclose):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class WithBothCloses(WithAclose, WithSyncClose):
+    """For both faces: `await adapter.aclose()`, `adapter.close()`, and blocks of both kinds."""

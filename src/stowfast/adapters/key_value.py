@@ -63,7 +63,7 @@ class StowfastKeyValueStore(
         scope: the scope of these stores to use.
         default_collection: the collection of calls without one.
         seed: values to put when the store is first used, as `{collection: {key: value}}`.
-        within: the time for repeats of a call without an answer.
+        within: the time for repeats of a call without an answer; None: no repeats.
         options: options for the URL.
 
     Raises:
@@ -79,7 +79,7 @@ class StowfastKeyValueStore(
         scope: str | None = None,
         default_collection: str | None = None,
         seed: dict[str, dict[str, dict[str, Any]]] | None = None,
-        within: timedelta = timedelta(seconds=30),
+        within: timedelta | None = timedelta(seconds=30),
         **options: Any,
     ) -> None:
         self._opener = Opener(stores, scope=scope, within=within, **options)
@@ -132,11 +132,14 @@ class StowfastKeyValueStore(
         return sum(await _side_by_side(self._delete_managed_entry(key=key, collection=collection) for key in keys))
 
     async def _get_collection_keys(self, *, collection: str, limit: int | None = None) -> list[str]:
+        if limit is not None and limit < 1:
+            return []
         found: list[str] = []
-        async for document in self._below(_ROOT, collection, ""):
-            if limit is not None and len(found) >= limit:
-                break
+        # A page of no more than is wanted: on a bucket each key of it is a request.
+        async for document in self._below(_ROOT, collection, "", page=min(limit or _PAGE, _PAGE)):
             found.append(document.data["key"])
+            if len(found) == limit:
+                break
         return found
 
     async def _get_collection_names(self, *, limit: int | None = None) -> list[str]:
@@ -164,15 +167,15 @@ class StowfastKeyValueStore(
             return True
         return False
 
-    async def _below(self, *parts: str) -> AsyncIterator[Document]:
+    async def _below(self, *parts: str, page: int = _PAGE) -> AsyncIterator[Document]:
         """Yield the documents below an id, page by page."""
         documents, after = (await self._opener.open()).documents, None
         while True:
             with _translated():
-                page = await documents.list(prefix=joined(*parts), order="id", after=after, limit=_PAGE)
-            for document in page:
+                found = await documents.list(prefix=joined(*parts), order="id", after=after, limit=page)
+            for document in found:
                 yield document
-            if (after := page.next) is None:
+            if (after := found.next) is None:
                 return
 
     async def _delete_below(self, *parts: str) -> int:

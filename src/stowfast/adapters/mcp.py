@@ -54,7 +54,7 @@ class StowfastEventStore(WithClose, EventStore):
         ttl: the time that a stream is kept after its newest event; None: for ever.
         max_events: the newest events of a stream that are always kept, at least 1. Older ones are removed once there
             are as many again.
-        within: the time for repeats of a call without an answer.
+        within: the time for repeats of a call without an answer; None: no repeats.
         options: options for the URL.
 
     Raises:
@@ -68,7 +68,7 @@ class StowfastEventStore(WithClose, EventStore):
         scope: str | None = None,
         ttl: timedelta | None = timedelta(hours=1),
         max_events: int = 1_000,
-        within: timedelta = timedelta(seconds=30),
+        within: timedelta | None = timedelta(seconds=30),
         **options: Any,
     ) -> None:
         if type(max_events) is not int or max_events < 1:

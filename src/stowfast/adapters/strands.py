@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
+from stowfast.adapters.closing import WithClose, WithSyncClose
 from stowfast.adapters.extras import extra
 from stowfast.adapters.ids import joined, storage_id
 from stowfast.adapters.opener import Opener
@@ -43,7 +44,7 @@ class SessionConflictError(SessionException):
     """Another manager changed the session first. Nothing was stored: make the agent anew, then decide."""
 
 
-class StowfastSessionRepository(SessionRepository):
+class StowfastSessionRepository(WithSyncClose, SessionRepository):
     """A `SessionRepository` of Strands over Stowfast, for `RepositorySessionManager`.
 
     A session, an agent and a multi-agent state are one document each. The messages of an agent are one conversation,
@@ -60,7 +61,7 @@ class StowfastSessionRepository(SessionRepository):
         scope: the scope of these stores to use.
         conflicts: a taken number, or an agent that another repository changed since this one read it, is a
             `SessionConflictError`.
-        within: the time for repeats of a call without an answer.
+        within: the time for repeats of a call without an answer; None: no repeats.
         options: options for the URL.
 
     Raises:
@@ -74,7 +75,7 @@ class StowfastSessionRepository(SessionRepository):
         *,
         scope: str | None = None,
         conflicts: bool = False,
-        within: timedelta = timedelta(seconds=30),
+        within: timedelta | None = timedelta(seconds=30),
         **options: Any,
     ) -> None:
         self._opener = Opener(stores, scope=scope, within=within, **options)
@@ -222,10 +223,6 @@ class StowfastSessionRepository(SessionRepository):
         self._need(joined(_ROOT, session_id, "multi_agents", multi_agent.id), "multi-agent")
         self.create_multi_agent(session_id, multi_agent)
 
-    def close(self) -> None:
-        """Let go of the stores. A later call opens them again."""
-        self._opener.close_sync()
-
     def _get(self, document_id: str) -> Document | None:
         with _translated():
             return self._stores.documents.get(document_id)
@@ -251,7 +248,7 @@ class StowfastSessionRepository(SessionRepository):
         return None
 
 
-class StowfastSessionManager(RepositorySessionManager):
+class StowfastSessionManager(WithSyncClose, RepositorySessionManager):
     """A session manager of Strands over Stowfast that reports conflicts.
 
     Each message is stored when it is added to the agent. Of two managers that continue one session from the same
@@ -271,10 +268,11 @@ class StowfastSessionManager(RepositorySessionManager):
         stores: str | Stores | sync.Stores,
         *,
         scope: str | None = None,
-        within: timedelta = timedelta(seconds=30),
+        within: timedelta | None = timedelta(seconds=30),
         **options: Any,
     ) -> None:
         self._repository = StowfastSessionRepository(stores, scope=scope, conflicts=True, within=within, **options)
+        self._opener = self._repository._opener  # noqa: SLF001 - both let go of the same stores
         super().__init__(session_id, self._repository)
 
     def append_message(self, message: Message, agent: LocalAgent, **kwargs: Any) -> None:
@@ -291,18 +289,8 @@ class StowfastSessionManager(RepositorySessionManager):
             self._latest_agent_message[agent.agent_id] = before
             raise
 
-    def close(self) -> None:
-        """Let go of the stores."""
-        self._repository.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-
-class StowfastStorage(Storage):
+class StowfastStorage(WithClose, Storage):
     """A `Storage` of Strands over Stowfast, as for `SnapshotSessionManager`. A key is one artifact.
 
     After `write` returns, the bytes are stored whole: a reader gets them or the bytes before. Keys are any text of up
@@ -312,7 +300,7 @@ class StowfastStorage(Storage):
         stores: a URL, or open stores.
         scope: the scope of these stores to use.
         versions: the newest writes of a key that are kept, for `stowfast` itself to read.
-        within: the time for repeats of a call without an answer.
+        within: the time for repeats of a call without an answer; None: no repeats.
         options: options for the URL.
 
     Raises:
@@ -326,7 +314,7 @@ class StowfastStorage(Storage):
         *,
         scope: str | None = None,
         versions: int = 1,
-        within: timedelta = timedelta(seconds=30),
+        within: timedelta | None = timedelta(seconds=30),
         **options: Any,
     ) -> None:
         self._opener = Opener(stores, scope=scope, within=within, **options)
@@ -365,10 +353,6 @@ class StowfastStorage(Storage):
                 keys += [unquote(one.artifact_id.removeprefix(storage_id("")), errors="surrogatepass") for one in page]
                 if (after := page.next) is None:
                     return sorted(keys)
-
-    async def close(self) -> None:
-        """Let go of the stores."""
-        await self._opener.close()
 
 
 def _artifact_id(key: str) -> str:

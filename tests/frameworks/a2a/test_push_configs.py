@@ -90,6 +90,22 @@ async def test_setters_at_once_lose_nothing(store: StowfastPushNotificationConfi
     assert await store.get_info_for_dispatch("t") == []
 
 
+async def test_a_deleted_configuration_stays_deleted(every_url: str) -> None:
+    scope = uuid.uuid4().hex
+    async with (
+        StowfastPushNotificationConfigStore(every_url, scope=scope) as store,
+        StowfastPushNotificationConfigStore(every_url, scope=scope) as other,
+    ):
+        for deletes in (store, other):
+            for name in "ab":
+                await store.set_info("t", config(name), ADA)
+            await deletes.delete_info("t", ADA, "a")
+            assert [one.id for one in await other.get_info("t", ADA)] == ["b"]
+            await deletes.delete_info("t", ADA)
+            await deletes.delete_info("t", ADA)
+            assert await store.get_info_for_dispatch("t") == await other.get_info("t", ADA) == []
+
+
 async def test_a_lost_answer_is_not_seen(url: str) -> None:
     async with stowfast.open(url) as stores:
         loses = LosesAnswers(stores.backend, 0)

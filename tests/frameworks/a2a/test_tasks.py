@@ -23,6 +23,7 @@ from stowfast.adapters.a2a import StowfastTaskStore, StowfastVersionedTaskStore
 from stowfast.testing import LosesAnswers
 from stowfast.wrappers import Wrapper
 from tests.frameworks.a2a.users import CANCELED, COMPLETED, SUBMITTED, WORKING, call_of, task_named, update_of
+from tests.frameworks.children import KILLABLE, by_writer, check_writers, kill_writers, race
 from tests.services.faulty_s3.server import FaultyS3
 
 if TYPE_CHECKING:
@@ -33,8 +34,40 @@ if TYPE_CHECKING:
 
 RACERS, MANY = 20, 10_000
 MOST_READS = 12
+SAVED, KILLS = 12, 6
 ADA, BOB = call_of("ada"), call_of("bob")
 HOSTILE = ["a/b", "..", "%2F", "", "ü", "x" * 700, "{}", "'; DROP TABLE tasks; --"]
+
+# Saves numbered tasks, and tells each number after its answer.
+SAVES = """
+import asyncio, os, sys
+from stowfast.adapters.a2a import StowfastTaskStore
+from tests.frameworks.a2a.users import call_of, task_named
+
+url, scope, name, stop = *sys.argv[1:4], int(sys.argv[4])
+
+async def main():
+    async with StowfastTaskStore(url, scope=scope) as store:
+        os.write(1, b"opened\\n")
+        for number in range(stop):
+            await store.save(task_named(f"{name}-{number}", seconds=number), call_of("ada"))
+            os.write(1, f"{number}\\n".encode())
+
+asyncio.run(main())
+"""
+
+
+async def numbers_in(url: str, scope: str) -> dict[str, list[int]]:
+    """Return the numbers of the tasks of each writer, by the time of their status."""
+    async with StowfastTaskStore(url, scope=scope) as store:
+        found = await store.list(a2a_pb2.ListTasksRequest(page_size=100), ADA)
+        assert found.total_size == len(found.tasks) or found.next_page_token
+        ids = [task.id for task in found.tasks]
+        while found.next_page_token:
+            asked = a2a_pb2.ListTasksRequest(page_size=100, page_token=found.next_page_token)
+            found = await store.list(asked, ADA)
+            ids += [task.id for task in found.tasks]
+    return by_writer(reversed(ids))
 
 
 @pytest.fixture
@@ -190,6 +223,25 @@ async def test_a_save_names_the_version_it_replaces(store: StowfastVersionedTask
     assert await store.get("t", ADA) is None
 
 
+async def test_nothing_of_a_deleted_task_comes_back(every_url: str) -> None:
+    scope = uuid.uuid4().hex
+    async with (
+        StowfastVersionedTaskStore(every_url, scope=scope) as store,
+        StowfastVersionedTaskStore(every_url, scope=scope) as other,
+    ):
+        for deletes in (store, other):
+            first = await put(store, task_named("t"))
+            second = await put(store, task_named("t", WORKING), first)
+            await deletes.delete("t", ADA)
+            for state in (COMPLETED, CANCELED):
+                with pytest.raises(ConcurrentTaskModificationError):
+                    await put(store, task_named("t", state), second)
+            assert await store.get("t", ADA) is None
+            assert (await other.list(a2a_pb2.ListTasksRequest(), ADA)).total_size == 0
+            assert await put(store, task_named("t")) == TaskVersion(1)
+            await other.delete("t", ADA)
+
+
 async def test_a_cancellation_needs_no_version(store: StowfastVersionedTaskStore) -> None:
     first = await put(store, task_named("t"))
     await put(store, task_named("t", WORKING), first)
@@ -237,6 +289,45 @@ async def test_a_lost_answer_stores_one_version(url: str) -> None:
             loses.lose = 2
             version = await put(store, task_named("t", state, seconds=number), version)
             assert version == TaskVersion(number + 1)
+
+
+async def test_a_lost_answer_on_one_server_stores_a_task_once(url: str) -> None:
+    async with stowfast.open(url) as stores:
+        loses = LosesAnswers(stores.backend, 0)
+        store = StowfastTaskStore(Stores(loses))
+        for number in range(4):
+            loses.lose = 2
+            await store.save(task_named("t", WORKING, seconds=number), ADA)
+            assert await store.get("t", ADA) == task_named("t", WORKING, seconds=number)
+        (info,) = await stores.tasks.list()
+        assert info.version == 4
+        loses.lose = 2
+        await store.delete("t", ADA)
+        assert (await store.get("t", ADA), loses.lose) == (None, 0)
+
+
+async def test_a_bucket_that_loses_answers_stores_a_task_once(losing_bucket: LosingBucket) -> None:
+    async with StowfastTaskStore(losing_bucket.url) as store:
+        for number in range(5):
+            losing_bucket.lose_answer()
+            await store.save(task_named(f"t{number}"), ADA)
+        losing_bucket.lose_answer()
+        await store.delete("t1", ADA)
+        assert {one.id for one in (await store.list(a2a_pb2.ListTasksRequest(), ADA)).tasks} == {"t0", "t2", "t3", "t4"}
+
+
+async def test_two_processes_on_one_store_lose_nothing(shared_url: str) -> None:
+    scope = uuid.uuid4().hex
+    ended = race(SAVES, *[[shared_url, scope, name, str(SAVED)] for name in ("one", "two")])
+    assert ended == [["opened", *map(str, range(SAVED))]] * 2
+    assert await numbers_in(shared_url, scope) == {name: list(range(SAVED)) for name in ("one", "two")}
+
+
+@KILLABLE
+async def test_an_acknowledged_task_outlives_a_kill(shared_url: str) -> None:
+    scope = uuid.uuid4().hex
+    told = kill_writers(SAVES, KILLS, lambda name: [shared_url, scope, name, "10000"], 12)
+    check_writers(shared_url, told, await numbers_in(shared_url, scope))
 
 
 async def test_a_bucket_that_loses_answers_stores_one_version(losing_bucket: LosingBucket) -> None:

@@ -237,8 +237,8 @@ async def test_random_calls_give_the_answers_of_the_storage_in_memory(url: str, 
             await ours.load("unknown")
 
 
-async def test_one_of_several_deletes_says_true(url: str) -> None:
-    async with StowfastCheckpointStorage(url, scope=uuid.uuid4().hex) as storage:
+async def test_one_of_several_deletes_says_true(every_url: str) -> None:
+    async with StowfastCheckpointStorage(every_url, scope=uuid.uuid4().hex) as storage:
         await storage.save(WorkflowCheckpoint(workflow_name="w", graph_signature_hash="g", checkpoint_id="c"))
         assert sorted(await asyncio.gather(*(storage.delete("c") for _ in range(5)))) == [False] * 4 + [True]
 

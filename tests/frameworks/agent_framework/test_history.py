@@ -72,11 +72,11 @@ async def test_random_saves_leave_the_messages_of_the_provider_in_memory(url: st
             assert stored == [one.to_dict() for one in await theirs.get_messages("s", state=state)]
 
 
-async def test_sessions_and_providers_stay_apart(url: str) -> None:
+async def test_sessions_and_providers_stay_apart(every_url: str) -> None:
     scope = uuid.uuid4().hex
     sessions = [None, "", "default", "a", "a/b", "a%2Fb", "..", "\0", "ü", "a" * 2_000]
-    one = StowfastHistoryProvider(url, scope=scope)
-    other = StowfastHistoryProvider(url, source_id="other/a", scope=scope)
+    one = StowfastHistoryProvider(every_url, scope=scope)
+    other = StowfastHistoryProvider(every_url, source_id="other/a", scope=scope)
     for session in sessions:
         await one.save_messages(session, [Message("user", [repr(session)])])
     for session in sessions:
@@ -87,6 +87,21 @@ async def test_sessions_and_providers_stay_apart(url: str) -> None:
     assert texts(await one.get_messages("a/b")) == ["'a/b'"]
     await one.aclose()
     await other.aclose()
+
+
+async def test_a_deleted_history_begins_anew(every_url: str) -> None:
+    scope = uuid.uuid4().hex
+    async with (
+        StowfastHistoryProvider(every_url, scope=scope) as history,
+        StowfastHistoryProvider(every_url, scope=scope) as other,
+    ):
+        for deletes in (history, other):
+            await history.save_messages("s", [Message("user", ["old"]), Message("assistant", ["older"])])
+            await deletes.delete("s")
+            assert await history.get_messages("s") == await other.get_messages("s") == []
+            await history.save_messages("s", [Message("user", ["new"])])
+            assert texts(await other.get_messages("s")) == ["new"]
+            await other.delete("s")
 
 
 async def test_contents_come_back_and_excluded_messages_can_be_left_out() -> None:

@@ -99,3 +99,21 @@ async def test_a_bucket_that_loses_answers_keeps_the_last_session(losing_bucket:
         losing_bucket.lose_answer()
         await store.delete("s")
         assert await store.get("s") is None
+
+
+async def test_a_deleted_session_begins_anew(every_url: str) -> None:
+    scope = uuid.uuid4().hex
+    async with (
+        StowfastSessionStore(every_url, scope=scope) as store,
+        StowfastSessionStore(every_url, scope=scope) as other,
+    ):
+        for deletes in (store, other):
+            await store.set("s", AgentSession(session_id="old"))
+            await deletes.delete("s")
+            await deletes.delete("s")
+            assert await store.get("s") is None
+            assert await other.get("s") is None
+            await store.set("s", AgentSession(session_id="new"))
+            found = await other.get("s")
+            assert found is not None
+            assert found.session_id == "new"

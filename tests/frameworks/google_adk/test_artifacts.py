@@ -74,6 +74,24 @@ async def test_versions_are_counted_from_zero(service: StowfastArtifactService) 
     assert await service.save_artifact(**A, filename="f", artifact=text("new")) == 0
 
 
+async def test_a_deleted_artifact_begins_anew(every_url: str) -> None:
+    scope = uuid.uuid4().hex
+    async with (
+        StowfastArtifactService(every_url, scope=scope) as service,
+        StowfastArtifactService(every_url, scope=scope) as other,
+    ):
+        for deletes in (service, other):
+            for name in ("f", "user:f"):
+                assert await service.save_artifact(**A, filename=name, artifact=text("old")) == 0
+                await deletes.delete_artifact(**A, filename=name)
+                assert await service.load_artifact(**A, filename=name) is None
+                assert await other.list_versions(**A, filename=name) == []
+                assert await other.list_artifact_keys(**A) == []
+                assert await service.save_artifact(**A, filename=name, artifact=text("new")) == 0
+                assert await other.load_artifact(**A, filename=name) == text("new")
+                await other.delete_artifact(**A, filename=name)
+
+
 async def test_names_of_a_user_belong_to_all_sessions(service: StowfastArtifactService) -> None:
     other = A | {"session_id": "t"}
     await service.save_artifact(**A, filename="user:f", artifact=text("u"))

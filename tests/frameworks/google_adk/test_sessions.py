@@ -117,17 +117,24 @@ async def test_a_session_loaded_before_another_append_is_stale(service: Stowfast
     assert texts(await load(service, session)) == ["one", "two"]
 
 
-async def test_a_deleted_session_takes_no_event(service: StowfastSessionService) -> None:
-    session = await service.create_session(**A, session_id="s")
-    await service.append_event(session, event("one"))
-    await service.delete_session(**A, session_id="s")
-    await service.delete_session(**A, session_id="s")
-    with pytest.raises(SessionNotFoundError):
-        await service.append_event(session, event("two"))
-    await service.create_session(**A, session_id="s")
-    with pytest.raises(StaleSessionError):
-        await service.append_event(session, event("two"))
-    assert texts(await service.get_session(**A, session_id="s")) == []
+async def test_a_deleted_session_takes_no_event(every_url: str) -> None:
+    scope = uuid.uuid4().hex
+    async with (
+        StowfastSessionService(every_url, scope=scope) as service,
+        StowfastSessionService(every_url, scope=scope) as other,
+    ):
+        for deletes in (service, other):
+            session = await service.create_session(**A, session_id="s")
+            await service.append_event(session, event("one"))
+            await deletes.delete_session(**A, session_id="s")
+            await deletes.delete_session(**A, session_id="s")
+            with pytest.raises(SessionNotFoundError):
+                await service.append_event(session, event("two"))
+            await other.create_session(**A, session_id="s")
+            with pytest.raises(StaleSessionError):
+                await service.append_event(session, event("two"))
+            assert texts(await service.get_session(**A, session_id="s")) == []
+            await service.delete_session(**A, session_id="s")
 
 
 async def test_savers_of_one_session_object_wait_for_each_other(service: StowfastSessionService) -> None:

@@ -72,6 +72,8 @@ async def test_bulk_calls_enumeration_and_destruction(url: str) -> None:
         assert all(0 < (ttl or 0) <= 60 for _, ttl in await store.ttl_many(keys, collection="one"))
         assert await store.keys("one") == keys
         assert await store.keys("one", limit=3) == keys[:3]
+        assert await store.keys("one", limit=40) == await store.keys("one", limit=41) == keys
+        assert await store.keys("one", limit=0) == []
         assert await store.collections() == ["one", "two"]
         assert await store.delete_many([*keys[:5], "no"], collection="one") == 5
         assert await store.destroy_collection("one")
@@ -112,8 +114,8 @@ async def test_the_time_to_live_counts_by_the_clock_of_the_backend(hours: int) -
         assert left == pytest.approx((7 - hours) * 3600, abs=60)
 
 
-async def test_of_two_deletes_one_is_true(url: str) -> None:
-    async with StowfastKeyValueStore(url) as store:
+async def test_of_two_deletes_one_is_true(every_url: str) -> None:
+    async with StowfastKeyValueStore(every_url) as store:
         for _ in range(5):
             await store.put("key", {"a": 1})
             assert sum(await asyncio.gather(*(store.delete("key") for _ in range(4)))) == 1

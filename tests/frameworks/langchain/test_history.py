@@ -96,6 +96,21 @@ async def test_hostile_ids_are_histories_of_their_own(url: str) -> None:
         await stores.close()
 
 
+async def test_a_deleted_session_begins_anew(every_url: str) -> None:
+    async with (
+        StowfastChatMessageHistory("s", every_url) as history,
+        StowfastChatMessageHistory("s", every_url) as other,
+    ):
+        for clear in (history.clear, other.clear):
+            await history.aadd_messages([HumanMessage("old"), AIMessage("older")])
+            assert len(other.messages) == 2
+            clear()
+            assert history.messages == await other.aget_messages() == []
+            await history.aadd_messages([HumanMessage("new")])
+            assert other.messages == [HumanMessage("new")]
+            await other.aclear()
+
+
 async def test_a_session_ends_some_time_after_its_last_messages(url: str) -> None:
     stores = await stowfast.open(url)
     try:

@@ -27,10 +27,10 @@ async def texts(history: StowfastChatMessageHistory) -> list[str]:
     return [str(message.content) for message in await history.aget_messages()]
 
 
-async def test_two_processes_on_one_history_lose_and_double_nothing(durable_url: str) -> None:
-    arguments = [(durable_url, name, "0", str(BATCHES)) for name in ("one", "two")]
+async def test_two_processes_on_one_history_lose_and_double_nothing(shared_url: str) -> None:
+    arguments = [(shared_url, name, "0", str(BATCHES)) for name in ("one", "two")]
     assert race(ADDS, *arguments) == [[str(number) for number in range(BATCHES)]] * 2
-    async with StowfastChatMessageHistory("shared", durable_url) as history:
+    async with StowfastChatMessageHistory("shared", shared_url) as history:
         found = await texts(history)
     assert len(found) == 4 * BATCHES
     assert found[::2] == found[1::2]  # no batch is torn
@@ -39,13 +39,13 @@ async def test_two_processes_on_one_history_lose_and_double_nothing(durable_url:
 
 
 @KILLABLE
-async def test_an_acknowledged_message_outlives_a_kill(durable_url: str) -> None:
+async def test_an_acknowledged_message_outlives_a_kill(shared_url: str) -> None:
     chance, acknowledged = Random(KILLS), dict[str, int]()
     for name in map(str, range(KILLS)):
-        with Child(ADDS, durable_url, name, "0", "100000") as child:
+        with Child(ADDS, shared_url, name, "0", "100000") as child:
             acknowledged[name] = len(child.kill(chance, MOST_LINES))
     # Read at the end alone: what a killed writer has sent, a server may store some time after its death.
-    async with StowfastChatMessageHistory("shared", durable_url) as history:
+    async with StowfastChatMessageHistory("shared", shared_url) as history:
         found = await texts(history)
     for name, told in acknowledged.items():
         own = [text for text in found if text.startswith(f"{name} ")]
@@ -53,4 +53,4 @@ async def test_an_acknowledged_message_outlives_a_kill(durable_url: str) -> None
         assert len(own) % 2 == 0  # a batch is stored whole
         assert len(own) // 2 - told in {0, 1}  # one may be stored without an answer
     told = sum(acknowledged.values())
-    print(f"{durable_url.partition(':')[0]}: kills={KILLS} acknowledged={told} found={len(found) // 2}")
+    print(f"{shared_url.partition(':')[0]}: kills={KILLS} acknowledged={told} found={len(found) // 2}")

@@ -73,12 +73,12 @@ async def listed(saver: StowfastSaver, thread: str = "t") -> list[Any]:
 
 @pytest.mark.parametrize("durability", ["sync", "async"])
 @pytest.mark.filterwarnings("ignore")
-async def test_of_two_processes_on_a_thread_one_is_told(durable_url: str, durability: str) -> None:
+async def test_of_two_processes_on_a_thread_one_is_told(shared_url: str, durability: str) -> None:
     scope = uuid.uuid4().hex
-    async with StowfastSaver(durable_url, scope=scope) as saver:
+    async with StowfastSaver(shared_url, scope=scope) as saver:
         await line(saver, "0").ainvoke({"log": ["start"]}, config())
         for _ in range(ROUNDS):
-            told = race_from_ready(RUNS, *[(durable_url, scope, who, durability) for who in "AB"])
+            told = race_from_ready(RUNS, *[(shared_url, scope, who, durability) for who in "AB"])
             ends = Counter(end for (end,) in told)
             assert set(ends) <= {"finished", "ConflictError"}
             assert forks(await listed(saver)) == 0
@@ -122,9 +122,9 @@ async def test_an_observer_does_not_hide_another_run(url: str) -> None:
         assert len(await listed(other)) == 3
 
 
-async def test_a_deleted_thread_stays_deleted(url: str) -> None:
+async def test_a_deleted_thread_stays_deleted(every_url: str) -> None:
     scope = uuid.uuid4().hex
-    async with StowfastSaver(url, scope=scope) as mine, StowfastSaver(url, scope=scope) as other:
+    async with StowfastSaver(every_url, scope=scope) as mine, StowfastSaver(every_url, scope=scope) as other:
         for deletes in (mine, other):
             here = await mine.aput(config(), checkpoint(0, it=0), {"source": "input"}, {"it": 1})
             await deletes.adelete_thread("t")
@@ -213,11 +213,11 @@ async def test_a_cancelled_caller_takes_no_other_with_it(url: str) -> None:
 
 
 @KILLABLE
-async def test_an_acknowledged_checkpoint_outlives_a_kill(durable_url: str) -> None:
+async def test_an_acknowledged_checkpoint_outlives_a_kill(shared_url: str) -> None:
     scope = uuid.uuid4().hex
-    told = kill_writers(PUTS, KILLS, lambda name: [durable_url, scope, name], 12)
+    told = kill_writers(PUTS, KILLS, lambda name: [shared_url, scope, name], 12)
     stored = dict[str, list[int]]()
-    async with StowfastSaver(durable_url, scope=scope) as saver:
+    async with StowfastSaver(shared_url, scope=scope) as saver:
         for name in told:
             found = await listed(saver, name)
             values = found[0].checkpoint["channel_values"]["it"] if found else []
@@ -227,7 +227,7 @@ async def test_an_acknowledged_checkpoint_outlives_a_kill(durable_url: str) -> N
                     (f"task-{len(one.checkpoint['channel_values']['it'])}", "it", 1 + one.metadata["step"])
                 ]
             stored[name] = values
-    check_writers(durable_url, told, stored)
+    check_writers(shared_url, told, stored)
 
 
 async def test_a_sync_call_on_an_event_loop_waits_for_no_task(url: str) -> None:

@@ -111,6 +111,20 @@ async def test_created_at_outlives_an_update_and_updated_at_moves(url: str) -> N
         assert third.created_at >= second.updated_at
 
 
+async def test_a_deleted_item_stays_deleted(every_url: str) -> None:
+    scope = uuid.uuid4().hex
+    async with StowfastStore(every_url, scope=scope) as mine, StowfastStore(every_url, scope=scope) as other:
+        for deletes in (mine, other):
+            await mine.aput(("n",), "k", {"v": 1})
+            assert await other.aget(("n",), "k") is not None
+            await deletes.adelete(("n",), "k")
+            await deletes.adelete(("n",), "k")
+            for one in (mine, other):
+                assert await one.aget(("n",), "k") is None
+                assert await one.asearch(("n",)) == []
+                assert await one.alist_namespaces() == []
+
+
 async def test_hostile_labels_and_keys_stay_apart(url: str) -> None:
     async with StowfastStore(url, scope=uuid.uuid4().hex) as store:
         labels = [one for one in HOSTILE if "." not in one]

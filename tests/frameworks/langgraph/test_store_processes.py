@@ -24,11 +24,11 @@ with StowfastStore(url, scope=scope) as store:
 """
 
 
-def test_two_processes_lose_nothing(durable_url: str) -> None:
+def test_two_processes_lose_nothing(shared_url: str) -> None:
     scope = uuid.uuid4().hex
-    ended = race(PUTS, *[[durable_url, scope, name, "0", str(ITEMS)] for name in ("one", "two")])
+    ended = race(PUTS, *[[shared_url, scope, name, "0", str(ITEMS)] for name in ("one", "two")])
     assert ended == [["opened", *map(str, range(ITEMS))]] * 2
-    with StowfastStore(durable_url, scope=scope) as store:
+    with StowfastStore(shared_url, scope=scope) as store:
         for name in ("one", "two"):
             found = store.search(("by", name), limit=100)
             assert sorted(item.value["number"] for item in found) == list(range(ITEMS))
@@ -39,11 +39,11 @@ def test_two_processes_lose_nothing(durable_url: str) -> None:
 
 
 @KILLABLE
-def test_an_acknowledged_item_outlives_a_kill(durable_url: str) -> None:
+def test_an_acknowledged_item_outlives_a_kill(shared_url: str) -> None:
     scope = uuid.uuid4().hex
-    told = kill_writers(PUTS, KILLS, lambda name: [durable_url, scope, name, "0", "10000"], 12)
-    with StowfastStore(durable_url, scope=scope) as store:
+    told = kill_writers(PUTS, KILLS, lambda name: [shared_url, scope, name, "0", "10000"], 12)
+    with StowfastStore(shared_url, scope=scope) as store:
         found = {
             name: sorted(item.value["number"] for item in store.search(("by", name), limit=1_000)) for name in told
         }
-    check_writers(durable_url, told, found)
+    check_writers(shared_url, told, found)

@@ -155,8 +155,8 @@ async def test_a_bucket_that_loses_answers_stores_a_message_once(losing_bucket: 
         assert texts(await store.get_messages("k", None)) == ["1", "2", "3"]
 
 
-async def test_a_key_that_was_deleted_begins_anew(url: str) -> None:
-    async with StowfastChatStore(url, scope=uuid.uuid4().hex) as store:
+async def test_a_key_that_was_deleted_begins_anew(every_url: str) -> None:
+    async with StowfastChatStore(every_url, scope=uuid.uuid4().hex) as store:
         await store.add_messages("k", [said(str(number)) for number in range(3)])
         await store.archive_oldest_messages("k", 2)
         await store.delete_messages("k")

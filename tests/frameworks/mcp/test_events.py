@@ -142,8 +142,8 @@ async def test_a_cancelled_call_stores_an_event_wholly_or_not_at_all(url: str) -
         assert await replay(store, last) == ("one", [])
 
 
-async def test_a_deleted_stream_replays_nothing(url: str) -> None:
-    async with await stowfast.open(url) as stores:
+async def test_a_deleted_stream_replays_nothing(every_url: str) -> None:
+    async with await stowfast.open(every_url) as stores:
         store = StowfastEventStore(stores)
         old = await store.store_event("one", event("old"))
         await store.store_event("one", event("older"))

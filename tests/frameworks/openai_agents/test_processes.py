@@ -68,10 +68,10 @@ def texts(items: list[Any]) -> list[str]:
     return found
 
 
-async def test_two_processes_on_one_session_lose_and_double_nothing(durable_url: str) -> None:
-    arguments = [(durable_url, name, "0", str(BATCHES)) for name in ("one", "two")]
+async def test_two_processes_on_one_session_lose_and_double_nothing(shared_url: str) -> None:
+    arguments = [(shared_url, name, "0", str(BATCHES)) for name in ("one", "two")]
     assert race(ADDS, *arguments) == [[str(number) for number in range(BATCHES)]] * 2
-    async with StowfastSession("shared", durable_url) as session:
+    async with StowfastSession("shared", shared_url) as session:
         found = texts(await session.get_items())
     assert len(found) == 4 * BATCHES
     assert found[::2] == found[1::2]  # no batch is torn
@@ -80,13 +80,13 @@ async def test_two_processes_on_one_session_lose_and_double_nothing(durable_url:
 
 
 @KILLABLE
-async def test_an_acknowledged_item_outlives_a_kill(durable_url: str) -> None:
+async def test_an_acknowledged_item_outlives_a_kill(shared_url: str) -> None:
     chance, acknowledged = Random(KILLS), dict[str, int]()
     for name in map(str, range(KILLS)):
-        with Child(ADDS, durable_url, name, "0", "100000") as child:
+        with Child(ADDS, shared_url, name, "0", "100000") as child:
             acknowledged[name] = len(child.kill(chance, MOST_LINES))
     # Read at the end alone: what a killed writer has sent, a server may store some time after its death.
-    async with StowfastSession("shared", durable_url) as session:
+    async with StowfastSession("shared", shared_url) as session:
         found = texts(await session.get_items())
     for name, told in acknowledged.items():
         own = [text for text in found if text.startswith(f"{name} ")]
@@ -94,15 +94,15 @@ async def test_an_acknowledged_item_outlives_a_kill(durable_url: str) -> None:
         assert len(own) % 2 == 0  # a batch is stored whole
         assert len(own) // 2 - told in {0, 1}  # one may be stored without an answer
     told = sum(acknowledged.values())
-    print(f"{durable_url.partition(':')[0]}: kills={KILLS} acknowledged={told} found={len(found) // 2}")
+    print(f"{shared_url.partition(':')[0]}: kills={KILLS} acknowledged={told} found={len(found) // 2}")
 
 
 @KILLABLE
-async def test_a_kill_in_a_compaction_loses_nothing(durable_url: str) -> None:
-    told = kill_writers(COMPACTS, KILLS, lambda name: [durable_url, name], MOST_LINES)
+async def test_a_kill_in_a_compaction_loses_nothing(shared_url: str) -> None:
+    told = kill_writers(COMPACTS, KILLS, lambda name: [shared_url, name], MOST_LINES)
     counts = Counter(kills=KILLS, acknowledged=sum(told.values()))
     for name, count in told.items():
-        async with StowfastSession(name, durable_url) as session:
+        async with StowfastSession(name, shared_url) as session:
             found = texts(await session.get_items())
         begun = 0
         if found and found[0].startswith("up to "):
@@ -114,5 +114,5 @@ async def test_a_kill_in_a_compaction_loses_nothing(durable_url: str) -> None:
         last = max([begun - 1, *numbers])
         assert last + 1 - count in {0, 1}  # one may have been stored without an answer
         counts["found"] += last + 1
-    print(f"{durable_url.partition(':')[0]}: {dict(counts)}")
+    print(f"{shared_url.partition(':')[0]}: {dict(counts)}")
     assert counts["summaries"] > 0

@@ -124,16 +124,19 @@ async def test_scopes_are_walls(url: str) -> None:
         await stores.close()
 
 
-async def test_a_deleted_session_begins_anew(session: StowfastSession) -> None:
-    await session.add_items([item("a")])
-    snapshot = await session._get_compaction_snapshot(10)
-    await session.clear_session()
-    assert await session.pop_item() is None
-    assert snapshot is not None
-    assert not await snapshot.replace_suffix(0, [item("summary")])  # nothing comes back
-    await session.add_items([item("b")])
-    assert not await snapshot.replace_suffix(0, [item("summary")])
-    assert await session.get_items() == [item("b")]
+async def test_a_deleted_session_begins_anew(every_url: str) -> None:
+    async with StowfastSession("s", every_url) as session, StowfastSession("s", every_url) as other:
+        for clears in (session, other):
+            await session.add_items([item("a")])
+            snapshot = await session._get_compaction_snapshot(10)
+            await clears.clear_session()
+            assert await session.pop_item() is None
+            assert snapshot is not None
+            assert not await snapshot.replace_suffix(0, [item("summary")])  # nothing comes back
+            await session.add_items([item("b")])
+            assert not await snapshot.replace_suffix(0, [item("summary")])
+            assert await other.get_items() == await session.get_items() == [item("b")]
+            await session.clear_session()
 
 
 async def test_a_session_ends_some_time_after_its_last_items(url: str) -> None:

@@ -156,8 +156,8 @@ async def test_another_save_in_between_is_a_conflict(url: str) -> None:
         assert texts(await store.load("c")) == ["0", "yours"]
 
 
-async def test_nothing_of_a_deleted_conversation_comes_back(url: str) -> None:
-    async with stowfast.open(url) as stores:
+async def test_nothing_of_a_deleted_conversation_comes_back(every_url: str) -> None:
+    async with stowfast.open(every_url) as stores:
         store, other = StowfastConversationStore(stores), StowfastConversationStore(stores)
         conversation = Conversation(conversation_id="c", messages=said("0", "secret"))
         entries = await store.save(conversation)

@@ -2,48 +2,27 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
-import pytest
 from pydantic_ai import Agent, Conversation
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, ToolCallPart, UserPromptPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
-import stowfast
 from stowfast.adapters.pydantic_ai import StowfastConversationStore, run_saved
-from tests.services.faulty_s3.server import FaultyS3
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
-
-    from tests.services.faulty_s3.server import Record
+    from tests.frameworks.counted import CountedBucket
 
 STEPS = 5
 
 
-@pytest.fixture
-def server() -> Iterator[FaultyS3]:
-    with FaultyS3() as server:
-        yield server
-
-
-def counts(made: list[Record]) -> dict[str, int]:
-    return dict(Counter(record.operation for record in made))
-
-
-async def test_the_requests_of_each_call_on_a_bucket(server: FaultyS3) -> None:
-    async with stowfast.open(f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true") as stores:
-        store = StowfastConversationStore(stores)
+async def test_the_requests_of_each_call_on_a_bucket(counted_bucket: CountedBucket) -> None:
+    requests = counted_bucket.requests
+    async with StowfastConversationStore(counted_bucket.url) as store:
         conversation = Conversation(conversation_id="c")
         for number in range(20):
             conversation.messages.append(ModelRequest(parts=[UserPromptPart(f"{number} " * 100)]))
             await store.save(conversation)
-
-        async def requests(call: Callable[[], Awaitable[object]]) -> dict[str, int]:
-            with server.counted() as made:
-                await call()
-            return counts(made)
 
         assert await requests(lambda: store.load("c")) == {"GET": 2}
         conversation.messages.append(ModelRequest(parts=[UserPromptPart("more")]))

@@ -114,12 +114,12 @@ async def stored(url: str, conversation_id: str = "c") -> tuple[Conversation | N
         return await store.load(conversation_id), await store.read_record(conversation_id)
 
 
-def test_a_run_that_is_killed_again_and_again_ends_with_its_whole_history(durable_url: str, tmp_path: Path) -> None:
+def test_a_run_that_is_killed_again_and_again_ends_with_its_whole_history(shared_url: str, tmp_path: Path) -> None:
     effects, chance = tmp_path / "effects", random.Random(7)
     acknowledged: list[str] = []
     calls, kills = 3 * KILLS, 0
     while True:
-        with Child(RUNS, durable_url, str(effects), str(calls)) as child:
+        with Child(RUNS, shared_url, str(effects), str(calls)) as child:
             if kills < KILLS:
                 child.read(1 + chance.randrange(8))
                 code = child.kill_within(chance, 5_000_000)
@@ -128,7 +128,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_its_whole_history(durabl
                 code = child.wait()
             lines = child.lines
         acknowledged += [word for line in lines for word in line.split() if ":" in word]
-        loaded, record = asyncio.run(stored(durable_url))
+        loaded, record = asyncio.run(stored(shared_url))
         found = [] if loaded is None else names(loaded.messages)
         assert set(acknowledged) <= set(found)
         assert max(Counter(found).values(), default=1) == 1
@@ -150,9 +150,9 @@ def test_a_run_that_is_killed_again_and_again_ends_with_its_whole_history(durabl
     print(f"{done.total() - len(done)} calls repeated under their id")
 
 
-def test_processes_that_save_one_conversation_lose_nothing(durable_url: str) -> None:
-    conflicts = race_from_ready(SAVING, *[(durable_url, str(writer), str(SAVES)) for writer in range(WRITERS)])
-    loaded, record = asyncio.run(stored(durable_url))
+def test_processes_that_save_one_conversation_lose_nothing(shared_url: str) -> None:
+    conflicts = race_from_ready(SAVING, *[(shared_url, str(writer), str(SAVES)) for writer in range(WRITERS)])
+    loaded, record = asyncio.run(stored(shared_url))
     assert loaded is not None
     found = [str(part.content) for one in loaded.messages for part in one.parts if isinstance(part, UserPromptPart)]
     assert sorted(found) == sorted(f"{w} {n} {part}" for w in range(WRITERS) for n in range(SAVES) for part in (0, 1))

@@ -1,4 +1,4 @@
-"""Sessions: two managers, conflicts, redaction, lost answers, kills, hostile ids, and storage for snapshots."""
+"""Sessions: two managers, conflicts, redaction, lost answers, kills, and hostile ids."""
 
 from __future__ import annotations
 
@@ -7,18 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from strands import Agent
 from strands.session.repository_session_manager import RepositorySessionManager
-from strands.session.snapshot_session_manager import SnapshotSessionManager
-from strands.types.exceptions import SessionException, StorageError
+from strands.types.exceptions import SessionException
 from strands.types.session import Session, SessionAgent, SessionMessage, SessionType
 
 import stowfast
 from stowfast import Stores
-from stowfast.adapters.strands import (
-    SessionConflictError,
-    StowfastSessionManager,
-    StowfastSessionRepository,
-    StowfastStorage,
-)
+from stowfast.adapters.strands import SessionConflictError, StowfastSessionManager, StowfastSessionRepository
 from stowfast.errors import ConflictError
 from stowfast.testing import LosesAnswers
 from tests.frameworks.children import KILLABLE, by_writer, check_writers, kill_writers, race
@@ -133,8 +127,8 @@ def test_a_redaction_takes_the_place_of_its_message(url: str) -> None:
         assert texts(one.message for one in repository.list_messages("session", "agent", limit=1, offset=1)) == ["b"]
 
 
-def test_a_deleted_session_is_gone(url: str) -> None:
-    with StowfastSessionManager("session", url) as manager:
+def test_a_deleted_session_is_gone(every_url: str) -> None:
+    with StowfastSessionManager("session", every_url) as manager:
         manager.append_message(said("a"), agent_of(manager))
         repository = manager._repository
         repository.delete_session("session")
@@ -199,33 +193,3 @@ def test_an_acknowledged_message_outlives_a_kill(shared_url: str) -> None:
     found = texts(one.message for one in repository.list_messages("session", "agent"))
     repository.close()
     check_writers(shared_url, told, by_writer(found))
-
-
-async def test_storage_keeps_bytes_by_key(url: str) -> None:
-    storage = StowfastStorage(url)
-    assert await storage.read("a/b") is None
-    for data in (b"", b"\0\xff", b"x" * 100_000):
-        await storage.write("a/b", data)
-        assert await storage.read("a/b") == data
-    await storage.write("a/ü", b"tea and milk")
-    await storage.write("b", b"tea")
-    assert await storage.list("a/") == ["a/b", "a/ü"]
-    assert await storage.list() == ["a/b", "a/ü", "b"]
-    assert {found.key for found in await storage.search("tea")} == {"a/ü", "b"}
-    await storage.delete("b")
-    await storage.delete("b")
-    assert await storage.read("b") is None
-    with pytest.raises(StorageError):
-        await storage.write("", b"")
-    await storage.close()
-
-
-async def test_a_snapshot_is_restored(url: str) -> None:
-    storage = StowfastStorage(url)
-    manager = SnapshotSessionManager("session", storage=storage)
-    agent = agent_of(manager)
-    agent.messages.append(said("a"))
-    await manager.save_snapshot(agent, is_latest=True)
-    restored = agent_of(SnapshotSessionManager("session", storage=storage))
-    assert texts(restored.messages) == ["a"]
-    await storage.close()

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["StowfastCheckpointStorage"]
 
 _ROOT: Final = "agent-framework-checkpoints"
-_PAGE: Final = 1_000
+_PAGE: Final = 1_000_000
+"""Checkpoints of one listing. A second page by recency could miss one that was saved anew meanwhile."""
 
 
 class StowfastCheckpointStorage(WithAclose):
@@ -125,7 +126,8 @@ class StowfastCheckpointStorage(WithAclose):
         documents, found, after = (await self._opener.open()).documents, [], None
         where = _metadata(workflow_name)
         while True:
-            page = await documents.list(prefix=joined(_ROOT, ""), where=where, order="id", after=after, limit=_PAGE)
+            # On a bucket only a listing by recency keeps an index: one by id reads the checkpoints of all workflows.
+            page = await documents.list(prefix=joined(_ROOT, ""), where=where, order="recent", after=after, limit=_PAGE)
             if page.damaged:
                 # Without it an older checkpoint would pass for the latest.
                 raise DamagedError(
