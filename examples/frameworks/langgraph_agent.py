@@ -1,6 +1,9 @@
 """An agent pays ten bills. Kill it at any moment and start it again: it goes on, and no bill is paid twice.
 
-python examples/frameworks/langgraph_agent.py sqlite:///agent.db bank.db
+    pip install 'stowfast[langgraph]'
+    python examples/frameworks/langgraph_agent.py [URL] [BANK]
+
+The model is scripted and needs no network.
 """
 
 import sqlite3
@@ -51,4 +54,4 @@ def main(place: str, bank_path: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*[*sys.argv[1:], *["sqlite:///agent.db", "bank.db"][len(sys.argv) - 1 :]])

@@ -1,6 +1,9 @@
 """An agent pays bills. Kill it at any moment and start it again: it goes on, and no bill is paid twice.
 
-python examples/frameworks/pydantic_ai_agent.py sqlite:///agent.db bank.db 45
+    pip install 'stowfast[pydantic-ai]'
+    python examples/frameworks/pydantic_ai_agent.py [URL] [BANK] [BILLS]
+
+The model is scripted and needs no network.
 """
 
 import asyncio
@@ -13,13 +16,13 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from stowfast.adapters.pydantic_ai import StowfastConversationStore, run_saved
 
-BILLS = int(sys.argv[3])
+PLACE, BANK, BILLS = [*sys.argv[1:], *["sqlite:///agent.db", "bank.db", "45"][len(sys.argv) - 1 :]]
 
 
 def scripted(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
     """Stands in the place of a model: it asks for one payment after the other."""
     paid = sum(isinstance(part, ToolReturnPart) for message in messages for part in message.parts)
-    if paid == BILLS:
+    if paid == int(BILLS):
         return ModelResponse(parts=[TextPart(f"Paid {paid} bills.")])
     return ModelResponse(parts=[ToolCallPart("pay", {"bill": paid}, tool_call_id=f"pay-{paid}")])
 
@@ -46,4 +49,4 @@ async def main(place: str, bank_path: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:3]))
+    asyncio.run(main(PLACE, BANK))

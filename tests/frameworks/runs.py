@@ -39,7 +39,8 @@ def types(environment: Environment) -> Result:
 def ours(environment: Environment, places: tuple[str, ...]) -> Result:
     """Run the tests of the adapter."""
     environment.make()
-    changes = {"STOWFAST_FRAMEWORK": environment.framework.module, "STOWFAST_PLACES": " ".join(places)}
+    framework = environment.framework
+    changes = {"STOWFAST_FRAMEWORK": framework.module, "STOWFAST_PLACES": " ".join(places), **framework.variables}
     return _pytest(environment, "Stowfast's own tests", "", [str(environment.framework.folder)], ROOT, changes)
 
 

@@ -5,6 +5,7 @@ The file of a framework:
     title = "OpenAI Agents SDK"
     extra = "openai-agents"                 # empty: no adapter, its storage is a source of an import
     distribution = "openai-agents"          # its version is shown
+    whole = { STOWFAST_KILLS = "34" }       # variables of our own tests with --places all or --write, if any
 
     [[suite]]
     name = "sessions"
@@ -71,6 +72,8 @@ class Framework:
     distribution: str
     suites: list[Suite]
     on_s3: list[Work]
+    variables: dict[str, str]
+    """Of our own tests."""
 
     @classmethod
     def load(cls, module: str, *, whole: bool = True) -> Framework:
@@ -81,7 +84,8 @@ class Framework:
             brief = one.pop("brief", [])
             suites.append(Suite(**one) if whole else Suite(**one | {"options": one.get("options", []) + brief}))
         on_s3 = [Work(**one) for one in told.pop("on_s3", [])]
-        return cls(module=module, suites=suites, on_s3=on_s3, **told)
+        variables: dict[str, str] = told.pop("whole", {})
+        return cls(module=module, suites=suites, on_s3=on_s3, variables=variables if whole else {}, **told)
 
     @property
     def is_long(self) -> bool:

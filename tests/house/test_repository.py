@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 from pathlib import Path
@@ -53,3 +54,15 @@ def test_a_lock_holds_names_versions_and_hashes_alone(lock: Path) -> None:
     pinned = re.compile(r"[a-z0-9.-]+==[\w.+!]+( ; [^\\]+)? \\|    --hash=sha256:[0-9a-f]{64}( \\)?")
     lines = [line for line in lock.read_text(encoding="utf-8").splitlines() if not line.lstrip().startswith("#")]
     assert [line for line in lines if not pinned.fullmatch(line)] == []
+
+
+def test_no_example_stands_in_the_way_of_a_package() -> None:
+    """Python looks beside the script first: `llama_index.py` would be imported in the place of LlamaIndex."""
+    examples, imported = sorted((ROOT / "examples" / "frameworks").glob("*.py")), set[str]()
+    for example in examples:
+        for node in ast.walk(ast.parse(example.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {one.name.partition(".")[0] for one in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                imported.add(node.module.partition(".")[0])
+    assert [one.name for one in examples if one.stem in imported] == []

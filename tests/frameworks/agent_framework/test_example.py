@@ -7,7 +7,9 @@ from random import Random
 
 from tests.frameworks.children import KILLABLE, Child, race
 
-EXAMPLE = (Path(__file__).parents[3] / "examples" / "frameworks" / "agent_framework.py").read_text(encoding="utf-8")
+EXAMPLE = (Path(__file__).parents[3] / "examples" / "frameworks" / "agent_framework_workflow.py").read_text(
+    encoding="utf-8"
+)
 KILLS, MOST_BOOKINGS, CITIES = 3, 3, 12
 
 

@@ -312,15 +312,19 @@ class CountsReads(Wrapper):
         return await super().streams(query)
 
 
-async def test_five_thousand_sessions_are_listed_in_a_few_reads(tmp_path: Path) -> None:
+async def test_five_thousand_sessions_are_listed_in_a_few_reads_and_a_second(tmp_path: Path) -> None:
     async with stowfast.open(f"sqlite:///{tmp_path}/agent.db") as stores:
         service = StowfastSessionService(stores)
         for start in range(0, MANY, 500):
             users = (f"u{number % 50}" for number in range(start, start + 500))
             await asyncio.gather(*(service.create_session(app_name="app", user_id=user) for user in users))
-        counts = CountsReads(stores.backend)
-        began = time.perf_counter()
-        found = await StowfastSessionService(Stores(counts)).list_sessions(app_name="app")
-        print(f"{MANY} sessions listed in {time.perf_counter() - began:.2f} s, {counts.reads} reads")
-        assert len(found.sessions) == MANY
-        assert counts.reads <= 3
+        seconds = list[float]()
+        for _ in range(5):
+            counts = CountsReads(stores.backend)
+            began = time.perf_counter()
+            found = await StowfastSessionService(Stores(counts)).list_sessions(app_name="app")
+            seconds.append(time.perf_counter() - began)
+            assert len(found.sessions) == MANY
+            assert counts.reads <= 3
+        print(f"{MANY} sessions listed in {min(seconds):.2f} to {max(seconds):.2f} s, {counts.reads} reads")
+        assert min(seconds) <= 1  # the best of five: other work on the machine slows some of them

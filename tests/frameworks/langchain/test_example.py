@@ -8,7 +8,7 @@ from random import Random
 from stowfast.adapters.langchain import StowfastChatMessageHistory
 from tests.frameworks.children import KILLABLE, Child, race
 
-EXAMPLE = (Path(__file__).parents[3] / "examples" / "frameworks" / "langchain.py").read_text(encoding="utf-8")
+EXAMPLE = (Path(__file__).parents[3] / "examples" / "frameworks" / "langchain_chat.py").read_text(encoding="utf-8")
 KILLS, MOST_TURNS, TURNS = 3, 5, 40
 
 

@@ -14,6 +14,7 @@ from langgraph.checkpoint.conformance import checkpointer_test, validate
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.checkpoint.serde.types import _DeltaSnapshot
 
 import stowfast
 from stowfast import ConflictError, DamagedError, InvalidError
@@ -42,6 +43,35 @@ async def test_the_conformance_kit_passes(url: str) -> None:
     report = await validate(made)
     assert [failure for one in report.results.values() for failure in one.failures or ()] == []
     assert sum(one.tests_passed for one in report.results.values()) >= KIT_TESTS
+
+
+async def test_the_history_of_a_delta_channel_is_that_of_the_saver_in_memory(url: str) -> None:
+    """Oldest first, parallel writes by the path of their task, from the nearest value on with the writes beside it."""
+    first, last = f"{0:032x}", "f" * 32  # task ids in the order against that of the paths
+    values: dict[int, dict[str, Any]] = {0: {"a": [0]}, 2: {"a": _DeltaSnapshot([0, 1, 2]), "b": "plain"}}
+    async with StowfastSaver(url, scope=uuid.uuid4().hex) as ours:
+        found = list[Any]()
+        for saver in (ours, InMemorySaver()):
+            made, here = list[Any](), config()
+            for step in range(6):
+                one = checkpoint(step, **values.get(step, {}))
+                here = await saver.aput(here, one, {"source": "loop", "step": step}, one["channel_versions"])
+                await saver.aput_writes(here, [("a", f"{step} second"), ("b", step)], first, "~pull, 02")
+                await saver.aput_writes(here, [("a", f"{step} first")], last, "~pull, 01")
+                await saver.aput_writes(here, [("a", f"{step} input"), ("other", 1)], "8" * 32)
+                made.append(here)
+            found.append(
+                [await saver.aget_delta_channel_history(config=at, channels=["a", "b", "none"]) for at in made]
+            )
+            assert await saver.aget_delta_channel_history(config=here, channels=[]) == {}
+    assert found[0] == found[1]
+    newest = found[0][-1]
+    assert newest["a"]["seed"] == _DeltaSnapshot([0, 1, 2])
+    assert [text for _, _, text in newest["a"]["writes"]] == [
+        f"{step} {part}" for step in (2, 3, 4) for part in ("input", "first", "second")
+    ]
+    assert (newest["b"]["seed"], [value for _, _, value in newest["b"]["writes"]]) == ("plain", [2, 3, 4])
+    assert newest["none"] == {"writes": []}
 
 
 @pytest.mark.parametrize("durability", ["sync", "async"])

@@ -8,7 +8,7 @@ from random import Random
 from stowfast.adapters.llama_index import StowfastChatStore
 from tests.frameworks.children import KILLABLE, Child, race
 
-EXAMPLE = (Path(__file__).parents[3] / "examples" / "frameworks" / "llama_index.py").read_text(encoding="utf-8")
+EXAMPLE = (Path(__file__).parents[3] / "examples" / "frameworks" / "llama_index_chat.py").read_text(encoding="utf-8")
 KILLS, MOST_BOOKINGS, CITIES = 3, 3, 12
 
 

@@ -1,7 +1,7 @@
 """A workflow of Microsoft Agent Framework that may be killed at any moment: start it, kill it, start it again.
 
     pip install 'stowfast[agent-framework]'
-    python examples/frameworks/agent_framework.py [URL]
+    python examples/frameworks/agent_framework_workflow.py [URL]
 
 The model is scripted and needs no network. It books one city after the other. The framework stores a checkpoint after
 each superstep, so the next start goes on behind the last one. A process that dies inside a superstep runs it again:

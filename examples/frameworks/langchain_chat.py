@@ -1,7 +1,7 @@
 """A LangChain chat that may be killed at any moment: start it, kill it, start it again.
 
     pip install 'stowfast[langchain]'
-    python examples/frameworks/langchain.py [URL]
+    python examples/frameworks/langchain_chat.py [URL]
 
 The model is scripted and needs no network. A turn is a question with its answer, stored in one commit: so the next
 start asks the first question without an answer, and no question is there twice.

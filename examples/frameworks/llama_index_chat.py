@@ -1,7 +1,7 @@
 """A chat with LlamaIndex's memory that may be killed at any moment: start it, kill it, start it again.
 
     pip install 'stowfast[llama-index]'
-    python examples/frameworks/llama_index.py [URL]
+    python examples/frameworks/llama_index_chat.py [URL]
 
 The model is scripted and needs no network. It books one city after the other. A call and its result are stored in one
 commit, so the next start goes on behind the last stored pair. A process that dies between the booking and its commit
