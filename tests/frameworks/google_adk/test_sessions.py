@@ -326,5 +326,5 @@ async def test_five_thousand_sessions_are_listed_in_a_few_reads_and_a_second(tmp
             seconds.append(time.perf_counter() - began)
             assert len(found.sessions) == MANY
             assert counts.reads <= 3
-        print(f"{MANY} sessions listed in {min(seconds):.2f} to {max(seconds):.2f} s, {counts.reads} reads")
+        print(f"{MANY} sessions listed in {min(seconds):.2f} to {max(seconds):.2f} s")
         assert min(seconds) <= 1  # the best of five: other work on the machine slows some of them
