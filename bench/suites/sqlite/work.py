@@ -14,7 +14,7 @@ import tracemalloc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.harness.stopwatch import all_at_once, bytes_on_disk, summary, timed
+from bench.harness.stopwatch import Effort, all_at_once, bytes_on_disk, summary, timed
 from bench.suites.conversations import conversation
 from bench.suites.sqlite.workloads import CONVERSATION, LAST, Job, Sizes
 
@@ -42,7 +42,7 @@ def do(contender: Callable[[], Any], job: Job, settle: Settle) -> Figures:
 def _append(store: Any, settle: Settle, sizes: Sizes) -> Figures:
     calls = [(CONVERSATION, message) for message in conversation(sizes.warm_up + sizes.appends)]
     settle(timed(store.add, calls[: sizes.warm_up], sizes.append_budget))
-    return summary(settle(timed(store.add, calls[sizes.warm_up :], sizes.append_budget)))
+    return _measured(store.add, calls[sizes.warm_up :], sizes.append_budget, settle)
 
 
 def _appenders(store: Any, settle: Settle, sizes: Sizes) -> Figures:
@@ -50,9 +50,9 @@ def _appenders(store: Any, settle: Settle, sizes: Sizes) -> Figures:
     names = [f"conversation-{number}" for number in range(sizes.appenders)]
     for name in names:
         settle(store.add(name, messages[0]))
-    began = time.perf_counter()
+    effort, began = Effort(), time.perf_counter()
     added = settle(all_at_once(store.add, names, messages, began + sizes.appenders_budget))
-    return {"per_second": added / (time.perf_counter() - began), "n": added}
+    return {"per_second": added / (time.perf_counter() - began), "n": added, **effort.a_call(added)}
 
 
 def _prepare(store: Any, settle: Settle, sizes: Sizes) -> Figures:
@@ -69,12 +69,18 @@ def _prepare(store: Any, settle: Settle, sizes: Sizes) -> Figures:
 
 def _load(store: Any, settle: Settle, sizes: Sizes) -> Figures:
     settle(store.load(CONVERSATION))
-    return summary(settle(timed(store.load, [(CONVERSATION,)] * sizes.loads, sizes.load_budget)))
+    return _measured(store.load, [(CONVERSATION,)] * sizes.loads, sizes.load_budget, settle)
 
 
 def _last(store: Any, settle: Settle, sizes: Sizes) -> Figures:
     settle(store.last(CONVERSATION, LAST))
-    return summary(settle(timed(store.last, [(CONVERSATION, LAST)] * sizes.lasts, sizes.last_budget)))
+    return _measured(store.last, [(CONVERSATION, LAST)] * sizes.lasts, sizes.last_budget, settle)
+
+
+def _measured(function: Callable[..., Any], calls: list[tuple[Any, ...]], budget: float, settle: Settle) -> Figures:
+    effort = Effort()
+    times = settle(timed(function, calls, budget))
+    return summary(times) | effort.a_call(len(times))
 
 
 def _disk(store: Any, settle: Settle, sizes: Sizes) -> Figures:

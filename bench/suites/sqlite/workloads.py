@@ -47,10 +47,13 @@ class Sizes:
     A short run would measure that, and the first checkpoint."""
     on_disk: int = 1_000
     imports: int = 15
+    processes: tuple[int, ...] = (10, 48)
+    each: int = 100
+    """Messages of each of these processes: a lock that one process keeps for itself saves none of the work."""
 
 
 FULL: Final = Sizes()
-QUICK: Final = Sizes(400, 0.2, appenders_budget=0.3, loads=3, lasts=60, last_budget=0.3, imports=7)
+QUICK: Final = Sizes(400, 0.2, appenders_budget=0.3, loads=3, lasts=60, last_budget=0.3, imports=7, each=40)
 
 
 @dataclass(frozen=True, kw_only=True)

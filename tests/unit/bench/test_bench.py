@@ -14,6 +14,8 @@ from bench.harness.contender import once, started
 from bench.suites.artifacts.workloads import STREAMED
 from bench.suites.artifacts.workloads import Job as ArtifactJob
 from bench.suites.sqlite import report
+from bench.suites.sqlite.imports import measure_import
+from bench.suites.sqlite.processes import add_crowds
 from bench.suites.sqlite.workloads import CONTENDERS, OURS, QUICK, RAW
 from bench.suites.tasks.workloads import CONTENDERS as TASK_CONTENDERS
 from bench.suites.tasks.workloads import Job as TaskJob
@@ -64,14 +66,37 @@ def test_each_workload_on_a_sqlite_file_gives_figures_for_the_tables_and_the_bar
     for workload in WORKLOADS:
         for peer in CONTENDERS.keys() - {RAW, *OURS}:
             results[workload][peer].append({"error": "not installed"})
+    add_crowds(results, tmp_path, (2,), 3, ours_first=True)
+    assert not list(tmp_path.glob("*.2.db*"))
     judged = report.bars(results, {"error": "not measured"})
     assert [bar.promise for bar in judged if bar.spread] == [
+        "append, async: waits of threads",
+        "append, async: CPU / by hand",
+        "append, sync: CPU / by hand",
+        "last 20, sync: CPU / by hand",
         "append, async / by hand",
         "append, sync / by hand",
-        "last 20 of 10,000",
+        "last 20, sync / by hand",
+        "last 20, async",
     ]
     report.show(judged, results)
-    assert "not measured" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "not measured" in shown
+    assert "p90 / p10 of an append by hand" in shown
+    assert "2 processes: Stowfast, sync" in shown
+    assert "failed" not in shown.partition("Processes on one file")[2]
+
+
+def test_import_is_timed_beside_the_usual_imports_and_an_opened_file() -> None:
+    measured = measure_import(1)
+    assert "error" not in measured, measured["error"]
+    assert measured["unwanted"] == []
+    assert measured["bare"] < measured["first_open"]
+    bars = report.bars(defaultdict(lambda: defaultdict(list)), measured)
+    assert [bar.promise for bar in bars if bar.spread] == [
+        "import stowfast / usual imports",
+        "first open and close, beyond them",
+    ]
 
 
 def test_an_artifact_is_written_and_read_in_a_sqlite_file(tmp_path: Path) -> None:

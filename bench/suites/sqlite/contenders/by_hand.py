@@ -14,8 +14,13 @@ INSERT = "INSERT INTO messages (session, message) VALUES (?, ?)"
 
 
 class ByHand:
+    patience = 5.0
+    """Seconds of SQLite's busy handler: the default of `sqlite3`."""
+
     def open(self, job: Job) -> None:
-        self.database = sqlite3.connect(job.location, isolation_level=None, check_same_thread=False)
+        self.database = sqlite3.connect(
+            job.location, timeout=self.patience, isolation_level=None, check_same_thread=False
+        )
         self.database.execute("PRAGMA journal_mode = WAL")
         self.database.execute("PRAGMA synchronous = FULL")
         self.database.execute(
@@ -53,3 +58,9 @@ class ByHand:
     def stream(self, session: str) -> int:
         rows = self.database.execute("SELECT message FROM messages WHERE session = ? ORDER BY id", (session,))
         return sum(1 for (message,) in rows if json.loads(message))
+
+
+class Patient(ByHand):
+    """For many processes on one file: the default gives up among 48."""
+
+    patience = 60.0

@@ -2,9 +2,10 @@
 
 SQLite has no queue: it refuses, and each waiter asks again. Many that ask often use up the processors, and the last of
 many that ask seldom starves. So a waiter first waits for an exclusive `flock` on a file beside the database, in the
-kernel, in the order of arrival, and holds it to the end of its transaction. Only the first of the queue asks SQLite. A
-process that is alone never opens the lock file. No promise depends on the queue: a waiter that cannot use it asks by
-itself, and each of the others does so once a second, for the case that the queue stands still.
+kernel, in the order of arrival, and holds it to the end of its transaction. Only the first of the queue asks SQLite.
+After it has waited, a process may go on for a turn of 10 ms. A process that is alone never opens the lock file. No
+promise depends on the queue: a waiter that cannot use it asks by itself, and each of the others does so once a second,
+for the case that the queue stands still.
 
 The lock file is a file of its own. SQLite's locks belong to a process, and closing any descriptor of a file that SQLite
 has open would drop them: https://www.sqlite.org/howtocorrupt.html.
@@ -40,6 +41,9 @@ __all__ = ["WriteQueue"]
 _FIRST_PAUSE_SECONDS: Final = 0.0001
 _LONGEST_PAUSE_SECONDS: Final = 0.002
 _LOOK_SECONDS: Final = 1.0
+_TURN_SECONDS: Final = 0.01
+"""The turn of a process that has waited: it commits for so long, if it has more to commit, and then queues up again.
+To wake another process up takes as long as a few commits, so turns of one commit each took half of the time."""
 _ALONE_SECONDS: Final = 0.025
 """The longest pause of a waiter without a queue: as long as that of SQLite's own busy handler after a few tries."""
 
@@ -69,7 +73,8 @@ class WriteQueue:
         self._counts = counts
         self._waiter: _Waiter | None = None
         self._crowded = False
-        """The last transaction had to wait: so others do, and this process queues up behind them."""
+        """The last transaction had to wait: so others do, and this process queues up behind them after its turn."""
+        self._turn_ends = 0.0
 
     def patiently(self, action: Callable[[], object]) -> None:
         """Repeat an action until no other connection holds the lock that it needs.
@@ -106,8 +111,9 @@ class WriteQueue:
         def begin() -> None:
             connection.execute("BEGIN IMMEDIATE")
 
-        if not (self._crowded and wait) and _done(begin):
-            self._crowded = False
+        in_turn = self._crowded and time.monotonic() < self._turn_ends
+        if (in_turn or not (self._crowded and wait)) and _done(begin):
+            self._crowded = in_turn
         elif not wait:
             return False
         else:
@@ -116,6 +122,7 @@ class WriteQueue:
             if self._crowded:
                 with self._counts.waiting():
                     self._wait(self._waiter, begin)
+                self._turn_ends = time.monotonic() + _TURN_SECONDS
         return True
 
     def end(self, connection: sqlite3.Connection, identity: tuple[int, ...] | None) -> None:
@@ -179,7 +186,7 @@ class _Waiter:
             return
         longest = _ALONE_SECONDS if self._file is None else _LONGEST_PAUSE_SECONDS
         time.sleep(random.uniform(0.3, 1.0) * self._pause)  # noqa: S311 - not a secret
-        self._pause = min(self._pause * 1.1, longest)
+        self._pause = min(self._pause * 1.3, longest)
 
     def _queue_up(self) -> None:
         # As the database, so that each user who may write to it may wait here. A link that was planted is not followed.

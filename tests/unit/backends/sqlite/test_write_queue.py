@@ -251,3 +251,55 @@ def test_a_begin_that_was_refused_is_no_write_of_its_thread(path: Path) -> None:
     finally:
         for connection in (other, one, two):
             connection.close()
+
+
+class Clock:
+    """The clock of this machine, some seconds ahead."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+        self.sleep = time.sleep
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead
+
+
+def test_a_process_that_has_waited_commits_for_a_turn_and_then_queues_up_behind_the_others(
+    path: Path, stores: stowfast.sync.Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts, clock = Counts(), Clock()
+    queue = write_queue.WriteQueue(str(path), 20, counts)
+    one = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0)
+    monkeypatch.setattr(write_queue, "time", clock)
+
+    def commit() -> None:
+        queue.begin(one, (1, 1), wait=True)
+        one.execute("COMMIT")
+        queue.end(one, (1, 1))
+
+    other = lock(path)
+    first = threading.Thread(target=commit)
+    first.start()
+    while not counts.stats().waits and not os.path.exists(f"{path}-queue"):
+        first.join(0.01)
+    other.close()
+    first.join()
+    assert counts.stats().waits == 1
+    with open(
+        f"{path}-queue"
+    ) as ahead:  # another process is the first of the queue, and asks for the lock now and then
+        fcntl.flock(ahead, fcntl.LOCK_EX)
+        queue._turn_ends = clock.monotonic() + 1_000  # on a busy machine the turn itself would be over by now
+        for _ in range(50):
+            commit()
+        assert counts.stats().waits == 1
+        clock.ahead = 2_000
+        last = threading.Thread(target=commit)
+        last.start()
+        while counts.stats().waits < 1 or queue._waiter is None:
+            last.join(0.01)
+        assert last.is_alive()  # behind the other one
+        fcntl.flock(ahead, fcntl.LOCK_UN)
+        last.join()
+    assert counts.stats().waits == 2
+    one.close()
