@@ -211,11 +211,6 @@ def apply(name: str, stored: Head | None, change: Change, *, now: int, incarnati
         ConflictError: a condition does not hold.
     """
     head = living(stored, now)
-    if head is not None and change.is_plain:  # most changes are: the short way
-        now = max(now, head.updated_at)
-        after = head.next + len(change.entries)
-        grown = head._replace(next=after, length=head.length + len(change.entries), updated_at=now)
-        return Effect(grown, Receipt(head.incarnation, head.next, after, now), False, ())
     _meet(name, head, change)
     if change.origin is not None:
         return _copied(name, None if change.delete else head, change, change.origin)
