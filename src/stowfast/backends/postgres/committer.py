@@ -78,7 +78,8 @@ class Committer:
         import psycopg
         from psycopg.types.numeric import Int8  # one type whatever the number, so one prepared statement
 
-        if not change.entries or change._replace(entries=(), op_id=None, cold=False) != Change():
+        bare = change if change.op_id is None and not change.cold else change._replace(op_id=None, cold=False)
+        if not change.entries or not bare.is_plain:
             return None
         if not self._database.is_read_committed:
             return None
