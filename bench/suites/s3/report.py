@@ -49,7 +49,7 @@ def bars(measured: Measured) -> list[Bar]:
         for ours in ("stowfast_async", "stowfast_sync"):
             for raw, put in zip(RAW, ("PUT of a new key", "PUT over a key"), strict=True):
                 promise = f"append, {ours.removeprefix('stowfast_')} / {put}"
-                judged.append(Bar.at_most(promise, 1.3, " x", ratios(results, "append", "median", ours, raw), how))
+                judged.append(Bar.at_most(promise, 1.15, " x", ratios(results, "append", "median", ours, raw), how))
         loads = ratios(results, "load_1000", "median", "strands", "stowfast_async")
         rate = spread_of(results, "appenders", "per_second", "stowfast_async")
         stored = spread_of(results, "writers", "stored", "stowfast_async")

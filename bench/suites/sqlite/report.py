@@ -86,9 +86,7 @@ def bars(results: Results, imported: dict[str, Any]) -> list[Bar]:
 
     # First those that a noisy disk does not blur.
     found = [
-        Bar.at_most(
-            "append, async: waits of threads", 1.2, "", spread_of(results, "append", "waits", "stowfast_async")
-        ),
+        Bar.at_most("append, async: waits / by hand", 1.2, " x", ratio("append", "waits", "stowfast_async")),
         Bar.at_most("append, async: CPU / by hand", 2, " x", ratio("append", "cpu", "stowfast_async")),
         Bar.at_most("append, sync: CPU / by hand", 2, " x", ratio("append", "cpu", "stowfast_sync")),
         Bar.at_most("last 20, sync: CPU / by hand", 1.3, " x", ratio("last", "cpu", "stowfast_sync")),

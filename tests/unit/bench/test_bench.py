@@ -70,7 +70,7 @@ def test_each_workload_on_a_sqlite_file_gives_figures_for_the_tables_and_the_bar
     assert not list(tmp_path.glob("*.2.db*"))
     judged = report.bars(results, {"error": "not measured"})
     assert [bar.promise for bar in judged if bar.spread] == [
-        "append, async: waits of threads",
+        "append, async: waits / by hand",
         "append, async: CPU / by hand",
         "append, sync: CPU / by hand",
         "last 20, sync: CPU / by hand",
