@@ -1,0 +1,12 @@
+"""The code on the page fits the adapter and the framework."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.frameworks.pages import check_page
+
+
+@pytest.mark.filterwarnings("ignore")  # session stores are experimental in the framework
+def test_the_names_and_calls_on_the_page_are_right() -> None:
+    assert check_page("agent_framework") > 0
