@@ -69,7 +69,7 @@ def of_adapters() -> Iterator[str]:
                 yield from (f"{module}.{node.name}.{one.name}" for one in functions if not one.name.startswith("_"))
 
 
-HELPERS = {"closing", "extras", "ids", "opener", "outcomes"}
+HELPERS = {"closing", "decoding", "extras", "ids", "opener", "outcomes"}
 """Shared by the adapters; `stowfast.adapters` itself exports the one of them that others may use."""
 
 

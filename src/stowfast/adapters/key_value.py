@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from stowfast.adapters.decoding import decoding
 from stowfast.adapters.extras import extra
 from stowfast.adapters.ids import joined
 from stowfast.adapters.opener import Opener
@@ -101,7 +102,9 @@ class StowfastKeyValueStore(
                 # The base class asks this machine's clock. The backend's own has judged already.
                 left = expires_at - datetime.fromtimestamp((await stores.backend.now()) / 1e6, UTC)
                 expires_at = datetime.now(UTC) + max(left, timedelta(milliseconds=1))
-            return ManagedEntry(value=document.data["value"], created_at=document.created_at, expires_at=expires_at)
+            with decoding(f"the key {key!r}"):
+                value = document.data["value"]
+            return ManagedEntry(value=value, created_at=document.created_at, expires_at=expires_at)
 
     async def _get_managed_entries(self, *, collection: str, keys: Sequence[str]) -> list[ManagedEntry | None]:
         return await _side_by_side(self._get_managed_entry(collection=collection, key=key) for key in keys)

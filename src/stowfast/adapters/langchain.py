@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from stowfast.adapters.closing import WithBothCloses
+from stowfast.adapters.decoding import decoding
 from stowfast.adapters.extras import extra
 from stowfast.adapters.ids import joined
 from stowfast.adapters.opener import Opener
@@ -74,18 +75,20 @@ class StowfastChatMessageHistory(WithBothCloses, BaseChatMessageHistory):
         """The messages, oldest first. Each access reads them.
 
         Raises:
+            DamagedError: a stored message is none of LangChain.
             UnavailableError: no answer for the time of `within`.
         """
-        return messages_from_dict(self._opener.open_sync().messages.get_messages(self._context_id))
+        return self._messages(self._opener.open_sync().messages.get_messages(self._context_id))
 
     async def aget_messages(self) -> list[BaseMessage]:
         """Return the messages, oldest first.
 
         Raises:
+            DamagedError: a stored message is none of LangChain.
             UnavailableError: no answer for the time of `within`.
         """
         stores = await self._opener.open()
-        return messages_from_dict(await stores.messages.get_messages(self._context_id))
+        return self._messages(await stores.messages.get_messages(self._context_id))
 
     def add_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Add messages at the end: all or none.
@@ -115,6 +118,10 @@ class StowfastChatMessageHistory(WithBothCloses, BaseChatMessageHistory):
         """As `clear`."""
         stores = await self._opener.open()
         await stores.messages.delete(self._context_id)
+
+    def _messages(self, dumps: list[dict[str, Any]]) -> list[BaseMessage]:
+        with decoding(f"the conversation {self._context_id!r}"):
+            return messages_from_dict(dumps)
 
 
 def _dumps(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 from stowfast.adapters.closing import WithAclose
+from stowfast.adapters.decoding import decoding
 from stowfast.adapters.extras import extra
 from stowfast.adapters.ids import joined
 from stowfast.adapters.opener import Opener
@@ -84,6 +85,7 @@ class StowfastChatStore(WithAclose, AsyncDBChatStore):
 
         Raises:
             InvalidError: the limit or the offset is negative, or the key is none.
+            DamagedError: a stored message is none of LlamaIndex.
         """
         first = offset or 0
         if first < 0 or (limit is not None and limit < 0):
@@ -248,4 +250,5 @@ def _stored(message: ChatMessage, status: MessageStatus) -> dict[str, Any]:
 
 
 def _message(entry: MessageEntry) -> ChatMessage:
-    return ChatMessage.model_validate({name: value for name, value in entry.message.items() if name != _ARCHIVED})
+    with decoding(f"the message at position {entry.position}"):
+        return ChatMessage.model_validate({name: value for name, value in entry.message.items() if name != _ARCHIVED})

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote
 
 from stowfast.adapters.closing import WithClose
+from stowfast.adapters.decoding import decoding
 from stowfast.adapters.extras import extra
 from stowfast.adapters.ids import joined
 from stowfast.adapters.opener import Opener
@@ -103,7 +104,7 @@ class StowfastEventStore(WithClose, EventStore):
             None if the event is unknown: never stored, expired or removed. Nothing was sent.
 
         Raises:
-            DamagedError: the stored bytes of an event do not decode.
+            DamagedError: a stored event does not decode. The events so far were sent.
             UnavailableError: no answer came. The events so far were sent.
         """
         found = _EVENT_ID.fullmatch(last_event_id)
@@ -117,8 +118,10 @@ class StowfastEventStore(WithClose, EventStore):
             if first is None or first.position != position or first.op_id != random:
                 return None
             async for entry in entries:
-                if entry.message["event"] is not None:
-                    message = jsonrpc_message_adapter.validate_python(entry.message["event"])
+                with decoding(f"the stream {stream_id!r}"):
+                    event = entry.message["event"]
+                    message = None if event is None else jsonrpc_message_adapter.validate_python(event)
+                if message is not None:
                     event_id = f"{entry.position}.{entry.op_id}@{found[3]}"
                     await send_callback(EventMessage(message, event_id))
         return stream_id

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import unquote
 
 from stowfast.adapters.closing import WithClose, WithSyncClose
+from stowfast.adapters.decoding import decoding
 from stowfast.adapters.extras import extra
 from stowfast.adapters.ids import joined, storage_id
 from stowfast.adapters.opener import Opener
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from stowfast.stores import Stores
 
 __all__ = ["SessionConflictError", "StowfastSessionManager", "StowfastSessionRepository", "StowfastStorage"]
+
+M = TypeVar("M", Session, SessionAgent, SessionMessage)
 
 _ROOT: Final = "strands"
 _PAGE: Final = 1_000
@@ -65,8 +68,9 @@ class StowfastSessionRepository(WithSyncClose, SessionRepository):
         options: options for the URL.
 
     Raises:
-        SessionException: the session or the agent does not exist, or exists already; JSON cannot carry a value; or no
-            answer came, and the change may be stored. The error of Stowfast is the cause.
+        SessionException: the session or the agent does not exist, or exists already; JSON cannot carry a value; a
+            stored value is none of Strands; or no answer came, and the change may be stored. The error of Stowfast is
+            the cause.
     """
 
     def __init__(
@@ -95,7 +99,7 @@ class StowfastSessionRepository(WithSyncClose, SessionRepository):
     def read_session(self, session_id: str, **kwargs: Any) -> Session | None:
         """Return a session; None for an unknown one."""
         found = self._get(joined(_ROOT, session_id))
-        return None if found is None else Session.from_dict(found.data)
+        return None if found is None else _made(Session, found.data)
 
     def delete_session(self, session_id: str, **kwargs: Any) -> None:
         """Delete a session with its agents and messages. After an error call it again. An unknown one is fine."""
@@ -122,7 +126,7 @@ class StowfastSessionRepository(WithSyncClose, SessionRepository):
         if found is None:
             return None
         self._seen[found.document_id] = found
-        return SessionAgent.from_dict(found.data)
+        return _made(SessionAgent, found.data)
 
     def update_agent(self, session_id: str, session_agent: SessionAgent, **kwargs: Any) -> None:
         """Store an agent anew. Its time of creation stays."""
@@ -165,7 +169,7 @@ class StowfastSessionRepository(WithSyncClose, SessionRepository):
     def read_message(self, session_id: str, agent_id: str, message_id: int, **kwargs: Any) -> SessionMessage | None:
         """Return a message; None for an unknown one. It reads from the newest message back."""
         found = self._entry(joined(_ROOT, session_id, agent_id), message_id)
-        return None if found is None else SessionMessage.from_dict(found.message)
+        return None if found is None else _made(SessionMessage, found.message)
 
     def update_message(self, session_id: str, agent_id: str, session_message: SessionMessage, **kwargs: Any) -> None:
         """Store a message anew in its place, in one commit with those behind it. Its time of creation stays."""
@@ -204,7 +208,7 @@ class StowfastSessionRepository(WithSyncClose, SessionRepository):
             found = self._stores.messages.get_messages(joined(_ROOT, session_id, agent_id))
         if not found:
             self._need(joined(_ROOT, session_id, "agents", agent_id), "agent")
-        return [SessionMessage.from_dict(one) for one in found[offset : None if limit is None else offset + limit]]
+        return [_made(SessionMessage, one) for one in found[offset : None if limit is None else offset + limit]]
 
     def create_multi_agent(self, session_id: str, multi_agent: MultiAgentBase, **kwargs: Any) -> None:
         """Store the state of a graph or a swarm, new or in place of an earlier one."""
@@ -331,9 +335,11 @@ class StowfastStorage(WithClose, Storage):
     async def read(self, key: str) -> bytes | None:
         """Return the bytes of a key; None for an unknown one."""
         with _translated(StorageError):
-            artifacts = (await self._opener.open()).artifacts
-            if (found := await artifacts.get(_artifact_id(key))) is None:
-                return None
+            artifacts, artifact_id = (await self._opener.open()).artifacts, _artifact_id(key)
+            while (found := await artifacts.get(artifact_id)) is None:
+                if await artifacts.info(artifact_id) is None:
+                    return None
+                # A write beside this read has removed the version that was read: there is a newer one.
             content: bytes = found.content
             return content
 
@@ -359,6 +365,13 @@ def _artifact_id(key: str) -> str:
     if not key:
         raise StorageError("Storage key must not be empty")
     return storage_id(key)
+
+
+def _made(kind: type[M], stored: dict[str, Any]) -> M:
+    """Return an object of Strands from its stored form."""
+    with _translated(), decoding("the session"):
+        made: M = kind.from_dict(stored)
+        return made
 
 
 def _begins_with(found: ConversationSlice, entry: MessageEntry) -> bool:

@@ -18,7 +18,7 @@ from a2a.utils.errors import InvalidParamsError
 from google.protobuf.timestamp_pb2 import Timestamp
 
 import stowfast
-from stowfast import Stores
+from stowfast import DamagedError, Stores, TaskState
 from stowfast.adapters.a2a import StowfastTaskStore, StowfastVersionedTaskStore
 from stowfast.testing import LosesAnswers
 from stowfast.wrappers import Wrapper
@@ -356,3 +356,14 @@ async def test_a_cancelled_save_is_whole_or_nothing(store: StowfastVersionedTask
         assert found is not None
         version = found.version
         assert (found.task, version) == (task_named("t", WORKING, seconds=number), TaskVersion(number + 2))
+
+
+async def test_a_task_of_another_program_is_named(url: str) -> None:
+    async with stowfast.open(url) as stores:
+        store = StowfastTaskStore(stores)
+        await store.save(task_named("good"), ADA)
+        for name, data in (("bad", {}), ("worse", {"task": {"id": ["of another program"]}})):
+            await stores.tasks.save(TaskState(task_id=f"a2a/tasks/ada/{name}", status="x", data=data))
+            with pytest.raises(DamagedError, match=name):
+                await store.get(name, ADA)
+        assert await store.get("good", ADA) == task_named("good")

@@ -13,7 +13,7 @@ from google.adk.errors.input_validation_error import InputValidationError
 from google.genai import types
 
 import stowfast
-from stowfast import NotFoundError, Stores
+from stowfast import Artifact, DamagedError, NotFoundError, Stores
 from stowfast.adapters.google_adk import StowfastArtifactService, StowfastSessionService
 from stowfast.testing import LosesAnswers
 
@@ -192,3 +192,11 @@ async def test_a_session_goes_with_its_artifacts(url: str) -> None:
         await stores.delete_context("adk/app/ada/s")
         assert await service.list_artifact_keys(**A) == ["user:f"]
         assert await StowfastSessionService(stores).get_session(**A) is None
+
+
+async def test_an_artifact_of_another_program_is_named(url: str) -> None:
+    async with stowfast.open(url) as stores:
+        service = StowfastArtifactService(stores)
+        await stores.artifacts.put(Artifact(artifact_id="adk/app/ada/s//f", content=b"of another program"))
+        with pytest.raises(DamagedError, match="adk/app/ada/s//f"):
+            await service.load_artifact(**A, filename="f")

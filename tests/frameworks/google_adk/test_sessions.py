@@ -17,7 +17,7 @@ from google.adk.sessions.base_session_service import GetSessionConfig
 from google.genai import types
 
 import stowfast
-from stowfast import Stores
+from stowfast import DamagedError, Stores
 from stowfast.adapters.google_adk import StowfastSessionService
 from stowfast.testing import LosesAnswers
 from stowfast.wrappers import Wrapper
@@ -328,3 +328,16 @@ async def test_five_thousand_sessions_are_listed_in_a_few_reads_and_a_second(tmp
             assert counts.reads <= 3
         print(f"{MANY} sessions listed in {min(seconds):.2f} to {max(seconds):.2f} s")
         assert min(seconds) <= 1  # the best of five: other work on the machine slows some of them
+
+
+async def test_an_event_of_another_program_is_named(url: str) -> None:
+    async with stowfast.open(url) as stores:
+        service = StowfastSessionService(stores)
+        await service.create_session(**A, session_id="s")
+        await stores.messages.add_message("adk/app/ada/s", {"author": ["of another program"]})
+        with pytest.raises(DamagedError, match="'s'"):
+            await service.get_session(**A, session_id="s")
+        assert len((await service.list_sessions(**A)).sessions) == 1
+        await stores.messages.add_message("adk/app/ada/t", {"text": "of another program"})
+        with pytest.raises(DamagedError, match="adk/app/ada/t"):
+            await service.list_sessions(**A)

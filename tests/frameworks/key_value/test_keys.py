@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography.fernet import Fernet
-from key_value.aio.errors import SerializationError
+from key_value.aio.errors import DeserializationError, SerializationError
 from key_value.aio.protocols import AsyncKeyValue
 from key_value.aio.stores.memory import MemoryStore
 from key_value.aio.wrappers.encryption import FernetEncryptionWrapper
@@ -198,3 +198,11 @@ async def test_it_answers_as_their_store_in_memory(seed: int) -> None:
                     await both("ttl", key, collection=collection)
             await both("get_many", ["a", "b", "c"], collection=collection)
             assert sorted(await ours.keys(collection)) == sorted(await theirs.keys(collection))
+
+
+async def test_a_value_of_another_program_is_named(url: str) -> None:
+    async with await stowfast.open(url) as stores:
+        store = StowfastKeyValueStore(stores)
+        await stores.documents.put("key_value/c/k", {"of": "another program"})
+        with pytest.raises(DeserializationError, match="'k'"):
+            await store.get("k", collection="c")

@@ -22,7 +22,7 @@ from langchain_core.messages import (
 )
 
 import stowfast
-from stowfast import InvalidError, Stores
+from stowfast import DamagedError, InvalidError, Stores
 from stowfast.adapters.langchain import StowfastChatMessageHistory
 from stowfast.testing import LosesAnswers
 from tests.services.faulty_s3.faults import Fault
@@ -180,3 +180,15 @@ async def test_its_answers_are_those_of_the_history_in_memory(url: str, seed: in
                     ours.clear()
                     theirs.clear()
         assert ours.messages == theirs.messages
+
+
+async def test_a_message_of_another_program_is_named(url: str) -> None:
+    async with await stowfast.open(url) as stores:
+        await stores.messages.add_message("s", {"text": "of another program"})
+        history = StowfastChatMessageHistory("s", stores)
+        with pytest.raises(DamagedError, match="'s'"):
+            await history.aget_messages()
+        with pytest.raises(DamagedError, match="'s'"):
+            _ = history.messages
+        history.clear()
+        assert history.messages == []

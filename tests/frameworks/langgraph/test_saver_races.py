@@ -163,8 +163,8 @@ async def test_a_run_goes_on_in_a_pruned_thread(url: str) -> None:
         assert found.pending_writes == [("task", "it", 5)]
 
 
-async def test_a_lost_answer_adds_nothing_twice() -> None:
-    async with stowfast.open("memory:") as stores:
+async def test_a_lost_answer_adds_nothing_twice(url: str) -> None:
+    async with stowfast.open(url) as stores:
         loses = LosesAnswers(stores.backend, 0)
         saver = StowfastSaver(Stores(loses))
         here = config()

@@ -227,15 +227,16 @@ async def test_a_read_prolongs_nothing_by_default() -> None:
     assert document.version == 1
 
 
-async def test_a_lost_answer_stays_inside() -> None:
-    backend = LosesAnswers(MemoryBackend(), count=3)
-    store = StowfastStore(stowfast.Stores(backend))
-    await store.abatch([PutOp(("n",), str(number), {}) for number in range(3)])
-    (document, *_) = await stowfast.Stores(backend).documents.list(prefix="langgraph-store/")
-    assert document.version == 1
-    backend.lose = 1
-    await store.adelete(("n",), "0")
-    assert len(await store.asearch(("n",))) == 2
+async def test_a_lost_answer_stays_inside(url: str) -> None:
+    async with await stowfast.open(url) as stores:
+        backend = LosesAnswers(stores.backend, count=3)
+        store = StowfastStore(stowfast.Stores(backend))
+        await store.abatch([PutOp(("n",), str(number), {}) for number in range(3)])
+        (document, *_) = await stores.documents.list(prefix="langgraph-store/")
+        assert document.version == 1
+        backend.lose = 1
+        await store.adelete(("n",), "0")
+        assert len(await store.asearch(("n",))) == 2
 
 
 async def test_a_bucket_that_loses_answers_stores_an_item_once(losing_bucket: LosingBucket) -> None:

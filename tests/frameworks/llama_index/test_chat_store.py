@@ -14,7 +14,7 @@ from llama_index.core.storage.chat_store.base_db import MessageStatus
 from llama_index.core.storage.chat_store.sql import SQLAlchemyChatStore
 
 import stowfast
-from stowfast import InvalidError
+from stowfast import DamagedError, InvalidError
 from stowfast.adapters.llama_index import StowfastChatStore
 from stowfast.testing import LosesAnswers
 from tests.frameworks.children import KILLABLE, by_writer, check_writers, kill_writers, race
@@ -206,3 +206,13 @@ async def test_an_acknowledged_message_outlives_a_kill(shared_url: str) -> None:
     told = kill_writers(ADDS, KILLS, lambda name: [shared_url, scope, name, "0", "10000"], 8)
     async with StowfastChatStore(shared_url, scope=scope) as store:
         check_writers(shared_url, told, by_writer(texts(await store.get_messages("chat", None))))
+
+
+async def test_a_message_of_another_program_is_named(url: str) -> None:
+    async with stowfast.open(url) as stores:
+        store = StowfastChatStore(stores)
+        await store.add_message("k", said("a"))
+        await stores.messages.add_message("llama-index/k", {"role": "of another program"})
+        with pytest.raises(DamagedError, match="position 1"):
+            await store.get_messages("k")
+        assert texts(await store.get_messages("k", limit=1)) == ["a"]

@@ -12,7 +12,7 @@ from fastmcp.server.event_store import EventStore as TheirEventStore
 from mcp_types import JSONRPCNotification
 
 import stowfast
-from stowfast import Stores
+from stowfast import DamagedError, Stores
 from stowfast.adapters.mcp import StowfastEventStore
 from stowfast.testing import LosesAnswers
 from tests.frameworks.children import KILLABLE, by_writer, check_writers, kill_writers, race
@@ -199,3 +199,19 @@ async def test_it_replays_as_the_store_of_fastmcp(seed: int) -> None:
             ids.append((await ours.store_event(stream, message), await theirs.store_event(stream, message)))
             one, other = chance.choice(ids)
             assert await replay(ours, one) == await replay(theirs, other)
+
+
+async def test_an_event_of_another_program_is_named(url: str) -> None:
+    async with await stowfast.open(url) as stores:
+        store = StowfastEventStore(stores)
+        begin = await store.store_event("one", None)
+        await store.store_event("one", event("first"))
+        await stores.messages.add_message("mcp/one", {"event": {"of": "another program"}})
+        sent: list[EventMessage] = []
+
+        async def send(message: EventMessage) -> None:
+            sent.append(message)
+
+        with pytest.raises(DamagedError, match="'one'"):
+            await store.replay_events_after(begin, send)
+        assert len(sent) == 1

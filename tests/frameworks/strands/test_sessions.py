@@ -13,11 +13,13 @@ from strands.types.session import Session, SessionAgent, SessionMessage, Session
 import stowfast
 from stowfast import Stores
 from stowfast.adapters.strands import SessionConflictError, StowfastSessionManager, StowfastSessionRepository
-from stowfast.errors import ConflictError
+from stowfast.errors import ConflictError, DamagedError
 from stowfast.testing import LosesAnswers
 from tests.frameworks.children import KILLABLE, by_writer, check_writers, kill_writers, race
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.frameworks.losing import LosingBucket
 
 KILLS, MOST_LINES, RACED = 5, 8, 20
@@ -193,3 +195,22 @@ def test_an_acknowledged_message_outlives_a_kill(shared_url: str) -> None:
     found = texts(one.message for one in repository.list_messages("session", "agent"))
     repository.close()
     check_writers(shared_url, told, by_writer(found))
+
+
+async def test_a_value_of_another_program_is_named(url: str) -> None:
+    async with await stowfast.open(url) as stores:
+        repository = StowfastSessionRepository(stores)
+        agent_of(RepositorySessionManager("session", repository))
+        await stores.documents.put("strands/other", {"of": "another program"})
+        await stores.documents.put("strands/session/agents/other", {"of": "another program"})
+        await stores.messages.add_message("strands/session/agent", {"message_id": 0})
+        reads: list[Callable[[], Any]] = [
+            lambda: repository.read_session("other"),
+            lambda: repository.read_agent("session", "other"),
+            lambda: repository.list_messages("session", "agent"),
+            lambda: repository.read_message("session", "agent", 0),
+        ]
+        for read in reads:
+            with pytest.raises(SessionException) as error:
+                read()
+            assert isinstance(error.value.__cause__, DamagedError)

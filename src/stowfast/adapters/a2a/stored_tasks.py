@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from stowfast.adapters.decoding import decoding
 from stowfast.adapters.extras import extra
 from stowfast.adapters.ids import joined
 from stowfast.records import TaskInfo, TaskState
@@ -74,8 +75,13 @@ def task_state(task: a2a_pb2.Task, owner: str, event: Event | None = None) -> Ta
 
 
 def task_of(state: TaskState) -> a2a_pb2.Task:
-    """Return the task of a state. Fields of a newer protocol are left out."""
-    return parse_lenient(state.data["task"], a2a_pb2.Task())
+    """Return the task of a state. Fields of a newer protocol are left out.
+
+    Raises:
+        DamagedError: it is none of A2A.
+    """
+    with decoding(f"the task {state.task_id!r}"):
+        return parse_lenient(state.data["task"], a2a_pb2.Task())
 
 
 def event_of(state: TaskState) -> Event | None:
@@ -83,7 +89,8 @@ def event_of(state: TaskState) -> Event | None:
     stored = state.data.get("event")
     if stored is None:
         return None
-    response = parse_lenient(stored, a2a_pb2.StreamResponse())
+    with decoding(f"an event of the task {state.task_id!r}"):
+        response = parse_lenient(stored, a2a_pb2.StreamResponse())
     kind = response.WhichOneof("payload")
     found: Event | None = None if kind is None else getattr(response, kind)
     return found

@@ -6,10 +6,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from stowfast.adapters.closing import WithAclose
+from stowfast.adapters.decoding import decoding
 from stowfast.adapters.extras import extra
 from stowfast.adapters.ids import joined
 from stowfast.adapters.opener import Opener
-from stowfast.errors import ConflictError, DamagedError
+from stowfast.errors import ConflictError
 from stowfast.plain_json import to_json
 from stowfast.stores.optimistic import Race
 
@@ -133,7 +134,5 @@ class StowfastHistoryProvider(WithAclose, HistoryProvider):
 
 
 def _messages(stored: Sequence[dict[str, Any]]) -> list[Message]:
-    try:
+    with decoding("the history of a session"):
         return [Message.from_dict(one) for one in stored]
-    except (TypeError, ValueError, KeyError) as error:
-        raise DamagedError(f"a stored message is none of Agent Framework: {error}") from error

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.adapters.closing import WithClose
+from stowfast.adapters.decoding import decoding
 from stowfast.adapters.extras import extra
 from stowfast.adapters.ids import joined
 from stowfast.adapters.opener import Opener
@@ -147,7 +148,7 @@ class StowfastArtifactService(WithClose, BaseArtifactService):
 
         Raises:
             InputValidationError: an id is invalid, or a reference leads out of its scope or over 5 references.
-            DamagedError: the content is not as it was stored.
+            DamagedError: the content is not as it was stored, or the part is none of this release of ADK.
         """
         depth = _MAX_ARTIFACT_REFERENCE_DEPTH
         while True:
@@ -172,10 +173,11 @@ class StowfastArtifactService(WithClose, BaseArtifactService):
         found = await stores.artifacts.get(artifact_id, version=None if version is None else version + 1)
         if found is None:
             return None
-        part = types.Part.model_validate(found.metadata["part"])
-        if part.inline_data is not None and found.metadata["held"] == "inline_data":
+        with decoding(f"the artifact {artifact_id!r}"):
+            part, held = types.Part.model_validate(found.metadata["part"]), found.metadata["held"]
+        if part.inline_data is not None and held == "inline_data":
             part.inline_data.data = found.content
-        elif found.metadata["held"] == "text":
+        elif held == "text":
             part.text = found.content
         return None if _is_rewind_tombstone(part) else part
 

@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 import msgspec
 
 from stowfast.adapters.closing import WithClose
+from stowfast.adapters.decoding import decoding
 from stowfast.adapters.extras import extra
 from stowfast.adapters.ids import joined
 from stowfast.adapters.opener import Opener
@@ -120,7 +121,11 @@ class StowfastSessionService(WithClose, BaseSessionService):
     async def get_session(
         self, *, app_name: str, user_id: str, session_id: str, config: GetSessionConfig | None = None
     ) -> Session | None:
-        """Return a session with its events in the order of their appends; None for an unknown one."""
+        """Return a session with its events in the order of their appends; None for an unknown one.
+
+        Raises:
+            DamagedError: a stored event is none of this release of ADK.
+        """
         session_id = session_id.strip()
         stores, since = await self._opener.open(), config.after_timestamp if config else None
         last = config.num_recent_events if config else None
@@ -130,7 +135,8 @@ class StowfastSessionService(WithClose, BaseSessionService):
         )
         if found.info is None:
             return None
-        events = [Event.model_validate(entry.message) for entry in found.entries]
+        with decoding(f"the session {session_id!r}"):
+            events = [Event.model_validate(entry.message) for entry in found.entries]
         if since:
             events = [event for event in events if event.timestamp >= since]
             events = events if last is None else events[max(0, len(events) - last) :]
@@ -261,7 +267,8 @@ def _metadata(session: Session, state: dict[str, Any], moment: float) -> dict[st
 
 
 def _session(info: ContextInfo, shared: dict[str, Any]) -> Session:
-    session = Session(**info.metadata["adk"])
+    with decoding(f"the conversation {info.context_id!r}"):
+        session = Session(**info.metadata["adk"])
     session.state |= shared
     _mark(session, info.incarnation, info.next_position)
     return session
