@@ -26,6 +26,9 @@ _END: Final = 2**62
 _FIRST_PAGE: Final = 64
 _MAX_PAGE: Final = 4_096
 _MAX_BESIDE_HEAD: Final = 100
+_MANY: Final = 4_000
+"""Streams with a label from which on it is cheaper to look for it among the first streams of the list."""
+_FIRST_STREAMS: Final = 5_000
 _HEAD_COLUMNS: Final = len(StoredRow._fields) + 1
 
 
@@ -139,26 +142,49 @@ def heads(connection: psycopg.Connection[Any], statements: Statements, streams: 
 
 
 def listing(connection: psycopg.Connection[Any], statements: Statements, query: Query, last: Listed | None) -> Listing:
-    """Read a page of streams."""
-    where = query.where or {}
+    """Read a page of streams.
+
+    With labels the streams of the label that the fewest have are read. Where many have each of them, the first streams
+    of the list come first, and fill the page unless the labels are rare among them.
+    """
     if not can_be_stored(query.prefix):
         return Listing([], None)
-    values = {
+    values: dict[str, object] = {
         "prefix": query.prefix,
         "beyond": beyond(query.prefix),
-        "pairs": pairs_of(where) or None,
-        "count": len(where),
         "name": None if last is None else last.name,
         "at": None if last is None else last.updated_at,
         "limit": min(query.limit, _END) + 1,
     }
     kind, slash, _ = query.prefix.partition("/")
-    name = "listing_by_name" if query.order == "name" else "listing_by_recency"
+    name = "by_name" if query.order == "name" else "by_recency"
     if slash and query.order != "name":
-        name, values = "listing_by_recency_of_kind", {**values, "kind": kind}
-    rows = [StoredRow._make(row) for row in connection.execute(statements[name], values, binary=True)]
+        name, values = "by_recency_of_kind", {**values, "kind": kind}
+
+    def ask(statement: str, **more: object) -> list[StoredRow]:
+        prepare = False if more else None
+        found = connection.execute(statements[statement], {**values, **more}, binary=True, prepare=prepare)
+        return [StoredRow._make(row) for row in found]
+
+    if not query.where:
+        rows = ask(name)
+    else:
+        pairs = pairs_of(query.where)
+        counted = [(_count(connection, statements, pair), pair) for pair in pairs]
+        streams, pair = min(counted)
+        labels: dict[str, object] = {"pairs": pairs, "count": len(pairs)}
+        rows = ask(f"{name}_of_first", first=_FIRST_STREAMS, **labels) if streams == _MANY else []
+        if len(rows) <= query.limit:
+            rows = ask(f"{name}_of_label", pair=pair, **labels)
     page = [_listed(row, query) for row in rows[: query.limit]]
     return Listing(page, after_cursor(query.order, page[-1]) if page and len(rows) > query.limit else None)
+
+
+def _count(connection: psycopg.Connection[Any], statements: Statements, pair: bytes) -> int:
+    """Count the streams with a label, up to `_MANY`."""
+    # Not prepared: the plan for any label reads the whole table, as some label may be in all of its rows.
+    row = connection.execute(statements["count_label"], [pair, _MANY], prepare=False).fetchone()
+    return int(row[0]) if row else 0
 
 
 def _listed(row: StoredRow, query: Query) -> Listed:

@@ -10,15 +10,10 @@ from __future__ import annotations
 from typing import Final
 
 from stowfast.backends.postgres.checksums import MOVED, PLACED
+from stowfast.backends.postgres.lists import ALIVE, HEAD, LISTS, NOW
 
 __all__ = ["Statements"]
 
-NOW: Final = "(pg_catalog.extract('epoch', pg_catalog.clock_timestamp()) * 1000000)::bigint"
-_HEAD: Final = (
-    "s.id, s.name, s.incarnation, s.first, s.next, s.length, s.base, s.revision, s.labels, s.note,"
-    " s.created_at, s.updated_at, s.expires_at, s.checksum"
-)
-_ALIVE: Final = f"s.incarnation IS NOT NULL AND (s.expires_at IS NULL OR s.expires_at > {NOW})"
 _ALL: Final = "1 / (CASE WHEN {found} = {sent} THEN 1 ELSE 0 END)"
 """Ends the transaction where a trigger of others has swallowed rows: an error of division, which nothing else makes."""
 _ARRAY: Final = (
@@ -34,7 +29,7 @@ _APPEND: Final = f"""
             SELECT c.next, c.length, c.at, c.at >> 26, s.checksum # ({_BEFORE}) # ({_AFTER}) FROM (
                 SELECT s.next + %(count)s::bigint AS next, s.length + %(count)s::bigint AS length,
                     GREATEST(s.updated_at, {NOW}) AS at OFFSET 0) AS c)
-        WHERE s.name = %(name)s::text AND {_ALIVE} {{condition}}
+        WHERE s.name = %(name)s::text AND {ALIVE} {{condition}}
         RETURNING s.id, s.incarnation, s.next, s.updated_at
     ), added AS (
         INSERT INTO {{schema}}.entries (stream, position, created_at, checksum, op_id, data)
@@ -68,7 +63,7 @@ _TEXTS: Final = {
     " WHERE pg_catalog.current_setting(l.name) = '0'",
     "hurry": "SET LOCAL lock_timeout = 50",
     "hint": "SELECT pg_catalog.pg_notify(%s::text, %s::text)",
-    "lock": f"SELECT {_HEAD} FROM {{schema}}.streams AS s WHERE s.name = ANY(%s::text[])"
+    "lock": f"SELECT {HEAD} FROM {{schema}}.streams AS s WHERE s.name = ANY(%s::text[])"
     " ORDER BY s.name FOR NO KEY UPDATE",
     "operations": "SELECT s.name, o.op_id, o.incarnation, o.first, o.next, o.committed_at"
     " FROM {schema}.operations AS o JOIN {schema}.streams AS s ON s.id = o.stream"
@@ -193,8 +188,8 @@ _TEXTS: Final = {
     " FROM pg_catalog.generate_series(%s::bigint, %s::bigint - 1) AS p, pg_catalog.unnest(%s::bigint[]) AS b"
     " ON CONFLICT DO NOTHING",
     "mark_linked": "UPDATE {schema}.blobs SET written_at = 0 WHERE id = ANY(%s::bigint[])",
-    "head": f"SELECT {_HEAD}, {NOW} FROM {{schema}}.streams AS s WHERE s.name = %s::text",
-    "heads": f"SELECT {_HEAD}, {NOW} FROM {{schema}}.streams AS s WHERE s.name = ANY(%s::text[])",
+    "head": f"SELECT {HEAD}, {NOW} FROM {{schema}}.streams AS s WHERE s.name = %s::text",
+    "heads": f"SELECT {HEAD}, {NOW} FROM {{schema}}.streams AS s WHERE s.name = ANY(%s::text[])",
     # Sub-selects come first: a join would sort all entries before it takes the last twenty.
     "entries": "SELECT e.position, e.data, e.created_at, e.op_id, e.checksum FROM {schema}.entries AS e"
     " WHERE e.stream = (SELECT s.id FROM {schema}.streams AS s WHERE s.name = %s::text)"
@@ -202,7 +197,7 @@ _TEXTS: Final = {
     " WHERE s.name = %s::text) AND e.position < %s::bigint"
     " ORDER BY e.position LIMIT %s::bigint OFFSET %s::bigint",
     # The head goes beside each entry: for a few it costs less than a transaction of two statements.
-    "slice": f"SELECT {_HEAD}, {NOW}, e.position, e.data, e.created_at, e.op_id, e.checksum"
+    "slice": f"SELECT {HEAD}, {NOW}, e.position, e.data, e.created_at, e.op_id, e.checksum"
     " FROM {schema}.streams AS s"
     " LEFT JOIN LATERAL (SELECT e.position, e.data, e.created_at, e.op_id, e.checksum FROM {schema}.entries AS e"
     " WHERE e.stream = s.id AND e.position >= GREATEST(s.first, COALESCE(%s::bigint, s.base))"
@@ -214,17 +209,15 @@ _TEXTS: Final = {
     " WHERE id = %s::bigint AND whole = 0",
     "add_chunk": "INSERT INTO {schema}.chunks (blob, start, data) VALUES (%s::bigint, %s::bigint, %b::bytea)",
     "linked_blob": f"SELECT b.id, b.size FROM {{schema}}.blobs AS b JOIN {{schema}}.streams AS s ON s.id = b.stream"
-    f" WHERE b.name = %s::text AND s.name = %s::text AND {_ALIVE} AND EXISTS (SELECT 1 FROM {{schema}}.links AS l"
+    f" WHERE b.name = %s::text AND s.name = %s::text AND {ALIVE} AND EXISTS (SELECT 1 FROM {{schema}}.links AS l"
     " WHERE l.blob = b.id AND l.stream = s.id)",
     "chunks": "SELECT c.start, c.data FROM {schema}.chunks AS c WHERE c.blob = %s::bigint AND c.start >= %s::bigint"
     " AND c.start < %s::bigint ORDER BY c.start LIMIT %s::bigint",
-    "listing": f"SELECT {_HEAD} FROM {{schema}}.streams AS s WHERE s.name >= %(prefix)s::text"
-    " AND (%(beyond)s::text IS NULL OR s.name < %(beyond)s::text)"
-    f" AND {_ALIVE} AND (%(pairs)b::bytea[] IS NULL OR (SELECT pg_catalog.count(*) FROM {{schema}}.labels AS l"
-    " WHERE l.stream = s.id AND l.pair = ANY(%(pairs)b::bytea[])) = %(count)s::bigint)",
-    "expired": f"SELECT {_HEAD} FROM {{schema}}.streams AS s WHERE s.expires_at <= {NOW}"
+    "count_label": "SELECT pg_catalog.count(*) FROM (SELECT 1 FROM {schema}.labels AS l WHERE l.pair = %b::bytea"
+    " LIMIT %s::bigint) AS found",
+    "expired": f"SELECT {HEAD} FROM {{schema}}.streams AS s WHERE s.expires_at <= {NOW}"
     " ORDER BY s.name LIMIT 100 FOR NO KEY UPDATE SKIP LOCKED",
-    "garbage": f"SELECT {_HEAD} FROM {{schema}}.streams AS s WHERE s.expires_at <= {NOW} AND s.incarnation IS NULL"
+    "garbage": f"SELECT {HEAD} FROM {{schema}}.streams AS s WHERE s.expires_at <= {NOW} AND s.incarnation IS NULL"
     " ORDER BY s.name LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED",
     "would_expire": "SELECT pg_catalog.count(s.incarnation), COALESCE(pg_catalog.sum((SELECT pg_catalog.sum("
     "pg_catalog.length(e.data)) FROM {schema}.entries AS e WHERE e.stream = s.id)), 0)::bigint"
@@ -248,17 +241,6 @@ _TEXTS: Final = {
     " SELECT pg_catalog.count(*) FROM gone",
 }
 
-BY_NAME: Final = " AND (%(name)s::text IS NULL OR s.name > %(name)s::text) ORDER BY s.name LIMIT %(limit)s::bigint"
-BY_RECENCY: Final = (
-    " AND (%(name)s::text IS NULL OR s.updated_at < %(at)s::bigint OR (s.updated_at = %(at)s::bigint"
-    " AND s.name > %(name)s::text)) ORDER BY s.updated_at DESC, s.name LIMIT %(limit)s::bigint"
-)
-# A prefix with a slash has one kind. Its newest minutes come from an index, and are sorted each by itself.
-BY_RECENCY_OF_KIND: Final = (
-    " AND pg_catalog.split_part(s.name, '/', 1) = %(kind)s::text"
-    f" AND s.recent <= COALESCE(%(at)s::bigint >> 26, {2**62})" + BY_RECENCY.replace("BY s.", "BY s.recent DESC, s.")
-)
-
 
 class Statements:
     """The statements for one schema, by name."""
@@ -267,15 +249,12 @@ class Statements:
         from psycopg import sql
 
         self.schema = sql.Identifier(schema)
-        texts = dict(_TEXTS)
+        texts = _TEXTS | LISTS
         texts["entries_newest"] = texts["entries"].replace("ORDER BY e.position", "ORDER BY e.position DESC")
         for one in ("append", "append_once"):
             # With an array the server plans each call anew: a plan for arrays of any length looks dearer to it.
             texts[f"{one}_alone"] = texts[one].replace(_ARRAY, "(VALUES (%(entry)b::bytea, %(content)s::bigint, 1))")
         texts["slice_newest"] = texts["slice"].replace("ORDER BY e.position", "ORDER BY e.position DESC")
-        texts["listing_by_name"] = texts["listing"] + BY_NAME
-        texts["listing_by_recency"] = texts["listing"] + BY_RECENCY
-        texts["listing_by_recency_of_kind"] = texts["listing"] + BY_RECENCY_OF_KIND
         # As bytes: the driver would put them together again in each call.
         self._composed = {name: sql.SQL(text).format(schema=self.schema).as_bytes() for name, text in texts.items()}
 

@@ -58,11 +58,11 @@ async def test_the_newest_conversations_come_from_an_index(postgres_server: Post
             seen, after = [*seen, *(one.name for one in listing.streams)], listing.after
             last = listing.streams[-1]
             values = {
-                "prefix": "messages/", "beyond": "messages0", "pairs": None, "count": 0, "name": last.name,
+                "prefix": "messages/", "beyond": "messages0", "name": last.name,
                 "at": last.updated_at, "limit": 21, "kind": "messages",
             }  # fmt: skip
             with backend._database.lend() as connection:
-                query = statements["listing_by_recency_of_kind"]
+                query = statements["by_recency_of_kind"]
                 explained = connection.execute(b"EXPLAIN (ANALYZE, FORMAT JSON) " + query, values)
                 row = explained.fetchone()
                 assert row is not None
