@@ -61,7 +61,7 @@ FORGOTTEN: Final = [
     {"op_id": 'la"bels\\\n\u2028\x00é🦊', "incarnation": LIFE, "first": 6, "next": 6, "at": NOON, "commit": 7},
 ]
 GRAVE: Final = ["00000001/5e60000000000000.sfs", "b/b10b0000000000000000000000000009.sfb"]
-RECENT: Final = [f"c0ffee{number:010x}" for number in range(64)]
+RECENT: Final = [f"c0ffee{number:010x}" if number % 16 != 5 else "" for number in range(64)]
 
 HEADS: Final = {
     "small": head(LIVING, "notes/a", stream(1, 1), [call(0, ["hello"])]),

@@ -40,11 +40,13 @@ class WatchedDraft(Draft):
         written: Mapping[str, int],
         buried: Collection[str] = frozenset(),
         *,
+        settled: str = "",
         incomplete: bool = False,
     ) -> None:
         self._clock = environment.now
         self._read = 0
-        super().__init__(base, environment._replace(now=self._note), written, buried, incomplete=incomplete)
+        environment = environment._replace(now=self._note)
+        super().__init__(base, environment, written, buried, settled=settled, incomplete=incomplete)
         self.base = base
         self.made: list[Made] = []
         self.ended = False

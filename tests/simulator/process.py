@@ -45,6 +45,7 @@ class CommitQueue:
         self.state: State | None = None
         self.stale: State | None = None
         self.seen = self.stale_since = Moment(0, 0)
+        self.settled = ""
         self.jobs: deque[_Job] = deque()
         self.led = False
         self.sealing = False
@@ -178,7 +179,8 @@ class Process:
                         if not self.environment.outlived(since)
                     },
                     buried=frozenset(line.buried),
-                    sealed=sealed, stale=not self.stubborn and self._scheduler.random.random() < 0.2,
+                    sealed=sealed, settled=line.settled,
+                    stale=not self.stubborn and self._scheduler.random.random() < 0.2,
                 )  # fmt: skip
             except UnavailableError as error:
                 line.state = None
@@ -189,6 +191,7 @@ class Process:
 
     def _settle(self, line: CommitQueue, done: Committed, jobs: Sequence[_Job]) -> None:
         line.buried.intersection_update(done.state.grave)
+        line.settled = done.id or line.settled
         self.learn(line.name, done.state)
         for job, outcome in zip(jobs, done.outcomes, strict=True):
             self._scheduler.give(job.answer, (outcome, getattr(done.outcomes, "draft", None)))

@@ -207,11 +207,28 @@ def _condemned_is_forgotten() -> AbstractContextManager[Any]:
 def _no_window() -> AbstractContextManager[Any]:
     """A writer whose answer was lost does not see that a head was its own."""
 
-    def never(*args: Any) -> Steps[tuple[bool, State]]:
+    def never(state: State, written: State, seen: State, *_: Any) -> Steps[tuple[bool, State]]:
         yield Pause(0)
-        return False, args[-1]
+        return False, seen
 
     return patch.object(commit, "_was_made", never)
+
+
+def _others_are_forgotten() -> AbstractContextManager[Any]:
+    """A head tells its own id alone, as that of a writer does who knows all commits before to be its own."""
+    return patch.object(draft, "_recent", lambda *given: (given[2],))
+
+
+@contextmanager
+def _silence_is_no() -> Iterator[None]:
+    """A commit whose id is not told was not made, however many commits came since."""
+    was_made = commit._was_made
+
+    def no(state: State, written: State, seen: State, _: int) -> Steps[tuple[bool | None, State]]:
+        return (yield from was_made(state, written, seen, 10**9))
+
+    with patch.object(commit, "_was_made", no):
+        yield
 
 
 def _unknown_is_no() -> AbstractContextManager[Any]:
@@ -363,6 +380,8 @@ VARIANTS = {
     "directories are not tidied": Variant(500, _directories_are_not_tidied),
     "any key below our folders is taken for ours": Variant(500, _any_key_is_ours),
     "no commit window": Variant(500, _no_window),
+    "ids of others are forgotten": Variant(5_000, _others_are_forgotten, focus="calls"),
+    "silence is taken for no": Variant(5_000, _silence_is_no, focus="stalls"),
     "unknown is taken for no": Variant(5_000, _unknown_is_no, focus="stalls"),
     "unknown is taken for not swapped": Variant(5_000, _unknown_is_not_swapped, focus="stalls"),
     "no memory of op_ids": Variant(500, _no_op_ids),

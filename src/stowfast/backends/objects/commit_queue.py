@@ -62,6 +62,8 @@ class CommitQueue:
         self.maintenance = Maintenance(name, work, lambda: put_to_use(self))
         self.committed_at = self.seen_at = float("-inf")
         self.seen = Moment(0, 0)
+        self.settled = ""
+        """The id of the last commit that is known to be made."""
 
     @property
     def idle(self) -> bool:
@@ -241,7 +243,7 @@ class CommitQueues:
                 stale = time.monotonic() - line.seen_at > _WARM
             steps = commit(
                 line.name, known, [job.change for job in jobs], self._environment,
-                written=written, buried=buried, sealed=sealed, stale=stale,
+                written=written, buried=buried, sealed=sealed, settled=line.settled, stale=stale,
             )  # fmt: skip
             began = time.monotonic()
             try:
@@ -267,6 +269,7 @@ class CommitQueues:
     def _settle(self, line: CommitQueue, done: Committed, jobs: Sequence[_Job]) -> None:
         with self._lock:
             self._learn(line, done.state)
+            line.settled = done.id or line.settled
         self._answer(line, jobs, done.outcomes)
         line.maintenance.follow(done)
 

@@ -15,6 +15,8 @@ import stowfast
 import stowfast.sync
 from stowfast.abc import Change, Receipt
 from stowfast.backends.objects.protocol.keys import MARKER, keys_of
+from stowfast.backends.objects.protocol.requests import Token
+from stowfast.backends.objects.protocol.state import decode_state
 from tests.services.faulty_s3.server import Fault, FaultyS3
 
 if TYPE_CHECKING:
@@ -292,3 +294,25 @@ def test_many_reads_of_the_sync_face_are_under_way_together(server: FaultyS3) ->
             server.heal()
             server.release()
         assert [None if state is None else state.data for state in loaded.result()] == [*ids, None]
+
+
+async def test_a_head_tells_one_id_for_each_writer(server: FaultyS3) -> None:
+    head = keys_of("messages/c").head
+
+    def told() -> list[int]:
+        """The ages, in commits, of the ids that the head tells."""
+        state = decode_state("messages/c", server.objects[head], Token(None, None))
+        return [age for age, id in enumerate(reversed(state.recent)) if id]
+
+    async with stores_of(server) as one, stores_of(server) as other, stores_of(server) as third:
+        for number in range(70):
+            await one.messages.add_message("c", message(number))
+            assert told() == [0]
+        await other.messages.add_message("c", message(0))
+        assert told() == [0, 1]
+        await third.messages.add_message("c", message(1))
+        assert told() == [0, 1, 2]
+        # The ids of those that are silent stay for 64 commits, this one included.
+        for number in range(1, 70):
+            await one.messages.add_message("c", message(number))
+            assert told() == [0, *(age for age in (number, number + 1) if age < 64)]

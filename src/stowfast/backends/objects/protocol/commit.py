@@ -46,6 +46,8 @@ class Committed(NamedTuple):
     """The head before the commit."""
     refused: Sequence[Sealed]
     """Segments from `sealed` that no head refers to, now or later."""
+    id: str = ""
+    """The id of the commit, if it is known to be made."""
 
 
 def commit(
@@ -57,6 +59,7 @@ def commit(
     written: Mapping[str, int] = MappingProxyType({}),
     buried: Collection[str] = frozenset(),
     sealed: Sequence[Sealed] = (),
+    settled: str = "",
     stale: bool = False,
 ) -> Steps[Committed]:
     """Make changes of one stream, all in one PUT of its head, in the given order.
@@ -69,6 +72,7 @@ def commit(
         written: blobs written by this process, each with `State.dropped` as known then.
         buried: garbage of the head that is known to be deleted.
         sealed: segments to use in place of their sources, if all sources are still in the head.
+        settled: `Committed.id` of this writer's last commit of the stream. The head need not remember it any more.
         stale: True if `known` is old, so that a GET answered by 304 is worth its time.
 
     Raises:
@@ -86,7 +90,7 @@ def commit(
     began, lost, incomplete = environment.steady(), 0, ""
     since = environment.moment()
     while True:
-        draft = Draft(state, environment, written, buried, incomplete=incomplete == state.id)
+        draft = Draft(state, environment, written, buried, settled=settled, incomplete=incomplete == state.id)
         try:
             refused = [one for one in sealed if not draft.swap(one)]
             outcomes = yield from draft.make(changes)
@@ -105,7 +109,7 @@ def commit(
             return Committed(state, outcomes, state, refused)
         done, seen = yield from replace(state, draft.state, environment, since)
         if done:
-            return Committed(seen, outcomes, state, refused)
+            return Committed(seen, outcomes, state, refused, draft.state.id)
         if done is None:
             return Committed(seen, (yield from _repeated(seen, changes, environment)), state, refused)
         yield from _discard(draft)
@@ -168,7 +172,7 @@ def replace(
                 # It may have been made, deleted, and removed with its tombstone.
                 raise UnavailableError("asked too late")
             if seen.id != state.id:
-                return (yield from _was_made(state, written, seen))
+                return (yield from _was_made(state, written, seen, environment.limits.commits))
         except StowfastError as error:
             if not tries:
                 raise
@@ -183,12 +187,15 @@ def replace(
         yield Pause(max(environment.pace, environment.random() * min(_MAX_TROUBLE_PAUSE, 0.05 * 2**tries)))
 
 
-def _was_made(state: State, written: State, seen: State) -> Steps[tuple[bool | None, State]]:
-    """Return True if a head was written between `state` and `seen`, False if not, None if this cannot be known."""
+def _was_made(state: State, written: State, seen: State, remembered: int) -> Steps[tuple[bool | None, State]]:
+    """Return True if a head was written between `state` and `seen`, False if not, None if this cannot be known.
+
+    A head tells the ids of its `remembered` newest commits, but those that their own writers know to be made.
+    """
     while True:
         if written.id in seen.recent:
             return True, seen
-        if seen.commit - state.commit <= len(seen.recent):
+        if seen.commit - state.commit <= remembered:
             return False, seen
         if state.token is None:
             return seen.origin == written.id, seen  # it would have been the first commit

@@ -116,7 +116,8 @@ class State(NamedTuple):
     commit: int = 0
     """Number of times the head was written."""
     recent: tuple[str, ...] = ()
-    """The ids of the newest commits; the last is the id of this head."""
+    """The ids of the newest commits, the last is the id of this head. Empty, and left out at the start: one that its
+    writer knows to be made."""
     origin: str = ""
     """The id of the first commit."""
     operations: tuple[Operation, ...] = ()
