@@ -1,12 +1,12 @@
 """Deltas: every version of a text is stored as its difference from an earlier one. Bytes in, bytes out, no I/O.
 
 A version is stored whole, or as its difference from an earlier version, its base. A whole version begins a span and has
-number 0 in it; a version has the number after the version it follows. The number, written with the digits 0 to 7,
-decides the base: the lowest digit other than 0 becomes one less. So the base is mostly the version before, and
-sometimes the version 8, 64 or 512 before. In a span of less than 512 versions, a version is at most 21 steps from a
-whole one, in any span at most 28, and a change is stored two or three times. A small text among large ones may cost a
-few steps more. The span ends when its differences outgrow the whole version. A caller may have other steps than 8, 64
-and 512, see `SpanRule`: they change nothing in the entries.
+number 0 in it; a version has the number after the version it follows. The number, written in hexadecimal, decides the
+base: the lowest digit other than 0 becomes one less. So the base is mostly the version before, and sometimes the
+version 16 or 256 before. In a span of less than 256 versions, a version is at most 30 steps from a whole one, in any
+span at most 45, and a change is stored two or three times. A small text among large ones may cost a few steps more. The
+span ends when its differences outgrow the whole version. A caller may have other steps than 16 and 256, see `SpanRule`:
+they change nothing in the entries.
 
 The caller stores the entries and names their positions: numbers that grow, with gaps or without. Several versions may
 follow the same version, so the versions may be a tree.
@@ -60,7 +60,7 @@ __all__ = [
 MAX_TEXT_BYTES: Final = 64 * 2**20
 """The largest text: an entry that claims more is damaged."""
 
-_MAX_SPAN: Final = 8**4
+_MAX_SPAN: Final = 16**3
 """Versions of a span."""
 _MIN_DELTA_BYTES: Final = 256
 """A smaller text is stored whole and as it is: a difference would be no smaller."""
@@ -107,7 +107,7 @@ class Delta(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class SpanRule(NamedTuple):
     """The caller's choice of bases, and of the end of a span."""
 
-    steps: tuple[int, ...] = (1, 8, 64, 512)
+    steps: tuple[int, ...] = (1, 16, 256)
     """Versions from a base to its successor: the greatest that divides the number. Each of them divides the next."""
     free_bytes: int = 2**15
     """Bytes of differences below which a new whole version saves nothing on a read."""

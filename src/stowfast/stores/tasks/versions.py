@@ -220,7 +220,7 @@ class Versions:
         return known
 
     async def _below(self, head: Head, position: int, stored: dict[int, Delta]) -> dict[int, Delta] | None:
-        """Add the bases of a version; None if one was removed meanwhile."""
+        """Add the bases of versions, the first at `position`; None if one was removed meanwhile."""
         whole = stored[position].whole
         if stored[position].base == position:
             return stored
@@ -229,7 +229,14 @@ class Versions:
         now, entries = await self._heads.backend.read(head.name, Window(start=whole, stop=position))
         if now is None or now.incarnation != head.incarnation or now.first > whole:
             return None
-        return stored | {one.position: decode(one.data, one.position, _where(head, one.position)) for one in entries}
+        # Only the bases are decoded: the others are read because one range costs less than several.
+        below, found = {one.position: one for one in entries}, dict(stored)
+        for delta in stored.values():
+            base = delta.base
+            while base not in found and base in below:
+                found[base] = decode(below[base].data, base, _where(head, base))
+                base = found[base].base
+        return found
 
     async def _within_retention(self, head: Head | None, entries: list[Entry]) -> list[Entry]:
         """Leave out the versions outside the retention."""
