@@ -103,6 +103,8 @@ class Window(NamedTuple):
     limit: int | None = None
     newest: bool = False
     max_bytes: int | None = None
+    seen: Head | None = None
+    """The head of an earlier read. The answer may be that of any moment since: a bucket need not ask for its head."""
 
 
 ALL: Final = Window()

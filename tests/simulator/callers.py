@@ -198,6 +198,7 @@ class Caller:
         run, process = self._run, self.process
         began, expired = run.scheduler.step, process.now()
         state, found = yield from read(name, process.known(name), window, process.environment)
+        assert state is not None
         process.learn(name, state)
         self._head[name] = found.head
         run.saw(name, state, found, window, (began, expired, process.now()))

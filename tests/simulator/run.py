@@ -178,6 +178,7 @@ class Run:
             for name in self.names:
                 began, then, window = self.scheduler.step, process.now(), Window(start=0)
                 state, found = yield from read(name, None, window, process.environment)
+                assert state is not None
                 self.saw(name, state, found, window, (began, then, process.now()))
 
         self.scheduler.spawn(process, last())

@@ -242,3 +242,12 @@ class NeverOverTheBytesAsked(MemoryBackend):
         while window.max_bytes is not None and sum(len(entry.data) for entry in entries) > window.max_bytes:
             entries.pop()
         return Slice(head, entries)
+
+
+@breaks(reads.a_read_after_another_is_of_a_moment_since)
+class RemembersWhatWasSeen(MemoryBackend):
+    """It answers with the seen head, and with the entries of today."""
+
+    async def read(self, stream, window=ALL):
+        found = await super().read(stream, window)
+        return found if window.seen is None else Slice(window.seen, found.entries)

@@ -19,6 +19,7 @@ from stowfast.semantics import check
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
+    from stowfast.backends.objects.protocol.state import State
     from tests.simulator.process import Process
     from tests.simulator.scheduler import Answer
     from tests.simulator.tasks.calls import Attempt
@@ -50,6 +51,8 @@ class SimulatedBackend(Backend):
     def __init__(self, run: TaskRun, process: Process) -> None:
         self._run = run
         self._process = process
+        self._seen: dict[str, tuple[State, int, int]] = {}
+        """The state of each head that this worker has seen, and when it was asked for."""
 
     async def commit(self, stream: str, change: Change) -> Receipt:
         check_name(stream)
@@ -73,8 +76,13 @@ class SimulatedBackend(Backend):
     async def read(self, stream: str, window: Window = ALL) -> Slice:
         process = self._process
         began, then = self._run.scheduler.step, process.now()
-        state, found = await _Performed(read(stream, process.known(stream), window, process.environment))
-        process.learn(stream, state)
+        asked, found = await _Performed(read(stream, process.known(stream), window, process.environment))
+        if asked is None:  # a known state with an equal head may be an older one
+            state, began, then = self._seen[repr(window.seen)]
+        else:
+            process.learn(stream, asked)
+            state = asked
+            self._seen[repr(found.head)] = asked, began, then
         self._run.saw(stream, state, found, window, (began, then, process.now()))
         return found
 

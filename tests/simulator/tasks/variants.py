@@ -11,6 +11,7 @@ from unittest.mock import patch
 import msgspec
 
 from stowfast.abc import Change
+from stowfast.backends.objects.protocol import read
 from stowfast.stores.tasks import heads, versions
 from stowfast.stores.tasks import steps as ledger
 from stowfast.stores.tasks.cache import CachedTask
@@ -33,6 +34,14 @@ if TYPE_CHECKING:
 __all__ = ["TASK_VARIANTS"]
 
 Broken = Any  # a patch, to be entered
+
+
+# Reads
+
+
+def _any_known_is_seen() -> Broken:
+    """A read after another one takes any head that the process knows for the one that its caller has seen."""
+    return patch.object(read, "_same", lambda head, seen: head is not None and seen is not None)
 
 
 # Saves
@@ -276,6 +285,7 @@ _ledgers = partial(simulate_tasks, focus="ledger")
 _lives = partial(simulate_tasks, focus="lives")
 
 TASK_VARIANTS = {
+    "any known head is taken for the seen one": Variant(2_000, _any_known_is_seen, play=simulate_tasks),
     "a lease is not looked at": Variant(100, _lease_is_not_looked_at, play=simulate_tasks),
     "a save writes an old note": Variant(100, _note_is_written_back, play=simulate_tasks),
     "expect is not committed": Variant(500, _expect_is_not_committed, play=simulate_tasks),

@@ -242,7 +242,7 @@ class Places(RuleBasedStateMachine):
         newest=st.booleans(),
         max_bytes=st.sampled_from((None, 1, 4, 9)),
     )
-    def read(self, stream: str, newest: bool, **asked: int | None) -> None:
+    def read(self, stream: str, newest: bool, **asked: Any) -> None:
         life = self.lives.get(stream) or Life("")
         start = life.base if asked["start"] is None else asked["start"]
         stop = 99 if asked["stop"] is None else asked["stop"]

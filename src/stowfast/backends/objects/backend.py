@@ -203,15 +203,17 @@ class ObjectBackend(Backend):
             await finish(thread, self._threads.shutdown)
             await finish(thread, self._store.close)
 
-    async def _ask(self, stream: str, ask: Callable[..., Steps[tuple[State, R]]], *given: Any) -> R:
+    async def _ask(self, stream: str, ask: Callable[..., Steps[tuple[State | None, R]]], *given: Any) -> R:
         state, found = await self._do(ask(stream, self._lines.known(stream), *given, self._environment))
-        self._lines.learn(stream, state)
+        if state is not None:
+            self._lines.learn(stream, state)
         return found
 
     def _read_one(self, one: tuple[str, Window]) -> Slice:
         stream, window = one
         state, found = self._run(read(stream, self._lines.known(stream), window, self._environment))
-        self._lines.learn(stream, state)
+        if state is not None:
+            self._lines.learn(stream, state)
         return found
 
     async def _do(self, steps: Steps[R]) -> R:

@@ -226,7 +226,7 @@ class Versions:
             return stored
         if whole < head.first:  # at the very moment at which the version was there
             raise DamagedError(f"{_where(head, position)}: version {whole + 1}, from which it is made, is missing")
-        now, entries = await self._heads.backend.read(head.name, Window(start=whole, stop=position))
+        now, entries = await self._heads.backend.read(head.name, Window(start=whole, stop=position, seen=head))
         if now is None or now.incarnation != head.incarnation or now.first > whole:
             return None
         # Only the bases are decoded: the others are read because one range costs less than several.

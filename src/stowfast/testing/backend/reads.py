@@ -7,7 +7,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.abc import Change, Query, Slice, Window
-from stowfast.testing.clause import append, clauses, numbered, positions, same, stored, unique
+from stowfast.testing.clause import append, clauses, holds, numbered, positions, same, stored, unique
 
 if TYPE_CHECKING:
     from stowfast.abc import Backend
@@ -114,6 +114,24 @@ async def a_read_ends_with_the_entry_that_fills_it(make: Make[Backend]) -> None:
         for asked, wanted in cases:
             entries = (await backend.read(stream, Window(**asked))).entries
             same([entry.position for entry in entries], wanted, f"read with {asked}")
+
+
+async def a_read_after_another_is_of_a_moment_since(make: Make[Backend]) -> None:
+    """With `seen`, the head of an earlier read, a read answers as of that head or of a later one, never of another."""
+    async with make() as backend, make() as other:
+        stream = unique()
+        await append(backend, stream, *numbered(6))
+        head, entries = await backend.read(stream)
+        later = [(head, entries)]
+        for change in (None, Change([b"6"]), Change(drop_before=3), Change(delete=True), Change([b"anew"])):
+            if change is not None:
+                await other.commit(stream, change)
+                later.append(await other.read(stream))
+            found = await backend.read(stream, Window(seen=head))
+            holds(found in later, f"a read after another, as of {found.head}, is of no moment since")
+            found = await other.read(stream, Window(start=1, limit=1, seen=head))
+            wanted = [Slice(one, [entry for entry in all_ if entry.position >= 1][:1]) for one, all_ in later]
+            holds(found in wanted, f"an entry after another read, as of {found.head}, is of no moment since")
 
 
 async def cold_entries_are_entries(make: Make[Backend]) -> None:

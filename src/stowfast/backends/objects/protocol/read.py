@@ -23,7 +23,7 @@ from stowfast.errors import UnavailableError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from stowfast.abc import Entry
+    from stowfast.abc import Entry, Head
     from stowfast.backends.objects.protocol.frames import Frame
     from stowfast.backends.objects.protocol.requests import Environment, Steps
     from stowfast.backends.objects.protocol.segment import Block
@@ -34,22 +34,31 @@ __all__ = ["calls", "find_blob", "read"]
 _TRIES: Final = 20
 
 
-def read(name: str, known: State | None, window: Window, environment: Environment) -> Steps[tuple[State, Slice]]:
-    """Read a window of a stream, at one moment; the state comes along, to be known next time."""
-    state = yield from read_head(name, known)
+def read(name: str, known: State | None, window: Window, environment: Environment) -> Steps[tuple[State | None, Slice]]:
+    """Read a window of a stream, at one moment; the state comes along, to be known next time.
+
+    None: the store was not asked for the head, as the caller has seen the known one.
+    """
+    asked = known is None or not _same(known.head, window.seen)
+    state = known if known is not None and not asked else (yield from read_head(name, known))
     for _ in range(_TRIES):
         head = unexpired(state, environment)
         if head is None:
-            return state, Slice(None, [])
+            return state if asked else None, Slice(None, [])
         low = head.base if window.start is None else window.start
         reading = _Reading(state, low, head.next if window.stop is None else window.stop, window)
         try:
             entries = yield from reading.run()
         except VanishedError as error:  # merged, removed or deleted since: begin again with the head that says so
-            state = yield from reread_head(state, error)
+            state, asked = (yield from reread_head(state, error)), True
             continue
-        return state, Slice(head, entries)
+        return state if asked else None, Slice(head, entries)
     raise UnavailableError(f"{name!r} changed {_TRIES} times while it was read: read it again")
+
+
+def _same(head: Head | None, seen: Head | None) -> bool:
+    """Return True for one head, which a caller may know under another name."""
+    return head is not None and seen is not None and head._replace(name=seen.name) == seen
 
 
 def find_blob(name: str, known: State | None, blob: str, environment: Environment) -> Steps[tuple[State, bool]]:
