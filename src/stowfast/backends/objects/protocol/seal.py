@@ -24,12 +24,22 @@ if TYPE_CHECKING:
 __all__ = ["Sealed", "frames_to_seal", "limits_of", "merge", "merge_candidates", "needs_seal", "pack", "seal"]
 
 
-_COLD: Final = 16
+_ID: Final = 16
+"""Hexadecimal digits of the id of a segment: each head repeats it, and 64 random bits are enough within one stream."""
+_COLD: Final = 32
 """The tail of a cold stream is sealed at this fraction of the usual size."""
 _LARGE_ENOUGH: Final = 4
 """A cold segment is merged up to this fraction of the usual size: eight larger ones would exceed any read."""
-_WORTH_OF_COLD: Final = 4
+_WORTH_OF_COLD: Final = 8
 """A seal costs a PUT. In a cold stream it is worth that after this many commits, each without the sealed bytes."""
+_YOUNG: Final = 3
+"""Segments that hold the newest span of a cold stream: with the head, a reader of it needs four requests."""
+_MANY: Final = 12
+"""Heads' worth of bytes in a whole version from which a span has so many seals that it may have a segment more."""
+_OLD: Final = 64
+"""A cold segment of so many tails is as large as a span, unless that begins with a large entry."""
+_RARER: Final = 3
+"""Merges into a segment are about this many times as rare as those into the one behind it."""
 
 
 class Sealed(NamedTuple):
@@ -54,9 +64,9 @@ def limits_of(state: State, limits: Limits) -> Limits:
     return limits._replace(
         tail=tail,
         kept=0,
-        newest=tail // 2,
-        head=limits.head // 2 // _COLD,
-        growing=tail,
+        newest=tail,
+        head=2 * limits.head // _COLD,
+        growing=2 * tail,
         worth=_WORTH_OF_COLD,
         segment=limits.segment // _LARGE_ENOUGH,
         fan_in=2 * limits.fan_in,
@@ -80,11 +90,12 @@ def needs_seal(state: State, before: State, limits: Limits) -> bool:
         return False
     size = state.tail_size
     worth = limits.kept + limits.worth * size // len(state.tail)
-    limit = max(limits.tail, min(worth, limits.head // 2))
-    crosses = True
+    limit, crosses = max(limits.tail, min(worth, limits.head // (4 if state.cold else 2))), True
     if not state.cold:
         limit = max(limit, 2 * len(state.tail[-1].raw))
         crosses = before.tail_size <= limit or size > 2 * limit
+    elif _crowded(state.segments, size, limits):
+        limit = 0
     return size > limit and crosses and bool(frames_to_seal(state.tail, limits))
 
 
@@ -121,12 +132,14 @@ def seal(state: State, environment: Environment) -> Steps[Sealed | None]:
         refs, uploads = pack(state, moved, environment)
         yield All(uploads)
         return Sealed(state.life, moved, (), tuple(refs))
-    first = _growing(state.segments, raw, limits)
+    first = (_extended if limits.cold else _growing)(state.segments, raw, limits)
     return (yield from _merged(state, state.segments[first:], moved, environment))
 
 
 def merge_candidates(refs: Sequence[SegmentRef], limits: Limits) -> Sequence[SegmentRef]:
     """Return the neighbouring segments to merge into one; none if there are few enough."""
+    if limits.cold:
+        return _old_crowd(refs, limits)
     first = _growing(refs, 0, limits)
     # The next seal merges the growing segments. Large entries are never sealed, so many growing ones are merged here.
     stop = first if len(refs) - first < limits.fan_in else len(refs)
@@ -134,8 +147,6 @@ def merge_candidates(refs: Sequence[SegmentRef], limits: Limits) -> Sequence[Seg
         return ()
     start, largest = stop - 1, limits.fan_in * limits.segment
     raw = refs[start].raw
-    if limits.cold:
-        return _equals(refs, start, limits)
     while raw < limits.segment:
         run, level, held = start, _level(raw, limits), raw
         while run and _level(refs[run - 1].raw, limits) <= level and held + refs[run - 1].raw <= largest:
@@ -149,12 +160,22 @@ def merge_candidates(refs: Sequence[SegmentRef], limits: Limits) -> Sequence[Seg
     return refs[start:stop] if stop - start > 1 else ()
 
 
-def _equals(refs: Sequence[SegmentRef], last: int, limits: Limits) -> Sequence[SegmentRef]:
+def _old_crowd(refs: Sequence[SegmentRef], limits: Limits) -> Sequence[SegmentRef]:
     """Return the cold segments to merge into one: many of one size, or small ones followed by a large one.
 
-    A large segment is not written again for small ones before it: a few segments more cost a reader of all entries a
-    few requests, and repeated writes of a large segment cost more.
+    The young ones are left to the seals, unless there are so many that none comes.
     """
+    whole, first, _ = _young(refs, limits)
+    stop = first if len(refs) - first < limits.fan_in else len(refs)
+    if whole == stop - 1:
+        stop = whole
+    for last in range(stop - 1, max(stop - _YOUNG, 0) - 1, -1):
+        if crowd := _equals(refs, last, limits):
+            return crowd
+    return _smaller(refs, min(stop, len(refs) - 1), limits)
+
+
+def _equals(refs: Sequence[SegmentRef], last: int, limits: Limits) -> Sequence[SegmentRef]:
     level = _level(refs[last].raw, limits)
     start, equals, held = last, 1, refs[last].raw
     while start and (below := _level(refs[start - 1].raw, limits)) <= level:
@@ -163,15 +184,65 @@ def _equals(refs: Sequence[SegmentRef], last: int, limits: Limits) -> Sequence[S
             break
         start -= 1
         equals += below == level
-    if equals >= limits.fan_in:
-        return refs[start : last + 1]
+    return refs[start : last + 1] if equals >= limits.fan_in else ()
+
+
+def _smaller(refs: Sequence[SegmentRef], last: int, limits: Limits) -> Sequence[SegmentRef]:
+    """Return the smaller segments before a large one, which is not written again for them.
+
+    A few segments more cost a reader of all entries a few requests, and repeated writes of a large one cost more.
+    """
     start, held = last, 0
-    while start and _level(refs[start - 1].raw, limits) < level:
+    while start > 0 and _level(refs[start - 1].raw, limits) < _level(refs[last].raw, limits):
         held += refs[start - 1].raw
         if held > limits.segment:
             break
         start -= 1
     return refs[start:last] if last - start > 1 else ()
+
+
+def _young(refs: Sequence[SegmentRef], limits: Limits) -> tuple[int, int, int]:
+    """Return three numbers: where the newest whole version is, where the young segments begin, how many to have.
+
+    The first is -1 where no version is large.
+
+    The protocol does not know what entries mean. But an entry that fills a segment, and is not much smaller than other
+    such entries, needs none before it; and what follows it is not larger altogether, or the next one would have come.
+    """
+    filled = [at for at, ref in enumerate(refs) if ref.raw > limits.head and 4 * ref.raw > limits.head * ref.count]
+    most = max((refs[at].raw for at in filled), default=0)
+    whole = max((at for at in filled if 2 * refs[at].raw >= most), default=-1)
+    size = refs[whole].raw if filled else 0
+    old = max(_OLD * limits.tail, size * 5 // 4)
+    behind = max((at for at in range(whole + 1, len(refs)) if refs[at].raw >= old), default=whole)
+    young = _YOUNG + (size > _MANY * limits.head)
+    return whole, behind + 1, young if behind < 0 else young - 1
+
+
+def _extended(refs: Sequence[SegmentRef], raw: int, limits: Limits) -> int:
+    """Return the index of the first segment to write again, with all behind it and with `raw` bytes more.
+
+    While there are few young segments a seal adds one. Then it extends the last one, until the bytes that this has
+    written again and again are as many as a merge with the segment before costs: rent, until one could have bought.
+    """
+    _, first, most = _young(refs, limits)
+    if len(refs) - first < most:
+        return len(refs)
+    at, rent = first + most - 1, 2 * raw
+    held = raw + sum(ref.raw for ref in refs[at:])
+    while at > first and held * held > rent * refs[at - 1].raw:
+        at, rent = at - 1, rent * _RARER
+        held += refs[at].raw
+    while at < len(refs) and held > limits.segment:
+        held -= refs[at].raw
+        at += 1
+    return at
+
+
+def _crowded(refs: Sequence[SegmentRef], raw: int, limits: Limits) -> bool:
+    """Return True if there are too many young segments, and a seal of `raw` bytes makes them fewer."""
+    _, first, most = _young(refs, limits)
+    return len(refs) - first > most and sum(ref.raw for ref in refs[first + most - 1 :]) + raw <= limits.segment
 
 
 def merge(state: State, refs: Sequence[SegmentRef], environment: Environment) -> Steps[Sealed | None]:
@@ -198,7 +269,7 @@ def _segment(
     state: State, old: Sequence[tuple[Footer, bytes]], frames: Sequence[Frame], environment: Environment
 ) -> tuple[SegmentRef, Put]:
     assert state.head is not None
-    id = environment.new_id()
+    id = environment.new_id()[-_ID:]
     ref, body = build(state.name, state.head.incarnation, id, old, frames, environment.limits.block)
     return ref, Put(keys_of(state.name).segment(state.life, id), body)
 

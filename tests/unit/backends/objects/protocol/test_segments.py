@@ -17,6 +17,7 @@ from stowfast.backends.objects.protocol.keys import keys_of
 from stowfast.backends.objects.protocol.load import frames_of
 from stowfast.backends.objects.protocol.requests import ANY, All, Environment, Get, Limits, Object, Put, Token
 from stowfast.backends.objects.protocol.seal import (
+    _extended,
     _growing,
     _level,
     frames_to_seal,
@@ -249,11 +250,13 @@ def cold(*sizes: int) -> State:
 def test_what_is_cold_leaves_the_head_soon_and_whole():
     limits = limits_of(cold(), Limits())
     assert limits_of(State("a/b"), Limits()) == Limits()
-    assert not needs_seal(cold(*[KIB] * 4), cold(*[KIB] * 3), limits)
-    assert needs_seal(cold(*[KIB] * 5), cold(*[KIB] * 4), limits)
+    assert not needs_seal(cold(*[KIB] * 8), cold(*[KIB] * 7), limits)
+    assert needs_seal(cold(*[KIB] * 9), cold(*[KIB] * 8), limits)
     assert needs_seal(
-        cold(*[KIB] * 6), cold(*[KIB] * 5), limits
+        cold(*[KIB] * 10), cold(*[KIB] * 9), limits
     )  # whoever comes next, should that one have had no time
+    assert not needs_seal(cold(*[200] * 10), cold(*[200] * 9), limits)
+    assert needs_seal(cold(*[200] * 11), cold(*[200] * 10), limits)  # below 2 KiB a seal saves little
     assert needs_seal(cold(500, 9 * KIB), cold(500), limits)  # large ones are, one by one
     assert len(frames_to_seal(tail(*[100] * 9), limits)) == 8  # but for the newest, if it is small
     assert len(frames_to_seal(tail(100, 3 * KIB), limits)) == 2
@@ -270,7 +273,8 @@ def test_what_is_cold_leaves_the_head_soon_and_whole():
         (refs(0.005, 0.5), ()),
         (refs(0.005, 0.005, 0.5), (0, 2)),  # what is behind a large one is not written with it, but once by itself
         (refs(0.1, 0.5, 0.005, 0.1, 0.005, 0.5), (2, 5)),
-        (refs(*[0.4, 0.05] * 7, 0.4), (0, 15)),
+        (refs(*[0.4, 0.05] * 7, 0.4), ()),  # what follows the newest whole version rests on that alone
+        (refs(*[0.4, 0.05] * 8, 0.4), (0, 15)),
         (refs(*[3.0] * 99, 17.0), ()),  # nor is the whole history written at once, for one that is larger
         (refs(*[1.9] * 99, 2.1), (97, 99)),
         (refs(*[0.6] * 20), ()),  # eight of them would be too large for one
@@ -288,6 +292,74 @@ def test_cold_segments_are_few_and_are_written_a_few_times():
     added = 40 * 500 * KIB + 4_000 * 5 * KIB
     assert grown.most <= 4 * limits.fan_in + added // limits.segment
     assert grown.uploaded <= 4 * added
+
+
+def run_of(raw: int, entries: int) -> SegmentRef:
+    return SegmentRef("s", 0, entries, entries, raw, raw + 100, 50, 0, 0, 0)
+
+
+WHOLE = run_of(350 * KIB, 4)
+LARGE = run_of(830 * KIB, 4)
+
+
+@pytest.mark.parametrize(
+    ("old", "raw", "start"),
+    [
+        ((), 8, 0),
+        ((8,), 8, 1),  # a second one, and a third
+        ((8, 8), 8, 2),
+        ((8, 8, 8), 8, 0),
+        ((80, 8, 8), 8, 1),
+        ((80, 40, 8), 8, 2),  # the last one grows
+        ((120, 40, 20), 8, 1),  # until it has cost as much as the one before it
+        ((80, 40, 20), 8, 0),  # and that as much as the first
+        ((300, 40, 8), 8, 2),  # beyond 128 KiB one has the span before it
+        ((300, 8, 16), 8, 1),
+        ((300, 8), 8, 2),
+        ((WHOLE, 8), 8, 2),  # a whole version counts, and is not written again
+        ((WHOLE, 8, 8), 8, 1),
+        ((WHOLE, 40, 8), 8, 2),
+        ((WHOLE, 100, 40), 8, 1),
+        ((WHOLE, 300, 40), 8, 2),
+        ((WHOLE, 300, 90), 8, 1),
+        ((8, 8, 8, WHOLE, 300, 8, 8), 8, 5),  # what lies before it is nobody's any more
+        ((WHOLE, 300, 8, run_of(60 * KIB, 2), 8), 8, 1),  # a large difference is none
+        ((WHOLE, 300, 8, run_of(200 * KIB, 2)), 8, 4),  # but one of more than half its bytes may be one
+        ((LARGE, 300, 40, 8), 8, 3),  # behind a very large one there is one more
+        ((LARGE, 300, 40), 8, 3),
+        ((LARGE, 1_100, 40), 8, 3),  # larger than what it follows: another span ends in it
+    ],
+)
+def test_what_is_sealed_into_where_it_is_cold(old, raw, start):
+    found = [one if isinstance(one, SegmentRef) else run_of(one * KIB, one) for one in old]
+    limits = limits_of(cold(), Limits())
+    assert _extended(found, raw * KIB, limits) == start
+    behind = max((at for at, one in enumerate(found) if one.raw >= 128 * KIB and one.count < 9), default=-1)
+    many = len(found) - behind - 1 > (3 if found and found[behind] is LARGE else 2 if behind >= 0 else 3)
+    tail = cold(KIB, KIB)._replace(segments=tuple(found))
+    assert needs_seal(tail, cold(KIB), limits) == many  # too many of them are merged soon
+
+
+def test_a_segment_of_the_largest_size_is_not_extended():
+    limits = limits_of(cold(), Limits())
+    found = [run_of(4 * MIB, 4), *(run_of(size * MIB, 900) for size in (3, 1, 2))]
+    assert _extended(found, limits.segment - 2 * MIB, limits) == 3
+    assert _extended(found, limits.segment - 2 * MIB + 1, limits) == 4
+    assert _extended([WHOLE, run_of(limits.segment, 900), run_of(limits.segment, 900)], KIB, limits) == 3
+
+
+@pytest.mark.parametrize("raw", [2, 5, 9])
+def test_a_span_is_three_segments_and_is_written_six_times(raw):
+    limits, held, grown = limits_of(cold(), Limits()), 0, [run_of(350 * KIB, 4)]
+    uploaded = 0
+    for number in range(1, 350 // raw + 1):
+        start = _extended(grown, raw * KIB, limits)
+        grown[start:] = [run_of(raw * KIB + sum(one.raw for one in grown[start:]), 8 * number)]
+        uploaded += grown[-1].raw
+        held += raw * KIB
+        assert len(grown) <= 3
+        assert sum(one.raw for one in grown[1:]) == held
+    assert uploaded <= (350 / raw) ** 0.5 * held  # measured: 0.9 times the root of the number of seals
 
 
 @given(st.lists(st.integers(1, 900), max_size=20), st.integers(1, 1_000))
