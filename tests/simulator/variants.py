@@ -216,7 +216,7 @@ def _no_window() -> AbstractContextManager[Any]:
 
 def _others_are_forgotten() -> AbstractContextManager[Any]:
     """A head tells its own id alone, as that of a writer does who knows all commits before to be its own."""
-    return patch.object(draft, "_recent", lambda *given: (given[2],))
+    return patch.object(draft, "recent_ids", lambda *given: (given[2],))
 
 
 @contextmanager

@@ -22,6 +22,8 @@ __all__ = ["bars", "run", "show"]
 STORED: Final = 12
 """Megabytes that a thousand versions may take, and that may be sent for them."""
 GROWN: Final = 4
+GETS: Final = 4
+"""Requests of a bucket for a load of the newest version."""
 PARSED: Final = 4
 READS: Final = 2
 PARSERS: Final = ("json", "msgspec")
@@ -54,8 +56,11 @@ def bars(found: Found) -> list[Bar]:
     judged = []
     for name in OURS:
         grown = found.counted["grow"][name]
-        promise = f"{STEPS} steps, stored / final size"
-        judged.append(bar(promise, GROWN, " x", grown, name, lambda grown=grown: grown["stored"] / grown["size"]))
+        for figure in ("stored", "sent") if name in OURS[1:] else ("stored",):
+            promise = f"{STEPS} steps, {figure} / final size"
+            amount = grown.get(figure, 0) / grown.get("size", 1)
+            judged.append(bar(promise, GROWN, " x", grown, name, lambda amount=amount: amount))
+    judged += gets(found)
     for kind in KINDS:
         for figure, names in (("stored", OURS), ("sent", OURS[1:])):
             for name in names:
@@ -70,6 +75,21 @@ def bars(found: Found) -> list[Bar]:
             old = found.counted[f"old {kind}"][name]
             promise = f"any version of it, {kind}, reads"
             judged.append(bar(promise, READS, "", old, name, lambda old=old: old["reads"]))
+    return judged
+
+
+def gets(found: Found) -> list[Bar]:
+    """Judge the requests of a load of the newest version, of each shape."""
+    judged = []
+    for name in OURS[1:]:
+        shapes = {
+            "of the conversation": ("grow", "asked of its newest"),
+            **{one: (f"turn {one}", "asked") for one in KINDS},
+        }
+        for shape, (workload, asked) in shapes.items():
+            counted = found.counted[workload][name]
+            many = Spread.of([sum(counted[asked].values())] if asked in counted else [])
+            judged.append(Bar.at_most(f"load of its newest, {shape}, requests", GETS, "", many, WHERE[name]))
     return judged
 
 

@@ -69,13 +69,16 @@ class Run:
         times = self.settle(timed(store.save, calls, BUDGET))
         return [one / 1e6 for one in times]
 
-    def compare(self, state: dict[str, Any]) -> None:
-        """Compare the stored state: a contender that changes a state is not measured."""
+    def compare(self, state: dict[str, Any]) -> Figures:
+        """Load and compare the stored state: a contender that changes a state is not measured. Count the requests."""
         store = self.open()
+        requests = Requests(self.job.endpoint if self.job.counted else "")
         found = store.as_given(self.settle(store.load(self.job.task)))
+        requests.keep()
         self.close(store)
         if _gist(found) != _gist(state):
             raise AssertionError("the state came back changed")
+        return {"asked of its newest": requests.kinds()} if requests else {}
 
     def grow(self) -> Figures:
         """A conversation saved after each of its messages, from the beginning."""
@@ -85,9 +88,9 @@ class Run:
         times = self.saves(store, states)
         self.close(store)  # the requests of its background work and of its end count too
         self.requests.keep()
-        self.compare(states[-1])
+        loaded = self.compare(states[-1])
         early, late = (median(times[step - 1] for step in steps) for steps in (EARLY, LATE))
-        return {"early": early, "late": late, "size": len(plain(states[-1]))} | self.asked(len(times))
+        return {"early": early, "late": late, "size": len(plain(states[-1]))} | loaded | self.asked(len(times))
 
     def edit(self) -> Figures:
         """A large state saved `count` times, each time after a change of one document."""

@@ -63,7 +63,7 @@ class CommitQueue:
         self.committed_at = self.seen_at = float("-inf")
         self.seen = Moment(0, 0)
         self.settled = ""
-        """The id of the last commit that is known to be made."""
+        """The id of the last commit known to be made."""
 
     @property
     def idle(self) -> bool:

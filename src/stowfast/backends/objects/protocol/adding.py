@@ -1,4 +1,4 @@
-"""The frames and the operations that a change adds to a head."""
+"""Additions to a head: the frames and the operations of a change, and the id of its commit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from stowfast.abc import Change, Entry, Receipt
     from stowfast.backends.objects.protocol.frames import Frame
 
-__all__ = ["frames_added", "operations_added"]
+__all__ = ["frames_added", "operations_added", "recent_ids"]
 
 
 def frames_added(change: Change, receipt: Receipt, *, by: str, commit: int, block: int) -> list[Frame]:
@@ -44,6 +44,14 @@ def operations_added(change: Change, receipt: Receipt, commit: int) -> list[Oper
         Operation(op_id, known.incarnation, known.first, known.next, known.committed_at, commit)
         for op_id, known in calls.items()
     ]
+
+
+def recent_ids(before: Sequence[str], settled: str, id: str, most: int) -> tuple[str, ...]:
+    """Return the ids of the newest commits, this one last. Nobody asks for a commit again once its writer knows."""
+    recent = [*("" if one == settled else one for one in before), id][-most:]
+    while not recent[0]:
+        del recent[0]
+    return tuple(recent)
 
 
 def _runs(entries: Sequence[Entry]) -> list[list[Entry]]:

@@ -47,7 +47,7 @@ class Committed(NamedTuple):
     refused: Sequence[Sealed]
     """Segments from `sealed` that no head refers to, now or later."""
     id: str = ""
-    """The id of the commit, if it is known to be made."""
+    """The id of the commit, if known to be made."""
 
 
 def commit(
@@ -190,7 +190,7 @@ def replace(
 def _was_made(state: State, written: State, seen: State, remembered: int) -> Steps[tuple[bool | None, State]]:
     """Return True if a head was written between `state` and `seen`, False if not, None if this cannot be known.
 
-    A head tells the ids of its `remembered` newest commits, but those that their own writers know to be made.
+    A head tells the ids of its `remembered` newest commits, without those known to their own writers.
     """
     while True:
         if written.id in seen.recent:

@@ -7,7 +7,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from stowfast.abc import OPERATIONS_REMEMBERED, Receipt
-from stowfast.backends.objects.protocol.adding import frames_added, operations_added
+from stowfast.backends.objects.protocol.adding import frames_added, operations_added, recent_ids
 from stowfast.backends.objects.protocol.frames import trimmed
 from stowfast.backends.objects.protocol.keys import blob_file, keys_of, segment_file
 from stowfast.backends.objects.protocol.load import (
@@ -59,7 +59,7 @@ class Draft:
         environment: clock, ids, chance and limits.
         written: blobs of this stream written by this process, each with `State.dropped` as known then.
         buried: garbage of the head that is known to be deleted.
-        settled: the id of this writer's last commit that is known to be made. The head forgets it.
+        settled: the id of this writer's last commit, if known to be made. The head forgets it.
         incomplete: the base refers to a missing object, and no newer head was written.
     """
 
@@ -81,7 +81,7 @@ class Draft:
         id = commit_id(environment)
         self._now = base._replace(
             commit=base.commit + 1,
-            recent=_recent(base.recent, settled, id, environment.limits.commits),
+            recent=recent_ids(base.recent, settled, id, environment.limits.commits),
             origin=base.origin or id,
             grave=tuple(key for key in base.grave if key not in buried),
             quiet=base.quiet or bool(buried),
@@ -308,14 +308,6 @@ class Draft:
         self._now = self._now._replace(condemned=(*known, *files)[-CONDEMNED_REMEMBERED:], quiet=True)
         self._bury(files)
         self.changed = True
-
-
-def _recent(before: Sequence[str], settled: str, id: str, most: int) -> tuple[str, ...]:
-    """Return the ids of the newest commits for the next head. Nobody asks for a commit again that its writer knows."""
-    recent = [*("" if one == settled else one for one in before), id][-most:]
-    while not recent[0]:
-        del recent[0]
-    return tuple(recent)
 
 
 def _receipt(known: Operation) -> Receipt:

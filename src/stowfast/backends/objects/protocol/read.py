@@ -57,7 +57,7 @@ def read(name: str, known: State | None, window: Window, environment: Environmen
 
 
 def _same(head: Head | None, seen: Head | None) -> bool:
-    """Return True for one head, which a caller may know under another name."""
+    """Return True for one head, under any name."""
     return head is not None and seen is not None and head._replace(name=seen.name) == seen
 
 

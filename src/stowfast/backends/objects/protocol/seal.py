@@ -35,7 +35,7 @@ _WORTH_OF_COLD: Final = 8
 _YOUNG: Final = 3
 """Segments that hold the newest span of a cold stream: with the head, a reader of it needs four requests."""
 _MANY: Final = 12
-"""Heads' worth of bytes in a whole version from which a span has so many seals that it may have a segment more."""
+"""A whole version of more bytes than so many heads has a long span, with a segment more."""
 _OLD: Final = 64
 """A cold segment of so many tails is as large as a span, unless that begins with a large entry."""
 _RARER: Final = 3
@@ -204,10 +204,9 @@ def _smaller(refs: Sequence[SegmentRef], last: int, limits: Limits) -> Sequence[
 def _young(refs: Sequence[SegmentRef], limits: Limits) -> tuple[int, int, int]:
     """Return three numbers: where the newest whole version is, where the young segments begin, how many to have.
 
-    The first is -1 where no version is large.
-
-    The protocol does not know what entries mean. But an entry that fills a segment, and is not much smaller than other
-    such entries, needs none before it; and what follows it is not larger altogether, or the next one would have come.
+    The first is -1 where no version is large. The protocol does not know the meaning of entries. But an entry as large
+    as a segment, and not much smaller than other such entries, is a whole version and needs none before it. The entries
+    after it have no more bytes than it has, else the next one would have come.
     """
     filled = [at for at, ref in enumerate(refs) if ref.raw > limits.head and 4 * ref.raw > limits.head * ref.count]
     most = max((refs[at].raw for at in filled), default=0)
@@ -222,8 +221,8 @@ def _young(refs: Sequence[SegmentRef], limits: Limits) -> tuple[int, int, int]:
 def _extended(refs: Sequence[SegmentRef], raw: int, limits: Limits) -> int:
     """Return the index of the first segment to write again, with all behind it and with `raw` bytes more.
 
-    While there are few young segments a seal adds one. Then it extends the last one, until the bytes that this has
-    written again and again are as many as a merge with the segment before costs: rent, until one could have bought.
+    While there are few young segments a seal adds one. Then it extends the last one, until the bytes written again and
+    again are as many as in a merge with the segment before: rent, until one could have bought.
     """
     _, first, most = _young(refs, limits)
     if len(refs) - first < most:

@@ -116,8 +116,8 @@ class State(NamedTuple):
     commit: int = 0
     """Number of times the head was written."""
     recent: tuple[str, ...] = ()
-    """The ids of the newest commits, the last is the id of this head. Empty, and left out at the start: one that its
-    writer knows to be made."""
+    """The ids of the newest commits, the last is the id of this head. Empty, and left out at the start: those
+    known to their own writers."""
     origin: str = ""
     """The id of the first commit."""
     operations: tuple[Operation, ...] = ()
