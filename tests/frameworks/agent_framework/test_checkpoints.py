@@ -34,7 +34,7 @@ from stowfast import InvalidError
 from stowfast.adapters.agent_framework import StowfastCheckpointStorage
 from stowfast.adapters.agent_framework.values import CheckpointValues
 from stowfast.testing import LosesAnswers
-from tests.frameworks.children import KILLABLE, by_writer, check_writers, kill_writers, race
+from tests.frameworks.children import KILLABLE, Child, by_writer, check_writers, kill_writers, race
 
 if TYPE_CHECKING:
     from agent_framework import CheckpointStorage
@@ -278,6 +278,19 @@ async def test_two_processes_lose_and_double_nothing(shared_url: str) -> None:
     async with StowfastCheckpointStorage(shared_url, scope=scope) as storage:
         found = by_writer(await storage.list_checkpoint_ids(workflow_name="w"))
     assert found == {name: list(range(ADDED)) for name in names}
+
+
+async def test_a_list_beside_saves_misses_no_checkpoint(shared_url: str) -> None:
+    scope, ids = uuid.uuid4().hex, {f"one-{number}" for number in range(ADDED)}
+    async with StowfastCheckpointStorage(shared_url, scope=scope) as storage:
+        for id in ids:
+            await storage.save(WorkflowCheckpoint(workflow_name="w", graph_signature_hash="g", checkpoint_id=id))
+        with Child(SAVES, shared_url, scope, "one", str(ADDED)) as child:
+            child.read(1)
+            while not child.has_ended:
+                found = await storage.list_checkpoint_ids(workflow_name="w")
+                assert len(found) == len(ids) == len(ids & set(found))
+            child.finish()
 
 
 @KILLABLE
