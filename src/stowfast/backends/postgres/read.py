@@ -29,6 +29,7 @@ _MAX_BESIDE_HEAD: Final = 100
 _MANY: Final = 4_000
 """Streams with a label from which on it is cheaper to look for it among the first streams of the list."""
 _FIRST_STREAMS: Final = 5_000
+_ROWS_TOGETHER: Final = 100
 _HEAD_COLUMNS: Final = len(StoredRow._fields) + 1
 
 
@@ -104,7 +105,13 @@ def _read_at_once(connection: psycopg.Connection[Any], statements: Statements, s
     head = _head_of(head_rows.fetchone())
     if head is None:
         return Slice(None, [])
-    return _slice(head, list(entries_of(stream, entry_rows.fetchall())), window)
+    return _slice(head, list(entries_of(stream, _in_parts(entry_rows))), window)
+
+
+def _in_parts(rows: psycopg.Cursor[Any]) -> Iterator[Sequence[Any]]:
+    """Yield rows. Ten thousand tuples at once would make Python's garbage collector look at all of them."""
+    while part := rows.fetchmany(_ROWS_TOGETHER):
+        yield from part
 
 
 def _slice(head: Head, entries: list[Entry], window: Window) -> Slice:
