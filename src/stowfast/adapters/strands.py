@@ -335,11 +335,9 @@ class StowfastStorage(WithClose, Storage):
     async def read(self, key: str) -> bytes | None:
         """Return the bytes of a key; None for an unknown one."""
         with _translated(StorageError):
-            artifacts, artifact_id = (await self._opener.open()).artifacts, _artifact_id(key)
-            while (found := await artifacts.get(artifact_id)) is None:
-                if await artifacts.info(artifact_id) is None:
-                    return None
-                # A write beside this read has removed the version that was read: there is a newer one.
+            artifacts = (await self._opener.open()).artifacts
+            if (found := await artifacts.get(_artifact_id(key))) is None:
+                return None
             content: bytes = found.content
             return content
 

@@ -28,6 +28,7 @@ from stowfast.stores.artifacts.writing.writer import write_version
 from stowfast.stores.codec import check_counts, check_given, check_integers, from_duration, from_time, labels_of
 from stowfast.stores.labels import beside_own, check_metadata, wanted_labels
 from stowfast.stores.listing import list_query
+from stowfast.stores.optimistic import Race
 
 if TYPE_CHECKING:
     import os
@@ -341,18 +342,24 @@ class Artifacts:
         Raises:
             DamagedError: the content does not match its SHA-256.
         """
-        one = await find_version(self._backend, artifact_id, version)
-        if one is None:
-            return None
-        try:
-            body = await ArtifactReader(self._backend, stream_of(artifact_id), one).content()
-        except NotFoundError as error:
-            now = await find_head(self._backend, artifact_id)
-            if now is None or now.incarnation != one.info.incarnation or now.first >= one.info.version:
-                return None  # removed between the two reads
-            raise DamagedError(f"{one.where}: its content is gone") from error
-        kept = {field.name: getattr(one.info, field.name) for field in fields(one.info)}
-        return Artifact(**kept, content=content_of(one, body))
+        race = Race(f"artifact {shown(artifact_id)}")
+        while True:
+            one = await find_version(self._backend, artifact_id, version)
+            if one is None:
+                return None
+            try:
+                body = await ArtifactReader(self._backend, stream_of(artifact_id), one).content()
+            except NotFoundError as error:
+                now = await find_head(self._backend, artifact_id)
+                if now is not None and now.incarnation == one.info.incarnation and now.first < one.info.version:
+                    raise DamagedError(f"{one.where}: its content is gone") from error
+            else:
+                kept = {field.name: getattr(one.info, field.name) for field in fields(one.info)}
+                return Artifact(**kept, content=content_of(one, body))
+            # It was removed between the two reads: a newer one may have taken its place.
+            if version is not None:
+                return None
+            race.lose()
 
     async def info(self, artifact_id: str, *, version: int | None = None) -> ArtifactInfo | None:
         """Return an artifact without its content; None for an unknown one.
