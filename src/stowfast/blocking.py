@@ -28,6 +28,7 @@ __all__ = [
     "Flag",
     "alone",
     "begin",
+    "check_pools",
     "finish",
     "holds",
     "in_thread",
@@ -173,6 +174,17 @@ class _Call(Generic[R]):
         self._function = None
 
 
+def check_pools() -> None:
+    """Raise an InvalidError inside a call of Python's own that holds the lock of all thread pools.
+
+    Who waits there for another thread may wait for ever: that thread may need a pool.
+    """
+    frame = sys._getframe()  # noqa: SLF001 - the lock of the pools does not tell who holds it, only the stack does
+    while (frame := frame.f_back) is not None:  # type: ignore[assignment]
+        if frame.f_code in _LOCKED_BY_PYTHON:
+            raise nested()
+
+
 def submit(executor: Executor, function: Callable[[*Ts], R], *args: *Ts) -> Future[R]:
     """Start a blocking function in a thread of the executor, also under `run_in_place`.
 
@@ -181,10 +193,7 @@ def submit(executor: Executor, function: Callable[[*Ts], R], *args: *Ts) -> Futu
         InvalidError: the executor was shut down, as its backend was closed; or the call came inside one of Python's own
             that holds the lock of all thread pools.
     """
-    frame = sys._getframe()  # noqa: SLF001 - the lock of the pools does not tell who holds it, only the stack does
-    while (frame := frame.f_back) is not None:  # type: ignore[assignment]
-        if frame.f_code in _LOCKED_BY_PYTHON:
-            raise nested()
+    check_pools()
     call = _Call(function, args)
     try:
         return executor.submit(call)

@@ -13,7 +13,7 @@ from stowfast.answers import Answer, wake
 from stowfast.backends.objects.maintenance import BACKGROUND, Maintenance, Work
 from stowfast.backends.objects.protocol.commit import Committed, commit
 from stowfast.backends.objects.protocol.requests import Moment
-from stowfast.blocking import alone, submit
+from stowfast.blocking import alone, check_pools, submit
 from stowfast.errors import InvalidError, StowfastError, nested
 from stowfast.group_commit import interrupted
 from stowfast.lru import LRU
@@ -132,6 +132,7 @@ class CommitQueues:
     def _submit(self, name: str, change: Change) -> Answer[Receipt]:
         if BACKGROUND.working:
             raise nested()
+        check_pools()  # also where a line has its leader: the leader itself needs a pool
         if self._closed:
             raise InvalidError("these stores were closed: open them again")
         job = _Job(change, Answer(), time.monotonic())
