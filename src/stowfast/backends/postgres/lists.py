@@ -52,7 +52,11 @@ def _lists(name: str, part: str) -> dict[str, str]:
     }
 
 
-LISTS: Final = (
-    _lists("by_name", _BY_NAME) | _lists("by_recency", _BY_RECENCY) | _lists("by_recency_of_kind", _BY_RECENCY_OF_KIND)
-)
+LISTS: Final = {
+    "count_label": "SELECT pg_catalog.count(*) FROM (SELECT 1 FROM {schema}.labels AS l WHERE l.pair = %b::bytea"
+    " LIMIT %s::bigint) AS found",
+    **_lists("by_name", _BY_NAME),
+    **_lists("by_recency", _BY_RECENCY),
+    **_lists("by_recency_of_kind", _BY_RECENCY_OF_KIND),
+}
 """The statements by their names."""

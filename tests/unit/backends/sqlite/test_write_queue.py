@@ -285,9 +285,8 @@ def test_a_process_that_has_waited_commits_for_a_turn_and_then_queues_up_behind_
     other.close()
     first.join()
     assert counts.stats().waits == 1
-    with open(
-        f"{path}-queue"
-    ) as ahead:  # another process is the first of the queue, and asks for the lock now and then
+    # Another process is the first of the queue, and asks for the lock now and then.
+    with open(f"{path}-queue") as ahead:
         fcntl.flock(ahead, fcntl.LOCK_EX)
         queue._turn_ends = clock.monotonic() + 1_000  # on a busy machine the turn itself would be over by now
         for _ in range(50):
