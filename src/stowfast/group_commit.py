@@ -7,8 +7,9 @@ import threading
 import time
 import weakref
 from collections import deque
+from functools import partial
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from stowfast.blocking import alone, holds, runs_in_place
 from stowfast.errors import InvalidError, StowfastError, UnavailableError, nested
@@ -17,17 +18,22 @@ from stowfast.jobs import Job, LoopJob, ThreadJob, deliver, unwrap
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["GroupCommit", "interrupted"]
+__all__ = ["Begun", "GroupCommit", "interrupted"]
 
 W = TypeVar("W")
 R = TypeVar("R")
+B = TypeVar("B")
+
+Begun: TypeAlias = "list[R | StowfastError] | Callable[[], list[R | StowfastError]] | None"
+"""What a batch has come to: the outcome of each work; a function that waits for them; None: nothing was done."""
 
 
 class GroupCommit(Generic[W, R]):
     """Commits the work of concurrent callers together, in the order of their calls.
 
     `run(works, wait)` commits a batch and returns the result, or the StowfastError, of each work. With `wait=False` it
-    must not block on another process and may return None: nothing was done, and a thread tries again.
+    must not block on another process for long. It may return None: nothing was done, and a thread tries again; or a
+    function that waits for the rest of the commit: a thread calls it, once, before any other commit.
 
     A switch to a thread and back costs as much as a commit on a fast disk. While a commit takes less than
     `inline_below` seconds, a batch is committed on the event loop itself. The loop therefore never waits twice for a
@@ -40,14 +46,14 @@ class GroupCommit(Generic[W, R]):
     A call that comes inside a commit of the same thread, from a signal handler or a finalizer, is an InvalidError.
     """
 
-    def __init__(
-        self, run: Callable[[Sequence[W], bool], list[R | StowfastError] | None], *, inline_below: float = 250e-6
-    ) -> None:
+    def __init__(self, run: Callable[[Sequence[W], bool], Begun[R]], *, inline_below: float = 250e-6) -> None:
         self._run = run
         self._inline_below = inline_below
         self._queue: deque[Job[W, R]] = deque()
         self._lock = threading.RLock()
         self._fast = self._alone = self._turning = self._busy = self._crowded = False
+        self._sent: tuple[Sequence[Job[W, R]], Callable[[], list[R | StowfastError]]] | None = None
+        """A batch that an event loop has sent and not waited for, and the function that waits."""
         self._flushing: set[asyncio.AbstractEventLoop] = set()
         self._thread: threading.Thread | None = None
         self._work: SimpleQueue[bool] = SimpleQueue()
@@ -70,14 +76,17 @@ class GroupCommit(Generic[W, R]):
             self._turning = True
             try:
                 try:
-                    outcomes = None if self._closed else self._commit((work,), wait=False)
+                    begun = self._commit_alone(work)
                 finally:
                     self._lock.release()
-                if outcomes is not None:
+                if isinstance(begun, list):
                     await asyncio.sleep(0)  # or a task that writes in a loop would never let another one run
-                    return unwrap(outcomes[0])
+                    return unwrap(begun[0])
             finally:
                 self._turning = False
+            if begun is not None:
+                self._call_thread()
+                return await begun
         if self._closed:
             raise _was_closed()
         loop = asyncio.get_running_loop()
@@ -137,7 +146,7 @@ class GroupCommit(Generic[W, R]):
             InvalidError: this was closed; or this thread is inside a commit.
             UnavailableError: no thread can be made, and nothing was stored.
         """
-        if (self._busy or self._crowded or self._queue) and self._may_wait():
+        if (self._busy or self._crowded or self._queue or self._sent) and self._may_wait():
             return self._line_up(work)
         return unwrap(self._commit_here((work,))[0])
 
@@ -162,8 +171,17 @@ class GroupCommit(Generic[W, R]):
             if self._closed:
                 raise _was_closed()
             outcomes = self._commit(works, wait=True) if works else []
-        assert outcomes is not None
+        assert isinstance(outcomes, list)
         return outcomes
+
+    def _commit_alone(self, work: W) -> list[R | StowfastError] | asyncio.Future[R] | None:
+        """Commit on the event loop. Return the outcome, or the future of one that the group's thread will wait for."""
+        begun = None if self._closed else self._commit((work,), wait=False)
+        if not callable(begun):
+            return begun
+        job: LoopJob[W, R] = LoopJob(work, asyncio.get_running_loop())
+        self._sent = [job], begun
+        return job.future
 
     def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
         self._flushing.discard(loop)
@@ -201,6 +219,7 @@ class GroupCommit(Generic[W, R]):
         ours = UnavailableError(f"nothing was stored: no thread can be made: {error}")
         ours.__cause__ = error
         with self._lock:
+            self._land()
             jobs = [self._queue.popleft() for _ in range(len(self._queue))]
         deliver(jobs, [ours] * len(jobs))
 
@@ -220,6 +239,8 @@ class GroupCommit(Generic[W, R]):
             time.sleep(0)
 
     def _commit_queue(self, *, wait: bool) -> bool:
+        if wait:
+            self._land()
         batch: list[Job[W, R]] = []
         while self._queue:
             job = self._queue.popleft()
@@ -231,30 +252,41 @@ class GroupCommit(Generic[W, R]):
             deliver(batch, [_was_closed()] * len(batch))
             return True
         self._crowded = len(batch) > 1 and isinstance(batch[-1], ThreadJob)
-        outcomes: list[R | StowfastError] | None
-        try:
-            outcomes = self._commit([job.work for job in batch], wait=wait)
-            if outcomes is None:
-                self._queue.extendleft(reversed(batch))
-                return False
-        except Exception as error:  # noqa: BLE001 - it is raised, in every caller that waits for this batch
-            outcomes = [interrupted(error)] * len(batch)
-        except BaseException as error:  # an interrupt is for this thread; the others must not wait for ever
-            deliver(batch, [interrupted(error)] * len(batch))
-            raise
-        deliver(batch, outcomes)
-        return True
+        begun = _asked(batch, partial(self._commit, [job.work for job in batch], wait=wait))
+        if isinstance(begun, list):
+            deliver(batch, begun)
+            return True
+        if begun is None:
+            self._queue.extendleft(reversed(batch))
+        else:
+            self._sent = batch, begun
+        return False
 
-    def _commit(self, works: Sequence[W], *, wait: bool) -> list[R | StowfastError] | None:
+    def _land(self) -> None:
+        """Wait for the batch that an event loop has sent, and answer its callers."""
+        if self._sent is None:
+            return
+        batch, rest = self._sent
+        try:
+            outcomes = _asked(batch, rest)
+        finally:
+            self._sent = None
+        deliver(batch, outcomes)
+
+    def _commit(self, works: Sequence[W], *, wait: bool) -> Begun[R]:
+        if wait:
+            self._land()
+        elif self._sent is not None:
+            return None
         began = time.perf_counter()
         self._busy = True
         try:
-            outcomes = self._run(works, wait)
+            begun = self._run(works, wait)
         finally:
             self._busy = False
         self._fast = time.perf_counter() - began < self._inline_below
         self._alone = self._fast and len(works) == 1
-        return outcomes
+        return begun
 
 
 def _serve(group: weakref.ref[GroupCommit[Any, Any]], work: SimpleQueue[bool]) -> None:
@@ -264,6 +296,17 @@ def _serve(group: weakref.ref[GroupCommit[Any, Any]], work: SimpleQueue[bool]) -
         alive = group()
         goes_on = alive is not None and alive.lead()
         del alive
+
+
+def _asked(batch: Sequence[Job[Any, Any]], ask: Callable[[], B]) -> B | list[StowfastError]:
+    """Return what `ask` returns, or its error for each job. An interrupt is for this thread alone."""
+    try:
+        return ask()
+    except Exception as error:  # noqa: BLE001 - it is raised, in every caller that waits for this batch
+        return [interrupted(error)] * len(batch)
+    except BaseException as error:  # the others must not wait for ever
+        deliver(batch, [interrupted(error)] * len(batch))
+        raise
 
 
 def interrupted(error: BaseException) -> StowfastError:

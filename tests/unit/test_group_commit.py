@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,9 +17,11 @@ from stowfast.errors import InvalidError, UnavailableError
 from stowfast.group_commit import GroupCommit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Sequence
     from pathlib import Path
     from types import FrameType
+
+    from stowfast.group_commit import Begun
 
 
 class Disk:
@@ -167,3 +171,101 @@ def test_messages_of_many_threads_are_each_there_once_in_order(tmp_path: Path) -
             found = [m["i"] for m in stores.messages.get_messages(f"c{n % 4}") if m["thread"] == n]
             assert found == list(range(20))
     print("32 threads: 640 messages acknowledged, 640 found")
+
+
+class Wire:
+    """A commit that a loop only sends. Whoever waits for it needs a sign."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+        self.sent, self.sign = threading.Event(), threading.Semaphore(0)
+        self.error: BaseException | None = None
+        self.group: GroupCommit[int, int] = GroupCommit(self.run, inline_below=60)
+
+    def run(self, works: Sequence[int], wait: bool) -> Begun[int]:
+        if not wait and len(works) == 1 and works[0] > 0:
+            self.events.append(f"sent {works[0]}")
+            return partial(self.rest, works)
+        if not wait:
+            return None
+        self.events.append(f"ran {list(works)}")
+        return [-one for one in works]
+
+    def rest(self, works: Sequence[int]) -> list[int | stowfast.StowfastError]:
+        self.sent.set()
+        assert self.sign.acquire(timeout=30)
+        self.events.append(f"answered {works[0]}")
+        if self.error is not None:
+            raise self.error
+        return [-one for one in works]
+
+
+@pytest.fixture
+async def line() -> AsyncIterator[Wire]:
+    made = Wire()
+    await made.group.submit(0)  # by the thread: it was fast
+    assert made.events == ["ran [0]"]
+    yield made
+    made.sign.release()
+    made.group.close()
+
+
+async def sent(line: Wire, work: int) -> asyncio.Task[int]:
+    call = asyncio.create_task(line.group.submit(work))
+    assert await asyncio.to_thread(line.sent.wait, 30)
+    return call
+
+
+async def test_what_a_loop_has_sent_is_answered_before_any_other_commit(line: Wire) -> None:
+    call = await sent(line, 1)
+    others = [asyncio.create_task(line.group.submit(n)) for n in (2, 3)]
+    elsewhere = asyncio.create_task(asyncio.to_thread(line.group.commit_here, 4))
+    await asyncio.to_thread(queued, line.group, 3)
+    assert line.events == ["ran [0]", "sent 1"]
+    line.sign.release()
+    assert await asyncio.gather(call, *others, elsewhere) == [-1, -2, -3, -4]
+    assert line.events[2] == "answered 1"
+    assert len(line.events) in {4, 5}, line.events
+
+
+async def test_a_cancelled_caller_leaves_what_was_sent_to_the_thread(line: Wire) -> None:
+    call = await sent(line, 1)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    line.sign.release()
+    assert await asyncio.to_thread(line.group.commit_here, 2) == -2
+    assert line.events == ["ran [0]", "sent 1", "answered 1", "ran [2]"]
+
+
+async def test_a_closing_waits_for_what_was_sent(line: Wire) -> None:
+    call = await sent(line, 1)
+    closing = asyncio.create_task(asyncio.to_thread(line.group.close))
+    line.sign.release()
+    assert await call == -1
+    await closing
+    with pytest.raises(InvalidError):
+        await line.group.submit(2)
+    assert line.events == ["ran [0]", "sent 1", "answered 1"]
+
+
+@pytest.mark.parametrize("error", [UnavailableError("lost"), ValueError("odd")], ids=repr)
+async def test_the_caller_is_told_how_what_was_sent_ended(line: Wire, error: Exception) -> None:
+    line.error = error
+    call = await sent(line, 1)
+    line.sign.release()
+    with pytest.raises(UnavailableError) as told:
+        await call
+    assert error in {told.value, told.value.__cause__}
+    line.error = None
+    assert await line.group.submit(-5) == 5
+
+
+async def test_without_a_thread_what_was_sent_is_answered_in_place(line: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    line.group._thread = None  # as after a thread could not be made
+    monkeypatch.setattr(threading.Thread, "start", fails)
+    line.sign.release()
+    assert await line.group.submit(1) == -1

@@ -35,12 +35,16 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
     from concurrent.futures import Future
 
+    from stowfast.group_commit import Begun
+
 __all__ = ["PostgresBackend"]
 
 R = TypeVar("R")
 
 _CHUNKS_TOGETHER: Final = 2
 _READ_AHEAD: Final = 2
+_INLINE_SECONDS: Final = 0.0005
+"""An append alone is sent from the event loop while commits take less. A switch to a thread and back costs 0.1 ms."""
 _SWEEP_AT_END: Final = 10.0
 """Seconds of a closing for the rest of large deletions; what is left then is for the next sweep."""
 
@@ -65,7 +69,7 @@ class PostgresBackend(Backend):
         listener = HintListener(database.connect, channel, listens=notify)
         self._poller = Poller(lambda streams: database.ask(partial(heads, streams=streams), time.monotonic()), listener)
         self._hints = HintSender(partial(send_hint, database, channel)) if notify else None
-        self._group: GroupCommit[tuple[str, Change], Any] = GroupCommit(self._run, inline_below=0.0)
+        self._group: GroupCommit[tuple[str, Change], Any] = GroupCommit(self._run, inline_below=_INLINE_SECONDS)
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="stowfast-read")
         self._uploads = ThreadPoolExecutor(1, thread_name_prefix="stowfast-upload")
         self._downloads = ThreadPoolExecutor(1, thread_name_prefix="stowfast-download")
@@ -281,10 +285,18 @@ class PostgresBackend(Backend):
         if self._closed:
             raise InvalidError("these stores were closed: open them again")
 
-    def _run(self, works: Sequence[tuple[str, Change]], wait: bool) -> list[Any] | None:
-        if not wait:  # a network may stall: never on an event loop
+    def _run(self, works: Sequence[tuple[str, Change]], wait: bool) -> Begun[Any]:
+        if wait:
+            return self._landed(works, partial(self._committer.run, works))
+        if len(works) > 1:
             return None
-        outcomes = self._committer.run(works)
+        begun = self._committer.begin(*works[0])
+        if begun is None or not callable(begun):
+            return begun and self._landed(works, lambda: [begun])
+        return partial(self._landed, works, begun)
+
+    def _landed(self, works: Sequence[tuple[str, Change]], outcome: Callable[[], list[Any]]) -> list[Any]:
+        outcomes = outcome()
         if self._committer.left_garbage:
             self._committer.left_garbage = False
             with suppress(StowfastError):  # without a thread it is left to the next sweep

@@ -6,10 +6,11 @@ import random
 import threading
 import time
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.abc import Change, Receipt
-from stowfast.backends.postgres.checksums import content_of_entry, seed_of
+from stowfast.backends.postgres.append import execute_briefly, one_statement
 from stowfast.backends.postgres.database import GRACE_SECONDS
 from stowfast.backends.postgres.failures import is_locked, is_read_only, is_retryable, is_unknown, ours
 from stowfast.backends.postgres.transaction import BatchTransaction, RaceError
@@ -18,7 +19,7 @@ from stowfast.errors import StowfastError, UnavailableError
 from stowfast.operator_log import tell_repeat
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import psycopg
 
@@ -29,6 +30,7 @@ __all__ = ["Committer"]
 
 _MAX_BATCH_ENTRIES: Final = 1_000
 _MAX_BATCH_BYTES: Final = 8 * 2**20
+_MAX_BRIEF_BYTES: Final = 32 * 2**10
 _FIRST_PAUSE: Final = 0.005
 _MAX_PAUSE: Final = 0.5
 
@@ -55,8 +57,7 @@ class Committer:
         It waits for an absent server at most the timeout, for all changes together.
         """
         with alone(self._lock):
-            self._deadline = time.monotonic() + self._timeout
-            self._locked = {}
+            self._begin_run()
             try:
                 if len(works) == 1 and (outcome := self._append(*works[0])) is not None:
                     return [outcome]
@@ -65,40 +66,70 @@ class Committer:
                 self._disconnect()
                 raise
 
+    def _begin_run(self) -> None:
+        self._deadline = time.monotonic() + self._timeout
+        self._locked = {}
+
     def close(self) -> None:
         """Close the connection."""
         with alone(self._lock):
             self._disconnect()
 
-    def _append(self, name: str, change: Change) -> Receipt | StowfastError | None:
-        """Append with one statement; None where that cannot be: the general way decides.
+    def begin(self, name: str, change: Change) -> Receipt | Callable[[], list[Receipt | StowfastError]] | None:
+        """Append with one statement, and wait only a millisecond for its answer: the caller is an event loop.
 
-        Source of the form: https://www.postgresql.org/docs/current/queries-with.html#QUERIES-WITH-MODIFYING
+        Without an answer it returns a function that waits for it: to be called once, in a thread, before any `run`.
+        It returns None, and nothing was done, where the general way decides or the connection is to be made.
         """
-        import psycopg
-        from psycopg.types.numeric import Int8  # one type whatever the number, so one prepared statement
+        with alone(self._lock):
+            connection = self._connection
+            if connection is None or not self._database.is_direct or sum(map(len, change.entries)) > _MAX_BRIEF_BYTES:
+                return None
+            call = self._one_statement(name, change)
+            if call is None or not connection.is_quiet():
+                return None
+            self._database.counts.request("write")
+            connection.patience = self._timeout + GRACE_SECONDS
+            try:
+                row, rest = execute_briefly(connection, self._database.statements[call[0]], call[1])
+            except BaseException:
+                self._disconnect()
+                raise
+            return partial(self._land, name, change, rest) if row is None else Receipt(*row[:4])
 
-        bare = change if change.op_id is None and not change.cold else change._replace(op_id=None, cold=False)
-        if not change.entries or not bare.is_plain:
+    def _land(self, name: str, change: Change, rest: Callable[[], Any]) -> list[Receipt | StowfastError]:
+        with alone(self._lock):
+            self._begin_run()
+            try:
+                outcome = self._outcome(name, change, rest)
+                return self._commit([(name, change)]) if outcome is None else [outcome]
+            except BaseException:
+                self._disconnect()
+                raise
+
+    def _append(self, name: str, change: Change) -> Receipt | StowfastError | None:
+        """Append with one statement; None where that cannot be: the general way decides."""
+        import psycopg
+
+        call = self._one_statement(name, change)
+        if call is None:
             return None
-        if not self._database.is_read_committed:
-            return None
-        statement = "append" if change.op_id is None else "append_once"
         self._database.counts.request("write")
-        values: dict[str, Any] = {"name": name, "count": len(change.entries), "op_id": change.op_id}
-        seed = seed_of(name, change.op_id)
-        if len(change.entries) == 1:
-            statement += "_alone"
-            values |= {"entry": change.entries[0], "content": Int8(content_of_entry(seed, change.entries[0]))}
-        else:
-            contents = [Int8(content_of_entry(seed, entry)) for entry in change.entries]
-            values |= {"entries": list(change.entries), "contents": contents}
         try:
             connection = self._connected()
         except (psycopg.Error, StowfastError):
             return None  # the general way waits for the server
+        return self._outcome(name, change, partial(self._execute, connection, *call))
+
+    def _one_statement(self, name: str, change: Change) -> tuple[str, dict[str, Any]] | None:
+        return one_statement(name, change) if self._database.is_read_committed else None
+
+    def _outcome(self, name: str, change: Change, ask: Callable[[], Any]) -> Receipt | StowfastError | None:
+        """Return the receipt of an append from its row, or its error; None where the general way decides."""
+        import psycopg
+
         try:
-            row = self._execute(connection, statement, values)
+            row = ask()
         except psycopg.errors.UniqueViolation:
             return None  # a repeat came first: the general way returns its receipt
         except psycopg.Error as error:

@@ -13,11 +13,20 @@ from stowfast.backends.postgres.hints import SELECTOR
 if TYPE_CHECKING:
     from psycopg.abc import PQGen
 
-__all__ = ["BoundedConnection"]
+__all__ = ["BoundedConnection", "UnansweredError"]
 
 R = TypeVar("R")
 
 _SLOWNESS: Final = 10
+
+
+class UnansweredError(Exception):
+    """A call with `brief` has no answer yet."""
+
+    def __init__(self, call: PQGen[Any]) -> None:
+        super().__init__("no answer yet")
+        self.call = call
+        """The rest of the call, to be given to `wait` while the connection's `lock` is held."""
 
 
 class BoundedConnection(psycopg.Connection[Any]):
@@ -29,6 +38,8 @@ class BoundedConnection(psycopg.Connection[Any]):
 
     patience: float = 30.0
     """Seconds without a byte until a call ends. With a slow answer it ends after ten times as many."""
+    brief: float | None = None
+    """Seconds after which a call raises an UnansweredError, and leaves its rest to somebody else. None: it waits."""
     _watched: selectors.BaseSelector | None = None
 
     def is_quiet(self) -> bool:
@@ -48,7 +59,10 @@ class BoundedConnection(psycopg.Connection[Any]):
 
         Raises:
             psycopg.OperationalError: no answer came. The connection is closed.
+            UnansweredError: no answer came within `brief`.
         """
+        if self.brief is not None:
+            return super().wait(_hurried(gen, self.brief), self.brief)
         return super().wait(self._bounded(gen), *args, **options)
 
     def _bounded(self, gen: PQGen[R]) -> PQGen[R]:
@@ -69,3 +83,28 @@ class BoundedConnection(psycopg.Connection[Any]):
                     f"no answer for {now - heard:.1f} s: it stands still, or another session holds a lock: see "
                     "pg_stat_activity"
                 )
+
+
+def _hurried(gen: PQGen[R], seconds: float) -> PQGen[R]:
+    until = time.monotonic() + seconds
+    ready: Any = None
+    while True:
+        try:
+            wanted = gen.send(ready)
+        except StopIteration as end:
+            result: R = end.value
+            return result
+        ready = yield wanted
+        if not ready or time.monotonic() > until:
+            raise UnansweredError(_rest(gen, wanted))
+
+
+def _rest(gen: PQGen[R], wanted: Any) -> PQGen[R]:
+    # The driver begins each generator with None, but this one has begun. A socket that was ready is found so again.
+    while True:
+        ready = yield wanted
+        try:
+            wanted = gen.send(ready)
+        except StopIteration as end:
+            result: R = end.value
+            return result
