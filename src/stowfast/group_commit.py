@@ -25,7 +25,7 @@ R = TypeVar("R")
 B = TypeVar("B")
 
 Begun: TypeAlias = "list[R | StowfastError] | Callable[[], list[R | StowfastError]] | None"
-"""What a batch has come to: the outcome of each work; a function that waits for them; None: nothing was done."""
+"""The outcome of each work of a batch; or a function to wait for them; or None: nothing was done."""
 
 
 class GroupCommit(Generic[W, R]):
@@ -33,7 +33,7 @@ class GroupCommit(Generic[W, R]):
 
     `run(works, wait)` commits a batch and returns the result, or the StowfastError, of each work. With `wait=False` it
     must not block on another process for long. It may return None: nothing was done, and a thread tries again; or a
-    function that waits for the rest of the commit: a thread calls it, once, before any other commit.
+    function to wait for the rest of the commit: a thread calls it, once, before any other commit.
 
     A switch to a thread and back costs as much as a commit on a fast disk. While a commit takes less than
     `inline_below` seconds, a batch is committed on the event loop itself. The loop therefore never waits twice for a
@@ -53,7 +53,7 @@ class GroupCommit(Generic[W, R]):
         self._lock = threading.RLock()
         self._fast = self._alone = self._turning = self._busy = self._crowded = False
         self._sent: tuple[Sequence[Job[W, R]], Callable[[], list[R | StowfastError]]] | None = None
-        """A batch that an event loop has sent and not waited for, and the function that waits."""
+        """A batch without its answer, sent by an event loop; and the function to wait for it."""
         self._flushing: set[asyncio.AbstractEventLoop] = set()
         self._thread: threading.Thread | None = None
         self._work: SimpleQueue[bool] = SimpleQueue()
@@ -175,7 +175,7 @@ class GroupCommit(Generic[W, R]):
         return outcomes
 
     def _commit_alone(self, work: W) -> list[R | StowfastError] | asyncio.Future[R] | None:
-        """Commit on the event loop. Return the outcome, or the future of one that the group's thread will wait for."""
+        """Commit on the event loop. Return the outcome, or its future if the answer is left to the group's thread."""
         begun = None if self._closed else self._commit((work,), wait=False)
         if not callable(begun):
             return begun
@@ -263,7 +263,7 @@ class GroupCommit(Generic[W, R]):
         return False
 
     def _land(self) -> None:
-        """Wait for the batch that an event loop has sent, and answer its callers."""
+        """Wait for a batch sent by an event loop, and answer its callers."""
         if self._sent is None:
             return
         batch, rest = self._sent

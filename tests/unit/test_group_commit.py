@@ -174,7 +174,7 @@ def test_messages_of_many_threads_are_each_there_once_in_order(tmp_path: Path) -
 
 
 class Wire:
-    """A commit that a loop only sends. Whoever waits for it needs a sign."""
+    """A commit only sent by a loop. The wait for it needs a sign."""
 
     def __init__(self) -> None:
         self.events: list[str] = []

@@ -1,4 +1,4 @@
-"""A plain append: one statement, and a call that may be left before its answer."""
+"""A plain append: one statement, and a call to be left before its answer."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.backends.postgres.checksums import content_of_entry, seed_of
+from stowfast.backends.postgres.failures import UnansweredError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -47,11 +48,9 @@ def execute_briefly(
     """Execute a statement, and wait a millisecond for its row.
 
     Returns:
-        The row, or None; and a function that waits for the row and returns it or None, or raises the driver's error.
+        The row, or None; and a function to wait for it, with the same result or the driver's error.
     """
     import psycopg
-
-    from stowfast.backends.postgres.connection import UnansweredError
 
     cursor = connection.cursor()
     connection.brief = _BRIEF_SECONDS

@@ -78,8 +78,8 @@ class Committer:
     def begin(self, name: str, change: Change) -> Receipt | Callable[[], list[Receipt | StowfastError]] | None:
         """Append with one statement, and wait only a millisecond for its answer: the caller is an event loop.
 
-        Without an answer it returns a function that waits for it: to be called once, in a thread, before any `run`.
-        It returns None, and nothing was done, where the general way decides or the connection is to be made.
+        Without an answer it returns a function to wait for it: to be called once, in a thread, before any `run`.
+        With None, nothing was done: the general way decides, or there is no connection yet.
         """
         with alone(self._lock):
             connection = self._connection

@@ -8,25 +8,17 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import psycopg
 
+from stowfast.backends.postgres.failures import UnansweredError
 from stowfast.backends.postgres.hints import SELECTOR
 
 if TYPE_CHECKING:
     from psycopg.abc import PQGen
 
-__all__ = ["BoundedConnection", "UnansweredError"]
+__all__ = ["BoundedConnection"]
 
 R = TypeVar("R")
 
 _SLOWNESS: Final = 10
-
-
-class UnansweredError(Exception):
-    """A call with `brief` has no answer yet."""
-
-    def __init__(self, call: PQGen[Any]) -> None:
-        super().__init__("no answer yet")
-        self.call = call
-        """The rest of the call, to be given to `wait` while the connection's `lock` is held."""
 
 
 class BoundedConnection(psycopg.Connection[Any]):

@@ -5,14 +5,24 @@ Source: https://www.postgresql.org/docs/current/errcodes-appendix.html
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.errors import DamagedError, InvalidError, StowfastError, UnavailableError
 
 if TYPE_CHECKING:
     import psycopg
+    from psycopg.abc import PQGen
 
-__all__ = ["NOT_PRIMARY", "is_locked", "is_read_only", "is_retryable", "is_unknown", "ours", "swallowed"]
+__all__ = [
+    "NOT_PRIMARY",
+    "UnansweredError",
+    "is_locked",
+    "is_read_only",
+    "is_retryable",
+    "is_unknown",
+    "ours",
+    "swallowed",
+]
 
 _ROLLED_BACK: Final = {"40001", "40P01", "57P05", "25P03"}
 """The server rolled back for another transaction, or ended a connection that was idle: repeat."""
@@ -48,6 +58,15 @@ NOT_PRIMARY: Final = (
     "the server is read-only, not the primary: connect to the primary; with several hosts in the URL set "
     "target_session_attrs=read-write"
 )
+
+
+class UnansweredError(Exception):
+    """A brief call has no answer yet."""
+
+    def __init__(self, call: PQGen[Any]) -> None:
+        super().__init__("no answer yet")
+        self.call = call
+        """The rest of the call, for the connection's `wait`, under its `lock`."""
 
 
 def is_retryable(error: psycopg.Error) -> bool:

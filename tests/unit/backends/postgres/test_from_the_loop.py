@@ -1,4 +1,4 @@
-"""An append that an event loop sends by itself, and that a thread waits for if the answer takes long."""
+"""An append sent by an event loop, and taken over by a thread if the answer takes long."""
 
 from __future__ import annotations
 
