@@ -11,7 +11,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
-from stowfast.blocking import alone, holds, runs_in_place
+from stowfast.blocking import alone, check_pools, holds, runs_in_place
 from stowfast.errors import InvalidError, StowfastError, UnavailableError, nested
 from stowfast.jobs import Job, LoopJob, ThreadJob, deliver, unwrap
 
@@ -200,7 +200,7 @@ class GroupCommit(Generic[W, R]):
             try:
                 if self._thread is None and not self._closed:
                     self._start()
-            except RuntimeError as error:
+            except (RuntimeError, InvalidError) as error:
                 self._refuse(error)
             else:
                 self._work.put(True)
@@ -208,13 +208,14 @@ class GroupCommit(Generic[W, R]):
             self.lead()
 
     def _start(self) -> None:
+        check_pools()
         work: SimpleQueue[bool] = SimpleQueue()
         thread = threading.Thread(target=_serve, args=(weakref.ref(self), work), name="stowfast-commit", daemon=True)
         thread.start()
         self._thread, self._work = thread, work
         weakref.finalize(self, work.put, False).atexit = False
 
-    def _refuse(self, error: RuntimeError) -> None:
+    def _refuse(self, error: Exception) -> None:
         """Answer the queued callers where no thread can be made."""
         ours = UnavailableError(f"nothing was stored: no thread can be made: {error}")
         ours.__cause__ = error

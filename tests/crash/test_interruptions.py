@@ -341,7 +341,10 @@ FIRST_CALLS = [
     ("stowfast.sync.rules", "stores.rules"),
     ("stowfast.backends.sqlite.backend", OPEN.format("sqlite:///no/such/folder/agent.db")),
     ("stowfast.backends.sqlite.opening", OPEN.format("sqlite:///no/such/folder/agent.db")),
-    ("stowfast.backends.objects.driver.opening", OPEN.format("s3://bucket/x?anonymous=true&endpoint=http://127.0.0.1:1&timeout=1")),
+    (
+        "stowfast.backends.objects.driver.opening",
+        OPEN.format("s3://bucket/x?anonymous=true&endpoint_url=http://127.0.0.1:1&timeout=1"),
+    ),
     ("stowfast.backends.postgres.backend", OPEN.format("postgresql://127.0.0.1:1/x?timeout=1")),
     ("stowfast.plain_json", "stowfast.to_json(1)"),
     ("stowfast.aws", "stowfast.aws.S3MessageStore"),

@@ -205,6 +205,8 @@ async def line() -> AsyncIterator[Wire]:
     made = Wire()
     await made.group.submit(0)  # by the thread: it was fast
     assert made.events == ["ran [0]"]
+    with made.group._lock:  # until the thread has left it
+        pass
     yield made
     made.sign.release()
     made.group.close()

@@ -136,6 +136,7 @@ class PostgresBackend(Backend):
         check(change)
         self._check_open()
         receipt: Receipt = await self._group.submit((stream, change))
+        self._begin_work_behind()
         return receipt
 
     async def commit_many(self, changes: Sequence[tuple[str, Change]]) -> list[Receipt | StowfastError]:
@@ -143,6 +144,7 @@ class PostgresBackend(Backend):
         refused = refusals(changes)
         made = [pair for pair, refusal in zip(changes, refused, strict=True) if refusal is None]
         found = iter(await self._group.submit_many(made))
+        self._begin_work_behind()
         return [refusal or next(found) for refusal in refused]
 
     async def read(self, stream: str, window: Window = ALL) -> Slice:
@@ -297,15 +299,21 @@ class PostgresBackend(Backend):
 
     def _landed(self, works: Sequence[tuple[str, Change]], outcome: Callable[[], list[Any]]) -> list[Any]:
         outcomes = outcome()
-        if self._committer.left_garbage:
-            self._committer.left_garbage = False
-            with suppress(StowfastError):  # without a thread it is left to the next sweep
-                submit(self._sweeper, remove_garbage, self._database, self._may_sweep)
         streams = {stream for stream, _ in works}
         self._news.announce(streams)
         if self._hints is not None:
             self._hints.announce(streams)
         return outcomes
+
+    def _begin_work_behind(self) -> None:
+        # In the caller's thread. The thread that commits would wait for a lock of Python's thread pools, and a signal
+        # handler inside that lock may wait for the thread that commits.
+        if self._committer.left_garbage:
+            self._committer.left_garbage = False
+            with suppress(StowfastError):  # without a thread it is left to the next sweep
+                submit(self._sweeper, remove_garbage, self._database, self._may_sweep)
+        if self._hints is not None:
+            self._hints.begin()
 
     def _may_sweep(self) -> bool:
         return time.monotonic() < self._swept_until

@@ -16,7 +16,8 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
-from stowfast.errors import StowfastError
+from stowfast.blocking import check_pools
+from stowfast.errors import InvalidError, StowfastError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -164,10 +165,15 @@ class HintSender:
         self._closing = threading.Event()
 
     def announce(self, streams: Iterable[str]) -> None:
-        """Tell other processes, soon, that streams were changed."""
+        """Tell other processes, once `begin` is called, that streams were changed."""
         self._queue.put(streams)
-        if self._thread is None:
-            self._start()
+
+    def begin(self) -> None:
+        """Begin to send, if there is something to send and no thread for it."""
+        if self._thread is None and not self._queue.empty():
+            with suppress(InvalidError):  # inside a lock of Python's: the next commit begins
+                check_pools()
+                self._start()
 
     def close(self) -> None:
         """Send the last hint, and end the thread; after a second without an answer, leave it alone."""

@@ -29,6 +29,8 @@ async def warm(backend: PostgresBackend) -> None:
     backend._group._inline_below = 60
     for data in (b"0", b"1"):
         await backend.commit("c", Change([data]))
+        with backend._group._lock:  # until the thread has left it
+            pass
 
 
 def pid_of(backend: PostgresBackend) -> int:
