@@ -25,13 +25,13 @@ test: .venv/test docs lint ## prove it: the docs site, lint, types and all tests
 	$(BIN)/python -m tests.services.s3 install
 	$(BIN)/python -m tests.services.postgres
 	$(BIN)/python -m tests.services.chromium
-	$(BIN)/pytest -n $(WORKERS) -m "not soak"
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not soak"
 
 # HISTORIES=1000000 adds so many simulated histories, and a fifth as many of tasks. PART=0.25 tries a quarter.
 soak: .venv/test ## the long tests alone: many kills, storms and histories; HISTORIES=1000000 adds more of these
 	$(BIN)/python -m tests.services.s3 install
 	$(BIN)/python -m tests.services.postgres
-	STOWFAST_SOAK_PART=$(PART) $(BIN)/pytest -n 2 -m soak
+	STOWFAST_SOAK_PART=$(PART) $(BIN)/pytest -n 2 --dist worksteal -m soak
 ifdef HISTORIES
 	$(BIN)/python -m tests.simulator --jobs 2 --seeds $(HISTORIES)
 	$(BIN)/python -m tests.simulator --jobs 2 --seeds $$(( $(HISTORIES) / 5 )) --tasks
