@@ -37,8 +37,9 @@ class GroupCommit(Generic[W, R]):
 
     A switch to a thread and back costs as much as a commit on a fast disk. While a commit takes less than
     `inline_below` seconds, a batch is committed on the event loop itself. The loop therefore never waits twice for a
-    slow disk, and never for another process. A single caller commits at once. Several callers wait for the end of the
-    current turn of the loop, until every task that is ready to write has queued its work.
+    slow disk, and for another process only as long as `run` does with `wait=False`. A single caller commits at once.
+    Several callers wait for the end of the current turn of the loop, until every task that is ready to write has queued
+    its work.
 
     A caller without a loop commits in its own thread. While another thread commits, it queues its work instead, and
     the group's thread commits the queue: so many threads share one write to the disk.
@@ -72,18 +73,15 @@ class GroupCommit(Generic[W, R]):
             return self.commit_here(work)
         if holds(self._lock):
             raise nested()
-        if self._alone and not self._turning and not self._queue and self._lock.acquire(blocking=False):
-            self._turning = True
-            try:
+        if self._alone and not self._turning and not self._queue:
+            begun = self._commit_alone(work)
+            if isinstance(begun, list):
+                self._turning = True
                 try:
-                    begun = self._commit_alone(work)
-                finally:
-                    self._lock.release()
-                if isinstance(begun, list):
                     await asyncio.sleep(0)  # or a task that writes in a loop would never let another one run
-                    return unwrap(begun[0])
-            finally:
-                self._turning = False
+                finally:
+                    self._turning = False
+                return unwrap(begun[0])
             if begun is not None:
                 self._call_thread()
                 return await begun
@@ -176,34 +174,46 @@ class GroupCommit(Generic[W, R]):
 
     def _commit_alone(self, work: W) -> list[R | StowfastError] | asyncio.Future[R] | None:
         """Commit on the event loop. Return the outcome, or its future if the answer is left to the group's thread."""
-        begun = None if self._closed else self._commit((work,), wait=False)
-        if not callable(begun):
-            return begun
-        job: LoopJob[W, R] = LoopJob(work, asyncio.get_running_loop())
-        self._sent = [job], begun
-        return job.future
+        try:
+            if not self._lock.acquire(blocking=False) or self._closed:
+                return None
+            begun = self._commit((work,), wait=False)
+            if not callable(begun):
+                return begun
+            job: LoopJob[W, R] = LoopJob(work, asyncio.get_running_loop())
+            self._sent = [job], begun
+            return job.future
+        finally:
+            self._release()
 
     def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
         self._flushing.discard(loop)
-        if self._fast and not holds(self._lock) and self._lock.acquire(blocking=False):
+        if self._fast and not holds(self._lock):
             try:
-                committed = self._commit_queue(wait=False)
+                if self._lock.acquire(blocking=False) and self._commit_queue(wait=False):
+                    return
             finally:
-                self._lock.release()
-            if committed:
-                return
+                self._release()
         self._call_thread()
+
+    def _release(self) -> None:
+        # An interrupt may come between the acquire and the next line, so only the lock itself tells.
+        if holds(self._lock):
+            self._lock.release()
 
     def _call_thread(self) -> None:
         """Let the thread commit the queued work."""
+        refusal: Exception | None = None
         with self._starting:
             try:
                 if self._thread is None and not self._closed:
                     self._start()
             except (RuntimeError, InvalidError) as error:
-                self._refuse(error)
+                refusal = error
             else:
                 self._work.put(True)
+        if refusal is not None:
+            self._refuse(refusal)
         if self._closed:  # the thread may have ended before it saw this work
             self.lead()
 
@@ -253,26 +263,21 @@ class GroupCommit(Generic[W, R]):
             deliver(batch, [_was_closed()] * len(batch))
             return True
         self._crowded = len(batch) > 1 and isinstance(batch[-1], ThreadJob)
-        begun = _asked(batch, partial(self._commit, [job.work for job in batch], wait=wait))
-        if isinstance(begun, list):
-            deliver(batch, begun)
-            return True
+        begun = _answered(batch, partial(self._commit, [job.work for job in batch], wait=wait))
         if begun is None:
             self._queue.extendleft(reversed(batch))
-        else:
+        elif callable(begun):
             self._sent = batch, begun
-        return False
+        return isinstance(begun, list)
 
     def _land(self) -> None:
         """Wait for a batch sent by an event loop, and answer its callers."""
         if self._sent is None:
             return
-        batch, rest = self._sent
         try:
-            outcomes = _asked(batch, rest)
+            _answered(*self._sent)
         finally:
             self._sent = None
-        deliver(batch, outcomes)
 
     def _commit(self, works: Sequence[W], *, wait: bool) -> Begun[R]:
         if wait:
@@ -285,7 +290,7 @@ class GroupCommit(Generic[W, R]):
             begun = self._run(works, wait)
         finally:
             self._busy = False
-        self._fast = time.perf_counter() - began < self._inline_below
+        self._fast = begun is not None and time.perf_counter() - began < self._inline_below
         self._alone = self._fast and len(works) == 1
         return begun
 
@@ -299,13 +304,18 @@ def _serve(group: weakref.ref[GroupCommit[Any, Any]], work: SimpleQueue[bool]) -
         del alive
 
 
-def _asked(batch: Sequence[Job[Any, Any]], ask: Callable[[], B]) -> B | list[StowfastError]:
-    """Return what `ask` returns, or its error for each job. An interrupt is for this thread alone."""
+def _answered(batch: Sequence[Job[Any, Any]], ask: Callable[[], B]) -> B | list[StowfastError]:
+    """Give the jobs the outcomes that `ask` returns, or its error. An interrupt is for this thread alone."""
     try:
-        return ask()
+        begun = ask()
+        if isinstance(begun, list):
+            deliver(batch, begun)
+        return begun
     except Exception as error:  # noqa: BLE001 - it is raised, in every caller that waits for this batch
-        return [interrupted(error)] * len(batch)
-    except BaseException as error:  # the others must not wait for ever
+        outcomes = [interrupted(error)] * len(batch)
+        deliver(batch, outcomes)
+        return outcomes
+    except BaseException as error:  # an interrupt: the callers without an answer must not wait for ever
         deliver(batch, [interrupted(error)] * len(batch))
         raise
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from stowfast.answers import Answer
+from stowfast.blocking import runs_in_place
 from stowfast.errors import StowfastError
 
 if TYPE_CHECKING:
@@ -75,7 +76,8 @@ Job: TypeAlias = "LoopJob[W, R] | ThreadJob[W, R]"
 
 def deliver(batch: Sequence[Job[Any, R]], outcomes: Sequence[R | StowfastError]) -> None:
     """Give each job its outcome, and wake its caller."""
-    here = asyncio._get_running_loop()  # noqa: SLF001 - the public one raises where there is none, at ten times the cost
+    # In a signal handler the loop of this thread may be asleep, and only `call_soon_threadsafe` wakes it.
+    here = None if runs_in_place() else asyncio._get_running_loop()  # noqa: SLF001 - the public one raises without a loop
     elsewhere: dict[asyncio.AbstractEventLoop, list[LoopJob[Any, R]]] = {}
     for job, outcome in zip(batch, outcomes, strict=True):
         job.outcome = outcome

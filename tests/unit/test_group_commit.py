@@ -7,14 +7,16 @@ import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import stowfast
 from stowfast.answers import Answer
+from stowfast.blocking import run_in_place
 from stowfast.errors import InvalidError, UnavailableError
 from stowfast.group_commit import GroupCommit
+from stowfast.jobs import LoopJob
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -271,3 +273,50 @@ async def test_without_a_thread_what_was_sent_is_answered_in_place(line: Wire, m
     monkeypatch.setattr(threading.Thread, "start", fails)
     line.sign.release()
     assert await line.group.submit(1) == -1
+
+
+@pytest.mark.parametrize("line_up", [False, True], ids=["sent", "queued"])
+async def test_an_interrupt_before_the_answers_leaves_no_caller_waiting(
+    line: Wire, monkeypatch: pytest.MonkeyPatch, *, line_up: bool
+) -> None:
+    def interrupted_once(*given: Any) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    job: LoopJob[int, int] = LoopJob(1, asyncio.get_running_loop())
+    if line_up:
+        line.group._queue.append(job)
+    else:
+        line.group._sent = [job], lambda: [-1]
+    monkeypatch.setattr("stowfast.group_commit.deliver", interrupted_once)
+    with pytest.raises(KeyboardInterrupt):
+        line.group.lead()
+    with pytest.raises(UnavailableError, match="same op_id"):
+        await job.future
+    assert line.group._sent is None
+    assert await line.group.submit(-7) == 7
+
+
+async def test_a_loop_that_sleeps_is_woken_by_a_handler_that_answers_its_own_caller(line: Wire) -> None:
+    """The handler runs while the loop waits in `select`: an answer without a word to the selector would lie there."""
+    loop = asyncio.get_running_loop()
+    job: LoopJob[int, int] = LoopJob(1, loop)
+
+    def handler(*_: object) -> None:
+        async def commit() -> int:
+            return line.group.commit_here(-2)
+
+        line.group._sent = [job], lambda: [-1]
+        assert run_in_place(commit()) == 2
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    awake = loop.call_later(20, line.events.append, "too late")
+    killer = threading.Timer(0.2, signal.pthread_kill, (threading.main_thread().ident, signal.SIGUSR1))
+    try:
+        killer.start()
+        assert await job.future == -1
+        assert line.events == ["ran [0]", "ran [-2]"]
+    finally:
+        awake.cancel()
+        killer.join()
+        signal.signal(signal.SIGUSR1, before)

@@ -135,16 +135,20 @@ class PostgresBackend(Backend):
         check_name(stream)
         check(change)
         self._check_open()
-        receipt: Receipt = await self._group.submit((stream, change))
-        self._begin_work_behind()
+        try:
+            receipt: Receipt = await self._group.submit((stream, change))
+        finally:
+            self._begin_work_behind()
         return receipt
 
     async def commit_many(self, changes: Sequence[tuple[str, Change]]) -> list[Receipt | StowfastError]:
         self._check_open()
         refused = refusals(changes)
         made = [pair for pair, refusal in zip(changes, refused, strict=True) if refusal is None]
-        found = iter(await self._group.submit_many(made))
-        self._begin_work_behind()
+        try:
+            found = iter(await self._group.submit_many(made))
+        finally:
+            self._begin_work_behind()
         return [refusal or next(found) for refusal in refused]
 
     async def read(self, stream: str, window: Window = ALL) -> Slice:
@@ -274,6 +278,7 @@ class PostgresBackend(Backend):
         await finish(self._threads, self._poller.close)
         await finish(self._threads, self._uploads.shutdown)
         await finish(self._threads, self._group.close)
+        self._begin_work_behind()
         await finish(self._threads, self._committer.close)
         await finish(self._threads, self._sweeper.shutdown)
         if self._hints is not None:
@@ -289,16 +294,14 @@ class PostgresBackend(Backend):
 
     def _run(self, works: Sequence[tuple[str, Change]], wait: bool) -> Begun[Any]:
         if wait:
-            return self._landed(works, partial(self._committer.run, works))
-        if len(works) > 1:
-            return None
-        begun = self._committer.begin(*works[0])
-        if begun is None or not callable(begun):
-            return begun and self._landed(works, lambda: [begun])
-        return partial(self._landed, works, begun)
+            return self._told(works, self._committer.run(works))
+        begun = self._committer.begin(*works[0]) if len(works) == 1 else None
+        if callable(begun):
+            rest = begun
+            return lambda: self._told(works, rest())
+        return None if begun is None else self._told(works, [begun])
 
-    def _landed(self, works: Sequence[tuple[str, Change]], outcome: Callable[[], list[Any]]) -> list[Any]:
-        outcomes = outcome()
+    def _told(self, works: Sequence[tuple[str, Change]], outcomes: list[Any]) -> list[Any]:
         streams = {stream for stream, _ in works}
         self._news.announce(streams)
         if self._hints is not None:

@@ -57,8 +57,8 @@ class Committer:
         It waits for an absent server at most the timeout, for all changes together.
         """
         with alone(self._lock):
-            self._begin_run()
             try:
+                self._begin_run()
                 if len(works) == 1 and (outcome := self._append(*works[0])) is not None:
                     return [outcome]
                 return [outcome for batch in _batches(works) for outcome in self._commit(batch)]
@@ -78,7 +78,7 @@ class Committer:
     def begin(self, name: str, change: Change) -> Receipt | Callable[[], list[Receipt | StowfastError]] | None:
         """Append with one statement, and wait only a millisecond for its answer: the caller is an event loop.
 
-        Without an answer it returns a function to wait for it: to be called once, in a thread, before any `run`.
+        Else it returns a function for the rest, such as the wait: to be called once, in a thread, before any `run`.
         With None, nothing was done: the general way decides, or there is no connection yet.
         """
         with alone(self._lock):
@@ -99,8 +99,8 @@ class Committer:
 
     def _land(self, name: str, change: Change, rest: Callable[[], Any]) -> list[Receipt | StowfastError]:
         with alone(self._lock):
-            self._begin_run()
             try:
+                self._begin_run()
                 outcome = self._outcome(name, change, rest)
                 return self._commit([(name, change)]) if outcome is None else [outcome]
             except BaseException:

@@ -7,6 +7,8 @@ import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import psycopg
+from psycopg.pq import TransactionStatus
+from psycopg.waiting import READY_R, WAIT_R
 
 from stowfast.backends.postgres.failures import UnansweredError
 from stowfast.backends.postgres.hints import SELECTOR
@@ -41,10 +43,14 @@ class BoundedConnection(psycopg.Connection[Any]):
         """
         if self.closed:
             return False
+        # Between two calls of ours it is idle, unless an interrupt left a call without its answer.
+        return self.pgconn.transaction_status == TransactionStatus.IDLE and not self._can_be_read(0)
+
+    def _can_be_read(self, timeout: float) -> bool:
         if self._watched is None:
             self._watched = SELECTOR()
             self._watched.register(self, selectors.EVENT_READ)
-        return not self._watched.select(0)
+        return bool(self._watched.select(timeout))
 
     def wait(self, gen: PQGen[R], *args: Any, **options: Any) -> R:
         """Run a call of the driver to its end.
@@ -54,8 +60,19 @@ class BoundedConnection(psycopg.Connection[Any]):
             UnansweredError: no answer came within `brief`.
         """
         if self.brief is not None:
-            return super().wait(_hurried(gen, self.brief), self.brief)
+            return self._wait_briefly(gen, time.monotonic() + self.brief)
         return super().wait(self._bounded(gen), *args, **options)
+
+    def _wait_briefly(self, gen: PQGen[R], until: float) -> R:
+        # Not by the driver's function: its wait begins anew with each signal, and it may take an interrupt for itself.
+        try:
+            wanted = next(gen)
+            while wanted == WAIT_R and self._can_be_read(max(until - time.monotonic(), 0)):
+                wanted = gen.send(READY_R)
+        except StopIteration as end:
+            result: R = end.value
+            return result
+        raise UnansweredError(_rest(gen, wanted))
 
     def _bounded(self, gen: PQGen[R]) -> PQGen[R]:
         began = heard = time.monotonic()
@@ -75,20 +92,6 @@ class BoundedConnection(psycopg.Connection[Any]):
                     f"no answer for {now - heard:.1f} s: it stands still, or another session holds a lock: see "
                     "pg_stat_activity"
                 )
-
-
-def _hurried(gen: PQGen[R], seconds: float) -> PQGen[R]:
-    until = time.monotonic() + seconds
-    ready: Any = None
-    while True:
-        try:
-            wanted = gen.send(ready)
-        except StopIteration as end:
-            result: R = end.value
-            return result
-        ready = yield wanted
-        if not ready or time.monotonic() > until:
-            raise UnansweredError(_rest(gen, wanted))
 
 
 def _rest(gen: PQGen[R], wanted: Any) -> PQGen[R]:

@@ -196,9 +196,10 @@ class HintSender:
                 streams = set(self._queue.get(timeout=_LINGER_SECONDS))
             except Empty:
                 with self._lock:
+                    self._thread = None  # before the look: whoever announces now begins another one
                     if self._queue.empty():
-                        self._thread = None
                         return
+                    self._thread = threading.current_thread()
                 continue
             with suppress(Empty):
                 while True:

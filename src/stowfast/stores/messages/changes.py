@@ -37,14 +37,15 @@ async def add(
 ) -> range:
     """Add entries, with metadata in the same commit, and return their positions."""
     stream = stream_name(KIND, "context_id", context_id)
-    check_integers(expect=expect)
+    if expect is not None:
+        check_integers(expect=expect)
     held = conditions_of(if_token)
     if held and expect is not None:
         raise InvalidError("give expect or if_token: a token says the position, too")
     lasts = None if ttl is None else from_duration(ttl, "ttl")
     if metadata is None:
-        conditions = held or {"expect": expect}
-        receipt = await backend.commit(stream, Change(entries=entries, op_id=op_id, ttl=lasts, **conditions))
+        change = Change(entries=entries, op_id=op_id, expect=expect, ttl=lasts)
+        receipt = await backend.commit(stream, change._replace(**held) if held else change)
         return range(receipt.first, receipt.next)
     made = check_metadata(metadata)
     race = Race(f"conversation {context_id!r}")

@@ -74,9 +74,11 @@ class Messages:
             InvalidError: the message is not a JSON object, or the id is invalid. Nothing was stored.
             UnavailableError: it may be stored. Repeat the call with the same op_id to be sure.
         """
-        entries = [encode_one(message)]
-        condition: dict[str, Any] = {"expect": expect, "metadata": metadata, "if_token": if_token, "ttl": ttl}
-        return (await changes.add(self._backend, context_id, entries, op_id, **condition)).start
+        added = await changes.add(
+            self._backend, context_id, [encode_one(message)], op_id,
+            expect=expect, metadata=metadata, if_token=if_token, ttl=ttl,
+        )  # fmt: skip
+        return added.start
 
     async def add_messages(
         self,
@@ -106,9 +108,10 @@ class Messages:
             InvalidError: a message is not a JSON object, with its number from 0. None was stored.
             UnavailableError: all of them may be stored. Repeat the call with the same op_id.
         """
-        entries = encode_messages(messages)
-        condition: dict[str, Any] = {"expect": expect, "metadata": metadata, "if_token": if_token, "ttl": ttl}
-        return await changes.add(self._backend, context_id, entries, op_id, **condition)
+        return await changes.add(
+            self._backend, context_id, encode_messages(messages), op_id,
+            expect=expect, metadata=metadata, if_token=if_token, ttl=ttl,
+        )  # fmt: skip
 
     async def get_messages(
         self,

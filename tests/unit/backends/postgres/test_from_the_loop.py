@@ -13,6 +13,7 @@ import pytest
 from stowfast import UnavailableError
 from stowfast.abc import Change
 from stowfast.backends.postgres.committer import Committer
+from stowfast.backends.postgres.connection import BoundedConnection
 from tests.unit.backends.postgres.test_faults import opened, schema_of, wait_for
 
 if TYPE_CHECKING:
@@ -152,3 +153,51 @@ async def test_the_first_append_to_a_stream_goes_the_general_way(
             backend._group._fast = backend._group._alone = True
             assert (await backend.commit(f"new/{n}", Change([b"y"], op_id="y"))).first == 1
             assert (await backend.commit(f"new/{n}", Change([b"y"], op_id="y"))).repeated
+
+
+async def test_an_interrupt_while_the_loop_waits_leaves_no_call_on_the_connection(
+    postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(self: BoundedConnection, timeout: float) -> bool:
+        if timeout:
+            monkeypatch.undo()
+            raise KeyboardInterrupt
+        return can_be_read(self, timeout)
+
+    can_be_read = BoundedConnection._can_be_read
+    async with opened(postgres_server) as backend:
+        await warm(backend)
+        monkeypatch.setattr(BoundedConnection, "_can_be_read", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            backend._committer.begin("c", Change([b"2"]))
+        assert backend._committer._connection is None
+        assert (await backend.commit("c", Change([b"3"]))).first in {2, 3}
+
+
+async def test_a_call_without_its_answer_is_not_followed_by_another_one(postgres_server: PostgresServer) -> None:
+    async with opened(postgres_server) as backend:
+        await warm(backend)
+        async with held(postgres_server, backend) as other:
+            rest = backend._committer.begin("c", Change([b"2"]))  # and nobody waits for it
+            assert callable(rest)
+            connection = backend._committer._connection
+            assert connection is not None
+            assert not connection.is_quiet()
+            other.execute("ROLLBACK")
+        assert (await backend.commit("c", Change([b"3"]))).first in {2, 3}
+
+
+async def test_what_a_cancelled_commit_leaves_behind_is_begun_by_the_closing(postgres_server: PostgresServer) -> None:
+    async with opened(postgres_server) as backend:
+        await backend.commit("c", Change([b"x"] * 2_000))
+        async with held(postgres_server, backend) as other:
+            call = asyncio.create_task(backend.commit("c", Change(delete=True)))
+            await wait_for(other, WAITS, pid_of(backend))
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            other.execute("ROLLBACK")
+    assert not backend._committer.left_garbage
+    rows = f"SELECT count(*) FROM {schema_of(backend)}.entries"
+    with psycopg.connect(postgres_server.url().partition("?")[0]) as other:
+        assert other.execute(rows.encode()).fetchone() == (0,)
