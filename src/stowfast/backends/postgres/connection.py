@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import selectors
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import psycopg
 from psycopg.pq import TransactionStatus
-from psycopg.waiting import READY_R, WAIT_R
 
 from stowfast.backends.postgres.failures import UnansweredError
 from stowfast.backends.postgres.hints import SELECTOR
@@ -21,6 +21,8 @@ __all__ = ["BoundedConnection"]
 R = TypeVar("R")
 
 _SLOWNESS: Final = 10
+_TURN_SECONDS: Final = 0.1
+"""Between two looks at the patience of a call."""
 
 
 class BoundedConnection(psycopg.Connection[Any]):
@@ -59,39 +61,50 @@ class BoundedConnection(psycopg.Connection[Any]):
             psycopg.OperationalError: no answer came. The connection is closed.
             UnansweredError: no answer came within `brief`.
         """
-        if self.brief is not None:
-            return self._wait_briefly(gen, time.monotonic() + self.brief)
-        return super().wait(self._bounded(gen), *args, **options)
-
-    def _wait_briefly(self, gen: PQGen[R], until: float) -> R:
-        # Not by the driver's function: its wait begins anew with each signal, and it may take an interrupt for itself.
+        if args or options:  # a wait for notifications, with a limit of its own
+            return super().wait(gen, *args, **options)
+        # Not by the driver's function: its wait begins anew with each signal, so with many signals it never ends.
+        began = heard = time.monotonic()
+        socket = self.pgconn.socket
         try:
             wanted = next(gen)
-            while wanted == WAIT_R and self._can_be_read(max(until - time.monotonic(), 0)):
-                wanted = gen.send(READY_R)
+            while True:
+                if self.brief is None:
+                    ready = self._ready(socket, wanted, _TURN_SECONDS)
+                    heard = self._check_patience(began, heard, ready)
+                elif not (ready := self._ready(socket, wanted, max(began + self.brief - time.monotonic(), 0))):
+                    raise UnansweredError(_rest(gen, wanted))
+                wanted = gen.send(ready)
         except StopIteration as end:
             result: R = end.value
             return result
-        raise UnansweredError(_rest(gen, wanted))
+        except UnansweredError:
+            raise
+        except BaseException as error:
+            if not isinstance(error, Exception):  # an interrupt: nobody may read the answer as that of another call
+                self.pgconn.finish()
+            with suppress(Exception):  # Python would print them
+                gen.close()
+            raise
 
-    def _bounded(self, gen: PQGen[R]) -> PQGen[R]:
-        began = heard = time.monotonic()
-        ready: Any = None
-        while True:
-            try:
-                wanted = gen.send(ready)
-            except StopIteration as end:
-                result: R = end.value
-                return result
-            ready = yield wanted  # the driver gives a turn every tenth of a second, ready or not
-            now = time.monotonic()
-            heard = now if ready else heard
-            if now > heard + self.patience or now > began + _SLOWNESS * self.patience:
-                self.pgconn.finish()  # nobody may read a late answer as that of another call
-                raise psycopg.OperationalError(
-                    f"no answer for {now - heard:.1f} s: it stands still, or another session holds a lock: see "
-                    "pg_stat_activity"
-                )
+    def _ready(self, socket: int, wanted: int, timeout: float) -> int:
+        # A socket that was closed meanwhile counts as ready: the driver then raises its own error.
+        if wanted == selectors.EVENT_READ:
+            return wanted if self._can_be_read(timeout) else 0
+        with SELECTOR() as selector:
+            selector.register(socket, wanted)
+            return wanted if selector.select(timeout) else 0
+
+    def _check_patience(self, began: float, heard: float, ready: int) -> float:
+        now = time.monotonic()
+        heard = now if ready else heard
+        if now > heard + self.patience or now > began + _SLOWNESS * self.patience:
+            self.pgconn.finish()  # nobody may read a late answer as that of another call
+            raise psycopg.OperationalError(
+                f"no answer for {now - heard:.1f} s: it stands still, or another session holds a lock: see "
+                "pg_stat_activity"
+            )
+        return heard
 
 
 def _rest(gen: PQGen[R], wanted: Any) -> PQGen[R]:

@@ -227,3 +227,30 @@ async def test_a_read_of_a_locked_table_ends(postgres_server: PostgresServer) ->
             with pytest.raises(UnavailableError, match="another session holds a lock"):
                 await asyncio.wait_for(backend.read("c/0"), BOUND)
         assert len((await backend.read("c/0")).entries) == 1
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timers with signals")
+def test_many_signals_keep_no_call_from_its_end(postgres_server: PostgresServer) -> None:
+    """As those of a profiler: a wait that began anew with each of them would never end."""
+    ticks = 0
+
+    def tick(*_: object) -> None:
+        nonlocal ticks
+        ticks += 1
+
+    with between(postgres_server) as (proxy, url), stowfast.sync.open(f"{url}?sslmode=disable&timeout=1") as stores:
+        stores.messages.add_message("c", {})
+        before = signal.signal(signal.SIGALRM, tick)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
+            proxy.silent = True
+            for call in (stores.messages.get_messages, lambda context: stores.messages.add_message(context, {})):
+                began = time.monotonic()
+                with pytest.raises(UnavailableError, match=r"no answer|connect"):
+                    call("c")
+                assert time.monotonic() - began < BOUND
+            assert ticks > 50
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+            proxy.silent = False
