@@ -8,6 +8,7 @@ type that is written in C.
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -19,10 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Sequence
     from concurrent.futures import Executor
 
-__all__ = ["Answer", "run_on", "side_by_side", "wake"]
+__all__ = ["Answer", "Waiters", "run_on", "side_by_side", "wake"]
 
 A = TypeVar("A")
 R = TypeVar("R")
+W = TypeVar("W")
 
 _STARTED, _CANCELLED = "started", "cancelled"
 
@@ -127,6 +129,52 @@ class Answer(Generic[R]):
         if error is not None:
             raise error
         return value  # type: ignore[return-value]  # None is the value only where R allows it
+
+
+class Waiters(Generic[W]):
+    """The waiters for each stream.
+
+    A thread with a commit takes them without a lock: a signal handler may run inside the lock of a waiter, and wait for
+    that commit.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()  # of those who add and remove
+        self._by_stream: dict[str, list[W]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._by_stream)
+
+    def add(self, stream: str, waiter: W) -> None:
+        """Add a waiter: the next `take` has it."""
+        with self._lock:
+            while True:
+                held = self._by_stream.setdefault(stream, [])
+                held.append(waiter)
+                if self._by_stream.get(stream) is held:
+                    return
+                # The list was taken meanwhile, and nobody looks at it again.
+
+    def remove(self, stream: str, waiter: W) -> None:
+        """Remove a waiter, if it is still there."""
+        with self._lock:
+            held = self._by_stream.get(stream, [])
+            with suppress(ValueError):
+                held.remove(waiter)
+            if not held:
+                self._by_stream.pop(stream, None)
+
+    def take(self, streams: Iterable[str]) -> list[W]:
+        """Remove the waiters for streams, and return them. Each step is one operation of a dict."""
+        return [waiter for stream in streams for waiter in self._by_stream.pop(stream, ())]
+
+    def of(self, stream: str) -> tuple[W, ...]:
+        """Return the waiters for one stream."""
+        return tuple(self._by_stream.get(stream, ()))
+
+    def all(self) -> dict[str, tuple[W, ...]]:
+        """Return all waiters, by stream."""
+        return {stream: tuple(held) for stream, held in list(self._by_stream.items())}
 
 
 def wake(answers: Iterable[Answer[bool]]) -> None:

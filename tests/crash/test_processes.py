@@ -346,4 +346,4 @@ async def test_waits_that_end_with_their_time_leave_nothing_behind(tmp_path: Pat
         for _ in range(50):
             assert not await place.wait(STREAM, incarnation=None, next=0, timeout=0.001)
         assert not await place.wait(STREAM, incarnation=None, next=0, timeout=0.1)
-        assert len(place._news._waiting) < 10
+        assert len(place._news._waiters.all()) < 10

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import threading
 import time
 from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
@@ -74,7 +73,7 @@ class Database:
         for _ in range(pool):
             self._free.put(None)
         self._idle: list[tuple[float, BoundedConnection]] = []
-        self._lock = threading.RLock()  # a signal handler may come while its thread holds it
+        """Used without a lock: a signal handler inside it may wait for the thread that commits, which uses it too."""
         self._closed = False
         self.counts = Counts()
         self.is_direct = False  # until it is known: the opening itself prepares nothing
@@ -224,29 +223,29 @@ class Database:
     def _take(self) -> BoundedConnection:
         old = time.monotonic() - _IDLE_SECONDS
         while True:
-            with self._lock:
-                if not self._idle:
-                    break
+            try:
                 used, connection = self._idle.pop()
+            except IndexError:
+                return self.connect()
             if used > old and connection.is_quiet():
                 return connection
             connection.close()
-        return self.connect()
 
     def _put(self, connection: BoundedConnection) -> None:
-        with self._lock:
-            if not self._closed and not connection.closed and connection.info.transaction_status == 0:
-                self._idle.append((time.monotonic(), connection))
-                return
-        connection.close()
+        if connection.closed or connection.info.transaction_status != 0:
+            connection.close()
+            return
+        self._idle.append((time.monotonic(), connection))
+        if self._closed:
+            self.forget_idle()
 
     def forget_idle(self) -> None:
         """Close the idle connections, such as after a restart of the server."""
-        with self._lock:
-            idle, self._idle = self._idle, []
-        for _, connection in idle:
-            with suppress(Exception):
-                connection.close()
+        with suppress(IndexError):
+            while True:
+                _, connection = self._idle.pop()
+                with suppress(Exception):
+                    connection.close()
 
     def check_process(self) -> None:
         """Raise in a forked process: two processes cannot speak on one connection."""

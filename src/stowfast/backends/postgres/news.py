@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from stowfast.answers import Answer, wake
+from stowfast.answers import Answer, Waiters, wake
 from stowfast.backends.postgres.hints import Bell, mark_of, until_readable
 from stowfast.errors import StowfastError
 from stowfast.semantics import is_news
@@ -33,28 +33,22 @@ class LocalNews:
     """Waiters by stream. Commits of other processes are found by polling."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self._waiting: dict[str, list[Answer[bool]]] = {}
+        self._waiters: Waiters[Answer[bool]] = Waiters()
 
     def subscribe(self, stream: str) -> Answer[bool]:
         """Return an answer that comes with the next commit of this process to a stream."""
         news: Answer[bool] = Answer()
-        with self._lock:
-            self._waiting.setdefault(stream, []).append(news)
+        self._waiters.add(stream, news)
         return news
 
     def announce(self, streams: set[str]) -> None:
         """Wake the waiters of streams."""
-        with self._lock:
-            woken = [news for stream in streams for news in self._waiting.pop(stream, ())]
-        wake(woken)
+        if self._waiters:
+            wake(self._waiters.take(streams))
 
     def forget(self, stream: str, news: Answer[bool]) -> None:
         """Wake a waiter no more."""
-        with self._lock:
-            left = [other for other in self._waiting.pop(stream, ()) if other is not news]
-            if left:
-                self._waiting[stream] = left
+        self._waiters.remove(stream, news)
 
 
 @dataclass

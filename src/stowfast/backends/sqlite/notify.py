@@ -8,7 +8,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from stowfast.answers import Answer, wake
+from stowfast.answers import Answer, Waiters, wake
 from stowfast.backends.sqlite.read import heads
 from stowfast.blocking import alone
 from stowfast.errors import StowfastError, UnavailableError
@@ -45,7 +45,7 @@ class News:
         self._file = file
         self._lock = threading.RLock()
         self._end: SimpleQueue[None] = SimpleQueue()
-        self._waiting: dict[str, list[_Watcher]] = {}
+        self._waiters: Waiters[_Watcher] = Waiters()
         self._connection: sqlite3.Connection | None = None
         self._thread: threading.Thread | None = None
         self._seen = 0
@@ -63,35 +63,32 @@ class News:
             if self._thread is None:
                 self._seen = self._version()
                 self._start()
-            self._waiting.setdefault(stream, []).append(_Watcher(news, incarnation, next))
+            self._waiters.add(stream, _Watcher(news, incarnation, next))
         return news
 
     def forget(self, stream: str, news: Answer[bool]) -> None:
         """Wake a waiter no more."""
-        with self._lock:
-            left = [waiter for waiter in self._waiting.pop(stream, ()) if waiter.news is not news]
-            if left:
-                self._waiting[stream] = left
+        for waiter in self._waiters.of(stream):
+            if waiter.news is news:
+                self._waiters.remove(stream, waiter)
 
     def announce(self, streams: Collection[str]) -> None:
         """Wake the waiters for streams, after a commit of this process."""
-        if self._waiting:
+        if self._waiters:
             self._wake(streams)
 
     def close(self) -> None:
         """Wake the waiters and end the thread."""
         with alone(self._lock):
             thread, self._thread = self._thread, None
-        self._wake(list(self._waiting))
+        self._wake(self._waiters.all())
         self._end.put(None)
         if thread is not None and thread is not threading.current_thread():
             thread.join()
         self._disconnect()
 
     def _wake(self, streams: Collection[str]) -> None:
-        with self._lock:
-            woken = [waiter.news for stream in streams for waiter in self._waiting.pop(stream, ())]
-        wake(woken)
+        wake(waiter.news for waiter in self._waiters.take(streams))
 
     def _disconnect(self) -> None:
         # Also where the file is lost: its last connection folds the log.
@@ -121,7 +118,7 @@ class News:
             with suppress(Empty):
                 self._end.get(timeout=pause)
             with self._lock:
-                idle = 0 if self._waiting else idle + 1
+                idle = 0 if self._waiters else idle + 1
                 if self._thread is not threading.current_thread() or idle > _POLLS_IDLE:
                     self._thread = None if self._thread is threading.current_thread() else self._thread
                     return
@@ -131,8 +128,7 @@ class News:
 
     def _changed(self) -> list[str]:
         """Return the awaited streams with news, or all of them: whoever waits looks at the file, and gets the error."""
-        with self._lock:
-            known = {stream: tuple(waiters) for stream, waiters in self._waiting.items()}
+        known = self._waiters.all()
         try:
             version = self._version()
             if version == self._seen:

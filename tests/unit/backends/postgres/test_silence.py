@@ -231,7 +231,7 @@ async def test_a_read_of_a_locked_table_ends(postgres_server: PostgresServer) ->
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timers with signals")
 def test_many_signals_keep_no_call_from_its_end(postgres_server: PostgresServer) -> None:
-    """As those of a profiler: a wait that began anew with each of them would never end."""
+    """As from a profiler: a wait begun anew with each of them would never end."""
     ticks = 0
 
     def tick(*_: object) -> None:

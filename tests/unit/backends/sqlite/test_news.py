@@ -79,4 +79,4 @@ async def test_beside_damage_everybody_looks(backend: SQLiteBackend, tmp_path: P
 async def test_a_forgotten_waiter_is_not_kept(backend: SQLiteBackend) -> None:
     for _ in range(3):
         assert not await backend.wait("s/1", incarnation=None, next=0, timeout=0.01)
-    assert backend._news._waiting == {}
+    assert backend._news._waiters.all() == {}
