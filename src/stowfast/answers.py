@@ -165,8 +165,9 @@ class Waiters(Generic[W]):
                 self._by_stream.pop(stream, None)
 
     def take(self, streams: Iterable[str]) -> list[W]:
-        """Remove the waiters for streams, and return them. Each step is one operation of a dict."""
-        return [waiter for stream in streams for waiter in self._by_stream.pop(stream, ())]
+        """Remove the waiters for streams, and return them. Each step is one operation of a dict or a list."""
+        # A copy: a waiter removed beside this would move the others while they are gone through.
+        return [waiter for stream in streams for waiter in tuple(self._by_stream.pop(stream, ()))]
 
     def of(self, stream: str) -> tuple[W, ...]:
         """Return the waiters for one stream."""
@@ -174,7 +175,7 @@ class Waiters(Generic[W]):
 
     def all(self) -> dict[str, tuple[W, ...]]:
         """Return all waiters, by stream."""
-        return {stream: tuple(held) for stream, held in list(self._by_stream.items())}
+        return {stream: tuple(held) for stream, held in self._by_stream.copy().items()}
 
 
 def wake(answers: Iterable[Answer[bool]]) -> None:

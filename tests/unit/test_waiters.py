@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import stowfast
+from stowfast import answers
 from stowfast.abc import Change
 from stowfast.answers import Answer, Waiters
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import FrameType
 
     from tests.services.postgres import PostgresServer
 
@@ -72,6 +75,31 @@ def test_a_waiter_is_not_added_to_a_list_that_was_taken() -> None:
     waiters._by_stream["s"] = Taken(waiters)
     waiters.add("s", 1)
     assert waiters.take(["s"]) == [1]
+
+
+@pytest.mark.parametrize("moment", range(1, 80))
+def test_a_waiter_that_goes_at_any_moment_of_a_commit_hides_no_other_one(moment: int) -> None:
+    waiters: Waiters[str] = Waiters()
+    for waiter in ("first", "second", "third"):
+        waiters.add("s", waiter)
+    held, steps = waiters._by_stream["s"], 0
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal steps
+        if frame.f_code.co_filename == answers.__file__:
+            frame.f_trace_opcodes = True
+            steps += event == "opcode"
+            if steps == moment and "first" in held:
+                held.remove("first")  # as by its own thread, whose time is up
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        taken = waiters.take(["s"])
+    finally:
+        sys.settrace(before)
+    assert {"second", "third"} <= set(taken)
 
 
 @pytest.mark.parametrize("place", ["sqlite", pytest.param("postgres", marks=pytest.mark.service)])

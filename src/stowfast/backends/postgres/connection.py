@@ -50,8 +50,9 @@ class BoundedConnection(psycopg.Connection[Any]):
 
     def _can_be_read(self, timeout: float) -> bool:
         if self._watched is None:
-            self._watched = SELECTOR()
-            self._watched.register(self, selectors.EVENT_READ)
+            watched = SELECTOR()
+            watched.register(self, selectors.EVENT_READ)
+            self._watched = watched
         return bool(self._watched.select(timeout))
 
     def wait(self, gen: PQGen[R], *args: Any, **options: Any) -> R:
@@ -93,7 +94,8 @@ class BoundedConnection(psycopg.Connection[Any]):
             return wanted if self._can_be_read(timeout) else 0
         with SELECTOR() as selector:
             selector.register(socket, wanted)
-            return wanted if selector.select(timeout) else 0
+            found = selector.select(timeout)
+            return found[0][1] if found else 0
 
     def _check_patience(self, began: float, heard: float, ready: int) -> float:
         now = time.monotonic()

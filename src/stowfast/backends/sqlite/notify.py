@@ -128,19 +128,19 @@ class News:
 
     def _changed(self) -> list[str]:
         """Return the awaited streams with news, or all of them: whoever waits looks at the file, and gets the error."""
-        known = self._waiters.all()
         try:
             version = self._version()
             if version == self._seen:
                 return []
             self._seen = version
+            known = self._waiters.all()  # after the version: whoever comes later reads what it tells
             assert self._connection is not None
             with self._file.errors():
                 found = heads(self._connection, clock(), streams=list(known))
         except StowfastError:
             self._seen -= 1
             self._disconnect()
-            return list(known)
+            return list(self._waiters.all())
         pairs = zip(known.items(), found, strict=True)
         return [
             stream
