@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from stowfast import UnavailableError
-from stowfast.abc import Change
+from stowfast.abc import Change, Receipt
 from stowfast.backends.postgres.committer import Committer
 from stowfast.backends.postgres.connection import BoundedConnection
 from tests.unit.backends.postgres.test_faults import opened, schema_of, wait_for
@@ -53,6 +53,13 @@ async def held(server: PostgresServer, backend: PostgresBackend) -> AsyncIterato
         yield other
 
 
+async def sent(other: psycopg.Connection[Any], backend: PostgresBackend, change: Change) -> asyncio.Task[Receipt]:
+    """Begin a commit to the locked stream, and return it once it waits in the server."""
+    call = asyncio.create_task(backend.commit("c", change))
+    await wait_for(other, WAITS, pid_of(backend))
+    return call
+
+
 async def test_a_lone_append_needs_no_other_thread(
     postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,8 +87,7 @@ async def test_the_loop_goes_on_while_an_append_waits_for_a_lock(postgres_server
     async with opened(postgres_server) as backend:
         await warm(backend)
         async with held(postgres_server, backend) as other:
-            call = asyncio.create_task(backend.commit("c", Change([b"2"])))
-            await wait_for(other, WAITS, pid_of(backend))
+            call = await sent(other, backend, Change([b"2"]))
             behind = [asyncio.create_task(backend.commit("c", Change([b"%d" % n]))) for n in range(3, 6)]
             elsewhere = asyncio.create_task(asyncio.to_thread(backend._group.commit_here, ("d", Change([b"d"]))))
             await asyncio.sleep(0)
@@ -98,8 +104,7 @@ async def test_a_cancelled_append_that_was_sent_is_made_once(postgres_server: Po
     async with opened(postgres_server) as backend:
         await warm(backend)
         async with held(postgres_server, backend) as other:
-            call = asyncio.create_task(backend.commit("c", Change([b"2"], op_id="op")))
-            await wait_for(other, WAITS, pid_of(backend))
+            call = await sent(other, backend, Change([b"2"], op_id="op"))
             call.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await call
@@ -113,8 +118,7 @@ async def test_a_closing_waits_for_an_append_that_was_sent(postgres_server: Post
     async with opened(postgres_server) as backend:
         await warm(backend)
         async with held(postgres_server, backend) as other:
-            call = asyncio.create_task(backend.commit("c", Change([b"2"])))
-            await wait_for(other, WAITS, pid_of(backend))
+            call = await sent(other, backend, Change([b"2"]))
             closing = asyncio.create_task(backend.close())
             await asyncio.sleep(0)
             other.execute("ROLLBACK")
@@ -129,8 +133,7 @@ async def test_an_append_whose_connection_ends_after_it_was_sent_is_repeated_by_
     async with opened(postgres_server) as backend:
         await warm(backend)
         async with held(postgres_server, backend) as other:
-            call = asyncio.create_task(backend.commit("c", Change([b"2"], op_id=op_id)))
-            await wait_for(other, WAITS, pid_of(backend))
+            call = await sent(other, backend, Change([b"2"], op_id=op_id))
             other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid_of(backend)])
             other.execute("ROLLBACK")
             if op_id is None:
@@ -191,8 +194,7 @@ async def test_what_a_cancelled_commit_leaves_behind_is_begun_by_the_closing(pos
     async with opened(postgres_server) as backend:
         await backend.commit("c", Change([b"x"] * 2_000))
         async with held(postgres_server, backend) as other:
-            call = asyncio.create_task(backend.commit("c", Change(delete=True)))
-            await wait_for(other, WAITS, pid_of(backend))
+            call = await sent(other, backend, Change(delete=True))
             call.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await call
