@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import stowfast
 from tests.services.faulty_s3.server import Fault, FaultyS3
+from tests.unit.backends.objects.maintained import maintained
 from tests.unit.backends.objects.test_pace import PACE, SEALS, add, pauses, server, url
 
 __all__ = ["server"]
@@ -18,11 +17,8 @@ async def test_a_sweep_keeps_the_pace(server: FaultyS3) -> None:
         stays = server.fail(Fault.INTERNAL, operation="DELETE", times=None)
         await stores.messages.delete("c")
         await add(stores, 6)
-        maintenance = stores.backend._lines._line("messages/c").maintenance  # type: ignore[attr-defined]
-        for _ in range(1_000):  # until nobody tries to delete them behind our back any more: that is left to the sweep
-            if maintenance.idle:
-                break
-            await asyncio.sleep(0.01)
+        # Nobody deletes them behind our back any more: that is left to the sweep.
+        await maintained(stores, "messages/c")
         stays.times = 0
         with server.counted() as made:
             await stores.sweep()
