@@ -122,18 +122,36 @@ REFUSED = {f"artifacts.{name}" for name in ("rows", "to_arrow", "to_pandas", "to
 """Calls whose arguments are those of another kind of artifact, or of a lease that is over."""
 
 IN_A_CHILD = """
-import os, signal, sys
+import asyncio, os, signal, sys
 import stowfast, stowfast.sync
 from tests.unit.public_calls import calls
 from tests.unit.test_watchdog_inside import SECONDS, carry_out, prepare
 
+async def begin():
+    waiting = await stowfast.open(sys.argv[1])
+    await add(waiting)  # so that it has threads, which the child has not
+    return waiting
+
+async def add(waiting):
+    await asyncio.gather(*(waiting.messages.add_message("c3", {}) for _ in range(10)))
+    return await waiting.messages.count("c3")
+
+async def end(waiting):
+    print("parent", await add(waiting), flush=True)
+    await waiting.close()
+
 stores = stowfast.sync.open(sys.argv[1])
 prepare(stores)
+waiting = asyncio.run(begin())
 child = os.fork()
 if not child:
     for name, call in calls(stores):
         signal.alarm(SECONDS)
         print(name, carry_out(call) or "done", flush=True)
+    signal.alarm(SECONDS)
+    stores.close()
+    asyncio.run(waiting.close())
+    print("both", "closed", flush=True)
     signal.alarm(0)
     os._exit(0)
 ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -141,18 +159,23 @@ signal.alarm(SECONDS)
 stores.messages.add_message("c2", {})
 print("parent", ended, stores.messages.count("c2"), flush=True)
 stores.close()
+asyncio.run(end(waiting))
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_each_call_ends_in_a_child_after_a_fork(url: str) -> None:
-    """It works on the child's own copy in memory. Elsewhere a call is refused: open the store again."""
+    """It works on the child's own copy in memory. Elsewhere a call is refused: open the store again.
+
+    A close does nothing there, and the parent goes on.
+    """
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", IN_A_CHILD, url],
         capture_output=True, text=True, timeout=10 * SECONDS, check=False,
     )  # fmt: skip
-    *told, parent = [line.split() for line in done.stdout.splitlines()]
-    assert (done.returncode, parent) == (0, ["parent", "0", "1"]), done.stderr
+    *told, closed, parent, waiting = [line.split() for line in done.stdout.splitlines()]
+    assert (done.returncode, closed, parent) == (0, ["both", "closed"], ["parent", "0", "1"]), done.stderr
+    assert waiting == ["parent", "20"]
     with stowfast.sync.open("memory:") as stores:
         assert [name for name, _ in told] == [name for name, _ in calls(stores)]
     outcomes = {outcome for name, outcome in told if url != "memory:" or name not in REFUSED}

@@ -196,6 +196,9 @@ class ObjectBackend(Backend):
     async def close(self) -> None:
         if self._closed:
             return
+        if self._store.is_forked:  # all is the parent's, also what was queued at the fork
+            self._closed = True
+            return
         self._lines.close()
         self._closed = True
         with ThreadPoolExecutor(1) as thread:

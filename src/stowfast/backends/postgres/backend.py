@@ -272,6 +272,9 @@ class PostgresBackend(Backend):
     async def close(self) -> None:
         if self._closed:
             return
+        if self._database.is_forked:  # all is the parent's: a goodbye of this process would end its connections
+            self._closed = True
+            return
         self._group.check_thread()
         self._closed = True
         self._swept_until = time.monotonic() + _SWEEP_AT_END

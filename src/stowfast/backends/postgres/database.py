@@ -247,9 +247,14 @@ class Database:
                 with suppress(Exception):
                     connection.close()
 
+    @property
+    def is_forked(self) -> bool:
+        """This process is a child of the one that opened the connections."""
+        return os.getpid() != self._process
+
     def check_process(self) -> None:
         """Raise in a forked process: two processes cannot speak on one connection."""
-        if os.getpid() != self._process:
+        if self.is_forked:
             raise InvalidError("the stores were opened before a fork: open them in each process")
 
     def close(self) -> None:

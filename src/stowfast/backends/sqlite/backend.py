@@ -239,6 +239,9 @@ class SQLiteBackend(Backend):
     async def close(self) -> None:
         if self._closed:
             return
+        if self._file.is_forked:  # all is the parent's, also what was queued at the fork
+            self._closed = True
+            return
         self._group.check_thread()
         self._closed = True
         await finish(self._threads, self._uploads.shutdown)

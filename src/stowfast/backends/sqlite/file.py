@@ -268,9 +268,14 @@ class SQLiteFile:
     def _identity(self) -> tuple[int, ...] | None:
         return self._claim.identity if self._claim is not None else None
 
+    @property
+    def is_forked(self) -> bool:
+        """This process is a child of the one that opened the file."""
+        return os.getpid() != self._process
+
     def check_process(self) -> None:
         """Raise in a forked process: a fork copies the connection without SQLite's locks."""
-        if os.getpid() != self._process:
+        if self.is_forked:
             raise InvalidError(f"{self.path} was opened before a fork: {AFTER_A_FORK}")
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ from stowfast import ConflictError, DamagedError, UnavailableError
 from stowfast.abc import Change, Receipt
 from stowfast.backends.postgres.backend import PostgresBackend
 from stowfast.backends.postgres.sweep import sweep
+from stowfast.blocking import run_in_place
 from tests.services.between import between
 
 if TYPE_CHECKING:
@@ -48,6 +50,12 @@ async def wait_for(connection: psycopg.Connection[Any], query: str, key: int) ->
             return
         await asyncio.sleep(0.01)
     pytest.fail(f"never: {query}")
+
+
+def connection_of(backend: PostgresBackend) -> psycopg.Connection[Any]:
+    connection = backend._committer._connection
+    assert connection is not None
+    return connection
 
 
 def batch() -> list[tuple[str, Change]]:
@@ -132,6 +140,25 @@ async def test_connections_that_ended_while_idle_are_not_noticed(postgres_server
             )
             await backend.commit("c/0", Change([b"%d" % n]))  # without an op_id
             assert await found(backend) == [b"%d" % one for one in range(n + 1)]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of a fork beside threads, from Python 3.12 on
+async def test_a_forked_child_that_closes_leaves_the_connections_of_its_parent(postgres_server: PostgresServer) -> None:
+    async with opened(postgres_server) as backend:
+        await backend.commit("c", Change([b"1"]))
+        await backend.read("c")
+        before = [connection_of(backend), backend._database._idle[0][1]]
+        child = os.fork()
+        if child == 0:
+            run_in_place(backend.close())
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0  # noqa: ASYNC222 - for a moment
+        for connection in before:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+        await backend.commit("c", Change([b"2"]))
+        assert len((await backend.read("c")).entries) == 2
+        assert [connection_of(backend), backend._database._idle[0][1]] == before
 
 
 async def test_a_stream_that_cannot_be_begun_ends_the_commit_with_an_error(postgres_server: PostgresServer) -> None:

@@ -182,12 +182,16 @@ class BucketClient:
     def close(self) -> None:
         """Finish the running requests, and end all pauses. A second close does nothing."""
         self._closed.set()
-        if os.getpid() == self._process:
-            self._threads.shutdown(wait=True)
+        self._threads.shutdown(wait=True)
+
+    @property
+    def is_forked(self) -> bool:
+        """This process is a child of the one that opened the store."""
+        return os.getpid() != self._process
 
     def check_open(self) -> None:
         """Raise after a close or a fork: the driver's threads do not survive a fork, and would never answer."""
-        if os.getpid() != self._process:
+        if self.is_forked:
             raise InvalidError(
                 f"{self.place} was opened before this process was forked, and the driver's threads do not come through "
                 "a fork: start processes with spawn or forkserver, and open it there"
