@@ -65,15 +65,20 @@ class BoundedConnection(psycopg.Connection[Any]):
         if args or options:  # a wait for notifications, with a limit of its own
             return super().wait(gen, *args, **options)
         # Not by the driver's function: its wait begins anew with each signal, so with many signals it never ends.
-        began = heard = time.monotonic()
+        watch = _Patience(self.patience)
         socket = self.pgconn.socket
         try:
             wanted = next(gen)
             while True:
                 if self.brief is None:
                     ready = self._ready(socket, wanted, _TURN_SECONDS)
-                    heard = self._check_patience(began, heard, ready)
-                elif not (ready := self._ready(socket, wanted, max(began + self.brief - time.monotonic(), 0))):
+                    if (silence := watch.silence_after(ready)) is not None:
+                        self.pgconn.finish()  # nobody may read a late answer as that of another call
+                        raise psycopg.OperationalError(
+                            f"no answer for {silence:.1f} s: it stands still, or another session holds a lock: see "
+                            "pg_stat_activity"
+                        )
+                elif not (ready := self._ready(socket, wanted, max(watch.began + self.brief - time.monotonic(), 0))):
                     raise UnansweredError(_rest(gen, wanted))
                 wanted = gen.send(ready)
         except StopIteration as end:
@@ -97,16 +102,27 @@ class BoundedConnection(psycopg.Connection[Any]):
             found = selector.select(timeout)
             return found[0][1] if found else 0
 
-    def _check_patience(self, began: float, heard: float, ready: int) -> float:
+
+class _Patience:
+    """The time without an answer. The time that a signal handler took does not count: the server may have answered."""
+
+    def __init__(self, seconds: float) -> None:
+        self.began = self._heard = self._turned = time.monotonic()
+        self._seconds = seconds
+
+    def silence_after(self, ready: int) -> float | None:
+        """Count a turn. Return the seconds of silence, or None while there is patience."""
         now = time.monotonic()
-        heard = now if ready else heard
-        if now > heard + self.patience or now > began + _SLOWNESS * self.patience:
-            self.pgconn.finish()  # nobody may read a late answer as that of another call
-            raise psycopg.OperationalError(
-                f"no answer for {now - heard:.1f} s: it stands still, or another session holds a lock: see "
-                "pg_stat_activity"
-            )
-        return heard
+        away = now - self._turned - _TURN_SECONDS
+        self._turned = now
+        if away > _TURN_SECONDS:
+            self.began += away
+            self._heard += away
+        if ready:
+            self._heard = now
+        if now > self._heard + self._seconds or now > self.began + _SLOWNESS * self._seconds:
+            return now - self._heard
+        return None
 
 
 def _rest(gen: PQGen[R], wanted: Any) -> PQGen[R]:

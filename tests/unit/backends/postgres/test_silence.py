@@ -16,6 +16,7 @@ import stowfast
 from stowfast import InvalidError, UnavailableError
 from stowfast.abc import Change, Query, Receipt
 from stowfast.backends.postgres.backend import PostgresBackend
+from stowfast.backends.postgres.connection import BoundedConnection
 from tests.services.between import between
 from tests.services.pgbouncer import pooled
 from tests.services.postgres import NAMED
@@ -254,3 +255,15 @@ def test_many_signals_keep_no_call_from_its_end(postgres_server: PostgresServer)
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
             proxy.silent = False
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timers with signals")
+def test_a_signal_handler_that_takes_longer_than_the_patience_loses_no_answer(postgres_server: PostgresServer) -> None:
+    with BoundedConnection.connect(f"{postgres_server.endpoint}/postgres", autocommit=True) as connection:
+        connection.patience = 1
+        before = signal.signal(signal.SIGALRM, lambda *_: time.sleep(2))
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.2)
+            assert connection.execute("SELECT 1 FROM pg_sleep(0.5)").fetchone() == (1,)
+        finally:
+            signal.signal(signal.SIGALRM, before)
