@@ -11,9 +11,11 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from stowfast.backends.postgres.failures import UnansweredError
-from stowfast.backends.postgres.hints import SELECTOR
+from stowfast.backends.postgres.sockets import until_usable, watch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from psycopg.abc import PQGen
 
 __all__ = ["BoundedConnection"]
@@ -36,7 +38,7 @@ class BoundedConnection(psycopg.Connection[Any]):
     """Seconds without a byte until a call ends. With a slow answer it ends after ten times as many."""
     brief: float | None = None
     """Seconds after which a call raises an UnansweredError, and leaves its rest to somebody else. None: it waits."""
-    _watched: selectors.BaseSelector | None = None
+    _can_be_read: Callable[[float], bool] | None = None
 
     def is_quiet(self) -> bool:
         """Return True if this idle connection still stands: the server has said nothing, so no goodbye either.
@@ -46,14 +48,7 @@ class BoundedConnection(psycopg.Connection[Any]):
         if self.closed:
             return False
         # Between two calls of ours it is idle, unless an interrupt left a call without its answer.
-        return self.pgconn.transaction_status == TransactionStatus.IDLE and not self._can_be_read(0)
-
-    def _can_be_read(self, timeout: float) -> bool:
-        if self._watched is None:
-            watched = SELECTOR()
-            watched.register(self, selectors.EVENT_READ)
-            self._watched = watched
-        return bool(self._watched.select(timeout))
+        return self.pgconn.transaction_status == TransactionStatus.IDLE and not self._ready(selectors.EVENT_READ, 0)
 
     def wait(self, gen: PQGen[R], *args: Any, **options: Any) -> R:
         """Run a call of the driver to its end.
@@ -65,22 +60,19 @@ class BoundedConnection(psycopg.Connection[Any]):
         if args or options:  # a wait for notifications, with a limit of its own
             return super().wait(gen, *args, **options)
         # Not by the driver's function: its wait begins anew with each signal, so with many signals it never ends.
-        watch = _Patience(self.patience)
-        socket = self.pgconn.socket
+        until = None if self.brief is None else time.monotonic() + self.brief
+        patience: _Patience | None = None
         try:
             wanted = next(gen)
             while True:
-                if self.brief is None:
-                    ready = self._ready(socket, wanted, _TURN_SECONDS)
-                    if (silence := watch.silence_after(ready)) is not None:
-                        self.pgconn.finish()  # nobody may read a late answer as that of another call
-                        raise psycopg.OperationalError(
-                            f"no answer for {silence:.1f} s: it stands still, or another session holds a lock: see "
-                            "pg_stat_activity"
-                        )
-                elif not (ready := self._ready(socket, wanted, max(watch.began + self.brief - time.monotonic(), 0))):
+                if until is None:
+                    ready = self._ready(wanted, _TURN_SECONDS)
+                    if patience is not None:
+                        self._check(patience, ready)
+                elif not (ready := self._ready(wanted, max(until - time.monotonic(), 0))):
                     raise UnansweredError(_rest(gen, wanted))
                 wanted = gen.send(ready)
+                patience = patience or _Patience(self.patience)  # most answers come in the first turn
         except StopIteration as end:
             result: R = end.value
             return result
@@ -93,21 +85,27 @@ class BoundedConnection(psycopg.Connection[Any]):
                 gen.close()
             raise
 
-    def _ready(self, socket: int, wanted: int, timeout: float) -> int:
-        # A socket that was closed meanwhile counts as ready: the driver then raises its own error.
-        if wanted == selectors.EVENT_READ:
-            return wanted if self._can_be_read(timeout) else 0
-        with SELECTOR() as selector:
-            selector.register(socket, wanted)
-            found = selector.select(timeout)
-            return found[0][1] if found else 0
+    def _ready(self, wanted: int, timeout: float) -> int:
+        if wanted != selectors.EVENT_READ:
+            return until_usable(self.pgconn.socket, wanted, timeout)
+        if self._can_be_read is None:
+            self._can_be_read = watch(self.pgconn.socket)
+        return wanted if self._can_be_read(timeout) else 0
+
+    def _check(self, patience: _Patience, ready: int) -> None:
+        silence = patience.silence_after(ready)
+        if silence is not None:
+            self.pgconn.finish()  # nobody may read a late answer as that of another call
+            raise psycopg.OperationalError(
+                f"no answer for {silence:.1f} s: it stands still, or another session holds a lock: see pg_stat_activity"
+            )
 
 
 class _Patience:
     """The time without an answer. The time that a signal handler took does not count: the server may have answered."""
 
     def __init__(self, seconds: float) -> None:
-        self.began = self._heard = self._turned = time.monotonic()
+        self._began = self._heard = self._turned = time.monotonic()
         self._seconds = seconds
 
     def silence_after(self, ready: int) -> float | None:
@@ -116,11 +114,11 @@ class _Patience:
         away = now - self._turned - _TURN_SECONDS
         self._turned = now
         if away > _TURN_SECONDS:
-            self.began += away
+            self._began += away
             self._heard += away
         if ready:
             self._heard = now
-        if now > self._heard + self._seconds or now > self.began + _SLOWNESS * self._seconds:
+        if now > self._heard + self._seconds or now > self._began + _SLOWNESS * self._seconds:
             return now - self._heard
         return None
 

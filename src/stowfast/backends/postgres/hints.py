@@ -8,8 +8,6 @@ Source: https://www.postgresql.org/docs/current/sql-notify.html
 from __future__ import annotations
 
 import hashlib
-import selectors
-import socket
 import threading
 import time
 from contextlib import suppress
@@ -20,13 +18,13 @@ from stowfast.blocking import check_pools
 from stowfast.errors import InvalidError, StowfastError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     import psycopg
 
     from stowfast.backends.postgres.database import Database
 
-__all__ = ["SELECTOR", "Bell", "HintListener", "HintSender", "channel_of", "mark_of", "send_hint", "until_readable"]
+__all__ = ["HintListener", "HintSender", "channel_of", "mark_of", "send_hint"]
 
 _APART_SECONDS: Final = 0.02
 """The least time between two hints of a process: those of the commits between go together."""
@@ -35,9 +33,6 @@ _MAX_MARKS: Final = 400
 _LINGER_SECONDS: Final = 10.0
 _CLOSE_SECONDS: Final = 1.0
 _RETRY_SECONDS: Final = 1.0
-
-SELECTOR: Final[type[selectors.BaseSelector]] = getattr(selectors, "PollSelector", selectors.SelectSelector)
-"""One call of the system, for descriptors of any number; Windows has only the other one."""
 
 
 def channel_of(schema: str) -> str:
@@ -50,14 +45,6 @@ def mark_of(stream: str) -> str:
     return hashlib.sha256(stream.encode(errors="replace")).hexdigest()[:16]
 
 
-def until_readable(descriptors: Sequence[Any], timeout: float) -> list[Any]:
-    """Wait until some of the descriptors can be read, and return those; none of them after the timeout."""
-    with SELECTOR() as selector:
-        for one in descriptors:
-            selector.register(one, selectors.EVENT_READ)
-        return [key.fileobj for key, _ in selector.select(timeout)]
-
-
 def send_hint(database: Database, channel: str, marks: str) -> None:
     """Send a hint on a connection of the pool that is free now.
 
@@ -66,35 +53,6 @@ def send_hint(database: Database, channel: str, marks: str) -> None:
     """
     with database.lend(patience=0) as connection:
         connection.execute(database.statements["hint"], [channel, marks])
-
-
-class Bell:
-    """Wakes a thread that waits for sockets."""
-
-    def __init__(self) -> None:
-        self._heard, self._rung = socket.socketpair()
-        self._heard.setblocking(False)
-        self._rung.setblocking(False)
-
-    def fileno(self) -> int:
-        """Return the descriptor that can be read once the bell was rung."""
-        return self._heard.fileno()
-
-    def ring(self) -> None:
-        """Wake the thread, now or when it waits next."""
-        with suppress(BlockingIOError):  # it was rung a thousand times already
-            self._rung.send(b"!")
-
-    def silence(self) -> None:
-        """Be ready to be rung again."""
-        with suppress(BlockingIOError):
-            while self._heard.recv(4_096):
-                pass
-
-    def close(self) -> None:
-        """Close both ends."""
-        self._heard.close()
-        self._rung.close()
 
 
 class HintListener:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from stowfast.answers import Answer, Waiters, wake
-from stowfast.backends.postgres.hints import Bell, mark_of, until_readable
+from stowfast.backends.postgres.hints import mark_of
+from stowfast.backends.postgres.sockets import Bell, until_readable
 from stowfast.errors import StowfastError
 from stowfast.semantics import is_news
 

@@ -161,16 +161,16 @@ async def test_the_first_append_to_a_stream_goes_the_general_way(
 async def test_an_interrupt_while_the_loop_waits_leaves_no_call_on_the_connection(
     postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(self: BoundedConnection, timeout: float) -> bool:
+    def interrupted(self: BoundedConnection, wanted: int, timeout: float) -> int:
         if timeout:
             monkeypatch.undo()
             raise KeyboardInterrupt
-        return can_be_read(self, timeout)
+        return ready(self, wanted, timeout)
 
-    can_be_read = BoundedConnection._can_be_read
+    ready = BoundedConnection._ready
     async with opened(postgres_server) as backend:
         await warm(backend)
-        monkeypatch.setattr(BoundedConnection, "_can_be_read", interrupted)
+        monkeypatch.setattr(BoundedConnection, "_ready", interrupted)
         with pytest.raises(KeyboardInterrupt):
             backend._committer.begin("c", Change([b"2"]))
         assert backend._committer._connection is None
