@@ -42,6 +42,8 @@ MAX_ID_BYTES: Final = 1_024
 """The longest id, as UTF-8."""
 
 _MAX_INTEGER_BITS: Final = 62
+_TOGETHER: Final = 50
+"""Values decoded together. All of 10,000 took a quarter longer: their bytes leave the cache of the CPU."""
 
 T = TypeVar("T")
 
@@ -116,7 +118,14 @@ def decode(data: bytes, where: str) -> Any:
 
 
 def decode_many(data: Sequence[bytes], where: str) -> list[Any]:
-    """Decode many values at once, faster than one by one."""
+    """Decode many values, faster than one by one. Extra memory: the bytes of 50 values."""
+    values: list[Any] = []
+    for start in range(0, len(data), _TOGETHER):
+        values += _decode_together(data[start : start + _TOGETHER], where)
+    return values
+
+
+def _decode_together(data: Sequence[bytes], where: str) -> list[Any]:
     try:
         values: list[Any] = _decoder.decode(b"[%b]" % b",".join(data))
     except (msgspec.MsgspecError, UnicodeDecodeError, TypeError):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from stowfast.abc import Entry, Head
-from stowfast.backends.postgres.checksums import checksum_of_head, content_of_entry, placed, seed_of
+from stowfast.backends.postgres.checksums import checksum_of_entry, checksum_of_head, seed_of
 from stowfast.errors import DamagedError
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def entries_of(stream: str, rows: Iterable[Sequence[Any]]) -> Iterator[Entry]:
     for position, data, created_at, op_id, checksum in rows:
         if op_id != seed_is_for:
             seed, seed_is_for = seed_of(stream, op_id), op_id
-        if content_of_entry(seed, data) ^ placed(position, created_at) != checksum:
+        if checksum_of_entry(seed, data, position, created_at) != checksum:
             raise DamagedError(
                 f"{stream!r}: its entry at position {position} was changed beside Stowfast: restore the schema from a "
                 "backup"
