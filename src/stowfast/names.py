@@ -91,8 +91,9 @@ def check_name(name: str, what: str = "a name", *, max_bytes: int = MAX_NAME_BYT
         InvalidError: some backend could not store it: it is empty, over `max_bytes` of UTF-8, has NUL, or is not
             Unicode text.
     """
-    try:
+    if type(name) is not str:
         check_text(name, what)
+    try:
         size = len(name) if name.isascii() else len(name.encode())
     except UnicodeEncodeError:
         raise InvalidError(f"{what} has a lone surrogate: it is not Unicode text") from None

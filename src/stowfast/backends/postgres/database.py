@@ -254,7 +254,7 @@ class Database:
 
     def check_process(self) -> None:
         """Raise in a forked process: two processes cannot speak on one connection."""
-        if self.is_forked:
+        if os.getpid() != self._process:
             raise InvalidError("the stores were opened before a fork: open them in each process")
 
     def close(self) -> None:

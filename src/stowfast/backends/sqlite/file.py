@@ -275,7 +275,7 @@ class SQLiteFile:
 
     def check_process(self) -> None:
         """Raise in a forked process: a fork copies the connection without SQLite's locks."""
-        if self.is_forked:
+        if os.getpid() != self._process:
             raise InvalidError(f"{self.path} was opened before a fork: {AFTER_A_FORK}")
 
     def close(self) -> None:
