@@ -30,12 +30,15 @@ _MANY: Final = 4_000
 """Streams with a label from which on it is cheaper to look for it among the first streams of the list."""
 _FIRST_STREAMS: Final = 5_000
 _ROWS_TOGETHER: Final = 100
+_FIRST_PART: Final = 1_000
+"""Entries of the first turn of a long read. The others are checked while the server sends more."""
+_BEGIN: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _HEAD_COLUMNS: Final = len(StoredRow._fields) + 1
 
 
 @contextmanager
 def _snapshot(connection: psycopg.Connection[Any]) -> Iterator[None]:
-    connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    connection.execute(_BEGIN)
     try:
         yield
     finally:
@@ -96,16 +99,53 @@ def _read_few(connection: psycopg.Connection[Any], statements: Statements, strea
 
 
 def _read_at_once(connection: psycopg.Connection[Any], statements: Statements, stream: str, window: Window) -> Slice:
+    """Read in one turn of the wire; a long stream in four, while the server still sends."""
+    limit = _limit_of(window)
+    part = _FIRST_PART if not window.newest and _is_sent_in_parts() else limit
     with connection.pipeline():
-        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        connection.execute(_BEGIN)
         head_rows = connection.execute(statements["head"], [stream], binary=True)
-        values = _values(stream, window, _limit_of(window), 0)
+        values = _values(stream, window, min(limit, part), 0)
         entry_rows = connection.execute(statements[_entries_name(window)], values, binary=True)
         connection.execute("COMMIT")
     head = _head_of(head_rows.fetchone())
     if head is None:
         return Slice(None, [])
-    return _slice(head, list(entries_of(stream, _in_parts(entry_rows))), window)
+    entries = list(entries_of(stream, _in_parts(entry_rows)))
+    if len(entries) == part < limit:
+        return _with_rest(connection, statements, head, window, entries)
+    return _slice(head, entries, window)
+
+
+def _with_rest(
+    connection: psycopg.Connection[Any], statements: Statements, before: Head, window: Window, entries: list[Entry]
+) -> Slice:
+    """Read the entries behind the first ones, at a later moment: that of the answer."""
+    with connection.pipeline():
+        connection.execute(_BEGIN)
+        head_rows = connection.execute(statements["head"], [before.name], binary=True)
+    head = _head_of(head_rows.fetchone())
+    rest = window
+    if head is None or (head.incarnation, head.revision) != (before.incarnation, before.revision):
+        entries = []  # they may be of another life, or cut off by now
+    else:
+        rest = window._replace(start=entries[-1].position + 1)
+    values = _values(before.name, rest, _limit_of(window) - len(entries), 0)
+    rows = connection.cursor().stream(statements["entries"], values, binary=True, size=_ROWS_TOGETHER)
+    try:
+        entries += entries_of(before.name, rows if head is not None else ())
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.close()  # else the end of `rows` would wait until the server has stopped
+        raise
+    return Slice(None, []) if head is None else _slice(head, entries, window)
+
+
+def _is_sent_in_parts() -> bool:
+    """Return True if the driver can take rows before the last one came. Its library is of PostgreSQL 17 or later."""
+    import psycopg
+
+    return psycopg.capabilities.has_stream_chunked()
 
 
 def _in_parts(rows: psycopg.Cursor[Any]) -> Iterator[Sequence[Any]]:
