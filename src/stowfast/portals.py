@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -23,6 +24,11 @@ R = TypeVar("R")
 class Portal(Protocol):
     """Runs a coroutine to its end for a sync caller."""
 
+    @property
+    def is_forked(self) -> bool:
+        """This process is a child of the one that made the portal, and the thread of the portal is not in it."""
+        ...
+
     def run(self, coroutine: Coroutine[Any, Any, R]) -> R:
         """Return the result of the coroutine, or raise its error."""
         ...
@@ -36,6 +42,7 @@ class InPlace:
     """Runs a coroutine in the calling thread."""
 
     run = staticmethod(run_in_place)
+    is_forked = False
 
     def close(self) -> None:
         """Do nothing: there is no thread."""
@@ -49,6 +56,7 @@ class LoopThread:
     """
 
     def __init__(self) -> None:
+        self._process = os.getpid()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="stowfast-portal", daemon=True)
         try:
@@ -57,8 +65,16 @@ class LoopThread:
             self._loop.close()
             raise UnavailableError(f"no thread can be made: {error}") from error
 
+    @property
+    def is_forked(self) -> bool:
+        """This process is a child of the one that made the portal, and the thread of the portal is not in it."""
+        return os.getpid() != self._process
+
     def run(self, coroutine: Coroutine[Any, Any, R]) -> R:
         """Return the result of the coroutine, or raise its error."""
+        if self.is_forked:
+            coroutine.close()
+            raise InvalidError("the stores were opened before a fork: open them in each process")
         if threading.current_thread() is self._thread:
             coroutine.close()
             raise InvalidError("a function that a store calls cannot call it again without await")
@@ -68,7 +84,9 @@ class LoopThread:
         return run_on(self._loop, coroutine)
 
     def close(self) -> None:
-        """End the thread and the event loop."""
+        """End the thread and the event loop. In a child after a fork both are the parent's."""
+        if self.is_forked:
+            return
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

@@ -180,3 +180,73 @@ def test_each_call_ends_in_a_child_after_a_fork(url: str) -> None:
         assert [name for name, _ in told] == [name for name, _ in calls(stores)]
     outcomes = {outcome for name, outcome in told if url != "memory:" or name not in REFUSED}
     assert outcomes == ({"done", "NotFoundError"} if url == "memory:" else {"InvalidError"})
+
+
+WITH_A_LOOP = """
+import os, signal
+import stowfast, stowfast.sync
+from stowfast.backends.memory import MemoryBackend
+from stowfast.wrappers import Wrapper
+from tests.unit.test_watchdog_inside import SECONDS, carry_out
+
+class Plain(Wrapper):
+    "Not in place: its sync face has an event loop in a thread, which the child has not."
+
+stores = stowfast.sync.over(stowfast.Stores(Plain(MemoryBackend())))
+stores.messages.add_message("c", {})
+child = os.fork()
+signal.alarm(SECONDS)
+if not child:
+    print(carry_out(lambda: stores.messages.count("c")), flush=True)
+    stores.close()
+    print("closed", flush=True)
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+print(stores.messages.count("c"), flush=True)
+stores.close()
+"""
+WHILE_ANOTHER_OPENS = """
+import os, signal, threading
+import stowfast.sync
+from stowfast.adapters.opener import Opener
+from tests.unit.test_watchdog_inside import SECONDS
+
+begun, go_on = threading.Event(), threading.Event()
+really = stowfast.sync.open
+
+def slow(url):
+    begun.set()
+    go_on.wait()
+    return really(url)
+
+stowfast.sync.open = slow
+known, other = Opener("memory:"), Opener("memory:")
+opening = threading.Thread(target=other.open_sync)
+opening.start()
+begun.wait()
+child = os.fork()
+signal.alarm(SECONDS)
+stowfast.sync.open = really
+if not child:
+    known.open_sync().messages.add_message("c", {})
+    known.close_sync()
+    print("closed", flush=True)
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+go_on.set()
+opening.join()
+print(other.open_sync().messages.count("c"), flush=True)
+other.close_sync()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.parametrize(
+    ("script", "lines"), [(WITH_A_LOOP, ["InvalidError", "closed", "1"]), (WHILE_ANOTHER_OPENS, ["closed", "0"])]
+)
+def test_a_child_waits_for_no_thread_of_its_parent(script: str, lines: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script],
+        capture_output=True, text=True, timeout=3 * SECONDS, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout.split()) == (0, lines), done.stderr

@@ -51,7 +51,7 @@ class _Opening:
 
 
 _openings: Final[dict[_Key, _Opening]] = {}
-_lock: Final = threading.RLock()
+_lock = threading.RLock()
 """Guards `_openings`, also while a backend is opened: two openers of one URL open it once."""
 
 
@@ -173,3 +173,13 @@ class Opener:
         if self._within is not None:
             stores = Stores(Patient(stores.backend, within=self._within), retention=stores.tasks.retention)
         return stores if self._scope is None else stores.within(self._scope)
+
+
+def _after_fork() -> None:
+    # Another thread may have held it at the fork, for the seconds of an opening, and is not in the child.
+    global _lock  # noqa: PLW0603 - an RLock that another thread holds cannot be released
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -118,7 +118,8 @@ class Stores(Face):
     def close(self) -> None:
         """Finish the writes under way and close the backend. Closing twice is closing once."""
         if not self._closed:
-            self._portal.run(self._store.close())
+            if not self._portal.is_forked:
+                self._portal.run(self._store.close())
             self._portal.close()
             self._closed = True
 

@@ -182,7 +182,8 @@ class BucketClient:
     def close(self) -> None:
         """Finish the running requests, and end all pauses. A second close does nothing."""
         self._closed.set()
-        self._threads.shutdown(wait=True)
+        if not self.is_forked:
+            self._threads.shutdown(wait=True)
 
     @property
     def is_forked(self) -> bool:
