@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import socket
 import threading
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,8 @@ class Between:
         self.silent_from = b""
         """Bytes of a client that make it silent."""
         self.silent = False
+        self.pause = 0.0
+        """Seconds before each piece of an answer of the server."""
         self.cuts = self.turns = 0
         """Connections that it ended; and answers of the server, each to all that was sent before it."""
         threading.Thread(target=self._accept, daemon=True).start()
@@ -63,6 +66,8 @@ class Between:
                         lost = True
                     if lost:  # for good: a part of what was said is missing
                         continue
+                    if ready is server and self.pause:
+                        time.sleep(self.pause)
                     (server if ready is client else client).sendall(data)
 
 

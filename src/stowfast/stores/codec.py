@@ -118,7 +118,7 @@ def decode(data: bytes, where: str) -> Any:
 
 
 def decode_many(data: Sequence[bytes], where: str) -> list[Any]:
-    """Decode many values, faster than one by one. Extra memory: the bytes of 50 values."""
+    """Decode many values, faster than one by one. Extra memory: the bytes of up to 50 values."""
     values: list[Any] = []
     for start in range(0, len(data), _TOGETHER):
         values += _decode_together(data[start : start + _TOGETHER], where)

@@ -14,7 +14,7 @@ from stowfast.backends.postgres.failures import UnansweredError
 from stowfast.backends.postgres.sockets import until_usable, watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
     from psycopg.abc import PQGen
 
@@ -38,6 +38,8 @@ class BoundedConnection(psycopg.Connection[Any]):
     """Seconds without a byte until a call ends. With a slow answer it ends after ten times as many."""
     brief: float | None = None
     """Seconds after which a call raises an UnansweredError, and leaves its rest to somebody else. None: it waits."""
+    _since: float | None = None
+    """The begin of the rows that come in parts: their waits share one patience."""
     _can_be_read: Callable[[float], bool] | None = None
 
     def is_quiet(self) -> bool:
@@ -50,6 +52,22 @@ class BoundedConnection(psycopg.Connection[Any]):
         # Between two calls of ours it is idle, unless an interrupt left a call without its answer.
         return self.pgconn.transaction_status == TransactionStatus.IDLE and not self._ready(selectors.EVENT_READ, 0)
 
+    def in_parts(self, statement: bytes, values: Sequence[object], size: int) -> Iterator[Any]:
+        """Yield the rows of a statement, so many of them at a time, while the server sends more.
+
+        Who leaves it before the last row ends the connection.
+        """
+        self._since = time.monotonic()
+        try:
+            yield from self.cursor().stream(statement, values, binary=True, size=size)
+        finally:
+            self._since = None
+
+    def _try_cancel(self, *, timeout: float = 5.0) -> None:
+        # The driver calls this where a stream is left. A cancellation would need another connection, and the rows sent
+        # meanwhile would be read to their end.
+        self.pgconn.finish()
+
     def wait(self, gen: PQGen[R], *args: Any, **options: Any) -> R:
         """Run a call of the driver to its end.
 
@@ -60,19 +78,19 @@ class BoundedConnection(psycopg.Connection[Any]):
         if args or options:  # a wait for notifications, with a limit of its own
             return super().wait(gen, *args, **options)
         # Not by the driver's function: its wait begins anew with each signal, so with many signals it never ends.
-        until = None if self.brief is None else time.monotonic() + self.brief
-        patience: _Patience | None = None
+        began = time.monotonic()
+        heard: float | None = None
         try:
             wanted = next(gen)
             while True:
-                if until is None:
+                if self.brief is None:
                     ready = self._ready(wanted, _TURN_SECONDS)
-                    if patience is not None:
-                        self._check(patience, ready)
-                elif not (ready := self._ready(wanted, max(until - time.monotonic(), 0))):
+                    if heard is not None:  # most answers come in the first turn
+                        heard = self._check_patience(began, heard, wanted, ready)
+                elif not (ready := self._ready(wanted, max(began + self.brief - time.monotonic(), 0))):
                     raise UnansweredError(_rest(gen, wanted))
                 wanted = gen.send(ready)
-                patience = patience or _Patience(self.patience)  # most answers come in the first turn
+                heard = began if heard is None else heard
         except StopIteration as end:
             result: R = end.value
             return result
@@ -92,35 +110,18 @@ class BoundedConnection(psycopg.Connection[Any]):
             self._can_be_read = watch(self.pgconn.socket)
         return wanted if self._can_be_read(timeout) else 0
 
-    def _check(self, patience: _Patience, ready: int) -> None:
-        silence = patience.silence_after(ready)
-        if silence is not None:
+    def _check_patience(self, began: float, heard: float, wanted: int, ready: int) -> float:
+        now = time.monotonic()
+        # The answer may have come while a signal handler of the program ran, however long that took.
+        if ready or (now > heard + self.patience and self._ready(wanted, 0)):
+            heard = now
+        if now > heard + self.patience or now > (self._since or began) + _SLOWNESS * self.patience:
             self.pgconn.finish()  # nobody may read a late answer as that of another call
             raise psycopg.OperationalError(
-                f"no answer for {silence:.1f} s: it stands still, or another session holds a lock: see pg_stat_activity"
+                f"no answer for {now - heard:.1f} s: it stands still, or another session holds a lock: see "
+                "pg_stat_activity"
             )
-
-
-class _Patience:
-    """The time without an answer. The time that a signal handler took does not count: the server may have answered."""
-
-    def __init__(self, seconds: float) -> None:
-        self._began = self._heard = self._turned = time.monotonic()
-        self._seconds = seconds
-
-    def silence_after(self, ready: int) -> float | None:
-        """Count a turn. Return the seconds of silence, or None while there is patience."""
-        now = time.monotonic()
-        away = now - self._turned - _TURN_SECONDS
-        self._turned = now
-        if away > _TURN_SECONDS:
-            self._began += away
-            self._heard += away
-        if ready:
-            self._heard = now
-        if now > self._heard + self._seconds or now > self._began + _SLOWNESS * self._seconds:
-            return now - self._heard
-        return None
+        return heard
 
 
 def _rest(gen: PQGen[R], wanted: Any) -> PQGen[R]:

@@ -17,7 +17,7 @@ __all__ = ["Statements"]
 _ALL: Final = "1 / (CASE WHEN {found} = {sent} THEN 1 ELSE 0 END)"
 """Ends the transaction where a trigger of others has swallowed rows: an error of division, which nothing else makes."""
 _ONE_EACH: Final = "COALESCE((SELECT 1 FROM {made}), 1 / (next - next))"
-"""As `_ALL`, of one row in each of these. A count would take 9 µs."""
+"""Divides by zero unless each of these has a row. A count would take 9 µs."""
 _ROWS: Final = (
     "ROWS FROM (pg_catalog.unnest(%(entries)b::bytea[]), pg_catalog.unnest(%(contents)s::bigint[])) WITH ORDINALITY"
 )

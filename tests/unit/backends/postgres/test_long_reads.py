@@ -1,4 +1,4 @@
-"""A long stream is read in two parts, while the server still sends. The answer is that of one moment, the later one."""
+"""A long stream is read once more, while the server still sends. The answer is that of one moment."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ import pytest
 from psycopg.pq import TransactionStatus
 
 import stowfast
-from stowfast import DamagedError
-from stowfast.abc import Change, Window
+from stowfast import DamagedError, UnavailableError
+from stowfast.abc import Change, Entry, Origin, Receipt, Window
+from stowfast.backends.postgres import connection as connections
 from stowfast.backends.postgres import read as reading
+from stowfast.backends.postgres.rows import entries_of
 from stowfast.testing.data.messages import say
+from tests.services.between import between
 from tests.services.pgbouncer import pooled
 from tests.unit.backends.postgres.test_faults import opened, schema_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable, Iterator
 
     from stowfast.backends.postgres.backend import PostgresBackend
     from tests.services.postgres import PostgresServer
@@ -79,35 +82,47 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-async def test_a_change_between_the_two_parts_is_seen_whole(
+async def test_a_change_between_the_two_readings_is_seen_whole(
     backend: PostgresBackend, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     change, count = CHANGES[name]
     await seen_whole(backend, [change], count, monkeypatch)
 
 
-async def test_a_stream_begun_again_between_the_two_parts_is_the_new_one(
+async def test_a_stream_begun_again_between_the_two_readings_is_the_new_one(
     backend: PostgresBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await seen_whole(backend, [Change(delete=True), Change([b"another life"] * 1_700)], 1_700, monkeypatch)
 
 
+@pytest.mark.parametrize("count", [COUNT, 500, 1_000])
+async def test_a_copy_begun_again_with_the_same_incarnation_and_revision_is_the_new_one(
+    backend: PostgresBackend, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (head,) = await backend.heads(["c"])
+    assert head is not None
+    entries = [Entry(n, b"of another copy", head.created_at, None) for n in range(count)]
+    origin = Origin(head._replace(next=count, length=count), entries)
+    await seen_whole(backend, [Change(delete=True), Change(origin=origin)], count, monkeypatch)
+
+
 async def seen_whole(
     backend: PostgresBackend, changes: list[Change], count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Commit changes on another connection between the two parts of a read, and compare it with a read after them."""
-    with_rest = reading._with_rest
+    """Commit changes on another connection between the two readings, and compare the answer with a read after them."""
+    read_long = reading._read_long
     struck = 0
 
     def strike(*given: Any) -> Any:
         nonlocal struck
         struck += 1
-        assert given[0].info.transaction_status == TransactionStatus.IDLE, "the first part holds no transaction open"
+        assert given[0].info.transaction_status == TransactionStatus.IDLE, "the first reading holds no transaction open"
         for change in changes:
-            backend._committer.run([("c", change)])
-        return with_rest(*given)
+            (made,) = backend._committer.run([("c", change)])
+            assert isinstance(made, Receipt), made
+        return read_long(*given)
 
-    monkeypatch.setattr(reading, "_with_rest", strike)
+    monkeypatch.setattr(reading, "_read_long", strike)
     found = await backend.read("c")
     assert struck == 1
     monkeypatch.undo()
@@ -115,7 +130,9 @@ async def seen_whole(
     assert len(found.entries) == count
 
 
-async def test_damage_in_the_second_part_is_said_at_once_and_the_next_read_goes_on(backend: PostgresBackend) -> None:
+async def test_damage_behind_the_first_thousand_is_said_at_once_and_the_next_read_goes_on(
+    backend: PostgresBackend,
+) -> None:
     schema = schema_of(backend)
     with backend._database.lend() as connection:
         connection.execute(f"UPDATE {schema}.entries SET data = 'x' WHERE position = 1100".encode())
@@ -126,12 +143,69 @@ async def test_damage_in_the_second_part_is_said_at_once_and_the_next_read_goes_
     assert len((await backend.read("c", Window(stop=1_100))).entries) == 1_100
 
 
-async def test_missing_entries_of_the_second_part_are_missed(backend: PostgresBackend) -> None:
+async def test_missing_entries_behind_the_first_thousand_are_missed(backend: PostgresBackend) -> None:
     schema = schema_of(backend)
     with backend._database.lend() as connection:
         connection.execute(f"DELETE FROM {schema}.entries WHERE position = 1999".encode())
     with pytest.raises(DamagedError, match="of 2,500 entries"):
         await backend.read("c")
+
+
+async def test_an_interrupt_between_the_rows_ends_at_once_and_the_next_read_goes_on(
+    backend: PostgresBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class StoppedError(BaseException):
+        pass
+
+    def checked(stream: str, rows: Iterable[Any]) -> Iterator[Entry]:
+        for number, entry in enumerate(entries_of(stream, rows)):
+            if number == 300:
+                raise StoppedError
+            yield entry
+
+    monkeypatch.setattr(reading, "entries_of", checked)
+    asked: list[object] = []
+    monkeypatch.setattr(psycopg.Connection, "cancel_safe", lambda *_, **__: asked.append("cancel"))
+    began = time.monotonic()
+    with pytest.raises(StoppedError):
+        await backend.read("c")
+    assert time.monotonic() - began < 2
+    assert not asked
+    monkeypatch.undo()
+    assert len((await backend.read("c")).entries) == COUNT
+
+
+@pytest.mark.parametrize("fault", ["silent", "slow"])
+async def test_a_long_read_ends_where_the_server_stands_still_between_the_rows(
+    postgres_server: PostgresServer, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or where it sends a little now and then: all parts share one patience."""
+    monkeypatch.setattr(connections, "_SLOWNESS", 2)
+    with between(postgres_server) as (proxy, url):
+        async with opened(postgres_server, url, timeout=0.3) as backend:
+            await backend.commit("c", Change([b"x" * 4_000] * COUNT))
+            checked = 0
+
+            def counted(stream: str, rows: Iterable[Any]) -> Iterator[Entry]:
+                nonlocal checked
+                for entry in entries_of(stream, rows):
+                    checked += 1
+                    if fault == "slow":
+                        proxy.pause = 0.5
+                    proxy.silent = fault == "silent"
+                    yield entry
+
+            monkeypatch.setattr(reading, "entries_of", counted)
+            began = time.monotonic()
+            with pytest.raises(UnavailableError):
+                await backend.read("c")
+            took = time.monotonic() - began
+            proxy.silent, proxy.pause = False, 0
+            print(f"{fault}: ended after {took:.1f} s and {checked} entries")
+            assert 0 < checked < COUNT
+            assert took < 15
+            monkeypatch.undo()
+            assert len((await backend.read("c")).entries) == COUNT
 
 
 async def test_readers_of_a_long_stream_share_the_connections_of_a_pooler(postgres_server: PostgresServer) -> None:
