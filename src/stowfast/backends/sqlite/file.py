@@ -125,16 +125,16 @@ class SQLiteFile:
             cached_statements=64,
             factory=GuardedConnection,
         )
-        connection.harden()
         try:
+            connection.harden()
             # Patiently: this pragma looks into the file, and is refused while another process turns it to WAL.
             self.patiently(lambda: connection.execute(f"PRAGMA synchronous={self._synchronous}"))  # takes no parameters
+            connection.configure(read_only=bool(self.read_only))
+            if self._claim is not None:
+                connection.defend()
         except BaseException:
             connection.close()
             raise
-        connection.configure(read_only=bool(self.read_only))
-        if self._claim is not None:
-            connection.defend()
         return connection
 
     @contextmanager
@@ -155,12 +155,7 @@ class SQLiteFile:
                 if self._options.endswith(UNCHANGING):
                     self.check_claim()
             finally:
-                connection.stop()
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                self._idle.append(connection)
-                if self._closed:
-                    self._close_idle()
+                self._put(connection)
 
     def begin(self, *, wait: bool) -> bool:
         """Begin a write transaction on `writer`; call it inside `errors`.
@@ -303,6 +298,18 @@ class SQLiteFile:
             if self._claim is not None and self._claim.is_alone() and not self._is_replaced:
                 with suppress(sqlite3.Error):
                     self.log.rescue()
+
+    def _put(self, connection: GuardedConnection) -> None:
+        try:
+            connection.stop()
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        except BaseException:
+            connection.close()
+            raise
+        self._idle.append(connection)
+        if self._closed:
+            self._close_idle()
 
     def _close_idle(self) -> None:
         while self._idle:
