@@ -141,7 +141,9 @@ def test_an_interrupt_leaves_no_call_half_done(place: str, tmp_path: Path) -> No
         time.sleep(draw.random() * 0.03)
         process.send_signal(signal.SIGINT)
         out, error = process.communicate(timeout=60)
-        assert (process.returncode, out.splitlines()[-1:]) == (0, ["after"]), error
+        # The interrupt may come between a number and the end of its line.
+        assert process.returncode == 0, error
+        assert out.endswith("after\n"), error
 
 
 async def test_a_cancelled_call_is_done_or_not_done(place: str) -> None:

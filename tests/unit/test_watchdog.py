@@ -100,7 +100,7 @@ async def test_each_call_on_a_bucket_ends_where_bodies_drip() -> None:
     """The headers of an answer come at once, its body a byte every fifth of a second."""
     with FaultyS3() as server:
         url = f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true&timeout=0.9"
-        async with stowfast.open(url) as stores:
+        async with stowfast.open(url.replace("timeout=0.9", "timeout=30")) as stores:
             await prepare(stores)
         async with stowfast.open(url) as stores:
             await stores.messages.count("c")  # the bucket is tested, the caches are empty

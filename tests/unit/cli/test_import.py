@@ -197,7 +197,8 @@ def test_an_interrupted_import_says_how_far_it_came(stop: signal.Signals, call: 
         while not (tmp_path / "agent.db").exists() or len(stored()) < 100:
             assert time.monotonic() < patience
         child.send_signal(stop)  # it waits for a line: nothing more is coming, and stdin stays open
-        first, last = child.stderr.read().decode().splitlines()
+        lines = child.stderr.read().decode().splitlines()
+        first, last = [line for line in lines if not line.startswith("importing: ")]  # on a busy machine
     assert child.returncode == 130
     told = re.fullmatch(
         r"stopped behind line (\d+): imported (\d+) conversations with (\d+) messages. Give the command again to go on",

@@ -29,8 +29,8 @@ def server() -> Iterator[FaultyS3]:
         yield server
 
 
-def stores_of(server: FaultyS3) -> AbstractAsyncContextManager[stowfast.Stores]:
-    return stowfast.open(f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true&timeout=2")
+def stores_of(server: FaultyS3, timeout: float = 2) -> AbstractAsyncContextManager[stowfast.Stores]:
+    return stowfast.open(f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true&timeout={timeout}")
 
 
 def litter(name: str) -> str:
@@ -91,7 +91,7 @@ async def test_one_lost_segment_fails_only_the_calls_that_need_it(server: Faulty
             await stores.messages.add_message("c", {"n": number, "text": LARGE}, op_id=f"op-{number}")
     segments = [key for key in server.objects if key.startswith("d/")]
     assert segments
-    async with stores_of(server) as stores:
+    async with stores_of(server, timeout=30) as stores:
         assert await stores.messages.add_message("c", {"n": 8}) == 8
         for key in segments:
             server.delete(key)

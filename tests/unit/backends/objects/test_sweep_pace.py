@@ -11,7 +11,7 @@ __all__ = ["server"]
 
 
 async def test_a_sweep_keeps_the_pace(server: FaultyS3) -> None:
-    async with stowfast.open(url(server) + "&timeout=0.6") as stores:
+    async with stowfast.open(url(server) + "&timeout=2") as stores:
         for number in range(6):
             await add(stores, number, size=SEALS)
         stays = server.fail(Fault.INTERNAL, operation="DELETE", times=None)

@@ -151,7 +151,7 @@ async def test_the_signed_url_is_in_no_line_and_no_error(
     with caplog.at_level(logging.DEBUG):
         for fault in (Fault.DENIED, Fault.CLOSE, Fault.REDIRECTED, Fault.PORTAL):
             rule = server.fail(fault, operation="DELETE", key="probe/", times=None)
-            await sweep(server, f"{KEYS}&timeout=0.6")
+            await sweep(server, f"{KEYS}&timeout=2")
             assert rule.struck
             assert HEAD in left(server)
             server.heal()
@@ -178,7 +178,7 @@ async def test_a_removal_without_an_answer_is_left_to_the_next_sweep(
 async def test_a_store_that_tells_no_time_fails_no_sweep(server: FaultyS3, clock: Clock, lines: Any) -> None:
     await bury(server, clock)
     silent = server.fail(Fault.INTERNAL, operation="PUT", key="clock/", times=None)
-    await sweep(server, f"{KEYS}&timeout=0.6")
+    await sweep(server, f"{KEYS}&timeout=2")
     assert silent.struck
     assert HEAD in left(server)
     assert lines() == []

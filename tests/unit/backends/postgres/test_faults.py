@@ -145,7 +145,7 @@ async def test_connections_that_ended_while_idle_are_not_noticed(postgres_server
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of a fork beside threads, from Python 3.12 on
 async def test_a_forked_child_that_closes_leaves_the_connections_of_its_parent(postgres_server: PostgresServer) -> None:
-    async with opened(postgres_server) as backend:
+    async with opened(postgres_server, notify=False) as backend:  # a hint would use the connections of the pool
         await backend.commit("c", Change([b"1"]))
         await backend.read("c")
         before = [connection_of(backend), backend._database._idle[0][1]]

@@ -206,12 +206,12 @@ async def test_a_timeout_of_a_role_stands_and_is_named(
     async with stowfast.open(url) as stores:
         await stores.messages.add_message("c", say(0))
     schema = url.partition("schema=")[2]
-    with role(postgres_server, f"SET {setting} = '300ms'") as user:
+    with role(postgres_server, f"SET {setting} = '2s'") as user:
         postgres_server.run(
             f"GRANT USAGE ON SCHEMA {schema} TO {user}",
             f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {user}",
         )
-        async with stowfast.open(url_of(postgres_server, user, schema) + "&timeout=2") as stores:
+        async with stowfast.open(url_of(postgres_server, user, schema) + "&timeout=10") as stores:
             with psycopg.connect(f"{postgres_server.endpoint}/postgres") as blocker:
                 blocker.execute(f"SELECT * FROM {schema}.streams FOR UPDATE")
                 with pytest.raises(UnavailableError, match=said):

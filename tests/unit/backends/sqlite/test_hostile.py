@@ -106,11 +106,11 @@ def test_a_trigger_made_while_the_file_is_open_swallows_nothing(tmp_path: Path) 
 
 def test_an_endless_statement_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file can be made hostile while it is open: each transaction has its bound."""
-    monkeypatch.setattr(guard, "TRANSACTION_SECONDS", 0.2)
     monkeypatch.setattr(guard, "_STEPS_BETWEEN_LOOKS", 1_000)
     path = tmp_path / "agent.db"
     backend = run_in_place(SQLiteBackend.open(f"sqlite:///{path}", sweep=False))
     run_in_place(backend.commit("s", Change([b"x"])))
+    monkeypatch.setattr(guard, "TRANSACTION_SECONDS", 0.2)
     with closing(sqlite3.connect(path)) as file:
         file.execute("ALTER TABLE streams RENAME TO old")
         file.execute(f"CREATE VIEW streams AS {ENDLESS} {STREAMS}")

@@ -112,7 +112,7 @@ def test_without_a_signature_that_is_enough_nothing_is_sent(server: FaultyS3, op
     ],
 )  # fmt: skip
 def test_what_is_no_yes_is_no_proof(server: FaultyS3, fault: Fault, refusal: str) -> None:
-    store = open_at(server, timeout=0.9 if fault is Fault.HANG else 9)
+    store = open_at(server, timeout=3 if fault is Fault.HANG else 9)
     token = written(store)
     server.fail(fault, operation="DELETE")
     with server.counted() as made:

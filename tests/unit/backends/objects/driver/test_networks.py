@@ -30,7 +30,7 @@ REQUESTS = [
 ]  # fmt: skip
 
 
-def open_at(endpoint: str, *, timeout: float = 0.6, **options: Any) -> BucketClient:
+def open_at(endpoint: str, *, timeout: float = 3, **options: Any) -> BucketClient:
     return open_store("s3://bucket", endpoint_url=endpoint, anonymous=True, timeout=timeout, **options)
 
 
@@ -155,7 +155,7 @@ def test_a_login_page_and_a_redirect_pass(server: FaultyS3, fault: Fault, says: 
 
 @pytest.mark.parametrize("fault", [Fault.PORTAL, Fault.REDIRECTED])
 async def test_a_login_page_in_the_middle_tells_no_untruth(server: FaultyS3, fault: Fault) -> None:
-    url = f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true&timeout=0.6"
+    url = f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true&timeout=3"
     async with stowfast.open(url) as stores:
         await stores.messages.add_message("c", {"n": 0})
         await stores.artifacts.create(stowfast.Artifact(artifact_id="a", content=bytes(100_000)))
@@ -194,4 +194,4 @@ async def test_an_opening_behind_a_login_page_says_so(server: FaultyS3) -> None:
     with pytest.raises(
         UnavailableError, match=r"the login page of a network or a proxy is in between, or endpoint_url="
     ):
-        await stowfast.open(f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true&timeout=0.6")
+        await stowfast.open(f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true&timeout=3")

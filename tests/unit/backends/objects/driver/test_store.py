@@ -308,7 +308,7 @@ def test_a_storage_class_is_that_of_what_never_changes(
 def test_a_conditional_put_is_sent_once_and_without_proof_it_is_none(
     fault: Fault, after: bool, opener: Opener, server: FaultyS3
 ) -> None:
-    store = opener(timeout=1 if fault is Fault.HANG else 10)
+    store = opener(timeout=3 if fault is Fault.HANG else 10)
     server.fail(fault, after=after)
     with server.counted() as made:
         assert store.perform(Put("h/a", b"1", ABSENT)) is None
@@ -356,7 +356,7 @@ def test_no_answer_is_unavailable_within_the_timeout(request_: Request, opener: 
     began = time.monotonic()
     with pytest.raises(UnavailableError, match="no answer in time"):
         store.perform(request_)
-    assert time.monotonic() - began < 4.5
+    assert time.monotonic() - began < 10
 
 
 def test_a_service_that_is_not_there_is_unavailable(opener: Opener) -> None:
