@@ -89,7 +89,8 @@ def enter(
                 with face(one, portal) as shown:
                     yield shown
             except BaseException as error:
-                if not portal.run(entered.__aexit__(type(error), error, error.__traceback__)):
+                # In a child after a fork the rest is the parent's, and the error of the block stays.
+                if portal.is_forked or not portal.run(entered.__aexit__(type(error), error, error.__traceback__)):
                     raise
             else:
                 portal.run(entered.__aexit__(None, None, None))

@@ -112,7 +112,7 @@ class BoundedConnection(psycopg.Connection[Any]):
 
     def _check_patience(self, began: float, heard: float, wanted: int, ready: int) -> float:
         now = time.monotonic()
-        # The answer may have come while a signal handler of the program ran, however long that took.
+        # The answer may have come while a signal handler of the program ran. The bound of a slow answer stands.
         if ready or (now > heard + self.patience and self._ready(wanted, 0)):
             heard = now
         if now > heard + self.patience or now > (self._since or began) + _SLOWNESS * self.patience:

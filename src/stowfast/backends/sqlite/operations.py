@@ -7,6 +7,7 @@ the text, wherever it is. So two op_ids with the same hash would be a DamagedErr
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
 from stowfast.abc import OPERATIONS_REMEMBERED
@@ -110,7 +111,5 @@ def remembered_calls(
 
 def key_of(op_id: str) -> int:
     """Return the key of an op_id in the table `operations`."""
-    from hashlib import blake2b  # 2 ms of a process, with OpenSSL, for those with op_ids alone
-
     digest = blake2b(op_id.encode("utf-8", "surrogateescape"), digest_size=8).digest()
     return int.from_bytes(digest, signed=True)

@@ -181,9 +181,10 @@ class BucketClient:
 
     def close(self) -> None:
         """Finish the running requests, and end all pauses. A second close does nothing."""
+        if self.is_forked:  # all is the parent's, and a thread of it may hold the lock of the flag
+            return
         self._closed.set()
-        if not self.is_forked:
-            self._threads.shutdown(wait=True)
+        self._threads.shutdown(wait=True)
 
     @property
     def is_forked(self) -> bool:
