@@ -55,7 +55,7 @@ class BoundedConnection(psycopg.Connection[Any]):
     def in_parts(self, statement: bytes, values: Sequence[object], size: int) -> Iterator[Any]:
         """Yield the rows of a statement, so many of them at a time, while the server sends more.
 
-        Who leaves it before the last row ends the connection.
+        A caller that stops before the last row ends the connection.
         """
         self._since = time.monotonic()
         try:

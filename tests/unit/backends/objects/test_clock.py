@@ -37,7 +37,7 @@ async def test_the_time_is_that_of_the_server(ahead: int) -> None:
             with server.counted() as made:
                 for _ in range(3):
                     now = await stores.backend.now()
-                    assert abs(now / SECOND - (time.time() + ahead)) < 10
+                    assert abs(now / SECOND - (time.time() + ahead)) < 2
             assert [record.operation for record in made] == ["PUT", "LIST", "DELETE"]  # once
             assert set(server.objects) == before
 
@@ -57,7 +57,7 @@ async def test_it_is_asked_again_once_this_machine_s_clock_was_set(monkeypatch: 
             monkeypatch.setattr(clock, "clock", lambda: time.time_ns() // 1_000 + 2 * HOUR * SECOND)
             with server.counted() as made:
                 now = await stores.backend.now()
-            assert abs(now / SECOND - time.time()) < 10
+            assert abs(now / SECOND - time.time()) < 2
             assert len(made) == 3
 
 
@@ -140,7 +140,7 @@ async def test_a_ttl_counts_by_the_clock_of_the_store(ahead: int) -> None:
             asked = [record.operation for record in made if record.keys[0].startswith("clock/")]
             assert asked == ["PUT", "LIST", "DELETE"]  # once
             (head,) = await stores.backend.heads(["s/a"])
-    assert abs(head.expires_at / SECOND - (time.time() + ahead + 600)) < 10
+    assert abs(head.expires_at / SECOND - (time.time() + ahead + 600)) < 3
 
 
 async def test_a_ttl_of_a_machine_that_is_ahead_ends_in_time() -> None:

@@ -432,7 +432,7 @@ async def test_a_piece_is_seen_although_the_writer_pauses(artifacts):
             await writer.write(f"{number}")
             began = time.perf_counter()
             await follower.until(b"01234"[: number + 1])
-            assert time.perf_counter() - began < SECONDS  # 0.1 and a commit
+            assert time.perf_counter() - began < 3  # on a busy machine; 0.1 and a commit else
 
 
 @pytest.mark.parametrize("every", [1, 2, 3])

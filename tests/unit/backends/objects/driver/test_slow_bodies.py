@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from stowfast.backends.objects.driver.store import BucketClient
 
 TIMEOUT = 1.5
-BOUND = 6 * TIMEOUT
+BOUND = 3 * TIMEOUT
 """Seconds: an attempt may begin when two thirds of the timeout are over, and take as long as the timeout."""
 BODY = bytes(range(256)) * 400
 
