@@ -6,12 +6,12 @@ import logging
 import re
 import time
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote
 
 from stowfast.errors import InvalidError, UnsupportedError
 from stowfast.first_use import imported
 from stowfast.names import listed
 from stowfast.operator_log import tell
+from stowfast.percent import unquote
 
 if TYPE_CHECKING:
     from stowfast.abc import Backend

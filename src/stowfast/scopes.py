@@ -8,11 +8,11 @@ prefix of one scope is never the beginning of another's.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote
 
 from stowfast.abc import MAX_NAME_BYTES, Change, Query
 from stowfast.errors import DamagedError, InvalidError, UnsupportedError
 from stowfast.names import check_name
+from stowfast.percent import unquote
 from stowfast.wrappers import Prefixed, Wrapper
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ Encryption, tenants, metrics and retries are wrappers: subclass `Wrapper` and ov
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import AsyncGenerator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from stowfast.abc import ALL, Backend, Listing, Receipt, Slice
 from stowfast.blocking import pause
+from stowfast.chance import uniform
 from stowfast.errors import InvalidError, StowfastError, UnavailableError
 from stowfast.names import new_id
 from stowfast.operator_log import tell_repeat
@@ -368,7 +368,7 @@ class Patient(Wrapper):
                 return found
             except UnavailableError:
                 # Half of the pause is chance, so that callers cut off together do not come back together.
-                seconds = longest * random.uniform(0.5, 1)  # noqa: S311 - no secret
+                seconds = longest * uniform(0.5, 1)
                 if time.monotonic() + seconds > began + self.within.total_seconds():
                     raise
             await pause(seconds)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
 import stowfast
 from stowfast.registry import BACKENDS
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 AT_FIRST_USE = ["aws", "sync", "testing"]
 
@@ -32,6 +36,15 @@ def test_one_import_is_enough(use: str) -> None:
 def test_the_import_alone_loads_none_of_them() -> None:
     script = f"import stowfast, sys; print([n for n in {AT_FIRST_USE} if f'stowfast.{{n}}' in sys.modules])"
     assert run("-c", script).strip() == "[]"
+
+
+def test_a_file_is_opened_without_slow_modules_that_it_does_not_need(tmp_path: Path) -> None:
+    slow = {"lzma", "bz2", "pathlib", "random", "tempfile", "urllib.parse", "stowfast.records"}
+    url = f"sqlite:///{tmp_path}/agent.db"
+    script = f"import stowfast, sys; stowfast.sync.open({url!r}).close(); print(sorted({slow} & set(sys.modules)))"
+    # Alone: what the environment itself loads at the start is not ours.
+    before = run("-c", f"import asyncio, sqlite3, sys; print(sorted({slow} & set(sys.modules)))")
+    assert run("-c", script) == before
 
 
 def test_a_dir_lists_them() -> None:

@@ -18,7 +18,10 @@ SOURCE = Path(__file__).parents[2] / "src" / "stowfast"
 MODULES = sorted(SOURCE.rglob("*.py"))
 FACE = "__init__"
 
-BELOW = "errors records abc names cursors semantics blocking answers jobs group_commit lru counts operator_log looks"
+BELOW = (
+    "errors records abc names cursors semantics blocking answers jobs group_commit lru counts operator_log looks"
+    " chance percent"
+)
 
 MAY_IMPORT = {
     # layer: what of ours it may import, its own folder aside. `__init__` is the face, `import stowfast`.
@@ -38,9 +41,11 @@ MAY_IMPORT = {
     "lru": "",
     "looks": "",
     "disk": "",
+    "chance": "",
+    "percent": "",
     "findings": "errors abc",
-    "wrappers": "errors abc names blocking counts operator_log",
-    "scopes": "errors abc names wrappers",
+    "wrappers": "errors abc names blocking chance counts operator_log",
+    "scopes": "errors abc names percent wrappers",
     "splices": "",
     "deltas": "errors splices",
     "plain_json": "errors",

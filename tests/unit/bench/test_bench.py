@@ -95,7 +95,7 @@ def test_import_is_timed_beside_the_usual_imports_and_an_opened_file() -> None:
     bars = report.bars(defaultdict(lambda: defaultdict(list)), measured)
     assert [bar.promise for bar in bars if bar.spread] == [
         "import stowfast / usual imports",
-        "first open and close, beyond them",
+        "import and open, less 3 ms / usual",
     ]
 
 

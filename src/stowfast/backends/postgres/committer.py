@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from contextlib import suppress
@@ -15,6 +14,7 @@ from stowfast.backends.postgres.database import GRACE_SECONDS
 from stowfast.backends.postgres.failures import is_locked, is_read_only, is_retryable, is_unknown, ours
 from stowfast.backends.postgres.transaction import BatchTransaction, RaceError
 from stowfast.blocking import alone
+from stowfast.chance import uniform
 from stowfast.errors import StowfastError, UnavailableError
 from stowfast.operator_log import tell_repeat
 
@@ -198,7 +198,7 @@ class Committer:
             attempts += 1
             self._database.counts.lose_answer()
             with self._database.counts.waiting():
-                time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - no secret
+                time.sleep(pause * uniform(0.5, 1))
             pause = min(2 * pause, _MAX_PAUSE)
 
     def _commit_again(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from stowfast.backends.sqlite.inodes import file_size
@@ -75,7 +74,7 @@ class Log:
         pages, page_bytes = (
             self._writer.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size")
         )
-        room = free_bytes(Path(self._path).parent) // page_bytes // _SHARE_OF_FREE_SPACE
+        room = free_bytes(os.path.dirname(self._path)) // page_bytes // _SHARE_OF_FREE_SPACE
         usual_pages = max(self._usual_pages, min(_MOST_PAGES, pages // 2))
         self._most_pages = max(_LEAST_PAGES, min(usual_pages, room))
         self._begins = True
@@ -108,7 +107,7 @@ class Log:
 
 def full_disk(path: str) -> str:
     """Return the room that is left and the room that is needed to fold a log, as a sentence for an error."""
-    free, log_bytes = free_bytes(Path(path).parent), _size(f"{path}-wal")
+    free, log_bytes = free_bytes(os.path.dirname(path)), _size(f"{path}-wal")
     return f"the disk is full: {free:,} bytes are free, and to fold the log up to {log_bytes:,} are needed"
 
 

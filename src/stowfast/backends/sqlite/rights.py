@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import suppress
-from pathlib import Path
 from typing import Final
-from urllib.parse import unquote_to_bytes
 
 from stowfast.errors import InvalidError
+from stowfast.percent import unquote_to_bytes
 
 __all__ = ["absolute", "check_folder", "make_private", "missing_right", "path_of"]
 
@@ -56,7 +55,7 @@ def check_folder(path: str) -> None:
     Raises:
         InvalidError: the folder is absent, or may not be entered; or the path names a folder or a device.
     """
-    folder = Path(path).parent
+    folder = os.path.dirname(path)
     if len(os.fsencode(path)) > _MAX_PATH_BYTES:
         raise InvalidError(f"{path}: SQLite takes paths of at most {_MAX_PATH_BYTES} bytes: name another file")
     try:
@@ -90,7 +89,7 @@ def make_private(path: str) -> None:
 
 def missing_right(path: str) -> str | None:
     """Return the reason why a user may not write to a file, as the end of a sentence; None: it may."""
-    folder = str(Path(path).parent)
+    folder = os.path.dirname(path)
     missing = None
     if not os.path.exists(path):
         pass

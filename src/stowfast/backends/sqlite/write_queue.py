@@ -14,7 +14,6 @@ has open would drop them: https://www.sqlite.org/howtocorrupt.html.
 from __future__ import annotations
 
 import os
-import random
 import sqlite3
 import stat
 import threading
@@ -24,6 +23,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final, Self
 
 from stowfast.backends.sqlite.opening import is_busy
+from stowfast.chance import uniform
 from stowfast.errors import UnavailableError, nested
 
 try:
@@ -185,7 +185,7 @@ class _Waiter:
                 self._called.get(timeout=max(0.0, min(_LOOK_SECONDS, seconds)))
             return
         longest = _ALONE_SECONDS if self._file is None else _LONGEST_PAUSE_SECONDS
-        time.sleep(random.uniform(0.3, 1.0) * self._pause)  # noqa: S311 - not a secret
+        time.sleep(uniform(0.3, 1.0) * self._pause)
         self._pause = min(self._pause * 1.3, longest)
 
     def _queue_up(self) -> None:
