@@ -2,9 +2,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
 PLACES ?= sqlite,postgres
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min((os.cpu_count() or 2) + 1, 8))')
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(2 * (os.cpu_count() or 2) + 1, 12))')
 PART ?= 1
 MAKEFLAGS += --no-print-directory
+unexport PYTHONDONTWRITEBYTECODE # else each worker, and each process that a test starts, compiles all anew
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
@@ -17,10 +18,10 @@ demo: .venv/run ## see what Stowfast does, in a minute
 	@$(BIN)/stowfast demo
 
 check: .venv/test lint ## lint, types and the quick tests, without a server: before each commit
-	$(BIN)/pytest -n 2 -m "not slow and not service"
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not slow and not service"
 
-# The docs site is part of the proof: it costs one second, and eight more to install once. A worker for each core and one
-# more, as many tests wait for a server: WORKERS=2 on a machine that is busy.
+# The docs site is part of the proof: it costs one second, and eight more to install once. Two workers for each core and
+# one more, as tests wait longer than they work: WORKERS=2 on a machine that is busy.
 test: .venv/test docs lint ## prove it: the docs site, lint, types and all tests but the soak
 	$(BIN)/python -m tests.services.s3 install
 	$(BIN)/python -m tests.services.postgres

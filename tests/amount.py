@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final, TypeVar
 
+import pytest
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Any
 
 T = TypeVar("T")
 
@@ -22,3 +25,11 @@ def part(count: int, least: int = 1) -> int:
 def sample(items: Sequence[T]) -> Sequence[T]:
     """Return this part of the items, at equal distances."""
     return items[:: round(1 / PART)]
+
+
+def mostly_soak(cases: Iterable[Any], is_quick: Callable[[Any], bool]) -> list[Any]:
+    """Return the cases of a long test for `parametrize`: a few are tried in `make test`, the others in the soak."""
+    return [
+        pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=() if is_quick(case) else pytest.mark.soak)
+        for case in cases
+    ]

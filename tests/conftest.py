@@ -23,9 +23,11 @@ ROOT = Path(__file__).parents[1]
 
 SLOW = {
     "recipes",
-    *("browser", "chaos", "crash", "simulator", "test_bytes.py", "test_datasets.py", "test_demo.py", "test_docs.py"),
-    *("test_files.py", "test_forgeries.py", "test_pace.py", "test_replay.py", "test_requests.py", "test_segments.py"),
-    *("test_state_machine.py", "test_sweep_pace.py"),
+    *("browser", "chaos", "crash", "simulator", "test_bytes.py", "test_damage.py", "test_datasets.py", "test_demo.py"),
+    *("test_docs.py", "test_files.py", "test_forgeries.py", "test_hostile_arguments.py", "test_hostile_surface.py"),
+    *("test_networks.py", "test_pace.py", "test_replay.py", "test_requests.py", "test_segments.py"),
+    *("test_slow_bodies.py", "test_state_machine.py", "test_sweep_pace.py", "test_task_requests.py"),
+    *("test_terminal.py", "test_verify_buckets.py", "test_watchdog.py", "test_whole_place.py"),
 }
 """The folders and files of slow tests. A single test has the marker itself."""
 

@@ -24,7 +24,7 @@ from tests.services.faulty_s3.server import FaultyS3
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SCRIPTS = [3, pytest.param(part(12, 4), marks=pytest.mark.soak)]
+SCRIPTS = [1, pytest.param(part(12, 4), marks=pytest.mark.soak)]
 SOURCE = Path(__file__).parents[2] / "src" / "stowfast"
 
 # Its last append is answered, and whatever that made due is under way.

@@ -11,6 +11,7 @@ import pytest
 
 import stowfast
 from stowfast.backends.objects.protocol import commit
+from tests.amount import mostly_soak
 from tests.chaos.object_lives import LARGE, Life, afterwards
 from tests.chaos.test_faults import READS, TARGETS, Target
 from tests.services.faulty_s3.server import Fault, FaultyS3
@@ -65,13 +66,11 @@ def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("fault", "after"),
-    [
-        *(
-            pytest.param(fault, False, marks=pytest.mark.soak) for fault in FAULTS
-        ),  # reads are repeated until time is up
-        *((fault, True) for fault in FAULTS),
-        (Fault.LATE, False),
-    ],
+    mostly_soak(
+        # In an outage before the effect, reads are repeated until time is up.
+        [*((fault, after) for after in (False, True) for fault in FAULTS), (Fault.LATE, False)],
+        lambda case: case in {(Fault.CLOSE, True), (Fault.LATE, False)},
+    ),
     ids=lambda value: getattr(value, "name", "after" if value else "before"),
 )
 async def test_an_outage_loses_and_doubles_nothing(server: FaultyS3, fault: Fault, after: bool) -> None:

@@ -88,7 +88,9 @@ def check(texts: list[str], said: dict[str, int]) -> None:
     assert all(sorted(one) == one for one in numbers.values()), "somebody's messages are in another order"
 
 
-@pytest.mark.parametrize("batched", [False, True], ids=["one-by-one", "in-batches"])
+@pytest.mark.parametrize(
+    "batched", [pytest.param(False, marks=pytest.mark.soak), True], ids=["one-by-one", "in-batches"]
+)
 async def test_real_conversations_by_several_writers(
     s3_server: S3Server, airline: Conversations, batched: bool
 ) -> None:
@@ -124,6 +126,7 @@ async def test_real_conversations_in_one(s3_server: S3Server, airline: Conversat
     assert all(written(one["messages"])[1:-1] in text for one in airline), "a conversation was torn"
 
 
+@pytest.mark.soak
 async def test_the_gateway_is_killed_while_eight_processes_write(s3_gateway: S3Gateway) -> None:
     url = s3_gateway.url()
     writers = [start(WRITER, url, f"w{number}", "0", str(APPENDS)) for number in range(PROCESSES)]

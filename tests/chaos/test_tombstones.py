@@ -12,7 +12,7 @@ import pytest
 
 import stowfast
 from stowfast.backends.objects.protocol import tombstones
-from tests.amount import part
+from tests.amount import mostly_soak, part
 from tests.chaos.test_real import start
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ asyncio.run(main())
 """
 
 
-@pytest.fixture(params=["s3_server", "azure_server", "stand-in"])
+@pytest.fixture(params=mostly_soak(["s3_server", "azure_server", "stand-in"], lambda place: place == "stand-in"))
 def place(request: pytest.FixtureRequest) -> Iterator[str]:
     if request.param == "stand-in":
         from tests.services.faulty_s3.server import FaultyS3

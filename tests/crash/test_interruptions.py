@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers on this system")
 
-SECONDS = 2.5
+LENGTHS = pytest.mark.parametrize("seconds", [0.7, pytest.param(2.5, marks=pytest.mark.soak)])
 
 # A handler every millisecond saves while the main thread saves and reads.
 HANDLER = """
@@ -134,9 +134,9 @@ print(json.dumps([outer, done, refused, 0.0]))
 """
 
 
-def run(script: str, *arguments: str) -> tuple[int, int, int, float]:
+def run(script: str, seconds: float, *arguments: str) -> tuple[int, int, int, float]:
     process = subprocess.Popen(
-        [sys.executable, "-c", script, *arguments, str(SECONDS)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        [sys.executable, "-c", script, *arguments, str(seconds)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True,
     )  # fmt: skip
     try:
@@ -168,25 +168,32 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[st
         yield places.__getitem__
 
 
+@LENGTHS
 @pytest.mark.parametrize("backend", ["memory", "sqlite", "relaxed", "s3", POSTGRES])
-def test_a_save_from_a_signal_handler_is_done_or_refused_at_once(url: Callable[[str], str], backend: str) -> None:
-    outer, done, _, longest = run(HANDLER, url(backend), url(backend), "sync")
+def test_a_save_from_a_signal_handler_is_done_or_refused_at_once(
+    url: Callable[[str], str], backend: str, seconds: float
+) -> None:
+    outer, done, _, longest = run(HANDLER, seconds, url(backend), url(backend), "sync")
     assert outer > 0
     assert done > 0
     assert longest < 20
 
 
+@LENGTHS
 @pytest.mark.parametrize("backend", ["sqlite", "relaxed", "s3", POSTGRES])
-def test_so_is_one_of_a_sync_store_beside_an_async_one(url: Callable[[str], str], backend: str) -> None:
-    outer, done, _, longest = run(HANDLER, url(backend), url(backend), "async")
+def test_so_is_one_of_a_sync_store_beside_an_async_one(url: Callable[[str], str], backend: str, seconds: float) -> None:
+    outer, done, _, longest = run(HANDLER, seconds, url(backend), url(backend), "async")
     assert outer > 0
     assert done > 0
     assert longest < 20
 
 
+@LENGTHS
 @pytest.mark.parametrize("backend", ["memory", "sqlite", "s3", POSTGRES])
-def test_a_save_from_a_finalizer_is_done_or_refused_at_once(url: Callable[[str], str], backend: str) -> None:
-    outer, done, _, _ = run(FINALIZER, url(backend), url(backend), "sync")
+def test_a_save_from_a_finalizer_is_done_or_refused_at_once(
+    url: Callable[[str], str], backend: str, seconds: float
+) -> None:
+    outer, done, _, _ = run(FINALIZER, seconds, url(backend), url(backend), "sync")
     assert outer > 0
     assert done > 0
 

@@ -226,6 +226,7 @@ def test_every_effect_once_though_workers_are_killed_a_hundred_times(tmp_path: P
     pytest.fail(f"in {CREWS} crews these never came: {[what for what in SITUATIONS if not seen[what]]}")
 
 
+@pytest.mark.soak
 def test_every_effect_once_on_object_storage(s3_server: S3Server, tmp_path: Path) -> None:
     crew = Crew(s3_server.url(), tmp_path, ttl=2, kills=KILLS_S3, seed=1)
     crew.run()

@@ -66,7 +66,10 @@ class Late(Wrapper):
             if one.name not in self.hidden
         ]
         found += [before for _, before in self.hidden.values() if before is not None]
-        found.sort(key=(lambda one: one.name) if query.order == "name" else _recency)
+        if query.order == "name":  # a new name between two pages moves no other one
+            found = sorted((one for one in found if one.name > (query.after or "")), key=lambda one: one.name)
+            return Listing(found[: query.limit], found[query.limit - 1].name if query.limit < len(found) else None)
+        found.sort(key=_recency)
         start = 0 if query.after is None else int(query.after)
         after = start + query.limit
         return Listing(found[start:after], str(after) if after < len(found) else None)
