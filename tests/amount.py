@@ -30,6 +30,6 @@ def sample(items: Sequence[T]) -> Sequence[T]:
 def mostly_soak(cases: Iterable[Any], is_quick: Callable[[Any], bool]) -> list[Any]:
     """Return the cases of a long test for `parametrize`: a few are tried in `make test`, the others in the soak."""
     return [
-        pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=() if is_quick(case) else pytest.mark.soak)
+        pytest.param(*(case if type(case) is tuple else (case,)), marks=() if is_quick(case) else pytest.mark.soak)
         for case in cases
     ]

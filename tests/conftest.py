@@ -50,6 +50,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if SLOW.intersection(item.path.relative_to(ROOT).parts) or item.get_closest_marker("soak"):
             item.add_marker("slow")
+    # Those that wait longest begin first: else all other workers have ended long before the last one.
+    items.sort(key=lambda item: item.path.name != "test_watchdog.py")
 
 
 def pytest_collection_finish() -> None:

@@ -262,6 +262,18 @@ class Ceph:
             # A gateway that is killed keeps others from making buckets until it is given up: 5 s instead of 30.
             osd client watch timeout = 5
             objecter tick interval = 1
+            # A fifth of a request's time goes into lines of logs that nobody keeps, and into checks of a local wire.
+            debug rgw = 0/0
+            debug osd = 0/0
+            debug ms = 0/0
+            debug bluestore = 0/0
+            debug bluefs = 0/0
+            debug bdev = 0/0
+            debug rocksdb = 0/0
+            debug objecter = 0/0
+            ms crc data = false
+            osd enable op tracker = false
+            cephx sign messages = false
             """)
 
 

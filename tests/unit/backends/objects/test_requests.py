@@ -173,7 +173,7 @@ async def test_reading_a_thousand_messages(server: FaultyS3, batch: int) -> None
         assert costs(made) == ["GET head"] + ["GET segment"] * (batch == 1_000)
 
 
-@pytest.mark.parametrize("batch", [100, 10_000])
+@pytest.mark.parametrize("batch", [pytest.param(100, marks=pytest.mark.soak), 10_000])
 async def test_reading_a_hundred_thousand_messages_in_two_round_trips(server: FaultyS3, batch: int) -> None:
     with server.counted() as made:
         async with stores_of(server) as stores:

@@ -133,8 +133,8 @@ class Follower:
                 self._more.clear()
                 await self._more.wait()
 
-    async def to_the_end(self) -> bytes:
-        async with asyncio.timeout(SECONDS):
+    async def to_the_end(self, seconds: float = SECONDS) -> bytes:
+        async with asyncio.timeout(seconds):
             return await self.task
 
 
@@ -532,7 +532,8 @@ async def test_a_writer_that_is_killed_has_failed(place, tmp_path, monkeypatch):
                 assert child.wait() == -signal.SIGKILL
                 monkeypatch.setattr(build, "SILENCE", 0.5)  # not before: a busy child may be silent for so long
                 with pytest.raises(NotFoundError, match="has not been heard of"):
-                    await follower.to_the_end()
+                    # A wait that began before may still be as long as a writer may really be silent.
+                    await follower.to_the_end(2 * SECONDS)
             numbers = follower.got.decode().split(",")[:-1]
             assert numbers == [str(number) for number in range(len(numbers))]  # each once, in order
             assert len(numbers) > said[-1]  # what was flushed is there
