@@ -131,6 +131,10 @@ async def test_a_wrong_expression_is_found(backend: PostgresBackend, name: str) 
         await test_the_statement_means_the_same_as_apply(backend)
 
 
+FLUSH = b"H\x00\x00\x00\x04"
+"""https://www.postgresql.org/docs/15/protocol-message-formats.html"""
+
+
 class Session:
     """One connection, seen from between client and server."""
 
@@ -184,9 +188,10 @@ class Wire:
                     if not data:
                         return
                     if ready is client:
-                        session.turns += answered
+                        # A Flush behind a Sync may come after the answer, and gets none: it waits for nothing.
+                        session.turns += answered and data != FLUSH
+                        answered = answered and data == FLUSH
                         session.said += data
-                        answered = False
                         if self.stalled is None or self.stalled not in session.said:
                             server.sendall(data)
                     else:
