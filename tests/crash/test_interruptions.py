@@ -361,7 +361,7 @@ FIRST_CALLS = [
 ]
 
 
-@pytest.mark.parametrize("cached", [True, False])
+@pytest.mark.parametrize("cached", [True, pytest.param(False, marks=pytest.mark.soak)])
 @pytest.mark.parametrize(("module", "call"), FIRST_CALLS)
 def test_a_call_inside_the_import_of_another_is_made_or_refused(
     module: str, call: str, tmp_path: Path, *, cached: bool

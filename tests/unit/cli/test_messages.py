@@ -22,6 +22,7 @@ from stowfast.cli import main as cli
 from stowfast.cli.commands import root
 from stowfast.cli.lines import parse
 from stowfast.cli.urls import scrub, shown
+from tests.amount import mostly_soak
 from tests.services.faulty_s3.server import FaultyS3
 
 if TYPE_CHECKING:
@@ -537,7 +538,9 @@ def test_a_reader_who_leaves_ends_it_without_a_word(command: list[str], tmp_path
 @pytest.mark.timeout(400)  # every clause there is, on a machine that may be busy
 @pytest.mark.parametrize(
     ("place", "step"),
-    [("memory:", 1), ("sqlite:///agent.db", 5), pytest.param("sqlite:///agent.db", 1, marks=pytest.mark.soak)],
+    mostly_soak(
+        [(place, step) for place in ("memory:", "sqlite:///agent.db") for step in (5, 1)], lambda one: one[1] > 1
+    ),
 )
 def test_check_reports_and_leaves_nothing_behind(
     place: str, step: int, url: str, call: Call, monkeypatch: pytest.MonkeyPatch
