@@ -24,7 +24,7 @@ _whole: Final = set[str]()
 
 
 def imported(module: str, name: str) -> Any:
-    """Return a name of a module of ours that is imported at its first use.
+    """Return a name of a module, of ours or of Python, that is imported at its first use.
 
     Raises:
         InvalidError: this thread is just importing one: the call came inside that one, from a signal handler or a
@@ -36,7 +36,7 @@ def imported(module: str, name: str) -> Any:
 
 
 def imported_module(name: str) -> ModuleType:
-    """Return a module of ours, also for another one that is just imported and needs it.
+    """Return a module, also for another one that is just imported and needs it.
 
     Raises:
         InvalidError: only half of it is there: the call came inside its import.

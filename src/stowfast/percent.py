@@ -5,22 +5,24 @@ Source: https://www.rfc-editor.org/rfc/rfc3986#section-2.1.
 
 from __future__ import annotations
 
+from stowfast.first_use import imported
+
 __all__ = ["unquote", "unquote_to_bytes"]
 
 
 def unquote(text: str, errors: str = "replace") -> str:
-    """Return text with each %XX as the character that it stands for. Bytes that are not UTF-8 go by `errors`."""
-    if "%" not in text:
-        return text
-    from urllib.parse import unquote
+    """Return text with each %XX as the character that it stands for. Bytes that are not UTF-8 go by `errors`.
 
-    return unquote(text, errors=errors)
+    Raises:
+        InvalidError: as `first_use.imported`.
+    """
+    return str(imported("urllib.parse", "unquote")(text, errors=errors)) if "%" in text else text
 
 
 def unquote_to_bytes(data: bytes) -> bytes:
-    """Return bytes with each %XX as the byte that it stands for."""
-    if b"%" not in data:
-        return data
-    from urllib.parse import unquote_to_bytes
+    """Return bytes with each %XX as the byte that it stands for.
 
-    return unquote_to_bytes(data)
+    Raises:
+        InvalidError: as `first_use.imported`.
+    """
+    return bytes(imported("urllib.parse", "unquote_to_bytes")(data)) if b"%" in data else data

@@ -129,6 +129,4 @@ def _known() -> list[str]:
 
 
 def _entry_points() -> Any:
-    from importlib.metadata import entry_points
-
-    return entry_points(group="stowfast.backends")
+    return imported("importlib.metadata", "entry_points")(group="stowfast.backends")

@@ -353,6 +353,8 @@ FIRST_CALLS = [
         OPEN.format("s3://bucket/x?anonymous=true&endpoint_url=http://127.0.0.1:1&timeout=1"),
     ),
     ("stowfast.backends.postgres.backend", OPEN.format("postgresql://127.0.0.1:1/x?timeout=1")),
+    ("ipaddress", OPEN.format("sqlite:///no%20such/folder/agent.db")),  # urllib imports it
+    ("fnmatch", OPEN.format("sqlite:///with spaces.db")),  # and pathlib this one
     ("stowfast.plain_json", "stowfast.to_json(1)"),
     ("stowfast.aws", "stowfast.aws.S3MessageStore"),
     ("stowfast.testing", "stowfast.testing"),
@@ -372,6 +374,6 @@ def test_a_call_inside_the_import_of_another_is_made_or_refused(
     for _ in range(2 if cached else 1):
         done = subprocess.run(
             [sys.executable, "-c", FIRST_CALL, module, call, inside],
-            capture_output=True, text=True, timeout=60, check=False, env=environment,
+            capture_output=True, text=True, timeout=60, check=False, env=environment, cwd=tmp_path,
         )  # fmt: skip
         assert (done.stdout, done.stderr) == ("[True]\n", "")

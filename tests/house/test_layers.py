@@ -42,7 +42,7 @@ MAY_IMPORT = {
     "looks": "",
     "disk": "",
     "chance": "",
-    "percent": "",
+    "percent": "first_use",
     "findings": "errors abc",
     "wrappers": "errors abc names blocking chance counts operator_log",
     "scopes": "errors abc names percent wrappers",
@@ -50,7 +50,7 @@ MAY_IMPORT = {
     "deltas": "errors splices",
     "plain_json": "errors",
     "stores": f"{BELOW} deltas first_use scopes",
-    "backends": f"{BELOW} disk",
+    "backends": f"{BELOW} disk first_use",
     "adapters": f"{BELOW} deltas first_use plain_json portals registry stores scopes wrappers sync",
     # Above the stores, since it knows the record that names a blob; above the backends, by URL alone.
     # The generations of a backup are SQLite files, also in a bucket, and an erasure compacts the file

@@ -25,6 +25,7 @@ from stowfast.backends.sqlite.locks import COMPANIONS, check_index
 from stowfast.backends.sqlite.schema import APPLICATION_ID
 from stowfast.chance import uniform
 from stowfast.errors import InvalidError, UnavailableError
+from stowfast.first_use import imported
 from stowfast.operator_log import tell
 
 if TYPE_CHECKING:
@@ -58,16 +59,14 @@ class FileHeader(NamedTuple):
 
 def new_mark() -> int:
     """Return a random mark."""
-    return _LOWEST_MARK + int.from_bytes(os.urandom(4), "big") % (_HIGHEST_MARK - _LOWEST_MARK)
+    return int(uniform(_LOWEST_MARK, _HIGHEST_MARK))
 
 
 def uri(path: str, options: str) -> str:
     """Return a file as a URI for SQLite."""
-    if _PLAIN.issuperset(path):
-        return f"file://{path}?{options}"
-    from pathlib import Path  # its modules take a tenth of the time of a first opening, and most paths need none
-
-    return f"{Path(path).as_uri()}?{options}"
+    # The modules of `pathlib` take a tenth of the time of a first opening, and most paths need none of them.
+    made = f"file://{path}" if _PLAIN.issuperset(path) else imported("pathlib", "Path")(path).as_uri()
+    return f"{made}?{options}"
 
 
 def look(path: str) -> FileHeader | None:
