@@ -20,7 +20,7 @@ demo: .venv/run ## see what Stowfast does, in a minute
 check: .venv/test lint ## lint, types and the quick tests, without a server: before each commit
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not slow and not service"
 
-# The docs site is part of the proof: it costs one second, and eight more to install once. Two workers for each core and
+# The docs site is part of the proof: it costs ten seconds, and some more to install once. Two workers for each core and
 # one more, as tests wait longer than they work: WORKERS=2 on a machine that is busy.
 test: .venv/test docs lint ## prove it: the docs site, lint, types and all tests but the soak
 	$(BIN)/python -m tests.services.s3 install

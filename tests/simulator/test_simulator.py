@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from tests.amount import part
+from tests.amount import mostly_soak, part
 from tests.simulator.bucket import Violation
 from tests.simulator.run import simulate
 from tests.simulator.tasks.run import simulate_tasks
@@ -16,13 +16,6 @@ from tests.simulator.variants import VARIANTS, refused
 CHUNK, QUICK, HISTORIES = 500, 2_000, part(20_000)
 TASK_CHUNK, TASK_QUICK, TASK_HISTORIES = 250, 500, part(4_000)
 ALL_VARIANTS = VARIANTS | TASK_VARIANTS
-
-
-def chunks(size, quick, histories):
-    """Return the first seed of each chunk; those from `quick` on are left to the soak."""
-    return [
-        pytest.param(first, marks=[pytest.mark.soak] if first >= quick else []) for first in range(0, histories, size)
-    ]
 
 
 def play(kind, seeds, option=""):
@@ -37,7 +30,7 @@ def play(kind, seeds, option=""):
     return done
 
 
-@pytest.mark.parametrize("first", chunks(CHUNK, QUICK, HISTORIES))
+@pytest.mark.parametrize("first", mostly_soak(range(0, HISTORIES, CHUNK), lambda first: first < QUICK))
 def test_no_history_breaks_a_promise(first):
     done = play(simulate, range(first, first + CHUNK))
     # A history in which nothing goes wrong, or nobody succeeds, proves little.
@@ -45,7 +38,7 @@ def test_no_history_breaks_a_promise(first):
         assert done[what] >= CHUNK // 50, what
 
 
-@pytest.mark.parametrize("first", chunks(TASK_CHUNK, TASK_QUICK, TASK_HISTORIES))
+@pytest.mark.parametrize("first", mostly_soak(range(0, TASK_HISTORIES, TASK_CHUNK), lambda first: first < TASK_QUICK))
 def test_no_history_breaks_a_promise_of_tasks(first):
     done = play(simulate_tasks, range(first, first + TASK_CHUNK), "--tasks ")
     for what in (

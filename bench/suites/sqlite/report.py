@@ -120,7 +120,7 @@ def _import_bars(imported: dict[str, Any]) -> list[Bar]:
         return [Bar(promise, "", None, "", None, imported.get("error", "")) for promise in promises]
     turns, unwanted = imported["turns"], ", ".join(imported["unwanted"])
     times = Spread.of(ours / usual for ours, usual in zip(turns["stowfast"], turns["usual"], strict=True))
-    # Both bars of an import and an opening together: what is not imported before is imported by the opening.
+    # The bars of the import and of the opening together: what the import leaves out, the opening loads.
     opened = Spread.of((ours - 3) / usual for ours, usual in zip(turns["first_open"], turns["usual"], strict=True))
     usual = f"{imported['usual']:.0f} ms; bare {imported['bare']:.0f} ms"
     first = f"{imported['first_open']:.0f} ms, all imports included"
