@@ -1,4 +1,4 @@
-"""Chance for pauses: every part of the range comes, and nothing outside of it."""
+"""Random numbers for pauses: they come from every part of the range, and from nowhere else."""
 
 from __future__ import annotations
 
