@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from stowfast.errors import DamagedError
-from stowfast.splices import Splice, added, around, differences, spliced
+from stowfast.splices import PieceTable, Splice, added, around, differences
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -200,7 +200,7 @@ def follow(
         base, _ = next_base(version, rule)
         old = version.text if base == version.position else (text_at or version.text_at)(base)
         splices = differences(old, text)
-        body, compressed = _packed(added(text, splices), extra + _around(old, splices, extra))
+        body, compressed = _packed(added(text, splices), extra + _around(PieceTable((old,)), splices, extra))
     deltas, used = before.deltas + len(body), len(extra) if compressed else 0
     most = max(before.span, rule.free_bytes)  # so a load reads at most twice the bytes that it needs
     postponed = postpone or before.deltas > most
@@ -292,18 +292,19 @@ def rebuild(
     Raises:
         DamagedError: a needed entry is missing or does not match. A text is never wrong.
     """
-    steps, text = [], b""
+    steps, text = [], PieceTable(())
     for base, delta in chain_of(position, deltas, where):
         if texts is not None and base in texts:
-            text = texts[base]
+            text = PieceTable((texts[base],))
             break
         steps.append((base, delta))
     for base, delta in reversed(steps):
         extra = extras.get(base, b"") if extras is not None and delta.extra else b""
         text = _expand(delta, text, extra, where)
-    if zlib.crc32(text) != deltas[position].crc or len(text) != deltas[position].size:
+    whole = bytes(text)
+    if zlib.crc32(whole) != deltas[position].crc or len(whole) != deltas[position].size:
         raise DamagedError(f"{where}: it does not match its checksum, or it has another base")
-    return text
+    return whole
 
 
 def _packed(text: bytes, prefix: bytes) -> tuple[bytes, bool]:
@@ -323,11 +324,11 @@ def _packed(text: bytes, prefix: bytes) -> tuple[bytes, bool]:
     return (frame, True) if len(frame) < len(text) else (text, False)
 
 
-def _around(base: bytes, splices: tuple[Splice, ...], extra: bytes) -> bytes:
+def _around(base: PieceTable, splices: tuple[Splice, ...], extra: bytes) -> bytes:
     return around(base, splices, _AROUND_BYTES_BESIDE_EXTRA) if extra else around(base, splices)
 
 
-def _expand(delta: Delta, base: bytes, extra: bytes, where: str) -> bytes:
+def _expand(delta: Delta, base: PieceTable, extra: bytes, where: str) -> PieceTable:
     """Return the text of a version; a whole one has an empty base."""
     kept, removed, size = (sum(numbers) for numbers in zip(*delta.splices, strict=True)) if delta.splices else (0, 0, 0)
     if not base:
@@ -351,7 +352,7 @@ def _expand(delta: Delta, base: bytes, extra: bytes, where: str) -> bytes:
             raise DamagedError(f"{where}: it is longer or shorter than it says")
     if len(body) != size:
         raise DamagedError(f"{where}: it has {len(body):,} bytes, and says {size:,}")
-    return spliced(base, delta.splices, body) if base else body
+    return base.spliced(delta.splices, body) if base else PieceTable((body,))
 
 
 def _prefix(zstd: Any, prefix: bytes) -> Any:

@@ -6,17 +6,20 @@ are looked for in the new one. So the time depends on the number of differences,
 of memory. A found anchor counts only before a longer equal part, since short equal parts cost more than they save.
 
 Source: the anchor is the block of rsync (A. Tridgell, "Efficient Algorithms for Sorting and Synchronization", 1999),
-taken only where the texts differ.
+taken only where the texts differ. A text that many splices change is a piece table (C. Crowley, "Data Structures for
+Text Sequences", 1998).
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from itertools import accumulate
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["MAX_SPLICES", "Splice", "added", "around", "differences", "spliced"]
+__all__ = ["MAX_SPLICES", "PieceTable", "Splice", "added", "around", "differences"]
 
 MAX_SPLICES: Final = 64
 """Differences beyond this number count as one."""
@@ -30,6 +33,8 @@ _WINDOW_BYTES: Final = 2**16
 _AROUND_BYTES: Final = 2**15
 _MIN_AROUND_BYTES: Final = 2**8
 _STEP_BYTES: Final = 2**16
+_MIN_PIECE_BYTES: Final = 2**13
+"""The mean size below which pieces are joined: to list so small ones takes as long as to copy them."""
 
 
 class Splice(NamedTuple):
@@ -38,6 +43,46 @@ class Splice(NamedTuple):
     kept: int
     removed: int
     added: int
+
+
+class PieceTable:
+    """A text in pieces. A splice copies no large piece, so a chain of splices copies a large text about once."""
+
+    def __init__(self, pieces: Sequence[bytes | memoryview]) -> None:
+        self._pieces = pieces
+        self._ends = tuple(accumulate(map(len, pieces)))
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def __bytes__(self) -> bytes:
+        return b"".join(self._pieces)
+
+    def between(self, start: int, stop: int) -> bytes:
+        """Return the bytes `start <= offset < stop`, as far as there are any."""
+        return b"".join(self._within(start, stop))
+
+    def spliced(self, splices: Sequence[Splice], new: bytes) -> PieceTable:
+        """Return the new text, with these added bytes. The caller has checked that the splices fit both."""
+        view, pieces, here, there = memoryview(new), list[bytes | memoryview](), 0, 0
+        for kept, removed, more in splices:
+            pieces += self._within(here, here + kept)
+            pieces.append(view[there : there + more])
+            here, there = here + kept + removed, there + more
+        pieces += self._within(here, len(self))
+        table = PieceTable(pieces)
+        return table if len(table) >= len(pieces) * _MIN_PIECE_BYTES else PieceTable((bytes(table),))
+
+    def _within(self, start: int, stop: int) -> list[bytes | memoryview]:
+        first, last = bisect_right(self._ends, start), bisect_left(self._ends, stop)
+        pieces = [*self._pieces[first : last + 1]]
+        if not pieces or start >= stop:
+            return []
+        end = self._ends[first + len(pieces) - 1]
+        begin = self._ends[first] - len(pieces[0])
+        pieces[-1] = memoryview(pieces[-1])[: stop - (end - len(pieces[-1]))]
+        pieces[0] = memoryview(pieces[0])[start - begin :]
+        return pieces
 
 
 def differences(old: bytes, new: bytes) -> tuple[Splice, ...]:
@@ -68,7 +113,7 @@ def added(new: bytes, splices: Sequence[Splice]) -> bytes:
     return b"".join(parts)
 
 
-def around(old: bytes, splices: Sequence[Splice], most: int = _AROUND_BYTES) -> bytes:
+def around(old: PieceTable, splices: Sequence[Splice], most: int = _AROUND_BYTES) -> bytes:
     """Return the removed bytes of an old text with their surroundings: the added bytes probably resemble them.
 
     The surroundings are `most` bytes on each side, shared by all splices, but 256 bytes for each at the least.
@@ -78,18 +123,9 @@ def around(old: bytes, splices: Sequence[Splice], most: int = _AROUND_BYTES) -> 
     for kept, removed, _ in splices:
         start = at + kept
         at = start + removed
-        parts.append(old[max(start - reach, taken) : at + reach])
+        parts.append(old.between(max(start - reach, taken), at + reach))
         taken = at + reach
     return b"".join(parts)
-
-
-def spliced(old: bytes, splices: Sequence[Splice], between: bytes) -> bytes:
-    """Return the new text. The caller has checked that the splices stay within both texts."""
-    view, parts, here, there = memoryview(old), list[bytes | memoryview](), 0, 0
-    for kept, removed, more in splices:
-        parts += (view[here : here + kept], between[there : there + more])
-        here, there = here + kept + removed, there + more
-    return b"".join((*parts, view[here:]))
 
 
 def _anchor(old: bytes, here: int, end: int, new: bytes, there: int, stop: int) -> tuple[int, int, int] | None:

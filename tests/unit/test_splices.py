@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stowfast.splices import MAX_SPLICES, Splice, added, around, differences, spliced
+from stowfast.splices import MAX_SPLICES, PieceTable, Splice, added, around, differences
 from tests.unit.edits import edited, values, written
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ few = st.lists(st.sampled_from([b"a", b"b", b"ab" * 40, bytes(90)]), max_size=40
 
 def comes_back(old: bytes, new: bytes) -> tuple[Splice, ...]:
     splices = differences(old, new)
-    assert spliced(old, splices, added(new, splices)) == new
+    assert bytes(PieceTable((old,)).spliced(splices, added(new, splices))) == new
     assert len(splices) <= MAX_SPLICES
     assert (splices == ()) == (old == new)
     kept, removed, more = (sum(numbers) for numbers in zip(*splices, strict=True)) if splices else (0, 0, 0)
@@ -66,7 +67,7 @@ def test_only_the_differences_of_a_large_text_are_added(edit: Callable[[int, byt
         new = edit(20_000 + number * 30_000, new)
     splices = comes_back(LARGE, new)
     assert len(added(new, splices)) <= 1_100 * count
-    assert len(around(LARGE, splices)) <= 2 * 2**15 + 2_200 * count
+    assert len(around(PieceTable((LARGE,)), splices)) <= 2 * 2**15 + 2_200 * count
 
 
 def test_an_inserted_block_is_found_by_what_comes_after_it() -> None:
@@ -91,3 +92,40 @@ def test_differences_beyond_the_bound_count_as_one() -> None:
     assert len(splices) == MAX_SPLICES
     assert splices[0] == Splice(0, 1, 1)
     assert splices[-1].removed > MIB // 2
+
+
+@given(st.lists(st.tuples(st.integers(0, MIB), st.integers(0, 3_000), st.binary(max_size=40)), min_size=1, max_size=40))
+def test_a_chain_of_differences_leads_to_the_last_text(edits: list[tuple[int, int, bytes]]) -> None:
+    text, table = LARGE, PieceTable((LARGE,))
+    for at, removed, put in edits:
+        new = text[:at] + put + text[at + removed :]
+        splices = differences(text, new)
+        assert around(table, splices) == around(PieceTable((text,)), splices)
+        table, text = table.spliced(splices, added(new, splices)), new
+        assert len(table) == len(text)
+        assert table.between(max(at - 9, 0), at + 3_000) == text[max(at - 9, 0) : at + 3_000]
+    assert bytes(table) == text
+
+
+def test_a_chain_of_differences_copies_a_large_text_once() -> None:
+    table = PieceTable((LARGE,))
+    tracemalloc.start()
+    for number in range(30):
+        table = table.spliced((Splice(20_000 + number * 30_000, 500, 400),), bytes(400))
+    changed, _ = tracemalloc.get_traced_memory()
+    assert changed < 2**16
+    assert len(bytes(table)) == MIB - 3_000
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < MIB + 2**16
+
+
+def test_small_pieces_are_joined() -> None:
+    table = PieceTable((LARGE[:100_000],))
+    tracemalloc.start()
+    for _ in range(1_000):
+        table = table.spliced((Splice(50_000, 1, 1),), b"x")
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 300_000
+    assert table.between(49_999, 50_002) == LARGE[49_999:50_000] + b"x" + LARGE[50_001:50_002]
