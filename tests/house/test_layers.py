@@ -20,7 +20,7 @@ FACE = "__init__"
 
 BELOW = (
     "errors records abc names cursors semantics blocking answers jobs group_commit lru counts operator_log looks"
-    " chance percent"
+    " chance percent heap"
 )
 
 MAY_IMPORT = {
@@ -42,6 +42,7 @@ MAY_IMPORT = {
     "looks": "",
     "disk": "",
     "chance": "",
+    "heap": "",
     "percent": "first_use",
     "findings": "errors abc",
     "wrappers": "errors abc names blocking chance counts operator_log",

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 COUNTED_MIB: Final = 64
+HASHED: Final = 0.9
+"""The target beside a driver that hashes, as Stowfast does. Beside others it does more, see `TARGETS`."""
 TARGETS: Final = {"sqlite": 0.7, "s3": 0.85}
 DRIVERS: Final = {"sqlite": "sqlite3", "s3": "obstore"}
 PEAK_MIB: Final = 96
@@ -93,7 +95,8 @@ def show(found: dict[str, Any]) -> list[Bar]:
             for ours, theirs in (("stowfast", f"{driver}, hashed"), ("blobs", driver), ("stowfast", driver)):
                 spread = Spread.of(one[theirs][verb] / one[ours][verb] for one in rounds)
                 promise = f"{VERBS[verb]}, {where}: {ours} to {theirs}"
-                judged.append(Bar.at_least(promise, TARGETS[storage], " x", spread))
+                target = HASHED if theirs.endswith("hashed") else TARGETS[storage]
+                judged.append(Bar.at_least(promise, target, " x", spread))
         peaks = [one["stowfast"]["peak"] / 2**20 for one in rounds]
         judged.append(Bar.at_most(f"memory, {where}", PEAK_MIB, " MiB", Spread.of(peaks)))
     rows = [[name, as_requests(kinds)] for name, kinds in found["requests"].items()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from stowfast.backends.objects.driver.transfers import Upload, download, let_go
@@ -25,6 +26,8 @@ __all__ = ["Blobs"]
 
 _SHORTEST_LINK: Final = timedelta(seconds=1)
 _LONGEST_LINK: Final = timedelta(days=7)
+_PIECES_TOGETHER: Final = 2
+"""Pieces of a MiB that a thread reads at a time: a turn to it and back costs as much as a good part of a piece."""
 
 
 class Blobs:
@@ -94,14 +97,15 @@ class Blobs:
             if not await self._ask(stream, find_blob, blob):
                 raise NotFoundError(f"{stream!r} has no blob {blob!r}: it was removed meanwhile")
             raise DamagedError(f"a blob of {stream!r} is not there, though an entry refers to it")
-        # The next piece comes in while the caller has the one before. Not more of them: memory is bounded.
-        ahead = begin(self._threads, _next, pieces)
+        # The next pieces come in while the caller has those before. Not more of them: memory is bounded.
+        ahead = begin(self._threads, _some, pieces)
         try:
-            while piece := await outcome(ahead):
-                ahead = begin(self._threads, _next, pieces)
-                offset += len(piece)
-                self._store.counts.gave(len(piece))
-                yield piece
+            while some := await outcome(ahead):
+                ahead = begin(self._threads, _some, pieces)
+                for piece in some:
+                    offset += len(piece)
+                    self._store.counts.gave(len(piece))
+                    yield piece
         finally:
             ahead.add_done_callback(lambda _: pieces.close())  # also of who goes on no further
         if start < stop != offset:
@@ -121,5 +125,5 @@ class Blobs:
         return download(self._store, key, start=start, stop=stop)
 
 
-def _next(pieces: Iterator[bytes]) -> bytes:
-    return next(pieces, b"")
+def _some(pieces: Iterator[bytes]) -> list[bytes]:
+    return list(islice(pieces, _PIECES_TOGETHER))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Self
 from zlib import crc32
 
 from stowfast.blocking import begin, outcome
+from stowfast.heap import keep_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,6 +68,7 @@ class Hasher:
         self._update = update
         self._thread = ThreadPoolExecutor(1, "stowfast-hash")
         self._under_way: deque[Future[None]] = deque()
+        keep_pieces()
 
     def __enter__(self) -> Self:
         return self

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["CHUNK", "MIN_RATE", "BodySource", "read_body"]
 
 CHUNK: Final = 2**20
-"""Bytes of one piece of a body, about."""
+"""Bytes of one piece of a body."""
 
 MIN_RATE: Final = 2**17
 """Bytes a second that a body must bring beyond the first `timeout` seconds: a megabit."""
@@ -40,7 +40,9 @@ class BodySource(NamedTuple):
 
 
 def read_body(source: BodySource, result: obstore.GetResult, start: int, stop: int) -> Generator[bytes, None, None]:
-    """Yield the bytes `start <= offset < stop` in pieces of about 1 MiB. Only time of waiting for the store counts.
+    """Yield the bytes `start <= offset < stop` in pieces of 1 MiB, less at the end and where the body broke off.
+
+    Only time of waiting for the store counts.
 
     Raises:
         UnavailableError: the body broke off again and again without progress, or came too slowly.
@@ -48,7 +50,7 @@ def read_body(source: BodySource, result: obstore.GetResult, start: int, stop: i
     offset, failed, waited = start, 0, 0.0
     # The driver's chunks are what the connection has brought: it never waits for more, so a slow body is noticed.
     chunks = iter(result.stream(min_chunk_size=1))
-    held: list[bytes] = []
+    held: list[bytes | memoryview] = []
     size = 0
     while offset + size < stop:
         source.check_open()
@@ -71,10 +73,13 @@ def read_body(source: BodySource, result: obstore.GetResult, start: int, stop: i
                 f"{source.place}: {source.operation}: the body came too slowly, less than {MIN_RATE // 1024} KiB a "
                 "second: give a larger timeout="
             )
-        if held and (not chunk or size >= CHUNK or offset + size >= stop):
-            offset += size
-            yield held[0] if len(held) == 1 else b"".join(held)
-            held, size = [], 0
+        while size >= CHUNK or (held and (not chunk or offset + size >= stop)):
+            beyond = max(size - CHUNK, 0)
+            last = memoryview(held.pop())
+            held.append(last[: len(last) - beyond])
+            offset += size - beyond
+            yield b"".join(held)
+            held, size = [last[len(last) - beyond :]] if beyond else [], beyond
         if not chunk:
             began = time.monotonic()
             time.sleep(0.05 * 2**failed)

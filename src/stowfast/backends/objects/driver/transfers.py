@@ -5,13 +5,14 @@ from __future__ import annotations
 from concurrent.futures import wait
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from stowfast.backends.objects.driver.bodies import read_body
 from stowfast.backends.objects.driver.failures import FAILURES, BehindEndError, unconditional
 from stowfast.backends.objects.driver.store import PART, BucketClient, requests_of
 from stowfast.backends.objects.protocol.requests import Delete, Get, Put
 from stowfast.errors import NotFoundError, StowfastError, UnavailableError
+from stowfast.heap import keep_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -22,14 +23,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Upload", "download", "let_go"]
 
-_FREED: Final = 3 * 2**20
-
 
 class Upload:
     """Writes one object from pieces. It appears whole at the end of the `with` block, and never after an exception.
 
     Blocking; from one thread at a time, not always the same. A key must be unique to its upload. An object larger than
-    one part is uploaded in parts of 8 MiB, three at once. The parts of a killed process cost money until a lifecycle
+    one part is uploaded in parts of 8 MiB, four at once. The parts of a killed process cost money until a lifecycle
     rule of the bucket removes them (`AbortIncompleteMultipartUpload`). The largest object is 80 GiB.
 
     Raises:
@@ -146,10 +145,7 @@ def download(
     """
     if stop is not None and start >= stop:
         return _nothing()
-    # The driver and we take memory for each piece and free it. glibc gives it back to the system as soon as twice the
-    # largest block that was ever freed lies idle: where that is a MiB, nearly every piece is made of new pages, and to
-    # have the system clear 300 of them takes half as long as the hash of what they hold. None of these is touched.
-    bytes(_FREED)
+    keep_pieces()
     try:
         result = store.repeat(f"GET {key}", partial(store.reader.stream, key, start, stop))
     except NotFoundError:
