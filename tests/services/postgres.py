@@ -175,12 +175,13 @@ class Postgres:
         command = [str(found / "pg_ctl"), "-D", str(self.folder / "data"), "-w", "promote"]
         subprocess.run([*as_user(), *command], check=True, capture_output=True, timeout=90)
 
-    def stop_at_once(self) -> None:
+    def stop_at_once(self, patience: int = 60) -> None:
         """Stop as `pg_ctl stop -m immediate`: no checkpoint, no goodbye to clients."""
         found = programs()
         assert found is not None
         command = [str(found / "pg_ctl"), "-D", str(self.folder / "data"), "-m", "immediate", "-w", "stop"]
-        subprocess.run([*as_user(), *command], check=True, capture_output=True, timeout=60)
+        command += ["-t", str(patience)]
+        subprocess.run([*as_user(), *command], check=True, capture_output=True, timeout=patience + 10)
         wait_until(lambda: not self._daemon.running(), 30)
 
     def processes(self) -> list[int]:
@@ -191,8 +192,8 @@ class Postgres:
 
     def remove(self) -> None:
         with suppress(Exception):
-            self.stop_at_once()
-        self._daemon.end()
+            self.stop_at_once(patience=5)  # of processes that stood still until now, some need a minute
+        self._daemon.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _make(self) -> None:
