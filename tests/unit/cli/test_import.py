@@ -130,6 +130,7 @@ def test_gzip_is_read_and_written(call: Call) -> None:
     assert b"2 already there" in done.stdout
 
 
+@pytest.mark.slow
 def test_what_is_whole_of_a_damaged_gzip_file_is_stored(call: Call) -> None:
     given = b"".join(GOOD.replace(b'"x"', b'"%d"' % number) for number in range(20_000))
     Path("in.gz").write_bytes(gzip.compress(given, 1)[:-2000])

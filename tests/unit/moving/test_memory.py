@@ -63,6 +63,7 @@ async def measured(folder: Path, count: int) -> dict[str, int]:
     return found
 
 
+@pytest.mark.slow
 async def test_the_memory_of_copies_does_not_grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(selection, "_PAGE", PAGE)
     await measured(tmp_path, 2 * PAGE)  # what is loaded at the first use, and what fills caches

@@ -45,6 +45,7 @@ async def found(place: str | stowfast.Stores) -> bool:
         return True
 
 
+@pytest.mark.slow
 async def test_every_damage_of_a_file_is_found(tmp_path: Path) -> None:
     path = tmp_path / "place.db"
     async with stowfast.open(f"sqlite:///{path}") as stores:
@@ -128,6 +129,7 @@ async def test_a_file_of_long_work_has_no_damage(tmp_path: Path) -> None:
     assert (again.damaged, again.digest) == ([], found_before.digest)
 
 
+@pytest.mark.slow
 async def test_every_damage_of_a_bucket_is_found() -> None:
     with FaultyS3() as server:
         url = f"s3://bucket?endpoint_url={server.endpoint}&anonymous=true"

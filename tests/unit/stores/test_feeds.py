@@ -117,12 +117,14 @@ def steps_of(*late: int) -> list[st.SearchStrategy[tuple[Any, ...]]]:
 MOVES = st.tuples(st.just("move"), st.sampled_from(NAMES))
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @given(st.lists(st.one_of(steps_of(SECOND, LATE // 2, LATE)), max_size=60))
 def test_every_change_is_told_in_any_history(steps: list[tuple[Any, ...]]) -> None:
     asyncio.run(_follow(steps, ROOM))
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @given(st.lists(st.one_of(*steps_of(SECOND, LATE // 2), MOVES), max_size=60))
 def test_every_change_is_told_if_quiet_changes_move_streams(steps: list[tuple[Any, ...]]) -> None:

@@ -144,6 +144,7 @@ async def test_where_the_condition_cannot_be_kept_a_tombstone_stays(
     assert lines() == [(0, 1, reason)]
 
 
+@pytest.mark.slow
 async def test_the_signed_url_is_in_no_line_and_no_error(
     server: FaultyS3, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -186,6 +186,7 @@ def test_tombstones_end_after_a_week(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert stored(path, "streams") == stored(path, "operations") == 0
 
 
+@pytest.mark.slow
 def test_op_ids_do_not_grow_without_bound(tmp_path: Path) -> None:
     """Dropped, undone, and without entries: of all these the newest 64 stay, and some until the next cleaning."""
     path = tmp_path / "agent.db"
@@ -200,6 +201,7 @@ def test_op_ids_do_not_grow_without_bound(tmp_path: Path) -> None:
     assert stored(path, "operations") < 3 * (1_024 + OPERATIONS_REMEMBERED) + 20
 
 
+@pytest.mark.slow
 def test_a_pop_costs_the_same_with_any_number_of_op_ids(rows: list[int], tmp_path: Path) -> None:
     path = tmp_path / "agent.db"
     steps: list[int] = []

@@ -277,6 +277,7 @@ ANYTHING = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(st.dictionaries(st.sampled_from(KEYS), ANYTHING, max_size=5), max_size=8), st.integers(0, 8))
 @settings(max_examples=400)
 def test_messages_of_no_format_break_no_window(messages, fits):
