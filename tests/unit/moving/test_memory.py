@@ -6,6 +6,8 @@ import gc
 import tracemalloc
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 import stowfast
 from stowfast import moving
 from stowfast.abc import Change
@@ -14,8 +16,6 @@ from stowfast.moving import selection
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
-
-    import pytest
 
 FEW, MANY = 300, 1_100
 PAGE = 50
