@@ -157,6 +157,15 @@ def test_news_since_the_reader_looked(stores: stowfast.sync.Stores, reader: Read
     assert reader.page.locator("#since").count() == 0
 
 
+def test_a_target_that_comes_just_after_its_link_is_marked(stores: stowfast.sync.Stores, reader: Reader) -> None:
+    stores.messages.add_messages("c", [say(f"message {n}") for n in range(200)])
+    reader.visit("/conversation?id=c")
+    reader.page.evaluate("""location.hash = "m5"; const late = document.createElement("p"); late.id = "m5";
+                            late.textContent = "message 5"; document.getElementById("chat").prepend(late);""")
+    reader.page.wait_for_selector("#m5:target")
+    assert "at=5" not in reader.page.url
+
+
 def test_the_title_counts_while_another_tab_is_looked_at(stores: stowfast.sync.Stores, reader: Reader) -> None:
     stores.messages.add_message("c", say("hi"))
     reader.page.add_init_script(

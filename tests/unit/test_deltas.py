@@ -200,12 +200,15 @@ def bomb(size: int) -> bytes:
     return packed
 
 
+BOMB = bomb(256 * MIB)
+
+
 @pytest.mark.parametrize(
     ("says", "body"),
     [
-        (100, bomb(256 * MIB)),
-        (0, bomb(256 * MIB)),
-        (MIB, bomb(256 * MIB)),
+        (100, BOMB),
+        (0, BOMB),
+        (MIB, BOMB),
         (2 * MIB, bomb(MIB)),
         (2 * MIB, bomb(MIB) * 2),
         (MIB, bomb(MIB)[:-1]),

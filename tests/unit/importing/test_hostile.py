@@ -295,11 +295,10 @@ def ext(code: int, *parts: object) -> msgspec.msgpack.Ext:
 
 def nested(depth: int) -> msgspec.msgpack.Ext:
     """Return an object in an object, and so on."""
-    data = msgspec.msgpack.encode("x")
-    for _ in range(depth):
-        inner = b"\x93\xa1m\xa1n" + data
-        data = b"\xc9" + len(inner).to_bytes(4, "big") + b"\0" + inner
-    return msgspec.msgpack.Ext(0, b"\x93\xa1m\xa1n" + data)
+    begin, value = b"\x93\xa1m\xa1n", msgspec.msgpack.encode("x")
+    sizes = [len(begin) + len(value) + number * (len(begin) + 6) for number in range(depth)]
+    data = b"".join(b"\xc9" + size.to_bytes(4, "big") + b"\0" + begin for size in reversed(sizes)) + value
+    return msgspec.msgpack.Ext(0, begin + data)
 
 
 def message(**fields: object) -> msgspec.msgpack.Ext:

@@ -40,6 +40,8 @@ const goTo = () => {
   if (!target && /^m\d+$/.test(name) && new URLSearchParams(location.search).get("at") !== name.slice(1))
     location.replace(chat.dataset.at + "&at=" + name.slice(1) + location.hash);
   for (let one = target?.closest("details"); one; one = one.parentElement.closest("details")) one.open = true;
+  // The browser looked for the target before older messages brought it: it is asked once more, else nothing is marked.
+  if (target && !target.matches(":target")) location.replace(location.hash);
   target?.scrollIntoView();
 };
 if (chat) {
