@@ -81,6 +81,7 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wrappers, "_FIRST_PAUSE", 0.001)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clause", [one for one in BACKEND if one.__name__ not in DIFFERS], ids=name)
 async def test_a_patient_backend_keeps_every_promise(clause: Clause[Backend]) -> None:
     place = MemoryBackend()
@@ -92,6 +93,7 @@ async def test_a_patient_backend_keeps_every_promise(clause: Clause[Backend]) ->
     await clause(make)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clause", [one for one in STORES if one.__name__ not in DIFFERS], ids=name)
 async def test_stores_over_a_patient_backend_keep_every_promise(clause: Clause[Stores]) -> None:
     place = MemoryBackend()

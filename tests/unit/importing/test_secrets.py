@@ -75,6 +75,7 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__context__
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("source", SOURCES)
 async def test_no_error_of_a_source_repeats_its_password(kind: str, source: str) -> None:
@@ -87,6 +88,7 @@ async def test_no_error_of_a_source_repeats_its_password(kind: str, source: str)
     assert CANARY not in "".join(traceback.format_exception(raised.value))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_line_of_the_command_repeats_it(kind: str, capfd: pytest.CaptureFixture[str]) -> None:
     for source in SOURCES:

@@ -30,6 +30,7 @@ def name(clause: Clause[Backend]) -> str:
     return clause.__name__
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clause", BACKEND, ids=name)
 async def test_two_places_keep_every_promise_of_one(clause: Clause[Backend]) -> None:
     old, new = MemoryBackend(), MemoryBackend()
@@ -53,6 +54,7 @@ class MovesBefore(MovingBackend):
         return await super().commit(stream, change)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "clause", [one for one in STORES if "messages" in one.__module__ or "tasks" in one.__module__], ids=name
 )

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 ROOT = Path(__file__).parents[3]
 PROGRAMS = Path(__file__).with_name("programs.py")
 
@@ -18,6 +20,7 @@ def test_programs_of_users_pass_mypy_in_strict_mode() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_programs_of_users_pass_pyright_in_strict_mode(tmp_path: Path) -> None:
     (tmp_path / "programs.py").write_text(PROGRAMS.read_text(encoding="utf-8"), encoding="utf-8")
     assert pyright(tmp_path) == []
