@@ -18,6 +18,7 @@ import pytest
 import stowfast
 import stowfast.sqlite
 import stowfast.sync
+from stowfast.backends.sqlite.opening import find_mark
 from stowfast.errors import InvalidError, UnavailableError
 
 if TYPE_CHECKING:
@@ -231,6 +232,25 @@ def test_a_new_file_is_refused_where_this_process_has_the_moved_one(tmp_path: Pa
         with pytest.raises(UnavailableError, match="moved away"):
             count(path)
     assert count(tmp_path / "moved.db") == 1
+
+
+def test_a_file_moved_while_its_mark_is_read_is_not_taken_for_a_replaced_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, moved = tmp_path / "agent.db", tmp_path / "moved.db"
+
+    def read_late(*given: Any) -> int | None:
+        monkeypatch.undo()
+        os.rename(path, moved)
+        return find_mark(*given)
+
+    with stowfast.sync.open(f"sqlite:///{path}?sweep=false") as stores:
+        stores.messages.add_message("c", {})
+        monkeypatch.setattr("stowfast.backends.sqlite.file.find_mark", read_late)
+        os.utime(path)
+        with pytest.raises(UnavailableError, match="was removed or replaced"):
+            stores.messages.count("c")
+    assert count(moved) == 1
 
 
 @pytest.mark.parametrize("suffix", ["-journal", "-wal", "-shm"])

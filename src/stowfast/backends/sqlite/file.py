@@ -211,6 +211,7 @@ class SQLiteFile:
             return
         mark = find_mark(self.path, self._marks, lambda: self._mark_in(connection))
         if mark is None:
+            claim.check()  # a file that was moved away meanwhile has no mark either, and its log is folded into it
             self._is_replaced = True
             self._lost = (
                 f"{self.path} was replaced by another file since it was opened:"
