@@ -46,11 +46,16 @@ class Splice(NamedTuple):
 
 
 class PieceTable:
-    """A text in pieces. A splice copies no large piece, so a chain of splices copies a large text about once."""
+    """A text in pieces. A chain of small changes copies a large text about once, not once for each change.
 
-    def __init__(self, pieces: Sequence[bytes | memoryview]) -> None:
+    A piece of a body keeps the whole body in memory. All bodies together have at most one and a half times the bytes of
+    the text: beyond this, the pieces are joined.
+    """
+
+    def __init__(self, pieces: Sequence[bytes | memoryview], held: int | None = None) -> None:
         self._pieces = pieces
         self._ends = tuple(accumulate(map(len, pieces)))
+        self._held = len(self) if held is None else held
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
@@ -70,8 +75,9 @@ class PieceTable:
             pieces.append(view[there : there + more])
             here, there = here + kept + removed, there + more
         pieces += self._within(here, len(self))
-        table = PieceTable(pieces)
-        return table if len(table) >= len(pieces) * _MIN_PIECE_BYTES else PieceTable((bytes(table),))
+        table = PieceTable(pieces, self._held + len(new))
+        few = len(pieces) * _MIN_PIECE_BYTES <= len(table)
+        return table if few and 2 * table._held <= 3 * len(table) else PieceTable((bytes(table),))
 
     def _within(self, start: int, stop: int) -> list[bytes | memoryview]:
         first, last = bisect_right(self._ends, start), bisect_left(self._ends, stop)

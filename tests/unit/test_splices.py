@@ -129,3 +129,14 @@ def test_small_pieces_are_joined() -> None:
     tracemalloc.stop()
     assert held < 300_000
     assert table.between(49_999, 50_002) == LARGE[49_999:50_000] + b"x" + LARGE[50_001:50_002]
+
+
+def test_what_pieces_keep_in_memory_is_bounded() -> None:
+    table = PieceTable((LARGE,))
+    tracemalloc.start()
+    for number in range(40):  # each step leaves one byte of the one before, and of all others
+        table = table.spliced((Splice(number + 1, len(table) - number - 1, MIB),), bytes(MIB))
+        assert len(table) == MIB + number + 1
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 * MIB

@@ -24,7 +24,7 @@ __all__ = ["run"]
 
 COUNTED_MIB: Final = 64
 HASHED: Final = 0.9
-"""The target beside a driver that hashes, as Stowfast does. Beside others it does more, see `TARGETS`."""
+"""The target beside a driver that hashes, as Stowfast does. `TARGETS` are those beside a driver that does not."""
 TARGETS: Final = {"sqlite": 0.7, "s3": 0.85}
 DRIVERS: Final = {"sqlite": "sqlite3", "s3": "obstore"}
 PEAK_MIB: Final = 96

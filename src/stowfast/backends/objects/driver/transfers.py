@@ -133,7 +133,7 @@ class Upload:
 def download(
     store: BucketClient, key: str, *, start: int = 0, stop: int | None = None
 ) -> Generator[bytes, None, None] | None:
-    """Return the bytes `start <= offset < stop` of a key in pieces of 1 MiB. None: there is no such key.
+    """Return the bytes `start <= offset < stop` of a key in pieces, as `read_body`. None: there is no such key.
 
     Both bounds may lie beyond the end. A broken connection is opened again at its offset, several times while it
     advances. Blocking; from one thread at a time, not always the same.
