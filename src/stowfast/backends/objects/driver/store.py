@@ -62,7 +62,7 @@ PART: Final = 8 * 2**20
 """Bytes sent in one request where a larger object is uploaded in parts. Ten thousand parts make 80 GiB."""
 
 _SIDE_BY_SIDE: Final = 32
-_PARTS_AT_ONCE: Final = 4
+_PARTS_AT_ONCE: Final = 3
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 2.0
 _ONCE: Final = timedelta(0)

@@ -28,7 +28,7 @@ class Upload:
     """Writes one object from pieces. It appears whole at the end of the `with` block, and never after an exception.
 
     Blocking; from one thread at a time, not always the same. A key must be unique to its upload. An object larger than
-    one part is uploaded in parts of 8 MiB, four at once. The parts of a killed process cost money until a lifecycle
+    one part is uploaded in parts of 8 MiB, three at once. The parts of a killed process cost money until a lifecycle
     rule of the bucket removes them (`AbortIncompleteMultipartUpload`). The largest object is 80 GiB.
 
     Raises:
